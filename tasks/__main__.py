@@ -1,0 +1,95 @@
+"""The one door: `python -m tasks <stage> <use case> [<recipe>]`. Prefect, DVC and people all knock here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+STAGES = {"fetch": False, "clean": False, "augment": False, "train": False, "compress": True, "evaluate": True, "release": False}
+"""Every stage, and whether it is given a recipe."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one stage. 0: done. 2: a person's mistake, said in one line. 1: anything else, with the details in the journal."""
+    die_with_parent()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import traceback
+    from importlib import import_module
+
+    from tasks import library
+    from tasks.contracts import Mistake
+    from tasks.journal import Journal
+    from tasks.workspace import Workspace, journal_path, stage_name
+
+    root = Path()
+    journal: Journal | None = None
+    try:
+        stage, name, recipe_name = understand(arguments)
+        params = library.read_params(root / "params.yaml")
+        case = library.use_case(name, params)
+        recipe = library.recipe(recipe_name, params) if recipe_name else ()
+        os.environ["OMP_NUM_THREADS"] = str(case.training.threads)
+        journal = Journal(journal_path(root, stage_name(stage, name, recipe_name)), screen=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        import_module(f"tasks.{stage}").main(
+            Workspace(
+                name=name,
+                case=case,
+                journal=journal,
+                recipe_name=recipe_name,
+                recipe=recipe,
+                recipe_names=tuple(params.recipes),
+                root=root,
+            )
+        )
+        journal.finish()
+        return 0
+    except Mistake as mistake:
+        if journal:
+            journal.fail(str(mistake))
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if journal:
+            journal.fail("stopped before it was done")
+        return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
+    except Exception as error:
+        details = traceback.format_exc()
+        where = f"; details in {journal.path}" if journal else f"\n{details}"
+        if journal:
+            journal.fail(f"{type(error).__name__}: {' '.join(str(error).split())}", details)
+        print(f"error: {type(error).__name__}: {' '.join(str(error).split())}{where}", file=sys.stderr)
+        return 1
+
+
+def understand(arguments: list[str]) -> tuple[str, str, str]:
+    """Stage, use case and recipe ("" where the stage takes none), or what is wrong with them."""
+    from tasks.contracts import Mistake
+    from tasks.library import unknown
+
+    usage = "usage: python -m tasks <stage> <use case> [<recipe>]"
+    if not arguments or arguments[0] in ("-h", "--help"):
+        raise Mistake(f"{usage}; stages: {', '.join(STAGES)}")
+    stage, *rest = arguments
+    if stage not in STAGES:
+        raise Mistake(unknown("no stage", stage, STAGES))
+    wanted = 2 if STAGES[stage] else 1
+    if len(rest) != wanted:
+        needs = "a use case and a recipe" if STAGES[stage] else "a use case"
+        raise Mistake(f"{stage} takes {needs}, got {len(rest)} argument{'s' * (len(rest) != 1)}; {usage}")
+    return stage, rest[0], rest[1] if STAGES[stage] else ""
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process when its parent ends, so that a killed conductor leaves no stage behind."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

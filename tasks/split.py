@@ -1,0 +1,39 @@
+"""Which rows are the same, and which split a row belongs to: by what it holds, never by where it stands."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+SPLITS = ("train", "validation", "test")
+
+
+def row_keys(rows: DataFrame, columns: tuple[str, ...]) -> Series:
+    """A 16-digit hexadecimal key per row, equal where all `columns` are equal."""
+    digests = []
+    for values in zip(*(rows[column] for column in columns), strict=True):
+        digest = blake2b(digest_size=8)
+        for value in values:
+            data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+            digest.update(len(data).to_bytes(8, "little") + data)
+        digests.append(digest.hexdigest())
+    return pd.Series(digests, index=rows.index, dtype=object)
+
+
+def shares(keys: Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """A number in [0, 1) per key, evenly spread and the same on every machine."""
+    digests = (blake2b(key.encode(), digest_size=7, person=b"bonsai").digest() for key in keys)
+    return np.array([int.from_bytes(digest, "little") / 2**56 for digest in digests], dtype=np.float64)
+
+
+def by_hash(keys: Series, validation_share: float, test_share: float) -> Series:
+    """The split of each key, (N,) of `train`, `validation` or `test`."""
+    at = shares(keys)
+    chosen = np.where(at < test_share, "test", np.where(at < test_share + validation_share, "validation", "train"))
+    return pd.Series(chosen, index=keys.index, dtype=object)
