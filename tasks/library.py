@@ -7,17 +7,17 @@ from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
-from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 import yaml
 
-from tasks import compression, models, use_cases
 from tasks.contracts import Mistake, Step, UseCase
 
 MAX_PARAMS_BYTES = 1_000_000
+
+Shelf = Literal["use_cases", "models", "compression"]
+"""A folder of `tasks/` in which a file's name is a thing's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +31,31 @@ class Params:
         return {"use_cases": self.use_cases, "recipes": self.recipes}
 
 
-def names(shelf: ModuleType) -> list[str]:
+def names(shelf: Shelf) -> list[str]:
     """What is on the shelf, without opening any of it."""
-    return sorted(module.name for module in iter_modules(shelf.__path__))
+    return sorted(path.stem for path in (Path(__file__).parent / shelf).glob("[!_]*.py"))
 
 
-def find(shelf: ModuleType, name: str) -> type:
-    """`find(models, "cnn")` is the class `tasks.models.cnn.Cnn`."""
-    kind = shelf.__name__.rpartition(".")[2]
+def find(shelf: Shelf, name: str) -> type:
+    """`find("models", "cnn")` is the class `tasks.models.cnn.Cnn`."""
     if name not in names(shelf):
-        raise Mistake(unknown(f"{kind} has no", name, names(shelf)))
-    found: type = getattr(import_module(f"{shelf.__name__}.{name}"), name.title().replace("_", ""))
+        raise Mistake(unknown(f"{shelf} has no", name, names(shelf)))
+    found: type = getattr(import_module(f"tasks.{shelf}.{name}"), name.title().replace("_", ""))
     return found
 
 
-def build(shelf: ModuleType, name: str, parameters: Mapping[str, Any], where: str = "") -> Any:
-    """`build(use_cases, "vision", {...})` is `Vision(...)`, or a `Mistake` that names the place in `where`."""
+def build(shelf: Shelf, name: str, parameters: Mapping[str, Any], where: str = "") -> Any:
+    """`build("use_cases", "vision", {...})` is `Vision(...)`, or a `Mistake` that names the place in `where`."""
     found = find(shelf, name)
     try:
         return found(**parameters)
     except pydantic.ValidationError as error:
-        raise Mistake(_explain(error, found, where or f"{shelf.__name__.rpartition('.')[2]}.{name}")) from None
+        raise Mistake(_explain(error, found, where or f"{shelf}.{name}")) from None
 
 
 def network(architecture: str, parameters: Mapping[str, Any]) -> Any:
     """A fresh network from `tasks/models/<architecture>.py`."""
-    return build(models, architecture, parameters)
+    return build("models", architecture, parameters)
 
 
 def read_params(path: Path) -> Params:
@@ -100,11 +99,11 @@ def as_params(found: object, where: str = "params.yaml") -> Params:
 def use_case(name: str, params: Params) -> UseCase:
     """The use case `name`, built from its stanza."""
     if name not in params.use_cases:
-        if name in names(use_cases):
+        if name in names("use_cases"):
             raise Mistake(f"params.yaml: use_cases has no {name!r} yet; add a stanza to run tasks/use_cases/{name}.py")
         raise Mistake(unknown("no use case", name, params.use_cases))
     stanza = params.use_cases[name]
-    found: UseCase = build(use_cases, name, stanza, where=f"params.yaml: use_cases.{name}")
+    found: UseCase = build("use_cases", name, stanza, where=f"params.yaml: use_cases.{name}")
     return found
 
 
@@ -115,7 +114,7 @@ def recipe(name: str, params: Params) -> tuple[Step, ...]:
     steps: list[Step] = []
     for position, step in enumerate(params.recipes[name]):
         ((kind, knobs),) = step.items()
-        steps.append(build(compression, kind, knobs or {}, where=f"params.yaml: recipes.{name}.{position}.{kind}"))
+        steps.append(build("compression", kind, knobs or {}, where=f"params.yaml: recipes.{name}.{position}.{kind}"))
         if len(steps) > 1 and steps[-2].changes == "format" and steps[-1].changes == "network":
             raise Mistake(
                 f"params.yaml: recipes.{name}: {kind!r} changes the network; put it before steps that change its format"
