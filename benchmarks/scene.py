@@ -1,0 +1,50 @@
+"""A workspace of its own for a measurement: the project's score and code, other parameters, stages played one by one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from tasks import library
+from tasks.journal import read
+from tasks.workspace import journal_path, stage_name
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A folder with params.yaml in which stages run."""
+
+    root: Path
+
+    def play(self, stage: str, use_case: str, recipe: str = "") -> dict[str, Any]:
+        """Run one stage as its own process; its last journal event: wall_s, cpu_s, peak_memory_bytes."""
+        command = [sys.executable, "-m", "tasks", stage, use_case, *([recipe] if recipe else [])]
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command[1:])} ended with {done.returncode}: {done.stderr.strip()}")
+        return list(read(journal_path(self.root, stage_name(stage, use_case, recipe))))[-1]
+
+    def events(self, stage: str, use_case: str, recipe: str = "") -> list[dict[str, Any]]:
+        """The journal of a stage that has run."""
+        return list(read(journal_path(self.root, stage_name(stage, use_case, recipe))))
+
+
+@contextmanager
+def scene(use_case: str, overrides: Mapping[str, Any]) -> Iterator[Scene]:
+    """A workspace with `overrides` put into the stanza of `use_case`; gone at the end."""
+    with TemporaryDirectory(prefix="bonsai-") as folder:
+        root = Path(folder)
+        params = library.override(library.read_params(ROOT / "params.yaml"), overrides, use_case)
+        (root / "params.yaml").write_text(yaml.safe_dump(params.as_dict(), sort_keys=False))
+        (root / "tasks").symlink_to(ROOT / "tasks")
+        yield Scene(root)
