@@ -203,6 +203,21 @@ class UseCase(Protocol):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """A scalar to bring down."""
 
+    def imitation(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """A scalar to bring down when `outputs` are to be like a teacher's (a network that knows more).
+
+        By default, for classes: the divergence of the softened answers over the last dimension (Hinton et al. 2015,
+        arXiv 1503.02531); for targets that are real numbers: the mean squared difference.
+        """
+        from torch.nn import functional
+
+        if targets.is_floating_point():
+            return functional.mse_loss(outputs, teacher_outputs)
+        answers = functional.log_softmax(outputs.float() / temperature, dim=-1)
+        wanted = functional.log_softmax(teacher_outputs.float() / temperature, dim=-1)
+        rows = answers.numel() / answers.shape[-1]
+        return functional.kl_div(answers, wanted, reduction="sum", log_target=True) * (temperature**2 / rows)
+
     @abstractmethod
     def decode(self, rows: DataFrame, outputs: Array, learnt: Learnt) -> DataFrame:
         """One prediction per row, with what a person needs to judge it."""
@@ -261,9 +276,13 @@ class Bench:
     targets: Array
     validation_inputs: Array
     validation_targets: Array
+    score: Callable[[Array], float]
+    """The first metric of these outputs for the validation rows, turned so that more is better."""
     journal: Journal
     scratch: Path
     """A folder that outlives a killed stage: where a fit keeps its crash-safe checkpoint."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What a step wants known of its choices, by the step's name: plain JSON values, kept in the recipe's report."""
 
 
 class NetworkStep(Protocol):
