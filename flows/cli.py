@@ -1,0 +1,189 @@
+"""`bonsai`, the command line: run, plan, status, stages, runs, doctor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import settings
+from tasks.contracts import Mistake
+
+app = typer.Typer(
+    name="bonsai",
+    help="Grow small models that can be trusted: raw data in, a compressed model with proof out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+UseCases = Annotated[
+    list[str] | None, typer.Argument(metavar="[USE_CASE]...", help="Which use cases; all of params.yaml if none.")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, for this run only.")]
+Recipes = Annotated[list[str] | None, typer.Option("--recipe", metavar="RECIPE", help="Only this recipe, besides dense.")]
+Force = Annotated[bool, typer.Option("--force", help="Play every stage, whether or not it changed.")]
+
+EXIT_CODES = {"Completed": 0, "Cancelled": 130}
+
+
+@app.command()
+def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = None, force: Force = False) -> None:
+    """Grow a small model for each use case and show how the recipes compare."""
+    from flows import params, runs
+    from flows.show import Screen, duration, results
+
+    root, cwd = settings.project_root(), Path.cwd()
+    asked = params.ask(root, use_cases or (), recipes or (), params.understand(overrides or ()), cwd=cwd)
+    os.chdir(root)
+    settings.apply(root)
+    screen = Screen()
+    if not settings.use_server(root):
+        screen.say("no Prefect server runs here; starting one for this run", "dim")
+    from flows.pipeline import SHOW, pipeline
+
+    SHOW.set(screen)
+    try:
+        state = pipeline(
+            use_cases=list(asked.use_cases), recipes=recipes, overrides=asked.overrides, force=force, return_state=True
+        )
+    finally:
+        screen.close()
+    if not screen.run_id:
+        raise Mistake(f"Prefect could not start the run: {state.message}")
+    record = runs.find(root, screen.run_id).record
+    results(record["results"], screen.console)
+    took = duration(runs.seconds(record))
+    screen.say(f"{record['state']} in {took}, in runs/{screen.run_id}" + (f": {record['error']}" if record["error"] else ""))
+    raise typer.Exit(EXIT_CODES.get(record["state"], 1))
+
+
+@app.command()
+def plan(
+    use_cases: UseCases = None,
+    overrides: Sets = None,
+    recipes: Recipes = None,
+    force: Force = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
+) -> None:
+    """Say what a run would do and why, and about how long it would take."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from flows import heal, params
+    from flows import plan as planned
+    from flows.show import COLOURS, duration
+
+    root = settings.project_root()
+    heal.heal(root)
+    asked = params.ask(root, use_cases or (), recipes or (), params.understand(overrides or ()), cwd=Path.cwd())
+    steps = planned.plan(root, asked, force=force)
+    if as_json:
+        print(planned.as_json(steps))
+        return
+    console = Console(highlight=False)
+    width = max(len(step.name) for step in steps)
+    for step in steps:
+        why = "; ".join(map(str, step.reasons))
+        time = duration(step.seconds) if step.seconds is not None else ""
+        colour = COLOURS.get(step.verdict, "bold")
+        console.print(
+            f"{escape(step.name):<{width}}  [{colour}]{step.verdict:<9}[/]  {time:>12}  {escape(why)}".rstrip(), soft_wrap=True
+        )
+    known = [step.seconds for step in steps if step.seconds is not None]
+    unknown = sum(step.verdict == "Run" for step in steps) - len(known)
+    about = f"about {duration(sum(known))} of work" + (f" and {unknown} not yet timed" if unknown else "")
+    console.print(f"{sum(step.verdict == 'Run' for step in steps)} of {len(steps)} stages to run, {about}")
+
+
+@app.command()
+def status(use_cases: UseCases = None) -> None:
+    """Say which stages of the project's own folder are up to date, and how the last run went."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from flows import heal, params, runs
+    from flows import plan as planned
+
+    root = settings.project_root()
+    console = Console(highlight=False)
+    for line in heal.heal(root):
+        console.print(escape(line), style="yellow")
+    asked = params.ask(root, use_cases or ())
+    found = planned.status(root, asked.use_cases)
+    width = max(map(len, found))
+    for name, reasons in found.items():
+        said = f"[yellow]{escape('; '.join(map(str, reasons)))}[/]" if reasons else "[dim]up to date[/]"
+        console.print(f"{escape(name):<{width}}  {said}", soft_wrap=True)
+    last = next((each for each in runs.every(root) if set(asked.use_cases) & set(each.record["use_cases"])), None)
+    console.print(f"last run: {last.id} {runs.state(last)}" if last else "no run yet")
+
+
+@app.command()
+def stages() -> None:
+    """Show the score: every stage, what it does and what it needs."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from flows.ledger import there
+    from flows.score import score_of
+
+    root = settings.project_root()
+    with there(root):
+        found = score_of(root)
+    table = Table("stage", "what it does", "needs", "for each", box=box.SIMPLE_HEAD)
+    verbs = {stage.verb: stage for stage in found.values()}
+    for verb, stage in verbs.items():
+        needs = dict.fromkeys(found[need].verb for each in found.values() if each.verb == verb for need in each.needs)
+        table.add_row(verb, stage.desc, ", ".join(needs), "use case and recipe" if stage.recipe else "use case")
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def runs(last: Annotated[int, typer.Option("--last", "-n", help="How many.")] = 20) -> None:
+    """List the newest runs."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from flows import runs as records
+    from flows.show import duration
+
+    table = Table("run", "state", "what was set", "took", "released", box=box.SIMPLE_HEAD)
+    for each in islice(records.every(settings.project_root()), last):
+        changes = " ".join(f"{name.removeprefix('use_cases.')}={value}" for name, value in each.record["overrides"].items())
+        verdicts = [release.get("verdict", {}) for release in each.record["results"].values()]
+        released = ", ".join(str(verdict.get("released") or "nothing") for verdict in verdicts)
+        took = duration(records.seconds(each.record))
+        table.add_row(each.id, records.state(each), escape(changes), took, escape(released))
+    Console(highlight=False).print(table if table.row_count else "no run yet")
+
+
+@app.command()
+def doctor() -> None:
+    """Examine the installation, the cache and the machine, and heal what a kill left behind."""
+    from flows.doctor import examine
+
+    raise typer.Exit(examine(settings.project_root()))
+
+
+def main() -> None:
+    """Say a person's mistake in one line and end with 2."""
+    try:
+        app()
+    except Mistake as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

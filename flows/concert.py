@@ -1,0 +1,141 @@
+"""Play one run's stages: ask the ledger, wait for the machine's slots, start the work, remember what came of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from dvc.exceptions import DvcException
+
+from flows import runs
+from flows.heal import find_scratch, keep_scratch
+from flows.ledger import Ledger
+from flows.play import MISTAKE, Event, Outcome, play
+from flows.runs import Run
+from flows.score import Stage
+from flows.show import Show, Silence, duration
+from flows.slots import Stopped, locked, taken
+
+GOOD = ("Completed", "Unchanged", "Restored")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a stage ended, and a line about it."""
+
+    state: Literal["Completed", "Unchanged", "Restored", "Failed", "Cancelled"]
+    text: str = ""
+    mistake: bool = False
+    """Whether it failed because a person asked for what cannot be; to try again would not help."""
+
+
+@dataclass(slots=True)
+class Concert:
+    """Everything the stages of one run share. The current directory is the run's folder."""
+
+    root: Path
+    run: Run
+    ledger: Ledger
+    show: Show = field(default_factory=Silence)
+    force: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set to end all stages at work and start no more."""
+
+    def perform(self, name: str, heard: Callable[[Event], None] = lambda event: None) -> Ending:
+        """Play one stage, or find that it need not be played. Threads may perform different stages at the same time.
+
+        `heard` is called with each event of the stage's journal.
+        """
+        began = time.monotonic()
+        try:
+            ending = self._recalled(name) or self._played(name, heard)
+        except Stopped:
+            ending = Ending("Cancelled", "was stopped before it began")
+        except DvcException as refusal:
+            ending = Ending("Failed", f"its outputs could not be kept: {' '.join(str(refusal).split())}")
+        good = ending.state in GOOD
+        self.run.note_stage(
+            name,
+            state=ending.state,
+            error="" if good else ending.text,
+            ended_at=runs.now(),
+            all_s=round(time.monotonic() - began, 3),
+            outs=self.ledger.outs(name) if good else {},
+            process=None,
+        )
+        self.show.stage(name, ending.state, ending.text)
+        return ending
+
+    def _recalled(self, name: str) -> Ending | None:
+        if self.stop.is_set():
+            raise Stopped
+        known = None if self.force else self.ledger.recall(name)
+        return Ending(known) if known else None
+
+    def _played(self, name: str, heard: Callable[[Event], None]) -> Ending:
+        key = self.ledger.key(name)
+        self.run.note_stage(name, state="Queued", key=key, error="")
+        locks = self.root / ".bonsai" / "locks" / "stages"
+        with locked(locks / key[:3], self.stop):  # another run may be at the same work: then wait for what it finds
+            if known := self._recalled(name):
+                return known
+            with taken(self.root / ".bonsai" / "slots", self.ledger.stages[name].slots, self.stop):
+                self.ledger.clear(name)
+                if find_scratch(self.root, self.run.folder, name, key):
+                    self.show.say(f"{name}  goes on from where an earlier run was stopped", "dim")
+                outcome = self._work(self.ledger.stages[name], heard)
+            if outcome.code == 0 and not outcome.stopped:
+                self.ledger.commit(name)
+                return Ending("Completed", duration(outcome.cost.get("wall_s", 0.0)))
+            keep_scratch(self.root, self.run.folder, name, key)
+            if outcome.stopped and self.stop.is_set():
+                return Ending("Cancelled", outcome.error)
+            return Ending("Failed", outcome.error, mistake=outcome.code == MISTAKE)
+
+    def _work(self, stage: Stage, heard: Callable[[Event], None]) -> Outcome:
+        attempt = int(self.run.record["stages"].get(stage.name, {}).get("attempt", 0)) + 1
+        self.show.stage(stage.name, "Running", f"attempt {attempt}" if attempt > 1 else "")
+
+        def started(pid: int) -> None:
+            at = runs.now()
+            self.run.note_stage(stage.name, state="Running", attempt=attempt, started_at=at, process=runs.identity(pid))
+
+        def listen(event: Event) -> None:
+            self.show.event(stage.name, event)
+            heard(event)
+
+        outcome = play(
+            stage.name,
+            stage.command,
+            self.run.folder,
+            stop=self.stop,
+            heard=listen,
+            started=started,
+            environment={"BONSAI_ROOT": str(self.root), "BONSAI_RUN": self.run.id, "BONSAI_PARENT": str(os.getpid())},
+            timeout_s=stage.meta.get("timeout_s"),
+        )
+        self.run.note_stage(stage.name, details=outcome.details, exit_code=outcome.code, **outcome.cost)
+        return outcome
+
+    def finish(self, error: str = "") -> str:
+        """Write the run's last word, with `error` if it did not come to a natural end; gives its state."""
+        entries = self.run.record["stages"]
+        for entry in entries.values():
+            if entry["state"] in ("Pending", "Queued", "Running"):
+                entry["state"] = "NotRun"
+        failed = {name: entry["error"] for name, entry in entries.items() if entry["state"] == "Failed"}
+        if self.stop.is_set():
+            state, error = "Cancelled", error or "was stopped by hand"
+        elif failed or error:
+            state = "Failed"
+            error = "; ".join(f"{name}: {said}" for name, said in failed.items()) or error
+        else:
+            state = "Completed"
+        results = runs.results(self.run.folder, self.run.record["use_cases"])
+        self.run.note(state=state, error=error, ended_at=runs.now(), results=results)
+        return state

@@ -1,0 +1,177 @@
+"""The parameters of a run: params.yaml with what a person set on top, narrowed to what was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dvc.utils.serialize import load_yaml, loads_yaml
+from ruamel.yaml.error import YAMLError
+
+from tasks import library
+from tasks.contracts import Mistake
+from tasks.workspace import hash_file, hash_json, write_json
+
+BASELINE = "dense"
+"""The recipe every other is compared with; never left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run was asked to do, checked against the dataclasses that own the parameters."""
+
+    use_cases: tuple[str, ...]
+    recipes: tuple[str, ...]
+    overrides: dict[str, Any]
+    """Full dotted name -> value, only what differs from params.yaml."""
+    values: dict[str, Any]
+    """All of params.yaml as the run sees it."""
+    links: tuple[str, ...]
+    """Relative paths inside the project that the parameters name; the run's folder needs them too."""
+    whole: bool
+    """Whether values are params.yaml's own: no override, no recipe left out."""
+
+    @property
+    def hash(self) -> str:
+        return hash_json(self.values)
+
+
+def ask(
+    root: Path,
+    use_cases: Iterable[str] = (),
+    recipes: Iterable[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    cwd: Path | None = None,
+) -> Asked:
+    """Check a request and work out its parameters; raises `Mistake` for the first thing that is wrong.
+
+    Overrides are relative to the stanza of each use case asked for, or absolute when they begin with a section's name.
+    A relative `fetch.path` among them is taken from `cwd`.
+    """
+    library.read_params(root / "params.yaml")
+    plain = library.as_params(load_yaml(str(root / "params.yaml")))  # numbers as DVC reads them, which has YAML 1.2
+    chosen = tuple(dict.fromkeys(use_cases)) or tuple(plain.use_cases)
+    for name in chosen:
+        library.use_case(name, plain)
+    kept = _kept(tuple(dict.fromkeys(recipes)), plain)
+    params = plain
+    for dotted, value in (overrides or {}).items():
+        absolute = dotted.partition(".")[0] in plain.as_dict()
+        for name in ("",) if absolute else chosen:
+            params = library.override(params, {dotted: _as_given(dotted, value, cwd or root)}, name)
+    values: dict[str, Any] = deepcopy(_narrowed(params, chosen, kept))
+    library.check(library.as_params(values))
+    links = tuple(filter(None, (_own_data(root, name, stanza) for name, stanza in values["use_cases"].items())))
+    own = _narrowed(plain, chosen, kept)
+    return Asked(
+        use_cases=tuple(values["use_cases"]),
+        recipes=tuple(values["recipes"]),
+        overrides=dict(_leaves_that_differ("", own, values)),
+        values=values,
+        links=links,
+        whole=own == values and len(kept) == len(plain.recipes),
+    )
+
+
+def understand(assignments: Iterable[str]) -> dict[str, Any]:
+    """`["training.epochs=3"]` to `{"training.epochs": 3}`; values are read as YAML, as in params.yaml."""
+    found: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name.strip():
+            raise Mistake(f"--set {assignment!r} is not name=value; write it as in --set training.epochs=3")
+        try:
+            found[name.strip()] = loads_yaml(text) if text.strip() else ""
+        except YAMLError:
+            raise Mistake(f"--set {name}: {text!r} is not a YAML value; quote it if it is text") from None
+    return found
+
+
+def write(values: Mapping[str, Any], path: Path) -> None:
+    """Write a params.yaml that DVC, PyYAML and people read alike."""
+    path.write_text(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def fingerprint(path: Path, memory: Path) -> str:
+    """The sha256 of a file, or of a folder's sorted names, sizes and hashes. `memory` remembers it until a file changes."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    stats = [(str(file.relative_to(path)), (stat := file.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for file in files]
+    seen = hash_json(stats)
+    known = _read_memory(memory)
+    if known.get(str(path), {}).get("seen") != seen:
+        if path.is_file():
+            content = hash_file(path)
+        else:
+            content = sha256(json.dumps([(name, size, hash_file(path / name)) for name, size, *_ in stats]).encode()).hexdigest()
+        known[str(path)] = {"seen": seen, "fingerprint": content}
+        write_json(memory, known)
+    return str(known[str(path)]["fingerprint"])
+
+
+def _narrowed(params: library.Params, use_cases: Iterable[str], recipes: Iterable[str]) -> dict[str, Any]:
+    return {
+        "use_cases": {name: stanza for name, stanza in params.use_cases.items() if name in use_cases},
+        "recipes": {name: steps for name, steps in params.recipes.items() if name in recipes},
+    }
+
+
+def _kept(recipes: tuple[str, ...], params: library.Params) -> set[str]:
+    """The recipes to play: all of them, or those named and the baseline they are compared with."""
+    for name in recipes:
+        library.recipe(name, params)
+    return {*recipes, BASELINE} if recipes else set(params.recipes)
+
+
+def _as_given(dotted: str, value: Any, cwd: Path) -> Any:
+    """The value; a relative path of one's own data is made absolute, since the run works in a folder of its own."""
+    if dotted.endswith("fetch.path") and isinstance(value, str) and value:
+        return str(cwd / Path(value).expanduser())
+    return value
+
+
+def _own_data(root: Path, name: str, stanza: dict[str, Any]) -> str:
+    """Put the fingerprint of a person's own data beside its path; give the path back when it lies inside the project."""
+    fetch = stanza.get("fetch") or {}
+    if not fetch.get("path"):
+        return ""
+    path = root / fetch["path"]
+    if not path.exists():
+        near = library.unknown("", path.name, [file.name for file in path.parent.iterdir()]) if path.parent.is_dir() else ""
+        raise Mistake(
+            f"use_cases.{name}.fetch.path: there is no {path}{near and ';' + near.partition(';')[2].partition('There is')[0]}"
+        )
+    fetch["fingerprint"] = fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json")
+    inside = not Path(fetch["path"]).is_absolute() and path.resolve().is_relative_to(root.resolve())
+    return str(fetch["path"]) if inside else ""
+
+
+def _leaves_that_differ(name: str, old: Any, new: Any) -> list[tuple[str, Any]]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for word, value in new.items():
+            found += _leaves_that_differ(f"{name}.{word}" if name else word, old.get(word), value)
+        return found
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [
+            leaf
+            for index, pair in enumerate(zip(old, new, strict=True))
+            for leaf in _leaves_that_differ(f"{name}.{index}", *pair)
+        ]
+    if isinstance(new, Mapping) and new and old is None:
+        return [leaf for word, value in new.items() for leaf in _leaves_that_differ(f"{name}.{word}", None, value)]
+    return [] if old == new else [(name, new)]
+
+
+def _read_memory(memory: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(memory.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,182 @@
+"""The Prefect flow: play dvc.yaml for some use cases, a task per stage, each stage in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from flows import settings
+
+settings.apply(settings.project_root())
+
+from prefect import flow, get_run_logger, runtime, task  # noqa: E402
+from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect.client.schemas.objects import State, TaskRun  # noqa: E402
+from prefect.context import TaskRunContext  # noqa: E402
+from prefect.exceptions import TerminationSignal  # noqa: E402
+from prefect.futures import PrefectFuture  # noqa: E402
+from prefect.states import Cancelled, Completed, Failed  # noqa: E402
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
+from prefect.tasks import Task  # noqa: E402
+
+from flows import heal, params, runs  # noqa: E402
+from flows.concert import GOOD, Concert  # noqa: E402
+from flows.ledger import Ledger, there  # noqa: E402
+from flows.play import Event  # noqa: E402
+from flows.reflect import reflect  # noqa: E402
+from flows.relay import Relay  # noqa: E402
+from flows.score import Stage  # noqa: E402
+from flows.show import Show, Silence, in_words  # noqa: E402
+
+SHOW: ContextVar[Show] = ContextVar("SHOW")
+"""Who follows the run in this process; the command line puts its screen here."""
+CONCERT: ContextVar[Concert] = ContextVar("CONCERT")
+RELAY: ContextVar[Relay] = ContextVar("RELAY")
+
+
+RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner()
+"""A thread for each stage of a run; most of them wait, for what they need or for the machine's slots."""
+
+
+def run_name() -> str:
+    """A flow run's name: its use cases, and what was set."""
+    asked = runtime.flow_run.parameters
+    names = "+".join(asked.get("use_cases") or ["all"])
+    changes = " ".join(f"{name}={value}" for name, value in (asked.get("overrides") or {}).items())
+    return f"{names} {changes}".strip()[:120]
+
+
+@flow(name="pipeline", flow_run_name=run_name, task_runner=RUNNER, persist_result=False)
+def pipeline(
+    use_cases: list[str] | None = None,
+    recipes: list[str] | None = None,
+    overrides: dict[str, Any] | None = None,
+    force: bool = False,
+) -> State[Any]:
+    """Grow a small model for each use case, and compare the recipes.
+
+    Args:
+        use_cases: Names of stanzas in params.yaml; all of them if empty.
+        recipes: Recipes to compare with the dense baseline; all of them if empty.
+        overrides: Parameters for this run only, such as {"training.epochs": 3}.
+        force: Play every stage, whether or not it changed.
+    """
+    root, show = settings.project_root(), SHOW.get(Silence())
+    for line in heal.heal(root):
+        show.say(line, "yellow")
+    asked = params.ask(root, use_cases or (), recipes or (), overrides)
+    door = runtime.deployment.name
+    run = runs.make(root, asked, how=f"deployment {door}" if door else "command line", force=force)
+    flow_run = {"flow_run_id": str(runtime.flow_run.id), "name": runtime.flow_run.name}
+    run.note(state="Running", started_at=runs.now(), prefect=flow_run)
+    with there(run.folder), logged(run.folder / "flow.log"), Ledger(run.folder) as ledger, Relay() as relay:
+        run.note(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in ledger.stages.items()})
+        show.begin(run.id, list(ledger.stages))
+        CONCERT.set(concert := Concert(root, run, ledger, show, force))
+        RELAY.set(relay)
+        state = conduct(concert)
+    if asked.whole:
+        with there(root):
+            names = [name for name, entry in run.record["stages"].items() if entry["state"] in GOOD]
+            left = reflect(root, run.folder, names)
+            run.note(reflected=not left)
+        for line in left:
+            show.say(f"the project's own folder keeps what it had of {line}", "yellow")
+    if state == "Completed":
+        return Completed(message=f"run {run.id}")
+    error = str(run.record["error"])
+    return Cancelled(message=error) if state == "Cancelled" else Failed(message=error)
+
+
+def conduct(concert: Concert) -> str:
+    """Submit every stage as a task behind those it needs, and see them all to an end; gives the run's state."""
+    futures: dict[str, PrefectFuture[Any]] = {}
+    try:
+        for name, stage in concert.ledger.stages.items():
+            futures[name] = as_task(stage).submit(name, return_state=False, wait_for=[futures[need] for need in stage.needs])
+        for future in futures.values():
+            future.wait()
+    except (KeyboardInterrupt, TerminationSignal) as call:
+        concert.stop.set()
+        concert.show.say("stopping: the stages at work have a few seconds to tidy up", "yellow")
+        settle(list(futures.values()))
+        concert.finish("was stopped by hand")
+        if runtime.deployment.name and isinstance(call, TerminationSignal):
+            raise  # Prefect's runner asked for it and says what it means
+        return "Cancelled"
+    except BaseException as error:
+        concert.stop.set()
+        concert.finish(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        raise
+    for name, future in futures.items():
+        if concert.run.record["stages"][name]["state"] == "Pending":
+            concert.show.stage(name, "NotRun", str(future.state.message or ""))
+    return concert.finish()
+
+
+def settle(futures: list[PrefectFuture[Any]]) -> None:
+    """See all tasks to an end that have been told to stop, however often a person presses Ctrl-C meanwhile."""
+    while futures:
+        try:
+            futures[-1].wait()
+            futures.pop()
+        except (KeyboardInterrupt, TerminationSignal):
+            continue
+
+
+def as_task(stage: Stage) -> Task[[str], State[Any]]:
+    """The Prefect task of one stage, with the tags and retries that dvc.yaml gives it."""
+    return perform.with_options(
+        name=stage.verb,
+        task_run_name=stage.name.replace("{", "{{").replace("}", "}}"),
+        description=stage.desc,
+        tags=stage.tags,
+        retries=int(stage.meta.get("retries", 0)),
+        retry_delay_seconds=float(stage.meta.get("retry_delay_s", 1)),
+    )
+
+
+def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether another attempt could help: not after a person's mistake, nor when the run was stopped."""
+    return state.name != "Refused" and not CONCERT.get().stop.is_set()
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=may_pass)
+def perform(name: str) -> State[Any]:
+    """Play one stage and say how it ended; what its journal tells goes on to Prefect."""
+    concert, relay, log = CONCERT.get(), RELAY.get(), get_run_logger()
+    context = TaskRunContext.get()
+    assert context is not None
+
+    def heard(event: Event) -> None:
+        if event["event"] == "progress" and context.task_run.flow_run_id:
+            relay.progress(name, int(event["done"]), int(event["total"]), context.task_run.flow_run_id, context.task_run.id)
+        elif text := in_words(event):
+            log.log(logging.WARNING if event.get("level") == "warning" else logging.INFO, "%s", text)
+
+    ending = concert.perform(name, heard)
+    if ending.state == "Cancelled":
+        return Cancelled(message=ending.text)
+    if ending.state == "Failed":
+        return Failed(name="Refused" if ending.mistake else "Failed", message=ending.text)
+    return Completed(name=ending.state, message=ending.text)
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Write what Prefect and the libraries have to say to a file in the run's folder; the console is for the run itself."""
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("", "prefect")]
+    for each in loggers:
+        each.addHandler(handler)
+    try:
+        yield
+    finally:
+        for each in loggers:
+            each.removeHandler(handler)
+        handler.close()

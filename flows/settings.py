@@ -1,0 +1,87 @@
+"""Where the project stands and how Prefect and DVC behave in it; applied before either is imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tasks.contracts import Mistake
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+}
+SAFE = {
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default is pickle, which runs code on the next read
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # 20 s, the default, is missed on a busy machine
+}
+SPARE = {  # an ephemeral server lives for one run: nothing to schedule, no late runs, no automations
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+}
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The folder with dvc.yaml and params.yaml at or above `start`; a run's own folder is passed over."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file() and (folder / "params.yaml").is_file() and not (folder / "run.json").exists():
+            return folder
+    raise Mistake(f"no dvc.yaml and params.yaml in {here} or above; go to the project's folder")
+
+
+def apply(root: Path) -> None:
+    """Set what is not set yet, for this process and those it starts."""
+    home = {"PREFECT_HOME": str(root / ".prefect")}
+    for name, value in {**QUIET, **SAFE, **home}.items():
+        os.environ.setdefault(name, value)
+
+
+def use_server(root: Path, *, quiet: bool = True) -> str:
+    """Point Prefect at the server to use and say which: the one set by PREFECT_API_URL, the project's own if it answers,
+    or "" for one that Prefect starts for this process and ends with it.
+    """
+    if quiet:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    if not os.environ.get("PREFECT_API_URL"):
+        own = own_server(root)
+        if own:
+            os.environ["PREFECT_API_URL"] = own["api_url"]
+            if own.get("auth_string"):
+                os.environ.setdefault("PREFECT_API_AUTH_STRING", own["auth_string"])
+        else:
+            for name, value in SPARE.items():
+                os.environ.setdefault(name, value)
+    return os.environ.get("PREFECT_API_URL", "")
+
+
+def own_server(root: Path) -> dict[str, str]:
+    """Address and authentication of the project's server from .prefect/server.json, or nothing when it does not answer."""
+    try:
+        found: dict[str, str] = json.loads((root / ".prefect" / "server.json").read_text(encoding="utf-8"))
+        return found if answers(found["api_url"]) else {}
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
+
+
+def answers(api_url: str, timeout_s: float = 1.0) -> bool:
+    """Whether a Prefect server says it is healthy there."""
+    try:
+        with urllib.request.urlopen(f"{api_url}/health", timeout=timeout_s) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False

@@ -1,0 +1,168 @@
+"""What a person sees of a run: a line for everything that happened, and live bars where there is a terminal."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+COLOURS = {
+    "Unchanged": "dim",
+    "Restored": "cyan",
+    "Completed": "green",
+    "Failed": "red",
+    "Cancelled": "yellow",
+    "NotRun": "yellow",
+}
+
+
+class Show(Protocol):
+    """Whoever wants to follow a run as it goes."""
+
+    def begin(self, run_id: str, stages: list[str]) -> None: ...
+
+    def say(self, text: str, style: str = "") -> None: ...
+
+    def stage(self, name: str, state: str, text: str = "") -> None: ...
+
+    def event(self, name: str, event: Mapping[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Screen:
+    """A run on the console. One line per thing that happened; bars of the stages at work when it is a terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self.run_id = ""
+        self.width = 0
+        self._lock = threading.RLock()
+        self._bars: dict[str, TaskID] = {}
+        self._progress: Progress | None = None
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._progress = Progress(*columns, console=self.console, transient=True)
+
+    def begin(self, run_id: str, stages: list[str]) -> None:
+        self.run_id = run_id
+        self.width = max(map(len, stages), default=0)
+        self.say(f"run {run_id}", "bold")
+
+    def say(self, text: str, style: str = "") -> None:
+        with self._lock:
+            self.console.print(escape(text), style=style, soft_wrap=True)
+
+    def stage(self, name: str, state: str, text: str = "") -> None:
+        with self._lock:
+            if state == "Running":
+                self._start(name)
+            else:
+                self._stop(name)
+                colour = COLOURS.get(state, "")
+                coloured = f"[{colour}]{state:<9}[/]" if colour else f"{state:<9}"
+                self.console.print(f"{escape(name):<{self.width}}  {coloured}  {escape(text)}".rstrip(), soft_wrap=True)
+
+    def event(self, name: str, event: Mapping[str, Any]) -> None:
+        """One event of a stage's journal."""
+        with self._lock:
+            if event["event"] == "progress" and name in self._bars and self._progress:
+                about = f"{escape(name):<{self.width}}  {escape(str(event['unit']))}"
+                self._progress.update(self._bars[name], completed=event["done"], total=event["total"], description=about)
+            elif text := in_words(event):
+                style = "yellow" if event.get("level") == "warning" else "dim"
+                self.console.print(f"{escape(name):<{self.width}}  {escape(text)}", style=style, soft_wrap=True)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._progress:
+                self._progress.stop()
+
+    def _start(self, name: str) -> None:
+        if self._progress is None:
+            self.console.print(f"{escape(name):<{self.width}}  Running")
+        else:
+            self._progress.start()
+            self._bars[name] = self._progress.add_task(f"{escape(name):<{self.width}}", total=None)
+
+    def _stop(self, name: str) -> None:
+        if self._progress and name in self._bars:
+            self._progress.remove_task(self._bars.pop(name))
+            if not self._bars:
+                self._progress.stop()
+
+
+class Silence:
+    """Nobody watches."""
+
+    def begin(self, run_id: str, stages: list[str]) -> None: ...
+
+    def say(self, text: str, style: str = "") -> None: ...
+
+    def stage(self, name: str, state: str, text: str = "") -> None: ...
+
+    def event(self, name: str, event: Mapping[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def results(found: Mapping[str, Any], console: Console) -> None:
+    """Table and verdict of each use case's release."""
+    for use_case, release in found.items():
+        rows = release.get("table", [])
+        if rows:
+            table = Table(title=use_case, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            for column in columns:
+                numbers = any(isinstance(row.get(column), int | float) and not isinstance(row[column], bool) for row in rows)
+                table.add_column(column.replace("_", " "), justify="right" if numbers else "left")
+            for row in rows:
+                table.add_row(*(escape(cell(column, row.get(column))) for column in columns))
+            console.print(table)
+        verdict = release.get("verdict", {})
+        if verdict:
+            said = f"released: {verdict['released']}" if verdict.get("released") else "nothing is released"
+            console.print(f"{escape(use_case)}: {escape(said)}; {escape(str(verdict.get('reason', '')))}", soft_wrap=True)
+
+
+def cell(column: str, value: Any) -> str:
+    """One value of a result table: four figures, sizes in kB, yes or nothing, intervals as `low..high`."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, int) and column.endswith("_bytes"):
+        return f"{value / 1000:,.1f} kB"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return "..".join(cell(column, part) for part in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def in_words(event: Mapping[str, Any]) -> str:
+    """A journal's event as a line for people; empty for those that say nothing new."""
+    if event["event"] == "log":
+        return str(event["message"])
+    if event["event"] == "metric":
+        values = "  ".join(f"{name} {value:.4g}" for name, value in event["values"].items() if value is not None)
+        return f"{event['step']}: {values}"
+    return ""
+
+
+def duration(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

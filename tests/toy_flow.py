@@ -1,0 +1,225 @@
+"""A small project that runs in a blink: the real contracts, library, journal and workspace, with toy stages."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from textwrap import dedent
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REAL = ("__init__.py", "__main__.py", "contracts.py", "library.py", "journal.py", "workspace.py")
+
+SCORE = """
+stages:
+  fetch:
+    desc: Bring the raw numbers home.
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks fetch ${item.use_case}
+    deps: [tasks/fetch.py, "tasks/use_cases/${item.use_case}.py"]
+    params: ["use_cases.${item.use_case}.fetch"]
+    outs: ["data/${item.use_case}/raw"]
+  clean:
+    desc: Keep the even numbers.
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks clean ${item.use_case}
+    deps: [tasks/clean.py, "tasks/use_cases/${item.use_case}.py", "data/${item.use_case}/raw"]
+    params: ["use_cases.${item.use_case}.clean"]
+    outs: ["data/${item.use_case}/clean"]
+  augment:
+    desc: Make more of them.
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks augment ${item.use_case}
+    deps: [tasks/augment.py, "tasks/use_cases/${item.use_case}.py", "data/${item.use_case}/clean/rows"]
+    params: ["use_cases.${item.use_case}.augment"]
+    outs: ["data/${item.use_case}/augmented"]
+  train:
+    desc: Add them up, epoch by epoch.
+    meta: {tags: [gpu], retries: 1}
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks train ${item.use_case}
+    deps:
+      - tasks/train.py
+      - tasks/models
+      - "tasks/use_cases/${item.use_case}.py"
+      - "data/${item.use_case}/clean/rows"
+      - "data/${item.use_case}/augmented/rows"
+    params: ["use_cases.${item.use_case}.model", "use_cases.${item.use_case}.training"]
+    outs: ["data/${item.use_case}/model"]
+  compress:
+    desc: Make the sum smaller by a recipe.
+    matrix: {use_case: "${use_cases}", recipe: "${recipes}"}
+    cmd: python -m tasks compress ${item.use_case} ${item.recipe}
+    deps: [tasks/compress.py, tasks/compression, "data/${item.use_case}/model"]
+    params: ["recipes.${item.recipe}"]
+    outs: ["data/${item.use_case}/compressed/${item.recipe}"]
+  evaluate:
+    desc: See what is left of it.
+    meta: {slots: all}
+    matrix: {use_case: "${use_cases}", recipe: "${recipes}"}
+    cmd: python -m tasks evaluate ${item.use_case} ${item.recipe}
+    deps:
+      - tasks/evaluate.py
+      - "data/${item.use_case}/compressed/dense"
+      - "data/${item.use_case}/compressed/${item.recipe}"
+    outs: ["data/${item.use_case}/evaluations/${item.recipe}"]
+  release:
+    desc: Choose one.
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks release ${item.use_case}
+    deps: [tasks/release.py, "data/${item.use_case}/compressed", "data/${item.use_case}/evaluations"]
+    params: ["use_cases.${item.use_case}.contract"]
+    outs: ["data/${item.use_case}/release"]
+"""
+
+PARAMS = """
+use_cases:
+  toy: {fetch: {}, clean: {}, augment: {}, model: {}, training: {}, contract: {}}
+  twin: {fetch: {limit: 10}, clean: {}, augment: {}, model: {}, training: {}, contract: {}}
+recipes:
+  dense: []
+  half: [{halve: {}}]
+  quarter: [{halve: {times: 2}}]
+"""
+
+USE_CASE = """
+'''Numbers to add up.'''
+from typing import Annotated, Any
+from pydantic import Field
+from tasks.contracts import Clean, Contract, Fetch, Training, settings
+
+@settings
+class Augment:
+    copies: Annotated[int, Field(ge=0, le=9)] = 1
+
+@settings
+class Model:
+    width: Annotated[int, Field(ge=1, le=512)] = 4
+    pause_s: float = 0.0
+    flaw: str = ""
+
+@settings
+class {name}:
+    fetch: Fetch = Fetch()
+    clean: Clean = Clean()
+    augment: Augment = Augment()
+    model: Model = Model()
+    training: Training = Training()
+    contract: Contract = Contract()
+"""
+
+STAGES = {
+    "fetch": """
+        def main(work):
+            with work.raw.draft() as draft:
+                (draft / "part-00000.json").write_text(json.dumps(list(range(work.case.fetch.limit or 20))))
+        """,
+    "clean": """
+        def main(work):
+            rows = json.loads((work.raw.open() / "part-00000.json").read_text())
+            kept = [row for row in rows if row % 2 == 0]
+            with work.clean.draft() as draft:
+                (draft / "rows").mkdir()
+                (draft / "rows" / "part-00000.json").write_text(json.dumps(kept))
+                (draft / "ledger.json").write_text(json.dumps({"rows_in": len(rows), "kept": len(kept)}))
+            work.journal.log(f"kept {len(kept)} of {len(rows)} rows")
+        """,
+    "augment": """
+        def main(work):
+            rows = json.loads((work.clean.open() / "rows" / "part-00000.json").read_text())
+            with work.augmented.draft() as draft:
+                (draft / "rows").mkdir()
+                (draft / "rows" / "part-00000.json").write_text(json.dumps(rows * work.case.augment.copies))
+        """,
+    "train": """
+        def main(work):
+            rows = json.loads((work.augmented.open() / "rows" / "part-00000.json").read_text())
+            model, kept = work.case.model, work.scratch / "checkpoint.json"
+            done, total = json.loads(kept.read_text()) if kept.exists() else (0, 0)
+            if done:
+                work.journal.log(f"went on from epoch {done}")
+            for epoch in range(done, work.case.training.epochs):
+                total += sum(rows) * model.width
+                work.journal.progress(epoch + 1, work.case.training.epochs, "epochs")
+                work.journal.metric(epoch + 1, loss=1 / (epoch + 1), sum=float(total))
+                write_json(kept, [epoch + 1, total])
+                time.sleep(model.pause_s)
+                if model.flaw == "mistake":
+                    raise Mistake("model.flaw is 'mistake'; take it out")
+                if model.flaw == "error":
+                    raise RuntimeError("the sum does not add up")
+                if model.flaw == "kill":
+                    os.kill(os.getpid(), 9)
+            with work.model.draft() as draft:
+                (draft / "model.json").write_text(json.dumps({"sum": total}))
+            shutil.rmtree(work.scratch)
+        """,
+    "compress": """
+        def main(work):
+            total = work.model.json("model.json")["sum"]
+            for step in work.recipe:
+                total = step(total)
+            with work.compressed(work.recipe_name).draft() as draft:
+                (draft / "model.json").write_text(json.dumps({"sum": total}))
+        """,
+    "evaluate": """
+        def main(work):
+            dense = work.compressed("dense").json("model.json")["sum"]
+            small = work.compressed(work.recipe_name).json("model.json")["sum"]
+            with work.evaluation(work.recipe_name).draft() as draft:
+                (draft / "metrics.json").write_text(json.dumps({"share": small / dense}))
+                (draft / "latency.json").write_text(json.dumps({"wall_s": time.time()}))
+        """,
+    "release": """
+        def main(work):
+            shares = {name: work.evaluation(name).json("metrics.json")["share"] for name in work.recipe_names}
+            best = min(shares, key=shares.get)
+            table = [{"recipe": name, "accuracy": share, "chosen": name == best} for name, share in shares.items()]
+            with work.release.draft() as draft:
+                (draft / "table.json").write_text(json.dumps(table))
+                (draft / "verdict.json").write_text(json.dumps({"released": best, "reason": "it is the smallest", "misses": []}))
+        """,
+}
+
+HALVE = """
+'''Half of a sum.'''
+from typing import Annotated, ClassVar, Literal
+from pydantic import Field
+from tasks.contracts import settings
+
+@settings
+class Halve:
+    changes: ClassVar[Literal["network"]] = "network"
+    times: Annotated[int, Field(ge=1, le=8)] = 1
+
+    def __call__(self, total):
+        return total / 2**self.times
+"""
+
+IMPORTS = """
+import json, os, shutil, time
+from tasks.contracts import Mistake
+from tasks.workspace import write_json
+"""
+
+
+def build(folder: Path) -> Path:
+    """Write the toy project into `folder`, which is made, and give it back."""
+    tasks = folder / "tasks"
+    for shelf in ("models", "use_cases", "compression"):
+        (tasks / shelf).mkdir(parents=True)
+        (tasks / shelf / "__init__.py").write_text("")
+    for name in REAL:
+        shutil.copy2(REPOSITORY / "tasks" / name, tasks / name)
+    for name, body in STAGES.items():
+        (tasks / f"{name}.py").write_text(f"{IMPORTS}\n{dedent(body)}")
+    for name in ("toy", "twin"):
+        (tasks / "use_cases" / f"{name}.py").write_text(USE_CASE.format(name=name.title()))
+    (tasks / "compression" / "halve.py").write_text(HALVE)
+    (folder / "dvc.yaml").write_text(SCORE)
+    (folder / "params.yaml").write_text(PARAMS)
+    shutil.copy2(REPOSITORY / ".dvcignore", folder)
+    (folder / ".dvc").mkdir()
+    shutil.copy2(REPOSITORY / ".dvc" / "config", folder / ".dvc" / "config")
+    text = (folder / ".dvc" / "config").read_text()
+    (folder / ".dvc" / "config").write_text(text.replace("[core]\n", "[core]\n    no_scm = true\n"))
+    return folder
