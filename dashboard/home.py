@@ -1,0 +1,86 @@
+"""Which files of the project may be read, and how to say that one cannot be."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flows import settings
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+"""What may name a run, use case, recipe or stage; it cannot lead out of a folder."""
+STAGE = re.compile(r"[A-Za-z0-9_-]{1,60}(@[A-Za-z0-9._-]{1,120})?")
+MAX_JSON_BYTES = 64_000_000
+
+
+class Unreadable(Exception):
+    """Something that cannot be shown: the catalogue key of the sentence that says why, and what to put into it."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(f"{key} {values}")
+        self.key = key
+        self.values = values
+
+
+def project() -> Path:
+    """The project the dashboard was started in."""
+    return settings.project_root()
+
+
+def slug(name: object) -> str:
+    """The name, if it is one; refuses everything that is not."""
+    if not isinstance(name, str) or not SLUG.fullmatch(name) or ".." in name:
+        raise Unreadable("unreadable.name", name=str(name))
+    return name
+
+
+def inside(root: Path, path: Path) -> Path:
+    """The path, if it lies in the project or in the cache its links point to once every link is followed."""
+    real = path.resolve()
+    if not any(real.is_relative_to(place) for place in _allowed(root)):
+        raise Unreadable("unreadable.outside", file=path.name)
+    return real
+
+
+def read_json(root: Path, path: Path) -> Any:
+    """The content of a JSON file, shared between readers: not to be changed. Remembered until the file changes."""
+    real = inside(root, path)
+    try:
+        stat = real.stat()
+        if stat.st_size > MAX_JSON_BYTES:
+            raise Unreadable("unreadable.large", file=path.name, most=f"{MAX_JSON_BYTES // 1_000_000} MB")
+        return _parsed(real, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    except FileNotFoundError:
+        raise Unreadable("unreadable.missing", file=path.name) from None
+    except (ValueError, RecursionError):
+        raise Unreadable("unreadable.damaged", file=path.name) from None
+    except OSError as error:
+        raise Unreadable("unreadable.closed", file=path.name, reason=error.strerror or "") from None
+
+
+def read_object(root: Path, path: Path) -> dict[str, Any]:
+    """The content of a JSON file that must hold an object."""
+    found = read_json(root, path)
+    if not isinstance(found, dict):
+        raise Unreadable("unreadable.damaged", file=path.name)
+    return found
+
+
+@lru_cache(maxsize=512)
+def _parsed(path: Path, mtime_ns: int, size: int, inode: int) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=16)
+def _allowed(root: Path) -> tuple[Path, ...]:
+    """The project, and DVC's cache where that lies elsewhere."""
+    from dvc.config import Config, ConfigError
+
+    try:
+        cache = Config(str(root / ".dvc"))["cache"].get("dir")
+    except (ConfigError, OSError):
+        cache = None
+    return (root.resolve(), (root / ".dvc" / cache).resolve()) if cache else (root.resolve(),)
