@@ -1,0 +1,105 @@
+"""Make the network smaller by a recipe, and write it as one ONNX file that was held against the network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tasks import export, measure
+from tasks.contracts import Bench, Learnt, Step, UseCase
+from tasks.workspace import Checkpoint, Table, Workspace, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from tasks.contracts import Array
+
+TOLERANCE = 1e-4
+"""Largest difference between network and exported file, as a share of the largest output."""
+PARITY_ROWS = 1024
+
+
+def main(work: Workspace) -> None:
+    """Read the fitted network and the rows it may learn from, apply the recipe, write the file, the network and a report."""
+    torch.set_num_threads(work.case.training.threads)
+    network, learnt = Checkpoint(work.model.open()).read()
+    bench = lay_out(work, learnt)
+    network, model, report = compressed(network, work.recipe, bench, work.name)
+    with work.compressed(work.recipe_name).draft() as draft:
+        write_bytes(draft / "model.onnx", model)
+        Checkpoint(draft / "network").write(network, learnt)
+        write_json(draft / "report.json", {"recipe": work.recipe_name, **report})
+    shutil.rmtree(work.scratch)
+    work.journal.log(f"{len(model):,} bytes, {report['parameters']:,} parameters, {report['macs']:,} multiply-accumulates a row")
+
+
+def lay_out(work: Workspace, learnt: Learnt) -> Bench:
+    """What the steps find: train and validation rows as arrays. The test rows stay where they are."""
+    case = work.case
+    rows = Table(work.clean.open() / "rows").read()
+    train, validation = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "validation"))
+    inputs, targets = case.encode(train, learnt)
+    validation_inputs, validation_targets = case.encode(validation, learnt)
+    return Bench(
+        case=case,
+        learnt=learnt,
+        inputs=inputs,
+        targets=targets,
+        validation_inputs=validation_inputs,
+        validation_targets=validation_targets,
+        score=scorer(case, validation, learnt),
+        journal=work.journal,
+        scratch=work.scratch,
+    )
+
+
+def scorer(case: UseCase, rows: DataFrame, learnt: Learnt) -> Callable[[Array], float]:
+    """The first metric of outputs for these rows, turned so that more is better."""
+    sign = 1.0 if case.higher_is_better else -1.0
+    return lambda outputs: sign * next(iter(case.score(case.decode(rows, outputs, learnt)).values()))
+
+
+def compressed(network: nn.Module, recipe: tuple[Step, ...], bench: Bench, name: str) -> tuple[nn.Module, bytes, dict[str, Any]]:
+    """The network after the recipe's first steps, the ONNX file after all of them, and a report without any clock's figure."""
+    inputs = bench.validation_inputs
+    steps: list[dict[str, Any]] = []
+    for step in recipe:
+        if step.changes == "network":
+            network = step(network, bench)
+            steps.append({"step": named(step), "settings": asdict(step), **size(network, inputs)})  # type: ignore[call-overload]
+    model = export.to_onnx(network, inputs, bench.learnt, name)
+    exported = export.parity(network, model, inputs[:PARITY_ROWS], TOLERANCE)
+    bench.journal.log(f"exported; the file's answers differ by at most {exported['max_difference']:.2g}")
+    for step in recipe:
+        if step.changes == "format":
+            model = step(model, bench)
+            steps.append({"step": named(step), "settings": asdict(step), "bytes": len(model)})  # type: ignore[call-overload]
+    for step_report in steps:
+        step_report |= {"notes": bench.notes.get(step_report["step"], {})}
+    report = {
+        "architecture": type(network).__module__.rpartition(".")[2],
+        "fields": network.fields,
+        **size(network, inputs),
+        "bytes": len(model),
+        "steps": steps,
+        "validation_score": bench.score(export.predict(model, inputs)),
+        "parity": {"exported": exported, "shipped": export.parity(network, model, inputs[:PARITY_ROWS], None)},
+        "train_rows": len(bench.inputs),
+        "validation_rows": len(inputs),
+    }
+    return network, model, report
+
+
+def size(network: nn.Module, inputs: Array) -> dict[str, int]:
+    """What the network weighs, whatever it runs on."""
+    return {"parameters": measure.parameters(network), "macs": measure.macs(network, inputs)}
+
+
+def named(step: Step) -> str:
+    """A step as params.yaml calls it."""
+    return type(step).__module__.rpartition(".")[2]

@@ -1,0 +1,165 @@
+"""What a difference between two models is worth: intervals and paired tests, seeded, so a rerun says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from math import comb, sqrt
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+LEVEL = 0.95
+RESAMPLES = 2000
+SEED = 20_240_229
+BLOCK_NUMBERS = 4_000_000
+"""Random numbers drawn at once, so that many rows do not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A number with the interval that holds the truth with probability `level`, and the count it stands on."""
+
+    value: float
+    low: float
+    high: float
+    rows: int
+    method: str
+    level: float = LEVEL
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def mean_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+    """The mean of row values (N,): by Wilson's score when all are 0 or 1, else by bootstrap."""
+    rows = np.asarray(values, dtype=np.float64)
+    if is_binary(rows):
+        return wilson(int(rows.sum()), len(rows), level)
+    low, high = bootstrap(rows, level=level)
+    return Interval(float(rows.mean()), low, high, len(rows), "bootstrap of rows", level)
+
+
+def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
+    """A share of `trials` (E. B. Wilson, JASA 22, 1927): honest near 0 and 1, where the textbook interval is not."""
+    if trials == 0:
+        raise ValueError("0 trials: a share needs at least one row")
+    z, share = _z(level), successes / trials
+    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), trials, "Wilson score", level)
+
+
+def paired_drop(before: ArrayLike, after: ArrayLike, level: float = LEVEL) -> Interval:
+    """What the mean lost from `before` (N,) to `after` (N,), judged on the same rows.
+
+    By Tango's score when every value is 0 or 1, else by a paired bootstrap (B. Efron, Ann. Statist. 7, 1979).
+    """
+    old, new = _paired(before, after)
+    if is_binary(old) and is_binary(new):
+        lost, won = int(((old == 1) & (new == 0)).sum()), int(((old == 0) & (new == 1)).sum())
+        return tango(lost, won, len(old), level)
+    low, high = bootstrap(old - new, level=level)
+    return Interval(float((old - new).mean()), low, high, len(old), "paired bootstrap", level)
+
+
+def tango(lost: int, won: int, rows: int, level: float = LEVEL) -> Interval:
+    """The difference of two shares of the same rows, `lost` counted for one and `won` for the other.
+
+    The score interval of T. Tango (Statistics in Medicine 17, 1998). Unlike a bootstrap it does not collapse to a point
+    when no row changed: 750 rows without a change still allow a drop of 0.0036 (at one-sided 95 %).
+    """
+    if rows == 0:
+        raise ValueError("0 rows: a difference needs at least one")
+    value, z = (lost - won) / rows, _z(level)
+
+    def score(difference: float) -> float:
+        """How many standard errors the counts are from this difference; falls as it grows."""
+        b = -lost - won + (2 * rows - lost + won) * difference
+        c = -won * difference * (1 - difference)
+        share = (sqrt(max(0.0, b * b - 8 * rows * c)) - b) / (4 * rows)
+        variance = rows * (2 * share + difference * (1 - difference))
+        return float((lost - won - rows * difference) / sqrt(variance)) if variance > 0 else 0.0
+
+    low = _crossing(score, z, -1.0, value) if lost - won > -rows else -1.0
+    high = _crossing(score, -z, value, 1.0) if lost - won < rows else 1.0
+    return Interval(value, low, high, rows, "Tango score, paired", level)
+
+
+def mcnemar(lost: int, won: int) -> float:
+    """Two-sided exact probability of so uneven a split of the rows that changed (Q. McNemar, Psychometrika 12, 1947)."""
+    changed = lost + won
+    tail = sum(comb(changed, k) for k in range(min(lost, won) + 1))
+    return float(min(1.0, 2 * tail / 2**changed))
+
+
+def bootstrap(values: ArrayLike, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED) -> tuple[float, float]:
+    """The percentile interval of the mean of `values` (N,) under resampling of the rows (B. Efron 1979)."""
+    rows = np.asarray(values, dtype=np.float64)
+    if len(rows) == 0:
+        raise ValueError("0 rows: an interval needs at least one")
+    generator = np.random.default_rng(seed)
+    block = max(1, BLOCK_NUMBERS // len(rows))
+    means = [
+        rows[generator.integers(0, len(rows), (min(block, resamples - at), len(rows)))].mean(axis=1)
+        for at in range(0, resamples, block)
+    ]
+    return _percentiles(np.concatenate(means), level)
+
+
+def ratio_interval(base: ArrayLike, other: ArrayLike, level: float = LEVEL, seed: int = SEED) -> Interval:
+    """How many times larger `base` (R,) is than `other` (R,), measured in turn in the same R rounds.
+
+    The median of the ratios round by round, so that what slows a whole round falls out, with a bootstrap over rounds.
+    """
+    old, new = _paired(base, other)
+    return median_interval(old / new, level, seed)
+
+
+def median_interval(rounds: ArrayLike, level: float = LEVEL, seed: int = SEED) -> Interval:
+    """The median of one value per round (R,), with a bootstrap over rounds."""
+    values = np.asarray(rounds, dtype=np.float64)
+    drawn = values[np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))]
+    low, high = _percentiles(np.median(drawn, axis=1), level)
+    return Interval(float(np.median(values)), low, high, len(values), "bootstrap of rounds", level)
+
+
+def one_sided(level: float = LEVEL) -> float:
+    """The level of the two-sided interval whose upper end is a one-sided bound at `level`."""
+    return 2 * level - 1
+
+
+def is_binary(values: NDArray[np.float64]) -> bool:
+    """Whether rows are plainly right (1) or wrong (0)."""
+    return bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def _paired(before: ArrayLike, after: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    old, new = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if old.shape != new.shape or len(old) == 0:
+        raise ValueError(f"{len(old)} and {len(new)} values cannot be paired; they must come from the same rows")
+    return old, new
+
+
+def _percentiles(draws: NDArray[np.float64], level: float) -> tuple[float, float]:
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _z(level: float) -> float:
+    return NormalDist().inv_cdf((1 + level) / 2)
+
+
+def _crossing(function: Callable[[float], float], target: float, low: float, high: float) -> float:
+    """Where a falling function passes `target`, by bisection."""
+    for _ in range(60):
+        middle = (low + high) / 2
+        if function(middle) > target:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
