@@ -92,6 +92,14 @@ def pipeline(
     return Cancelled(message=error) if state == "Cancelled" else Failed(message=error)
 
 
+def as_given(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The flow's parameters are plain values already; Prefect would load all of FastAPI to find that out (0.3 CPU-s)."""
+    return dict(parameters)
+
+
+pipeline.serialize_parameters = as_given  # type: ignore[method-assign]
+
+
 def conduct(concert: Concert) -> str:
     """Submit every stage as a task behind those it needs, and see them all to an end; gives the run's state."""
     futures: dict[str, PrefectFuture[Any]] = {}
@@ -171,12 +179,9 @@ def logged(path: Path) -> Iterator[None]:
     """Write what Prefect and the libraries have to say to a file in the run's folder; the console is for the run itself."""
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("", "prefect")]
-    for each in loggers:
-        each.addHandler(handler)
+    logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
-        for each in loggers:
-            each.removeHandler(handler)
+        logging.getLogger().removeHandler(handler)
         handler.close()

@@ -8,6 +8,7 @@ from typing import Any
 from dvc.dvcfile import LOCK_FILE, Lockfile
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.stage.loader import StageLoader
 
 from flows.ledger import lock_entries, open_repo, write_lock
 from flows.slots import locked
@@ -29,13 +30,12 @@ def reflect(root: Path, folder: Path, names: list[str]) -> list[str]:
                 left.append(f"{name}: {', '.join(changed)} changed by hand" if changed else f"{name} is no longer in dvc.yaml")
                 del entries[name]
         _merge(root, repo, entries)
-        repo._reset()
-        for node in repo.index.stages:
-            if node.name in entries:
-                try:
-                    node.checkout(force=True)
-                except DvcException as error:
-                    left.append(f"{node.name}: {' '.join(str(error).split())}")
+        for name, entry in entries.items():
+            StageLoader.fill_from_lock(known[name], entry)
+            try:
+                known[name].checkout(force=True)
+            except DvcException as error:
+                left.append(f"{name}: {' '.join(str(error).split())}")
     return left
 
 

@@ -57,9 +57,7 @@ class Reason:
 
 def read(repo: Repo) -> dict[str, Stage]:
     """Every stage of dvc.yaml by name, use case by use case, each after all it needs."""
-    graph = repo.index.graph
-    nodes = [node for node in repo.index.stages if node.cmd]
-    found = {node.name: _stage(node, tuple(sorted(need.name for need in graph.successors(node) if need.cmd))) for node in nodes}
+    found = {node.name: _stage(node, _needs(repo, node)) for node in repo.index.stages if node.cmd}
     depth: dict[str, int] = {}
 
     def depth_of(name: str) -> int:
@@ -111,6 +109,18 @@ def why(repo: Repo, node: Any, *, outputs: bool = True) -> list[Reason]:
     if outputs:
         reasons += [Reason("output", f"{path} is {how}") for out in node.outs for path, how in out.status().items()]
     return reasons
+
+
+def _needs(repo: Repo, node: Any) -> tuple[str, ...]:
+    """The stages with an output that a dependency is, lies in or holds: DVC's own edges, without the graph library it loads."""
+    outs = repo.index.outs_trie
+    found: dict[str, None] = {}
+    for dep in node.deps:
+        key = dep.fs.parts(dep.fs_path)
+        found.update(dict.fromkeys(at.value.stage.name for at in outs.prefixes(key)))
+        if outs.has_subtrie(key):
+            found.update(dict.fromkeys(out.stage.name for out in outs.values(prefix=key)))
+    return tuple(sorted(found))
 
 
 def _stage(node: Any, needs: tuple[str, ...]) -> Stage:

@@ -22,6 +22,14 @@ COLOURS = {
 }
 
 
+def stdout() -> Console:
+    """The standard output; lines as long as they are where no terminal cuts them."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 240
+    return console
+
+
 class Show(Protocol):
     """Whoever wants to follow a run as it goes."""
 
@@ -40,7 +48,7 @@ class Screen:
     """A run on the console. One line per thing that happened; bars of the stages at work when it is a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or stdout()
         self.run_id = ""
         self.width = 0
         self._lock = threading.RLock()
