@@ -11,6 +11,7 @@ from tasks.contracts import Mistake
 
 if TYPE_CHECKING:
     from distributed import Client
+    from pandas import DataFrame
 
     from tasks.journal import Journal
 
@@ -19,15 +20,19 @@ Result = TypeVar("Result")
 SETTINGS = {
     "distributed.deploy.lost-worker-timeout": "180s",  # the default 15 s gives a busy machine's workers up for ever
     "distributed.scheduler.no-workers-timeout": "120s",  # the default waits for ever
+    "distributed.scheduler.worker-ttl": "60s",  # the default waits 5 minutes for a worker that stands still
     "distributed.admin.tick.limit": "60s",
     "distributed.comm.timeouts.connect": "60s",
     "distributed.worker.daemon": True,
+    "distributed.worker.multiprocessing-method": "forkserver",
 }
+PRELOAD = ("distributed.nanny", "distributed.worker", "pandas", "pyarrow.parquet", "pandera.typing.dask", "tasks.contracts")
+"""Imported once, in the process that workers are forked from: each worker would pay 2.5 CPU-seconds for it."""
 
 
 def cores() -> int:
     """Processors this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -38,58 +43,89 @@ def cluster(tasks: int) -> Iterator[Client]:
     files; otherwise worker processes of this machine, one thread each, that listen on the loopback interface only.
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
     with dask.config.set(SETTINGS):
-        if address:
-            try:
-                client = Client(address, set_as_default=False, timeout="20s")
-            except (OSError, TimeoutError, ValueError) as error:
-                raise Mistake(f"no Dask scheduler answers at DASK_SCHEDULER_ADDRESS={address} ({error}); start or unset it") from None
-            with client:
+        if not address:
+            with _of_this_machine(max(1, min(cores(), tasks))) as client:
                 yield client
-        else:
-            workers = max(1, min(cores(), tasks))
-            with (
-                LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    silence_logs="ERROR",
-                ) as local,
-                Client(local, set_as_default=False) as client,
-            ):
-                yield client
+            return
+        try:
+            client = Client(address, set_as_default=False, timeout="20s")
+        except (OSError, TimeoutError, ValueError) as error:
+            raise Mistake(f"no Dask scheduler answers at DASK_SCHEDULER_ADDRESS={address} ({error}); start or unset it") from None
+        with client:
+            yield client
+
+
+@contextmanager
+def _of_this_machine(workers: int) -> Iterator[Client]:
+    from multiprocessing import forkserver, set_forkserver_preload
+
+    from distributed import Client, LocalCluster
+
+    set_forkserver_preload(list(PRELOAD))
+    local = LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        silence_logs="CRITICAL",
+    )
+    try:
+        with local, Client(local, set_as_default=False) as client:
+            yield client
+    finally:
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # waited for, it counts in this process's time and memory
 
 
 def each(client: Client, work: Callable[..., Result], *arguments: Sequence[Any], journal: Journal, unit: str) -> list[Result]:
-    """`work` once per position of `arguments`, on the cluster; results in order. A lost worker's piece is done again."""
-    from distributed import as_completed
+    """`work` once per position of `arguments`, on the cluster; results in order. A lost worker's piece is done again.
 
-    futures = client.map(work, *arguments, pure=False, retries=2)
+    Raises what a piece raised, and a `Mistake` that names the piece which took its workers down with it.
+    """
+    from distributed import KilledWorker, as_completed
+
+    futures = client.map(work, *arguments, pure=False)
+    position = {future.key: place for place, future in enumerate(futures)}
+    results: list[Any] = [None] * len(futures)
     journal.progress(0, len(futures), unit)
-    for done, future in enumerate(as_completed(futures), start=1):
-        if future.status == "error":
-            future.result()
+    for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
+        place = position[future.key]
+        try:
+            results[place] = future.result()
+        except KilledWorker:
+            client.cancel(futures)
+            what = ", ".join(str(values[place]) for values in arguments if isinstance(values[place], (str, int)))
+            raise Mistake(
+                f"{unit} {place} ({what}) ended its worker process several times over; "
+                "it may need more memory than there is: lower fetch.partition_rows, or look at its rows"
+            ) from None
+        except BaseException:
+            client.cancel(futures)
+            raise
+        future.release()
         journal.progress(done, len(futures), unit)
-    return [future.result() for future in futures]
+    return results
 
 
-def in_blocks(rows: Iterable[Any], size: int) -> Iterator[Any]:
+def in_blocks(frames: Iterable[DataFrame], size: int) -> Iterator[DataFrame]:
     """Frames of any length, joined and cut again into frames of `size` rows; the last may be shorter."""
     import pandas as pd
 
-    held: list[Any] = []
+    held: list[DataFrame] = []
     count = 0
-    for frame in rows:
+    for frame in frames:
         held.append(frame)
         count += len(frame)
-        while count >= size:
-            joined = pd.concat(held, ignore_index=True)
-            yield joined.iloc[:size].reset_index(drop=True)
-            held, count = [joined.iloc[size:]], count - size
+        if count < size:
+            continue
+        joined = pd.concat(held, ignore_index=True) if len(held) > 1 else held[0]
+        whole = count - count % size
+        for start in range(0, whole, size):
+            yield joined.iloc[start : start + size].reset_index(drop=True)
+        held, count = [joined.iloc[whole:]], count - whole
     if count:
         yield pd.concat(held, ignore_index=True)

@@ -1,0 +1,179 @@
+"""How well classes are told apart: scores, and what a person reads beside them.
+
+Predictions are tables with `label`, `predicted`, `confidence`, and the lists `classes` and `probabilities`, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame, Series
+
+    Floats = NDArray[np.float64]
+
+BINS = 15
+TINY = 1e-12
+
+
+def softmax(logits_NK: NDArray[Any]) -> Floats:
+    """Logits (N, K) to probabilities (N, K)."""
+    shifted = logits_NK.astype(np.float64) - logits_NK.max(1, keepdims=True)
+    odds = np.exp(shifted)
+    probabilities: Floats = odds / odds.sum(1, keepdims=True)
+    return probabilities
+
+
+def judged(rows: DataFrame, probabilities_NK: Floats, classes: Sequence[str], keep: Sequence[str]) -> DataFrame:
+    """Predictions: the columns of `rows` to keep, the class predicted, its confidence, and all probabilities."""
+    best = probabilities_NK.argmax(1)
+    return rows[[name for name in keep if name in rows]].assign(
+        predicted=np.array(classes, dtype=object)[best],
+        confidence=probabilities_NK[np.arange(len(best)), best],
+        classes=[list(classes)] * len(best),
+        probabilities=list(probabilities_NK.astype(np.float32)),
+    )
+
+
+def majority(labels: Series, count: int, classes: Sequence[str]) -> Floats:
+    """The shares of the classes among `labels`, for everything alike, (count, K)."""
+    shares = labels.value_counts(normalize=True).reindex(list(classes), fill_value=0.0).to_numpy(np.float64)
+    return np.tile(shares, (count, 1))
+
+
+def kernel_machine(known: NDArray[Any], numbers: NDArray[Any], asked: NDArray[Any], classes: int) -> Floats:
+    """A logistic regression on 500 kernels over the 50 main axes of N known inputs (N, ...); (len(asked), classes)."""
+    from sklearn.decomposition import PCA
+    from sklearn.kernel_approximation import Nystroem
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    flat = known.reshape(len(known), -1).astype(np.float32) / 255
+    axes = PCA(min(50, *flat.shape), svd_solver="covariance_eigh").fit(flat)
+    kernels = Nystroem(gamma=1 / max(axes.explained_variance_.sum(), TINY), n_components=min(500, len(flat)), random_state=0)
+    machine = make_pipeline(axes, kernels, LogisticRegression(C=100, max_iter=100)).fit(flat, numbers)
+    probabilities_NK = np.zeros((len(asked), classes))
+    probabilities_NK[:, machine.classes_] = machine.predict_proba(asked.reshape(len(asked), -1).astype(np.float32) / 255)
+    return probabilities_NK
+
+
+def classes_of(predictions: DataFrame) -> list[str]:
+    """The names of the classes, in the order of the probabilities."""
+    return list(predictions["classes"].iloc[0])
+
+
+def score(predictions: DataFrame) -> dict[str, float]:
+    """Accuracy first, then F1 averaged over classes (plain, and weighted by their rows), log loss and calibration error."""
+    confusion = _confusion(predictions, classes_of(predictions))
+    table = _by_class(confusion)
+    support = confusion.sum(1)
+    return {
+        "accuracy": float(np.trace(confusion) / confusion.sum()),
+        "macro_f1": float(table["f1"].mean()),
+        "weighted_f1": float(np.average(table["f1"], weights=support)),
+        "log_loss": log_loss(predictions),
+        "ece": calibration(predictions)["ece"],
+    }
+
+
+def hits(predictions: DataFrame) -> Floats:
+    """1 where the prediction is right, else 0, (N,)."""
+    found: Floats = (predictions["label"] == predictions["predicted"]).to_numpy(np.float64)
+    return found
+
+
+def log_loss(predictions: DataFrame) -> float:
+    """Mean negative logarithm of the probability given to the true class, in nats."""
+    probabilities_NK = _probabilities(predictions)
+    given = probabilities_NK[np.arange(len(predictions)), _numbers(predictions["label"], classes_of(predictions))]
+    return float(-np.log(np.maximum(given, TINY)).mean())
+
+
+def calibration(predictions: DataFrame) -> dict[str, Any]:
+    """Rows by confidence in equal bins, and the expected calibration error (Guo et al. 2017, arXiv 1706.04599)."""
+    confidence = predictions["confidence"].to_numpy(np.float64)
+    correct = hits(predictions)
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins, error = [], 0.0
+    for number in range(BINS):
+        inside = place == number
+        if count := int(inside.sum()):
+            sure, right = float(confidence[inside].mean()), float(correct[inside].mean())
+            error += abs(sure - right) * count / len(place)
+            bins.append({"from": number / BINS, "to": (number + 1) / BINS, "rows": count, "confidence": sure, "accuracy": right})
+    return {"ece": error, "bins": bins}
+
+
+def report(predictions: DataFrame) -> dict[str, Any]:
+    """Confusion matrix (truth by row), the table per class with its averages, calibration, ROC and precision-recall areas."""
+    classes = classes_of(predictions)
+    confusion = _confusion(predictions, classes)
+    table, support = _by_class(confusion), confusion.sum(1)
+    ranked = _areas(predictions, classes)
+    per_class = [
+        {"class": name, **{key: float(values[k]) for key, values in table.items()}, "support": int(support[k]), **ranked[k]}
+        for k, name in enumerate(classes)
+    ]
+    right, rows = float(np.trace(confusion)), float(confusion.sum())
+    averages = {
+        "micro": dict.fromkeys(table, right / rows),
+        "macro": {key: float(values.mean()) for key, values in table.items()},
+        "weighted": {key: float(np.average(values, weights=support)) for key, values in table.items()},
+    }
+    mean = {key: [area for row in ranked if (area := row[key]) is not None] for key in ("roc_auc", "average_precision")}
+    return {
+        "classes": list(classes),
+        "confusion": confusion.tolist(),
+        "per_class": per_class,
+        "averages": averages,
+        "macro_roc_auc": float(np.mean(mean["roc_auc"])) if mean["roc_auc"] else None,
+        "macro_average_precision": float(np.mean(mean["average_precision"])) if mean["average_precision"] else None,
+        "calibration": calibration(predictions),
+    }
+
+
+def _numbers(labels: Any, classes: Sequence[str]) -> NDArray[np.int64]:
+    number = {name: position for position, name in enumerate(classes)}
+    return np.array([number[label] for label in labels], dtype=np.int64)
+
+
+def _probabilities(predictions: DataFrame) -> Floats:
+    return np.stack(predictions["probabilities"].to_list()).astype(np.float64)
+
+
+def _confusion(predictions: DataFrame, classes: Sequence[str]) -> NDArray[np.int64]:
+    """(K, K) counts, truth by row and prediction by column."""
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(confusion, (_numbers(predictions["label"], classes), _numbers(predictions["predicted"], classes)), 1)
+    return confusion
+
+
+def _by_class(confusion: NDArray[np.int64]) -> dict[str, Floats]:
+    """Precision, recall and F1 per class, 0 where nothing was predicted or nothing is there."""
+    right = np.diag(confusion).astype(np.float64)
+    precision = right / np.maximum(confusion.sum(0), 1)
+    recall = right / np.maximum(confusion.sum(1), 1)
+    f1 = 2 * right / np.maximum(confusion.sum(0) + confusion.sum(1), 1)
+    return {"precision": precision, "recall": recall, "f1": f1}
+
+
+def _areas(predictions: DataFrame, classes: Sequence[str]) -> list[dict[str, float | None]]:
+    """One against the rest: area under the ROC curve and average precision, none for a class without rows or without rest."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    probabilities_NK, truth = _probabilities(predictions), _numbers(predictions["label"], classes)
+    areas: list[dict[str, float | None]] = []
+    for k in range(len(classes)):
+        mine = truth == k
+        if not 0 < mine.sum() < len(mine):
+            areas.append({"roc_auc": None, "average_precision": None})
+        else:
+            ranks = probabilities_NK[:, k]
+            areas.append(
+                {"roc_auc": float(roc_auc_score(mine, ranks)), "average_precision": float(average_precision_score(mine, ranks))}
+            )
+    return areas

@@ -1,0 +1,159 @@
+"""Where every row ends: kept, quarantined or dropped as a duplicate; counted once each, with the reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.contracts import Clean, Mistake, UseCase
+from tasks.split import SPLITS
+from tasks.tables import places
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame, Series
+
+LABELLED = ", which is labelled "
+KEPT, QUARANTINED, DUPLICATE = "kept", "quarantined", "duplicate"
+RANK = {"test": 0, "validation": 1, "train": 2}
+"""Of equal rows the one in the first of these splits is kept, and of those the first in order."""
+EXAMPLE_LENGTH = 200
+
+
+def settle(case: UseCase, light: DataFrame) -> DataFrame:
+    """Where every row ends: `verdict` (kept, quarantined or duplicate), `reason`, `split` and `likeness`, for all rows at once.
+
+    Good rows are dealt into splits first. Of rows with an equal key the one in test, else in validation, else the first,
+    is kept. A row that looks like one of a split before its own (see `RANK`) would leak, and is quarantined.
+    """
+    good = light[light["fault"] == ""]
+    likeness = good["key"] if type(case).likeness is UseCase.likeness else case.likeness(good)
+    split = case.split(good, likeness)
+    rank = split.map(RANK)
+    if rank.isna().any():
+        raise TypeError(
+            f"split of {type(case).__name__} gave {split[rank.isna()].iloc[0]!r}; expected one of {', '.join(SPLITS)}"
+        )
+    order = good.index[np.lexsort((np.arange(len(good)), rank.to_numpy()))]
+    first = _first_of(good["key"], order)
+    twin = first != good.index.to_numpy()
+    single = order[~twin[good.index.get_indexer(order)]]
+    ahead = _first_of(likeness, single)
+    leak = ~twin & (rank.to_numpy() > rank.loc[ahead].to_numpy())
+    where = (light["file"] + ":" + light["row"].astype(str)).to_numpy()
+    reason, verdict = light["fault"].to_numpy(dtype=object), np.where(light["fault"] == "", KEPT, QUARANTINED).astype(object)
+    at = good.index.to_numpy()
+    label = light[case.classes].to_numpy(dtype=object) if case.classes else None
+    for row, original in zip(at[twin], first[twin], strict=True):
+        other = f"{LABELLED}{label[original]!r}" if label is not None and label[row] != label[original] else ""
+        verdict[row], reason[row] = DUPLICATE, f"duplicate of {where[original]}{other}"
+    for row, original in zip(at[leak], ahead[leak], strict=True):
+        verdict[row], reason[row] = QUARANTINED, f"leak: looks like {where[original]} of {split[original]}"
+    kept = light.assign(verdict=verdict, reason=reason, split="", likeness="")
+    kept.loc[good.index, "split"], kept.loc[good.index, "likeness"] = split, likeness
+    columns = ["part", "file", "row", "fix", "verdict", "reason", "split", "likeness"]
+    return kept[[*columns, case.classes] if case.classes else columns]
+
+
+def _first_of(keys: Series, order: pd.Index) -> NDArray[np.int64]:
+    """For each of `keys`, the index of the row with that key that comes first in `order`."""
+    ordered = keys.loc[order]
+    firsts = ordered[~ordered.duplicated()]
+    found: NDArray[np.int64] = keys.map(pd.Series(firsts.index, index=firsts.to_numpy())).to_numpy()
+    return found
+
+
+def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
+    """The ledger: every row counted once, by where it ended and why."""
+    verdicts = settled["verdict"].value_counts()
+    kept, rejected = settled[settled["verdict"] == KEPT], settled[settled["verdict"] != KEPT]
+    groups = kept["likeness"].value_counts()
+    ledger: dict[str, Any] = {
+        "rows_in": len(settled),
+        "kept": len(kept),
+        "fixed": int((kept["fix"] != "").sum()),
+        "quarantined": int(verdicts.get(QUARANTINED, 0)),
+        "duplicates": int(verdicts.get(DUPLICATE, 0)),
+        "reasons": _counted(code_of(reason) for reason in rejected["reason"]),
+        "fixes": _counted(code_of(fix) for fixes in kept["fix"] if fixes for fix in fixes.split("; ")),
+        "contradictions": int(rejected["reason"].str.contains(LABELLED, regex=False).sum()),
+        "near_duplicates": {"groups": int((groups > 1).sum()), "rows": int(groups[groups > 1].sum())},
+        "splits": {split: int((kept["split"] == split).sum()) for split in SPLITS},
+        "classes": {},
+        "files": _by_file(settled),
+    }
+    if case.classes:
+        table = _classes_by_split(case, kept)
+        ledger["classes"] = {str(name): {split: int(row[split]) for split in SPLITS} for name, row in table.iterrows()}
+    assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"], ledger
+    return ledger
+
+
+def _classes_by_split(case: UseCase, kept: DataFrame) -> DataFrame:
+    return pd.crosstab(kept[case.classes], kept["split"]).reindex(columns=list(SPLITS), fill_value=0)
+
+
+def _by_file(settled: DataFrame) -> dict[str, dict[str, int]]:
+    """What became of the rows of each file; of each folder when there are many files."""
+    ended = pd.crosstab(settled["file"].map(places(settled["file"])), settled["verdict"])
+    ended = ended.reindex(columns=[KEPT, QUARANTINED, DUPLICATE], fill_value=0)
+    return {
+        str(name): {
+            "rows_in": int(row.sum()),
+            "kept": int(row[KEPT]),
+            "quarantined": int(row[QUARANTINED]),
+            "duplicates": int(row[DUPLICATE]),
+        }
+        for name, row in ended.iterrows()
+    }
+
+
+def code_of(reason: str) -> str:
+    """What a reason is counted under: the words before its colon."""
+    return "duplicate" if reason.startswith("duplicate of ") else reason.partition(":")[0]
+
+
+def refuse_dirt(clean: Clean, settled: DataFrame, quarantine: Path) -> None:
+    """Stop when more than `max_reject_share` of the rows had to be quarantined."""
+    bad = settled[settled["verdict"] == QUARANTINED]
+    share = len(bad) / len(settled)
+    if share > clean.max_reject_share:
+        (top, count), example = Counter(code_of(reason) for reason in bad["reason"]).most_common(1)[0], bad.iloc[0]
+        raise Mistake(
+            f"{len(bad):,} of {len(settled):,} rows ({share:.1%}) had to be quarantined, {clean.max_reject_share:.1%} are borne "
+            f"(clean.max_reject_share); {count:,} of them for {top}, the first is {example['file']}:{example['row']} "
+            f"({example['reason'][:EXAMPLE_LENGTH]}); look at them in {_near(quarantine)}"
+        )
+
+
+def refuse_missing_classes(case: UseCase, settled: DataFrame) -> None:
+    """Stop when a class is missing in a split, or there is but one: nothing could be learnt of it, or nothing measured."""
+    if not case.classes:
+        return
+    kept = settled[settled["verdict"] == KEPT]
+    table = _classes_by_split(case, kept)
+    if len(table) == 1:
+        raise Mistake(
+            f"all {len(kept):,} clean rows have the {case.classes} {table.index[0]!r}; a classifier needs at least two classes"
+        )
+    for name, row in table.sort_values("train").iterrows():
+        if missing := [split for split in SPLITS if not row[split]]:
+            count = int(row.sum())
+            limited = "raise fetch.limit, " if case.fetch.limit else ""
+            raise Mistake(
+                f"class {name!r} has {count:,} clean row{'s' * (count != 1)}, none of them in {' or '.join(missing)}; every class "
+                f"must be in all three: {limited}add rows of it, leave it out, or raise validation_share and test_share"
+            )
+
+
+def _counted(codes: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(codes).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _near(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
