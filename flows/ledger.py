@@ -77,6 +77,8 @@ class Ledger:
         node = self._nodes[name]
         with self.bookkeeping():
             same = not node.changed_stage() and all(out.hash_info for out in node.outs) and node.deps_cached()
+            if not same:
+                _forget_outs(node)
             try:
                 self.repo.stage_cache.restore(node)
             except RunCacheNotFoundError:
@@ -93,6 +95,7 @@ class Ledger:
         """Remove the stage's stale outputs, and take down what it is about to depend on."""
         node = self._nodes[name]
         with self.bookkeeping():
+            _forget_outs(node)
             node.save_deps()
             node.remove_outs(ignore_remove=False, force=False)
 
@@ -100,6 +103,7 @@ class Ledger:
         """A hash of all that decides the stage's outputs: its command, dependencies and parameters, as they are now."""
         node = self._nodes[name]
         with self.bookkeeping():
+            _forget_outs(node)
             node.save_deps()
             entry = to_single_stage_lockfile(node)
         return hash_json({part: entry.get(part) for part in ("cmd", "deps", "params")})
@@ -121,6 +125,14 @@ class Ledger:
     def _write(self) -> None:
         write_lock(self.folder, {name: self._entries[name] for name in self._nodes if name in self._entries})
         self._unwritten = False
+
+
+def _forget_outs(node: Any) -> None:
+    """What dvc.lock says of the outputs belongs to the dependencies it says. Once these are taken down anew, DVC would
+    otherwise find them unchanged and put the old outputs in place.
+    """
+    for out in node.outs:
+        out.clear()
 
 
 @contextmanager
