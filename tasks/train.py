@@ -1,0 +1,122 @@
+"""A fresh network, fitted to the train rows and their variants, chosen on validation."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tasks import fit
+from tasks.contracts import Learnt, UseCase
+from tasks.workspace import Checkpoint, Table, Workspace, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pandas import DataFrame
+
+    from tasks.contracts import Array
+
+BLOCK_ROWS = 2500
+MEMORY_BYTES = 4 * 2**30
+"""Arrays larger than this are kept in a file and mapped into memory."""
+
+
+def main(work: Workspace) -> None:
+    """Learn from the train rows, encode, fit, and write the checkpoint, its curves and a report without any clock's figure."""
+    case, training = work.case, work.case.training
+    torch.set_num_threads(training.threads)
+    rows, variants = Table(work.clean.open() / "rows"), Table(work.augmented.open() / "rows")
+    train, validation = split_of(rows, "train"), split_of(rows, "validation")
+    learnt = case.learn(train)
+    inputs, targets = encoded(case, [train, *variants.partitions()], learnt, work.scratch)
+    held_out, truth = case.encode(validation, learnt)
+    torch.manual_seed(training.seed)
+    network = case.network(learnt)
+    work.journal.log(f"{len(inputs):,} train rows, {len(held_out):,} for validation, {parameters(network):,} parameters")
+    began, spent = time.monotonic(), cpu_s()
+    fitted = fit.fit(
+        network,
+        inputs,
+        targets,
+        objective=lambda model, x, y: case.loss(model(x), y),
+        training=training,
+        validation=(held_out, truth),
+        monitor=monitor(case, validation, learnt),
+        higher_is_better=case.higher_is_better,
+        policy=case.policy(),
+        journal=work.journal,
+        checkpoint=work.scratch / "fit",
+    )
+    work.journal.event("cost", wall_s=round(time.monotonic() - began, 3), cpu_s=round(cpu_s() - spent, 3), steps=fitted.steps)
+    with work.model.draft() as draft:
+        Checkpoint(draft).write(fitted.network, learnt)
+        write_json(draft / "curves.json", fitted.curves)
+        write_json(
+            draft / "report.json",
+            {
+                "train_rows": len(train),
+                "variants": len(inputs) - len(train),
+                "validation_rows": len(validation),
+                "epochs": fitted.epochs,
+                "best_epoch": fitted.best_epoch,
+                "steps": fitted.steps,
+                "parameters": parameters(fitted.network),
+                "device": fitted.plan.device,
+                "precision": fitted.plan.precision,
+                "threads": training.threads,
+                "seed": training.seed,
+            },
+        )
+    shutil.rmtree(work.scratch)
+    work.journal.log(f"kept epoch {fitted.best_epoch} of {fitted.epochs}")
+
+
+def split_of(rows: Table, split: str) -> DataFrame:
+    """The clean rows of one split, gathered partition by partition."""
+    import pandas as pd
+
+    return pd.concat([part[part["split"] == split] for part in rows.partitions()], ignore_index=True)
+
+
+def encoded(case: UseCase, tables: list[DataFrame], learnt: Learnt, scratch: Path) -> tuple[Array, Array]:
+    """Inputs and targets of all rows of the tables, block by block; in a mapped file when they would not fit in memory."""
+    total = sum(map(len, tables))
+    inputs, targets, filled = None, None, 0
+    for table in tables:
+        for start in range(0, len(table), BLOCK_ROWS):
+            x, y = case.encode(table.iloc[start : start + BLOCK_ROWS].reset_index(drop=True), learnt)
+            if inputs is None or targets is None:
+                inputs, targets = room(total, x, scratch / "inputs.npy"), room(total, y, scratch / "targets.npy")
+            inputs[filled : filled + len(x)], targets[filled : filled + len(x)] = x, y
+            filled += len(x)
+    assert inputs is not None
+    assert targets is not None
+    return inputs, targets
+
+
+def room(total: int, like: Array, path: Path) -> Array:
+    """An array for `total` rows such as those of `like`."""
+    shape = (total, *like.shape[1:])
+    if total * like.nbytes <= MEMORY_BYTES * len(like):
+        return np.empty(shape, like.dtype)
+    mapped: Array = np.lib.format.open_memmap(path, mode="w+", dtype=like.dtype, shape=shape)
+    return mapped
+
+
+def monitor(case: UseCase, rows: DataFrame, learnt: Learnt) -> fit.Monitor:
+    """The use case's own scores of the validation rows, after every epoch."""
+    return lambda outputs, _: case.score(case.decode(rows, outputs, learnt))
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
