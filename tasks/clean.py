@@ -69,6 +69,8 @@ def judge_part(case: UseCase, part: Path, place: int, scratch: Path) -> None:
     columns = list(case.Rows.to_schema().columns)
     assert len(judged) == len(raw), f"judge of {type(case).__name__} gave {len(judged)} verdicts for {len(raw)} rows"
     judged = judged[[*columns, "fault", "fix"]].reset_index(drop=True)
+    if "doubt" in raw:
+        judged["fault"] = judged["fault"].where(judged["fault"] != "", raw["doubt"])
     good = judged["fault"] == ""
     faults = schema_faults(case, judged.loc[good, columns])
     judged.loc[faults.index, "fault"] = faults

@@ -143,11 +143,11 @@ def refuse_missing_classes(case: UseCase, settled: DataFrame) -> None:
         )
     for name, row in table.sort_values("train").iterrows():
         if missing := [split for split in SPLITS if not row[split]]:
-            count = int(row.sum())
-            limited = "raise fetch.limit, " if case.fetch.limit else ""
+            count = f"{int(row.sum()):,} clean row{'s' * (row.sum() != 1)}"
+            more = "raise fetch.limit" if case.fetch.limit else "add rows of it"
             raise Mistake(
-                f"class {name!r} has {count:,} clean row{'s' * (count != 1)}, none of them in {' or '.join(missing)}; every class "
-                f"must be in all three: {limited}add rows of it, leave it out, or raise validation_share and test_share"
+                f"class {name!r} has {count}, none of them in {' or '.join(missing)}; every class "
+                f"must be in all three splits: {more}, leave it out, or raise validation_share or test_share"
             )
 
 

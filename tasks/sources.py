@@ -9,7 +9,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from difflib import get_close_matches
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts import Mistake
+from tasks.workspace import hash_file
 
 MAX_IDX_BYTES = 4_000_000_000
 TEST_NAMES, VALIDATION_NAMES = ("test", "t10k"), ("validation", "valid", "val")
@@ -54,10 +55,10 @@ def fingerprint(path: str | Path) -> str:
     """The sha256 of a file, or of the names and contents of all files of a folder."""
     place = existing(path)
     if place.is_file():
-        return _hash(place)
+        return hash_file(place)
     digest = sha256()
     for file in files_in(place):
-        digest.update(f"{file.relative_to(place).as_posix()}\0{_hash(file)}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{file.relative_to(place).as_posix()}\0{hash_file(file)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -146,8 +147,3 @@ def _missing(path: Path) -> str:
     if near:
         return f"{path} is not there; did you mean {parent / near[0]}?"
     return f"{path} is not there; {parent} holds {', '.join(names[:8]) or 'nothing'}{' …' * (len(names) > 8)}"
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
