@@ -59,6 +59,8 @@ class Diary:
     details: str = ""
     at: str = ""
     """When it last spoke."""
+    pid: int = 0
+    """The process that began the last attempt."""
 
     @property
     def share(self) -> float | None:
@@ -83,6 +85,7 @@ class Diary:
         self.attempts.append(Attempt(self.at))
         self.done = self.total = 0
         self.error = self.details = ""
+        self.pid = int(event.get("pid", 0))
 
     def _hear_progress(self, event: Mapping[str, Any]) -> None:
         self.done, self.total, self.unit = int(event["done"]), int(event["total"]), figures.clean(event["unit"], 40)

@@ -1,0 +1,88 @@
+"""The dashboard's frame: language, pages, and what every page is about, all of it in the address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import runs, texts, view
+from dashboard.home import Unreadable
+from dashboard.view import Context, t
+from flows import settings
+
+ICON = Path(__file__).with_name("icon.svg")
+PAGES = {
+    "pipeline": {
+        "run": ":material/play_circle:",
+        "history": ":material/history:",
+        "compare": ":material/compare_arrows:",
+        "schedules": ":material/calendar_clock:",
+    },
+    "findings": {
+        "data": ":material/fact_check:",
+        "results": ":material/query_stats:",
+        "compression": ":material/compress:",
+        "try_it": ":material/draw:",
+    },
+    "project": {"versions": ":material/account_tree:", "about": ":material/info:"},
+}
+ABOUT_A_RUN = ("run", "data", "results", "compression", "try_it")
+CARRIED = ("lang", "uc", "run")
+"""Choices that hold on every page."""
+ABOUT_A_USE_CASE = (*ABOUT_A_RUN, "compare", "versions")
+
+st.set_page_config(page_title="Bonsai", page_icon=str(ICON), layout="wide")
+st.logo(str(ICON), size="large")
+with st.sidebar:
+    st.segmented_control(
+        t("app.language"),
+        list(texts.LANGUAGES),
+        required=True,
+        format_func=texts.LANGUAGES.__getitem__,
+        label_visibility="collapsed",
+        **view.addressed("lang", list(texts.LANGUAGES), "en"),
+    )
+page = st.navigation(
+    {
+        t(f"nav.{section}"): [
+            st.Page(
+                f"app_pages/{name}.py",
+                title=t(f"page.{name}"),
+                icon=icon,
+                help=t(f"page_help.{name}"),
+                url_path=name,
+                default=name == "run",
+            )
+            for name, icon in pages.items()
+        ]
+        for section, pages in PAGES.items()
+    },
+    expanded=True,
+)
+root = view.project()
+settings.apply(root)
+name = page.url_path or "run"
+if view.keep_address(name, CARRIED):
+    st.rerun()
+
+asked = st.query_params.get("flow")  # a run that was asked for; its folder appears when the conductor begins it
+if asked and (arrived := runs.of_flow(root, asked)):
+    st.query_params["run"] = arrived.id
+    del st.query_params["flow"]
+    st.query_params.pop("stage", None)
+
+heading, choices = st.columns([2, 5], vertical_alignment="bottom")
+with heading:
+    st.title(page.title, anchor=False)
+use_case, run = "", None
+with choices, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"):
+    if name in ABOUT_A_USE_CASE:
+        use_case = view.choose_use_case(root)
+    if name in ABOUT_A_RUN:
+        try:
+            run = view.choose_run(root, use_case)
+        except Unreadable as trouble:
+            st.caption(view.why(trouble))
+st.session_state["context"] = Context(root, use_case, run)
+page.run()

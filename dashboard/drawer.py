@@ -1,0 +1,107 @@
+"""One stage of a run, looked at closely: how it stands, what it says, what it made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import figures, story, texts, view
+from dashboard.runs import Run
+from dashboard.story import Stage
+from dashboard.view import t, word
+
+LOG_HEIGHT = 300
+
+
+def stage(run: Run, stage: Stage) -> None:
+    """The panel beside the graph."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{figures.escape(' '.join((word('stage', stage.verb), stage.recipe)).strip())}**", width="content")
+        view.stage_badge(stage.state)
+    if texts.has(f"stage_about.{stage.verb}"):
+        st.caption(t(f"stage_about.{stage.verb}"))
+    if stage.state in ("unchanged", "restored"):
+        st.caption(t(f"drawer.{stage.state}"))
+    if stage.error:
+        st.error(figures.escape(stage.error, 1500), icon=":material/error:")
+    if stage.details:
+        with st.expander(t("drawer.details")):
+            st.code(stage.details[-8000:], language=None, height=260)
+    overview, said, made = st.tabs([t("drawer.overview"), t("drawer.log"), t("drawer.files")], key="drawer", on_change="rerun")
+    if overview.open:
+        with overview:
+            st.table(_facts(stage), border="horizontal", width="stretch", alt=t("drawer.overview"))
+    if said.open:
+        with said:
+            _log(run, stage)
+    if made.open:
+        with made:
+            _outs(stage)
+
+
+def _facts(stage: Stage) -> dict[str, str]:
+    entry, diary, zone = stage.entry, stage.diary, view.zone()
+    found: dict[str, Any] = {
+        "progress": f"{diary.done:,} / {diary.total:,} {figures.escape(diary.unit)}" if stage.share is not None else "",
+        "took": figures.duration(stage.seconds) if stage.seconds is not None else "",
+        "cpu": figures.duration(entry.cpu_s if entry.cpu_s is not None else diary.cpu_s),
+        "memory": figures.size(entry.peak_memory_bytes or diary.peak_memory_bytes),
+        "attempt": str(entry.attempt) if entry.attempt > 1 else "",
+        "started": figures.clock(entry.started_at, zone, seconds=True),
+        "ended": figures.clock(entry.ended_at, zone, seconds=True),
+        "needs": figures.escape(", ".join(entry.needs)),
+    }
+    shown = {t(f"drawer.{name}"): value for name, value in found.items() if value and value != figures.NOTHING}
+    return {t("drawer.state"): t(f"stage_state.{stage.state}"), **shown}
+
+
+def _log(run: Run, stage: Stage) -> None:
+    level = st.segmented_control(
+        t("drawer.level"),
+        ["all", "warnings", "printed"],
+        default="all",
+        required=True,
+        format_func=lambda name: t(f"drawer.{name}"),
+        key="log_level",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if level == "printed":
+        words = story.output_tail(run, stage.name)
+    else:
+        lines = [line for line in stage.diary.lines if level == "all" or line.level != "info"]
+        words = "\n".join(f"{line.at[11:19]}  {line.message}" for line in lines)
+    if not words.strip():
+        st.caption(t("drawer.no_log"))
+        return
+    with st.container(height=LOG_HEIGHT, autoscroll=True, border=False):
+        st.code(words, language=None, wrap_lines=True)
+    st.download_button(
+        t("drawer.save_log"),
+        words,
+        file_name=f"{stage.name}.log",
+        mime="text/plain",
+        icon=":material/download:",
+        type="tertiary",
+        key="save_log",
+        on_click="ignore",
+    )
+
+
+def _outs(stage: Stage) -> None:
+    rows = [
+        {
+            t("drawer.path"): path,
+            t("drawer.size"): figures.size(facts.get("size")),
+            t("drawer.files_count"): facts.get("nfiles"),
+            t("drawer.hash"): str(facts.get("md5", ""))[:12],
+        }
+        for path, facts in stage.entry.outs.items()
+        if isinstance(facts, dict)
+    ]
+    if not rows:
+        st.caption(t("drawer.no_outs"))
+        return
+    view.table(pd.DataFrame(rows), key="outs", alt_text=t("drawer.files"))

@@ -1,0 +1,234 @@
+"""A run as it goes: the live graph, what one stage says, the curves, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, conductor, drawer, figures, home, runs, starting, story, view
+from dashboard.components.graph import Node, graph
+from dashboard.conductor import Refused
+from dashboard.home import Unreadable
+from dashboard.layout import lay_out
+from dashboard.runs import Run
+from dashboard.story import Stage
+from dashboard.view import Context, t, word
+
+REFRESH_S = 1.0
+ENDED = ("failed", "cancelled", "crashed")
+
+
+def watch(run: Run, use_case: str) -> None:
+    """The run's part of the page; renews itself while the run is under way, and only then."""
+    works = run.live or _folder_works(run, use_case)
+
+    @st.fragment(run_every=REFRESH_S if works else None, key="live")
+    def live() -> None:
+        now = runs.load(run.root, run.id)
+        if works and not (now.live or _folder_works(now, use_case)):
+            st.rerun()  # once, so that the clock stops and the rest of the page learns of it
+        with view.or_say():
+            _story(now, use_case)
+
+    live()
+
+
+def preview(context: Context) -> None:
+    """What would run, before anything did."""
+    needs = {name: wanted for name, wanted in story.planned(context.root).items() if runs.parts(name)[1] == context.use_case}
+    if needs:
+        nodes = {name: Node(_title(name), word("stage", runs.parts(name)[0]), "waiting", name) for name in needs}
+        graph(lay_out(needs), nodes, key="preview", alt=t("run.graph_alt", summary=t("stage_state.waiting")))
+
+
+def _story(run: Run, use_case: str) -> None:
+    stages = story.stages(run, use_case)
+    _header(run, use_case, stages)
+    if not stages:
+        view.nothing("run.none")
+        return
+    asked = st.query_params.get("stage", "")
+    selected = asked if asked in stages else story.notable(stages)
+    nodes = {name: _node(stage) for name, stage in stages.items()}
+    layout = lay_out({name: stage.entry.needs for name, stage in stages.items()})
+    picked = graph(layout, nodes, key="graph", alt=t("run.graph_alt", summary=_summary(stages)), selected=selected)
+    if picked in stages and picked != asked:
+        st.query_params["stage"] = picked
+        selected = picked
+        st.rerun(scope="fragment")
+    _others(run, use_case)
+    left, right = st.columns([3, 2], gap="medium")
+    with left, st.container(border=True):
+        _pictures(run, stages, selected)
+    with right, st.container(border=True):
+        drawer.stage(run, stages[selected])
+
+
+def _header(run: Run, use_case: str, stages: Mapping[str, Stage]) -> None:
+    left, right = st.columns([5, 3], vertical_alignment="center")
+    with left, st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        view.badge(run.state)
+        if run.id != runs.WORKSPACE:
+            st.markdown(f"`{run.id}`", width="content")
+        st.caption(" · ".join(_facts(run)), width="content")
+    with right, st.container(horizontal=True, horizontal_alignment="right"):
+        _actions(run, use_case)
+    if run.record.error:
+        st.error(figures.escape(run.record.error, 1500), icon=":material/error:")
+    took = story.times(runs.latest(run.root, use_case, 12))
+    reached = story.progress(stages, took)
+    words = [t("run.stages_done", done=reached.done, total=reached.total)]
+    if run.live:
+        words.append(f"{reached.share:.0%}")
+        if reached.seconds_left is not None:
+            words.append(t("run.left", time=figures.duration(reached.seconds_left)))
+    if stages and (run.live or reached.done < reached.total):
+        st.progress(reached.share if run.live else reached.done / reached.total, " · ".join(words))
+
+
+def _facts(run: Run) -> list[str]:
+    record = run.record
+    found = []
+    if run.at:
+        found.append(t("run.began", time=figures.clock(run.at, view.zone())))
+    if run.live and record.started_at:
+        elapsed = figures.seconds_between(record.started_at, pd.Timestamp.now("UTC").isoformat())
+        found.append(t("run.for_now", time=figures.duration(elapsed)))
+    elif run.wall_s is not None:
+        found.append(t("run.took", time=figures.duration(run.wall_s)))
+    if who := record.asked.get("who"):
+        found.append(t("run.by", who=figures.escape(f"{who}, {record.asked.get('how', '')}", 80)))
+    if commit := str(record.code.get("commit") or ""):
+        dirty = f" {t('run.dirty')}" if record.code.get("dirty") else ""
+        found.append(t("run.code", commit=f"`{figures.clean(commit[:8])}`") + dirty)
+    return found
+
+
+def _actions(run: Run, use_case: str) -> None:
+    if run.id == runs.WORKSPACE:
+        return
+    if run.live:
+        with st.popover(t("run.cancel"), icon=":material/stop_circle:", key="cancel"):
+            st.markdown(t("run.cancel_sure"))
+            if st.button(t("run.cancel_yes"), type="primary", key="cancel_yes"):
+                try:
+                    conductor.cancel(run.root, run)
+                    st.toast(t("run.cancelling"))
+                except Refused as refusal:
+                    st.error(t("run.refused", reason=figures.escape(refusal, 400)))
+                except Unreadable as trouble:
+                    st.info(view.why(trouble))
+        return
+    st.button(t("run.edit"), icon=":material/edit:", key="edit_run", on_click=_edit, args=(run, use_case))
+    label, icon = ("run.retry", ":material/replay:") if run.state in ENDED else ("run.again", ":material/refresh:")
+    if st.button(t(label), icon=icon, key="again"):
+        record = run.record
+        recipes = [] if record.whole else [name for name in record.recipes if name != "dense"]
+        starting.ask(run.root, record.use_cases, recipes, record.overrides)
+
+
+def _edit(run: Run, use_case: str) -> None:
+    starting.edit(run, use_case)
+    st.toast(t("run.edit_note"))
+
+
+def _node(stage: Stage) -> Node:
+    verb, state = word("stage", stage.verb), t(f"stage_state.{stage.state}")
+    if stage.state in story.WORKING and stage.share is not None:
+        about = f"{stage.share:.0%} · {figures.duration(stage.seconds)}"
+    elif stage.state in (*story.WORKING, "done", "failed") and stage.seconds is not None:
+        about = figures.duration(stage.seconds) if stage.state != "failed" else f"{state} · {figures.duration(stage.seconds)}"
+    else:
+        about = state
+    sub = f"{verb} · {about}" if stage.recipe else about
+    name = f"{verb} {stage.recipe}".strip()
+    more = f", {about}" if about != state else ""
+    return Node(_title(stage.name), sub, stage.state, t("run.node", stage=name, state=state, more=more), stage.share)
+
+
+def _title(name: str) -> str:
+    verb, _, recipe = runs.parts(name)
+    return recipe or word("stage", verb)
+
+
+def _summary(stages: Mapping[str, Stage]) -> str:
+    counts: dict[str, int] = {}
+    for stage in stages.values():
+        counts[stage.state] = counts.get(stage.state, 0) + 1
+    return ", ".join(f"{count} {t(f'stage_state.{state}')}" for state, count in counts.items())
+
+
+def _others(run: Run, use_case: str) -> None:
+    """The other use cases of the same run, each in a line."""
+    others = [name for name in run.record.use_cases if name != use_case]
+    if others:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(t("run.others"), width="content")
+            for name in others:
+                entries = story.stages(run, name)
+                reached = story.progress(entries, {})
+                broken = any(stage.state in story.BROKEN for stage in entries.values())
+                colour: view.Colour = (
+                    "red" if broken else "green" if reached.done == reached.total else "blue" if run.live else "gray"
+                )
+                st.badge(f"{view.title(name)} {reached.done}/{reached.total}", color=colour)
+
+
+def _pictures(run: Run, stages: Mapping[str, Stage], selected: str) -> None:
+    drawn, timed = st.tabs([t("run.curves"), t("run.timeline")], key="pictures", on_change="rerun")
+    if drawn.open:
+        with drawn:
+            _curves(stages, selected)
+    if timed.open:
+        with timed:
+            _timeline(run, stages)
+
+
+def _curves(stages: Mapping[str, Stage], selected: str) -> None:
+    found = story.curves(stages)
+    if not found:
+        st.caption(t("run.curves_none"))
+        return
+    name = selected if selected in found else next(iter(found))
+    points = pd.DataFrame(
+        [(series, step, value) for series, line in found[name].items() for step, value in line],
+        columns=["series", "step", "value"],
+    )
+    kinds = story.kinds(found[name])
+    st.caption(_title(name) if name == selected else f"{word('stage', runs.parts(name)[0])} {runs.parts(name)[2]}")
+    for kind, series in kinds.items():
+        some = points[points["series"].isin(series)]
+        if not some.empty:
+            drawing = charts.curves(some, step=t("run.step"), value=kind, order=series, height=190 if len(kinds) > 1 else 260)
+            alt_text = t("run.curves_alt", stage=figures.clean(name))
+            st.altair_chart(drawing, key=f"curve_{kind}", alt=alt_text)
+    view.numbers(points, key="curves", alt_text=t("run.curves_alt", stage=figures.clean(name)))
+
+
+def _timeline(run: Run, stages: Mapping[str, Stage]) -> None:
+    spans = story.spans(run, stages)
+    if not spans:
+        st.caption(t("run.timeline_none"))
+        return
+    frame = pd.DataFrame(
+        {
+            "stage": [f"{word('stage', runs.parts(span.stage)[0])} {runs.parts(span.stage)[2]}".strip() for span in spans],
+            "start": [span.start for span in spans],
+            "end": [span.end for span in spans],
+            "state": [t(f"stage_state.{span.state}") for span in spans],
+            "label": [f"{span.stage} · {figures.duration(span.end - span.start)}" for span in spans],
+        }
+    )
+    colours = {t(f"stage_state.{state}"): colour for state, colour in charts.STATES.items() if state in {s.state for s in spans}}
+    view.chart(
+        charts.timeline(frame, colours=colours, seconds=t("run.seconds")), frame, key="timeline", alt_text=t("run.timeline_alt")
+    )
+
+
+def _folder_works(run: Run, use_case: str) -> bool:
+    """Whether something works in the project's own folder, which has no record to say so."""
+    if run.id != runs.WORKSPACE or not home.SLUG.fullmatch(use_case):
+        return False
+    return any(stage.state in story.WORKING for stage in story.stages(run, use_case).values())
