@@ -158,7 +158,9 @@ def runs(last: Annotated[int, typer.Option("--last", "-n", help="How many.")] = 
     from flows import runs as records
     from flows.show import duration, stdout
 
-    table = Table("run", "state", "what was set", "took", "released", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("run", "state", "what was set", "took", "released"):
+        table.add_column(column, no_wrap=column in ("run", "state"))
     for each in islice(records.every(settings.project_root()), last):
         changes = " ".join(f"{name.removeprefix('use_cases.')}={value}" for name, value in each.record["overrides"].items())
         verdicts = [release.get("verdict", {}) for release in each.record["results"].values()]

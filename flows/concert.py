@@ -79,7 +79,8 @@ class Concert:
 
     def _played(self, name: str, heard: Callable[[Event], None]) -> Ending:
         key = self.ledger.key(name)
-        self.run.note_stage(name, state="Queued", key=key, error="")
+        reasons = [{"kind": reason.kind, "text": reason.text} for reason in self.ledger.reasons.get(name, ())]
+        self.run.note_stage(name, state="Queued", key=key, reasons=reasons, error="")
         locks = self.root / ".bonsai" / "locks" / "stages"
         with locked(locks / key[:3], self.stop):  # another run may be at the same work: then wait for what it finds
             if known := self._recalled(name):

@@ -41,6 +41,8 @@ class Ledger:
         self.stages: dict[str, Stage] = score.read(self.repo)
         self._nodes: dict[str, Any] = {node.name: node for node in self.repo.index.stages}
         self._entries: dict[str, Any] = dict(_lockfile(self.repo).load().get("stages", {}))
+        self.reasons: dict[str, list[Reason]] = {}
+        """Why each stage that was not found unchanged was not."""
         self._mutex = threading.RLock()
         self._unwritten = False
 
@@ -78,6 +80,7 @@ class Ledger:
         with self.bookkeeping():
             same = not node.changed_stage() and all(out.hash_info for out in node.outs) and node.deps_cached()
             if not same:
+                self.reasons.setdefault(name, score.why(self.repo, node, outputs=False))
                 _forget_outs(node)
             try:
                 self.repo.stage_cache.restore(node)

@@ -25,6 +25,7 @@ from prefect.tasks import Task  # noqa: E402
 
 from flows import heal, params, runs  # noqa: E402
 from flows.concert import GOOD, Concert  # noqa: E402
+from flows.furnish import furnish  # noqa: E402
 from flows.ledger import Ledger, there  # noqa: E402
 from flows.play import Event  # noqa: E402
 from flows.reflect import reflect  # noqa: E402
@@ -70,15 +71,17 @@ def pipeline(
         show.say(line, "yellow")
     asked = params.ask(root, use_cases or (), recipes or (), overrides)
     door = runtime.deployment.name
-    run = runs.make(root, asked, how=f"deployment {door}" if door else "command line", force=force)
-    flow_run = {"flow_run_id": str(runtime.flow_run.id), "name": runtime.flow_run.name}
-    run.note(state="Running", started_at=runs.now(), prefect=flow_run)
-    with there(run.folder), logged(run.folder / "flow.log"), Ledger(run.folder) as ledger, Relay() as relay:
-        run.note(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in ledger.stages.items()})
-        show.begin(run.id, list(ledger.stages))
-        CONCERT.set(concert := Concert(root, run, ledger, show, force))
-        RELAY.set(relay)
-        state = conduct(concert)
+    run = runs.create(root, asked, how=f"deployment {door}" if door else "command line", force=force)
+    with to_the_end(run):
+        furnish(root, run.folder, asked)
+        flow_run = {"flow_run_id": str(runtime.flow_run.id), "name": runtime.flow_run.name}
+        run.note(state="Running", started_at=runs.now(), prefect=flow_run)
+        with there(run.folder), logged(run.folder / "flow.log"), Ledger(run.folder) as ledger, Relay() as relay:
+            run.note(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in ledger.stages.items()})
+            show.begin(run.id, list(ledger.stages))
+            CONCERT.set(concert := Concert(root, run, ledger, show, force))
+            RELAY.set(relay)
+            state = conduct(concert)
     if asked.whole:
         with there(root):
             names = [name for name, entry in run.record["stages"].items() if entry["state"] in GOOD]
@@ -172,6 +175,17 @@ def perform(name: str) -> State[Any]:
     if ending.state == "Failed":
         return Failed(name="Refused" if ending.mistake else "Failed", message=ending.text)
     return Completed(name=ending.state, message=ending.text)
+
+
+@contextmanager
+def to_the_end(run: runs.Run) -> Iterator[None]:
+    """See that the run's record has a last word, whatever happens on the way."""
+    try:
+        yield
+    except BaseException as error:
+        if run.record["state"] not in runs.FINAL:
+            run.note(state="Failed", error=f"{type(error).__name__}: {' '.join(str(error).split())}", ended_at=runs.now())
+        raise
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from flows import runs, score
+from flows.furnish import furnish
 from flows.ledger import Ledger, open_repo, there
 from flows.params import Asked
 from flows.score import Reason
@@ -37,7 +38,7 @@ def plan(root: Path, asked: Asked, *, force: bool = False) -> list[Step]:
     folder = root / ".bonsai" / "plans" / secrets.token_hex(4)
     folder.mkdir(parents=True)
     try:
-        runs.furnish(root, folder, asked)
+        furnish(root, folder, asked)
         with there(folder), Ledger(folder) as ledger:
             return _steps(ledger, took, force=force)
     finally:

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,14 +17,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from flows import params
-from flows.params import Asked
 from tasks.contracts import Mistake
 from tasks.workspace import write_json
+
+if TYPE_CHECKING:
+    from flows.params import Asked
 
 RECORD = "run.json"
 FINAL = ("Completed", "Failed", "Cancelled", "Crashed")
@@ -70,35 +70,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def make(root: Path, asked: Asked, *, how: str, force: bool = False) -> Run:
-    """Make a run's folder: record, score, code as it is now, parameters, and what the project's dvc.lock knows.
+def create(root: Path, asked: Asked, *, how: str, force: bool = False) -> Run:
+    """A new run's folder, with nothing in it but its record, which says Pending.
 
     `how` says by which door it was asked for, such as "command line".
     """
-    runs = root / "runs"
-    runs.mkdir(exist_ok=True)
-    folder = runs / _new_id(asked)
-    folder.mkdir()
+    folder = root / "runs" / _new_id(asked)
+    folder.mkdir(parents=True)
     run = Run(folder, _first_record(root, asked, how, force))
     run.note()
-    furnish(root, folder, asked)
     return run
-
-
-def furnish(root: Path, folder: Path, asked: Asked) -> None:
-    """Make the existing folder `folder` a workspace for what was asked, on the project's cache."""
-    for name in ("dvc.yaml", ".dvcignore"):
-        if (root / name).exists():
-            shutil.copy2(root / name, folder / name)
-    shutil.copytree(root / "tasks", folder / "tasks", ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
-    params.write(asked.values, folder / "params.yaml")
-    (folder / ".dvc" / "tmp").mkdir(parents=True)
-    (folder / ".dvc" / "config").write_text(_dvc_config(root, folder), encoding="utf-8")
-    if (root / "dvc.lock").exists():
-        shutil.copy2(root / "dvc.lock", folder / "dvc.lock")
-    for path in asked.links:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).symlink_to((root / path).resolve())
 
 
 def find(root: Path, run_id: str) -> Run:
@@ -206,21 +187,6 @@ def _first_record(root: Path, asked: Asked, how: str, force: bool) -> dict[str, 
         "results": {},
         "reflected": False,
     }
-
-
-def _dvc_config(root: Path, folder: Path) -> str:
-    """A workspace without git on the project's cache; its hash state is its own, so deleting the folder leaves nothing."""
-    from dvc.config import Config
-
-    config = Config(str(root / ".dvc"))
-    cache = config["cache"]
-    place = cache.get("dir") or str(root / ".dvc" / "cache")
-    kinds = ",".join(cache.get("type") or ["reflink", "hardlink", "copy"])
-    state = folder / ".dvc" / "tmp" / "site"
-    return (
-        "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
-        f'    site_cache_dir = "{state}"\n[cache]\n    dir = "{place}"\n    type = "{kinds}"\n'
-    )
 
 
 def _code(root: Path) -> dict[str, Any]:

@@ -110,8 +110,10 @@ class {name}:
 STAGES = {
     "fetch": """
         def main(work):
+            own = work.case.fetch.path
+            rows = json.loads(open(own).read()) if own else list(range(work.case.fetch.limit or 20))
             with work.raw.draft() as draft:
-                (draft / "part-00000.json").write_text(json.dumps(list(range(work.case.fetch.limit or 20))))
+                (draft / "part-00000.json").write_text(json.dumps(rows))
         """,
     "clean": """
         def main(work):

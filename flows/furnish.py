@@ -1,0 +1,43 @@
+"""Make a folder a workspace: the score, the code as it is now, parameters, and the project's cache and memory."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from dvc.config import Config
+
+from flows import params
+from flows.params import Asked
+
+
+def furnish(root: Path, folder: Path, asked: Asked) -> None:
+    """Make the existing folder `folder` a workspace for what was asked.
+
+    It has its own copy of the code, so that editing the project while it works changes nothing, and its own dvc.lock, which
+    begins with what the project's remembers. `dvc repro` in it repeats what was asked.
+    """
+    for name in ("dvc.yaml", ".dvcignore"):
+        if (root / name).exists():
+            shutil.copy2(root / name, folder / name)
+    shutil.copytree(root / "tasks", folder / "tasks", ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
+    params.write(asked.values, folder / "params.yaml")
+    (folder / ".dvc" / "tmp").mkdir(parents=True)
+    (folder / ".dvc" / "config").write_text(_dvc_config(root, folder), encoding="utf-8")
+    if (root / "dvc.lock").exists():
+        shutil.copy2(root / "dvc.lock", folder / "dvc.lock")
+    for path in asked.links:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).symlink_to((root / path).resolve())
+
+
+def _dvc_config(root: Path, folder: Path) -> str:
+    """A workspace without git on the project's cache; its hash state is its own, so deleting the folder leaves nothing."""
+    cache = Config(str(root / ".dvc"))["cache"]
+    place = cache.get("dir") or str(root / ".dvc" / "cache")
+    kinds = ",".join(cache.get("type") or ["reflink", "hardlink", "copy"])
+    state = folder / ".dvc" / "tmp" / "site"
+    return (
+        "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
+        f'    site_cache_dir = "{state}"\n[cache]\n    dir = "{place}"\n    type = "{kinds}"\n'
+    )
