@@ -235,6 +235,7 @@ def _quiet_exporter() -> Iterator[None]:
                 (FutureWarning, r"`isinstance\(treespec, LeafSpec\)` is deprecated"),
                 (FutureWarning, r"_check_is_size will be removed"),
                 (UserWarning, r"The tensor attributes .*_flat_weights"),
+                (UserWarning, r"The \.grad attribute of a Tensor that is not a leaf"),
             ):
                 warnings.filterwarnings("ignore", message=message, category=category)
             yield

@@ -56,13 +56,27 @@ def macs(network: nn.Module, inputs: Array) -> int:
 
     was_training = network.training
     counter = FlopCounterMode(display=False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN", category=UserWarning)
-        # without mkldnn recurrent layers run as matrix products, which the counter knows
-        with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), counter:
-            network.eval()(torch.from_numpy(np.ascontiguousarray(inputs[:1])))
+    with torch.no_grad(), _plain_products(), counter:
+        network.eval()(torch.from_numpy(np.ascontiguousarray(inputs[:1])))
     network.train(was_training)
     return int(counter.get_total_flops()) // 2
+
+
+@contextmanager
+def _plain_products() -> Iterator[None]:
+    """Recurrence and attention as matrix products, which the counter knows, not as kernels of their own, which it does not."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN", category=UserWarning)
+            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+                yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def latency(

@@ -37,9 +37,9 @@ class Prune:
     """Share of its channels that every group keeps, whatever the scope says."""
     multiple_of: Annotated[int, Field(ge=1, le=256)] = 8
     """Widths are rounded to a multiple of this, because processors compute channels in blocks."""
-    effort: Annotated[float, Field(ge=0, le=100)] = 1.5
+    effort: Annotated[float, Field(ge=0, le=100)] = 1.0
     """Epochs of fine-tuning, as a multiple of the use case's; 0 for none."""
-    learning_rate_share: Annotated[float, Field(gt=0, le=100)] = 0.5
+    learning_rate_share: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Learning rate, as a multiple of the use case's."""
     teacher_share: Share = 0.7
     """Share of the loss that asks for the dense network's answers; the rest asks for the truth."""
@@ -125,11 +125,11 @@ def _norm(state: Mapping[str, Tensor], group: Group) -> Tensor:
     """The length of the weights that make each channel times the length of those that use it."""
     import torch
 
-    def length(places: list[tuple[str, int, int]]) -> Tensor:
-        squares = [_per_channel(state[key].square(), dimension, repeat, group.size) for key, dimension, repeat in places]
+    def length(places: list[tuple[str, int]]) -> Tensor:
+        squares = [_per_channel(state[key].square(), dimension, group.size) for key, dimension in places]
         return torch.stack(squares).sum(0).sqrt()
 
-    made = length([(key, dimension, 1) for key, dimension in group.owners])
+    made = length(list(group.owners))
     return made * length(_readers(group)) if _readers(group) else made
 
 
@@ -149,20 +149,19 @@ def _taylor(network: Any, groups: Mapping[str, Group], bench: Bench) -> dict[str
             names = [name for name, weight in weights.items() if weight.requires_grad]
             slopes = dict(zip(names, torch.autograd.grad(loss, [weights[name] for name in names]), strict=True))
             for name, group in groups.items():
-                places = _readers(group) or [(key, dimension, 1) for key, dimension in group.owners]
                 moved = [
-                    _per_channel(weights[key].detach() * slopes[key], dimension, repeat, group.size)
-                    for key, dimension, repeat in places
+                    _per_channel(weights[key].detach() * slopes[key], dimension, group.size)
+                    for key, dimension in _readers(group) or group.owners
                 ]
                 worth[name] += torch.stack(moved).sum(0).square()
     return worth
 
 
-def _readers(group: Group) -> list[tuple[str, int, int]]:
+def _readers(group: Group) -> list[tuple[str, int]]:
     """The tensors that read the channels: those that carry them anywhere but along their first dimension."""
-    return [place for place in group.followers if place[1] > 0]
+    return [(key, dimension) for key, dimension, _ in group.followers if dimension > 0]
 
 
-def _per_channel(values: Tensor, dimension: int, repeat: int, size: int) -> Tensor:
-    """Sums of `values` per channel, (size,), where each spans `repeat` neighbours of `dimension`."""
-    return values.movedim(dimension, 0).flatten(1).sum(1).view(size, repeat).sum(1)
+def _per_channel(values: Tensor, dimension: int, size: int) -> Tensor:
+    """Sums of `values` per channel, (size,); a channel may span neighbouring entries of `dimension`."""
+    return values.movedim(dimension, 0).reshape(size, -1).sum(1)
