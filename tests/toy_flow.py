@@ -81,6 +81,14 @@ recipes:
   quarter: [{halve: {times: 2}}]
 """
 
+SMALL = """
+use_cases:
+  toy: {fetch: {}, clean: {}, augment: {}, model: {}, training: {}, contract: {}}
+recipes:
+  dense: []
+  half: [{halve: {}}]
+"""
+
 USE_CASE = """
 '''Numbers to add up.'''
 from typing import Annotated, Any
@@ -204,7 +212,7 @@ from tasks.workspace import write_json
 """
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, params: str = PARAMS) -> Path:
     """Write the toy project into `folder`, which is made, and give it back."""
     tasks = folder / "tasks"
     for shelf in ("models", "use_cases", "compression"):
@@ -218,7 +226,7 @@ def build(folder: Path) -> Path:
         (tasks / "use_cases" / f"{name}.py").write_text(USE_CASE.format(name=name.title()))
     (tasks / "compression" / "halve.py").write_text(HALVE)
     (folder / "dvc.yaml").write_text(SCORE)
-    (folder / "params.yaml").write_text(PARAMS)
+    (folder / "params.yaml").write_text(params)
     shutil.copy2(REPOSITORY / ".dvcignore", folder)
     (folder / ".dvc").mkdir()
     shutil.copy2(REPOSITORY / ".dvc" / "config", folder / ".dvc" / "config")
