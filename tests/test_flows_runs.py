@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from toy_flow import build
+from toy_flow import build, known
 
 from flows import heal, params, runs, slots
 from flows.furnish import furnish
@@ -21,7 +21,6 @@ from flows.ledger import there
 from flows.plan import plan, times
 from flows.play import play
 from flows.score import score_of
-from tasks import compression, library, use_cases
 from tasks.contracts import Mistake
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -29,15 +28,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The toy project, its use cases and steps known to this process too."""
     folder = build(tmp_path / "toy")
-    monkeypatch.setattr(library, "__file__", str(folder / "tasks" / "library.py"))
-    for shelf in (use_cases, compression):
-        name = shelf.__name__.rpartition(".")[2]
-        monkeypatch.setattr(shelf, "__path__", [*shelf.__path__, str(folder / "tasks" / name)])
-    yield folder
-    for name in ("tasks.use_cases.toy", "tasks.use_cases.twin", "tasks.compression.halve"):
-        sys.modules.pop(name, None)
+    known(folder, monkeypatch)
+    return folder
 
 
 def asked(toy: Path, **more: Any) -> params.Asked:

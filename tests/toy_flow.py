@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from textwrap import dedent
+
+import pytest
+
+from tasks import compression, library, use_cases
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REAL = ("__init__.py", "__main__.py", "contracts.py", "library.py", "journal.py", "workspace.py")
@@ -210,6 +215,15 @@ import json, os, shutil, time
 from tasks.contracts import Mistake
 from tasks.workspace import write_json
 """
+
+
+def known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process find the toy project's use cases and steps as it finds the real ones."""
+    monkeypatch.setattr(library, "__file__", str(folder / "tasks" / "library.py"))
+    for shelf in (use_cases, compression):
+        for name in [name for name in sys.modules if name.startswith(f"{shelf.__name__}.")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(shelf, "__path__", [str(folder / "tasks" / shelf.__name__.rpartition(".")[2])])
 
 
 def build(folder: Path, params: str = PARAMS) -> Path:

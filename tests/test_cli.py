@@ -1,0 +1,165 @@
+"""The command line says what it means, refuses in one line what cannot be, and is quick where nothing is to be done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_flow import REPOSITORY, SMALL, build, known
+
+from flows import cli, doctor
+from flows.show import cell, duration
+from tasks.workspace import write_json
+
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = build(tmp_path / "toy", SMALL)
+    known(folder, monkeypatch)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def bonsai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bonsai", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "toi"], "did you mean 'toy'"),
+        (["run", "toy", "--recipe", "hlf"], "did you mean 'half'"),
+        (["run", "toy", "--set", "model.widht=3"], "did you mean 'width'"),
+        (["run", "toy", "--set", "model.width=0"], "got 0"),
+        (["run", "toy", "--set", "model.width"], "name=value"),
+        (["run", "toy", "--set", "fetch.path=nowhere.csv"], "there is no"),
+        (["plan", "toy", "--set", "recipes.half.0.halve.tims=3"], "did you mean 'times'"),
+        (["status", "toi"], "did you mean 'toy'"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_one_line_before_anything_is_made(
+    toy: Path, bonsai: Any, arguments: list[str], said: str
+) -> None:
+    code, out, err = bonsai(*arguments)
+    assert code == 2
+    assert out == ""
+    assert said in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert not (toy / "runs").exists()
+
+
+def test_outside_a_project_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bonsai: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = bonsai("plan")
+    assert code == 2
+    assert "no dvc.yaml and params.yaml" in err
+
+
+def test_it_finds_the_project_from_a_folder_inside_it(toy: Path, monkeypatch: pytest.MonkeyPatch, bonsai: Any) -> None:
+    monkeypatch.chdir(toy / "tasks" / "models")
+    assert bonsai("stages")[0] == 0
+
+
+def test_a_plan_gives_a_reason_for_every_stage_to_run(toy: Path, bonsai: Any) -> None:
+    code, out, _ = bonsai("plan", "toy", "--json")
+    assert code == 0
+    steps = json.loads(out)
+    assert [step["stage"] for step in steps][:2] == ["fetch@toy", "clean@toy"]
+    assert all(step["verdict"] == "Run" and step["reasons"] for step in steps)
+    _, text, _ = bonsai("plan", "toy")
+    assert "9 of 9 stages to run" in text
+    assert "it has not been run yet" in text
+
+
+def test_stages_shows_each_verb_once_with_what_it_needs(toy: Path, bonsai: Any) -> None:
+    _, out, _ = bonsai("stages")
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert "Add them up, epoch by epoch." in lines["train"]
+    assert "augment, clean" in lines["train"]
+    assert "use case and recipe" in lines["evaluate"]
+
+
+def test_status_tells_what_is_out_of_date(toy: Path, bonsai: Any) -> None:
+    _, out, _ = bonsai("status")
+    assert "fetch@toy" in out
+    assert "it has not been run yet" in out
+    assert "no run yet" in out
+
+
+def test_runs_lists_the_newest_first_and_knows_the_dead(toy: Path, bonsai: Any) -> None:
+    for name, state in (("20260101-000000-toy-aaaa", "Completed"), ("20260102-000000-toy-bbbb", "Running")):
+        record = {"state": state, "overrides": {"use_cases.toy.model.width": 3}, "results": {}, "process": None, "ended_at": ""}
+        write_json(toy / "runs" / name / "run.json", {**record, "started_at": "2026-01-01T00:00:00+00:00", "use_cases": ["toy"]})
+    _, out, _ = bonsai("runs")
+    lines = [line.split() for line in out.splitlines() if "toy-" in line]
+    assert [line[:2] for line in lines] == [["20260102-000000-toy-bbbb", "Crashed"], ["20260101-000000-toy-aaaa", "Completed"]]
+    assert lines[0][2] == "toy.model.width=3"
+
+
+def test_the_doctor_finds_a_flipped_byte_in_the_cache(toy: Path) -> None:
+    good = toy / ".dvc" / "cache" / "files" / "md5" / "5d" / "41402abc4b2a76b9719d911017c592"
+    good.parent.mkdir(parents=True)
+    good.write_text("hello")
+    assert [finding.state for finding in doctor.cache(toy)] == ["ok"]
+    good.write_text("hellp")
+    (finding,) = doctor.cache(toy)
+    assert finding.state == "bad"
+    assert str(good) in finding.text
+
+
+def test_the_doctor_names_versions_that_were_not_tested(toy: Path) -> None:
+    (toy / "constraints.txt").write_text("pyyaml==0.1\nrich\n# a note\nno-such-package==1\n")
+    (finding,) = doctor.installed(toy)
+    assert finding.state == "note"
+    assert "(tested: 0.1)" in finding.text
+    assert "no-such-package" not in finding.text
+
+
+def test_the_doctor_mends_what_it_finds(toy: Path) -> None:
+    (toy / "dvc.lock").write_text("")
+    assert [finding.state for finding in doctor.leftovers(toy)] == ["note"]
+    assert [finding.state for finding in doctor.leftovers(toy)] == ["ok"]
+
+
+def test_help_and_plans_load_neither_prefect_nor_torch(toy: Path) -> None:
+    body = (
+        "import sys; from flows import cli; sys.argv = ['bonsai', 'stages']\n"
+        "try:\n    cli.main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'prefect', 'torch', 'networkx', 'pandas'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", body], cwd=toy, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.44, "0.4 s"), (12, "12 s"), (59.7, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")]
+)
+def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_values_in_a_table_are_short() -> None:
+    assert cell("accuracy", 0.98765432) == "0.9877"
+    assert cell("size_bytes", 123456) == "123.5 kB"
+    assert cell("ratio", [0.5, 0.75]) == "0.5..0.75"
+    assert cell("chosen", False) == ""
+    assert cell("name", None) == ""
