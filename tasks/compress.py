@@ -12,6 +12,7 @@ from torch import nn
 
 from tasks import export, measure
 from tasks.contracts import Bench, Learnt, Step, UseCase
+from tasks.encoding import encoded, split_of
 from tasks.workspace import Checkpoint, Table, Workspace, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ def main(work: Workspace) -> None:
 
 
 def lay_out(work: Workspace, learnt: Learnt) -> Bench:
-    """What the steps find: train and validation rows as arrays. The test rows stay where they are."""
+    """What the steps find: train rows with their variants and validation rows, as arrays. The test rows stay where they are."""
     case = work.case
-    rows = Table(work.clean.open() / "rows").read()
-    train, validation = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "validation"))
-    inputs, targets = case.encode(train, learnt)
+    rows, variants = Table(work.clean.open() / "rows"), Table(work.augmented.open() / "rows")
+    validation = split_of(rows, "validation")
+    inputs, targets = encoded(case, [split_of(rows, "train"), *variants.partitions()], learnt, work.scratch)
     validation_inputs, validation_targets = case.encode(validation, learnt)
     return Bench(
         case=case,

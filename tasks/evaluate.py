@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks import export, measure, stats
 from tasks.contracts import Learnt, Mistake, UseCase
+from tasks.encoding import split_of
 from tasks.measure import Variant
 from tasks.workspace import Artifact, Table, Workspace, write_json
 
@@ -30,12 +31,12 @@ def main(work: Workspace) -> None:
     if DENSE not in work.recipe_names:
         raise Mistake(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are held against")
     own, dense = work.compressed(work.recipe_name), work.compressed(DENSE)
-    rows = Table(work.clean.open() / "rows").read()
-    judged = {split: answers(own, work.case, rows[rows["split"] == split].reset_index(drop=True)) for split in SPLITS}
-    metrics: dict[str, Any] = {
-        "recipe": work.recipe_name,
-        "rows": {str(k): int(n) for k, n in rows["split"].value_counts().items()},
+    rows = Table(work.clean.open() / "rows")
+    judged = {split: answers(own, work.case, split_of(rows, split)) for split in SPLITS}
+    counts = {
+        split: sum(int((part["split"] == split).sum()) for part in rows.partitions(["split"])) for split in ("train", *SPLITS)
     }
+    metrics: dict[str, Any] = {"recipe": work.recipe_name, "rows": counts}
     metrics |= weight(own, dense)
     metrics["splits"] = {split: appraisal(work.case, predictions) for split, (predictions, _) in judged.items()}
     if work.recipe_name == DENSE:
@@ -78,12 +79,12 @@ def appraisal(case: UseCase, predictions: DataFrame) -> dict[str, Any]:
     }
 
 
-def rivals(case: UseCase, rows: DataFrame) -> dict[str, Any]:
+def rivals(case: UseCase, rows: Table) -> dict[str, Any]:
     """The trivial and the classic rivals' scores on both splits."""
     found: dict[str, Any] = {}
-    train = rows[rows["split"] == "train"].reset_index(drop=True)
+    train = split_of(rows, "train")
     for split in SPLITS:
-        for name, predictions in case.baselines(train, rows[rows["split"] == split].reset_index(drop=True)).items():
+        for name, predictions in case.baselines(train, split_of(rows, split)).items():
             interval = stats.mean_interval(np.asarray(case.goodness(predictions), dtype=np.float64))
             found.setdefault(name, {})[split] = {"scores": case.score(predictions), "interval": interval.as_dict()}
     return found

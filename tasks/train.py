@@ -7,23 +7,15 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from tasks import fit
 from tasks.contracts import Learnt, UseCase
+from tasks.encoding import encoded, split_of
 from tasks.workspace import Checkpoint, Table, Workspace, write_json
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pandas import DataFrame
-
-    from tasks.contracts import Array
-
-BLOCK_ROWS = 2500
-MEMORY_BYTES = 4 * 2**30
-"""Arrays larger than this are kept in a file and mapped into memory."""
 
 
 def main(work: Workspace) -> None:
@@ -74,38 +66,6 @@ def main(work: Workspace) -> None:
         )
     shutil.rmtree(work.scratch)
     work.journal.log(f"kept epoch {fitted.best_epoch} of {fitted.epochs}")
-
-
-def split_of(rows: Table, split: str) -> DataFrame:
-    """The clean rows of one split, gathered partition by partition."""
-    import pandas as pd
-
-    return pd.concat([part[part["split"] == split] for part in rows.partitions()], ignore_index=True)
-
-
-def encoded(case: UseCase, tables: list[DataFrame], learnt: Learnt, scratch: Path) -> tuple[Array, Array]:
-    """Inputs and targets of all rows of the tables, block by block; in a mapped file when they would not fit in memory."""
-    total = sum(map(len, tables))
-    inputs, targets, filled = None, None, 0
-    for table in tables:
-        for start in range(0, len(table), BLOCK_ROWS):
-            x, y = case.encode(table.iloc[start : start + BLOCK_ROWS].reset_index(drop=True), learnt)
-            if inputs is None or targets is None:
-                inputs, targets = room(total, x, scratch / "inputs.npy"), room(total, y, scratch / "targets.npy")
-            inputs[filled : filled + len(x)], targets[filled : filled + len(x)] = x, y
-            filled += len(x)
-    assert inputs is not None
-    assert targets is not None
-    return inputs, targets
-
-
-def room(total: int, like: Array, path: Path) -> Array:
-    """An array for `total` rows such as those of `like`."""
-    shape = (total, *like.shape[1:])
-    if total * like.nbytes <= MEMORY_BYTES * len(like):
-        return np.empty(shape, like.dtype)
-    mapped: Array = np.lib.format.open_memmap(path, mode="w+", dtype=like.dtype, shape=shape)
-    return mapped
 
 
 def monitor(case: UseCase, rows: DataFrame, learnt: Learnt) -> fit.Monitor:

@@ -130,6 +130,8 @@ def workspace(root: Path, stage: str, recipe_name: str = "", recipe: tuple[Any, 
     if not work.clean.path.exists():
         with work.clean.draft() as draft:
             Table(draft / "rows").write(0, rows())
+        with work.augmented.draft() as draft:
+            Table(draft / "rows").write(0, rows().head(0))
         with work.model.draft() as draft:
             Checkpoint(draft).write(fitted(), {"classes": list(NAMES)})
     return work

@@ -39,6 +39,10 @@ def reached(stage: str) -> set[str]:
     modules = closure(f"tasks.{stage}") | closure("tasks.__main__")
     for use_case in library.names("use_cases"):
         modules |= closure(f"tasks.use_cases.{use_case}") - {f"tasks.use_cases.{use_case}"}
+    for shelf in opened(stage):
+        for name in library.names(shelf):
+            modules |= closure(f"tasks.{shelf}.{name}")
+    modules = {module for module in modules if module.rpartition(".")[0] not in {f"tasks.{shelf}" for shelf in opened(stage)}}
     files = {file_of(module) for module in modules if module not in packages()}
     shelves = {shelf.replace(".", "/") for shelf in SHELVES if shelf.rpartition(".")[2] in opened(stage)}
     return files | shelves | {"tasks/use_cases/${item.use_case}.py"}
