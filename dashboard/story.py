@@ -131,7 +131,8 @@ def kinds(curves: Mapping[str, object]) -> dict[str, list[str]]:
         last = name.rpartition("_")[2]
         kind = "learning rate" if name.endswith("learning_rate") else "loss" if last == "loss" else last
         found.setdefault(kind, []).append(name)
-    return dict(sorted(found.items(), key=lambda item: (item[0] != "loss", item[0] == "learning rate", item[0])))
+    names = list(found)
+    return dict(sorted(found.items(), key=lambda item: (item[0] != "loss", item[0] == "learning rate", names.index(item[0]))))
 
 
 def spans(run: Run, stages: Mapping[str, Stage], *, now: datetime | None = None) -> list[Span]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -44,6 +44,7 @@ STAGE_LOOKS: dict[StageState, tuple[Colour, str]] = {
     "cancelled": ("orange", ":material/block:"),
     "notrun": ("gray", ":material/remove_circle_outline:"),
 }
+FEW = 6
 NEWEST = 30
 """Runs offered by name; older ones are found on the Runs page."""
 
@@ -178,7 +179,7 @@ def choose_run(root: Path, use_case: str) -> Run | None:
     chosen = st.selectbox(
         t("pick.run"),
         options,
-        placeholder=t("pick.newest"),
+        placeholder=" · ".join([t("pick.newest"), *[run_label(run) for run in found[:1]]]),
         format_func=lambda run_id: run_label(by_id.get(run_id)),
         disabled=not options,
         label_visibility="collapsed",
@@ -189,6 +190,23 @@ def choose_run(root: Path, use_case: str) -> Run | None:
     if chosen == runs.WORKSPACE or (not by_id and has_own):
         return runs.load(root, runs.WORKSPACE)
     return by_id.get(str(chosen)) or next(iter(by_id.values()), None)
+
+
+def choose_from(
+    name: str, options: Sequence[str], label: str, default: str, say: Callable[[str], str] = str, *, few: bool = False
+) -> str:
+    """One of several, kept in the address under that name: in a list, or side by side if they are few and `few` is set."""
+    tied = addressed(name, options, default)
+    if few and len(options) <= FEW:
+        return str(st.segmented_control(label, options, required=True, format_func=say, wrap=True, **tied))
+    return str(st.selectbox(label, options, format_func=say, **tied))
+
+
+def choose_view(options: Iterable[str], page: str) -> str:
+    """Which part of a page to see."""
+    names = list(options)
+    look: dict[str, Any] = {"label_visibility": "collapsed", "format_func": lambda name: t(f"{page}_view.{name}"), "wrap": True}
+    return str(st.segmented_control(t("pick.view"), names, required=True, **look, **addressed("view", names, names[0])))
 
 
 def use_cases(root: Path) -> list[str]:
@@ -215,7 +233,7 @@ def run_label(run: Run | None) -> str:
 
 def cards(values: Mapping[str, tuple[str, str]], *, columns: int = 4) -> None:
     """Key figures beside each other: label -> value and the small print under it (interval, count)."""
-    with st.grid(columns, min_column_width=150):
+    with st.grid(columns, min_column_width=140):
         for label, (value, small) in values.items():
             st.metric(label, value, small or None, delta_color="off", delta_arrow="off", border=True, height="stretch")
 
@@ -235,12 +253,20 @@ def numbers(data: pd.DataFrame, *, key: str, alt_text: str) -> None:
             download(data, key)
 
 
-def table(data: pd.DataFrame, *, key: str, alt_text: str, columns: Mapping[str, Any] | None = None, **more: Any) -> Any:
-    """A table with its CSV."""
+def table(
+    data: pd.DataFrame,
+    *,
+    key: str,
+    alt_text: str,
+    columns: Mapping[str, Any] | None = None,
+    csv: pd.DataFrame | None = None,
+    **more: Any,
+) -> Any:
+    """A table with its CSV, which may hold more than is shown."""
     shown = dict(columns or {})
     more = {"hide_index": True, "placeholder": figures.NOTHING, **more}
     found = st.dataframe(harmless(data), alt=alt_text, key=key, column_config=shown, **more)
-    download(data, key)
+    download(data if csv is None else csv, key)
     return found
 
 

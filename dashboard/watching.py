@@ -17,6 +17,7 @@ from dashboard.story import Stage
 from dashboard.view import Context, t, word
 
 REFRESH_S = 1.0
+FIRST_CURVES = 2
 ENDED = ("failed", "cancelled", "crashed")
 
 
@@ -198,13 +199,23 @@ def _curves(stages: Mapping[str, Stage], selected: str) -> None:
     )
     kinds = story.kinds(found[name])
     st.caption(_title(name) if name == selected else f"{word('stage', runs.parts(name)[0])} {runs.parts(name)[2]}")
-    for kind, series in kinds.items():
-        some = points[points["series"].isin(series)]
-        if not some.empty:
-            drawing = charts.curves(some, step=t("run.step"), value=kind, order=series, height=190 if len(kinds) > 1 else 260)
-            alt_text = t("run.curves_alt", stage=figures.clean(name))
-            st.altair_chart(drawing, key=f"curve_{kind}", alt=alt_text)
+    shown = [(kind, points[points["series"].isin(series)], series) for kind, series in kinds.items()]
+    shown = [(kind, some, series) for kind, some, series in shown if not some.empty]
+    with st.grid(2, min_column_width=250):
+        for kind, some, series in shown[:FIRST_CURVES]:
+            _curve(name, kind, some, series)
+    if len(shown) > FIRST_CURVES:
+        more = st.expander(t("run.more_curves", count=len(shown) - FIRST_CURVES), key="more_curves", on_change="rerun")
+        if more.open:
+            with more, st.grid(2, min_column_width=250):
+                for kind, some, series in shown[FIRST_CURVES:]:
+                    _curve(name, kind, some, series)
     view.numbers(points, key="curves", alt_text=t("run.curves_alt", stage=figures.clean(name)))
+
+
+def _curve(stage: str, kind: str, points: pd.DataFrame, series: list[str]) -> None:
+    drawing = charts.curves(points, step=t("run.step"), value=kind, order=series, height=200)
+    st.altair_chart(drawing, key=f"curve_{kind}", alt=t("run.curves_alt", stage=figures.clean(stage)))
 
 
 def _timeline(run: Run, stages: Mapping[str, Stage]) -> None:

@@ -1,0 +1,190 @@
+"""Results of telling classes apart: where they are confused, how sure the model is, and the rows it gets wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from pydantic import BaseModel, ConfigDict
+
+from dashboard import charts, figures, headline, ranks, samples, view
+from dashboard.artifacts import Appraisal, Artifacts, understood
+from dashboard.home import Unreadable
+from dashboard.view import t
+
+MOST_SAMPLES = 24
+MOST_CURVES = 10
+
+
+class Report(BaseModel):
+    """What a classifier's evaluation tells besides its scores."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    classes: list[str]
+    confusion: list[list[int]]
+    per_class: list[dict[str, Any]]
+    averages: dict[str, dict[str, float]] = {}
+    calibration: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is looked at: one recipe's answers for one split."""
+
+    found: Artifacts
+    recipe: str
+    split: str
+    appraisal: Appraisal
+    report: Report
+
+    def predictions(self) -> pd.DataFrame:
+        return self.found.predictions(self.recipe, self.split)
+
+
+def is_mine(report: dict[str, Any]) -> bool:
+    """Whether a report is a classifier's."""
+    return "confusion" in report and "classes" in report
+
+
+def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> None:
+    """The views of a classifier's results."""
+    report = understood(appraisal.report, Report, "metrics.json")
+    subject = Subject(found, recipe, split, appraisal, report)
+    views = {"confusion": confusion, "per_class": per_class, "thresholds": thresholds, "calibration": calibration}
+    chosen = view.choose_view([*views, "mistakes", "standings"], "results")
+    with view.or_say():
+        if chosen == "mistakes":
+            mistakes(subject)
+        elif chosen == "standings":
+            with st.container(border=True):
+                headline.standings(found, split, appraisal)
+        else:
+            views[chosen](subject)
+
+
+def confusion(subject: Subject) -> None:
+    """The matrix; a cell opens its rows."""
+    report = subject.report
+    cells = pd.DataFrame(
+        [
+            (truth, answer, report.confusion[i][j], report.confusion[i][j] / max(1, sum(report.confusion[i])), i == j)
+            for i, truth in enumerate(report.classes)
+            for j, answer in enumerate(report.classes)
+        ],
+        columns=["truth", "answer", "rows", "share", "right"],
+    )
+    left, right = st.columns([3, 2], gap="medium")
+    with left, st.container(border=True):
+        st.caption(t("results.confusion_note"))
+        drawing = charts.confusion(cells, report.classes, truth=t("results.truth"), answer=t("results.answer"))
+        event = st.altair_chart(
+            drawing, key="confusion", on_select="rerun", selection_mode="cell", alt=t("results.confusion_alt")
+        )
+        view.numbers(cells, key="confusion_numbers", alt_text=t("results.confusion_alt"))
+    picked = event.selection.get("cell") if event else None
+    if picked and (now := f"{picked[0].get('truth')}→{picked[0].get('answer')}") != st.session_state.get("cell_seen"):
+        st.session_state["cell_seen"] = now
+        st.query_params["truth"], st.query_params["answer"] = str(picked[0]["truth"]), str(picked[0]["answer"])
+    with right, st.container(border=True):
+        wrong = cells[~cells["right"]].sort_values("rows", ascending=False)
+        first = wrong.iloc[0] if len(wrong) else cells.iloc[0]
+        with st.container(horizontal=True):
+            truth = view.choose_from("truth", report.classes, t("results.truth"), str(first["truth"]))
+            answer = view.choose_from("answer", report.classes, t("results.answer"), str(first["answer"]))
+        predictions = subject.predictions()
+        rows = predictions[(predictions["label"] == truth) & (predictions["predicted"] == answer)]
+        st.caption(t("results.cell", count=len(rows), truth=figures.escape(truth), answer=figures.escape(answer)))
+        samples.grid(subject.found, rows.sort_values("confidence", ascending=False).head(MOST_SAMPLES), width=84)
+
+
+def per_class(subject: Subject) -> None:
+    """Precision, recall and F1 of each class, and their averages."""
+    frame = pd.DataFrame(subject.report.per_class)
+    shares = [name for name in ("precision", "recall", "f1", "roc_auc", "average_precision") if name in frame]
+    bar = {
+        name: st.column_config.ProgressColumn(headline.name_of(name), min_value=0, max_value=1, format="%.3f") for name in shares
+    }
+    named = {"class": st.column_config.TextColumn(t("results.class"), pinned=True)}
+    named["support"] = st.column_config.NumberColumn(t("data.rows"))
+    with st.container(border=True):
+        height = min(36 * (len(frame) + 1) + 4, 560)
+        view.table(frame, key="per_class", alt_text=t("results_view.per_class"), columns={**named, **bar}, height=height)
+    if subject.report.averages:
+        averages = pd.DataFrame.from_dict(subject.report.averages, orient="index").rename_axis("average").reset_index()
+        averages["average"] = [
+            t(f"results.{name}") if name in ("micro", "macro", "weighted") else name for name in averages["average"]
+        ]
+        numbers = {name: st.column_config.NumberColumn(headline.name_of(name), format="%.4f") for name in averages.columns[1:]}
+        numbers["average"] = st.column_config.TextColumn(t("results.average"))
+        with st.container(border=True):
+            view.table(averages, key="averages", alt_text=t("results.average"), columns=numbers)
+
+
+def thresholds(subject: Subject) -> None:
+    """ROC and precision-recall, one class against the rest."""
+    predictions, classes = subject.predictions(), subject.report.classes
+    if "probabilities" not in predictions:
+        raise Unreadable("unreadable.column", column="probabilities")
+    probabilities = np.stack(predictions["probabilities"].to_list()).astype(float)
+    truth = predictions["label"].to_numpy()
+    offered = classes if len(classes) > 2 else classes[1:]
+    chosen = st.pills(
+        t("results.classes"), offered, selection_mode="multi", default=offered[:MOST_CURVES], key="curve_classes", wrap=True
+    )
+    roc, pr = [], []
+    for name in chosen:
+        scores, mine = probabilities[:, classes.index(name)], truth == name
+        roc.append(ranks.roc(scores, mine).assign(series=name))
+        pr.append(ranks.precision_recall(scores, mine).assign(series=name))
+    if not roc:
+        return
+    left, right = st.columns(2, gap="medium")
+    for place, kind, frames, x, y in ((left, "roc", roc, "fpr", "tpr"), (right, "pr", pr, "recall", "precision")):
+        frame = pd.concat(frames, ignore_index=True)
+        with place, st.container(border=True):
+            st.markdown(f"**{t(f'results.{kind}')}**")
+            drawing = charts.threshold(
+                frame, x=x, y=y, titles=(t(f"results.{x}"), t(f"results.{y}")), order=classes, chance=kind == "roc"
+            )
+            view.chart(drawing, frame, key=kind, alt_text=t(f"results.{kind}"))
+
+
+def calibration(subject: Subject) -> None:
+    """Whether a confidence of 90 % is right nine times in ten."""
+    bins = subject.report.calibration.get("bins")
+    if not isinstance(bins, list) or not bins:
+        raise Unreadable("unreadable.shape", file="metrics.json")
+    frame = pd.DataFrame(bins)
+    left, right = st.columns([3, 2], gap="medium")
+    with left, st.container(border=True):
+        st.markdown(f"**{t('results.reliability')}**")
+        drawing = charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.share_right"))
+        view.chart(drawing, frame, key="reliability", alt_text=t("results.reliability"))
+    with right, st.container(border=True):
+        ece = subject.report.calibration.get("ece")
+        st.metric(headline.name_of("ece"), figures.number(ece, 4), help=t("results.ece_help"))
+        st.caption(t("results.ece_note"))
+        sure = frame[frame["confidence"] >= 0.95]
+        rows = int(sure["rows"].sum())
+        if rows:
+            right_share = float((sure["accuracy"] * sure["rows"]).sum() / rows)
+            st.markdown(t("results.very_sure", rows=figures.number(rows), share=figures.percent(right_share)))
+
+
+def mistakes(subject: Subject) -> None:
+    """The wrong answers the model was surest of."""
+    predictions = subject.predictions()
+    wrong = predictions[predictions["label"] != predictions["predicted"]].sort_values("confidence", ascending=False)
+    st.caption(t("results.mistakes_note", wrong=figures.number(len(wrong)), rows=figures.number(len(predictions))))
+    if wrong.empty:
+        return
+    pages = -(-len(wrong) // MOST_SAMPLES)
+    page = st.pagination(pages, key="mistakes_page") if pages > 1 else 1
+    shown = wrong.iloc[(page - 1) * MOST_SAMPLES : page * MOST_SAMPLES]
+    explained = samples.can_explain(subject.found) and st.toggle(
+        t("results.explain"), value=True, help=t("results.explain_help"), key="explain", persist_state="session"
+    )
+    samples.mistakes(subject.found, shown, subject.recipe if explained else "")

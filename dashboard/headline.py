@@ -1,0 +1,138 @@
+"""The first thing to know about a model: how well it answers, how surely, and whether something simpler does better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, figures, texts, view
+from dashboard.artifacts import DENSE, Appraisal, Artifacts, Interval, Metrics
+from dashboard.home import Unreadable
+from dashboard.view import t, word
+from tasks import library
+from tasks.contracts import Mistake
+
+AS_PERCENT = ("accuracy", "token_accuracy")
+MOST_CARDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Something simpler that answered the same rows."""
+
+    name: str
+    value: float
+    interval: Interval
+
+
+def figure(metric: str, value: float | None, digits: int = 4) -> str:
+    """A measure as people write it."""
+    return figures.percent(value, 2) if metric in AS_PERCENT else figures.number(value, digits)
+
+
+def span(metric: str, interval: Interval) -> str:
+    """The interval, on the measure's scale."""
+    if metric in AS_PERCENT:
+        return f"{interval.low * 100:.1f}–{interval.high * 100:.1f} %"
+    return figures.interval(interval.low, interval.high)
+
+
+def name_of(metric: str) -> str:
+    key = f"metric.{metric}"
+    return t(key) if texts.has(key) else figures.clean(metric, 40).replace("_", " ")
+
+
+def higher_is_better(use_case: str) -> bool:
+    """Whether the first metric of the use case is to be raised."""
+    try:
+        return bool(getattr(library.find("use_cases", use_case), "higher_is_better", True))
+    except (Mistake, ImportError, AttributeError):
+        return True
+
+
+def best_rival(metrics: Metrics, split: str, first: str, *, higher: bool) -> Rival | None:
+    """The best of the trivial and classic rivals; only the dense model's metrics know them."""
+    found = [
+        Rival(name, value, rival[split].interval)
+        for name, rival in metrics.baselines.items()
+        if split in rival and (value := rival[split].scores.get(first)) is not None
+    ]
+    return (max if higher else min)(found, key=lambda rival: rival.value, default=None)
+
+
+def sentence(found: Artifacts, recipe: str, appraisal: Appraisal, split: str) -> None:
+    """What the model does, in a sentence; a warning first where something simpler does as well or better."""
+    first, value = appraisal.first, appraisal.value
+    if value is None:
+        return
+    higher = higher_is_better(found.use_case)
+    said = t(
+        "results.sentence",
+        recipe=figures.escape(recipe),
+        metric=name_of(first),
+        value=figure(first, value),
+        low_high=span(first, appraisal.interval),
+        rows=figures.number(appraisal.rows),
+        split=t(f"results.{split}"),
+    )
+    try:
+        rival = best_rival(found.metrics(DENSE), split, first, higher=higher)
+    except Unreadable:
+        rival = None
+    if rival is None:
+        st.markdown(said)
+        return
+    told = {"rival": figures.escape(word("rival", rival.name)), "value": figure(first, rival.value)}
+    better = rival.value >= value if higher else rival.value <= value
+    close = appraisal.interval.low <= rival.value <= appraisal.interval.high
+    if better:
+        st.warning(t("results.rival_wins", **told), icon=":material/balance:")
+        st.markdown(said)
+    else:
+        st.markdown(f"{said} {t('results.rival_close' if close else 'results.rival_loses', **told)}")
+
+
+def cards(found: Artifacts, recipe: str, metrics: Metrics, appraisal: Appraisal) -> None:
+    """The measures side by side, the first with its interval; then size and latency."""
+    shown: dict[str, tuple[str, str]] = {}
+    for metric, value in list(appraisal.scores.items())[:MOST_CARDS]:
+        small = t("results.card_small", low_high=span(metric, appraisal.interval)) if metric == appraisal.first else ""
+        shown[name_of(metric)] = (figure(metric, value), small)
+    shown[t("results.size")] = (figures.size(metrics.bytes), t("results.of_dense", share=figures.percent(metrics.bytes_share)))
+    try:
+        own = found.latency(recipe).variants.get(recipe)
+    except Unreadable:
+        own = None
+    if own and "1" in own.batches:
+        shown[t("results.latency")] = (
+            figures.milliseconds(own.batches["1"].median_ms),
+            t("results.p95", value=figures.milliseconds(own.batches["1"].p95_ms)),
+        )
+    view.cards(shown, columns=len(shown))
+
+
+def standings(found: Artifacts, split: str, appraisal: Appraisal) -> None:
+    """All recipes and their rivals on one scale, with intervals."""
+    first, rows = appraisal.first, []
+    for recipe in found.recipes():
+        try:
+            other = found.metrics(recipe).splits.get(split)
+        except Unreadable:
+            continue
+        if other and other.value is not None:
+            rows.append((recipe, t("results.recipe"), other.value, other.interval.low, other.interval.high))
+    try:
+        for name, rival in found.metrics(DENSE).baselines.items():
+            if split in rival and (value := rival[split].scores.get(first)) is not None:
+                rows.append(
+                    (word("rival", name), t("results.rival"), value, rival[split].interval.low, rival[split].interval.high)
+                )
+    except Unreadable:
+        pass  # said where the dense model's figures are shown
+    frame = pd.DataFrame(rows, columns=["name", "kind", "value", "low", "high"])
+    if frame.empty:
+        return
+    drawing = charts.standings(frame, value=name_of(first), order=[t("results.recipe"), t("results.rival")])
+    view.chart(drawing, frame, key="standings", alt_text=t("results.standings_alt", metric=name_of(first)))

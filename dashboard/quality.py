@@ -1,0 +1,227 @@
+"""The data's books: rows in, kept, mended, quarantined and dropped, down to the rows themselves."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, columns, figures, gallery, runs, view
+from dashboard.artifacts import Artifacts, Ledger
+from dashboard.home import Unreadable
+from dashboard.view import Context, t
+
+MOST_ROWS = 500
+MOST_PICTURES = 24
+DUPLICATE = "duplicate"
+
+
+def ledger(found: Artifacts, context: Context) -> None:
+    """Key figures, reasons, and the rows behind a reason."""
+    books = found.ledger()
+    _cards(books)
+    left, right = st.columns([2, 3], gap="medium")
+    with left, st.container(border=True, height="stretch"):
+        st.markdown(f"**{t('data.reasons')}**")
+        chosen = _reasons(books)
+    with right, st.container(border=True, height="stretch"), view.or_say():
+        _failing(found, chosen)
+    if books.files:
+        with st.expander(t("data.by_file", count=len(books.files)), icon=":material/folder_open:"):
+            frame = pd.DataFrame.from_dict(books.files, orient="index").rename_axis("file").reset_index()
+            view.table(_named(frame), key="by_file", alt_text=t("data.by_file", count=len(books.files)))
+
+
+def before_and_after(found: Artifacts, context: Context) -> None:
+    """One column as it came and as it was kept."""
+    raw, clean = columns.interesting(found, "raw"), columns.interesting(found, "clean/rows")
+    shared = [name for name in clean if name in raw]
+    if not shared:
+        st.caption(t("data.no_columns"))
+        return
+    name = view.choose_from("column", shared, t("data.column"), shared[0], few=True)
+    before, after = found.rows("raw", [name])[name], found.rows("clean/rows", [name])[name]
+    of = columns.kind(after) or columns.kind(before)
+    if of is None:
+        st.caption(t("data.no_scale", column=figures.escape(name)))
+        return
+    tables = {t("data.before"): before, t("data.after"): after}
+    bins = columns.histogram(tables, of)
+    with st.container(border=True):
+        st.markdown(f"**{figures.escape(name)}**")
+        st.caption(t(f"data.scale_{of}") + " " + _missing(before, after))
+        drawing = charts.histogram(bins, share=t("data.share"), order=list(tables), title=t(f"data.axis_{of}"))
+        view.chart(drawing, bins, key=f"columns_{name}", alt_text=t("data.columns_alt", column=figures.clean(name)))
+
+
+def splits(found: Artifacts, context: Context) -> None:
+    """How the rows were dealt, class by class, and whether anything leaks from one split into another."""
+    books = found.ledger()
+    leaks = sum(count for reason, count in books.reasons.items() if reason.startswith("leak"))
+    alike = books.near_duplicates
+    view.cards(
+        {
+            t("data.train"): (figures.number(books.splits.get("train", 0)), _share(books.splits.get("train"), books.kept)),
+            t("data.validation"): (
+                figures.number(books.splits.get("validation", 0)),
+                _share(books.splits.get("validation"), books.kept),
+            ),
+            t("data.test"): (figures.number(books.splits.get("test", 0)), _share(books.splits.get("test"), books.kept)),
+            t("data.leaks"): (figures.number(leaks), t("data.leaks_small")),
+        }
+    )
+    st.caption(t("data.alike", rows=figures.number(alike.get("rows", 0)), groups=figures.number(alike.get("groups", 0))))
+    if books.contradictions:
+        st.warning(t("data.contradictions", count=books.contradictions), icon=":material/warning:")
+    if not books.classes:
+        st.caption(t("data.no_classes"))
+        return
+    frame = pd.DataFrame(
+        [(name, split, count) for name, counts in books.classes.items() for split, count in counts.items()],
+        columns=["class", "split", "rows"],
+    )
+    with st.container(border=True):
+        st.markdown(f"**{t('data.balance')}**")
+        drawing = charts.stacked(frame, x="class", y="rows", colour="split", order=["train", "validation", "test"])
+        view.chart(drawing, frame, key="balance", alt_text=t("data.balance"))
+
+
+def drift(found: Artifacts, context: Context) -> None:
+    """The clean rows of this run against those of another."""
+    assert context.run
+    others = [run for run in runs.latest(context.root, context.use_case) if run.id != context.run.id]
+    if not others:
+        st.caption(t("data.drift_alone"))
+        return
+    by_id = {run.id: run for run in others}
+    chosen = view.choose_from(
+        "against", list(by_id), t("data.against"), others[0].id, lambda run_id: view.run_label(by_id[run_id])
+    )
+    other = Artifacts(context.root, by_id[chosen].folder, context.use_case)
+    names = [name for name in columns.interesting(found, "clean/rows") if name in columns.interesting(other, "clean/rows")]
+    moved = [
+        columns.drift(name, other.rows("clean/rows", [name])[name], found.rows("clean/rows", [name])[name]) for name in names
+    ]
+    frame = pd.DataFrame(
+        [
+            {
+                t("data.column"): each.column,
+                t("data.verdict"): t(f"data.{each.verdict}"),
+                "PSI": each.psi,
+                t("data.distance"): each.distance,
+                t("data.rows_then"): each.rows[0],
+                t("data.rows_now"): each.rows[1],
+            }
+            for each in sorted(filter(None, moved), key=lambda each: -each.psi)
+        ]
+    )
+    st.caption(t("data.drift_note", steady=columns.STEADY, moved=columns.MOVED))
+    if frame.empty:
+        st.caption(t("data.no_columns"))
+        return
+    number = st.column_config.NumberColumn(format="%.4f")
+    view.table(frame, key="drift", alt_text=t("data.drift"), columns={"PSI": number, t("data.distance"): number})
+
+
+def _cards(books: Ledger) -> None:
+    view.cards(
+        {
+            t("data.rows_in"): (figures.number(books.rows_in), t("data.rows_in_small", files=figures.number(len(books.files)))),
+            t("data.kept"): (figures.number(books.kept), _share(books.kept, books.rows_in)),
+            t("data.fixed"): (figures.number(books.fixed), t("data.fixed_small")),
+            t("data.quarantined"): (figures.number(books.quarantined), _share(books.quarantined, books.rows_in)),
+            t("data.duplicates"): (figures.number(books.duplicates), _share(books.duplicates, books.rows_in)),
+        },
+        columns=5,
+    )
+    balance = books.kept + books.quarantined + books.duplicates
+    key = "data.balanced" if balance == books.rows_in else "data.unbalanced"
+    st.caption(t(key, rows=figures.number(books.rows_in), sum=figures.number(balance)))
+
+
+def _reasons(books: Ledger) -> str:
+    """The reasons with their counts; gives the code of the one to look at."""
+    rejected = list(books.reasons.items())
+    if not rejected and not books.fixes:
+        st.caption(t("data.spotless"))
+        return ""
+    top = max([*books.reasons.values(), *books.fixes.values(), 1])
+    frame = pd.DataFrame(
+        [(code, t("data.quarantine_or_drop"), count) for code, count in rejected]
+        + [(code, t("data.mended"), count) for code, count in books.fixes.items()],
+        columns=["reason", "fate", "rows"],
+    )
+    named = {
+        "reason": st.column_config.TextColumn(t("data.reason"), width="medium"),
+        "fate": st.column_config.TextColumn(t("data.fate"), width="small"),
+        "rows": st.column_config.ProgressColumn(t("data.rows"), format="%d", min_value=0, max_value=int(top)),
+    }
+    event = view.table(
+        frame, key="reasons", alt_text=t("data.reasons"), columns=named, on_select="rerun", selection_mode="single-row"
+    )
+    picked = event.selection.rows if event else []
+    if picked and picked[0] < len(frame):
+        return str(frame.iloc[picked[0]]["reason"])
+    return rejected[0][0] if rejected else next(iter(books.fixes), "")
+
+
+def _failing(found: Artifacts, code: str) -> None:
+    """The rows a reason sent away, or mended, with their values."""
+    if not code:
+        st.caption(t("data.no_failing"))
+        return
+    st.markdown(t("data.rows_of", reason=f"`{figures.clean(code, 60)}`"))
+    rows = found.rows("clean/quarantine")
+    chosen = rows[rows["reason"].astype(str).map(lambda reason: _code(reason) == code)]
+    if chosen.empty:  # then it is a mending, and those rows were kept
+        kept = found.rows("clean/rows")
+        chosen = kept[kept["fix"].astype(str).str.contains(code, regex=False)] if "fix" in kept else chosen
+    if chosen.empty:
+        raise Unreadable("unreadable.rows")
+    if gallery.column(chosen.columns):
+        with st.grid("auto", min_column_width=96, gap="small"):
+            for picture, row in gallery.rows_with_pictures(chosen.head(MOST_PICTURES)):
+                _tile(picture, row)
+    shown = chosen.head(MOST_ROWS).drop(columns=[name for name in ("image", "pixels", "look") if name in chosen])
+    shown = shown[sorted(shown.columns, key=lambda name: name not in ("file", "row", "reason"))]
+    view.table(_flat(shown), key="failing", alt_text=t("data.failing_alt", reason=figures.clean(code, 60)), height=300)
+    if len(chosen) > MOST_ROWS:
+        st.caption(t("data.first_rows", shown=MOST_ROWS, total=figures.number(len(chosen))))
+
+
+def _tile(picture: bytes | None, row: pd.DataFrame) -> None:
+    where = figures.clean(f"{row.iloc[0].get('file', '')}:{row.iloc[0].get('row', '')}", 80)
+    with st.container(gap="xxsmall"):
+        if picture:
+            st.image(picture, alt=where, width="stretch")
+        else:
+            st.caption(f":material/broken_image: {t('data.no_picture')}")
+        st.caption(figures.escape(f"{row.iloc[0].get('label', '')}"))
+
+
+def _code(reason: str) -> str:
+    """What a reason is counted under, as the ledger does."""
+    return DUPLICATE if reason.startswith("duplicate of ") else reason.partition(":")[0]
+
+
+def _flat(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lists, arrays and bytes as short text, so that a table can show them."""
+    plain = (str, int, float, bool, type(None), pd.Timestamp)
+    return rows.map(lambda cell: cell if isinstance(cell, plain) or pd.api.types.is_scalar(cell) else figures.clean(cell, 120))
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.rename(columns={name: t(f"data.{name}") for name in ("rows_in", "kept", "quarantined", "duplicates", "file")})
+
+
+def _missing(before: pd.Series, after: pd.Series) -> str:
+    return t(
+        "data.missing",
+        before=figures.percent(float(before.isna().mean())),
+        after=figures.percent(float(after.isna().mean())),
+        rows_before=figures.number(len(before)),
+        rows_after=figures.number(len(after)),
+    )
+
+
+def _share(part: int | None, whole: int) -> str:
+    return figures.percent((part or 0) / whole) if whole else ""

@@ -1,0 +1,61 @@
+"""Curves over thresholds from predictions: ROC, precision-recall and Kolmogorov-Smirnov, thinned to what a screen shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_POINTS = 200
+
+
+def roc(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
+    """False and true positive rate at each threshold, from (0, 0) to (1, 1); empty without both kinds of rows."""
+    hits, misses = _counts(scores, truth)
+    if not len(hits) or not hits[-1] or not misses[-1]:
+        return pd.DataFrame(columns=["fpr", "tpr"], dtype=float)
+    fpr, tpr = np.r_[0, misses / misses[-1]], np.r_[0, hits / hits[-1]]
+    return _thinned(pd.DataFrame({"fpr": fpr, "tpr": tpr}))
+
+
+def precision_recall(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
+    """Recall and precision at each threshold."""
+    hits, misses = _counts(scores, truth)
+    if not len(hits) or not hits[-1]:
+        return pd.DataFrame(columns=["recall", "precision"], dtype=float)
+    return _thinned(pd.DataFrame({"recall": hits / hits[-1], "precision": hits / (hits + misses)}))
+
+
+def separation(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
+    """Shares of both kinds of rows below each score; their largest distance is Kolmogorov-Smirnov's."""
+    at = np.unique(scores)
+    kinds = [np.sort(scores[truth.astype(bool)]), np.sort(scores[~truth.astype(bool)])]
+    if not len(kinds[0]) or not len(kinds[1]):
+        return pd.DataFrame(columns=["score", "positive", "negative"], dtype=float)
+    below = [np.searchsorted(values, at, side="right") / len(values) for values in kinds]
+    return _thinned(pd.DataFrame({"score": at, "positive": below[0], "negative": below[1]}))
+
+
+def area(curve: pd.DataFrame) -> float:
+    """Under a curve, by trapezoids over its first column."""
+    x, y = curve.iloc[:, 0].to_numpy(), curve.iloc[:, 1].to_numpy()
+    return float(((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2).sum())
+
+
+def _counts(scores: NDArray[Any], truth: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Hits and false alarms when everything down to each distinct score is called positive."""
+    order = np.argsort(-scores, kind="stable")
+    sorted_scores, positive = scores[order], truth[order].astype(bool)
+    last = np.flatnonzero(np.r_[sorted_scores[1:] != sorted_scores[:-1], True]) if len(scores) else np.array([], dtype=int)
+    return np.cumsum(positive)[last], np.cumsum(~positive)[last]
+
+
+def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+    if len(curve) <= MOST_POINTS:
+        return curve
+    keep = np.unique(np.linspace(0, len(curve) - 1, MOST_POINTS).round().astype(int))
+    return curve.iloc[keep].reset_index(drop=True)

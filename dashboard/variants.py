@@ -1,0 +1,58 @@
+"""Originals beside the variants that training will see."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import figures, view
+from dashboard import gallery as pictures
+from dashboard.artifacts import Artifacts
+from dashboard.view import Context, t
+
+SHOWN = 10
+WORDS = ("text", "sentence", "body", "words")
+
+
+def gallery(found: Artifacts, context: Context) -> None:
+    """Pictures, texts or series: each original, and what augmentation makes of it."""
+    report = found.report("augmented")
+    st.caption(
+        t(
+            "data.augmented",
+            variants=figures.number(int(report.get("variants", 0))),
+            seed=figures.clean(report.get("seed", figures.NOTHING)),
+        )
+    )
+    preview = found.rows("augmented/preview")
+    if preview.empty or not {"original", "variant"} <= set(preview.columns):
+        st.caption(t("data.no_variants"))
+        return
+    originals = list(preview["original"].drop_duplicates())
+    page = st.pagination(-(-len(originals) // SHOWN), key="gallery_page") if len(originals) > SHOWN else 1
+    with st.grid(2, min_column_width=420):
+        for original in originals[(page - 1) * SHOWN : page * SHOWN]:
+            with st.container(border=True, height="stretch"):
+                _family(preview[preview["original"] == original].sort_values("variant"))
+
+
+def _family(rows: pd.DataFrame) -> None:
+    """One original and its variants, in a row or under each other."""
+    words = next((name for name in WORDS if name in rows), "")
+    label = figures.escape(rows.iloc[0].get("label", ""), 60)
+    if pictures.column(rows.columns):
+        with st.container(horizontal=True, gap="xsmall"):
+            for picture, row in pictures.rows_with_pictures(rows):
+                variant = int(row.iloc[0]["variant"])
+                said = t("data.original") if variant == 0 else t("data.variant", number=variant)
+                with st.container(width=78, gap="xxsmall"):
+                    if picture:
+                        st.image(picture, alt=f"{figures.clean(row.iloc[0].get('label', ''))}, {said}", width=78)
+                    st.caption(f"**{label}** · {said}" if variant == 0 else said)
+    elif words:
+        st.markdown(f"**{label}** · {figures.escape(rows.iloc[0][words], 600)}")
+        for _, row in rows.iloc[1:].iterrows():
+            st.caption(f":material/subdirectory_arrow_right: {figures.escape(row[words], 600)}")
+    else:
+        shown = rows.drop(columns=["original"]).map(lambda cell: figures.clean(cell, 120) if isinstance(cell, list) else cell)
+        st.dataframe(view.harmless(shown), hide_index=True, alt=t("data.variant", number=len(rows) - 1))
