@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -38,30 +38,33 @@ EXIT_CODES = {"Completed": 0, "Cancelled": 130}
 @app.command()
 def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = None, force: Force = False) -> None:
     """Grow a small model for each use case and show how the recipes compare."""
-    from flows import params, runs
-    from flows.show import Screen, duration, results
+    from flows import params, runs, tables
+    from flows.server import for_this_process
+    from flows.show import Screen, duration
 
     root, cwd = settings.project_root(), Path.cwd()
     asked = params.ask(root, use_cases or (), recipes or (), params.understand(overrides or ()), cwd=cwd)
     os.chdir(root)
     settings.apply(root)
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the run's own screen and flow.log say it all
     screen = Screen()
-    if not settings.use_server(root):
-        screen.say("no Prefect server runs here; starting one for this run", "dim")
-    with only_growing():
-        from flows.pipeline import SHOW, pipeline
-
-    SHOW.set(screen)
-    try:
+    server = None
+    with closing(screen):
+        if not settings.find_server(root):
+            screen.say("no Prefect server runs here; starting one for this run", "dim")
+            server = for_this_process(root)
+        with only_growing():
+            from flows.pipeline import SHOW, pipeline
+        if server:
+            server.wait_until_healthy()
+        SHOW.set(screen)
         state = pipeline(
             use_cases=list(asked.use_cases), recipes=recipes, overrides=asked.overrides, force=force, return_state=True
         )
-    finally:
-        screen.close()
     if not screen.run_id:
         raise Mistake(f"Prefect could not start the run: {state.message}")
     record = runs.find(root, screen.run_id).record
-    results(record["results"], screen.console)
+    tables.show(record["results"], screen.console)
     took = duration(runs.seconds(record))
     screen.say(f"{record['state']} in {took}, in runs/{screen.run_id}" + (f": {record['error']}" if record["error"] else ""))
     raise typer.Exit(EXIT_CODES.get(record["state"], 1))

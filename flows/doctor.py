@@ -6,9 +6,6 @@ import hashlib
 import os
 import platform
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +17,11 @@ from typing import Literal
 from rich.markup import escape
 
 from flows import heal, settings
+from flows.server import started
 from flows.show import stdout
 from flows.slots import machine_slots
+from tasks.contracts import Mistake
 
-SERVER_PATIENCE_S = 180
 ENOUGH_DISK_BYTES = 2_000_000_000
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 """Processor features that decide how fast int8 and bf16 are."""
@@ -99,32 +97,13 @@ def server(root: Path) -> Iterator[Finding]:
     if own := settings.own_server(root):
         yield Finding("server", "ok", f"answers at {own['api_url']}")
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     began = time.monotonic()
-    arguments = ("--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port))
-    quiet = {**os.environ, **settings.SPARE, "PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", *arguments, "--log-level", "error"],
-        env=quiet,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        process_group=0,
-    )
     try:
-        while time.monotonic() - began < SERVER_PATIENCE_S and process.poll() is None:
-            if settings.answers(f"http://127.0.0.1:{port}/api"):
-                yield Finding("server", "ok", f"Prefect's starts and answers after {time.monotonic() - began:.0f} s")
-                return
-            time.sleep(0.2)
-        said = process.stderr.read().decode(errors="replace").strip() if process.poll() is not None and process.stderr else ""
-        last = said.splitlines()[-1] if said else f"no answer in {SERVER_PATIENCE_S} s"
-        yield Finding("server", "bad", f"Prefect's does not start: {last}; compare the versions above with constraints.txt")
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        process.communicate()
+        with started(root) as server:
+            server.wait_until_healthy()
+            yield Finding("server", "ok", f"Prefect's starts and answers after {time.monotonic() - began:.0f} s")
+    except Mistake as mistake:
+        yield Finding("server", "bad", f"{mistake}; compare the versions above with constraints.txt")
 
 
 def disk(root: Path) -> Iterator[Finding]:

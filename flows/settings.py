@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tasks.contracts import Mistake
 
@@ -24,14 +25,6 @@ SAFE = {
     "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # 20 s, the default, is missed on a busy machine
-}
-SPARE = {  # an ephemeral server lives for one run: nothing to schedule, no late runs, no automations
-    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
 }
 
 
@@ -51,22 +44,20 @@ def apply(root: Path) -> None:
         os.environ.setdefault(name, value)
 
 
-def use_server(root: Path, *, quiet: bool = True) -> str:
-    """Point Prefect at the server to use and say which: the one set by PREFECT_API_URL, the project's own if it answers,
-    or "" for one that Prefect starts for this process and ends with it.
+def find_server(root: Path) -> str:
+    """Point Prefect at the server there is and say where: what PREFECT_API_URL names, or the project's own if it answers.
+
+    Empty when there is none; a `Mistake` when the one named is this machine's and does not answer.
     """
-    if quiet:
-        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    if not os.environ.get("PREFECT_API_URL"):
-        own = own_server(root)
-        if own:
-            os.environ["PREFECT_API_URL"] = own["api_url"]
-            if own.get("auth_string"):
-                os.environ.setdefault("PREFECT_API_AUTH_STRING", own["auth_string"])
-        else:
-            for name, value in SPARE.items():
-                os.environ.setdefault(name, value)
-    return os.environ.get("PREFECT_API_URL", "")
+    named = os.environ.get("PREFECT_API_URL", "")
+    if named:
+        if urlsplit(named).hostname in ("127.0.0.1", "localhost", "::1") and not answers(named):
+            raise Mistake(f"no Prefect server answers at PREFECT_API_URL={named}; start it, or unset the variable")
+    elif own := own_server(root):
+        named = os.environ["PREFECT_API_URL"] = own["api_url"]
+        if own.get("auth_string"):
+            os.environ.setdefault("PREFECT_API_AUTH_STRING", own["auth_string"])
+    return named
 
 
 def own_server(root: Path) -> dict[str, str]:

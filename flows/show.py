@@ -6,11 +6,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 COLOURS = {
     "Unchanged": "dim",
@@ -118,40 +116,6 @@ class Silence:
     def event(self, name: str, event: Mapping[str, Any]) -> None: ...
 
     def close(self) -> None: ...
-
-
-def results(found: Mapping[str, Any], console: Console) -> None:
-    """Table and verdict of each use case's release."""
-    for use_case, release in found.items():
-        rows = release.get("table", [])
-        if rows:
-            table = Table(title=use_case, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-            columns = list(dict.fromkeys(column for row in rows for column in row))
-            for column in columns:
-                numbers = any(isinstance(row.get(column), int | float) and not isinstance(row[column], bool) for row in rows)
-                table.add_column(column.replace("_", " "), justify="right" if numbers else "left")
-            for row in rows:
-                table.add_row(*(escape(cell(column, row.get(column))) for column in columns))
-            console.print(table)
-        verdict = release.get("verdict", {})
-        if verdict:
-            said = f"released: {verdict['released']}" if verdict.get("released") else "nothing is released"
-            console.print(f"{escape(use_case)}: {escape(said)}; {escape(str(verdict.get('reason', '')))}", soft_wrap=True)
-
-
-def cell(column: str, value: Any) -> str:
-    """One value of a result table: four figures, sizes in kB, yes or nothing, intervals as `low..high`."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else ""
-    if isinstance(value, int) and column.endswith("_bytes"):
-        return f"{value / 1000:,.1f} kB"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return "..".join(cell(column, part) for part in value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def in_words(event: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from toy_flow import REPOSITORY, SMALL, build, known
 
 from flows import cli, doctor
-from flows.show import cell, duration
+from flows.show import duration
+from flows.tables import show
 from tasks.workspace import write_json
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -157,9 +160,26 @@ def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> Non
     assert duration(seconds) == said
 
 
-def test_values_in_a_table_are_short() -> None:
-    assert cell("accuracy", 0.98765432) == "0.9877"
-    assert cell("size_bytes", 123456) == "123.5 kB"
-    assert cell("ratio", [0.5, 0.75]) == "0.5..0.75"
-    assert cell("chosen", False) == ""
-    assert cell("name", None) == ""
+def test_the_table_shows_intervals_sizes_and_the_chosen_one() -> None:
+    speed = {"ratio": 3.344, "low": 3.21, "high": 3.44}
+    rows = [
+        {"recipe": "dense", "metric": "accuracy", "value": 0.98, "low": 0.97, "high": 0.99, "bytes": 589584, "drop": None},
+        {
+            "recipe": "int8",
+            "metric": "accuracy",
+            "value": 0.97,
+            "low": 0.96,
+            "high": 0.98,
+            "bytes": 53062,
+            "chosen": True,
+            "drop": {"value": 0.01, "low": -0.01, "high": 0.02},
+            "latency_ms": {"1": {"median_ms": 0.0967}},
+            "speedup_over": {"dense": {"1": speed}},
+        },
+    ]
+    console = Console(width=200, file=io.StringIO())
+    show({"vision": {"table": {"rows": rows}, "verdict": {"released": "int8", "reason": "released 'int8'"}}}, console)
+    said = console.file.getvalue()
+    for part in ("0.9700 (0.9600..0.9800)", "+0.0100 (-0.0100..+0.0200)", "53.1", "0.0967", "3.34 (3.21..3.44)", "chosen"):
+        assert part in said
+    assert "x eager" not in said, "a column that nobody fills is left out"

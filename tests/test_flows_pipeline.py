@@ -160,7 +160,7 @@ def test_a_run_plays_every_stage_and_the_project_shows_its_results(grown: Path) 
 def test_a_second_run_finds_every_stage_unchanged_and_shows_the_table(toy: Path, server: str) -> None:
     said = bonsai(toy, "run", "toy", server=server)
     assert set(states(records(toy)[0]).values()) == {"Unchanged"}
-    assert "released: quarter" in said
+    assert "released 'quarter'" in said
     assert "up to date" in dvc(toy, "status")
 
 

@@ -188,10 +188,10 @@ STAGES = {
         def main(work):
             shares = {name: work.evaluation(name).json("metrics.json")["share"] for name in work.recipe_names}
             best = min(shares, key=shares.get)
-            table = [{"recipe": name, "accuracy": share, "chosen": name == best} for name, share in shares.items()]
+            rows = [{"recipe": name, "metric": "share", "value": share, "chosen": name == best} for name, share in shares.items()]
             with work.release.draft() as draft:
-                (draft / "table.json").write_text(json.dumps(table))
-                (draft / "verdict.json").write_text(json.dumps({"released": best, "reason": "it is the smallest", "misses": []}))
+                (draft / "table.json").write_text(json.dumps({"rows": rows}))
+                (draft / "verdict.json").write_text(json.dumps({"released": best, "reason": f"released {best!r}: the smallest"}))
         """,
 }
 

@@ -1,0 +1,111 @@
+"""A Prefect server that lives as long as one run: started when the project has none, gone when the run is, however it ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from flows import settings
+from flows.slots import locked
+from tasks.__main__ import die_with_parent
+from tasks.contracts import Mistake
+
+PATIENCE_S = 180
+"""How long a busy machine may take to start it."""
+GRACE_S = 5.0
+SPARE = {
+    "PREFECT__SERVER_EPHEMERAL": "1",  # nothing to schedule, no late runs, no automations
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_UI_ENABLED": "0",
+}
+
+
+class Server:
+    """The process, and the address it was given before it began."""
+
+    def __init__(self, root: Path) -> None:
+        settings.apply(root)
+        self._starting = ExitStack()  # one at a time: two that make the same new database get in each other's way
+        self._starting.enter_context(locked(root / ".bonsai" / "locks" / "server"))
+        self.password = f"bonsai:{secrets.token_hex(16)}"
+        with socket.socket() as door:
+            door.bind(("127.0.0.1", 0))
+            door.listen(128)
+            self.api_url = f"http://127.0.0.1:{door.getsockname()[1]}/api"
+            self.log = root / ".prefect" / "server.log"
+            self.log.parent.mkdir(exist_ok=True)
+            with self.log.open("wb") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "flows.server", str(door.fileno()), str(os.getpid())],
+                    env={**os.environ, **SPARE, "PREFECT_SERVER_API_AUTH_STRING": self.password},
+                    pass_fds=(door.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    process_group=0,
+                )
+
+    def wait_until_healthy(self) -> None:
+        """Come back when it answers; a `Mistake` with its last words if it does not."""
+        # The connection waits at the door until someone listens, or is refused when the process is gone.
+        healthy = settings.answers(self.api_url, PATIENCE_S)
+        self._starting.close()
+        if not healthy:
+            words = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise Mistake(f"Prefect's server does not start ({words[-1] if words else 'it says nothing'}); see `bonsai doctor`")
+
+    def end(self) -> None:
+        """Ask it to go, and see that it does."""
+        self._starting.close()
+        self.process.terminate()
+        try:
+            self.process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def started(root: Path) -> Iterator[Server]:
+    """A server while the block runs."""
+    server = Server(root)
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+def for_this_process(root: Path) -> Server:
+    """A server for all that this process will ask of Prefect, which is pointed at it; call before importing Prefect.
+
+    It is ended at the very end, after Prefect's threads have sent the last logs.
+    """
+    server = Server(root)
+    atexit.register(server.end)
+    os.environ["PREFECT_API_URL"] = server.api_url
+    os.environ["PREFECT_API_AUTH_STRING"] = server.password
+    return server
+
+
+def serve(door: int, parent: int) -> None:
+    """In the server's own process: answer at the open door until told to go, or until the parent is gone."""
+    die_with_parent()
+    if os.getppid() != parent:
+        return  # it went before it could be tied to
+    import uvicorn
+
+    app = "prefect.server.api.server:create_app"
+    uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on")).run(sockets=[socket.socket(fileno=door)])
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(int(sys.argv[1]), int(sys.argv[2]))
