@@ -122,9 +122,8 @@ def confusion(cells: pd.DataFrame, classes: Sequence[str], *, truth: str, answer
         alt.Tooltip("share:Q", format=".1%"),
     ]
     stroke = alt.condition(picked, alt.value(2), alt.value(0), empty=False)
-    boxes = (
-        base.mark_rect(cornerRadius=3, stroke="#E08A1E").encode(color=colour, strokeWidth=stroke, tooltip=tips).add_params(picked)
-    )
+    boxes = base.mark_rect(cornerRadius=3, color="#2B5FD9", stroke="#E08A1E")
+    boxes = boxes.encode(opacity=shade, strokeWidth=stroke, tooltip=tips).add_params(picked)
     layers = [boxes]
     if len(classes) <= MOST_NUMBERED:
         count = alt.Text("rows:Q", format=",")
