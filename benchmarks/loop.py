@@ -49,7 +49,9 @@ def main() -> None:
                     "rounds": ROUNDS,
                 }
             )
-    record.write("loop", "Throughput of the training loop against a bare PyTorch loop of the same network (1 = no overhead).", rows)
+    record.write(
+        "loop", "Throughput of the training loop against a bare PyTorch loop of the same network (1 = no overhead).", rows
+    )
 
 
 def _timed(work: Callable[[], None]) -> Callable[[], float]:

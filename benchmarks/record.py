@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tasks.compute import cores
 from tasks.workspace import write_bytes, write_json
 
@@ -28,6 +30,12 @@ def write(name: str, sentence: str, rows: Sequence[dict[str, Any]], **more: Any)
     print("\n".join(text), flush=True)
 
 
+def settings(path: Path) -> dict[str, Any]:
+    """Dotted parameters and their values from a YAML file."""
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found
+
+
 def markdown(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The lines of a table; numbers to four significant digits."""
     columns = list(rows[0]) if rows else []
@@ -37,7 +45,9 @@ def markdown(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def machine() -> dict[str, Any]:
     """What a figure must be read with."""
-    model = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    model = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
+    )
     code = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS, check=False)
     return {
         "cpu": model,

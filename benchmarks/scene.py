@@ -15,7 +15,7 @@ import yaml
 
 from tasks import library
 from tasks.journal import read
-from tasks.workspace import journal_path, stage_name
+from tasks.workspace import Artifact, journal_path, stage_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,6 +33,11 @@ class Scene:
         if done.returncode:
             raise RuntimeError(f"{' '.join(command[1:])} ended with {done.returncode}: {done.stderr.strip()}")
         return list(read(journal_path(self.root, stage_name(stage, use_case, recipe))))[-1]
+
+    def result(self, use_case: str, recipe: str, split: str = "test") -> float:
+        """The first score of a recipe that has been evaluated."""
+        metrics = Artifact(self.root / "data" / use_case / "evaluations" / recipe).json("metrics.json")
+        return float(metrics["splits"][split]["interval"]["value"])
 
     def events(self, stage: str, use_case: str, recipe: str = "") -> list[dict[str, Any]]:
         """The journal of a stage that has run."""
