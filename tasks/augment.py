@@ -29,7 +29,7 @@ def main(work: Workspace) -> None:
         rows.path.mkdir()
         if type(case).variants is not UseCase.variants:
             scratch = work.scratch.resolve()
-            with cluster(len(parts)) as client:
+            with cluster(len(parts), __name__, type(case).__module__) as client:
                 several = [[value] * len(parts) for value in (case, scratch, seed)]
                 counts = each(
                     client, vary_part, several[0], parts, several[1], several[2], journal=work.journal, unit="partitions"
@@ -62,8 +62,21 @@ def vary_part(case: UseCase, part: Path, scratch: Path, seed: int) -> int:
         return 0
     assert list(variants.columns) == list(clean.columns), f"variants of {type(case).__name__} have other columns than its rows"
     assert (variants["split"] == "train").all(), f"variants of {type(case).__name__} left the train split"
-    case.Rows.validate(variants[list(case.Rows.to_schema().columns)], lazy=True)
+    _check(case, variants[list(case.Rows.to_schema().columns)])
     partial = scratch / f".{part.name}.partial"
     variants.to_parquet(partial, index=False, compression="zstd")
     partial.replace(scratch / part.name)
     return len(variants)
+
+
+def _check(case: UseCase, rows: DataFrame) -> None:
+    """Variants are made by our own code, so a fault in one is a fault in the code."""
+    from pandera.errors import SchemaErrors
+
+    said = ""
+    try:
+        case.Rows.validate(rows, lazy=True)
+    except SchemaErrors as errors:
+        first = errors.failure_cases.iloc[0]
+        said = f"variants of {type(case).__name__} break {first['check']} in {first['column']!r}: {first['failure_case']!r}"
+    assert not said, said  # the error itself does not survive the way back from a worker

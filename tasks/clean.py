@@ -33,7 +33,7 @@ def main(work: Workspace) -> None:
     shutil.rmtree(scratch)
     (scratch / "quarantine").mkdir(parents=True)
     places = range(len(parts))
-    with cluster(len(parts)) as client, work.clean.draft() as draft:
+    with cluster(len(parts), __name__, type(case).__module__) as client, work.clean.draft() as draft:
         each(client, judge_part, [case] * len(parts), parts, places, [scratch] * len(parts), journal=work.journal, unit="judged")
         light = pd.concat([pd.read_parquet(scratch / f"light-{place:05d}.parquet") for place in places], ignore_index=True)
         settled = settle(case, light)
@@ -88,22 +88,24 @@ def schema_faults(case: UseCase, rows: DataFrame) -> Series:
     """What pandera has against each row, indexed like `rows`; rows without a fault are left out."""
     from pandera.errors import SchemaErrors
 
+    failures = None
     try:
         case.Rows.validate(rows, lazy=True)
     except SchemaErrors as errors:
-        failures = errors.failure_cases
-        if failures["index"].isna().any():
-            first = failures[failures["index"].isna()].iloc[0]
-            raise TypeError(
-                f"judge of {type(case).__name__} gave column {first['column']!r} against its Rows: "
-                f"{first['check']}, got {first['failure_case']!r}"
-            ) from None
-        said = [
-            f"schema {column}: {check}, got {str(value)[:EXAMPLE_LENGTH]!r}"
-            for column, check, value in zip(failures["column"], failures["check"], failures["failure_case"], strict=True)
-        ]
-        return pd.Series(said, index=failures["index"].astype(int)).groupby(level=0).first()
-    return pd.Series([], dtype=object)
+        failures = errors.failure_cases  # the error itself does not survive the way back from a worker
+    if failures is None:
+        return pd.Series([], dtype=object)
+    if (whole := failures["index"].isna()).any():
+        first = failures[whole].sort_values("check", key=lambda checks: ~checks.astype(str).str.startswith("dtype")).iloc[0]
+        raise TypeError(
+            f"judge of {type(case).__name__} gave column {first['column']!r} against its Rows: "
+            f"{first['check']}, got {first['failure_case']!r}"
+        )
+    said = [
+        f"schema {column}: {check}, got {str(value)[:EXAMPLE_LENGTH]!r}"
+        for column, check, value in zip(failures["column"], failures["check"], failures["failure_case"], strict=True)
+    ]
+    return pd.Series(said, index=failures["index"].astype(int)).groupby(level=0).first()
 
 
 def deal_part(part: Path, place: int, scratch: Path) -> None:

@@ -21,12 +21,16 @@ SETTINGS = {
     "distributed.deploy.lost-worker-timeout": "180s",  # the default 15 s gives a busy machine's workers up for ever
     "distributed.scheduler.no-workers-timeout": "120s",  # the default waits for ever
     "distributed.scheduler.worker-ttl": "60s",  # the default waits 5 minutes for a worker that stands still
+    "distributed.admin.tick.interval": "500ms",  # 20 ms by default: a machine kept awake
     "distributed.admin.tick.limit": "60s",
+    "distributed.admin.system-monitor.interval": "5s",  # half a second by default, in every process
+    "distributed.worker.memory.monitor-interval": "500ms",
+    "distributed.worker.profile.enabled": False,  # looks at every thread's stack a hundred times a second
     "distributed.comm.timeouts.connect": "60s",
     "distributed.worker.daemon": True,
     "distributed.worker.multiprocessing-method": "forkserver",
 }
-PRELOAD = ("distributed.nanny", "distributed.worker", "pandas", "pyarrow.parquet", "pandera.typing.dask", "tasks.contracts")
+PRELOAD = ("distributed.nanny", "distributed.worker", "pandas", "pyarrow.parquet", "pandera.typing.dask")
 """Imported once, in the process that workers are forked from: each worker would pay 2.5 CPU-seconds for it."""
 
 
@@ -36,8 +40,8 @@ def cores() -> int:
 
 
 @contextmanager
-def cluster(tasks: int) -> Iterator[Client]:
-    """A client for about `tasks` pieces of work.
+def cluster(tasks: int, *modules: str) -> Iterator[Client]:
+    """A client for about `tasks` pieces of work, done by code of `modules`.
 
     With `DASK_SCHEDULER_ADDRESS` set it is that cluster, which must import the same `tasks` package and see the same
     files; otherwise worker processes of this machine, one thread each, that listen on the loopback interface only.
@@ -48,7 +52,7 @@ def cluster(tasks: int) -> Iterator[Client]:
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
     with dask.config.set(SETTINGS):
         if not address:
-            with _of_this_machine(max(1, min(cores(), tasks))) as client:
+            with _of_this_machine(max(1, min(cores(), tasks)), modules) as client:
                 yield client
             return
         try:
@@ -60,18 +64,18 @@ def cluster(tasks: int) -> Iterator[Client]:
 
 
 @contextmanager
-def _of_this_machine(workers: int) -> Iterator[Client]:
+def _of_this_machine(workers: int, modules: tuple[str, ...]) -> Iterator[Client]:
     from multiprocessing import forkserver, set_forkserver_preload
 
     from distributed import Client, LocalCluster
 
-    set_forkserver_preload(list(PRELOAD))
+    set_forkserver_preload([*PRELOAD, *modules])
     local = LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         silence_logs="CRITICAL",
     )
     try:

@@ -143,7 +143,8 @@ def refuse_missing_classes(case: UseCase, settled: DataFrame) -> None:
         )
     for name, row in table.sort_values("train").iterrows():
         if missing := [split for split in SPLITS if not row[split]]:
-            count = f"{int(row.sum()):,} clean row{'s' * (row.sum() != 1)}"
+            total = int(row.sum())
+            count = f"{total:,} clean row{'s' * (total != 1)}"
             more = "raise fetch.limit" if case.fetch.limit else "add rows of it"
             raise Mistake(
                 f"class {name!r} has {count}, none of them in {' or '.join(missing)}; every class "

@@ -212,7 +212,7 @@ def _json_records(lines: _Lines, path: Path, columns: Sequence[str]) -> Iterator
         if not text.strip():
             continue
         try:
-            found = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+            found = json.loads(text.rstrip(), parse_float=str, parse_int=str, parse_constant=str)
         except (ValueError, RecursionError) as error:
             place = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
             short = "; the file may be cut short" if lines.unended else ""
@@ -229,13 +229,16 @@ def _json_records(lines: _Lines, path: Path, columns: Sequence[str]) -> Iterator
             raise Mistake(
                 f"{path}, line {lines.number} has {strange[0]!r}, which the first line has not ({', '.join(header)[:200]})"
             )
-        yield lines.number, [_text(found.get(name)) for name in header]
+        yield lines.number, [_text(found.get(name), name, text) for name in header]
     if not header:
         raise Mistake(f"{path} holds blank lines only; expected one JSON object per line")
 
 
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _text(value: Any, name: str, line: str) -> str | None:
+    """A value as it was written; what is nested as JSON, with its numbers as numbers."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(json.loads(line)[name] if isinstance(value, (dict, list)) else value, ensure_ascii=False)
 
 
 def _blocks(records: Iterator[Record]) -> Iterator[list[Record]]:

@@ -132,10 +132,12 @@ class ImageClean(Clean):
 
 @settings
 class Augment:
-    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.08
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.07
     """Share of the side by which a picture moves, each way."""
-    rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 10.0
-    scale: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 12.0
+    scale: Annotated[float, Field(ge=0, le=0.5)] = 0.12
+    """Share by which height and width change, each by itself."""
+    shear: Annotated[float, Field(ge=0, le=0.5)] = 0.12
     flip: Literal["auto", "never", "sideways"] = "auto"
     """`auto` flips where the data set is known to allow it: fashion_mnist and cifar10, never digits or your own."""
     cutout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
@@ -257,6 +259,7 @@ class Vision(UseCase):
             shift=set_to.shift,
             rotate_degrees=set_to.rotate_degrees,
             scale=set_to.scale,
+            shear=set_to.shear,
             flip=flip,
             cutout=set_to.cutout,
             colour=set_to.colour,
