@@ -21,6 +21,8 @@ from flows.score import Reason, Stage
 from tasks.workspace import hash_json
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
+for name in ("dvc.progress", "dvc_data.callbacks"):  # no bars of DVC's own among ours
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 Recall = Literal["Unchanged", "Restored"]
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 COLOURS = {
     "Unchanged": "dim",
@@ -53,7 +53,7 @@ class Screen:
         self._bars: dict[str, TaskID] = {}
         self._progress: Progress | None = None
         if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (TextColumn("{task.description}"), BarColumn(30), TimeElapsedColumn(), TextColumn("{task.fields[done]}"))
             self._progress = Progress(*columns, console=self.console, transient=True)
 
     def begin(self, run_id: str, stages: list[str]) -> None:
@@ -79,8 +79,8 @@ class Screen:
         """One event of a stage's journal."""
         with self._lock:
             if event["event"] == "progress" and name in self._bars and self._progress:
-                about = f"{escape(name):<{self.width}}  {escape(str(event['unit']))}"
-                self._progress.update(self._bars[name], completed=event["done"], total=event["total"], description=about)
+                done = escape(f"{event['done']:,} of {event['total']:,} {event['unit']}")
+                self._progress.update(self._bars[name], completed=event["done"], total=event["total"], done=done)
             elif text := in_words(event):
                 style = "yellow" if event.get("level") == "warning" else "dim"
                 self.console.print(f"{escape(name):<{self.width}}  {escape(text)}", style=style, soft_wrap=True)
@@ -95,7 +95,7 @@ class Screen:
             self.console.print(f"{escape(name):<{self.width}}  Running")
         else:
             self._progress.start()
-            self._bars[name] = self._progress.add_task(f"{escape(name):<{self.width}}", total=None)
+            self._bars[name] = self._progress.add_task(f"{escape(name):<{self.width}}", total=None, done="")
 
     def _stop(self, name: str) -> None:
         if self._progress and name in self._bars:
