@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +42,9 @@ PREDICT_ROWS = 512
 Objective = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]
 """`objective(network, inputs, targets)` is the scalar to bring down."""
 Monitor = Callable[["Array", "Array"], Mapping[str, float]]
-"""`monitor(outputs, targets)` over all validation rows; the first value chooses the best epoch."""
+"""`monitor(outputs, targets)` measures all validation rows; the first value chooses the epoch that is kept."""
+Error = Callable[["Array"], float]
+"""The standard error of that first value, from the same outputs."""
 Policy = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -65,7 +67,11 @@ class Progress:
 
     step: int = 0
     best_epoch: int = 0
-    best_score: float = -math.inf
+    """The epoch whose weights are kept."""
+    top_epoch: int = 0
+    """The epoch with the highest score, first come."""
+    top_score: float = -math.inf
+    top_error: float = 0.0
     curves: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -79,15 +85,17 @@ def fit(
     validation: tuple[Array | Tensor, Array | Tensor] | None = None,
     monitor: Monitor | None = None,
     higher_is_better: bool = True,
+    error: Error | None = None,
     policy: Policy | None = None,
     journal: Journal | None = None,
     checkpoint: Path | None = None,
 ) -> Fitted:
     """Fit a copy of `network` to inputs (N, ...) and targets (N, ...), on the scale `training` sets.
 
-    With `validation` (inputs, targets) the weights of the best epoch are kept: by the first value of `monitor`, or else
-    by the least objective; of equal epochs the later. Without it, the last epoch's. With `checkpoint`, a folder, a killed
-    fit called again with the same arguments goes on from its last state and ends with the same bytes.
+    With `validation` (inputs, targets) the weights of a good epoch are kept: good is the first value of `monitor`, or else
+    a low objective, and of all epochs within one standard `error` of the best so far the latest is kept, for the very
+    top of a noisy curve is luck. Without it, the last epoch's. With `checkpoint`, a folder, a killed fit called again
+    with the same arguments goes on from its last state and ends with the same bytes.
 
     Raises `Mistake` when the loss stops being finite, naming epoch and step, and when the GPU's memory is too small.
     """
@@ -105,7 +113,8 @@ def fit(
         held_out = _Rows(*validation) if validation else None
         resume = Resume(checkpoint / _key(network, data, held_out, training, chosen)) if checkpoint else None
         try:
-            return loop.run(held_out, monitor, 1.0 if higher_is_better else -1.0, journal, resume)
+            judge = _Judge(held_out, monitor, error, 1.0 if higher_is_better else -1.0) if held_out else None
+            return loop.run(judge, journal, resume)
         except torch.OutOfMemoryError:
             smaller = max(1, training.batch_size // 2)
             raise Mistake(
@@ -148,6 +157,22 @@ class _Rows:
         return x, y
 
 
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """The validation rows and what is asked of them; `sign` turns the first measure into a score to raise."""
+
+    rows: _Rows
+    monitor: Monitor | None
+    error: Error | None
+    sign: float
+
+    def measure(self, outputs: Array, loss: float) -> tuple[dict[str, float], float, float]:
+        """All measures by name, the score, and its standard error."""
+        found = dict(self.monitor(outputs, self.rows.targets.cpu().numpy())) if self.monitor else {}
+        score = self.sign * next(iter(found.values())) if found else -loss
+        return found, score, self.error(outputs) if self.error and found else 0.0
+
+
 class _Loop:
     """The state of one fit and the steps that move it."""
 
@@ -173,9 +198,8 @@ class _Loop:
         """The network that is judged and kept: the average of the weights, if there is one."""
         return self.network if self.average is None else self.average
 
-    def run(
-        self, validation: _Rows | None, monitor: Monitor | None, sign: float, journal: Journal | None, resume: Resume | None
-    ) -> Fitted:
+    def run(self, judge: _Judge | None, journal: Journal | None, resume: Resume | None) -> Fitted:
+        """All the steps still to come."""
         training, now = self.training, self.now
         if resume:
             state, faults = resume.read()
@@ -185,8 +209,8 @@ class _Loop:
             if journal and (faults or state):
                 journal.log("; ".join([*faults, f"goes on from step {now.step}"]), "warning" if faults else "info")
         self.data.settle(self.plan.device)
-        if validation:
-            validation.settle(self.plan.device)
+        if judge:
+            judge.rows.settle(self.plan.device)
         total = training.epochs * self.epoch_steps
         order, order_epoch, saved_at = torch.empty(0), -1, time.monotonic()
         resting = self._rests()
@@ -202,7 +226,7 @@ class _Loop:
             if journal:
                 journal.progress(now.step, total, "steps")
             if ended:
-                self._judge(epoch, validation, monitor, sign, journal)
+                self._close(epoch, judge, journal)
                 resting = self._rests()
             if resume and (resting or now.step == total or time.monotonic() - saved_at > CHECKPOINT_S):
                 self._check(epoch, position)
@@ -215,7 +239,7 @@ class _Loop:
     def _rests(self) -> bool:
         """Whether patience has run out."""
         now, patience = self.now, self.training.patience
-        return bool(patience) and now.step % self.epoch_steps == 0 and len(now.curves) - now.best_epoch >= patience
+        return bool(patience) and now.step % self.epoch_steps == 0 and len(now.curves) - now.top_epoch >= patience
 
     def _step(self, order: Tensor, position: int, total: int) -> Tensor:
         """One move of the weights, from `accumulate` batches; returns the loss."""
@@ -283,22 +307,23 @@ class _Loop:
             at = int(bad[0])
             raise Mistake(_diverged(float(self.losses[at]), epoch, epoch * self.epoch_steps + at + 1, self.training))
 
-    def _judge(self, epoch: int, validation: _Rows | None, monitor: Monitor | None, sign: float, journal: Journal | None) -> None:
-        """The end of an epoch: its point on the curves, and its weights if they are the best so far."""
+    def _close(self, epoch: int, judge: _Judge | None, journal: Journal | None) -> None:
+        """The end of an epoch: its point on the curves, and its weights if they are good."""
         now, training = self.now, self.training
         rate = training.learning_rate * schedule(training, (now.step - 1) / (training.epochs * self.epoch_steps))
         point = {"epoch": epoch + 1, "loss": float(self.losses.mean()), "learning_rate": rate}
-        score = math.inf
-        if validation:
-            outputs, point["validation_loss"] = self._validate(validation)
-            measured = monitor(outputs, validation.targets.cpu().numpy()) if monitor else {}
+        score, error = float(epoch), 0.0
+        if judge:
+            outputs, point["validation_loss"] = self._validate(judge.rows)
+            measured, score, error = judge.measure(outputs, point["validation_loss"])
             point |= {f"validation_{name}": float(value) for name, value in measured.items()}
-            score = sign * next(iter(measured.values())) if measured else -point["validation_loss"]
         if not math.isfinite(point.get("validation_loss", 0.0)) or not all(weight.isfinite().all() for weight in self.weights):
             raise Mistake(_diverged(math.nan, epoch, now.step, training))
         now.curves.append(point)
-        if score >= now.best_score:
-            now.best_score, now.best_epoch, self.best = score, epoch + 1, self._shown_state()
+        if score >= now.top_score - now.top_error:
+            now.best_epoch, self.best = epoch + 1, self._shown_state()
+        if score > now.top_score:
+            now.top_score, now.top_error, now.top_epoch = score, error, epoch + 1
         if journal:
             journal.metric(epoch + 1, **{name: value for name, value in point.items() if name != "epoch"})
 
@@ -331,9 +356,10 @@ class _Loop:
         return found
 
     def _state(self) -> State:
-        now = self.now
-        values = {"best_epoch": now.best_epoch, "best_score": str(now.best_score), "curves": now.curves}
-        return State(now.step, self._tensors(), values | {"scaler": self.scaler.state_dict()})
+        values = {name: value for name, value in asdict(self.now).items() if name != "top_score"}
+        return State(
+            self.now.step, self._tensors(), values | {"top_score": str(self.now.top_score), "scaler": self.scaler.state_dict()}
+        )
 
     @torch.no_grad()
     def _restore(self, state: State) -> None:
@@ -348,9 +374,8 @@ class _Loop:
         for name, tensor in self._tensors().items():
             if not name.startswith("optimizer."):
                 tensor.copy_(state.tensors[name])
-        self.scaler.load_state_dict(state.values["scaler"])
-        kept = state.values
-        self.now = Progress(state.step, kept["best_epoch"], float(kept["best_score"]), kept["curves"])
+        self.scaler.load_state_dict(state.values.pop("scaler"))
+        self.now = Progress(**state.values | {"top_score": float(state.values["top_score"])})
 
 
 def forward(network: nn.Module, batch: Tensor, plan: Plan) -> Tensor:
