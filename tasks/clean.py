@@ -40,10 +40,13 @@ def main(work: Workspace) -> None:
         for place, some in settled.groupby("part", sort=False):
             _write(some, scratch / f"settled-{place:05d}.parquet")
         each(client, deal_part, parts, places, [scratch] * len(parts), journal=work.journal, unit="dealt")
+        kept, rejected = _kept_columns(scratch), _rejected_columns(parts[0])
+        for passed in scratch.glob("*.parquet"):
+            passed.unlink()  # so that what stays of a refused run is its quarantine
         ledger = account(case, settled)
         refuse_dirt(case.clean, settled, scratch / "quarantine")
         refuse_missing_classes(case, settled)
-        for name, columns in (("rows", _kept_columns(scratch)), ("quarantine", _rejected_columns(parts[0]))):
+        for name, columns in (("rows", kept), ("quarantine", rejected)):
             _bring_home(scratch / name, draft / name, columns)
         write_json(draft / "ledger.json", ledger)
     shutil.rmtree(scratch)

@@ -33,6 +33,9 @@ SETTINGS = {
 PRELOAD = ("distributed.nanny", "distributed.worker", "pandas", "pyarrow.parquet", "pandera.typing.dask")
 """Imported once, in the process that workers are forked from: each worker would pay 2.5 CPU-seconds for it."""
 
+BLOCK_BYTES = 128_000_000
+"""Encoded content a partition may hold, whatever its number of rows: a partition is what a worker has in memory."""
+
 
 def cores() -> int:
     """Processors this process may use."""
@@ -116,20 +119,29 @@ def each(client: Client, work: Callable[..., Result], *arguments: Sequence[Any],
 
 
 def in_blocks(frames: Iterable[DataFrame], size: int) -> Iterator[DataFrame]:
-    """Frames of any length, joined and cut again into frames of `size` rows; the last may be shorter."""
+    """Frames of any length, joined and cut again into frames of `size` rows; the last may be shorter.
+
+    So may one of rows that are large: a block ends with the frame in which it passes `BLOCK_BYTES` of encoded content.
+    """
     import pandas as pd
 
     held: list[DataFrame] = []
-    count = 0
+    count = heavy = 0
     for frame in frames:
         held.append(frame)
-        count += len(frame)
-        if count < size:
+        count, heavy = count + len(frame), heavy + _encoded_bytes(frame)
+        if count < size and heavy < BLOCK_BYTES:
             continue
         joined = pd.concat(held, ignore_index=True) if len(held) > 1 else held[0]
-        whole = count - count % size
+        whole = count if heavy >= BLOCK_BYTES else count - count % size
         for start in range(0, whole, size):
-            yield joined.iloc[start : start + size].reset_index(drop=True)
-        held, count = [joined.iloc[whole:]], count - whole
+            yield joined.iloc[start : min(start + size, whole)].reset_index(drop=True)
+        held = [joined.iloc[whole:]] if whole < count else []
+        count, heavy = count - whole, _encoded_bytes(joined.iloc[whole:])
     if count:
         yield pd.concat(held, ignore_index=True)
+
+
+def _encoded_bytes(frame: DataFrame) -> int:
+    columns = [name for name in frame if len(frame) and isinstance(frame[name].iloc[0], bytes)]
+    return sum(int(frame[name].map(len).sum()) for name in columns)

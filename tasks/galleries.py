@@ -6,11 +6,12 @@ and channels that are usual in the whole source, and `file` and `row` (a positio
 
 from __future__ import annotations
 
+import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK_ROWS = 2500
+BLOCK_BYTES = 64_000_000
+MAX_PICTURE_BYTES = MAX_CIFAR_BYTES = 100_000_000
 IMAGE_COLUMNS = ("image", "img", "jpeg", "png", "bytes")
 LABEL_COLUMNS = ("label", "class", "target", "fine_label")
 
@@ -52,19 +55,37 @@ def own(place: Path, image: str, label: str, limit: int) -> Iterator[pd.DataFram
 
 
 def from_arrays(
-    pixels_NHW: NDArray[np.uint8], labels: NDArray[Any], file: str, subset: str, kept: NDArray[np.int64]
+    pixels: NDArray[np.uint8], labels: NDArray[Any], file: str, subset: str, kept: NDArray[np.int64]
 ) -> Iterator[pd.DataFrame]:
-    """Grey pictures, encoded as PNG; only the positions in `kept`."""
+    """Pictures (N, H, W) or (N, C, H, W), encoded as PNG; only the positions in `kept`."""
     for start in range(0, len(kept), BLOCK_ROWS):
         places = kept[start : start + BLOCK_ROWS]
         yield _rows(
-            image=[images.as_png(pixels_NHW[place]) for place in places],
+            image=[images.as_png(pixels[place]) for place in places],
             label=[str(labels[place]) for place in places],
             subset=subset,
-            usual=(*pixels_NHW.shape[1:], 1),
+            usual=(*pixels.shape[-2:], pixels.shape[1] if pixels.ndim == 4 else 1),
             file=file,
             row=places,
         )
+
+
+def from_cifar(archive: Path, limit: int) -> Iterator[pd.DataFrame]:
+    """Rows of CIFAR-10's binary archive (https://www.cs.toronto.edu/~kriz/cifar.html): a label byte, then 3 x 32 x 32 bytes each.
+
+    The members are read by their known names and nothing is unpacked to the disk.
+    """
+    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+    with tarfile.open(archive, "r:gz") as packed:
+        found = {member.name.rpartition("/")[2]: member for member in packed if member.isfile() and member.size < MAX_CIFAR_BYTES}
+        if missing := [name for name in names if name not in found]:
+            raise Mistake(f"{archive} holds no {missing[0]}; it is not CIFAR-10's binary version")
+        opened = [packed.extractfile(found[name]) for name in names]
+        batches = [np.frombuffer(file.read(), np.uint8).reshape(-1, 3073) for file in opened if file]
+    kept = spread([len(batch) for batch in batches], limit)
+    for name, batch, places in zip(names, batches, kept, strict=True):
+        subset = "test" if name.startswith("test") else "train"
+        yield from from_arrays(batch[:, 1:].reshape(-1, 3, 32, 32), batch[:, 0], name, subset, places)
 
 
 def from_idx(pairs: Sequence[tuple[Path, Path, str, str]], limit: int) -> Iterator[pd.DataFrame]:
@@ -128,11 +149,14 @@ def from_folder(place: Path, files: Sequence[Path], limit: int) -> Iterator[pd.D
             raise Mistake(f"{folder} is a class without a picture; put some there, or remove the folder")
     (kept,) = spread([len(files)], limit)
     files, found = [files[place] for place in kept], [found[place] for place in kept]
-    usual = _usual(path.read_bytes() for path in files)
-    for start in range(0, len(files), BLOCK_ROWS):
-        some = found[start : start + BLOCK_ROWS]
+    usual = _usual(_opened(files))
+    sizes = np.array([path.stat().st_size for path in files])
+    if (sizes > MAX_PICTURE_BYTES).any():
+        raise Mistake(f"{files[sizes.argmax()]} has {sizes.max():,} bytes; pictures of up to {MAX_PICTURE_BYTES:,} are read")
+    for start, end in _stretches(sizes):
+        some = found[start:end]
         yield _rows(
-            image=[path.read_bytes() for path in files[start : start + BLOCK_ROWS]],
+            image=[path.read_bytes() for path in files[start:end]],
             label=[parts[depth] if len(parts) > depth + 1 else "" for parts in some],
             subset=[sources.subset_of(parts[0]) if depth else "" for parts in some],
             usual=usual,
@@ -149,13 +173,30 @@ def spread(counts: Sequence[int], limit: int) -> list[NDArray[np.int64]]:
     return [chosen[(chosen >= low) & (chosen < high)] - low for low, high in pairwise(borders)]
 
 
+def _opened(files: Sequence[Path]) -> Iterator[IO[bytes]]:
+    for path in files:
+        with path.open("rb") as file:
+            yield file
+
+
+def _stretches(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Borders of blocks of at most `BLOCK_ROWS` files and, unless one alone is larger, `BLOCK_BYTES` bytes."""
+    start, held = 0, 0
+    for place, size in enumerate(sizes):
+        if place > start and (place - start == BLOCK_ROWS or held + size > BLOCK_BYTES):
+            yield start, place
+            start, held = place, 0
+        held += int(size)
+    yield start, len(sizes)
+
+
 def _rows(*, image: list[bytes], label: list[str], subset: Any, usual: tuple[int, int, int], file: Any, row: Any) -> pd.DataFrame:
     height, width, channels = usual
     sizes = {"usual_height": height, "usual_width": width, "usual_channels": channels}
     return pd.DataFrame({"image": image, "label": label, "subset": subset, **sizes, "file": file, "row": row})
 
 
-def _usual(encoded: Iterable[bytes]) -> tuple[int, int, int]:
+def _usual(encoded: Iterable[bytes | IO[bytes]]) -> tuple[int, int, int]:
     """The size (height, width) and the channels most pictures have, by their headers; of equals the larger."""
     sizes, channels = Counter[tuple[int, int]](), Counter[int]()
     for data in encoded:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +45,13 @@ def strict() -> Iterator[None]:
         yield
 
 
-def header(data: bytes) -> Image.Image:
+def header(source: bytes | IO[bytes]) -> Image.Image:
     """A picture opened but not yet decoded: size and mode only."""
-    if not data:
+    data = source if isinstance(source, bytes) else b""
+    if source == b"":
         raise Unreadable("unreadable: 0 bytes")
     try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
+        image = Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise Unreadable(f"too-large: {_first_line(error, data)}") from error
     except Exception as error:
@@ -133,8 +134,8 @@ def alike(looks: list[str], within: float) -> NDArray[np.int64]:
     near the limit a few are missed; none is made up. Whole-number arithmetic, so the same on every machine.
     """
     count, size = len(looks), LOOK_SIDE**2
-    thumbs = np.frombuffer(bytes.fromhex("".join(looks)), np.uint8).reshape(count, size).astype(np.int64)
-    blocks = thumbs.reshape(count, 4, LOOK_SIDE // 4, 4, LOOK_SIDE // 4).sum((2, 4)).reshape(count, 16)
+    thumbs = np.frombuffer(bytes.fromhex("".join(looks)), np.uint8).reshape(count, size)
+    blocks = thumbs.reshape(count, 4, LOOK_SIDE // 4, 4, LOOK_SIDE // 4).sum((2, 4), dtype=np.int32).reshape(count, 16)
     level = 16 * blocks - blocks.sum(1, keepdims=True)  # 144 times the block's mean above the picture's
     group = np.arange(count)
     step = 48 * size
@@ -153,7 +154,7 @@ def _shared(cells: NDArray[np.int8]) -> Iterator[NDArray[np.int64]]:
     yield from (members for members in np.split(order, borders) if len(members) > 1)
 
 
-def _join(members: NDArray[np.int64], thumbs: NDArray[np.int64], limit: float, group: NDArray[np.int64]) -> None:
+def _join(members: NDArray[np.int64], thumbs: Pixels, limit: float, group: NDArray[np.int64]) -> None:
     """Union the groups of all pairs of members whose thumbnails' squared distance, brightness aside, is within the limit."""
     for start in range(0, len(members), 512):
         some = thumbs[members[start : start + 512]].astype(np.float64)  # whole numbers far below 2**53, so exact

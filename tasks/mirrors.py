@@ -45,11 +45,12 @@ class Refused(OSError):
     """A mirror that could not or must not be used; the message says why."""
 
 
-def download(urls: tuple[str, ...], sha256: str, name: str, limits: Limits | None = None) -> Path:
+def download(urls: tuple[str, ...], sha256: str, name: str, instead: str = "", limits: Limits | None = None) -> Path:
     """The file `name` (such as `mnist/train-labels-idx1-ubyte.gz`) with that sha256, from wherever it can be had.
 
     First the folder that `BONSAI_DATASETS` names, then the cache, then the mirrors in order. Two processes that want the
-    same file make one download. Raises a `Mistake` that says what each mirror answered, and what to do without a net.
+    same file make one download. Raises a `Mistake` that says what each mirror answered, and what to do without a net
+    (`instead` adds to that).
     """
     if found := _at_hand(sha256, name):
         return found
@@ -75,7 +76,7 @@ def download(urls: tuple[str, ...], sha256: str, name: str, limits: Limits | Non
             reasons.append(f"{url}: expected sha256 {sha256}, got {got}, kept as {bad}")
     raise Mistake(
         f"{name} could not be had ({'; '.join(reasons) or 'no mirror holds it'}); "
-        f"put the file with sha256 {sha256} into a folder and name that folder in {LOCAL}"
+        f"put the file with sha256 {sha256} into a folder and name that folder in {LOCAL}{instead}"
     )
 
 

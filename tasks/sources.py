@@ -32,6 +32,8 @@ def existing(path: str | Path, inside: Path | None = None) -> Path:
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
         raise Mistake(f"{given} is {kinds.get(stat.S_IFMT(mode), 'no file')}; name a file or a folder")
+    if not os.access(given, os.R_OK):
+        raise Mistake(f"{given} may not be read by this user; change its permissions")
     if inside is not None and not given.resolve().is_relative_to(inside.resolve()):
         raise Mistake(f"{given} is a link that leads out of {inside}, to {given.resolve()}; put the file itself there")
     return given
@@ -45,6 +47,8 @@ def files_in(folder: Path) -> list[Path]:
         for name in [*folders, *sorted(names)]:
             if not _hidden(name):
                 path = existing(Path(directory, name), inside=folder)
+                if not name.isprintable():
+                    raise Mistake(f"{str(path)!r} has a name that cannot be shown; rename it")
                 found += [path] if path.is_file() else []
                 if path.is_dir() and path.is_symlink():
                     raise Mistake(f"{path} is a link to a folder; put the folder itself there")
@@ -89,7 +93,8 @@ def idx(path: Path) -> NDArray[np.uint8]:
     The format is that of http://yann.lecun.com/exdb/mnist: two zero bytes, the type (8: unsigned byte), the number of
     dimensions, then each dimension and the values, big-endian.
     """
-    existing(path)
+    if existing(path).stat().st_size == 0:
+        raise Mistake(f"{path} is empty (0 bytes); fetch or copy it again")
     with path.open("rb") as plain:
         packed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)

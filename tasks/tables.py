@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BLOCK_ROWS = 2500
+BLOCK_BYTES = 64_000_000
 MOST_FILES = 200
 """Files listed by name in a report; of more, their folders."""
 MAX_LINE_BYTES = 16_000_000
@@ -279,7 +280,9 @@ def _parquet_blocks(path: Path, columns: Sequence[str], shown: str) -> Iterator[
     if not file.metadata.num_rows:
         raise Mistake(f"{path} has columns ({', '.join(file.schema_arrow.names)[:200]}) but no rows")
     try:
-        for batch in file.iter_batches(BLOCK_ROWS, columns=list(columns) or None):
+        size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
+        rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES * file.metadata.num_rows // max(1, size)))
+        for batch in file.iter_batches(rows, columns=list(columns) or None):
             frame = batch.to_pandas()
             yield frame.assign(file=shown, row=range(row, row + len(frame)))
             row += len(frame)

@@ -330,6 +330,14 @@ def test_blocks_are_cut_to_size_and_lose_nothing():
     assert pd.concat(blocks)["x"].tolist() == list(range(23))
 
 
+def test_a_block_of_large_rows_is_cut_short(monkeypatch):
+    monkeypatch.setattr(compute, "BLOCK_BYTES", 100)
+    frames = [pd.DataFrame({"image": [b"x" * 30] * 2, "y": [place, place]}) for place in range(7)]
+    blocks = list(compute.in_blocks(frames, 10))
+    assert [len(block) for block in blocks] == [4, 4, 4, 2]
+    assert pd.concat(blocks)["y"].tolist() == sorted([*range(7)] * 2)
+
+
 # Workers
 
 
@@ -377,7 +385,8 @@ def digits(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_the_middle_changes_no_byte_and_leaves_no_process(digits):
+@pytest.mark.parametrize("victims", ["one", "all"])
+def test_workers_killed_in_the_middle_change_no_byte_and_leave_no_process(digits, victims):
     root, undisturbed = digits
     process = stage(root, "clean")
     killed: set[int] = set()
@@ -385,7 +394,7 @@ def test_a_worker_killed_in_the_middle_changes_no_byte_and_leaves_no_process(dig
     while process.poll() is None and not killed:
         if '"unit": "judged"' in journal.read_text():
             workers = [child for child in psutil.Process(process.pid).children(recursive=True) if child.num_threads() > 3]
-            for worker in workers[:1]:
+            for worker in workers[:1] if victims == "one" else workers:
                 worker.kill()
                 killed.add(worker.pid)
         time.sleep(0.02)

@@ -51,6 +51,7 @@ def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        (b"", r"is empty \(0 bytes\)"),
         (b"hello, world", "is not an idx file"),
         (b"\x89PNG\r\n\x1a\n", "is not an idx file"),
         (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "idx type 0x0d is not read"),

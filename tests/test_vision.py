@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,24 @@ def test_a_parquet_file_of_pictures_is_read(tmp_path, wrap):
         raw(tmp_path / "mine.parquet")
 
 
+def test_the_original_cifar_archive_is_read_without_unpacking_it(tmp_path):
+    from tasks import galleries
+
+    pixels = RNG.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
+    with tarfile.open(tmp_path / "cifar.tar.gz", "w:gz") as archive:
+        for place, name in enumerate([*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]):
+            some = pixels[2 * place : 2 * place + 2].reshape(2, -1)
+            content = np.hstack([np.full((2, 1), place, np.uint8), some]).tobytes()
+            member = tarfile.TarInfo(f"../cifar-10-batches-bin/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    rows = pd.concat(list(galleries.from_cifar(tmp_path / "cifar.tar.gz", 0)), ignore_index=True)
+    assert np.array_equal(images.decode(rows["image"], 32, 3), pixels)
+    assert rows["label"].tolist() == list("001122334455")
+    assert rows["subset"].tolist() == ["train"] * 10 + ["test"] * 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar.tar.gz"]
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -149,6 +168,18 @@ def test_a_picture_outside_the_classes_is_a_row_without_a_label(folder):
     rows = raw(folder)
     assert len(rows) == 21
     assert rows.loc[rows["file"] == "stray.png", "label"].tolist() == [""]
+
+
+def test_large_pictures_come_in_small_blocks(folder, monkeypatch):
+    from tasks import galleries
+
+    monkeypatch.setattr(galleries, "BLOCK_BYTES", 2500)
+    blocks = list(Vision(fetch=ImageFetch(path=str(folder))).raw())
+    assert len(blocks) > 3
+    assert sum(map(len, blocks)) == 20
+    monkeypatch.setattr(galleries, "MAX_PICTURE_BYTES", 100)
+    with pytest.raises(Mistake, match=r"\.png has \d+ bytes; pictures of up to 100 are read"):
+        raw(folder)
 
 
 # Settings
@@ -179,7 +210,10 @@ def test_one_parameter_chooses_the_data_set():
 def test_a_data_set_that_is_nowhere_says_which_file_to_put_where(monkeypatch, tmp_path):
     monkeypatch.setenv(LOCAL, str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(Mistake, match=r"cifar10/cifar10_jpg_train\.parquet could not be had .*sha256 109c613d.*BONSAI_DATASETS"):
+    with pytest.raises(
+        Mistake,
+        match=r"cifar10/cifar10_jpg_train\.parquet could not be had .*sha256 109c613d.*set fetch\.dataset=cifar10_original",
+    ):
         list(Vision(fetch=ImageFetch(dataset="cifar10")).raw())
 
 
