@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +57,10 @@ class Concert:
             ending = self._recalled(name) or self._played(name, heard)
         except Stopped:
             ending = Ending("Cancelled", "was stopped before it began")
-        except DvcException as refusal:
-            ending = Ending("Failed", f"its outputs could not be kept: {' '.join(str(refusal).split())}")
+        except Exception as fault:  # DVC's, or the machine's: the stage has failed, and the record says of what
+            self.run.note_stage(name, details=traceback.format_exc())
+            what = "" if isinstance(fault, DvcException) else f"{type(fault).__name__}: "
+            ending = Ending("Failed", f"{what}{' '.join(str(fault).split())}")
         good = ending.state in GOOD
         self.run.note_stage(
             name,
@@ -123,20 +126,19 @@ class Concert:
         self.run.note_stage(stage.name, details=outcome.details, exit_code=outcome.code, **outcome.cost)
         return outcome
 
-    def finish(self, error: str = "") -> str:
+    def finish(self, error: str = "", *, cancelled: bool = False) -> str:
         """Write the run's last word, with `error` if it did not come to a natural end; gives its state."""
         entries = self.run.record["stages"]
         for entry in entries.values():
             if entry["state"] in ("Pending", "Queued", "Running"):
                 entry["state"] = "NotRun"
-        failed = {name: entry["error"] for name, entry in entries.items() if entry["state"] == "Failed"}
-        if self.stop.is_set():
+        failed = [f"{name}: {entry['error']}" for name, entry in entries.items() if entry["state"] == "Failed"]
+        if cancelled:
             state, error = "Cancelled", error or "was stopped by hand"
-        elif failed or error:
-            state = "Failed"
-            error = "; ".join(f"{name}: {said}" for name, said in failed.items()) or error
-        else:
+        elif not error and all(entry["state"] in GOOD for entry in entries.values()):
             state = "Completed"
+        else:
+            state, error = "Failed", "; ".join(failed) or error or "not every stage was run; flow.log says more"
         results = runs.results(self.run.folder, self.run.record["use_cases"])
         self.run.note(state=state, error=error, ended_at=runs.now(), results=results)
         return state

@@ -139,12 +139,12 @@ def _committed(folder: Path, name: str) -> str:
 
 
 def _partials(folder: Path) -> Iterator[str]:
-    """Drafts of artifacts whose writer is gone."""
-    for path in folder.glob("data/**/.*.partial"):
+    """Drafts of artifacts and of plans whose writer is gone."""
+    for path in (*folder.glob("data/**/.*.partial"), *folder.glob(".bonsai/plans/.*.partial")):
         found = PARTIAL.fullmatch(path.name)
         if found and not psutil.pid_exists(int(found["pid"])):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-            yield f"removed {path.relative_to(folder)}, which a killed stage had left"
+            yield f"removed {path.relative_to(folder)}, whose writer was killed"

@@ -115,12 +115,13 @@ def conduct(concert: Concert) -> str:
         concert.stop.set()
         concert.show.say("stopping: the stages at work have a few seconds to tidy up", "yellow")
         settle(list(futures.values()))
-        concert.finish("was stopped by hand")
+        concert.finish(cancelled=True)
         if runtime.deployment.name and isinstance(call, TerminationSignal):
             raise  # Prefect's runner asked for it and says what it means
         return "Cancelled"
     except BaseException as error:
         concert.stop.set()
+        settle(list(futures.values()))
         concert.finish(f"{type(error).__name__}: {' '.join(str(error).split())}")
         raise
     for name, future in futures.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Step:
 def plan(root: Path, asked: Asked, *, force: bool = False) -> list[Step]:
     """The stages of a run in playing order, each with its verdict: in a workspace made for it and thrown away."""
     took = times(root)
-    folder = root / ".bonsai" / "plans" / secrets.token_hex(4)
+    folder = root / ".bonsai" / "plans" / f".plan.{os.getpid()}.partial"
     folder.mkdir(parents=True)
     try:
         furnish(root, folder, asked)

@@ -76,6 +76,8 @@ def create(root: Path, asked: Asked, *, how: str, force: bool = False) -> Run:
     `how` says by which door it was asked for, such as "command line".
     """
     folder = root / "runs" / _new_id(asked)
+    while folder.exists():
+        folder = folder.with_name(_new_id(asked))
     folder.mkdir(parents=True)
     run = Run(folder, _first_record(root, asked, how, force))
     run.note()

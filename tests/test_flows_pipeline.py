@@ -285,13 +285,20 @@ def test_runs_with_different_overrides_go_side_by_side_and_share_what_is_equal(t
 
 
 @pytest.mark.slow
-def test_without_a_server_a_run_brings_its_own_and_leaves_no_process(toy: Path) -> None:
-    before = {process.pid for process in psutil.process_iter()}
-    said = bonsai(toy, "run", "toy", server="")
+def test_without_a_server_a_run_brings_its_own_and_leaves_no_process_however_it_ends(toy: Path) -> None:
+    with held_up(toy, "") as (flow, _):
+        children = [child.pid for child in psutil.Process(flow.pid).children(recursive=True)]
+        assert len(children) >= 2, "the server and the stage"
+        flow.kill()
+        flow.wait()
+        wait_for(lambda: all(map(gone, children)), 10)
+    process = start(toy, "run", "toy", server="")
+    children = wait_for(lambda: [child.pid for child in psutil.Process(process.pid).children(recursive=True)], 30)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0
     assert "starting one for this run" in said
-    assert set(states(records(toy)[0]).values()) == {"Unchanged"}
-    left = [process for process in psutil.process_iter() if process.pid not in before and str(toy) in str(process.environ())]
-    assert left == []
+    assert set(states(records(toy)[1]).values()) == {"Unchanged"}
+    assert all(map(gone, children))
 
 
 @pytest.mark.slow

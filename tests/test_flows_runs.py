@@ -9,18 +9,19 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytest
 import yaml
 from toy_flow import build, known
 
 from flows import heal, params, runs, slots
+from flows.concert import Concert
 from flows.furnish import furnish
-from flows.ledger import there
+from flows.ledger import Ledger, there
 from flows.plan import plan, times
 from flows.play import play
-from flows.score import score_of
+from flows.score import Stage, score_of
 from tasks.contracts import Mistake
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -324,3 +325,29 @@ def test_the_toy_has_the_stages_of_the_real_score(toy: Path) -> None:
         assert {stage.verb for stage in score_of(toy).values()} == set(
             yaml.safe_load((Path(__file__).parent.parent / "dvc.yaml").read_text())["stages"]
         )
+
+
+class Deaf:
+    """A ledger that cannot keep anything."""
+
+    stages: ClassVar[dict[str, Stage]] = {}
+    reasons: ClassVar[dict[str, list[Any]]] = {}
+
+    def recall(self, name: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    def outs(self, name: str) -> dict[str, Any]:
+        return {}
+
+
+def test_whatever_goes_wrong_around_a_stage_is_recorded_as_its_failure(toy: Path) -> None:
+    run = runs.create(toy, asked(toy), how="test")
+    run.note_stage("fetch@toy", state="Pending")
+    run.note_stage("clean@toy", state="Pending")
+    concert = Concert(toy, run, cast(Ledger, Deaf()))
+    assert concert.perform("fetch@toy").state == "Failed"
+    assert concert.finish() == "Failed"
+    record = runs.find(toy, run.id).record
+    assert record["error"] == "fetch@toy: OSError: [Errno 28] No space left on device"
+    assert "Traceback" in record["stages"]["fetch@toy"]["details"]
+    assert record["stages"]["clean@toy"]["state"] == "NotRun"
