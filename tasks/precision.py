@@ -23,7 +23,7 @@ from tasks.workspace import hash_json
 WORTH = 1.3
 """bf16 is taken on a CPU only where it is this many times faster, so that noise cannot flip the choice."""
 ROUNDS = 5
-PROBE_ROWS = 64
+PROBE_ROWS = 128
 PROBE_S = 2.0
 
 Precision = Literal["fp32", "bf16", "fp16"]

@@ -7,6 +7,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from tasks import fit
@@ -16,6 +17,8 @@ from tasks.workspace import Checkpoint, Table, Workspace, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from tasks.contracts import Array
 
 
 def main(work: Workspace) -> None:
@@ -40,6 +43,7 @@ def main(work: Workspace) -> None:
         validation=(held_out, truth),
         monitor=monitor(case, validation, learnt),
         higher_is_better=case.higher_is_better,
+        error=standard_error(case, validation, learnt),
         policy=case.policy(),
         journal=work.journal,
         checkpoint=work.scratch / "fit",
@@ -71,6 +75,16 @@ def main(work: Workspace) -> None:
 def monitor(case: UseCase, rows: DataFrame, learnt: Learnt) -> fit.Monitor:
     """The use case's own scores of the validation rows, after every epoch."""
     return lambda outputs, _: case.score(case.decode(rows, outputs, learnt))
+
+
+def standard_error(case: UseCase, rows: DataFrame, learnt: Learnt) -> fit.Error:
+    """How far the first score of the validation rows is from the truth by chance alone."""
+
+    def error(outputs: Array) -> float:
+        values = np.asarray(case.goodness(case.decode(rows, outputs, learnt)), np.float64)
+        return float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+    return error
 
 
 def parameters(network: torch.nn.Module) -> int:
