@@ -258,6 +258,30 @@ def test_a_picture_that_cannot_be_used_is_quarantined_with_its_reason(data, code
     assert re.match(code, judged(data)["fault"])
 
 
+def test_no_flipped_bit_of_a_png_passes_for_another_picture():
+    whole = encoded(picture(5, (12, 12)))
+    true = images.pixel_key(images.read(whole)[0])
+    with images.strict():
+        for place in range(len(whole)):
+            flipped = whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+            try:
+                assert images.pixel_key(images.read(flipped)[0]) == true
+            except images.Unreadable:
+                continue
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
+def test_a_picture_cut_anywhere_is_refused(kind):
+    whole = encoded(picture(5, (12, 12)), kind)
+    true = images.pixel_key(images.read(whole)[0])
+    with images.strict():
+        for length in range(len(whole)):
+            try:
+                assert images.pixel_key(images.read(whole[:length])[0]) == true, length
+            except images.Unreadable:
+                continue
+
+
 def test_a_bomb_is_refused_from_its_header(monkeypatch):
     bomb = encoded(Image.new("1", (10_000, 10_000)))
     assert len(bomb) < 20_000
