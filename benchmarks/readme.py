@@ -1,0 +1,30 @@
+"""Put the table of the project's last release into README.md, with its machine, seed and counts."""
+
+from __future__ import annotations
+
+import re
+
+from benchmarks.scene import ROOT
+from tasks import library
+from tasks.release import as_markdown
+from tasks.workspace import Artifact, write_bytes
+
+
+def main() -> None:
+    """One table per use case that has a place in README.md and a release in `data/`."""
+    params = library.read_params(ROOT / "params.yaml")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in re.findall(r"<!-- result: (\w+) -->", text):
+        release = Artifact(ROOT / "data" / name / "release")
+        table, verdict = release.json("table.json"), release.json("verdict.json")
+        metrics = Artifact(ROOT / "data" / name / "evaluations" / "dense").json("metrics.json")
+        counts = ", ".join(f"{count:,} {split}" for split, count in metrics["rows"].items())
+        machine = table["machine"]
+        about = (
+            f"{counts} rows, seed {library.use_case(name, params).training.seed}; {machine['cpu']} ({machine['capability']}), "
+            f"{table['threads']} thread, torch {machine['torch']}, onnxruntime {machine['onnxruntime']}. "
+            f"{verdict['reason'][:1].upper()}{verdict['reason'][1:]}."
+        )
+        fresh = f"<!-- result: {name} -->\n{as_markdown(table['rows'])}\n\n{about}\n<!-- end of result -->"
+        text = re.sub(rf"<!-- result: {name} -->.*?<!-- end of result -->", lambda _, fresh=fresh: fresh, text, flags=re.DOTALL)
+    write_bytes(ROOT / "README.md", text.encode())
