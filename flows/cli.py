@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +51,7 @@ def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = N
         if not settings.find_server(root):
             screen.say("no Prefect server runs here; starting one for this run", "dim")
             server = for_this_process(root)
-        with only_growing():
+        with settings.only_growing():
             from flows.pipeline import SHOW, pipeline
         if server:
             server.wait_until_healthy()
@@ -179,15 +177,6 @@ def doctor() -> None:
     from flows.doctor import examine
 
     raise typer.Exit(examine(settings.project_root()))
-
-
-@contextmanager
-def only_growing() -> Iterator[None]:
-    """Import without looking for garbage, and never look at what was imported again: a quarter of Prefect's start."""
-    gc.disable()
-    yield
-    gc.freeze()
-    gc.enable()
 
 
 def main() -> None:

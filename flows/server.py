@@ -25,6 +25,8 @@ SPARE = {
     "PREFECT__SERVER_EPHEMERAL": "1",  # nothing to schedule, no late runs, no automations
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT_UI_ENABLED": "0",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # it needs none, and another server on the same database may,
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",  # so do not note that they are registered
 }
 
 
@@ -45,6 +47,7 @@ class Server:
             with self.log.open("wb") as log:
                 self.process = subprocess.Popen(
                     [sys.executable, "-m", "flows.server", str(door.fileno()), str(os.getpid())],
+                    cwd=Path(__file__).parent.parent,  # where `flows` is found, installed or not
                     env={**os.environ, **SPARE, "PREFECT_SERVER_API_AUTH_STRING": self.password},
                     pass_fds=(door.fileno(),),
                     stdin=subprocess.DEVNULL,
@@ -100,10 +103,12 @@ def serve(door: int, parent: int) -> None:
     die_with_parent()
     if os.getppid() != parent:
         return  # it went before it could be tied to
-    import uvicorn
+    with settings.only_growing():
+        import uvicorn
+        from prefect.server.api.server import create_app
 
-    app = "prefect.server.api.server:create_app"
-    uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on")).run(sockets=[socket.socket(fileno=door)])
+    config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=door)])
 
 
 if __name__ == "__main__":
