@@ -256,6 +256,79 @@ def latency(rows: pd.DataFrame, *, median: str, p95: str) -> Drawing:
     return sized(alt.layer(bars, late), max(110, 30 * len(rows) + 40))
 
 
+def bars(rows: pd.DataFrame, *, share: str) -> Drawing:
+    """Shares of names, lying: columns class, share."""
+    names = list(rows["class"])
+    encoded = (
+        alt.Chart(rows)
+        .mark_bar(cornerRadiusEnd=3, height=12)
+        .encode(
+            x=alt.X("share:Q", title=share, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
+            y=alt.Y("class:N", sort=names, title=None, axis=alt.Axis(labelLimit=140)),
+            tooltip=["class:N", alt.Tooltip("share:Q", format=".2%")],
+        )
+    )
+    return sized(encoded, max(90, 20 * len(names) + 40))
+
+
+def scatter(points: pd.DataFrame, *, x: str, y: str, order: Sequence[str], height: int = 340) -> Drawing:
+    """A measure against a parameter, one point per run: columns run, x, y."""
+    numeric = pd.api.types.is_numeric_dtype(points["x"])
+    across = (
+        alt.X("x:Q", title=x, scale=alt.Scale(zero=False, padding=20))
+        if numeric
+        else alt.X("x:N", title=x, axis=alt.Axis(labelAngle=0))
+    )
+    encoded = (
+        alt.Chart(points)
+        .mark_point(filled=True, size=120, opacity=1)
+        .encode(
+            x=across,
+            y=alt.Y("y:Q", title=y, scale=alt.Scale(zero=False, padding=20)),
+            color=series(order, "run"),
+            tooltip=["run:N", alt.Tooltip("x", title=x), alt.Tooltip("y:Q", title=y, format=".5g")],
+        )
+    )
+    return sized(encoded, height)
+
+
+def by_class(rows: pd.DataFrame, *, f1: str, order: Sequence[str], kind: str) -> Drawing:
+    """A dot per run and class: columns series, class, f1, support."""
+    names = sorted(rows["class"].unique())
+    base = alt.Chart(rows).encode(y=alt.Y("class:N", sort=names, title=kind, axis=alt.Axis(labelLimit=160)))
+    spans = base.mark_rule(color=QUIET).encode(x=alt.X("min(f1):Q", title=f1), x2="max(f1):Q")
+    tips = ["series:N", "class:N", alt.Tooltip("f1:Q", title=f1, format=".4f"), "support:Q"]
+    scale = alt.Scale(zero=False, padding=12)
+    dots = base.mark_point(filled=True, size=80, opacity=1).encode(
+        x=alt.X("f1:Q", title=f1, scale=scale), color=series(order), tooltip=tips
+    )
+    return sized(alt.layer(spans, dots), max(160, 30 * len(names) + 50))
+
+
+def parallel(rows: pd.DataFrame, names: Sequence[str], label: str) -> dict[str, Any]:
+    """Parallel coordinates: a line per run through every parameter that differs, as an ECharts option."""
+    axes = []
+    for place, name in enumerate(names):
+        numeric = pd.api.types.is_numeric_dtype(rows[name])
+        axis: dict[str, Any] = {"dim": place, "name": name[-28:], "type": "value" if numeric else "category", "scale": True}
+        if not numeric:
+            axis["data"] = sorted(rows[name].map(str).unique())
+        axes.append(axis)
+    lines = [
+        {
+            "name": str(row[label]),
+            "value": [row[name] if axis["type"] == "value" else str(row[name]) for name, axis in zip(names, axes, strict=True)],
+        }
+        for row in rows.to_dict("records")
+    ]
+    return {
+        "parallelAxis": axes,
+        "parallel": {"left": 60, "right": 60, "top": 50, "bottom": 30, "parallelAxisDefault": {"nameGap": 14}},
+        "tooltip": {},
+        "series": [{"type": "parallel", "lineStyle": {"width": 3, "opacity": 0.8}, "data": lines}],
+    }
+
+
 def series(order: Sequence[str], field: str = "series") -> Any:
     """A colour for each series, the same whichever of them are drawn."""
     return alt.Color(f"{field}:N", sort=list(order), scale=alt.Scale(domain=list(order)), legend=TOP)

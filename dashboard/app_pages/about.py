@@ -1,1 +1,6 @@
-"""Soon."""
+"""What the project stands on: versions, machine, disk, and what the doctor finds."""
+
+from dashboard import belongings, view
+
+context = view.context()
+belongings.show(context.root)

@@ -1,0 +1,117 @@
+"""Versions, machine, disk and server, and the doctor's findings when somebody asks for them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+import streamlit as st
+
+from dashboard import conductor, figures, runs
+from dashboard.conductor import Refused
+from dashboard.home import Unreadable
+from dashboard.view import t
+from flows import settings
+
+PACKAGES = ("bonsai", "torch", "onnxruntime", "prefect", "dvc", "dask", "streamlit", "pandas", "pandera", "numpy", "scikit-learn")
+DOCTOR_TIMEOUT_S = 300
+SIZED = ("runs", ".dvc/cache", "data", ".prefect", ".bonsai")
+
+
+def show(root: Path) -> None:
+    """The page."""
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True, height="stretch"):
+        st.markdown(f"**{t('about.versions')}**")
+        st.table(
+            {"Python": platform.python_version(), **_versions()}, border="horizontal", width="stretch", alt=t("about.versions")
+        )
+    with right, st.container(border=True, height="stretch"):
+        st.markdown(f"**{t('about.machine')}**")
+        st.table(_machine(root), border="horizontal", width="stretch", alt=t("about.machine"))
+    with st.container(border=True):
+        st.markdown(f"**{t('about.disk')}**")
+        st.table(_disk(root), border="horizontal", width="content", alt=t("about.disk"))
+    with st.container(border=True):
+        st.markdown(f"**{t('about.doctor')}**")
+        st.caption(t("about.doctor_note"))
+        if st.button(t("about.examine"), icon=":material/stethoscope:", key="examine"):
+            with st.spinner(t("about.examining")):
+                st.session_state["findings"] = _doctor(root)
+        if findings := st.session_state.get("findings"):
+            st.code(findings, language=None, wrap_lines=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _machine(root: Path) -> dict[str, str]:
+    memory = psutil.virtual_memory()
+    return {
+        t("about.system"): figures.escape(platform.platform(), 120),
+        t("about.cores"): f"{len(os.sched_getaffinity(0))} / {os.cpu_count()}",
+        t("about.load"): " · ".join(f"{load:.2f}" for load in os.getloadavg()),
+        t("about.memory"): t("about.of", part=figures.size(memory.used), whole=figures.size(memory.total)),
+        t("about.project"): figures.escape(root, 200),
+        t("about.runs"): figures.number(len(runs.names(root))),
+        t("about.dask"): figures.escape(os.environ.get("DASK_SCHEDULER_ADDRESS", "") or t("about.local"), 120),
+        t("about.server"): _server(root),
+    }
+
+
+def _server(root: Path) -> str:
+    found = conductor.server(root)
+    if found is None:
+        return t("about.no_server")
+    try:
+        return figures.escape(f"{found.url} ({found.version()})", 160)
+    except (Unreadable, Refused):
+        return figures.escape(found.url, 160)
+
+
+def _disk(root: Path) -> dict[str, str]:
+    usage = shutil.disk_usage(root)
+    found = {t("about.free"): t("about.of", part=figures.size(usage.free), whole=figures.size(usage.total))}
+    return found | {
+        name: figures.size(_size(root / name, int(root.stat().st_mtime // 60))) for name in SIZED if (root / name).exists()
+    }
+
+
+@st.cache_data(ttl="2m", max_entries=16, show_spinner=False)
+def _size(folder: Path, minute: int) -> int:
+    """Bytes below a folder, each file once however many names it has."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                stat = (Path(place) / name).lstat()
+            except OSError:
+                continue
+            if (stat.st_dev, stat.st_ino) not in seen:
+                seen.add((stat.st_dev, stat.st_ino))
+                total += stat.st_size
+    return total
+
+
+def _doctor(root: Path) -> str:
+    settings.apply(root)
+    command = [sys.executable, "-m", "flows.cli", "doctor"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=DOCTOR_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return (done.stdout + done.stderr).strip() or figures.NOTHING

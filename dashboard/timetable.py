@@ -1,0 +1,132 @@
+"""The deployments Prefect knows: when each runs, when it ran, and pausing, changing or starting it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import cron, figures, view
+from dashboard.conductor import Deployment, FlowRun, Refused, Schedule, Server
+from dashboard.view import t, word
+from tasks.workspace import hash_json
+
+REFRESH_S = 5.0
+NIGHTLY = "0 3 * * *"
+
+
+def deployments(server: Server) -> None:
+    """Each deployment in a card; renewed every few seconds."""
+
+    @st.fragment(run_every=REFRESH_S)
+    def cards() -> None:
+        with view.or_say():
+            found = server.deployments()
+            if not found:
+                view.nothing("schedules.empty")
+            with st.grid(2, min_column_width=380):
+                for deployment in found:
+                    with st.container(border=True, height="stretch", key=f"card_{deployment.id}"):
+                        _card(server, deployment)
+
+    cards()
+
+
+def _card(server: Server, deployment: Deployment) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{figures.escape(deployment.name, 80)}**", width="content")
+        if deployment.paused:
+            st.badge(t("schedules.paused"), color="orange", icon=":material/pause:")
+        elif any(schedule.active for schedule in deployment.schedules):
+            st.badge(t("schedules.active"), color="green", icon=":material/schedule:")
+        else:
+            st.badge(t("schedules.on_demand"), color="gray", icon=":material/touch_app:")
+    if deployment.description:
+        st.caption(figures.escape(deployment.description.partition("\n")[0], 200))
+    for schedule in deployment.schedules:
+        off = "" if schedule.active else f" · {t('schedules.off')}"
+        st.markdown(f":material/calendar_clock: {in_words(schedule)}{off}")
+    try:
+        ahead, behind = server.flow_runs(deployment, ahead=True), server.flow_runs(deployment, ahead=False)
+    except Refused as refusal:
+        st.caption(t("run.refused", reason=figures.escape(refusal, 300)))
+        ahead, behind = [], []
+    st.caption(t("schedules.next", times=_times(ahead)))
+    st.caption(t("schedules.last", times=_times(behind, states=True)))
+    with st.container(horizontal=True):
+        st.button(
+            t("schedules.run"),
+            icon=":material/play_arrow:",
+            key=f"run_{deployment.id}",
+            on_click=_tried,
+            args=("schedules.asked", _start, server, deployment, behind),
+        )
+        paused = deployment.paused
+        st.button(
+            t("schedules.resume" if paused else "schedules.pause"),
+            icon=":material/play_circle:" if paused else ":material/pause_circle:",
+            key=f"pause_{deployment.id}",
+            on_click=_tried,
+            args=("schedules.done", _pause, server, deployment),
+        )
+        with st.popover(t("schedules.edit"), icon=":material/edit_calendar:", key=f"edit_{deployment.id}"):
+            _edit(server, deployment)
+
+
+def in_words(schedule: Schedule) -> str:
+    """When it runs, for people."""
+    if schedule.cron:
+        key, values = cron.in_words(schedule.cron)
+        if "day" in values and key == "cron.weekly":
+            values["day"] = t(f"weekday.d{values['day']}")
+        said = t(key, **values)
+        return f"{said} ({figures.escape(schedule.timezone)})" if schedule.timezone else said
+    if schedule.interval_s:
+        return t("cron.every", time=figures.duration(schedule.interval_s))
+    return figures.escape(schedule.rrule or figures.NOTHING, 120)
+
+
+def _edit(server: Server, deployment: Deployment) -> None:
+    known = next((schedule for schedule in deployment.schedules if schedule.cron), None)
+    with st.form(f"form_{deployment.id}", border=False, enter_to_submit=False):
+        line = st.text_input(
+            t("schedules.cron"), known.cron if known else "0 3 * * *", help=t("schedules.cron_help"), max_chars=80
+        )
+        zone = st.text_input(t("schedules.zone"), known.timezone if known else "UTC", max_chars=60)
+        active = st.toggle(t("schedules.on"), known.active if known else True)
+        if st.form_submit_button(t("schedules.save"), type="primary"):
+            try:
+                if known:
+                    server.set_schedule(deployment, known, cron=line or "", timezone=zone or "UTC", active=active)
+                else:
+                    server.add_schedule(deployment, cron=line or "", timezone=zone or "UTC")
+            except Refused as refusal:
+                st.error(t("run.refused", reason=figures.escape(refusal, 400)))
+            else:
+                st.rerun(scope="fragment")
+
+
+def _start(server: Server, deployment: Deployment, behind: list[FlowRun]) -> None:
+    newest = behind[0].id if behind else ""
+    server.start(deployment, {}, hash_json([deployment.id, newest, "now"]))
+
+
+def _pause(server: Server, deployment: Deployment) -> None:
+    server.pause(deployment, paused=not deployment.paused)
+
+
+def _tried(done: str, deed: object, *arguments: object) -> None:
+    """Do it and say so, or say why not."""
+    assert callable(deed)
+    try:
+        deed(*arguments)
+    except Refused as refusal:
+        st.toast(t("run.refused", reason=figures.escape(refusal, 300)), icon=":material/error:")
+    else:
+        st.toast(t(done), icon=":material/check:")
+
+
+def _times(flow_runs: list[FlowRun], *, states: bool = False) -> str:
+    said = []
+    for each in flow_runs:
+        state = f" {word('flow_state', each.state)}" if states else ""
+        said.append(figures.escape(f"{figures.clock(each.at, view.zone())}{state}", 80))
+    return ", ".join(said) or figures.NOTHING
