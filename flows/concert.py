@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import traceback
@@ -120,7 +119,7 @@ class Concert:
             stop=self.stop,
             heard=listen,
             started=started,
-            environment={"BONSAI_ROOT": str(self.root), "BONSAI_RUN": self.run.id, "BONSAI_PARENT": str(os.getpid())},
+            environment={"BONSAI_ROOT": str(self.root), "BONSAI_RUN": self.run.id},
             timeout_s=stage.meta.get("timeout_s"),
         )
         self.run.note_stage(stage.name, details=outcome.details, exit_code=outcome.code, **outcome.cost)
@@ -129,9 +128,11 @@ class Concert:
     def finish(self, error: str = "", *, cancelled: bool = False) -> str:
         """Write the run's last word, with `error` if it did not come to a natural end; gives its state."""
         entries = self.run.record["stages"]
-        for entry in entries.values():
+        for name, entry in entries.items():
             if entry["state"] in ("Pending", "Queued", "Running"):
-                entry["state"] = "NotRun"
+                missing = [need for need in entry.get("needs", ()) if entries[need]["state"] not in GOOD]
+                entry.update(state="NotRun", error=f"needs {', '.join(missing)}" if missing else "")
+                self.show.stage(name, "NotRun", entry["error"])
         failed = [f"{name}: {entry['error']}" for name, entry in entries.items() if entry["state"] == "Failed"]
         if cancelled:
             state, error = "Cancelled", error or "was stopped by hand"

@@ -40,6 +40,8 @@ def bury(root: Path, run: Run) -> None:
             runs.end_group(entry.get("process"))
             keep_scratch(root, run.folder, name, entry.get("key", ""))
             entry.update(state="Crashed", error="its conductor died", ended_at=runs.now())
+        elif entry.get("state") == "Pending":
+            entry.update(state="NotRun")
     run.note(state="Crashed", error="its process died", ended_at=runs.now())
     for _ in (*heal_dvc(run.folder), *_partials(run.folder)):
         continue

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -143,10 +144,9 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any]) -> str:
         return ""
     path = root / fetch["path"]
     if not path.exists():
-        near = library.unknown("", path.name, [file.name for file in path.parent.iterdir()]) if path.parent.is_dir() else ""
-        raise Mistake(
-            f"use_cases.{name}.fetch.path: there is no {path}{near and ';' + near.partition(';')[2].partition('There is')[0]}"
-        )
+        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = get_close_matches(path.name, names, n=1)
+        raise Mistake(f"use_cases.{name}.fetch.path: there is no {path}" + (f"; did you mean {near[0]!r}?" if near else ""))
     fetch["fingerprint"] = fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json")
     inside = not Path(fetch["path"]).is_absolute() and path.resolve().is_relative_to(root.resolve())
     return str(fetch["path"]) if inside else ""

@@ -38,7 +38,6 @@ SHOW: ContextVar[Show] = ContextVar("SHOW")
 CONCERT: ContextVar[Concert] = ContextVar("CONCERT")
 RELAY: ContextVar[Relay] = ContextVar("RELAY")
 
-
 RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner()
 """A thread for each stage of a run; most of them wait, for what they need or for the machine's slots."""
 
@@ -124,9 +123,6 @@ def conduct(concert: Concert) -> str:
         settle(list(futures.values()))
         concert.finish(f"{type(error).__name__}: {' '.join(str(error).split())}")
         raise
-    for name, future in futures.items():
-        if concert.run.record["stages"][name]["state"] == "Pending":
-            concert.show.stage(name, "NotRun", str(future.state.message or ""))
     return concert.finish()
 
 

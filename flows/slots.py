@@ -47,8 +47,9 @@ def taken(folder: Path, wanted: int | Literal["all"], stop: threading.Event) -> 
 @contextmanager
 def locked(path: Path, stop: threading.Event | None = None) -> Iterator[None]:
     """Hold the lock of that name; other threads and processes wait."""
+    stop = stop or threading.Event()
     while not (file := _try_lock(path)):
-        if (stop or threading.Event()).wait(POLL_S):
+        if stop.wait(POLL_S):
             raise Stopped
     with file:
         yield
