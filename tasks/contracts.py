@@ -160,13 +160,19 @@ class UseCase(Protocol):
         """
 
     def likeness(self, rows: DataFrame) -> Series:
-        """A key that near-duplicates share (str); rows alike land in the same split. By default the exact key."""
+        """A key that near-duplicates share (str); rows alike land in the same split. By default the exact key.
+
+        Called once for all good rows together, without their columns of bytes.
+        """
         from tasks.split import row_keys
 
         return row_keys(rows, self.key)
 
     def split(self, rows: DataFrame, likeness: Series) -> Series:
-        """`train`, `validation` or `test` for each clean row; by default by hash of `likeness`, never by row order."""
+        """`train`, `validation` or `test` for each clean row; by default by hash of `likeness`, never by row order.
+
+        Called once for all good rows together, without their columns of bytes.
+        """
         from tasks.split import by_hash
 
         return by_hash(likeness, self.clean.validation_share, self.clean.test_share)
