@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import yaml
 from dvc.utils.serialize import load_yaml, loads_yaml
 from ruamel.yaml.error import YAMLError
 
-from tasks import library
+from tasks import library, sources
 from tasks.contracts import Mistake
-from tasks.workspace import hash_file, hash_json, write_json
+from tasks.workspace import hash_json, write_json
 
 BASELINE = "dense"
 """The recipe every other is compared with; never left out."""
@@ -101,16 +100,13 @@ def write(values: Mapping[str, Any], path: Path) -> None:
 
 
 def fingerprint(path: Path, memory: Path) -> str:
-    """The sha256 of a file, or of a folder's sorted names, sizes and hashes. `memory` remembers it until a file changes."""
+    """What the fetch stage will hold the data against; `memory` keeps it until a file's size or time changes."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     stats = [(str(file.relative_to(path)), (stat := file.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for file in files]
     seen = hash_json(stats)
     known = _read_memory(memory)
     if known.get(str(path), {}).get("seen") != seen:
-        if path.is_file():
-            content = hash_file(path)
-        else:
-            content = sha256(json.dumps([(name, size, hash_file(path / name)) for name, size, *_ in stats]).encode()).hexdigest()
+        content = sources.fingerprint(path)
         known[str(path)] = {"seen": seen, "fingerprint": content}
         write_json(memory, known)
     return str(known[str(path)]["fingerprint"])

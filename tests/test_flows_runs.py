@@ -22,6 +22,7 @@ from flows.ledger import Ledger, there
 from flows.plan import plan, times
 from flows.play import play
 from flows.score import Stage, score_of
+from tasks import sources
 from tasks.contracts import Mistake
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -103,6 +104,17 @@ def test_a_folder_is_named_by_its_names_sizes_and_contents(tmp_path: Path) -> No
     assert params.fingerprint(folder, tmp_path / "other.json") == first
     (folder / "a" / "1.png").rename(folder / "a" / "2.png")
     assert params.fingerprint(folder, memory) != first
+
+
+def test_the_fetch_stage_accepts_what_the_run_wrote_down(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    (folder / "cats").mkdir(parents=True)
+    (folder / "cats" / "1.png").write_bytes(b"one")
+    for path in (folder, folder / "cats" / "1.png"):
+        assert sources.own(str(path), params.fingerprint(path, tmp_path / "memory.json")) == path
+    (folder / "cats" / "1.png").write_bytes(b"other")
+    with pytest.raises(Mistake, match="changed since this run was asked for"):
+        sources.own(str(folder), json.loads((tmp_path / "memory.json").read_text())[str(folder)]["fingerprint"])
 
 
 def test_data_inside_the_project_is_found_from_a_runs_folder_too(toy: Path) -> None:
