@@ -14,7 +14,7 @@ import yaml
 from dvc.utils.serialize import load_yaml, loads_yaml
 from ruamel.yaml.error import YAMLError
 
-from tasks import library, sources
+from tasks import library
 from tasks.contracts import Mistake
 from tasks.workspace import hash_json, write_json
 
@@ -106,6 +106,8 @@ def fingerprint(path: Path, memory: Path) -> str:
     seen = hash_json(stats)
     known = _read_memory(memory)
     if known.get(str(path), {}).get("seen") != seen:
+        from tasks import sources  # loads numpy, which only those with data of their own need
+
         content = sources.fingerprint(path)
         known[str(path)] = {"seen": seen, "fingerprint": content}
         write_json(memory, known)

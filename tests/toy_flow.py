@@ -12,7 +12,7 @@ import pytest
 from tasks import compression, library, use_cases
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-REAL = ("__init__.py", "__main__.py", "contracts.py", "library.py", "journal.py", "workspace.py")
+REAL = ("__init__.py", "__main__.py", "contracts.py", "library.py", "journal.py", "sources.py", "workspace.py")
 
 SCORE = """
 stages:
