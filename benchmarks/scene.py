@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +45,13 @@ class Scene:
 
 
 @contextmanager
-def scene(use_case: str, overrides: Mapping[str, Any]) -> Iterator[Scene]:
-    """A workspace with `overrides` put into the stanza of `use_case`; gone at the end."""
+def scene(use_case: str, overrides: Mapping[str, Any], recipes: Collection[str] = ()) -> Iterator[Scene]:
+    """A workspace with `overrides` put into the stanza of `use_case`, and these recipes or all; gone at the end."""
     with TemporaryDirectory(prefix="bonsai-") as folder:
         root = Path(folder)
         params = library.override(library.read_params(ROOT / "params.yaml"), overrides, use_case)
-        (root / "params.yaml").write_text(yaml.safe_dump(params.as_dict(), sort_keys=False))
+        values = params.as_dict()
+        values["recipes"] = {name: steps for name, steps in params.recipes.items() if not recipes or name in recipes}
+        (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
         (root / "tasks").symlink_to(ROOT / "tasks")
         yield Scene(root)
