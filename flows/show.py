@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -20,9 +22,18 @@ COLOURS = {
 }
 
 
+class Steady(Console):
+    """A console that falls silent when its reader goes away: the work is worth more than its news."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+
+
 def stdout() -> Console:
     """The standard output; lines as long as they are where no terminal cuts them."""
-    console = Console(highlight=False)
+    console = Steady(highlight=False)
     if not console.is_terminal:
         console.width = 240
     return console

@@ -153,6 +153,22 @@ def test_help_and_plans_load_neither_prefect_nor_torch(toy: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_run_goes_on_when_nobody_reads_its_news_any_more() -> None:
+    body = (
+        "import sys; from flows.show import Screen; screen = Screen()\n"
+        "for _ in range(2000): screen.say('x' * 100)\n"
+        "print('still here', file=sys.stderr)"
+    )
+    where: dict[str, Any] = {"env": {**os.environ, "PYTHONPATH": str(REPOSITORY)}, "text": True}
+    with subprocess.Popen([sys.executable, "-c", body], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **where) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == "still here\n"
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.44, "0.4 s"), (12, "12 s"), (59.7, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")]
 )
