@@ -75,6 +75,16 @@ class Rival(_Read):
     interval: Interval
 
 
+class Gain(_Read):
+    """By how much the network is better than a rival, and whether that may be luck."""
+
+    value: float
+    low: float
+    high: float
+    p: float | None = None
+    method: str = ""
+
+
 class ClassChange(_Read):
     """What one class lost against the dense model."""
 
@@ -121,7 +131,12 @@ class Metrics(_Read):
     macs: int = 0
     splits: dict[str, Appraisal]
     baselines: dict[str, dict[str, Rival]] = {}
+    against_rivals: dict[str, dict[str, Any]] = {}
     against_dense: dict[str, Comparison] = {}
+
+    def gains(self, split: str) -> dict[str, Gain]:
+        """The network's gain over each rival; only the dense model's metrics know it."""
+        return understood(self.against_rivals.get(split, {}).get("gains") or {}, dict[str, Gain], "metrics.json")
 
 
 class Batch(_Read):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
@@ -21,6 +22,9 @@ BASELINE = "dense"
 QUICK: dict[str, Any] = {"fetch.limit": 1500, "training.epochs": 3}
 """A run to see that all is well, in well under a minute or two; its numbers say little about the full one's."""
 QUICK_RECIPES = ("int8",)
+PLAIN = re.compile(r"[A-Za-z_/][\w./-]*")
+NOT_WORDS = ("yes", "no", "on", "off", "y", "n", "true", "false", "null", "none")
+"""Words that some reader of YAML takes for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +100,9 @@ def understand(field: Field, words: str) -> Any:
 
 
 def in_words(value: Any) -> str:
-    """A value as on the command line and in free fields: `[32, 64]`, `adamw`, `0.01`."""
-    if isinstance(value, str):
-        plain = yaml.safe_load(value) if value and not value.startswith(("*", "&", "!", "%", "@", "`")) else ""
-        return value if plain == value else json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False)
+    """A value as on the command line and in free fields: `[32, 64]`, `adamw`, `0.01`; in quotes where it could be misread."""
+    plain = isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in NOT_WORDS
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 def command(use_cases: Iterable[str], overrides: Mapping[str, Any], recipes: Iterable[str] = ()) -> str:

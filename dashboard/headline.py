@@ -78,20 +78,29 @@ def sentence(found: Artifacts, recipe: str, appraisal: Appraisal, split: str) ->
         split=t(f"results.{split}"),
     )
     try:
-        rival = best_rival(found.metrics(DENSE), split, first, higher=higher)
+        dense = found.metrics(DENSE)
+        rival, gains = best_rival(dense, split, first, higher=higher), dense.gains(split)
     except Unreadable:
-        rival = None
+        rival, gains = None, {}
     if rival is None:
         st.markdown(said)
         return
     told = {"rival": figures.escape(word("rival", rival.name)), "value": figure(first, rival.value)}
     better = rival.value >= value if higher else rival.value <= value
     close = appraisal.interval.low <= rival.value <= appraisal.interval.high
+    gain = gains.get(rival.name) if recipe == DENSE else None
+    if gain is not None:
+        better, close = gain.high < 0 or (better and gain.low <= 0), gain.low <= 0
     if better:
         st.warning(t("results.rival_wins", **told), icon=":material/balance:")
         st.markdown(said)
     else:
         st.markdown(f"{said} {t('results.rival_close' if close else 'results.rival_loses', **told)}")
+    if gain is not None:
+        low_high = figures.interval(gain.low, gain.high, 4)
+        st.caption(
+            t("results.gain", value=figures.number(gain.value, 4), low_high=low_high, method=figures.escape(gain.method, 120))
+        )
 
 
 def cards(found: Artifacts, recipe: str, metrics: Metrics, appraisal: Appraisal) -> None:

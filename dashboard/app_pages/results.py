@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import classes, headline, view
+from dashboard import classes, headline, risks, view
 from dashboard.artifacts import SPLITS, Artifacts
 from dashboard.home import Unreadable
 from dashboard.view import t
@@ -31,6 +31,8 @@ with view.or_say():
     headline.cards(found, recipe, metrics, appraisal)
     if classes.is_mine(appraisal.report):
         classes.show(found, recipe, split, appraisal)
+    elif risks.is_mine(appraisal.report):
+        risks.show(found, recipe, split, appraisal)
     else:
         with st.container(border=True):
             headline.standings(found, split, appraisal)

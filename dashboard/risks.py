@@ -1,0 +1,201 @@
+"""Results of forecasting risk: what was said against what came, how often limits broke, and what an account would show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, figures, headline, view
+from dashboard.artifacts import Appraisal, Artifacts
+from dashboard.home import Unreadable
+from dashboard.view import t
+
+QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
+MOST_DAYS = 3000
+UNSURE = 0.05
+ACCOUNTS = ("targeted", "held")
+
+
+def is_mine(report: dict[str, Any]) -> bool:
+    """Whether a report is one of risk forecasts."""
+    return "coverage" in report and "backtest" in report
+
+
+def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> None:
+    """The views of a risk forecast's results."""
+    views = {"forecast": forecast, "coverage": coverage, "account": account, "periods": periods}
+    chosen = view.choose_view([*views, "standings"], "risk")
+    with view.or_say():
+        if chosen == "standings":
+            with st.container(border=True):
+                headline.standings(found, split, appraisal)
+            rivals(found, split)
+        else:
+            views[chosen](found, recipe, split, appraisal.report)
+
+
+def forecast(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """The next day's return with the limits that were forecast, breaches marked; and the volatility said and come."""
+    predictions = found.predictions(recipe, split)
+    needed = {"ticker", "next_date", "next_return", "next_variance", "variance", *QUANTILES}
+    if missing := needed - set(predictions.columns):
+        raise Unreadable("unreadable.column", column=min(missing))
+    tickers = sorted(predictions["ticker"].astype(str).unique())
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        ticker = view.choose_from("ticker", tickers, t("risk.series"), tickers[0], few=True)
+        level = view.choose_from(
+            "level", list(QUANTILES), t("risk.limit"), "quantile_5", lambda name: f"{QUANTILES[name]:.0%}", few=True
+        )
+    some = predictions[predictions["ticker"] == ticker].sort_values("next_date")
+    frame = pd.DataFrame(
+        {
+            "day": pd.to_datetime(some["next_date"]).dt.strftime("%Y-%m-%d"),
+            "came": some["next_return"].round(4),
+            "limit": some[level].round(4),
+            "breach": some["next_return"].where(some["next_return"] < some[level]).round(4),
+            "volatility": (some["variance"] ** 0.5).round(4),
+            "realised": (some["next_variance"] ** 0.5).round(4),
+        }
+    ).tail(MOST_DAYS)
+    breaches, days = int(frame["breach"].notna().sum()), len(frame)
+    st.caption(
+        t(
+            "risk.breaches",
+            breaches=breaches,
+            days=figures.number(days),
+            share=figures.percent(breaches / max(1, days), 2),
+            level=f"{QUANTILES[level]:.0%}",
+        )
+    )
+    names = {name: t(f"risk.{name}") for name in ("came", "limit", "breach", "volatility", "realised")}
+    with st.container(border=True):
+        st.echarts_chart(
+            charts.forecast(frame, names), key="forecast", height=520, alt=t("risk.forecast_alt", ticker=figures.clean(ticker))
+        )
+        view.numbers(frame, key="forecast_numbers", alt_text=t("risk.forecast_alt", ticker=figures.clean(ticker)))
+
+
+def coverage(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """How often each limit was undercut, and whether that can be luck."""
+    rows = [row for row in report["coverage"] if isinstance(row, dict)]
+    whole = [row for row in rows if row.get("ticker") == "all"]
+    view.cards(
+        {
+            t("risk.undercut", level=f"{float(row['level']):.0%}"): (
+                figures.percent(row.get("share"), 2),
+                t(
+                    "risk.kupiec",
+                    p=figures.number(row.get("kupiec_p")),
+                    hits=figures.number(row.get("hits")),
+                    days=figures.number(row.get("days")),
+                ),
+            )
+            for row in whole
+        },
+        columns=max(1, len(whole)),
+    )
+    for row in whole:
+        if (row.get("kupiec_p") or 0.0) < UNSURE:
+            st.warning(t("risk.odd", level=f"{float(row['level']):.0%}"), icon=":material/warning:")
+    frame = pd.DataFrame(rows)
+    number = st.column_config.NumberColumn
+    columns = {
+        "ticker": st.column_config.TextColumn(t("risk.series"), pinned=True),
+        "level": number(t("risk.limit"), format="percent"),
+        "days": number(t("risk.days"), format="localized"),
+        "hits": number(t("risk.hits")),
+        "share": number(t("risk.share"), format="percent"),
+        "kupiec_p": number("Kupiec p", format="%.4f"),
+        "independence_p": number(t("risk.independence"), format="%.4f"),
+        "christoffersen_p": number("Christoffersen p", format="%.4f"),
+    }
+    view.table(frame, key="coverage", alt_text=t("risk_view.coverage"), columns=columns)
+    st.caption(t("risk.coverage_note"))
+
+
+def account(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """Holding more when risk is forecast low: money and drawdown, beside simply holding."""
+    told = report["backtest"]
+    days = told.get("days") or []
+    shown = {name: told[name] for name in ACCOUNTS if isinstance(told.get(name), dict)}
+    if not days or not shown:
+        raise Unreadable("unreadable.shape", file="metrics.json")
+    cards: dict[str, tuple[str, str]] = {}
+    for name, one in shown.items():
+        label = t(f"risk.{name}")
+        cards[t("risk.sharpe", account=label)] = (
+            figures.number(one["sharpe"], 2),
+            figures.interval(one["sharpe_low"], one["sharpe_high"], 2),
+        )
+        cards[t("risk.drawdown", account=label)] = (
+            figures.percent(one["drawdown"]),
+            t("risk.yearly", gain=figures.percent(one["yearly_return"]), volatility=figures.percent(one["yearly_volatility"])),
+        )
+    view.cards(cards)
+    st.caption(
+        t(
+            "risk.account_note",
+            target=figures.number(told.get("target_percent"), 0),
+            most=figures.number(told.get("most_position"), 1),
+            cost=figures.percent(told.get("cost_share"), 2),
+        )
+    )
+    frame = pd.DataFrame({"day": days, **{t(f"risk.{name}"): one["equity"][: len(days)] for name, one in shown.items()}})
+    falls = {f"{label} ↓": frame[label] / frame[label].cummax().clip(lower=1.0) - 1 for label in frame.columns[1:]}
+    frame = frame.assign(**falls)
+    with st.container(border=True):
+        spec = charts.account(
+            frame, list(frame.columns[1 : 1 + len(shown)]), list(falls), titles=(t("risk.money"), t("risk.fall"))
+        )
+        st.echarts_chart(spec, key="account", height=480, alt=t("risk.account_alt"))
+        view.numbers(frame, key="account_numbers", alt_text=t("risk.account_alt"))
+    direction = report.get("direction")
+    if isinstance(direction, dict):
+        st.caption(
+            t(
+                "risk.coin",
+                rising=figures.percent(direction.get("rising_share")),
+                same=figures.percent(direction.get("as_the_day_before_share")),
+            )
+        )
+
+
+def periods(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """The loss by year and by series, and whether calm and rough days are told apart."""
+    left, right = st.columns(2, gap="medium")
+    for place, name in ((left, "year"), (right, "ticker")):
+        frame = pd.DataFrame(report.get(f"by_{name}") or [])
+        if frame.empty:
+            continue
+        with place, st.container(border=True):
+            st.markdown(f"**{t(f'risk.by_{name}')}**")
+            drawing = charts.columns(frame, x=name, y="loss", title=headline.name_of("qlike"))
+            view.chart(drawing, frame, key=f"by_{name}", alt_text=t(f"risk.by_{name}"))
+    frame = pd.DataFrame(report.get("calibration") or [])
+    if {"forecast", "came"} <= set(frame.columns):
+        with st.container(border=True):
+            st.markdown(f"**{t('risk.calibration')}**")
+            drawing = charts.diagonal(frame, x="forecast", y="came", titles=(t("risk.said"), t("risk.came_variance")))
+            view.chart(drawing, frame, key="calibration", alt_text=t("risk.calibration"))
+
+
+def rivals(found: Artifacts, split: str) -> None:
+    """By how much the network is better than each rival, and whether that can be luck."""
+    gains = found.metrics("dense").gains(split)
+    if not gains:
+        return
+    frame = pd.DataFrame([{"rival": view.word("rival", name), **gain.model_dump()} for name, gain in gains.items()])
+    number = st.column_config.NumberColumn
+    columns = {
+        "rival": st.column_config.TextColumn(t("results.rival"), pinned=True),
+        "value": number(t("risk.gain"), format="%+.4f"),
+        "low": number("95 % ↓", format="%+.4f"),
+        "high": number("95 % ↑", format="%+.4f"),
+        "p": number("p", format="%.4f"),
+        "method": st.column_config.TextColumn(t("risk.method")),
+    }
+    with st.container(border=True):
+        st.markdown(f"**{t('risk.gains')}**")
+        view.table(frame, key="gains", alt_text=t("risk.gains"), columns=columns)

@@ -1,0 +1,240 @@
+"""What the pages work out before they draw: layout, fronts, ranks, histograms, forms, differences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import recorded
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from dashboard import columns, differences, fields, front, gallery, layout, models, ranks, runs
+from dashboard.artifacts import Artifacts
+from dashboard.asking import centred
+from dashboard.fields import Field
+from dashboard.home import Unreadable
+from flows import params
+from tasks.contracts import Mistake
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = recorded.project(tmp_path_factory.mktemp("project") / "p")
+    recorded.finished(root)
+    recorded.finished(root, number=1)
+    return root
+
+
+@pytest.fixture(scope="module")
+def found(root):
+    return Artifacts(root, root / "runs" / runs.names(root)[0], "vision")
+
+
+def test_stages_stand_in_columns_by_depth_and_rows_by_recipe():
+    drawn = layout.lay_out(recorded.NEEDS)
+    assert drawn.places["fetch@vision"] == (0, 0)
+    assert drawn.places["compress@vision-dense"][1] == drawn.places["evaluate@vision-dense"][1] == -1
+    assert drawn.places["release@vision"][0] == 6
+    assert len(set(drawn.places.values())) == len(recorded.NEEDS)
+
+
+def test_what_is_implied_is_not_drawn_and_comparisons_stand_aside():
+    edges = {(edge.source, edge.target): edge.aside for edge in layout.lay_out(recorded.NEEDS).edges}
+    assert ("clean@vision", "train@vision") not in edges
+    assert edges[("compress@vision-dense", "evaluate@vision-int8")]
+    assert not edges[("compress@vision-int8", "evaluate@vision-int8")]
+    assert ("compress@vision-int8", "release@vision") not in edges
+
+
+def test_on_a_phone_each_recipe_is_a_chain_between_trunk_and_release():
+    chains = layout.lay_out(recorded.NEEDS).chains
+    assert chains[0] == ("fetch@vision", "clean@vision", "augment@vision", "train@vision")
+    assert ("compress@vision-int8", "evaluate@vision-int8") in chains
+    assert chains[-1] == ("release@vision",)
+
+
+def test_no_stage_stands_on_another_whatever_the_graph():
+    needs = {"a@x": [], "b@x": ["a@x"], "c@x-r": ["a@x"], "d@x-r": ["a@x"], "e@x": ["b@x", "d@x-r"], "f@x": ["missing"]}
+    drawn = layout.lay_out(needs)
+    assert len(set(drawn.places.values())) == len(needs)
+    assert layout.lay_out({}).places == {}
+
+
+def test_the_front_holds_what_nothing_cheaper_equals():
+    frame = pd.DataFrame({"recipe": list("abcd"), "cost": [1.0, 2, 3, 4], "value": [0.8, 0.7, 0.9, 0.85]})
+    assert list(front.on_front(frame)["recipe"]) == ["a", "c"]
+    assert list(front.on_front(frame, higher=False)["recipe"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("cost", front.COSTS)
+def test_the_contracts_region_is_on_the_scale_of_the_cost(found, cost):
+    asked = front.region(found.table(), found.verdict(), cost)
+    dense = next(row for row in found.table().rows if row.recipe == "dense")
+    share = 0.5
+    assert asked.cost == pytest.approx(front.of_row(dense, cost) * share)
+    assert asked.value == pytest.approx(dense.value - 0.05)
+    assert len(front.points(found.table(), cost)) == 3
+
+
+def test_ranks_agree_with_scikit_learn():
+    numbers = np.random.default_rng(0)
+    truth = numbers.random(400) < 0.3
+    scores = np.round(truth * 0.4 + numbers.random(400), 2)
+    assert ranks.area(ranks.roc(scores, truth)) == pytest.approx(roc_auc_score(truth, scores), abs=2e-3)
+    curve = ranks.precision_recall(scores, truth)
+    average = float((np.diff(np.r_[0, curve["recall"]]) * curve["precision"]).sum())
+    assert average == pytest.approx(average_precision_score(truth, scores), abs=1e-2)
+    assert len(ranks.roc(numbers.random(5000), numbers.random(5000) < 0.5)) <= ranks.MOST_POINTS
+
+
+def test_ranks_of_one_kind_of_row_are_empty():
+    assert ranks.roc(np.array([0.1, 0.2]), np.array([True, True])).empty
+    assert ranks.precision_recall(np.array([0.1]), np.array([False])).empty
+    assert ranks.separation(np.array([]), np.array([])).empty
+
+
+def test_drift_tells_the_same_from_the_moved():
+    numbers = np.random.default_rng(0)
+    before, after = pd.Series(numbers.normal(0, 1, 2000)), pd.Series(numbers.normal(0, 1, 2000))
+    assert columns.drift("x", before, after).verdict == "steady"
+    assert columns.drift("x", before, after + 1).verdict == "moved"
+    kinds = pd.Series(list("aab") * 100), pd.Series(list("abb") * 100)
+    assert columns.drift("k", *kinds).distance == pytest.approx(1 / 3)
+    assert columns.drift("p", pd.Series([b"x"]), pd.Series([b"y"])) is None
+    assert columns.drift("e", before, pd.Series([], dtype=float)) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1.5, 2.5] * 10 + list(range(20)), "numbers"),
+        ([1, 2, 1], "kinds"),
+        (["a", "b"], "kinds"),
+        ([f"text {n}" for n in range(100)], "words"),
+        ([b"x"], None),
+        ([[1], [2]], None),
+        (pd.date_range("2020", periods=3), "times"),
+        ([True, False], "kinds"),
+        ([None, None], None),
+    ],
+)
+def test_a_column_is_drawn_by_what_it_holds(values, kind):
+    assert columns.kind(pd.Series(values)) == kind
+
+
+def test_a_histogram_takes_infinities_and_constants():
+    bins = columns.histogram({"a": pd.Series([1.0, np.inf, np.nan, 2.0]), "b": pd.Series([1.0])}, "numbers")
+    assert bins.groupby("table")["rows"].sum().to_dict() == {"a": 2, "b": 1}
+    assert len(columns.histogram({"a": pd.Series([5.0] * 9)}, "numbers")) == columns.BINS
+
+
+def test_the_form_knows_bounds_choices_help_and_what_params_yaml_says(root):
+    form = fields.form(root, "vision")
+    known = {field.name: field for field in form.fields}
+    assert form.sections == ["fetch", "clean", "augment", "model", "training", "contract", "recipes"]
+    epochs = known["training.epochs"]
+    assert (epochs.kind, epochs.low, epochs.high) == ("whole", 1, 10_000)
+    assert "adamw" in known["training.optimizer"].choices
+    assert known["contract.min_speedup"].default == 2.0
+    assert "CPU threads" in known["training.threads"].help
+    assert known["model.widths"].kind == "yaml"
+    assert known["recipes.pruned.0.prune.ratio"].kind == "number"
+    assert "fetch.fingerprint" not in known
+
+
+def test_only_what_differs_is_an_override(root):
+    form = fields.form(root, "vision")
+    same = {field.name: field.default for field in form.fields}
+    assert fields.changed(form, same) == {}
+    assert fields.changed(form, {**same, "training.epochs": 3, "model.widths": [8, 8]}) == {
+        "training.epochs": 3,
+        "model.widths": [8, 8],
+    }
+
+
+@pytest.mark.parametrize("value", [3, 0.5, "adamw", [32, 64], True, "yes", "1e3", "a: b", "it's; rm -rf /", "", "*x", "零"])
+def test_the_command_for_the_terminal_means_the_same(value):
+    words = fields.in_words(value)
+    assert params.understand([f"x.y={words}"]) == {"x.y": value}
+    line = fields.command(["vision"], {"x.y": value}, ["int8"])
+    assert line.startswith("bonsai run vision --set ")
+    assert line.endswith("--recipe int8")
+
+
+def test_a_list_that_is_no_yaml_is_refused_in_one_line():
+    with pytest.raises(Mistake, match=r"model\.widths"):
+        fields.understand(Field("model.widths", "yaml", []), "[1, 2")
+
+
+def test_a_parameter_that_params_yaml_has_wrong_is_a_mistake(root, tmp_path):
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text().replace("seed: 7", "sed: 7"))
+    with pytest.raises(Mistake, match="did you mean 'seed'"):
+        fields.form(tmp_path, "vision")
+
+
+def test_only_what_differs_between_runs_is_listed(root):
+    chosen = [runs.load(root, name) for name in runs.names(root)]
+    read = {run.id: differences.parameters(run, "vision") for run in chosen}
+    assert list(differences.side_by_side(read, only_differing=True)["name"]) == ["training.seed"]
+    assert len(differences.side_by_side(read, only_differing=False)) > 5
+    assert "released" in differences.outcome(chosen[0], "vision")
+    assert set(differences.curves(chosen, "vision")["run"]) == {run.id for run in chosen}
+    assert set(differences.by_class(chosen, "vision", "dense")["class"]) == set(recorded.CLASSES)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "a: &x 1\nb: *x", "{", "\x00"])
+def test_parameters_of_a_run_that_cannot_be_read_are_a_sentence(root, content):
+    run = runs.load(root, runs.names(root)[0])
+    path = run.folder / "params.yaml"
+    kept = path.read_text()
+    path.write_text(content)
+    try:
+        with pytest.raises(Unreadable):
+            differences.parameters(run, "vision")
+    finally:
+        path.write_text(kept)
+
+
+def test_a_shipped_file_is_asked_and_explained(found):
+    model = models.load(found.file("release/model.onnx"))
+    assert model.classes == list(recorded.CLASSES)
+    picture = np.zeros((1, recorded.SIDE, recorded.SIDE), np.uint8)
+    picture[0, 3:8, 3:8] = 200
+    shares = models.shares(model.outputs(picture[None]))
+    assert shares.sum() == pytest.approx(1)
+    weights = models.spoke_for(model, picture, int(shares.argmax()))
+    assert weights.shape == picture.shape[1:]
+    assert gallery.heat(picture[0], weights).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("content", [b"", b"not onnx", b"\x08\x0a"])
+def test_a_file_that_is_no_model_is_a_sentence(tmp_path, content):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(Unreadable):
+        models.load(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\x00" * 50, "text", None])
+def test_what_is_no_picture_is_not_shown(data):
+    assert gallery.picture(data) is None
+
+
+def test_a_picture_bomb_is_not_decoded():
+    import struct
+    import zlib
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + head
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    assert gallery.picture(bomb) is None
+
+
+def test_a_drawn_sign_is_put_in_the_middle_as_in_mnist():
+    from PIL import Image, ImageDraw
+
+    drawing = Image.new("L", (112, 112))
+    ImageDraw.Draw(drawing).rectangle((5, 5, 20, 60), fill=255)
+    pixels = np.asarray(centred(drawing, 28))
+    rows, across = np.nonzero(pixels > 60)
+    assert (rows.max() - rows.min() + 1) == pytest.approx(20, abs=1)
+    assert abs(across.mean() - 13.5) < 1.5
+    assert not np.asarray(centred(Image.new("L", (112, 112)), 28)).any()

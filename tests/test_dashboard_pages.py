@@ -1,0 +1,290 @@
+"""Every page in every state: nothing yet, running, failed, finished; and whatever is wrong on disk is a sentence."""
+
+import shutil
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import recorded
+from streamlit.testing.v1 import AppTest
+
+from dashboard import conductor, runs, starting, texts
+from dashboard.conductor import Deployment, FlowRun, Refused, Schedule
+from dashboard.home import Unreadable
+
+APP = str(Path(texts.__file__).with_name("app.py"))
+PAGES = ("run", "history", "compare", "schedules", "data", "results", "compression", "try_it", "versions", "about")
+HOSTILE = "<script>alert(1)</script>"
+
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory):
+    """A project in each state."""
+    found = {
+        state: recorded.project(tmp_path_factory.mktemp("projects") / state)
+        for state in ("nothing", "running", "failed", "finished")
+    }
+    recorded.run(found["running"], "Running")
+    recorded.run(found["failed"], "Failed")
+    recorded.finished(found["finished"])
+    recorded.finished(found["finished"], number=1, overrides={"use_cases.vision.training.epochs": 3}, whole=False)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_server():
+    with patch.object(conductor, "server", lambda root: None):
+        yield
+
+
+def open_page(monkeypatch, root, page, **query):
+    monkeypatch.chdir(root)
+    app = AppTest.from_file(APP, default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    if page != "run":
+        app.switch_page(f"app_pages/{page}.py")
+        for name, value in query.items():
+            app.query_params[name] = value
+        app.run()
+    return app
+
+
+def words(app):
+    """All that a page says."""
+    kinds = ("markdown", "caption", "title", "info", "warning", "error", "success", "metric", "code", "text")
+    return "\n".join(f"{getattr(each, 'label', '')} {each.value}" for kind in kinds for each in app.get(kind))
+
+
+@pytest.mark.parametrize("state", ["nothing", "running", "failed", "finished"])
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_can_be_shown_in_every_state(monkeypatch, projects, page, state):
+    app = open_page(monkeypatch, projects[state], page)
+    assert not app.exception
+    assert app.title[0].value == texts.text("en", f"page.{page}")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_speaks_chinese(monkeypatch, projects, page):
+    app = open_page(monkeypatch, projects["finished"], page, lang="zh")
+    assert not app.exception
+    assert app.title[0].value == texts.text("zh", f"page.{page}")
+
+
+VIEWS = [
+    ("data", ("ledger", "columns", "splits", "augmentation", "drift")),
+    ("results", ("confusion", "per_class", "thresholds", "calibration", "mistakes", "standings")),
+    ("compression", ("front", "damage", "flipped", "timing", "bundle")),
+    ("compare", ("table", "curves", "parameters", "classes")),
+    ("versions", ("versions",)),
+]
+
+
+@pytest.mark.parametrize(("page", "view"), [(page, view) for page, views in VIEWS for view in views])
+def test_every_view_of_a_finished_run_can_be_shown(monkeypatch, projects, page, view):
+    app = open_page(monkeypatch, projects["finished"], page, view=view)
+    assert not app.exception
+    assert app.query_params["view"] == view
+
+
+def test_the_page_tells_of_a_run_under_way(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["running"], "run")
+    assert "3 of 11 stages" in app.progress[0].text
+    assert app.get("bidi_component") or "Running" in words(app)
+
+
+def test_the_page_names_the_error_of_a_failed_run_and_offers_to_retry(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["failed"], "run")
+    assert any("not finite" in each.value for each in app.error)
+    assert "Retry from the failed stage" in [button.label for button in app.button]
+
+
+def test_what_comes_from_outside_is_never_markup(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "run", stage="train@vision")
+    for page in ("data", "compression"):
+        for each in open_page(monkeypatch, projects["finished"], page, view="bundle" if page == "compression" else "ledger").get(
+            "markdown"
+        ):
+            assert not each.allow_html
+    assert not app.exception
+
+
+def test_a_stage_is_looked_at_by_its_address(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "run", stage="clean@vision")
+    assert any("Keeps, mends or quarantines" in each.value for each in app.caption)
+
+
+def test_an_address_that_names_nothing_shows_the_newest(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "run", run="../../etc", uc="no such", stage="x", lang="fr")
+    assert not app.exception
+    assert app.title[0].value == "Run"
+
+
+def test_without_a_server_the_button_says_what_does_the_same_in_a_terminal(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["nothing"], "run")
+    app.button(key="start_run").click().run()
+    assert not app.exception
+    assert any("No Prefect server answers" in each.value for each in app.warning)
+    assert any(each.value == "bonsai run vision" for each in app.code)
+
+
+def test_the_button_asks_the_conductor_once_and_goes_to_watch(monkeypatch, projects):
+    asked = []
+    monkeypatch.setattr(
+        conductor, "request_run", lambda root, *what: asked.append(what) or "00000000-0000-0000-0000-00000000beef"
+    )
+    app = open_page(monkeypatch, projects["nothing"], "run")
+    app.number_input(key="vision.training.epochs").set_value(3).run()
+    app.button(key="start_run").click().run()
+    assert asked == [(["vision"], [], {"training.epochs": 3})]
+    assert app.query_params["flow"] == "00000000-0000-0000-0000-00000000beef"
+    assert not app.exception
+
+
+def test_a_run_that_was_asked_for_is_shown_as_soon_as_its_folder_is_there(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "run", flow="00000000-0000-0000-0000-000000000000")
+    assert "flow" not in app.query_params
+    assert app.query_params["run"] == runs.names(projects["finished"])[1]
+
+
+def test_what_was_set_is_told_and_can_be_taken_back(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["nothing"], "run")
+    app.number_input(key="vision.training.epochs").set_value(3).run()
+    assert any("training.epochs=3" in each.value for each in app.code)
+    app.button(key="reset").click().run()
+    assert app.number_input(key="vision.training.epochs").value != 3
+    assert any(each.value == "bonsai run vision" for each in app.code)
+
+
+def test_the_quick_preset_fills_in_the_form(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["nothing"], "run")
+    app.segmented_control(key="preset").set_value("quick").run()
+    assert not app.exception
+    assert any("--set fetch.limit=" in each.value and "--recipe int8" in each.value for each in app.code)
+
+
+def test_a_run_can_be_run_again_with_edits(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "run")
+    app.button(key="edit_run").click().run()
+    assert app.number_input(key="vision.training.epochs").value == 3
+
+
+def test_runs_are_filtered_and_say_what_came_of_them(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "history")
+    shown = app.dataframe[0].value
+    assert list(shown["recipe"]) == ["int8", "int8"]
+    app.text_input(key="find").set_value("epochs").run()
+    assert len(app.dataframe[0].value) == 1
+    app.text_input(key="find").set_value("nothing like it").run()
+    assert any("No run matches" in each.value for each in app.caption)
+
+
+def test_comparing_shows_only_what_differs(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "compare")
+    assert list(app.dataframe[0].value["name"]) == ["training.seed"]
+    app.toggle(key="only").set_value(False).run()
+    assert len(app.dataframe[0].value) > 5
+
+
+DAMAGE = (
+    "metrics.json",
+    "latency.json",
+    "table.json",
+    "verdict.json",
+    "ledger.json",
+    "run.json",
+    "part-00000.parquet",
+    "model.onnx",
+    "card.md",
+)
+
+
+@pytest.mark.parametrize("how", ["deleted", "empty", "half", "rubbish"])
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_artifact_is_a_sentence_on_every_page(monkeypatch, projects, tmp_path, name, how):
+    root = shutil.copytree(projects["finished"], tmp_path / "damaged")
+    for path in root.rglob(name):
+        whole = path.read_bytes()
+        path.unlink()
+        if how != "deleted":
+            path.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "rubbish": b"\x00\xff{]" * 40}[how])
+    for page in ("data", "results", "compression", "try_it", "history", "compare"):
+        app = open_page(monkeypatch, root, page)
+        assert not app.exception, f"{page} with {name} {how}"
+
+
+class Fake:
+    """A server that knows one deployment."""
+
+    url = "http://127.0.0.1:1/api"
+
+    def __init__(self, trouble=None):
+        self.trouble = trouble
+        self.calls = []
+
+    def deployments(self):
+        if self.trouble:
+            raise self.trouble
+        nightly = Schedule("00000000-0000-0000-0000-000000000001", True, cron="0 3 * * *", timezone="UTC")
+        return [Deployment("00000000-0000-0000-0000-000000000002", f"vision {HOSTILE}", "Grow it.", False, {}, (nightly,))]
+
+    def flow_runs(self, deployment, *, ahead, limit=3):
+        return [FlowRun("x", "y", "Completed", "", "2026-11-20T03:00:00+00:00")]
+
+    def pause(self, deployment, *, paused):
+        self.calls.append(paused)
+
+
+def test_schedules_are_told_in_words_and_can_be_paused(monkeypatch, projects):
+    fake = Fake()
+    with patch.object(conductor, "server", lambda root: fake):
+        app = open_page(monkeypatch, projects["nothing"], "schedules")
+        assert not app.exception
+        assert any("every day at 03:00" in each.value for each in app.markdown)
+        app.button(key="pause_00000000-0000-0000-0000-000000000002").click().run()
+    assert fake.calls == [True]
+
+
+@pytest.mark.parametrize("trouble", [Unreadable("conductor.lost", reason="gone"), Refused("no")])
+def test_a_server_in_trouble_is_a_sentence(monkeypatch, projects, trouble):
+    with patch.object(conductor, "server", lambda root: Fake(trouble)):
+        app = open_page(monkeypatch, projects["nothing"], "schedules")
+    assert not app.exception
+
+
+def test_the_plan_is_asked_of_the_conductor(monkeypatch, projects):
+    steps = [{"stage": "fetch@vision", "verdict": "Run", "seconds": 2.0, "reasons": [{"kind": "new", "text": "never ran"}]}]
+    monkeypatch.setattr(starting, "_planned", lambda *what: (steps, ""))
+    app = open_page(monkeypatch, projects["nothing"], "run")
+    app.button(key="plan").click().run()
+    assert not app.exception
+    assert any("1 of 1 stages to run" in each.value for each in app.markdown)
+
+
+def test_no_page_loads_torch(projects):
+    import subprocess
+    import sys
+
+    script = f"""
+import os, sys
+os.chdir({str(projects["finished"])!r})
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({APP!r}, default_timeout=120).run()
+for page in {PAGES!r}:
+    app.switch_page(f"app_pages/{{page}}.py").run()
+    assert not app.exception, page
+assert "torch" not in sys.modules
+assert "prefect" not in sys.modules
+"""
+    root = str(Path(APP).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

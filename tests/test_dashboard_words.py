@@ -1,0 +1,201 @@
+"""Every sentence is in the catalogue in both languages, and no word from outside is taken for markup."""
+
+import ast
+import re
+from datetime import UTC
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from dashboard import cron, figures, texts
+from dashboard.components.canvas import decoded
+from dashboard.runs import _STAGE_STATES, _STATES
+
+ROOM = Path(texts.__file__).parent
+SOURCES = sorted(ROOM.rglob("*.py"))
+HANDED_ON = ("history.open", "schedules.asked", "schedules.done")
+"""Keys that one function hands to another, which says them."""
+SAID = {"title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "button", "metric", "text"}
+SAID |= {
+    "expander",
+    "popover",
+    "toggle",
+    "selectbox",
+    "multiselect",
+    "text_input",
+    "text_area",
+    "file_uploader",
+    "download_button",
+}
+SAID |= {"segmented_control", "pills", "badge", "toast", "link_button", "form_submit_button", "number_input", "tabs", "spinner"}
+
+
+def fields(sentence):
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name}
+
+
+def calls():
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                yield path, node
+
+
+def name_of(function):
+    return function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
+
+
+def keys_in(node):
+    """The keys an expression may give, as regular expressions: what is put into an f-string stands for any word."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+        yield re.escape(node.value)
+    if isinstance(node, ast.JoinedStr):
+        yield "".join(re.escape(part.value) if isinstance(part, ast.Constant) else r"\w+" for part in node.values)
+    if isinstance(node, ast.IfExp):
+        yield from (*keys_in(node.body), *keys_in(node.orelse))
+
+
+def patterns():
+    """All keys that are asked for in the code, and where."""
+    for path, call in calls():
+        name, first = name_of(call.func), call.args[0] if call.args else None
+        if name in ("t", "nothing", "has", "Unreadable") and first is not None:
+            yield from ((path, pattern) for pattern in keys_in(first))
+        if name == "word" and isinstance(first, ast.Constant):
+            yield path, re.escape(first.value) + r"\.[\w-]+"
+        if name == "choose_view":
+            yield path, re.escape(ast.literal_eval(call.args[1])) + r"_view\.\w+"
+
+
+def test_a_sentence_says_the_same_in_every_language():
+    for key, found in texts.catalogue().items():
+        assert set(found) == set(texts.LANGUAGES), f"{key} is not in every language"
+        assert all(words.strip() for words in found.values()), f"{key} is empty"
+        assert len({frozenset(fields(words)) for words in found.values()}) == 1, f"{key} puts in different words"
+
+
+def test_every_key_the_code_asks_for_is_in_the_catalogue():
+    keys = texts.catalogue()
+    for path, pattern in patterns():
+        assert any(re.fullmatch(pattern, key) for key in keys), f"{path.name} asks for {pattern}"
+
+
+def test_no_sentence_is_left_that_nothing_says():
+    told = {
+        *map(re.escape, (*cron_keys(), *HANDED_ON)),
+        *{pattern for _, pattern in patterns()},
+        r"(setting|metric|rival|use_case)\.\w+",
+    }
+    for key in texts.catalogue():
+        assert any(re.fullmatch(pattern, key) for pattern in told), f"nothing says {key}"
+
+
+def cron_keys():
+    return [key for key in texts.catalogue() if key.startswith(("cron.", "weekday."))]
+
+
+def test_pages_say_nothing_that_is_not_in_the_catalogue():
+    for path, call in calls():
+        if not (isinstance(call.func, ast.Attribute) and call.func.attr in SAID and call.args):
+            continue
+        first = call.args[0]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            assert not re.search(r"[A-Za-z]{3}", first.value), f"{path.name}:{call.lineno} says {first.value!r}"
+
+
+def test_every_state_has_a_name():
+    assert {f"state.{state}" for state in _STATES.values()} <= set(texts.catalogue())
+    assert {f"stage_state.{state}" for state in _STAGE_STATES.values()} <= set(texts.catalogue())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "<script>alert(1)</script>",
+        "[x](javascript:alert(1))",
+        "**bold** _it_ `code` $x$ :red[x]",
+        "# title",
+        "| a | b |",
+        "~~x~~ http://x",
+    ],
+)
+def test_markup_from_outside_is_escaped(words):
+    escaped = figures.escape(words)
+    plain = re.sub(r"\\(.)", r"\1", escaped)
+    assert plain == words
+    assert not re.search(r"(?<!\\)[<\[*_`$#:|~]", escaped)
+
+
+def test_characters_that_move_or_hide_text_are_made_visible():
+    assert figures.clean("a‮b​c\x00d\ne") == "a�b�c�d e"
+    assert len(figures.clean("x" * 1_000_000)) == 300
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.01, "10 ms"), (0.4, "0.4 s"), (12, "12 s"), (185, "3 min 5 s"), (7800, "2 h 10 min"), (None, "–"), (float("nan"), "–")],
+)
+def test_durations_are_said_as_people_say_them(seconds, said):
+    assert figures.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 B"), (999, "999 B"), (53062, "53.1 kB"), (5_000_000, "5 MB"), (2e9, "2 GB"), ("x", "–")]
+)
+def test_sizes_carry_units(count, said):
+    assert figures.size(count) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(12345, "12,345"), (0.98765, "0.988"), (1e-7, "1e-07"), (float("inf"), "–"), (True, "–"), ("x", "–"), (None, "–")],
+)
+def test_numbers_are_said_with_the_digits_that_count(value, said):
+    assert figures.number(value) == said
+
+
+@pytest.mark.parametrize("at", ["", None, 7, "yesterday", "2026-13-01"])
+def test_a_time_that_is_none_is_a_dash(at):
+    assert figures.clock(at) == "–"
+
+
+def test_a_recorded_time_is_shown_in_the_readers_zone():
+    assert figures.clock("2026-11-22T14:03:00+00:00", UTC) == "22 Nov 14:03"
+    assert figures.moment("2026-11-22T14:03:00").tzinfo is UTC
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", " =1", "\t=1"])
+def test_a_cell_that_a_spreadsheet_would_run_is_neutralised(cell):
+    assert figures.neutral(cell) == f"'{cell}"
+
+
+def test_other_cells_stay_as_they_are():
+    assert figures.neutral("plain") == "plain"
+    assert figures.neutral(-3.5) == -3.5
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("*/15 * * * *", "cron.minutes"),
+        ("5 * * * *", "cron.hourly"),
+        ("30 3 * * *", "cron.daily"),
+        ("0 3 * * 1-5", "cron.weekdays"),
+        ("0 3 * * 7", "cron.weekly"),
+        ("0 3 1 * *", "cron.monthly"),
+        ("0 3 1 1 *", "cron.other"),
+        ("nonsense", "cron.other"),
+    ],
+)
+def test_a_cron_line_is_said_in_words(line, key):
+    found, values = cron.in_words(line)
+    assert found == key
+    assert fields(texts.catalogue()[key]["en"]) <= set(values)
+
+
+@pytest.mark.parametrize(
+    "drawing", [None, 3, "", "data:text/html;base64,PGI+", "data:image/png;base64,!!!", "data:image/png;base64," + "A" * 300_000]
+)
+def test_a_drawing_that_is_none_is_refused(drawing):
+    assert decoded(drawing) is None
