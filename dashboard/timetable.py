@@ -19,7 +19,11 @@ def deployments(server: Server) -> None:
     @st.fragment(run_every=REFRESH_S)
     def cards() -> None:
         with view.or_say():
-            found = server.deployments()
+            try:
+                found = server.deployments()
+            except Refused as refusal:
+                st.warning(figures.escape(str(refusal), 300), icon=":material/block:")
+                return
             if not found:
                 view.nothing("schedules.empty")
             with st.grid(2, min_column_width=380):
