@@ -12,7 +12,7 @@ MEBIBYTE = 2**20
 def main() -> None:
     rows = []
     recipes = ("dense", "pruned-int8")
-    with scene("vision", {}) as place:
+    with scene("vision", {}, recipes) as place:
         for stage, takes_recipe in STAGES.items():
             for recipe in recipes if takes_recipe else ("",):
                 cost = place.play(stage, "vision", recipe)
