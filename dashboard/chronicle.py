@@ -92,7 +92,7 @@ def _rows(page: Page, root: Path) -> list[Run]:
         "value": st.column_config.NumberColumn(t("history.value"), format="%.4f"),
         "interval": st.column_config.TextColumn("95 %"),
         "recipe": st.column_config.TextColumn(t("history.released")),
-        "seconds": st.column_config.NumberColumn(t("drawer.took"), format="duration"),
+        "took": st.column_config.TextColumn(t("drawer.took"), width=90),
         "set": st.column_config.TextColumn(t("history.set"), width="medium"),
         "who": st.column_config.TextColumn(t("history.who")),
         "code": st.column_config.TextColumn(t("history.code"), width=90),
@@ -120,13 +120,18 @@ def _line(run: Run) -> dict[str, object]:
         "value": found.get("value"),
         "interval": f"{figures.number(low)} … {figures.number(high)}" if low is not None else "",
         "recipe": str(found.get("recipe", "")),
-        "seconds": run.wall_s,
-        "set": ", ".join(f"{name.partition('.')[2] or name}={value}" for name, value in record.overrides.items()),
+        "took": figures.duration(run.wall_s),
+        "set": ", ".join(f"{short(name)}={value}" for name, value in record.overrides.items()),
         "who": " · ".join(str(record.asked.get(name, "")) for name in ("who", "how") if record.asked.get(name)),
         "code": str(record.code.get("commit", ""))[:8] + ("*" if record.code.get("dirty") else ""),
         "note": kept.text,
         "run": run.id,
     }
+
+
+def short(name: str) -> str:
+    """A parameter's name without its use case: `training.epochs`."""
+    return name.split(".", 2)[-1] if name.startswith("use_cases.") else name
 
 
 def _deeds(picked: Sequence[Run]) -> None:

@@ -67,8 +67,15 @@ class FlowRun:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-class Refused(Exception):
+class Refused(Unreadable):
     """The server's answer to a request it will not grant, for people."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("run.refused", reason=reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclass(slots=True)

@@ -67,12 +67,12 @@ def ask(root: Path, use_cases: Sequence[str], recipes: Sequence[str], overrides:
     """Ask the conductor for a run and go and watch it; what stands in the way is said in a sentence."""
     try:
         flow_run = conductor.request_run(root, use_cases, recipes, overrides)
+    except Refused as refusal:
+        st.error(t("run.refused", reason=figures.escape(refusal, 800)))
+        return
     except Unreadable as trouble:
         st.warning(t("run.no_server") if trouble.key == "conductor.none" else view.why(trouble), icon=":material/cloud_off:")
         st.code(fields.command(use_cases, overrides, recipes), language=None, wrap_lines=True)
-        return
-    except Refused as refusal:
-        st.error(t("run.refused", reason=figures.escape(refusal, 800)))
         return
     st.query_params["flow"] = flow_run
     st.rerun()

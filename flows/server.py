@@ -63,7 +63,8 @@ class Server:
         self._starting.close()
         if not healthy:
             words = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise Mistake(f"Prefect's server does not start ({words[-1] if words else 'it says nothing'}); see `bonsai doctor`")
+            why = words[-1] if words else f"no answer in {PATIENCE_S} s, is the machine very busy?"
+            raise Mistake(f"Prefect's server does not start ({why}); see `bonsai doctor`")
 
     def end(self) -> None:
         """Ask it to go, and see that it does."""

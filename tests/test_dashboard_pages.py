@@ -1,6 +1,7 @@
 """Every page in every state: nothing yet, running, failed, finished; and whatever is wrong on disk is a sentence."""
 
 import shutil
+import sys
 from pathlib import Path
 from unittest.mock import patch
 
@@ -36,6 +37,13 @@ def projects(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_server():
     with patch.object(conductor, "server", lambda root: None):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_main():
+    """AppTest leaves its script as `__main__`, which every process spawned later by any test would then run."""
+    with patch.dict(sys.modules, {"__main__": sys.modules["__main__"]}):
         yield
 
 
@@ -266,7 +274,6 @@ def test_the_plan_is_asked_of_the_conductor(monkeypatch, projects):
 
 def test_no_page_loads_torch(projects):
     import subprocess
-    import sys
 
     script = f"""
 import os, sys

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,41 +13,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import pytest
 import yaml
 from toy_flow import REPOSITORY, build
 
-from flows.settings import answers
+from flows.server import Server
 
-GOOD = {"Unchanged", "Restored", "Completed"}
+Env = dict[str, str]
+"""What the environment must say to use a Prefect server; empty for none."""
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Prefect server for all tests; its address."""
-    home = tmp_path_factory.mktemp("prefect")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"],
-        env={**os.environ, "PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "0", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
-        process_group=0,
-    )
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
+    """One Prefect server for all tests: what the environment must say to use it."""
+    with patch.dict(os.environ):
+        running = Server(tmp_path_factory.mktemp("prefect"))
     try:
-        api = f"http://127.0.0.1:{port}/api"
-        wait_for(lambda: answers(api), 180)
-        yield api
+        running.wait_until_healthy()
+        yield {"PREFECT_API_URL": running.api_url, "PREFECT_API_AUTH_STRING": running.password}
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+        running.end()
 
 
 @pytest.fixture(scope="session")
-def grown(server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def grown(server: Env, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy project after its first run."""
     toy = build(tmp_path_factory.mktemp("grown") / "toy")
     bonsai(toy, "run", server=server)
@@ -62,20 +53,20 @@ def toy(grown: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(grown, tmp_path / "toy", ignore=ignored))
 
 
-def environment(toy: Path, server: str) -> dict[str, str]:
+def environment(toy: Path, server: Env) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     here = {"PYTHONPATH": os.pathsep.join([str(toy), str(REPOSITORY)]), "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    return {**kept, **here, "OMP_NUM_THREADS": "1"} | ({"PREFECT_API_URL": server} if server else {})
+    return {**kept, **here, "OMP_NUM_THREADS": "1", **server}
 
 
-def start(toy: Path, *arguments: str, server: str) -> subprocess.Popen[str]:
+def start(toy: Path, *arguments: str, server: Env) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "flows.cli", *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=toy, env=environment(toy, server), stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
 
-def bonsai(toy: Path, *arguments: str, server: str, code: int = 0) -> str:
+def bonsai(toy: Path, *arguments: str, server: Env, code: int = 0) -> str:
     process = start(toy, *arguments, server=server)
     said, _ = process.communicate(timeout=250)
     assert process.returncode == code, said
@@ -85,7 +76,7 @@ def bonsai(toy: Path, *arguments: str, server: str, code: int = 0) -> str:
 def dvc(folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(
-        command, cwd=folder, env=environment(folder, ""), capture_output=True, text=True, check=True, timeout=250
+        command, cwd=folder, env=environment(folder, {}), capture_output=True, text=True, check=True, timeout=250
     )
     return done.stdout + done.stderr
 
@@ -123,7 +114,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 @contextmanager
-def held_up(toy: Path, server: str, *more: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def held_up(toy: Path, server: Env, *more: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A run that is training slowly, and the number of the process that trains."""
     process = start(toy, "run", "toy", "--set", "model.pause_s=0.7", *more, server=server)
     try:
@@ -157,7 +148,7 @@ def test_a_run_plays_every_stage_and_the_project_shows_its_results(grown: Path) 
     assert "up to date" in dvc(grown, "repro")
 
 
-def test_a_second_run_finds_every_stage_unchanged_and_shows_the_table(toy: Path, server: str) -> None:
+def test_a_second_run_finds_every_stage_unchanged_and_shows_the_table(toy: Path, server: Env) -> None:
     said = bonsai(toy, "run", "toy", server=server)
     assert set(states(records(toy)[0]).values()) == {"Unchanged"}
     assert "released 'quarter'" in said
@@ -165,7 +156,7 @@ def test_a_second_run_finds_every_stage_unchanged_and_shows_the_table(toy: Path,
 
 
 @pytest.mark.slow
-def test_dvc_repro_and_the_flow_give_the_same_bytes_and_then_have_nothing_to_do(grown: Path, tmp_path: Path, server: str) -> None:
+def test_dvc_repro_and_the_flow_give_the_same_bytes_and_then_have_nothing_to_do(grown: Path, tmp_path: Path, server: Env) -> None:
     other = build(tmp_path / "toy")
     dvc(other, "repro")
     assert hashes(other) == hashes(grown)
@@ -173,7 +164,7 @@ def test_dvc_repro_and_the_flow_give_the_same_bytes_and_then_have_nothing_to_do(
     assert set(states(records(other)[0]).values()) == {"Unchanged"}
 
 
-def test_a_changed_number_plays_only_its_own_branch(toy: Path, server: str) -> None:
+def test_a_changed_number_plays_only_its_own_branch(toy: Path, server: Env) -> None:
     bonsai(toy, "run", "toy", "--set", "recipes.half.0.halve.times=3", server=server)
     record = records(toy)[0]
     played = {name for name, state in states(record).items() if state == "Completed"}
@@ -184,7 +175,7 @@ def test_a_changed_number_plays_only_its_own_branch(toy: Path, server: str) -> N
 
 
 @pytest.mark.slow
-def test_edited_code_plays_only_what_it_touches(toy: Path, server: str) -> None:
+def test_edited_code_plays_only_what_it_touches(toy: Path, server: Env) -> None:
     with (toy / "tasks" / "use_cases" / "twin.py").open("a") as file:
         file.write("# edited\n")
     bonsai(toy, "run", server=server)
@@ -193,7 +184,7 @@ def test_edited_code_plays_only_what_it_touches(toy: Path, server: str) -> None:
     assert "up to date" in dvc(toy, "status")
 
 
-def test_a_failed_stage_says_why_and_holds_up_only_what_needs_it(toy: Path, server: str) -> None:
+def test_a_failed_stage_says_why_and_holds_up_only_what_needs_it(toy: Path, server: Env) -> None:
     said = bonsai(
         toy, "run", "--set", "use_cases.toy.model.flaw=error", "--set", "use_cases.twin.model.width=5", server=server, code=1
     )
@@ -210,13 +201,13 @@ def test_a_failed_stage_says_why_and_holds_up_only_what_needs_it(toy: Path, serv
 
 
 @pytest.mark.slow
-def test_a_mistake_is_not_tried_again(toy: Path, server: str) -> None:
+def test_a_mistake_is_not_tried_again(toy: Path, server: Env) -> None:
     said = bonsai(toy, "run", "toy", "--set", "model.flaw=mistake", server=server, code=1)
     assert records(toy)[0]["stages"]["train@toy"]["attempt"] == 1
     assert "train@toy: model.flaw is 'mistake'; take it out" in said
 
 
-def test_a_killed_flow_takes_its_stage_along_and_the_next_run_goes_on(toy: Path, server: str) -> None:
+def test_a_killed_flow_takes_its_stage_along_and_the_next_run_goes_on(toy: Path, server: Env) -> None:
     undisturbed = hashes(toy)
     with held_up(toy, server) as (flow, stage):
         flow.kill()
@@ -235,7 +226,7 @@ def test_a_killed_flow_takes_its_stage_along_and_the_next_run_goes_on(toy: Path,
 
 
 @pytest.mark.slow
-def test_a_killed_stage_is_tried_again_from_where_it_was(toy: Path, server: str) -> None:
+def test_a_killed_stage_is_tried_again_from_where_it_was(toy: Path, server: Env) -> None:
     with held_up(toy, server) as (flow, stage):
         os.kill(stage, signal.SIGKILL)
         said, _ = flow.communicate(timeout=120)
@@ -245,7 +236,7 @@ def test_a_killed_stage_is_tried_again_from_where_it_was(toy: Path, server: str)
 
 
 @pytest.mark.parametrize("call", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_stopping_a_run_ends_its_stage_and_leaves_nothing_half_written(toy: Path, server: str, call: signal.Signals) -> None:
+def test_stopping_a_run_ends_its_stage_and_leaves_nothing_half_written(toy: Path, server: Env, call: signal.Signals) -> None:
     with held_up(toy, server) as (flow, stage):
         began = time.monotonic()
         flow.send_signal(call)
@@ -262,7 +253,7 @@ def test_stopping_a_run_ends_its_stage_and_leaves_nothing_half_written(toy: Path
 
 
 @pytest.mark.slow
-def test_ones_own_data_is_noticed_when_its_content_changes(toy: Path, server: str) -> None:
+def test_ones_own_data_is_noticed_when_its_content_changes(toy: Path, server: Env) -> None:
     (toy / "own.json").write_text("[2, 4, 6]")
     for expected in ("Completed", "Restored"):
         bonsai(toy, "run", "toy", "--set", "fetch.path=own.json", server=server)
@@ -273,7 +264,7 @@ def test_ones_own_data_is_noticed_when_its_content_changes(toy: Path, server: st
 
 
 @pytest.mark.slow
-def test_runs_with_different_overrides_go_side_by_side_and_share_what_is_equal(toy: Path, server: str) -> None:
+def test_runs_with_different_overrides_go_side_by_side_and_share_what_is_equal(toy: Path, server: Env) -> None:
     flows = [start(toy, "run", "toy", "--set", f"model.width={width}", server=server) for width in (5, 6, 5)]
     for flow in flows:
         said, _ = flow.communicate(timeout=250)
@@ -286,13 +277,13 @@ def test_runs_with_different_overrides_go_side_by_side_and_share_what_is_equal(t
 
 @pytest.mark.slow
 def test_without_a_server_a_run_brings_its_own_and_leaves_no_process_however_it_ends(toy: Path) -> None:
-    with held_up(toy, "") as (flow, _):
+    with held_up(toy, {}) as (flow, _):
         children = [child.pid for child in psutil.Process(flow.pid).children(recursive=True)]
         assert len(children) >= 2, "the server and the stage"
         flow.kill()
         flow.wait()
         wait_for(lambda: all(map(gone, children)), 10)
-    process = start(toy, "run", "toy", server="")
+    process = start(toy, "run", "toy", server={})
     children = wait_for(lambda: [child.pid for child in psutil.Process(process.pid).children(recursive=True)], 30)
     said, _ = process.communicate(timeout=200)
     assert process.returncode == 0
@@ -302,7 +293,7 @@ def test_without_a_server_a_run_brings_its_own_and_leaves_no_process_however_it_
 
 
 @pytest.mark.slow
-def test_what_a_person_changed_by_hand_is_not_overwritten(toy: Path, server: str) -> None:
+def test_what_a_person_changed_by_hand_is_not_overwritten(toy: Path, server: Env) -> None:
     target = toy / "data" / "toy" / "clean" / "rows" / "part-00000.json"
     target.unlink()
     target.write_text("[1, 2, 3]")
