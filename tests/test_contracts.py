@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks import fit, library
+from tasks import fit, library, stats
 from tasks.clean import judge_part, schema_faults
 from tasks.contracts import Mistake
-from tasks.ledger import KEPT, settle
+from tasks.ledger import KEPT, account, settle
 from tasks.split import SPLITS
 
 RAW_ROWS = 400
@@ -107,7 +107,7 @@ def test_every_parameter_learns(case, rows, learnt):
 
 def test_a_few_rows_can_be_learnt(case, rows, learnt):
     inputs, targets = case.encode(rows[rows["split"] == "train"].head(32).reset_index(drop=True), learnt)
-    training = replace(case.training, epochs=60, batch_size=16, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
+    training = replace(case.training, epochs=20, batch_size=16, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
     torch.manual_seed(0)
     fitted = fit.fit(
         case.network(learnt), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
@@ -164,3 +164,53 @@ def test_narrower_networks_can_be_built_from_every_group(case, learnt):
             assert narrow[key].shape[dimension] == half, name
         for key, dimension, repeat in group.followers:
             assert narrow[key].shape[dimension] * group.size == state[key].shape[dimension] * half, (name, key, repeat)
+
+
+def verdicts(case, raw, folder):
+    """Each raw row judged, and where it ended."""
+    raw.to_parquet(folder / "raw.parquet")
+    judge_part(case, folder / "raw.parquet", 0, folder)
+    return pd.read_parquet(folder / "judged-00000.parquet"), settle(case, pd.read_parquet(folder / "light-00000.parquet"))
+
+
+def test_every_raw_row_is_in_the_ledger_once(case, raw, tmp_path):
+    repeated = pd.concat([raw, raw.head(3)], ignore_index=True)
+    ledger = account(case, verdicts(case, repeated, tmp_path)[1])
+    assert ledger["rows_in"] == len(repeated)
+    assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"]
+    assert sum(ledger["reasons"].values()) == ledger["quarantined"] + ledger["duplicates"]
+    assert sum(ledger["splits"].values()) == ledger["kept"]
+
+
+def test_what_is_clean_stays_as_it_is_when_cleaned_again(case, raw, tmp_path):
+    judged, settled = verdicts(case, raw, tmp_path)
+    kept = (settled["verdict"] == KEPT).to_numpy()
+    columns = [name for name in case.Rows.to_schema().columns if name in raw]
+    once = judged.loc[kept].reset_index(drop=True)
+    again = raw[kept].reset_index(drop=True).assign(**{name: once[name] for name in columns})
+    judged_again, settled_again = verdicts(case, again, tmp_path)
+    assert set(settled_again["verdict"]) == {KEPT}
+    assert set(judged_again["fix"]) == {""}
+    same = list(case.Rows.to_schema().columns)
+    pd.testing.assert_frame_equal(judged_again[same], once[same])
+    assert list(settled_again["split"]) == list(settled.loc[kept, "split"])
+
+
+def test_labels_dealt_at_random_cannot_be_told(case, rows, learnt):
+    """Whoever does better than the commonest class on labels that mean nothing has seen them."""
+    if not case.classes:
+        pytest.skip("its targets are days to come, not labels; its own tests move the future")
+    chance = np.random.default_rng(0).permutation(rows[case.classes].to_numpy())
+    mixed = rows.assign(**{case.classes: chance})
+    train, asked = (mixed[part].reset_index(drop=True) for part in (mixed["split"] == "train", mixed["split"] != "train"))
+    inputs, targets = case.encode(train, learnt)
+    training = replace(case.training, epochs=5, batch_size=32, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
+    torch.manual_seed(0)
+    fitted = fit.fit(
+        case.network(learnt), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
+    )
+    told = case.decode(asked, fit.predict(fitted.network, case.encode(asked, learnt)[0]), learnt)
+    trivial = next(iter(case.baselines(train, asked).values()))
+    sign = 1.0 if case.higher_is_better else -1.0
+    gain = stats.paired_drop(sign * case.goodness(told), sign * case.goodness(trivial))
+    assert gain.low <= 0, f"{gain.value:+.3f} over the trivial rival on labels without meaning: the inputs hold the label"
