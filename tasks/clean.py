@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from tasks.compute import cluster, each
 from tasks.contracts import Mistake, UseCase
-from tasks.ledger import EXAMPLE_LENGTH, KEPT, account, refuse_dirt, refuse_missing_classes, settle
+from tasks.ledger import EXAMPLE_LENGTH, KEPT, SETTLED, account, refuse_dirt, refuse_missing_classes, settle
 from tasks.split import row_keys
 from tasks.workspace import Table, Workspace, write_json
 
@@ -116,11 +116,18 @@ def deal_part(part: Path, place: int, scratch: Path) -> None:
     judged = pd.read_parquet(scratch / f"judged-{place:05d}.parquet")
     settled = pd.read_parquet(scratch / f"settled-{place:05d}.parquet")
     kept = (settled["verdict"] == KEPT).to_numpy()
-    rows = judged[kept].drop(columns=["fault", "key"]).assign(split=settled.loc[kept, "split"])
     rejected = pd.read_parquet(part)[~kept].assign(reason=settled.loc[~kept, "reason"])
-    for name, frame in (("rows", rows), ("quarantine", rejected)):
+    for name, frame in (("rows", kept_rows(judged, settled)), ("quarantine", rejected)):
         if len(frame):
             _write(frame.reset_index(drop=True), scratch / name / f"part-{place:05d}.parquet")
+
+
+def kept_rows(judged: DataFrame, settled: DataFrame) -> DataFrame:
+    """The rows that stay, with their split, all that was mended, and what they know of others."""
+    kept = (settled["verdict"] == KEPT).to_numpy()
+    added = [name for name in settled.columns if name not in (*SETTLED, *judged.columns)]
+    rows = judged[kept].drop(columns=["fault", "key"]).assign(fix=settled.loc[kept, "fix"].to_numpy())
+    return rows.join(settled.loc[kept, [*added, "split"]])
 
 
 def _kept_columns(scratch: Path) -> pa.Schema:

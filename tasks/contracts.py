@@ -168,9 +168,18 @@ class UseCase(Protocol):
 
         return row_keys(rows, self.key)
 
-    def split(self, rows: DataFrame, likeness: Series) -> Series:
-        """`train`, `validation` or `test` for each clean row; by default by hash of `likeness`, never by row order.
+    def relate(self, rows: DataFrame) -> DataFrame:
+        """What a row knows only beside others, such as the days before it: columns to add, and `fault` and `fix` as in `judge`.
 
+        `rows` are all rows without a fault at once, in their order, repeated ones among them, columns of bytes left out;
+        the result is indexed like them. By default nothing is added and nothing found.
+        """
+        return rows[[]].assign(fault="", fix="")
+
+    def split(self, rows: DataFrame, likeness: Series) -> Series:
+        """`train`, `validation` or `test` for each clean row, by default by hash of `likeness`, never by row order.
+
+        A row that only others need, as the past of a series is needed, is `context`: kept, but in no split.
         Called once for all good rows together, without their columns of bytes.
         """
         from tasks.split import by_hash
@@ -243,6 +252,16 @@ class UseCase(Protocol):
     @abstractmethod
     def baselines(self, train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
         """Predictions of the trivial and the classic rivals for `rows`, shaped like those of `decode`."""
+
+    def against(self, predictions: DataFrame, rival: DataFrame) -> dict[str, Any] | None:
+        """How much better the first metric is than a rival's on the same rows: `value` (positive is better), `low` and `high`
+        (95 %), `method`; plain JSON values. None, the default, takes a paired interval over rows that know nothing of each other.
+        """
+        return None
+
+    def objections(self, predictions: DataFrame) -> list[str]:
+        """What forbids a release whatever the scores are, one line each; by default nothing."""
+        return []
 
 
 @runtime_checkable

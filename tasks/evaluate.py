@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ def main(work: Workspace) -> None:
     metrics |= weight(own, dense)
     metrics["splits"] = {split: appraisal(work.case, predictions) for split, (predictions, _) in judged.items()}
     if work.recipe_name == DENSE:
-        metrics["baselines"] = rivals(work.case, rows)
+        own_answers = {split: predictions for split, (predictions, _) in judged.items()}
+        metrics["baselines"], metrics["against_rivals"] = rivals(work.case, rows, own_answers)
     else:
         metrics["against_dense"] = {
             split: comparison(work.case, predictions, answers(dense, work.case, found)[0], found)
@@ -77,20 +79,48 @@ def appraisal(case: UseCase, predictions: DataFrame) -> dict[str, Any]:
         "first": next(iter(scores)),
         "interval": interval.as_dict(),
         "report": case.report(predictions),
+        "objections": case.objections(predictions),
     }
 
 
-def rivals(case: UseCase, rows: Table) -> dict[str, Any]:
-    """The trivial and the classic rivals' scores on both splits; each is fitted once."""
+def rivals(case: UseCase, rows: Table, own: Mapping[str, DataFrame]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The trivial and the classic rivals' scores on both splits, and how much better our `own` answers are, by split.
+
+    Each rival is fitted once.
+    """
     asked = pd.concat([split_of(rows, split) for split in SPLITS], ignore_index=True)
     found: dict[str, Any] = {}
+    gains: dict[str, dict[str, Any]] = {split: {} for split in SPLITS}
     for name, predictions in case.baselines(split_of(rows, "train"), asked).items():
         found[name] = {}
         for split in SPLITS:
-            part = predictions[(asked["split"] == split).to_numpy()]
+            part = predictions[(asked["split"] == split).to_numpy()].reset_index(drop=True)
             interval = stats.mean_interval(np.asarray(case.goodness(part), dtype=np.float64))
             found[name][split] = {"scores": case.score(part), "interval": interval.as_dict()}
-    return found
+            gains[split][name] = case.against(own[split], part) or paired(case, own[split], part)
+    said = {split: headline(case.score(own[split]), found, gains[split], split) for split in SPLITS}
+    return found, {split: {"headline": said[split], "gains": gains[split]} for split in SPLITS}
+
+
+def paired(case: UseCase, predictions: DataFrame, rival: DataFrame) -> dict[str, Any]:
+    """How much better the first metric is than a rival's, positive is better, over rows that know nothing of each other."""
+    better, worse = (predictions, rival) if case.higher_is_better else (rival, predictions)
+    return stats.paired_drop(case.goodness(better), case.goodness(worse)).as_dict()
+
+
+def headline(scores: Mapping[str, float], rivalry: Mapping[str, Any], gains: Mapping[str, Any], split: str) -> str:
+    """Whether the network is better than the best of its rivals, in plain words."""
+    if not gains:
+        return "It has no rival."
+    best = min(gains, key=lambda name: float(gains[name]["value"]))
+    first, gain = next(iter(scores)), gains[best]
+    verdict = "beats" if gain["low"] > 0 else "does not beat"
+    unsure = "; the difference may be luck" if gain["low"] <= 0 <= gain["high"] else ""
+    return (
+        f"The network {verdict} its best rival, {best}: {first} {scores[first]:.4f} against "
+        f"{rivalry[best][split]['scores'][first]:.4f} on {split}, a gain of {gain['value']:+.4f} "
+        f"({gain['low']:+.4f}..{gain['high']:+.4f}, {gain['method']}{unsure})."
+    )
 
 
 def weight(own: Artifact, dense: Artifact) -> dict[str, Any]:

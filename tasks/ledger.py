@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts import Clean, Mistake, UseCase
-from tasks.split import SPLITS
+from tasks.split import CONTEXT, SPLITS
 from tasks.tables import places
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 LABELLED = ", which is labelled "
 KEPT, QUARANTINED, DUPLICATE = "kept", "quarantined", "duplicate"
-RANK = {"test": 0, "validation": 1, "train": 2}
+RANK = {"test": 0, "validation": 1, "train": 2, CONTEXT: 3}
 """Of equal rows the one in the first of these splits is kept, and of those the first in order."""
+SETTLED = ("part", "file", "row", "fix", "verdict", "reason", "split", "likeness")
+"""What is settled of every row; other columns of the settled table are what `relate` added."""
 EXAMPLE_LENGTH = 200
 
 
@@ -31,13 +33,14 @@ def settle(case: UseCase, light: DataFrame) -> DataFrame:
     Good rows are dealt into splits first. Of rows with an equal key the one in test, else in validation, else the first,
     is kept. A row that looks like one of a split before its own (see `RANK`) would leak, and is quarantined.
     """
-    good = light[light["fault"] == ""]
+    light, good = related(case, light)
+    added = [name for name in good.columns if name not in light.columns]
     likeness = good["key"] if type(case).likeness is UseCase.likeness else case.likeness(good)
     split = case.split(good, likeness)
     rank = split.map(RANK)
     if rank.isna().any():
         raise TypeError(
-            f"split of {type(case).__name__} gave {split[rank.isna()].iloc[0]!r}; expected one of {', '.join(SPLITS)}"
+            f"split of {type(case).__name__} gave {split[rank.isna()].iloc[0]!r}; expected one of {', '.join([*SPLITS, CONTEXT])}"
         )
     order = good.index[np.lexsort((np.arange(len(good)), rank.to_numpy()))]
     first = _first_of(good["key"], order)
@@ -46,7 +49,8 @@ def settle(case: UseCase, light: DataFrame) -> DataFrame:
     ahead = _first_of(likeness, single)
     leak = ~twin & (rank.to_numpy() > rank.loc[ahead].to_numpy())
     where = (light["file"] + ":" + light["row"].astype(str)).to_numpy()
-    reason, verdict = light["fault"].to_numpy(dtype=object), np.where(light["fault"] == "", KEPT, QUARANTINED).astype(object)
+    reason = light["fault"].to_numpy(dtype=object, copy=True)
+    verdict = np.where(light["fault"] == "", KEPT, QUARANTINED).astype(object)
     at = good.index.to_numpy()
     label = light[case.classes].to_numpy(dtype=object) if case.classes else None
     for row, original in zip(at[twin], first[twin], strict=True):
@@ -56,8 +60,20 @@ def settle(case: UseCase, light: DataFrame) -> DataFrame:
         verdict[row], reason[row] = QUARANTINED, f"leak: looks like {where[original]} of {split[original]}"
     kept = light.assign(verdict=verdict, reason=reason, split="", likeness="")
     kept.loc[good.index, "split"], kept.loc[good.index, "likeness"] = split, likeness
-    columns = ["part", "file", "row", "fix", "verdict", "reason", "split", "likeness"]
-    return kept[[*columns, case.classes] if case.classes else columns]
+    classes = [case.classes] if case.classes else []
+    return kept[[*SETTLED, *classes]].join(good[added])
+
+
+def related(case: UseCase, light: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """All rows, with the faults that show only beside others; and those without any, with what they know of others."""
+    good = light[light["fault"] == ""]
+    if type(case).relate is UseCase.relate:
+        return light, good
+    found = case.relate(good)
+    assert found.index.equals(good.index), f"relate of {type(case).__name__} gave other rows than it was given"
+    fault = found["fault"].reindex(light.index).fillna(light["fault"])
+    fix = (light["fix"] + "; " + found["fix"].reindex(light.index).fillna("")).str.strip("; ")
+    return light.assign(fault=fault, fix=fix), good.join(found.drop(columns=["fault", "fix"]))[found["fault"] == ""]
 
 
 def _first_of(keys: Series, order: pd.Index) -> NDArray[np.int64]:
@@ -83,7 +99,7 @@ def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
         "fixes": _counted(code_of(fix) for fixes in kept["fix"] if fixes for fix in fixes.split("; ")),
         "contradictions": int(rejected["reason"].str.contains(LABELLED, regex=False).sum()),
         "near_duplicates": {"groups": int((groups > 1).sum()), "rows": int(groups[groups > 1].sum())},
-        "splits": {split: int((kept["split"] == split).sum()) for split in SPLITS},
+        "splits": {split: int((kept["split"] == split).sum()) for split in dict.fromkeys([*SPLITS, *sorted(set(kept["split"]))])},
         "classes": {},
         "files": _by_file(settled),
     }

@@ -43,7 +43,7 @@ def main(work: Workspace) -> None:
     timing = {name: work.evaluation(name).json("latency.json") for name in names}
     sign = 1 if work.case.higher_is_better else -1
     candidates = [weighed(name, metrics[name], timing[name], work.case.contract, sign) for name in names if name != DENSE]
-    verdict = decided(candidates, work.case.contract)
+    verdict = {"headline": headline(metrics[DENSE]), **decided(candidates, work.case.contract)}
     released = verdict["released"]
     rows = [row(name, metrics[name], timing[name], candidates, released) for name in names]
     table = {
@@ -79,12 +79,16 @@ def weighed(name: str, metrics: Mapping[str, Any], timing: Mapping[str, Any], co
         speedup["ratio"] >= contract.min_speedup, speedup["at_least"] >= contract.min_speedup
     )
     terms["max_size_share"]["status"] = _status(metrics["bytes_share"] <= contract.max_size_share, True)
+    objections = split.get("objections", [])
+    if objections:
+        terms["objections"] = {"allowed": 0, "value": len(objections), "status": "broken"}
     said = {
         "max_drop": f"loses {drop:.4f} of {first} on validation, surely at most {loss['at_most']:.4f}; "
         f"{contract.max_drop:.4f} is allowed",
         "min_speedup": f"is {speedup['ratio']:.2f} times as fast as dense, surely at least {speedup['at_least']:.2f}; "
         f"{contract.min_speedup:.2f} is asked",
         "max_size_share": f"has {metrics['bytes_share']:.3f} of dense's bytes; {contract.max_size_share:.3f} is allowed",
+        "objections": " and ".join(objections),
     }
     status: Status = max((term["status"] for term in terms.values()), key=lambda found: RANK[found])
     return Candidate(
@@ -154,6 +158,11 @@ def row(
     }
 
 
+def headline(dense: Mapping[str, Any]) -> str:
+    """Whether the network is better than its best rival on test rows, in one sentence."""
+    return str(dense.get("against_rivals", {}).get("test", {}).get("headline", ""))
+
+
 def rivals(dense: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The trivial and classic rivals' test scores."""
     return [
@@ -184,7 +193,7 @@ def card(
     machine = ", ".join(f"{key} {value}" for key, value in table["machine"].items())
     counts = ", ".join(f"{count:,} {split}" for split, count in sorted(metrics["rows"].items()))
     sections = {
-        f"{work.name}: {released or 'no release'}": verdict["reason"] + ".",
+        f"{work.name}: {released or 'no release'}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
         "Intended use": f"{_sentence(case)} One file, `model.onnx`: `inputs` in, `outputs` out, pre-processing inside; "
         "what it learnt of its data (such as the names of the classes) is in the file's metadata under `bonsai.learnt`.",
         "Data": f"{dataset}: {counts} rows after cleaning. Rows alike stand in the same split; test rows chose nothing.",

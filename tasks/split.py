@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 SPLITS = ("train", "validation", "test")
+CONTEXT = "context"
+"""In no split: what only other rows need, such as days that are too early to have a past of their own."""
 
 
 def row_keys(rows: DataFrame, columns: tuple[str, ...]) -> Series:

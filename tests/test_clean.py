@@ -18,6 +18,7 @@ from distributed import LocalCluster
 from PIL import Image
 
 from tasks import clean, compute, fetch
+from tasks.clean import kept_rows
 from tasks.contracts import Clean, Contract, Fetch, Mistake, Training, UseCase
 from tasks.journal import Journal
 from tasks.ledger import account, code_of, refuse_missing_classes, settle
@@ -307,6 +308,30 @@ def test_faulty_rows_neither_leak_nor_count_as_originals():
 def test_a_split_nobody_knows_is_a_mistake_of_the_code():
     with pytest.raises(TypeError, match="split of Dealt gave 'dev'; expected one of train, validation, test"):
         settle(Dealt(), light(key=list("ab"), subset=["dev", "train"]))
+
+
+class Beside(Dealt):
+    """Knows of each row the one before it, and believes none that repeats it."""
+
+    def relate(self, rows):
+        before = rows["amount"].shift()
+        again = rows["amount"] == before
+        return pd.DataFrame(
+            {"fault": again.map({True: "stale: again", False: ""}), "fix": "dated: by its place", "before": before}
+        )
+
+
+def test_what_a_row_knows_of_others_is_added_and_what_shows_only_beside_them_is_quarantined():
+    rows = light(key=list("abcd"), amount=[1.0, 2.0, 2.0, 3.0], fault=["", "", "", "blank"], subset="context")
+    settled = settle(Beside(), rows.assign(subset=["context", "train", "train", "train"]))
+    assert settled["verdict"].tolist() == ["kept", "kept", "quarantined", "quarantined"]
+    assert settled["reason"].tolist() == ["", "", "stale: again", "blank"]
+    assert settled["before"].tolist()[1:2] == [1.0]
+    assert account(Beside(), settled)["splits"] == {"train": 1, "validation": 0, "test": 0, "context": 1}
+    kept = kept_rows(rows.drop(columns=["part", "looks", "subset"]), settled)
+    assert kept["split"].tolist() == ["context", "train"]
+    assert kept["fix"].tolist() == ["dated: by its place"] * 2
+    assert list(kept["before"].isna()) == [True, False]
 
 
 def test_every_class_must_stand_in_every_split():

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tasks import fit, library, stats
-from tasks.clean import judge_part, schema_faults
-from tasks.contracts import Mistake
+from tasks.clean import judge_part, kept_rows, schema_faults
+from tasks.contracts import Mistake, UseCase
 from tasks.ledger import KEPT, account, settle
-from tasks.split import SPLITS
+from tasks.split import CONTEXT, SPLITS
 
 RAW_ROWS = 400
 
@@ -26,9 +26,10 @@ def case(request):
 
 @pytest.fixture(scope="module")
 def raw(case):
-    """The first raw rows of the packaged data, spread over what the source gives."""
+    """A few raw rows of the packaged data: spread over what the source gives, or neighbours where rows know each other."""
     blocks = pd.concat(list(case.raw()), ignore_index=True)
-    return blocks.iloc[:: max(1, len(blocks) // RAW_ROWS)].head(RAW_ROWS).reset_index(drop=True)
+    apart = 1 if type(case).relate is not UseCase.relate else max(1, len(blocks) // RAW_ROWS)
+    return blocks.iloc[::apart].head(RAW_ROWS).reset_index(drop=True)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +53,8 @@ def cleaned(case, parts, folder) -> pd.DataFrame:
     )
     settled = settle(case, light)
     assert (settled["verdict"] != "").all(), "every row ends somewhere"
-    kept = (settled["verdict"] == KEPT).to_numpy()
-    return judged[kept].assign(split=settled.loc[kept, "split"]).reset_index(drop=True)
+    found = kept_rows(judged, settled)
+    return found[found["split"] != CONTEXT].reset_index(drop=True)
 
 
 def test_its_settings_are_frozen_and_travel_to_a_worker(case):

@@ -15,11 +15,11 @@ from tasks.workspace import Table
 CONTRACT = Contract(max_drop=0.01, min_speedup=3.0, max_size_share=0.15)
 
 
-def candidate(name="int8", *, drop=0.002, at_most=0.006, ratio=4.0, at_least=3.8, share=0.1, accuracy=0.99):
+def candidate(name="int8", *, drop=0.002, at_most=0.006, ratio=4.0, at_least=3.8, share=0.1, accuracy=0.99, objections=()):
     metrics = {
         "bytes_share": share,
         "against_dense": {"validation": {"drop": {"value": drop}, "at_most": at_most}},
-        "splits": {"validation": {"first": "accuracy", "scores": {"accuracy": accuracy}}},
+        "splits": {"validation": {"first": "accuracy", "scores": {"accuracy": accuracy}, "objections": list(objections)}},
     }
     timing = {"variants": {name: {"speedup_over": {"dense": {"1": {"ratio": ratio, "at_least": at_least}}}}}}
     return release.weighed(name, metrics, timing, CONTRACT, 1)
@@ -98,6 +98,26 @@ def test_evaluation_tells_scores_losses_and_the_rows_that_changed_sides(root):
     dense = work.evaluation("dense").json("metrics.json")
     assert "against_dense" not in dense
     assert dense["baselines"]["majority"]["test"]["scores"]["accuracy"] < test["scores"]["accuracy"]
+    rivals = dense["against_rivals"]["test"]
+    assert rivals["gains"]["majority"]["low"] > 0
+    assert rivals["headline"].startswith("The network beats its best rival, majority: accuracy ")
+
+
+def test_a_rival_that_may_be_as_good_is_not_beaten():
+    gains = {
+        "weak": {"value": 0.3, "low": 0.2, "high": 0.4, "method": "?"},
+        "strong": {"value": 0.01, "low": -0.01, "high": 0.03, "method": "?"},
+    }
+    found = {name: {"test": {"scores": {"accuracy": 0.5}}} for name in gains}
+    said = evaluate.headline({"accuracy": 0.51}, found, gains, "test")
+    assert said.startswith("The network does not beat its best rival, strong: accuracy 0.5100 against 0.5000 on test")
+    assert "may be luck" in said
+
+
+def test_an_objection_forbids_a_release_whatever_the_scores():
+    one = candidate("odd", objections=["its 1% quantile is undercut too often"])
+    assert one.status == "broken"
+    assert one.misses == ["its 1% quantile is undercut too often"]
 
 
 def test_predictions_say_where_their_rows_were_found(root):
