@@ -9,7 +9,7 @@ run: $(VENV)/.installed
 	$(BIN)/bonsai run vision
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m "not slow and not browser"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser"
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -m "slow"

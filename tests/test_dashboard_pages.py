@@ -210,7 +210,7 @@ DAMAGE = (
 )
 
 
-@pytest.mark.parametrize("how", ["deleted", "empty", "half", "rubbish"])
+@pytest.mark.parametrize("how", ["half", *(pytest.param(how, marks=pytest.mark.slow) for how in ("deleted", "empty", "rubbish"))])
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_artifact_is_a_sentence_on_every_page(monkeypatch, projects, tmp_path, name, how):
     root = shutil.copytree(projects["finished"], tmp_path / "damaged")
