@@ -1,4 +1,4 @@
-"""`bonsai`, the command line: run, plan, status, stages, runs, doctor."""
+"""`bonsai`, the command line: run, plan, status, new, stages, runs, doctor."""
 
 from __future__ import annotations
 
@@ -126,6 +126,23 @@ def status(use_cases: UseCases = None) -> None:
         console.print(f"{escape(name):<{width}}  {said}", soft_wrap=True)
     last = next((each for each in runs.every(root) if set(asked.use_cases) & set(each.record["use_cases"])), None)
     console.print(f"last run: {last.id} {runs.state(last)}" if last else "no run yet")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="What it is called: small letters, digits and _.")],
+    template: Annotated[str, typer.Option("--from", metavar="USE_CASE", help="The use case to begin from.")] = "",
+    overrides: Sets = None,
+) -> None:
+    """Begin a use case of your own: one file to edit, and its stanza in params.yaml."""
+    from flows import params
+    from flows.new import begin
+    from flows.show import stdout
+
+    root = settings.project_root()
+    wanted = {dotted: params.as_given(dotted, value, Path.cwd()) for dotted, value in params.understand(overrides or ()).items()}
+    written = begin(root, name, template, wanted)
+    stdout().print(f"wrote {' and '.join(written)}; `bonsai run {name}` grows it", soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()

@@ -65,7 +65,7 @@ def ask(
     for dotted, value in (overrides or {}).items():
         absolute = dotted.partition(".")[0] in plain.as_dict()
         for name in ("",) if absolute else chosen:
-            params = library.override(params, {dotted: _as_given(dotted, value, cwd or root)}, name)
+            params = library.override(params, {dotted: as_given(dotted, value, cwd or root)}, name)
     values: dict[str, Any] = deepcopy(_narrowed(params, chosen, kept))
     library.check(library.as_params(values))
     links = tuple(filter(None, (_own_data(root, name, stanza) for name, stanza in values["use_cases"].items())))
@@ -128,7 +128,7 @@ def _kept(recipes: tuple[str, ...], params: library.Params) -> set[str]:
     return {*recipes, BASELINE} if recipes else set(params.recipes)
 
 
-def _as_given(dotted: str, value: Any, cwd: Path) -> Any:
+def as_given(dotted: str, value: Any, cwd: Path) -> Any:
     """The value; a relative path of one's own data is made absolute, since the run works in a folder of its own."""
     if dotted.endswith("fetch.path") and isinstance(value, str) and value:
         return str(cwd / Path(value).expanduser())

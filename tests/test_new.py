@@ -1,0 +1,133 @@
+"""`bonsai new` begins a use case that works, changes nothing else, and refuses in one line what cannot be."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from toy_flow import PARAMS, REPOSITORY, build, known
+
+from flows import cli
+from flows.new import renamed, with_stanza
+from tasks import library
+from tasks.workspace import Artifact
+
+COMMENTED = """\
+# What may be turned.
+use_cases:
+  # sums
+  toy:
+    fetch: {limit: 12}   # a dozen
+    training: {epochs: 2}
+
+# How to make it smaller.
+recipes:
+  dense: []
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = build(tmp_path / "toy", COMMENTED)
+    known(folder, monkeypatch)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def bonsai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bonsai", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run
+
+
+def test_a_new_use_case_is_a_file_and_a_stanza_and_every_comment_stays(toy: Path, bonsai: Any) -> None:
+    code, out, _ = bonsai("new", "sums_of_mine", "--from", "toy", "--set", "model.width=8")
+    assert code == 0
+    assert out == "wrote tasks/use_cases/sums_of_mine.py and params.yaml; `bonsai run sums_of_mine` grows it\n"
+    text = (toy / "params.yaml").read_text()
+    head, tail = COMMENTED.split("\n\n")
+    assert text == (
+        head + "\n  sums_of_mine:\n    fetch: {limit: 12}\n    training: {epochs: 2}\n    model: {width: 8}\n\n" + tail
+    )
+    case = library.use_case("sums_of_mine", library.read_params(toy / "params.yaml"))
+    assert type(case).__name__ == "SumsOfMine"
+    assert case.model.width == 8
+
+
+def test_a_use_case_on_the_shelf_gets_its_stanza_only(toy: Path, bonsai: Any) -> None:
+    code, out, _ = bonsai("new", "twin")
+    assert (code, out) == (0, "wrote params.yaml; `bonsai run twin` grows it\n")
+    assert yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["twin"] == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["new", "toy", "--from", "twin"], "params.yaml has a use case 'toy' already"),
+        (["new", "twin", "--from", "toy"], "tasks/use_cases/twin.py is there already"),
+        (["new", "my-sums", "--from", "toy"], "'my_sums' would do"),
+        (["new", "class", "--from", "toy"], "no word of Python"),
+        (["new", "../toy", "--from", "toy"], "cannot name a use case"),
+        (["new", "recipes", "--from", "toy"], "cannot name a use case"),
+        (["new", "sums", "--from", "toi"], "did you mean 'toy'?"),
+        (["new", "sums"], "add --from and one of toy, twin"),
+        (["new", "sums", "--from", "toy", "--set", "model.widht=3"], "did you mean 'width'?"),
+        (["new", "sums", "--from", "toy", "--set", "recipes.dense=3"], "is not of the new use case"),
+    ],
+)
+def test_what_cannot_be_begun_is_refused_in_one_line_and_nothing_is_written(
+    toy: Path, bonsai: Any, arguments: list[str], said: str
+) -> None:
+    code, out, err = bonsai(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert (toy / "params.yaml").read_text() == COMMENTED
+    assert library.names("use_cases") == ["toy", "twin"]
+
+
+def test_a_stanza_goes_behind_the_last_one_wherever_that_is() -> None:
+    for text in (PARAMS, "recipes: {dense: []}\nuse_cases:\n    a: {}", "use_cases:\n  a: {}\n# end\nrecipes: {dense: []}\n"):
+        fresh = with_stanza(text, "b", {"fetch": {"path": "a b: c.csv"}})
+        assert list(yaml.safe_load(fresh)["use_cases"])[-1] == "b"
+
+
+@pytest.mark.parametrize("template", library.names("use_cases"))
+def test_the_copy_of_every_template_is_the_same_code_under_another_name(template: str) -> None:
+    source = (REPOSITORY / "tasks" / "use_cases" / f"{template}.py").read_text()
+    copy = renamed(source, template, "another_one")
+    compile(copy, "another_one.py", "exec")
+    assert len(copy.splitlines()) == len(source.splitlines())
+    assert copy.count("AnotherOne") >= 1
+
+
+@pytest.mark.slow
+def test_a_new_use_case_is_trained_by_the_stages_as_they_are(tmp_path: Path) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy2(REPOSITORY / name, tmp_path / name)
+    shutil.copytree(REPOSITORY / "tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    shutil.copytree(REPOSITORY / "flows", tmp_path / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    run("flows.cli", "new", "numerals", "--from", "vision", "--set", "fetch.limit=300", "--set", "training.epochs=1")
+    for stage in ("fetch", "clean", "augment", "train"):
+        run("tasks", stage, "numerals")
+    assert Artifact(tmp_path / "data" / "numerals" / "model").json("report.json")["epochs"] == 1
