@@ -1,0 +1,226 @@
+"""Is a forecast of risk any good, and is it better than another? Losses, coverage tests, and the account of a trade.
+
+Variances are in squared percent per day, returns in percent, quantiles as returns: the 1 % quantile of -3 says that one
+day in a hundred loses more than 3 percent. Arrays are (T,) in the order of time unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import log, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+TRADING_DAYS = 252
+"""Trading days in a year, by which a day's figures become a year's."""
+MONTH = 21
+RESAMPLES = 1000
+SEED = 20_240_229
+
+
+def qlike(realised: ArrayLike, forecast: ArrayLike) -> Floats:
+    """Loss of each variance forecast, 0 when it is exact: x - log x - 1 for x = realised / forecast.
+
+    It ranks forecasts as they would be ranked on the true variance, of which `realised` is a noisy but unbiased
+    measurement (A. Patton, Journal of Econometrics 160, 2011).
+    """
+    ratio = np.asarray(realised, np.float64) / np.asarray(forecast, np.float64)
+    loss: Floats = ratio - np.log(ratio) - 1
+    return loss
+
+
+def pinball(returns: ArrayLike, quantile: ArrayLike, level: float) -> Floats:
+    """Loss of each forecast of the `level` quantile (R. Koenker, G. Bassett, Econometrica 46, 1978), in percent."""
+    error = np.asarray(returns, np.float64) - np.asarray(quantile, np.float64)
+    loss: Floats = np.maximum(level * error, (level - 1) * error)
+    return loss
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How often a quantile was undercut, and the probability of so odd a count or pattern if the forecast were right."""
+
+    level: float
+    days: int
+    hits: int
+    share: float
+    """Of the days, those on which the return fell below the quantile; `level` is right."""
+    kupiec_p: float
+    """So many hits (P. Kupiec, Journal of Derivatives 3, 1995)."""
+    independence_p: float | None
+    """Hits that follow hits so often (P. Christoffersen, International Economic Review 39, 1998); none without a hit."""
+    christoffersen_p: float | None
+    """Both at once: conditional coverage."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def coverage(returns: ArrayLike, quantile: ArrayLike, level: float) -> Coverage:
+    """The tests of Kupiec and Christoffersen for one forecast of the `level` quantile."""
+    hit = np.asarray(returns, np.float64) < np.asarray(quantile, np.float64)
+    days, hits = len(hit), int(hit.sum())
+    if days == 0:
+        raise ValueError("0 days: coverage needs at least one")
+    count_ratio = 2 * (_likelihood(hits, days, hits / days) - _likelihood(hits, days, level))
+    kupiec_p = float(stats.chi2.sf(max(0.0, count_ratio), 1))
+    if not 0 < hits < days:
+        return Coverage(level, days, hits, hits / days, kupiec_p, None, None)
+    before, after = hit[:-1], hit[1:]
+    from_calm, from_hit = int((~before).sum()), int(before.sum())
+    calm_to_hit, hit_to_hit = int((~before & after).sum()), int((before & after).sum())
+    free = _likelihood(calm_to_hit, from_calm, calm_to_hit / max(1, from_calm))
+    free += _likelihood(hit_to_hit, from_hit, hit_to_hit / max(1, from_hit))
+    moved = calm_to_hit + hit_to_hit
+    pattern_ratio = max(0.0, 2 * (free - _likelihood(moved, days - 1, moved / max(1, days - 1))))
+    return Coverage(
+        level,
+        days,
+        hits,
+        hits / days,
+        kupiec_p,
+        float(stats.chi2.sf(pattern_ratio, 1)),
+        float(stats.chi2.sf(pattern_ratio + max(0.0, count_ratio), 2)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The mean loss of one forecast less that of another, and whether the difference is more than luck."""
+
+    difference: float
+    """Negative when the first is better."""
+    low: float
+    high: float
+    """The 95 % interval."""
+    statistic: float
+    p: float
+    """Two-sided."""
+    days: int
+    lags: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def diebold_mariano(loss: ArrayLike, rival_loss: ArrayLike, lags: int = MONTH) -> Comparison:
+    """The test of equal accuracy of two forecasts by their losses day by day (Diebold, Mariano, JBES 13, 1995).
+
+    The variance allows for differences that go together over `lags` days (Newey, West, Econometrica 55, 1987).
+    """
+    difference = np.asarray(loss, np.float64) - np.asarray(rival_loss, np.float64)
+    days, lags = len(difference), min(lags, max(0, len(difference) - 2))
+    mean = float(difference.mean())
+    spread = sqrt(long_run_variance(difference, lags) / days)
+    if spread == 0:
+        return Comparison(mean, mean, mean, 0.0, 1.0, days, lags)
+    half = float(stats.norm.ppf(0.975)) * spread
+    return Comparison(mean, mean - half, mean + half, mean / spread, float(2 * stats.norm.sf(abs(mean / spread))), days, lags)
+
+
+def long_run_variance(values: ArrayLike, lags: int) -> float:
+    """The variance of the sum of `values` per day, days within `lags` of each other allowed to go together."""
+    centred = np.asarray(values, np.float64) - np.mean(np.asarray(values, np.float64))
+    total = float(centred @ centred)
+    for lag in range(1, lags + 1):
+        total += 2 * (1 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag])
+    return max(0.0, total / len(centred))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """A year-in, year-out account of holding more when risk is forecast low and less when it is high.
+
+    Shares of 1 throughout: a `drawdown` of 0.2 is a fifth of the money. Costs are paid, interest is not earned.
+    """
+
+    days: int
+    yearly_return: float
+    yearly_volatility: float
+    sharpe: float
+    sharpe_low: float
+    sharpe_high: float
+    """The 95 % interval, by a bootstrap of blocks of about a month."""
+    drawdown: float
+    """The deepest fall of the money below its highest point before."""
+    turnover: float
+    """Money bought and sold a year, as a multiple of the money there is."""
+    mean_position: float
+    equity: tuple[float, ...]
+    """The money at the end of each day, 1 at the start."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "equity": list(self.equity)}
+
+
+def account(position: ArrayLike, daily: ArrayLike, cost: float, resamples: int = RESAMPLES) -> Backtest:
+    """The account of positions (T,) or (T, series) in `daily` returns (shares of 1) of the same shape.
+
+    Positions are multiples of the money, set on the evening before; `cost` is a share of what is bought or sold.
+    Without `resamples` the Sharpe ratio has no interval.
+    """
+    held, moved = (np.asarray(given, np.float64).reshape(len(given), -1) for given in (position, daily))  # type: ignore[arg-type]
+    traded = np.abs(np.diff(held, prepend=0.0, axis=0)).sum(1)
+    earned = (held * moved).sum(1) - cost * traded
+    equity = np.cumprod(np.maximum(0.0, 1 + earned))
+    drawdown = 1 - equity / np.maximum.accumulate(np.concatenate([[1.0], equity]))[1:]
+    low, high = _sharpe_interval(earned, resamples) if resamples else (float("nan"), float("nan"))
+    return Backtest(
+        days=len(earned),
+        yearly_return=float(earned.mean() * TRADING_DAYS),
+        yearly_volatility=float(earned.std() * sqrt(TRADING_DAYS)),
+        sharpe=float(_sharpe(earned)),
+        sharpe_low=low,
+        sharpe_high=high,
+        drawdown=float(drawdown.max()),
+        turnover=float(traded.mean() * TRADING_DAYS),
+        mean_position=float(held.sum(1).mean()),
+        equity=tuple(round(float(value), 6) for value in equity),
+    )
+
+
+def direction(returns: ArrayLike) -> dict[str, float]:
+    """How often the sign of a day's return could be told from nothing: the share of rising days, and of days like the last.
+
+    There is no forecast of direction here: what daily prices tell of it is too near to the toss of a coin.
+    """
+    moved = np.asarray(returns, np.float64)
+    rising = float((moved > 0).mean())
+    same = float(((moved[1:] > 0) == (moved[:-1] > 0)).mean()) if len(moved) > 1 else 0.5
+    return {"rising_share": rising, "as_the_day_before_share": same, "half_width": 0.98 / sqrt(max(1, len(moved)))}
+
+
+def _sharpe(earned: Floats) -> Any:
+    """Mean over standard deviation a year, along the last axis; 0 where nothing moves."""
+    spread = earned.std(axis=-1)
+    return np.where(spread > 0, earned.mean(axis=-1) / np.where(spread > 0, spread, 1.0), 0.0) * sqrt(TRADING_DAYS)
+
+
+def _sharpe_interval(earned: Floats, resamples: int) -> tuple[float, float]:
+    """The 95 % interval of the Sharpe ratio (D. Politis, J. Romano, JASA 89, 1994: blocks of random length, around the end)."""
+    generator = np.random.default_rng(SEED)
+    days = len(earned)
+    places = generator.integers(0, days, (resamples, days))
+    fresh = generator.random((resamples, days)) < 1 / MONTH
+    for day in range(1, days):
+        places[:, day] = np.where(fresh[:, day], places[:, day], (places[:, day - 1] + 1) % days)
+    low, high = np.quantile(_sharpe(earned[places]), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _likelihood(hits: int, days: int, share: float) -> float:
+    """The logarithm of the probability of one pattern with so many hits."""
+    calm = days - hits
+    return (hits * log(share) if hits else 0.0) + (calm * _log_of_rest(share) if calm else 0.0)
+
+
+def _log_of_rest(share: float) -> float:
+    """log(1 - share), minus infinity at 1."""
+    return log(1 - share) if share < 1 else float("-inf")

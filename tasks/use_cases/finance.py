@@ -1,0 +1,342 @@
+"""How rough will tomorrow be? The variance and the lower quantiles of the next day's return, from daily prices.
+
+A row is one trading day of one series, with what was known on its evening; what is asked is the trading day after it.
+Directions are not forecast: daily prices do not tell them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import Field
+
+from tasks import forecasts, library, markets, prices, risk, sources, volatility
+from tasks.contracts import Clean, Contract, Fetch, Learnt, Mistake, Training, UseCase, settings
+from tasks.split import CONTEXT
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tasks.contracts import Array
+
+QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
+UNSURE = 0.05
+"""Probability of so odd a coverage, over all series together, below which a model must not be released."""
+MONTH_DAYS = 22
+Day = Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
+"""YYYY-MM-DD, or empty."""
+
+
+@settings
+class PriceFetch(Fetch):
+    ticker: str = ""
+    """Column that names the series, empty for a usual name (ticker, symbol, name); a file without one is one series."""
+    date: str = ""
+    """Column names of your own file, empty for the usual ones."""
+    open: str = ""
+    high: str = ""
+    low: str = ""
+    close: str = ""
+    volume: str = ""
+    fear: str = ""
+    """A volatility index at each day's close: a column of your own file, or `vix` for the VIX since 1990; empty for none."""
+
+    def __post_init__(self) -> None:
+        Fetch.__post_init__(self)
+        if self.source != "path":
+            name = self.dataset or ("" if self.source == "download" else "indices")
+            if name not in prices.DATASETS:
+                raise ValueError(library.unknown("no data set", name, prices.DATASETS))
+            object.__setattr__(self, "source", "packaged" if prices.DATASETS[name].packaged else "download")
+            if self.fear not in ("", "vix"):
+                raise ValueError(f"fear is {self.fear!r}; a data set by name has no such column, take 'vix' or leave it empty")
+
+
+@settings
+class PriceClean(Clean):
+    history_days: Annotated[int, Field(ge=MONTH_DAYS, le=1000)] = 66
+    """Trading days that a row knows: the last of them is its own."""
+    max_bar_error: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Share of the price by which a high may miss the open or close and be mended; more is quarantined."""
+    validation_from: Day = ""
+    """First day to be forecast in validation, empty for where `validation_share` and `test_share` of the days are left."""
+    test_from: Day = ""
+    """First day to be forecast in test, empty for where `test_share` of the days is left."""
+    test_until: Day = ""
+    """Last day to be forecast in test, empty for the last there is; later days are in no split."""
+    embargo_days: Annotated[int, Field(ge=1, le=366)] = 5
+    """Calendar days before validation and test that are left out, so that nothing carries over."""
+
+
+@settings
+class Augment:
+    """Prices are not augmented: a made-up day would be a made-up risk."""
+
+
+@settings
+class Model:
+    architecture: Literal["series_lstm", "tcn", "series_transformer", "har_mlp"] = "har_mlp"
+    """A file of tasks/models."""
+    hidden: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Width of the hidden layers, 0 for the architecture's own."""
+    members: Annotated[int, Field(ge=0, le=64)] = 0
+    """Networks that learn side by side and answer with their mean, 0 for the architecture's own number."""
+
+
+@settings
+class Finance(UseCase):
+    fetch: PriceFetch = Field(default_factory=PriceFetch)
+    clean: PriceClean = Field(default_factory=PriceClean)
+    augment: Augment = Field(default_factory=Augment)
+    model: Model = Field(default_factory=Model)
+    training: Training = Field(default_factory=Training)
+    contract: Contract = Field(default_factory=Contract)
+
+    class Rows(pa.DataFrameModel):
+        ticker: str = pa.Field(str_length={"min_value": 1, "max_value": 40})
+        date: pd.Timestamp
+        open: float = pa.Field(gt=0)
+        high: float = pa.Field(gt=0)
+        low: float = pa.Field(gt=0)
+        close: float = pa.Field(gt=0)
+        volume: float = pa.Field(gt=0, nullable=True)
+        fear: float = pa.Field(gt=0, nullable=True)
+
+        @pa.dataframe_check
+        @classmethod
+        def bar_is_whole(cls, rows: pd.DataFrame) -> pd.Series:
+            body = rows[["open", "close"]]
+            return (rows["low"] <= body.min(axis=1)) & (body.max(axis=1) <= rows["high"])
+
+    key: ClassVar[tuple[str, ...]] = ("ticker", "date")
+    higher_is_better: ClassVar[bool] = False
+
+    def raw(self) -> Iterator[pd.DataFrame]:
+        """Bars as they come, with `fear` joined by date where the VIX is asked for."""
+        fetch = self.fetch
+        if fetch.source == "path":
+            columns = {name: getattr(fetch, name) for name in prices.COLUMNS if name != "fear" or fetch.fear != "vix"}
+            blocks = prices.own(sources.own(fetch.path, fetch.fingerprint), columns)
+        else:
+            blocks = prices.known(fetch.dataset or "indices")
+        return prices.with_fear(blocks) if fetch.fear == "vix" else blocks
+
+    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Each bar by itself: what cannot be read or cannot be true gets a fault; a high or low that just misses is mended."""
+        judged = markets.judge(rows, today=pd.Timestamp.now("UTC").tz_localize(None), max_bar_error=self.clean.max_bar_error)
+        ticker = rows["ticker"].astype("string").str.strip().fillna("")
+        unnamed = (judged["fault"] == "") & ((ticker == "") | (ticker.str.len() > 40))
+        fear = markets.as_numbers(rows["fear"])
+        judged["fault"] = judged["fault"].mask(unnamed.to_numpy(), "missing-ticker: the row names no series")
+        return judged.assign(ticker=ticker.astype(object), fear=fear.where(fear > 0))
+
+    def relate(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Each day's past (`past`, none while it is too short) and what came the day after (`next_*`); faults beside others."""
+        calendar = markets.trading_days(rows)
+        related = [self._series(series, calendar) for _, series in rows.groupby("ticker", sort=False)]
+        if not related:
+            nothing = {"past": None, "next_date": pd.NaT, "next_return": np.nan, "next_variance": np.nan}
+            return rows[[]].assign(fault="", fix="", **nothing)
+        return pd.concat(related).reindex(rows.index)
+
+    def _series(self, rows: pd.DataFrame, calendar: pd.DatetimeIndex | None) -> pd.DataFrame:
+        rows = rows.sort_values("date", kind="stable")
+        fault = markets.contradictions(rows)
+        once = rows[(fault == "") & ~rows.duplicated("date")]
+        while (beside := markets.judge_beside(once)).ne("").any():
+            fault.loc[once.index] = beside
+            once = once[beside == ""]
+        bars = markets.bars_of(once)
+        past = markets.pasts(bars, self.clean.history_days, fear=bool(self.fetch.fear))
+        found = markets.tomorrow(once, bars).assign(past=pd.Series(past, index=once.index, dtype=object))
+        fix = markets.bridges(once, calendar).reindex(rows.index).fillna("")
+        return pd.DataFrame({"fault": fault, "fix": fix}).join(found)
+
+    def split(self, rows: pd.DataFrame, likeness: pd.Series) -> pd.Series:
+        """By the day that is forecast; days without a past or a next day, and those under embargo, are context."""
+        usable = rows["past"].notna() & rows["next_date"].notna()
+        day = rows["next_date"]
+        validation, test = self._borders(day[usable])
+        embargo, last = pd.Timedelta(days=self.clean.embargo_days), pd.Timestamp(self.clean.test_until or pd.Timestamp.max)
+        inside = {
+            "train": day < validation - embargo,
+            "validation": (day >= validation) & (day < test - embargo),
+            "test": (day >= test) & (day <= last),
+        }
+        if empty := [name for name, chosen in inside.items() if not (chosen & usable).any()]:
+            first, final = (f"{found:%Y-%m-%d}" if usable.any() else "none" for found in (day[usable].min(), day[usable].max()))
+            raise Mistake(
+                f"no day left for {' and '.join(empty)}: days to be forecast go from {first} to {final}, validation begins "
+                f"{validation:%Y-%m-%d} and test {test:%Y-%m-%d}; set clean.validation_from and clean.test_from, or add days"
+            )
+        chosen = pd.Series(CONTEXT, index=rows.index, dtype=object)
+        for name, days in inside.items():
+            chosen = chosen.mask(days & usable, name)
+        return chosen
+
+    def _borders(self, day: pd.Series) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """The first days of validation and of test."""
+        clean, days = self.clean, np.sort(day.unique())
+        if not len(days):
+            raise Mistake(f"no series has more than clean.history_days={clean.history_days} clean days; nothing can be forecast")
+        shares = {"validation": clean.validation_share + clean.test_share, "test": clean.test_share}
+        borders = {name: pd.Timestamp(days[min(len(days) - 1, int(len(days) * (1 - share)))]) for name, share in shares.items()}
+        validation = pd.Timestamp(clean.validation_from) if clean.validation_from else borders["validation"]
+        test = pd.Timestamp(clean.test_from) if clean.test_from else borders["test"]
+        if validation >= test:
+            raise Mistake(
+                f"validation begins {validation:%Y-%m-%d} and test {test:%Y-%m-%d}, but validation must come first: "
+                "set clean.validation_from and clean.test_from"
+            )
+        return validation, test
+
+    def learn(self, rows: pd.DataFrame) -> Learnt:
+        """The length of the past, whether it holds a volatility index, and mean and deviation of the figures networks pool."""
+        import torch
+
+        from tasks.outlook import Stem
+
+        bars = stacked(rows)
+        fear = bool(np.isfinite(bars[..., markets.FEAR]).all())
+        learnt = {"window": bars.shape[1], "fear": fear}
+        stem = Stem(bars.shape[1], fear)
+        with torch.no_grad():
+            figures = stem(torch.from_numpy(days_of(bars, fear))).pooled_BP.double()
+        deviation = figures.std(0).clamp_min(1e-3)
+        moments = {"mean": figures.mean(0), "std": deviation}
+        return learnt | {name: [round(float(value), 6) for value in values] for name, values in moments.items()}
+
+    def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+        """Pasts to inputs (N, W, F), float32, channels as in `tasks.outlook.DAY`; targets (N, 2): next variance and return."""
+        bars = stacked(rows)
+        if bars.shape[1] < learnt["window"]:
+            raise Mistake(
+                f"rows know {bars.shape[1]} days of the past, the model reads {learnt['window']}; set clean.history_days"
+            )
+        targets = rows[["next_variance", "next_return"]].to_numpy(np.float32, copy=True)
+        return days_of(bars[:, -learnt["window"] :], learnt["fear"]), targets
+
+    def network(self, learnt: Learnt) -> nn.Module:
+        """The architecture by name, for the days and channels that the rows have."""
+        model = self.model
+        shape = {name: value for name, value in (("hidden", model.hidden), ("members", model.members)) if value}
+        network: nn.Module = library.network(model.architecture, {**learnt, **shape})
+        return network
+
+    def student(self, learnt: Learnt, width_share: float) -> nn.Module:
+        """The plain HAR perceptron, which reads the pooled figures only, with that share of its hidden units."""
+        hidden = max(4, round(16 * width_share))
+        network: nn.Module = library.network("har_mlp", {**learnt, "hidden": hidden, "members": 1})
+        return network
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """QLIKE and the pinball losses."""
+        from tasks import outlook
+
+        return outlook.loss(outputs.float(), targets)
+
+    def imitation(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """QLIKE against the teacher's variance, and its quantiles in volatilities, squared."""
+        from tasks import outlook
+
+        return outlook.imitation(outputs.float(), teacher_outputs.float())
+
+    def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
+        """Outputs (N, 3) to `variance` (squared percent) and quantiles (percent), beside what came."""
+        values = np.asarray(outputs, np.float64)
+        return judged(rows, {"variance": np.exp(values[:, 0]), "quantile_5": values[:, 1], "quantile_1": values[:, 2]})
+
+    def score(self, predictions: pd.DataFrame) -> dict[str, float]:
+        """QLIKE, squared error, share of the log variance explained, pinball losses, and how often quantiles were undercut."""
+        came, variance, returns = (
+            predictions[name].to_numpy(np.float64) for name in ("next_variance", "variance", "next_return")
+        )
+        error = np.log(came) - np.log(variance)
+        scores = {
+            "qlike": float(risk.qlike(came, variance).mean()),
+            "mse": float(((came - variance) ** 2).mean()),
+            "log_r2": float(1 - (error**2).mean() / max(1e-12, np.log(came).var())),
+        }
+        for name, level in QUANTILES.items():
+            scores[f"pinball_{name[-1]}"] = float(risk.pinball(returns, predictions[name], level).mean())
+            scores[f"undercut_{name[-1]}"] = float((returns < predictions[name].to_numpy()).mean())
+        return scores
+
+    def goodness(self, predictions: pd.DataFrame) -> Array:
+        """QLIKE row by row; lower is better."""
+        return risk.qlike(predictions["next_variance"], predictions["variance"])
+
+    def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
+        """Coverage tests, QLIKE by year and series, the account of trading by it, directions, calibration."""
+        return {
+            "coverage": forecasts.coverage(predictions, QUANTILES),
+            **forecasts.tables(predictions.assign(loss=self.goodness(predictions))),
+            "backtest": forecasts.accounts(predictions),
+            "direction": forecasts.direction(predictions),
+            "calibration": forecasts.calibration(predictions),
+        }
+
+    def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """The classics of `tasks.volatility`, fitted on the train rows."""
+        pasts = [volatility.pasts(stacked(some), some["ticker"], days_since_1970(some["date"])) for some in (train, rows)]
+        variance, returns = (train[name].to_numpy(np.float64) for name in ("next_variance", "next_return"))
+        found = volatility.forecasts(pasts[0], variance, returns, pasts[1])
+        return {name: judged(rows, said) for name, said in found.items()}
+
+    def against(self, predictions: pd.DataFrame, rival: pd.DataFrame) -> dict[str, Any]:
+        """By how much QLIKE is lower than a rival's (Diebold and Mariano), over days: series that share a day count as one."""
+        gain = pd.Series(np.subtract(self.goodness(rival), self.goodness(predictions)))
+        gain = gain.groupby(predictions["next_date"].to_numpy()).mean()
+        found = risk.diebold_mariano(gain, np.zeros(len(gain)))
+        return {
+            "value": found.difference,
+            "low": found.low,
+            "high": found.high,
+            "statistic": found.statistic,
+            "p": found.p,
+            "days": found.days,
+            "method": f"Diebold-Mariano, Newey-West over {found.lags} days",
+        }
+
+    def objections(self, predictions: pd.DataFrame) -> list[str]:
+        """A quantile that is undercut so often, or so seldom, that it cannot be luck (Kupiec, over all series together)."""
+        return [
+            f"its {found['level']:.0%} quantile is undercut on {found['share']:.2%} of {found['days']:,} days "
+            f"(Kupiec p {found['kupiec_p']:.4f})"
+            for found in forecasts.coverage(predictions, QUANTILES)
+            if found["ticker"] == "all" and found["kupiec_p"] < UNSURE
+        ]
+
+
+def stacked(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The pasts of rows, (N, W, BAR)."""
+    flat = np.stack([np.asarray(past, np.float32) for past in rows["past"]])
+    return flat.reshape(len(flat), -1, len(markets.BAR))
+
+
+def days_of(bars: np.ndarray[Any, np.dtype[np.float32]], fear: bool) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The channels of each day, (N, W, F), as in `tasks.outlook.DAY`, from bars (N, W, BAR)."""
+    high, low, move = (bars[..., place] for place in (markets.HIGH, markets.LOW, markets.MOVE))
+    channels = [
+        np.log(markets.garman_klass(high, low, move)),
+        bars[..., markets.GAP] + move,
+        (move - low) / np.maximum(high - low, 1e-6) - 0.5,
+        (bars[..., markets.WEEKDAY] + 1) % 5,
+        bars[..., markets.TAIL_5],
+        bars[..., markets.TAIL_1],
+    ]
+    return np.stack([*channels, bars[..., markets.FEAR]] if fear else channels, axis=-1).astype(np.float32)
+
+
+def judged(rows: pd.DataFrame, said: dict[str, Any]) -> pd.DataFrame:
+    """What came, beside what was said of it."""
+    known = ["ticker", "date", "next_date", "next_return", "next_variance"]
+    return rows[known].reset_index(drop=True).assign(**said)
+
+
+def days_since_1970(date: pd.Series) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.asarray(date.to_numpy("datetime64[D]"), np.int64)
