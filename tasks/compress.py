@@ -33,7 +33,7 @@ def main(work: Workspace) -> None:
     network, model, report = compressed(network, work.recipe, bench, work.name)
     with work.compressed(work.recipe_name).draft() as draft:
         write_bytes(draft / "model.onnx", model)
-        Checkpoint(draft / "network").write(network, learnt)
+        Checkpoint(draft / "network").write(network, work.case.shipped(learnt, network))
         write_json(draft / "report.json", {"recipe": work.recipe_name, **report})
     shutil.rmtree(work.scratch)
     work.journal.log(f"{len(model):,} bytes, {report['parameters']:,} parameters, {report['macs']:,} multiply-accumulates a row")
@@ -73,7 +73,7 @@ def compressed(network: nn.Module, recipe: tuple[Step, ...], bench: Bench, name:
         if step.changes == "network":
             network = step(network, bench)
             steps.append({"step": named(step), "settings": asdict(step), **size(network, inputs)})  # type: ignore[call-overload]
-    model = export.to_onnx(network, inputs, bench.learnt, name)
+    model = export.to_onnx(network, inputs, bench.case.shipped(bench.learnt, network), name)
     exported = export.parity(network, model, inputs[:PARITY_ROWS], TOLERANCE)
     bench.journal.log(f"exported; the file's answers differ by at most {exported['max_difference']:.2g}")
     for step in recipe:

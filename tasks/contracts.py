@@ -214,6 +214,10 @@ class UseCase(Protocol):
         """A fresh smaller network to distil into; by default the same architecture, narrower."""
         raise Mistake(f"{type(self).__name__.lower()} has no student network; leave 'distill' out of its recipes")
 
+    def shipped(self, learnt: Learnt, network: nn.Module) -> Learnt:
+        """Of what was learnt, what goes into the shipped file with `network`: by default all of it."""
+        return learnt
+
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """A scalar to bring down."""
@@ -289,6 +293,8 @@ class Group:
     owners: tuple[tuple[str, int], ...]
     followers: tuple[tuple[str, int, int], ...]
     resize: Callable[[dict[str, Any], int], dict[str, Any]]
+    ranked: bool = False
+    """Whether the first channels are worth the most, so that only the last may go: rows of a table by how common they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,12 +91,16 @@ class Prune:
 
 
 def importance(network: Any, bench: Bench, kind: Literal["taylor", "norm"]) -> dict[str, Tensor]:
-    """What each channel of each group is worth, (size,) per group, larger is more."""
+    """What each channel of each group is worth, (size,) per group, larger is more; in a ranked group, its place."""
+    import torch
+
     groups: dict[str, Group] = network.groups()
+    ranked = {name: torch.arange(group.size, 0, -1).float() for name, group in groups.items() if group.ranked}
+    others = {name: group for name, group in groups.items() if not group.ranked}
     if kind == "norm":
         state = network.state_dict()
-        return {name: _norm(state, group) for name, group in groups.items()}
-    return _taylor(network, groups, bench)
+        return ranked | {name: _norm(state, group) for name, group in others.items()}
+    return ranked | (_taylor(network, others, bench) if others else {})
 
 
 def narrowed(network: Any, keep: Mapping[str, Tensor]) -> nn.Module:

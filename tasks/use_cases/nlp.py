@@ -1,0 +1,280 @@
+"""What is the text about? Sentences of any source, told apart by a bag of words, a recurrent network or a Transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import Field
+
+from tasks import classification, corpora, doubts, library, sentences, sources, text, text_rivals, vocabulary
+from tasks.contracts import Clean, Contract, Fetch, Learnt, Mistake, Share, Training, UseCase, settings
+from tasks.split import by_hash, row_keys
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tasks.contracts import Array
+
+KEPT = ("file", "row", "split", "text", "label", "truth")
+"""Columns of a row that its prediction keeps."""
+KINDS: dict[str, vocabulary.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
+ENTRIES = {"grams": 150_000, "words": 30_000, "subwords": 8_000}
+PREVIEW_OF_A_CLASS, PREVIEW_TEXTS, PREVIEW_VARIANTS = 2, 24, 3
+WIDTH, STUDENT_WIDTH, STUDENT_TOKENS = 16, 32, 1000
+"""Widths of a bag, and of the bag that another network is taught to (at `width_share` 1); tokens a student knows at least."""
+
+
+@settings
+class TextFetch(Fetch):
+    text: str = ""
+    """Column that holds the text, or several with commas between, read as one; empty for text, sentence, content, body ..."""
+    label: str = ""
+    """Column that holds the class; empty for label, class, category, target ..."""
+    truth: str = ""
+    """Column with the right classes where those of `label` are doubtful; only reports read it."""
+    columns: str = ""
+    """Names of the columns, with commas between, of files without a header."""
+    separator: str = ""
+    """What stands between values: empty for a comma, or a tab in .tsv files."""
+    quotes: bool = True
+    """Whether quotation marks hold values together; set it to false where they are letters like any other."""
+
+    def __post_init__(self) -> None:
+        Fetch.__post_init__(self)
+        if self.source != "path" and self.dataset:
+            if self.dataset not in corpora.DATASETS:
+                raise ValueError(library.unknown("no data set", self.dataset, corpora.DATASETS))
+            object.__setattr__(self, "source", "download" if corpora.DATASETS[self.dataset].parts else "packaged")
+        if self.source == "download" and not self.dataset:
+            raise ValueError(f"source is 'download' but dataset is empty; there is {', '.join(corpora.DATASETS)}")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of a data set with a name, empty for a person's own."""
+        return corpora.DATASETS[self.dataset].classes if self.source == "download" else ()
+
+    @property
+    def layout(self) -> corpora.Layout:
+        """How a person's own table is to be read."""
+        return corpora.Layout(
+            text=_names(self.text),
+            label=self.label,
+            truth=self.truth,
+            names=_names(self.columns),
+            separator=self.separator,
+            quotes=self.quotes,
+        )
+
+
+@settings
+class TextClean(Clean):
+    min_words: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Texts with fewer words that hold a letter are quarantined."""
+    max_characters: Annotated[int, Field(ge=10, le=1_000_000)] = 20_000
+    alike: bool = True
+    """Whether texts with the same letters and digits count as near-duplicates and stay in one split."""
+
+
+@settings
+class Augment:
+    """Noise that leaves the label what it is, as further train rows; each share is of a text's words."""
+
+    copies: Annotated[int, Field(ge=0, le=16)] = 0
+    """Noisy variants of each train row."""
+    drop: Share = 0.1
+    """Words left out."""
+    swap: Share = 0.05
+    """Words that change places with the next."""
+    spelling: Share = 0.03
+    """Words with one slip of the finger."""
+    mask: Share = 0.1
+    """Words hidden, in one run."""
+
+
+@settings
+class Model:
+    architecture: str = "bag"
+    """A file of tasks/models that reads token numbers: bag, text_lstm or text_transformer. The last two want training with
+    learning_rate 0.002 and weight_decay 0.05."""
+    tokens: Literal["auto", "grams", "words", "subwords"] = "auto"
+    """What is looked up: words and pairs of neighbours, words, or pieces of words; `auto` takes grams for a bag,
+    else subwords."""
+    entries: Annotated[int, Field(ge=0, le=2_000_000)] = 0
+    """Largest vocabulary, 0 for 150,000 grams, 30,000 words or 8,000 subwords."""
+    min_count: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Train texts a token must stand in to be known."""
+    length: Annotated[int, Field(ge=1, le=8192)] = 256
+    """Tokens read of a text at most."""
+    width: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Width of the token vectors, 0 for the architecture's own."""
+
+
+@settings
+class Nlp(UseCase):
+    fetch: TextFetch = Field(default_factory=TextFetch)
+    clean: TextClean = Field(default_factory=TextClean)
+    augment: Augment = Field(default_factory=Augment)
+    model: Model = Field(default_factory=Model)
+    training: Training = Field(default_factory=Training)
+    contract: Contract = Field(default_factory=Contract)
+
+    class Rows(pa.DataFrameModel):
+        text: str = pa.Field(str_length={"min_value": 1})
+        label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
+        subset: str = pa.Field(isin=["", "train", "validation", "test"])
+        """The split its source put it in, empty if none."""
+        truth: str
+        """The right label where `label` is known to be doubtful, else empty."""
+
+    key: ClassVar[tuple[str, ...]] = ("text",)
+    classes: ClassVar[str] = "label"
+
+    def raw(self) -> Iterator[pd.DataFrame]:
+        """Texts with `label`, `subset` and `truth`, as they come."""
+        fetch = self.fetch
+        if fetch.source == "path":
+            return corpora.own(sources.own(fetch.path, fetch.fingerprint), fetch.layout, fetch.limit)
+        if fetch.source == "packaged":
+            return sentences.sentences(fetch.limit)
+        return corpora.named(fetch.dataset, fetch.limit)
+
+    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Every text mended; what is empty, damaged or too short, or has no possible label, gets a fault."""
+        verdicts = [self._judged(*row) for row in zip(rows["text"], rows["label"], rows["subset"], rows["truth"], strict=True)]
+        return pd.DataFrame(verdicts, columns=["text", "label", "subset", "truth", "fault", "fix"], index=rows.index)
+
+    def _judged(self, raw: str, label: str, subset: str, truth: str) -> tuple[str, str, str, str, str, str]:
+        """One row's verdict, in the order of the columns `judge` gives."""
+        known = self.fetch.classes
+        mended, fixes = text.mend(raw)
+        try:
+            text.usable(mended, self.clean.min_words, self.clean.max_characters)
+            if not label:
+                raise text.Unusable("empty-label: the row names no class")
+            if (known and label not in known) or len(label) > 100 or not label.isprintable():
+                raise text.Unusable(f"impossible-label: {label[:40]!r}" + (f", there is {', '.join(known)}" if known else ""))
+        except text.Unusable as fault:
+            return mended, label, subset, truth, str(fault), ""
+        return mended, label, subset, truth, "", "; ".join(fixes)
+
+    def likeness(self, rows: pd.DataFrame) -> pd.Series:
+        """A key that texts with the same letters and digits share."""
+        if not self.clean.alike:
+            return row_keys(rows, self.key)
+        return pd.Series(text.alike(rows["text"]), index=rows.index, dtype=object)
+
+    def split(self, rows: pd.DataFrame, likeness: pd.Series) -> pd.Series:
+        """The source's own test and validation rows stay that; what it does not have is taken by hash from the others."""
+        own = set(rows["subset"])
+        dealt = by_hash(
+            likeness,
+            0.0 if "validation" in own else self.clean.validation_share,
+            0.0 if "test" in own else self.clean.test_share,
+        )
+        return dealt.mask(rows["subset"].isin(["test", "validation"]), rows["subset"])
+
+    def variants(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+        """Noisy copies of train rows, those that changed; a row gives the same ones in whatever partition it stands."""
+        keys = row_keys(rows, self.key)
+        made = [rows.assign(text=self._noisy(rows["text"], keys, seed, copy)) for copy in range(1, self.augment.copies + 1)]
+        varied = [copy[copy["text"] != rows["text"]] for copy in made]
+        return pd.concat(varied, ignore_index=True) if varied else rows.head(0)
+
+    def preview(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+        """A few texts of each class beside noisy variants of them."""
+        each_class = rows.groupby("label", sort=True).head(PREVIEW_OF_A_CLASS)
+        originals = each_class.sort_values("label", kind="stable").head(PREVIEW_TEXTS).reset_index(drop=True)
+        plain = originals[["text", "label"]].assign(original=range(len(originals)), variant=0)
+        keys = row_keys(originals, self.key)
+        copies = range(1, PREVIEW_VARIANTS + 1 if self.augment.copies else 1)
+        made = [plain.assign(text=self._noisy(originals["text"], keys, seed, copy), variant=copy) for copy in copies]
+        return pd.concat([plain, *made], ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
+
+    def _noisy(self, texts: pd.Series, keys: pd.Series, seed: int, copy: int) -> list[str]:
+        share = self.augment
+        shares = {"drop": share.drop, "swap": share.swap, "spelling": share.spelling, "mask": share.mask}
+        return [text.noisy(one, f"{key} {copy}", seed, **shares) for one, key in zip(texts, keys, strict=True)]
+
+    def learn(self, rows: pd.DataFrame) -> Learnt:
+        """Class names, and the vocabulary of the train rows."""
+        present = set(rows["label"])
+        classes = [name for name in self.fetch.classes if name in present] or sorted(present)
+        kind = KINDS.get(self.model.architecture, "words") if self.model.tokens == "auto" else self.model.tokens
+        entries = self.model.entries or ENTRIES[kind]
+        found = vocabulary.learn(rows["text"].to_list(), kind, entries, self.model.min_count, self.model.length)
+        return {"classes": classes, "vocabulary": found}
+
+    def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+        """N texts to token numbers, int32 (N, L), 0 behind the end, and the numbers of their classes, int64 (N,)."""
+        number = {name: position for position, name in enumerate(learnt["classes"])}
+        if strange := set(rows["label"]) - set(number):
+            raise Mistake(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
+        targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
+        return vocabulary.encode(rows["text"].to_list(), learnt["vocabulary"]), targets
+
+    def network(self, learnt: Learnt) -> nn.Module:
+        """The architecture by name, with room for the vocabulary and the classes of the train rows."""
+        fields: dict[str, Any] = {"width": self.model.width} if self.model.width else {}
+        if self.model.architecture == "text_transformer":
+            fields["length"] = learnt["vocabulary"]["length"]
+        return self._grown(self.model.architecture, learnt, fields)
+
+    def student(self, learnt: Learnt, width_share: float) -> nn.Module:
+        """A bag whatever the architecture: for short texts it beats every smaller network of the same kind.
+
+        Of a bag's tokens it has `width_share`, the commonest ones, and no more width than tells the classes apart.
+        """
+        if self.model.architecture != "bag":
+            return self._grown("bag", learnt, {"width": max(4, round(STUDENT_WIDTH * width_share))})
+        tokens, classes = vocabulary.size(learnt["vocabulary"]), len(learnt["classes"])
+        kept = min(tokens, max(STUDENT_TOKENS, round(tokens * width_share)))
+        return self._grown("bag", learnt, {"width": min(self.model.width or WIDTH, classes), "tokens": kept})
+
+    def shipped(self, learnt: Learnt, network: nn.Module) -> Learnt:
+        """Without the entries of the vocabulary that the network has no room for."""
+        fields: dict[str, Any] = network.fields  # type: ignore[assignment]
+        return {**learnt, "vocabulary": vocabulary.shortened(learnt["vocabulary"], fields["tokens"])}
+
+    def _grown(self, architecture: str, learnt: Learnt, shape: dict[str, Any]) -> nn.Module:
+        fields = {"tokens": vocabulary.size(learnt["vocabulary"]), "classes": len(learnt["classes"])}
+        network: nn.Module = library.network(architecture, {**fields, **shape})
+        return network
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy of logits (B, K) and class numbers (B,), with label smoothing."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(outputs.float(), targets, label_smoothing=self.training.label_smoothing)
+
+    def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
+        """Logits (N, K) to the class predicted, its confidence and all probabilities."""
+        return classification.judged(rows, classification.softmax(outputs), learnt["classes"], KEPT)
+
+    def score(self, predictions: pd.DataFrame) -> dict[str, float]:
+        """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
+        return classification.score(predictions)
+
+    def goodness(self, predictions: pd.DataFrame) -> Array:
+        """1 where the prediction is right, else 0."""
+        return classification.hits(predictions)
+
+    def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
+        """Confusion, precision, recall and F1 per class, calibration, areas under curves, and labels that seem wrong."""
+        return {**classification.report(predictions), "label_noise": doubts.doubtful(predictions)}
+
+    def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """The commonest class for all, and a linear machine on tf-idf of words and pairs of words."""
+        classes = [name for name in self.fetch.classes if name in set(train["label"])] or sorted(set(train["label"]))
+        guesses = {
+            "majority": classification.majority(train["label"], len(rows), classes),
+            "tf-idf + linear": text_rivals.linear_machine(train["text"], train["label"], rows["text"], classes),
+        }
+        return {name: classification.judged(rows, guess, classes, KEPT) for name, guess in guesses.items()}
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
