@@ -1,17 +1,16 @@
-"""`bonsai`, the command line: run, plan, status, new, stages, runs, doctor."""
+"""`bonsai`, the command line: run, plan, status, new, stages, and what is kept of the runs there were."""
 
 from __future__ import annotations
 
 import os
 import sys
 from contextlib import closing
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows import settings
+from flows import records, settings
 from tasks.contracts import Mistake
 
 app = typer.Typer(
@@ -166,34 +165,8 @@ def stages() -> None:
     stdout().print(table)
 
 
-@app.command()
-def runs(last: Annotated[int, typer.Option("--last", "-n", help="How many.")] = 20) -> None:
-    """List the newest runs."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    from flows import runs as records
-    from flows.show import duration, stdout
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("run", "state", "what was set", "took", "released"):
-        table.add_column(column, no_wrap=column in ("run", "state"))
-    for each in islice(records.every(settings.project_root()), last):
-        changes = " ".join(f"{name.removeprefix('use_cases.')}={value}" for name, value in each.record["overrides"].items())
-        verdicts = [release.get("verdict", {}) for release in each.record["results"].values()]
-        released = ", ".join(str(verdict.get("released") or "nothing") for verdict in verdicts)
-        took = duration(records.seconds(each.record))
-        table.add_row(each.id, records.state(each), escape(changes), took, escape(released))
-    stdout().print(table if table.row_count else "no run yet")
-
-
-@app.command()
-def doctor() -> None:
-    """Examine the installation, the cache and the machine, and heal what a kill left behind."""
-    from flows.doctor import examine
-
-    raise typer.Exit(examine(settings.project_root()))
+for command in records.COMMANDS:
+    app.command()(command)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def furnish(root: Path, folder: Path, asked: Asked) -> None:
     shutil.copytree(root / "tasks", folder / "tasks", ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
     params.write(asked.values, folder / "params.yaml")
     (folder / ".dvc" / "tmp").mkdir(parents=True)
-    (folder / ".dvc" / "config").write_text(_dvc_config(root, folder), encoding="utf-8")
+    (folder / ".dvc" / "config").write_text(dvc_config(root, folder), encoding="utf-8")
     if (root / "dvc.lock").exists():
         shutil.copy2(root / "dvc.lock", folder / "dvc.lock")
     for path in asked.links:
@@ -31,13 +31,21 @@ def furnish(root: Path, folder: Path, asked: Asked) -> None:
         (folder / path).symlink_to((root / path).resolve())
 
 
-def _dvc_config(root: Path, folder: Path) -> str:
-    """A workspace without git on the project's cache; its hash state is its own, so deleting the folder leaves nothing."""
-    cache = Config(str(root / ".dvc"))["cache"]
+def dvc_config(root: Path, folder: Path) -> str:
+    """A workspace without git on the project's cache; its hash state is its own, so deleting the folder leaves nothing.
+
+    It knows the remotes that the project's .dvc/config names, so that DVC's own push and pull work in it; not their secrets.
+    """
+    project = Config(str(root / ".dvc"))
+    cache, shared = project["cache"], project.load_one("repo")
     place = cache.get("dir") or str(root / ".dvc" / "cache")
     kinds = ",".join(cache.get("type") or ["reflink", "hardlink", "copy"])
     state = folder / ".dvc" / "tmp" / "site"
+    default = f'    remote = "{name}"\n' if (name := shared.get("core", {}).get("remote")) else ""
+    remotes = "".join(
+        f'[\'remote "{name}"\']\n    url = "{remote["url"]}"\n' for name, remote in shared.get("remote", {}).items()
+    )
     return (
         "[core]\n    no_scm = true\n    analytics = false\n    check_update = false\n"
-        f'    site_cache_dir = "{state}"\n[cache]\n    dir = "{place}"\n    type = "{kinds}"\n'
+        f'    site_cache_dir = "{state}"\n{default}[cache]\n    dir = "{place}"\n    type = "{kinds}"\n{remotes}'
     )

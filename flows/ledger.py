@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -16,7 +16,7 @@ from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.serialize import to_lockfile, to_single_stage_lockfile
 from dvc.utils.serialize import dump_yaml
 
-from flows import score
+from flows import cache, score
 from flows.score import Reason, Stage
 from tasks.workspace import hash_json
 
@@ -39,6 +39,8 @@ class Ledger:
         if folder.resolve() != Path.cwd():
             raise AssertionError("DVC resolves paths against the current directory: go to the workspace first")
         self.folder = folder.resolve()
+        self._held = ExitStack()
+        self._held.enter_context(cache.in_use(cache.place(folder)))
         self.repo = open_repo(self.folder)
         self.stages: dict[str, Stage] = score.read(self.repo)
         self._nodes: dict[str, Any] = {node.name: node for node in self.repo.index.stages}
@@ -56,6 +58,7 @@ class Ledger:
             if self._unwritten:
                 self._write()
         self.repo.close()
+        self._held.close()
 
     @contextmanager
     def bookkeeping(self) -> Iterator[None]:

@@ -92,9 +92,21 @@ def find(root: Path, run_id: str) -> Run:
     return Run(folder, _read(folder))
 
 
-def every(root: Path) -> Iterator[Run]:
-    """The runs there are, newest first, read one by one; a folder without a readable record is passed over."""
-    for folder in sorted((root / "runs").glob("*/"), reverse=True):
+def names(root: Path) -> list[str]:
+    """The ids of all runs, newest first, without reading any."""
+    try:
+        with os.scandir(root / "runs") as entries:
+            return sorted((entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")), reverse=True)
+    except FileNotFoundError:
+        return []
+
+
+def every(root: Path, *, since: str = "") -> Iterator[Run]:
+    """The runs whose id is not below `since`, newest first, read one by one; one without a readable record is passed over."""
+    for name in names(root):
+        if name < since:
+            return
+        folder = root / "runs" / name
         record = _read(folder)
         if record:
             yield Run(folder, record)

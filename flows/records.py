@@ -1,0 +1,158 @@
+"""The part of the command line that is about what was: runs, compare, pin, restore, gc, push, pull, verify, doctor."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from flows import settings
+
+Name = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its beginning or its end, or `newest`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For other programs.")]
+Remote = Annotated[str, typer.Option("--remote", "-r", help="A remote's name; the project's default if none.")]
+
+
+def runs(
+    use_case: Annotated[str, typer.Argument(metavar="[USE_CASE]", help="Only runs of this use case.")] = "",
+    last: Annotated[int, typer.Option("--last", "-n", min=1, help="How many.")] = 20,
+    state: Annotated[str, typer.Option("--state", help="Completed, Failed, Cancelled, Crashed, Running or Pending.")] = "",
+    since: Annotated[str, typer.Option("--since", help="A date such as 2026-01-31, or 3d, 12h, 30min, 2w ago.")] = "",
+    who: Annotated[str, typer.Option("--who", help="Only runs this person asked for.")] = "",
+    pinned: Annotated[bool, typer.Option("--pinned", help="Only those that are pinned.")] = False,
+) -> None:
+    """List runs, the newest first."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from flows import runs as records
+    from flows import shelf
+    from flows.show import duration, stdout
+
+    wanted = shelf.Wanted(use_case, state, shelf.since(since) if since else "", who, pinned)
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("", "run", "state", "what was set", "took", "released", "who", "note"):
+        table.add_column(column, no_wrap=column in ("", "run", "state"))
+    for each in islice(shelf.select(settings.project_root(), wanted), last):
+        changes = " ".join(f"{name.removeprefix('use_cases.')}={value}" for name, value in each.record["overrides"].items())
+        verdicts = [release.get("verdict", {}) for release in each.record["results"].values()]
+        released = ", ".join(str(verdict.get("released") or "nothing") for verdict in verdicts)
+        kept, asked = shelf.note(each.folder), str(each.record.get("asked", {}).get("who", ""))
+        cells = (changes, duration(records.seconds(each.record)), released, asked, kept.text)
+        table.add_row("*" if kept.pinned else "", each.id, records.state(each), *map(escape, cells))
+    stdout().print(table if table.row_count else "no such run" if wanted != shelf.Wanted() else "no run yet")
+
+
+def compare(left: Name, right: Name, as_json: AsJson = False) -> None:
+    """Show what differs between two runs: parameters, code, machine, stage hashes, figures."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from flows import compare as comparing
+    from flows import shelf
+    from flows.show import stdout
+
+    root = settings.project_root()
+    sides = shelf.pick(root, left), shelf.pick(root, right)
+    found = comparing.compare(*sides)
+    if as_json:
+        print(comparing.as_json(found))
+        return
+    table = Table("", "", *(escape(side.id) for side in sides), box=box.SIMPLE_HEAD)
+    about = ""
+    for each in found:
+        table.add_row("" if each.about == about else each.about, *map(escape, (each.name, each.left, each.right)))
+        about = each.about
+    stdout().print(table if found else "the two runs are the same")
+
+
+def pin(
+    run: Name,
+    off: Annotated[bool, typer.Option("--off", help="Let go of it.")] = False,
+    note: Annotated[str | None, typer.Option("--note", help="Words to keep beside it.")] = None,
+) -> None:
+    """Keep a run from `bonsai gc`, and say why."""
+    from flows import shelf
+    from flows.show import stdout
+
+    found = shelf.pick(settings.project_root(), run)
+    kept = shelf.Note(not off, shelf.note(found.folder).text if note is None else note)
+    shelf.keep(found, kept)
+    stdout().print(f"{found.id} is {'pinned' if kept.pinned else 'no longer pinned'}")
+
+
+def restore(
+    run: Name,
+    code: Annotated[bool, typer.Option("--code", help="The run's tasks/ and dvc.yaml too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is saved nowhere else.")] = False,
+) -> None:
+    """Put a run's parameters and artifacts into the project's own folder."""
+    from rich.markup import escape
+
+    from flows import restore as restoring
+    from flows import shelf
+    from flows.show import stdout
+
+    root = settings.project_root()
+    found = shelf.pick(root, run)
+    for line in restoring.restore(root, found, code=code, force=force):
+        stdout().print(escape(line), style="yellow", soft_wrap=True)
+    stdout().print(f"restored {found.id}")
+
+
+def gc(
+    keep: Annotated[int, typer.Option("--keep", min=0, help="How many of the newest runs stay.")] = 20,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove old runs and what only they need; the newest, the pinned and those under way stay."""
+    from flows.keep import sweep
+    from flows.show import stdout
+
+    root, console = settings.project_root(), stdout()
+    found = sweep(root, keep=keep, dry_run=dry_run)
+    for name in found.runs:
+        console.print(f"{'would remove' if dry_run else 'removed'} {name}", style="dim")
+    if found.waits:
+        console.print(found.waits, style="yellow", soft_wrap=True)
+    what = f"{len(found.runs):,} runs and {len(found.objects):,} objects, {found.freed_bytes / 1e6:,.1f} MB"
+    console.print(f"{'would free' if dry_run else 'freed'} {what}")
+
+
+def push(run: Name, remote: Remote = "") -> None:
+    """Send a run, record and artifacts, to a DVC remote."""
+    from flows import remote as remotes
+    from flows import shelf
+    from flows.show import stdout
+
+    root = settings.project_root()
+    found = shelf.pick(root, run)
+    stdout().print(f"pushed {found.id}: {remotes.push(root, found, remote):,} objects that were not there yet")
+
+
+def pull(
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="A run's whole id; without it, those there are.")] = "",
+    remote: Remote = "",
+) -> None:
+    """Fetch a run that was pushed elsewhere; `bonsai restore` then puts it into the project's own folder."""
+    from flows import remote as remotes
+    from flows.show import stdout
+
+    root = settings.project_root()
+    if not run:
+        stdout().print("\n".join(remotes.there_are(root, remote)) or "the remote has no run")
+        return
+    found, count = remotes.pull(root, run, remote)
+    stdout().print(f"pulled {found.id}: {count:,} objects that were not here yet")
+
+
+def doctor() -> None:
+    """Examine the installation, the cache and the machine, and heal what a kill left behind."""
+    from flows.doctor import examine
+
+    raise typer.Exit(examine(settings.project_root()))
+
+
+COMMANDS = (runs, compare, pin, restore, gc, push, pull, doctor)
