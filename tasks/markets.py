@@ -30,6 +30,12 @@ SLIP = np.log(2)
 """A close that leaves both its neighbours by more than this (logarithm), the same way, is a slip of the pen: a comma moved."""
 LONGEST_PAUSE_DAYS = 7
 """Calendar days to the next bar after which it no longer counts as the next trading day: the longest closing since 1990."""
+SPLITS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0)
+"""So many new shares for one old, or one new for so many old."""
+SPLIT_MISS = 0.02
+"""Share by which a day's open may miss the last close, divided so, and still be a split."""
+CALM_RANGES = 3.0
+"""A day whose range is over so many times the usual of the month before moved in truth: then it is no split but a crash."""
 DECAY = 0.94
 """Of the exponentially weighted mean, as J.P. Morgan's RiskMetrics (1996) has it for daily data."""
 TAIL_DAYS = 500
@@ -122,11 +128,27 @@ def tails(variance: Floats, returns: Floats) -> Floats:
     return np.column_stack(found)
 
 
+def splits(series: DataFrame) -> Series:
+    """What the step from the close before each bar was divided by because shares were split, 1 where they were not.
+
+    `series` is in the order of time. Shares are split over night, on a day that is calm otherwise; prices from before are
+    not rewritten, for all that is told of them later is told in relation to the last close.
+    """
+    step = series["open"] / series["close"].shift()
+    spread = np.log(series["high"] / series["low"])
+    calm = spread < CALM_RANGES * spread.shift().rolling(22, min_periods=5).median()
+    found = pd.Series(1.0, index=series.index)
+    for count in SPLITS:
+        for ratio in (1 / count, count):
+            found = found.mask(calm & ((step / ratio - 1).abs() < SPLIT_MISS), ratio)
+    return found
+
+
 def bars_of(series: DataFrame) -> Floats:
     """What each day of one series measured, (T, len(BAR)); the first gap is 0. `series` is in the order of time."""
     opened = np.log(series["open"])
     bars = np.empty((len(series), len(BAR)))
-    bars[:, GAP] = (opened - np.log(series["close"]).shift()).fillna(0.0) * 100
+    bars[:, GAP] = (opened - np.log(series["close"]).shift() - np.log(splits(series))).fillna(0.0) * 100
     for place, name in ((HIGH, "high"), (LOW, "low"), (MOVE, "close")):
         bars[:, place] = (np.log(series[name]) - opened) * 100
     bars[:, WEEKDAY] = series["date"].dt.day_of_week
@@ -174,8 +196,9 @@ def trading_days(rows: DataFrame) -> pd.DatetimeIndex | None:
 
 
 def bridges(series: DataFrame, calendar: pd.DatetimeIndex | None) -> Series:
-    """What the step from the bar before each bar bridges, empty if nothing: days on which others traded, or a long pause."""
+    """What the step from the bar before each bar bridges, empty if nothing: days on which others traded, a pause, a split."""
     said = Reasons(len(series))
+    said.fix(splits(series) != 1.0, "split: the step from the last close is told in new shares")
     if calendar is not None:
         place = pd.Series(calendar.searchsorted(pd.DatetimeIndex(series["date"])), index=series.index)
         said.fix(place.diff() > 1, "missing-days: others traded since the bar before")

@@ -110,6 +110,20 @@ def test_a_real_crash_and_a_real_leap_stay():
     assert (related(rows)["fault"] == "").all()
 
 
+def test_a_split_is_told_in_new_shares_and_a_crash_to_the_same_price_is_not():
+    rows = market(100)
+    split, crash = rows.copy(), rows.copy()
+    for changed in (split, crash):
+        changed.loc[50:, list(markets.PRICES)] /= rows["open"][50] / rows["close"][49] * 2
+    crash.loc[50, "high"] *= 1.1
+    whole, halved, fallen = (related(some) for some in (rows, split, crash))
+    assert halved["fix"].iloc[50].startswith("split: ")
+    assert halved["fix"].ne("").sum() == 1
+    assert abs(halved["next_return"].iloc[49] - whole["next_return"].iloc[49]) < 1
+    assert fallen["fix"].iloc[50] == ""
+    assert fallen["next_return"].iloc[49] < -60
+
+
 def test_a_slip_of_the_pen_a_repeated_day_and_a_contradiction_do_not():
     rows = market(60)
     rows.loc[30, list(markets.PRICES)] *= 10
@@ -359,3 +373,57 @@ def test_a_packed_table_is_read_too(tmp_path):
     with gzip.open(path, "wt") as file:
         market(30).drop(columns=["file", "row"]).to_csv(file, index=False)
     assert len(next(Finance(fetch={"path": str(path)}).raw())) == 30
+
+
+def written(path, text):
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+HEADER = "Date,Open,High,Low,Close,Volume"
+GOOD = "2020-01-06,10,11,9,10.5,100"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", r"own\.csv is empty \(0 bytes\)"),
+        (HEADER + "\n", r"own\.csv has a header .* but no rows"),
+        (f"{HEADER}\n{GOOD}\n".replace(",", ";"), r"own\.csv has one column when split at ','.*split at ';'"),
+        (f"{HEADER.replace(',Low', '')}\n2020-01-06,10,11,10.5,100\n", r"own\.csv has no column for low; it has Date, Open"),
+        (f"{HEADER}\n{GOOD}\n2020-01-07,10,11\n", r"own\.csv, line 3 has 3 fields, expected 6"),
+        (f"{HEADER}\n{GOOD}\n".encode("utf-16"), r"own\.csv is encoded as UTF-16"),
+        (f"{HEADER}\n{GOOD[:-3]}\xa0100\n".encode("latin-1"), r"own\.csv, line 2: byte .* is not UTF-8"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_in_one_line_that_says_where(tmp_path, text, said):
+    case = Finance(fetch={"path": str(written(tmp_path / "own.csv", text))})
+    with pytest.raises(Mistake, match=said) as refused:
+        list(case.raw())
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_wrong_in_a_row_is_quarantined_with_its_reason_and_line(tmp_path):
+    lines = [
+        GOOD,
+        "2020-01-09,10.2,11,9,10.5,100",
+        "2020-01-07,10.1,11,9,10.6,100",
+        "2020-01-07,10.1,11,9,10.6,100",
+        "2120-01-05,10,11,9,10.5,100",
+        "2020-01-10,10,11,9,1,100",
+        "2020-01-13,10,11,9,NaN,100",
+        "2020-01-14,10,inf,9,10.5,100",
+        "2020-01-15,,11,9,10.5,100",
+        "2020-01-16,10,11,9,10.5,10",
+    ]
+    text = "\ufeff" + "\n".join([HEADER, *lines])
+    (raw,) = Finance(fetch={"path": str(written(tmp_path / "own.csv", text))}).raw()
+    judged = Finance().judge(raw)
+    assert {row: code_of(fault) for row, fault in zip(raw["row"], judged["fault"], strict=True) if fault} == {
+        6: "future-date",
+        7: "impossible-bar",
+        8: "missing-close",
+        9: "unreadable-high",
+        10: "missing-open",
+    }
+    assert raw["doubt"].iloc[-1].startswith("cut-short")
