@@ -97,6 +97,7 @@ def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
         "duplicates": int(verdicts.get(DUPLICATE, 0)),
         "reasons": _counted(code_of(reason) for reason in rejected["reason"]),
         "fixes": _counted(code_of(fix) for fixes in kept["fix"] if fixes for fix in fixes.split("; ")),
+        "leaks": _leaks(settled),
         "contradictions": int(rejected["reason"].str.contains(LABELLED, regex=False).sum()),
         "near_duplicates": {"groups": int((groups > 1).sum()), "rows": int(groups[groups > 1].sum())},
         "splits": {split: int((kept["split"] == split).sum()) for split in dict.fromkeys([*SPLITS, *sorted(set(kept["split"]))])},
@@ -108,6 +109,15 @@ def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
         ledger["classes"] = {str(name): {split: int(row[split]) for split in SPLITS} for name, row in table.iterrows()}
     assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"], ledger
     return ledger
+
+
+def _leaks(settled: DataFrame) -> dict[str, int]:
+    """Rows left out because a row that is alike, or equal, stands in the split named, which comes before their own."""
+    good = settled[settled["split"] != ""]
+    rank, kept = good["split"].map(RANK).astype(float), good["verdict"] == KEPT
+    ahead = good.loc[~kept, "likeness"].map(rank[kept].groupby(good["likeness"]).min()).astype(float)
+    crossing = ahead[ahead < rank[~kept]].map({place: split for split, place in RANK.items()})
+    return {str(split): int(count) for split, count in crossing.value_counts().sort_index().items()}
 
 
 def _classes_by_split(case: UseCase, kept: DataFrame) -> DataFrame:

@@ -39,3 +39,16 @@ def by_hash(keys: Series, validation_share: float, test_share: float) -> Series:
     at = shares(keys)
     chosen = np.where(at < test_share, "test", np.where(at < test_share + validation_share, "validation", "train"))
     return pd.Series(chosen, index=keys.index, dtype=object)
+
+
+def stratified(keys: Series, labels: Series, validation_share: float, test_share: float) -> Series:
+    """The split of each key, such that every label has its shares of each split, as near as whole rows allow.
+
+    Equal keys share a split; with several labels they count for the first.
+    """
+    first = labels.groupby(keys.to_numpy()).first()
+    at = pd.Series(shares(pd.Series(first.index)), index=first.index)
+    groups = pd.DataFrame({"label": first, "at": at}).sort_values("at", kind="stable")
+    place = (groups.groupby("label").cumcount() + 0.5) / groups.groupby("label")["at"].transform("size")
+    chosen = np.where(place < test_share, "test", np.where(place < test_share + validation_share, "validation", "train"))
+    return pd.Series(pd.Series(chosen, index=groups.index).loc[keys].to_numpy(), index=keys.index, dtype=object)

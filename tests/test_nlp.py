@@ -15,6 +15,7 @@ from tasks.contracts import Mistake
 from tasks.ledger import settle
 from tasks.library import build
 from tasks.mirrors import LOCAL
+from tasks.split import stratified
 from tasks.use_cases.nlp import Augment, Model, Nlp, TextFetch
 
 DATASETS = os.environ.get(LOCAL, "")
@@ -362,3 +363,21 @@ def test_wrong_labels_are_suspected():
 def test_the_module_imports_without_torch():
     code = "import tasks.use_cases.nlp, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_each_class_has_its_share_of_every_split():
+    labels = pd.Series(["a"] * 900 + ["b"] * 100)
+    keys = pd.Series([str(number) for number in range(1000)])
+    dealt = stratified(keys, labels, 0.15, 0.15)
+    counts = pd.crosstab(labels, dealt)
+    assert counts.loc["a", ["test", "validation", "train"]].to_list() == [135, 135, 630]
+    assert counts.loc["b", ["test", "validation", "train"]].to_list() == [15, 15, 70]
+    assert (stratified(keys[::-1], labels[::-1], 0.15, 0.15).sort_index() == dealt).all()
+
+
+def test_what_is_shipped_holds_no_entry_the_network_has_no_room_for():
+    nlp, rows = Nlp(), animals()
+    learnt = nlp.learn(rows)
+    small = nlp._grown("bag", learnt, {"tokens": 20})
+    assert vocabulary.size(nlp.shipped(learnt, small)["vocabulary"]) == 20
+    assert nlp.shipped(learnt, nlp.network(learnt)) == learnt

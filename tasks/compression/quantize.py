@@ -47,23 +47,46 @@ class Quantize:
     """Most of the validation score that may go before nodes are left in float."""
     max_float_nodes: Annotated[int, Field(ge=0, le=1000)] = 3
     """At most so many nodes are left in float to keep it."""
+    tables: Literal["auto", "codes", "int8"] = "auto"
+    """Large tables of vectors: one byte for each `piece` of a row, or one for each number; `auto` takes codes where the
+    validation score allows it."""
+    piece: Annotated[int, Field(ge=1, le=64)] = 2
+    """Numbers of a table's row that share one byte."""
 
     def __call__(self, model: bytes, bench: Bench) -> bytes:
         from tasks import export
 
         float_score = bench.score(export.predict(model, bench.validation_inputs))
+        model, coded = self._coded(model, bench, float_score)
         with tempfile.TemporaryDirectory() as folder, _quietly():
-            work = _Work(model, self, bench, Path(folder))
+            work = _Work(model, self, bench, Path(folder), coded)
             found, score, left = self._within_budget(work, float_score)
         bench.notes["quantize"] = {
             "mode": work.mode,
             "nodes": work.nodes,
+            "tables": "codes" if coded else "int8",
             "left_in_float": left,
             "score_before": float_score,
             "score_after": score,
             "budget_kept": score >= float_score - self.max_drop,
         }
         return found
+
+    def _coded(self, model: bytes, bench: Bench, float_score: float) -> tuple[bytes, list[str]]:
+        """The model with its large tables as codes, and the nodes that read them; as it came where that costs too much."""
+        from tasks import codebooks, export
+
+        graph = export.from_bytes(model)
+        made = codebooks.coded(graph, self.piece, bench.case.training.seed) if self.tables != "int8" else []
+        if not made:
+            return model, []
+        export.finish(graph, export.read_metadata(graph))
+        found = export.to_bytes(graph)
+        score = bench.score(export.predict(found, bench.validation_inputs))
+        if self.tables == "auto" and score < float_score - self.max_drop:
+            bench.journal.log(f"with tables as codes the score falls from {float_score:.4f} to {score:.4f}: taking int8")
+            return model, []
+        return found, made
 
     def _within_budget(self, work: _Work, float_score: float) -> tuple[bytes, float, list[str]]:
         """Quantize all; while the score falls too far, leave the node in float that disturbs the outputs most."""
@@ -83,7 +106,7 @@ class Quantize:
 class _Work:
     """One model being quantized: its ranges are read once, then any of its nodes can be left out."""
 
-    def __init__(self, model: bytes, step: Quantize, bench: Bench, folder: Path) -> None:
+    def __init__(self, model: bytes, step: Quantize, bench: Bench, folder: Path, coded: list[str]) -> None:
         from onnxruntime.quantization import quant_pre_process
 
         from tasks import export
@@ -98,7 +121,12 @@ class _Work:
         if step.mode == "auto":
             self.mode = "static" if "Conv" in types and not types & set(RECURRENT) else "dynamic"
         quantized_types = PRODUCTS if self.mode == "static" else (*PRODUCTS, *RECURRENT, "Gather")
-        self.nodes = [node.name for node in self.graph.node if node.op_type in quantized_types and self._has_weights(node)]
+        self.coded = [node.name for node in self.graph.node if node.name in coded]
+        self.nodes = [
+            node.name
+            for node in self.graph.node
+            if node.op_type in quantized_types and node.name not in coded and self._has_weights(node)
+        ]
         if not self.nodes:
             raise Mistake("the network has no convolution, matrix product or recurrence to quantize; leave 'quantize' out")
         self.method = METHODS[step.calibration]
@@ -140,7 +168,7 @@ class _Work:
                 target,
                 None,
                 op_types_to_quantize=[*PRODUCTS, *CARRIERS],
-                nodes_to_exclude=list(left),
+                nodes_to_exclude=[*left, *self.coded],
                 per_channel=True,
                 weight_type=QuantType.QInt8,
                 activation_type=QuantType.QUInt8,
@@ -153,7 +181,7 @@ class _Work:
                 self.path,
                 target,
                 op_types_to_quantize=[*PRODUCTS, *RECURRENT, "Gather"],
-                nodes_to_exclude=list(left),
+                nodes_to_exclude=[*left, *self.coded],
                 per_channel=True,
                 weight_type=QuantType.QInt8,
             )

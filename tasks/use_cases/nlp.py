@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tasks import classification, corpora, doubts, library, sentences, sources, text, text_rivals, vocabulary
 from tasks.contracts import Clean, Contract, Fetch, Learnt, Mistake, Share, Training, UseCase, settings
-from tasks.split import by_hash, row_keys
+from tasks.split import row_keys, stratified
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -168,10 +168,11 @@ class Nlp(UseCase):
         return pd.Series(text.alike(rows["text"]), index=rows.index, dtype=object)
 
     def split(self, rows: pd.DataFrame, likeness: pd.Series) -> pd.Series:
-        """The source's own test and validation rows stay that; what it does not have is taken by hash from the others."""
+        """The source's own test and validation rows stay that; what it does not have is taken by hash from each class."""
         own = set(rows["subset"])
-        dealt = by_hash(
+        dealt = stratified(
             likeness,
+            rows["label"],
             0.0 if "validation" in own else self.clean.validation_share,
             0.0 if "test" in own else self.clean.test_share,
         )
