@@ -41,12 +41,16 @@ def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = N
 
     root, cwd = settings.project_root(), Path.cwd()
     asked = params.ask(root, use_cases or (), recipes or (), params.understand(overrides or ()), cwd=cwd)
+    left = [] if use_cases else params.unlisted(root)
     os.chdir(root)
     settings.apply(root)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the run's own screen and flow.log say it all
     screen = Screen()
     server = None
     with closing(screen):
+        if left:
+            names, one = ", ".join(left), left[0]
+            screen.say(f"{names} left out: not in params.yaml; `bonsai run {one}` runs it, `bonsai new {one}` lists it", "dim")
         if not settings.find_server(root):
             screen.say("no Prefect server runs here; starting one for this run", "dim")
             server = for_this_process(root)
@@ -118,6 +122,10 @@ def status(use_cases: UseCases = None) -> None:
     for line in heal.heal(root):
         console.print(escape(line), style="yellow")
     asked = params.ask(root, use_cases or ())
+    if absent := sorted(set(asked.use_cases) & set(params.unlisted(root))):
+        raise Mistake(
+            f"params.yaml does not list {absent[0]!r}, so the project has no stages of it; `bonsai new {absent[0]}` lists it"
+        )
     found = planned.status(root, asked.use_cases)
     width = max(map(len, found))
     for name, reasons in found.items():

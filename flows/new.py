@@ -28,7 +28,7 @@ def begin(root: Path, name: str, template: str = "", overrides: Mapping[str, Any
     refuse_name(name, params, template)
     if template and template not in library.names("use_cases"):
         raise Mistake(library.unknown("no use case", template, library.names("use_cases")))
-    stanza = params.use_cases.get(template, {})
+    stanza = {**{key: {} for key in library.SECTIONS}, **params.use_cases.get(template, {})}
     relative = {dotted: value for dotted, value in (overrides or {}).items() if dotted.partition(".")[0] not in params.as_dict()}
     if strange := set(overrides or {}) - set(relative):
         raise Mistake(f"--set {sorted(strange)[0]} is not of the new use case; name what is in its stanza, as fetch.path")
@@ -91,9 +91,6 @@ def with_stanza(text: str, name: str, stanza: Mapping[str, Any]) -> str:
 
 def as_lines(name: str, stanza: Mapping[str, Any]) -> Iterable[str]:
     """A stanza as the file writes them: a section a line, in braces."""
-    if not stanza:
-        yield f"{name}: {{}}"
-        return
     yield f"{name}:"
     for section, values in stanza.items():
         inline = yaml.safe_dump(values, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6).strip()

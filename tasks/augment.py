@@ -62,7 +62,7 @@ def vary_part(case: UseCase, part: Path, scratch: Path, seed: int) -> int:
         return 0
     assert list(variants.columns) == list(clean.columns), f"variants of {type(case).__name__} have other columns than its rows"
     assert (variants["split"] == "train").all(), f"variants of {type(case).__name__} left the train split"
-    _check(case, variants[list(case.Rows.to_schema().columns)])
+    _check(case, variants[list(case.schema(variants).columns)])
     partial = scratch / f".{part.name}.partial"
     variants.to_parquet(partial, index=False, compression="zstd")
     partial.replace(scratch / part.name)
@@ -75,7 +75,7 @@ def _check(case: UseCase, rows: DataFrame) -> None:
 
     said = ""
     try:
-        case.Rows.validate(rows, lazy=True)
+        case.schema(rows).validate(rows, lazy=True)
     except SchemaErrors as errors:
         first = errors.failure_cases.iloc[0]
         said = f"variants of {type(case).__name__} break {first['check']} in {first['column']!r}: {first['failure_case']!r}"

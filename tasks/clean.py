@@ -23,6 +23,7 @@ from tasks.workspace import Table, Workspace, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
+    from pandera.pandas import DataFrameSchema
 
 
 def main(work: Workspace) -> None:
@@ -69,13 +70,14 @@ def judge_part(case: UseCase, part: Path, place: int, scratch: Path) -> None:
     """On a worker: verdicts of one partition to judged-* and what settling needs to light-*, in `scratch`."""
     raw = pd.read_parquet(part)
     judged = case.judge(raw)
-    columns = list(case.Rows.to_schema().columns)
+    schema = case.schema(raw)
+    columns = list(schema.columns)
     assert len(judged) == len(raw), f"judge of {type(case).__name__} gave {len(judged)} verdicts for {len(raw)} rows"
     judged = judged[[*columns, "fault", "fix"]].reset_index(drop=True)
     if "doubt" in raw:
         judged["fault"] = judged["fault"].where(judged["fault"] != "", raw["doubt"])
     good = judged["fault"] == ""
-    faults = schema_faults(case, judged.loc[good, columns])
+    faults = schema_faults(case, judged.loc[good, columns], schema)
     judged.loc[faults.index, "fault"] = faults
     good = judged["fault"] == ""
     judged = judged.assign(key="")
@@ -87,13 +89,13 @@ def judge_part(case: UseCase, part: Path, place: int, scratch: Path) -> None:
     _write(judged.drop(columns=heavy).assign(part=place), scratch / f"light-{place:05d}.parquet")
 
 
-def schema_faults(case: UseCase, rows: DataFrame) -> Series:
+def schema_faults(case: UseCase, rows: DataFrame, schema: DataFrameSchema) -> Series:
     """What pandera has against each row, indexed like `rows`; rows without a fault are left out."""
     from pandera.errors import SchemaErrors
 
     failures = None
     try:
-        case.Rows.validate(rows, lazy=True)
+        schema.validate(rows, lazy=True)
     except SchemaErrors as errors:
         failures = errors.failure_cases  # the error itself does not survive the way back from a worker
     if failures is None:

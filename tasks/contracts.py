@@ -148,14 +148,22 @@ class UseCase(Protocol):
     higher_is_better: ClassVar[bool] = True
     """Whether the first metric of `score` is to be raised or lowered."""
 
+    def schema(self, rows: DataFrame) -> pa.DataFrameSchema:
+        """A clean row, without `split`, of the raw or clean rows given; by default `Rows`, whatever they are.
+
+        A use case for tables of any make adds the columns it finds.
+        """
+        return self.Rows.to_schema()
+
     @abstractmethod
     def raw(self) -> Iterator[DataFrame]:
         """Raw rows in blocks, as they come, each with `file` (str) and `row` (int): where it was found."""
 
     @abstractmethod
     def judge(self, rows: DataFrame) -> DataFrame:
-        """Every raw row with its verdict, same length and order: the columns of `Rows`, mended where they could be,
-        `fault` (why it must be quarantined, empty if kept) and `fix` (what was mended, empty if nothing).
+        """Every raw row with its verdict, same length and order: the columns of `schema`, mended where they could be,
+        `fault` (why it must be quarantined, empty if kept) and `fix` (what was mended, empty if nothing; several are
+        joined by "; ", and one that begins with "seen " only remarks on what was left as it is).
         Runs once per partition, on a Dask worker.
         """
 

@@ -24,6 +24,8 @@ RANK = {"test": 0, "validation": 1, "train": 2, CONTEXT: 3}
 """Of equal rows the one in the first of these splits is kept, and of those the first in order."""
 SETTLED = ("part", "file", "row", "fix", "verdict", "reason", "split", "likeness")
 """What is settled of every row; other columns of the settled table are what `relate` added."""
+REMARK = "seen "
+"""A fix that begins so mended nothing: it says what was found and left as it is."""
 EXAMPLE_LENGTH = 200
 
 
@@ -89,14 +91,16 @@ def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
     verdicts = settled["verdict"].value_counts()
     kept, rejected = settled[settled["verdict"] == KEPT], settled[settled["verdict"] != KEPT]
     groups = kept["likeness"].value_counts()
+    said = [[fix for fix in fixes.split("; ") if fix] for fixes in kept["fix"]]
     ledger: dict[str, Any] = {
         "rows_in": len(settled),
         "kept": len(kept),
-        "fixed": int((kept["fix"] != "").sum()),
+        "fixed": sum(any(not fix.startswith(REMARK) for fix in fixes) for fixes in said),
         "quarantined": int(verdicts.get(QUARANTINED, 0)),
         "duplicates": int(verdicts.get(DUPLICATE, 0)),
         "reasons": _counted(code_of(reason) for reason in rejected["reason"]),
-        "fixes": _counted(code_of(fix) for fixes in kept["fix"] if fixes for fix in fixes.split("; ")),
+        "fixes": _counted(code_of(fix) for fixes in said for fix in fixes if not fix.startswith(REMARK)),
+        "remarks": _counted(code_of(fix.removeprefix(REMARK)) for fixes in said for fix in fixes if fix.startswith(REMARK)),
         "leaks": _leaks(settled),
         "contradictions": int(rejected["reason"].str.contains(LABELLED, regex=False).sum()),
         "near_duplicates": {"groups": int((groups > 1).sum()), "rows": int(groups[groups > 1].sum())},

@@ -15,6 +15,8 @@ import yaml
 from tasks.contracts import Mistake, Step, UseCase
 
 MAX_PARAMS_BYTES = 1_000_000
+SECTIONS = ("fetch", "clean", "augment", "model", "training", "contract")
+"""What a stanza is made of; the stages' parameters are named by them, so each must be there, if only as {}."""
 
 Shelf = Literal["use_cases", "models", "compression"]
 """A folder of `tasks/` in which a file's name is a thing's name."""

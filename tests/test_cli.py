@@ -14,9 +14,10 @@ import pytest
 from rich.console import Console
 from toy_flow import REPOSITORY, SMALL, build, known
 
-from flows import cli, doctor
+from flows import cli, doctor, params
 from flows.show import duration
 from flows.tables import show
+from tasks import library
 from tasks.workspace import write_json
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -42,6 +43,26 @@ def bonsai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return int(end.value.code or 0), said.out, said.err
 
     return run
+
+
+def test_a_use_case_that_is_not_listed_runs_by_name_with_its_defaults_and_the_project_stays_as_it_is(toy: Path) -> None:
+    asked = params.ask(toy, ["twin"])
+    assert asked.use_cases == ("twin",)
+    assert asked.values["use_cases"] == {"twin": {key: {} for key in library.SECTIONS}}
+    assert not asked.whole, "the project's own folder has no stages to show it in"
+    again = params.ask(toy, ["twin"], overrides=asked.overrides)
+    assert again.values == asked.values
+    assert params.ask(toy).use_cases == ("toy",)
+    assert params.unlisted(toy) == ["twin"]
+
+
+def test_a_plan_knows_the_stages_of_a_use_case_that_is_not_listed_and_status_says_how_to_list_it(toy: Path, bonsai: Any) -> None:
+    code, out, _ = bonsai("plan", "twin")
+    assert code == 0
+    assert "fetch@twin" in out
+    code, _, err = bonsai("status", "twin")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "`bonsai new twin`" in err
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,10 @@ class _Work:
         self.path, self.ranges = folder / "prepared.onnx", folder / "ranges.json"
         (folder / "given.onnx").write_bytes(model)
         quant_pre_process(folder / "given.onnx", self.path, skip_symbolic_shape=True)
-        self.graph = export.from_bytes(self.path.read_bytes()).graph
+        prepared = export.from_bytes(self.path.read_bytes())
+        export.drop_unread(prepared)  # shapes of what was folded, which would contradict the weights once they are turned
+        self.path.write_bytes(prepared.SerializeToString())
+        self.graph = prepared.graph
         types = {node.op_type for node in self.graph.node}
         self.mode = step.mode
         if step.mode == "auto":

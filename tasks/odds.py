@@ -1,0 +1,211 @@
+"""How well a probability tells those who will from those who will not, what its mistakes cost, and whom they hit.
+
+`target` (N,) is 1 for the event that is feared and 0 otherwise, `probability` (N,) what was said of it, 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import Series
+
+    Floats = NDArray[np.float64]
+    Flags = NDArray[np.bool_]
+
+TINY = 1e-7
+BINS = 10
+MOST_TREE_VALUES = 255
+"""Values of a category that the trees tell apart."""
+FEWEST_ROWS = 30
+"""Rows of a group below which nothing can be said of it."""
+
+
+def placements(target: Any, probability: Any) -> Floats:
+    """One value per row (N,) whose mean is the area under the ROC curve, and whose spread is the area's own.
+
+    E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988: for each row the share of the other kind it stands on the
+    right side of. The variance of the mean is that of their test, so that paired resampling of rows is right for areas.
+    """
+    bad, said = np.asarray(target) == 1, np.asarray(probability, np.float64)
+    if bad.all() or not bad.any():
+        return np.full(len(said), 0.5)
+    share = np.where(bad, _below(said[~bad], said), 1 - _below(said[bad], said))
+    area = float(share[bad].mean())
+    weight = np.where(bad, len(said) / bad.sum(), len(said) / (~bad).sum())
+    values: Floats = area + weight * (share - area)
+    return values
+
+
+def _below(others: Floats, said: Floats) -> Floats:
+    """For each of `said` the share of `others` below it, half of those equal to it."""
+    ordered = np.sort(others)
+    both = np.searchsorted(ordered, said, "left") + np.searchsorted(ordered, said, "right")
+    share: Floats = both / (2 * len(ordered))
+    return share
+
+
+def auc(target: Any, probability: Any) -> float:
+    """The probability that one who will is given a higher one than one who will not; 0.5 is chance."""
+    return float(placements(target, probability).mean())
+
+
+def separation(target: Any, probability: Any) -> float:
+    """The largest distance between the two distributions (Kolmogorov-Smirnov)."""
+    bad, said = np.asarray(target) == 1, np.asarray(probability, np.float64)
+    if bad.all() or not bad.any():
+        return 0.0
+    cuts = np.unique(said)
+    lower = [np.searchsorted(np.sort(said[kind]), cuts, "right") / kind.sum() for kind in (bad, ~bad)]
+    return float(np.abs(lower[0] - lower[1]).max())
+
+
+def scores(target: Any, probability: Any) -> dict[str, float]:
+    """AUC first, then separation, Brier score, log loss and expected calibration error."""
+    bad, said = np.asarray(target, np.float64), np.asarray(probability, np.float64)
+    held = np.clip(said, TINY, 1 - TINY)
+    return {
+        "auc": auc(bad, said),
+        "ks": separation(bad, said),
+        "brier": float(((said - bad) ** 2).mean()),
+        "log_loss": float(-(bad * np.log(held) + (1 - bad) * np.log(1 - held)).mean()),
+        "ece": float(sum(abs(row["said"] - row["came"]) * row["rows"] for row in calibration(bad, said)) / len(said)),
+    }
+
+
+def calibration(target: Any, probability: Any, bins: int = BINS) -> list[dict[str, float]]:
+    """Rows in equal groups by what was said, and the share in each that came."""
+    bad, said = np.asarray(target, np.float64), np.asarray(probability, np.float64)
+    order = np.argsort(said, kind="stable")
+    groups = [places for places in np.array_split(order, bins) if len(places)]
+    return [
+        {
+            "said": float(said[places].mean()),
+            "came": float(bad[places].mean()),
+            "least": float(said[places[0]]),
+            "most": float(said[places[-1]]),
+            "rows": len(places),
+        }
+        for places in groups
+    ]
+
+
+def roc(target: Any, probability: Any, points: int = 100) -> list[dict[str, float]]:
+    """Of each kind the share that is refused, for `points` thresholds spread over the rows."""
+    bad, said = np.asarray(target) == 1, np.asarray(probability, np.float64)
+    cuts = np.unique(np.quantile(said, np.linspace(1, 0, points)))[::-1]
+    shares = ((float((said[~bad] >= cut).mean()), float((said[bad] >= cut).mean())) for cut in cuts)
+    return [{"false_alarms": false, "caught": caught} for false, caught in shares]
+
+
+def cost(target: Any, probability: Any, threshold: float, of_default: float, of_refusal: float) -> float:
+    """Mean cost of a row when all at or above `threshold` are refused: a default let in, or a good one refused."""
+    bad, refused = np.asarray(target) == 1, np.asarray(probability) >= threshold
+    return float((of_default * (bad & ~refused) + of_refusal * (~bad & refused)).mean())
+
+
+def cheapest(target: Any, probability: Any, of_default: float, of_refusal: float) -> dict[str, float]:
+    """Threshold and mean cost, by what the costs ask of a calibrated probability; and the costs of taking and refusing all."""
+    threshold = of_refusal / (of_default + of_refusal)
+    found = {"threshold": threshold, "cost": cost(target, probability, threshold, of_default, of_refusal)}
+    everyone = {"take_all": 2.0, "refuse_all": -1.0}
+    return found | {name: cost(target, probability, cut, of_default, of_refusal) for name, cut in everyone.items()}
+
+
+def cost_curve(target: Any, probability: Any, ratios: tuple[float, ...] = (1, 2, 3, 5, 8, 13, 20)) -> list[dict[str, float]]:
+    """The mean cost for defaults that cost so many times what a refusal does, beside taking all or refusing all."""
+    return [{"default_over_refusal": float(ratio), **cheapest(target, probability, ratio, 1.0)} for ratio in ratios]
+
+
+def reliability(target: Any, probability: Any) -> dict[str, Any]:
+    """Calibration, with the error it adds up to (ece), as bins of equal rows."""
+    bins = [
+        {"from": row["least"], "to": row["most"], "rows": row["rows"], "confidence": row["said"], "accuracy": row["came"]}
+        for row in calibration(target, probability)
+    ]
+    return {"ece": scores(target, probability)["ece"], "bins": bins}
+
+
+def spans(numbers: Series, edges: Sequence[float]) -> Series:
+    """Which span between the edges each number lies in, as "under 25", "25-34" or "60 and over"; empty where missing."""
+    names = [f"under {edges[0]:g}", *(f"{low:g}-{high - 1:g}" for low, high in pairwise(edges)), f"{edges[-1]:g} and over"]
+    place = np.searchsorted(np.asarray(edges, np.float64), numbers.to_numpy(np.float64), "right")
+    found = pd.Series(np.array(names, dtype=object)[place], index=numbers.index, dtype=object)
+    return found.where(numbers.notna(), "")
+
+
+def logistic_regression(known: Any, target: Any, asked: Any, numbers: int) -> Floats:
+    """The classic scorecard: standardised numbers, a missing one at the middle, and a weight for every category's value."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    width = known.shape[1]
+    read = ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), list(range(numbers))),
+            ("categories", OneHotEncoder(handle_unknown="ignore"), list(range(numbers, width))),
+        ]
+    )
+    fitted = make_pipeline(read, LogisticRegression(max_iter=2000)).fit(known, target)
+    found: Floats = fitted.predict_proba(asked)[:, 1]
+    return found
+
+
+def gradient_boosting(known: Any, target: Any, asked: Any, numbers: int) -> Floats:
+    """150 small trees, each mending those before it; of more than 10,000 rows a tenth says when it is enough."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    few = [place for place in range(numbers, known.shape[1]) if known[:, place].max() < MOST_TREE_VALUES]
+    trees = HistGradientBoostingClassifier(
+        learning_rate=0.06,
+        max_iter=150,
+        max_leaf_nodes=15,
+        l2_regularization=1.0,
+        categorical_features=few,
+        random_state=0,
+    )
+    found: Floats = trees.fit(known, target).predict_proba(asked)[:, 1]
+    return found
+
+
+def fairness(target: Any, probability: Any, groups: Any, threshold: float) -> dict[str, Any]:
+    """What the members of each group (N,) meet when all at or above `threshold` are refused, and the widest gaps.
+
+    `refused`: of all; `refused_good`: of those who would have paid (their gap is that of equal opportunity, Hardt, Price,
+    Srebro 2016, arXiv 1610.02413); `caught`: of those who would not; `said` against `came`: whether it is calibrated there.
+    """
+    bad, said = np.asarray(target) == 1, np.asarray(probability, np.float64)
+    member, table = np.asarray(groups, dtype=object).astype(str), []
+    for name in sorted(set(member)):
+        mine = member == name
+        if mine.sum() >= FEWEST_ROWS:
+            table.append({"group": name, **_met(bad[mine], said[mine], threshold)})
+    gaps = {key: _gap([row[key] for row in table]) for key in ("auc", "refused", "refused_good", "caught")}
+    return {"groups": table, "gaps": gaps}
+
+
+def _met(bad: Flags, said: Floats, threshold: float) -> Mapping[str, float | int | None]:
+    refused = said >= threshold
+    return {
+        "rows": len(bad),
+        "came": float(bad.mean()),
+        "said": float(said.mean()),
+        "auc": auc(bad, said) if 0 < bad.sum() < len(bad) else None,
+        "refused": float(refused.mean()),
+        "refused_good": float(refused[~bad].mean()) if (~bad).any() else None,
+        "caught": float(refused[bad].mean()) if bad.any() else None,
+    }
+
+
+def _gap(values: list[Any]) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known) - min(known) if known else None
