@@ -31,7 +31,10 @@ def main(arguments: list[str]) -> int:
         case = library.use_case(name, params)
         recipe = library.recipe(recipe_name, params) if recipe_name else ()
         os.environ["OMP_NUM_THREADS"] = str(case.training.threads)
-        journal = Journal(journal_path(root, stage_name(stage, name, recipe_name)), screen=True)
+        rank = int(os.environ.get("RANK", "0"))  # torchrun's: of several processes that train together the first one speaks
+        if stage != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
+            raise Mistake(f"only train can be done by several processes; run `python -m tasks {' '.join(arguments)}`")
+        journal = Journal(journal_path(root, stage_name(stage, name, recipe_name), rank), screen=rank == 0)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         import_module(f"tasks.{stage}").main(
             Workspace(

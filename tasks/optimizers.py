@@ -1,7 +1,8 @@
-"""The rules by which weights move, by name, and Muon, which moves hidden matrices by orthogonal steps."""
+"""The rules by which weights move, by name, how far over time, and Muon, which moves hidden matrices by orthogonal steps."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.optim import SGD, Adafactor, Adagrad, Adam, AdamW, Optimizer
+
+from tasks.contracts import Training
 
 MATRIX_OWNERS = (_ConvNd, nn.Linear, nn.RNNBase, nn.MultiheadAttention)
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -87,6 +90,19 @@ def _decayed(weights: Iterable[Tensor], weight_decay: float) -> list[dict[str, A
     for weight in weights:
         split[weight_decay if weight.ndim >= 2 else 0.0].append(weight)
     return [{"params": chosen, "weight_decay": decay} for decay, chosen in split.items() if chosen]
+
+
+def schedule(training: Training, done: float) -> float:
+    """The learning rate as a share of its peak, when `done` (0..1) of all steps are done.
+
+    It rises linearly over `warmup_share`, then stays (`constant`), falls linearly to nothing (`one_cycle`, Smith 2018,
+    arXiv 1803.09820, as airbench uses it), or along half a cosine (`cosine`).
+    """
+    warmup = training.warmup_share
+    if done < warmup:
+        return max(done / warmup, 1e-3)
+    left = (1 - done) / (1 - warmup)
+    return {"constant": 1.0, "one_cycle": left, "cosine": (1 - math.cos(math.pi * left)) / 2}[training.schedule]
 
 
 MAKERS: dict[str, Callable[[list[dict[str, Any]], float], Optimizer]] = {

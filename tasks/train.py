@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tasks import fit
+from tasks import fit, together
 from tasks.contracts import Learnt, UseCase
 from tasks.encoding import encoded, split_of
 from tasks.workspace import Checkpoint, Table, Workspace, write_json
@@ -48,6 +48,9 @@ def main(work: Workspace) -> None:
         journal=work.journal,
         checkpoint=work.scratch / "fit",
     )
+    if not together.leads():
+        shutil.rmtree(work.scratch)
+        return
     work.journal.event("cost", wall_s=round(time.monotonic() - began, 3), cpu_s=round(cpu_s() - spent, 3), steps=fitted.steps)
     with work.model.draft() as draft:
         Checkpoint(draft).write(fitted.network, learnt)

@@ -190,9 +190,9 @@ def stage_name(stage: str, name: str, recipe_name: str = "") -> str:
     return f"{stage}@{name}-{recipe_name}" if recipe_name else f"{stage}@{name}"
 
 
-def journal_path(root: Path, stage: str) -> Path:
-    """Where the stage of that name keeps its journal."""
-    return root / "journal" / f"{stage}.jsonl"
+def journal_path(root: Path, stage: str, rank: int = 0) -> Path:
+    """Where the stage of that name keeps its journal; of several processes at it, only the first one's is for readers."""
+    return root / ".bonsai" / "ranks" / f"{stage}.{rank}.jsonl" if rank else root / "journal" / f"{stage}.jsonl"
 
 
 def write_json(path: Path, values: Mapping[str, Any] | list[Any]) -> None:

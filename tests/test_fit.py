@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tasks import fit, optimizers, precision
+from tasks import fit, loop, optimizers, precision
 from tasks.contracts import Mistake, Training
 from tasks.models.cnn import Cnn
 from tasks.resume import Resume, State
@@ -188,7 +188,7 @@ def test_clipping_bounds_the_step():
 )
 def test_the_learning_rate_rises_and_then_follows_its_schedule(schedule, shares):
     training = replace(QUICK, schedule=schedule, warmup_share=0.2)
-    assert [fit.schedule(training, done) for done in (0.1, 0.2, 0.6, 1.0)] == pytest.approx(shares)
+    assert [optimizers.schedule(training, done) for done in (0.1, 0.2, 0.6, 1.0)] == pytest.approx(shares)
 
 
 def scripted(scores):
@@ -251,7 +251,7 @@ import sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import test_fit
 from pathlib import Path
-test_fit.fit.CHECKPOINT_S = 0.0
+test_fit.loop.CHECKPOINT_S = 0.0
 training = test_fit.replace(test_fit.QUICK, epochs=6, optimizer="muon", ema_decay=0.9, precision={precision!r})
 policy = lambda x, u: x.float() + 5 * u[:, :1, None, None]
 found = test_fit.fitted(training, validation=test_fit.pictures(32, 1), monitor=test_fit.accuracy, policy=policy,
@@ -282,6 +282,41 @@ def test_a_killed_fit_goes_on_and_ends_with_the_same_bytes(tmp_path):
     assert resumed.communicate(timeout=200)[0] == undisturbed.communicate(timeout=200)[0] != ""
 
 
+TORCHRUN = """
+import json, os, sys
+sys.path[:0] = [{root!r}, {tests!r}]
+import test_fit
+from pathlib import Path
+training = test_fit.replace(test_fit.QUICK, epochs=8, batch_size=32, accumulate={accumulate}, patience={patience})
+found = test_fit.fitted(training, validation=test_fit.pictures(96, 1), monitor=test_fit.accuracy, checkpoint=Path({folder!r}))
+print(json.dumps([os.environ.get("RANK"), found.curves[found.best_epoch - 1]["validation_accuracy"], found.steps]))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_fit_as_well_as_one(tmp_path):
+    one = fitted(replace(QUICK, epochs=8, batch_size=32), validation=pictures(96, 1), monitor=accuracy)
+    body = TORCHRUN.format(root=str(ROOT), tests=str(ROOT / "tests"), accumulate=1, patience=0, folder=str(tmp_path / "kept"))
+    (tmp_path / "together.py").write_text(body)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(tmp_path / "together.py"),
+    ]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = sorted(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
+    assert [rank for rank, *_ in said] == ["0", "1"]
+    assert said[0][1:] == said[1][1:], "all of them know what the first one decides"
+    assert said[0][1] >= one.curves[one.best_epoch - 1]["validation_accuracy"] - 0.05
+    assert said[0][2] == one.steps
+    assert list((tmp_path / "kept").glob("*/*.safetensors"))
+
+
 def stopping(after):
     """An objective that falls over after so many calls, as a machine might."""
     calls = []
@@ -297,7 +332,7 @@ def stopping(after):
 
 @pytest.mark.parametrize("name", ["nesterov", "adamw", "adagrad", "adafactor", "muon"])
 def test_the_state_of_every_optimizer_is_kept(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(fit, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_S", 0.0)
     training = replace(QUICK, optimizer=name, epochs=2, mixup=0.2)
     undisturbed = fitted(training)
     with pytest.raises(RuntimeError, match="out of electricity"):
