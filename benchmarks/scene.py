@@ -49,7 +49,7 @@ def scene(use_case: str, overrides: Mapping[str, Any], recipes: Collection[str] 
     """A workspace with `overrides` put into the stanza of `use_case`, and these recipes or all; gone at the end."""
     with TemporaryDirectory(prefix="bonsai-") as folder:
         root = Path(folder)
-        params = library.override(library.read_params(ROOT / "params.yaml"), overrides, use_case)
+        params = library.override(library.with_shelf(library.read_params(ROOT / "params.yaml"), [use_case]), overrides, use_case)
         values = params.as_dict()
         values["recipes"] = {name: steps for name, steps in params.recipes.items() if not recipes or name in recipes}
         (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))

@@ -59,7 +59,7 @@ def ask(
     library.read_params(root / "params.yaml")
     written = library.as_params(load_yaml(str(root / "params.yaml")))  # numbers as DVC reads them, which has YAML 1.2
     chosen = tuple(dict.fromkeys(use_cases)) or tuple(written.use_cases)
-    plain = _with_shelf(written, chosen)
+    plain = library.with_shelf(written, chosen)
     for name in chosen:
         library.use_case(name, plain)
     kept = _kept(tuple(dict.fromkeys(recipes)), plain)
@@ -86,18 +86,6 @@ def unlisted(root: Path) -> list[str]:
     """The use cases of tasks/use_cases that params.yaml does not list: they run when they are asked for by name."""
     listed = library.read_params(root / "params.yaml").use_cases
     return [name for name in library.names("use_cases") if name not in listed]
-
-
-def _with_shelf(params: library.Params, chosen: Iterable[str]) -> library.Params:
-    """The parameters, with a stanza of its own defaults for every use case chosen that has none."""
-    new = [name for name in chosen if name not in params.use_cases and name in library.names("use_cases")]
-    return (
-        library.Params(
-            {**params.use_cases, **{name: {section: {} for section in library.SECTIONS} for name in new}}, params.recipes
-        )
-        if new
-        else params
-    )
 
 
 def understand(assignments: Iterable[str]) -> dict[str, Any]:

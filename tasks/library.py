@@ -98,6 +98,12 @@ def as_params(found: object, where: str = "params.yaml") -> Params:
     return Params(**found)
 
 
+def with_shelf(params: Params, wanted: Iterable[str]) -> Params:
+    """The parameters, with an empty stanza for every use case wanted that is on the shelf and has none: its own defaults."""
+    new = [name for name in wanted if name not in params.use_cases and name in names("use_cases")]
+    return Params({**params.use_cases, **{name: {section: {} for section in SECTIONS} for name in new}}, params.recipes)
+
+
 def use_case(name: str, params: Params) -> UseCase:
     """The use case `name`, built from its stanza."""
     if name not in params.use_cases:

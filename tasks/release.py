@@ -202,6 +202,7 @@ def card(
         + "\n\nOn test rows with 95 % intervals; latency in milliseconds at batch 1 and 64 (median), speed-ups at batch 1. "
         + f"{table['threads']} thread on {machine}. Seed {case.training.seed}.",
         "Rivals": "\n".join(f"- {found['name']}: {_first(found['scores'])}" for found in table["baselines"]) or "None.",
+        **fairness(metrics["splits"]["test"]["report"]),
         "Contract": "\n".join(f"- {found['recipe']}: {found['status']}. {found['why']}" for found in verdict["candidates"]),
         "Limits": "It answers for data like that above and was measured on no other. Speed-ups are those of the machine named; "
         "elsewhere they differ. It always answers, also when asked about something it never saw.",
@@ -210,6 +211,28 @@ def card(
         f"{'#' if number == 0 else '##'} {title}\n\n{text}" for number, (title, text) in enumerate(sections.items())
     )
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n{body}\n"
+
+
+def fairness(report: Mapping[str, Any]) -> dict[str, str]:
+    """What each group of people meets, a table for each attribute; nothing where a use case does not judge people."""
+    found = report.get("fairness")
+    if not found:
+        return {}
+    columns = ("rows", "came", "said", "auc", "refused", "refused_good", "caught")
+    lines = [
+        f"Test rows, all at or above {report['threshold']:.3f} refused. `came`: share of the event; `said`: mean probability; "
+        "`refused_good`: of those without the event, `caught`: of those with it. Groups of few rows are left out."
+    ]
+    for name, table in found.items():
+        lines += ["", f"| {name} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+        for row in table["groups"]:
+            lines.append(f"| {row['group']} | {' | '.join(_cell(row[column]) for column in columns)} |")
+        lines.append(f"| widest gap | | | | {' | '.join(_cell(table['gaps'].get(column)) for column in columns[3:])} |")
+    return {"Fairness": "\n".join(lines)}
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
 def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:

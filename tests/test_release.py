@@ -176,3 +176,20 @@ def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path):
     object.__setattr__(work, "recipe_names", ("int8",))
     with pytest.raises(Mistake, match=r"recipes has no 'dense'; add `dense: \[\]`"):
         evaluate.main(work)
+
+
+def test_a_card_says_what_each_group_of_people_meets_and_of_no_people_nothing():
+    row = {
+        "group": "old",
+        "rows": 1200,
+        "came": 0.2,
+        "said": 0.21,
+        "auc": None,
+        "refused": 0.3,
+        "refused_good": 0.2,
+        "caught": 0.6,
+    }
+    told = release.fairness({"threshold": 1 / 6, "fairness": {"AGE": {"groups": [row], "gaps": {"auc": None, "refused": 0.0}}}})
+    assert "| old | 1,200 | 0.200 | 0.210 |  | 0.300 | 0.200 | 0.600 |" in told["Fairness"]
+    assert "| widest gap | | | |  | 0.000 |  |  |" in told["Fairness"]
+    assert release.fairness({"confusion": []}) == {}

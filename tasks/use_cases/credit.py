@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -28,6 +29,8 @@ FIXED = ("label", "alike", "same", "groups")
 FOUND = ("file", "row", "doubt", "kinds", "split", "fix", "fault", "key", "part", "verdict", "reason", "likeness", "position")
 """Columns that say where a row was found and where it went; a feature must not be called so."""
 KEPT = ("file", "row", "split", "label", "groups")
+MOST_CODE = 10
+"""Whole numbers up to this are a group's codes, not ages."""
 FEWEST = 10
 """Train rows that a category's value needs to be told apart."""
 
@@ -184,8 +187,10 @@ class Credit(UseCase):
         for name in wanted:
             cells = features[name]
             if pd.api.types.is_float_dtype(cells):
-                cells = columns.coded(cells) if known and name in known.meanings else odds.spans(cells, self.clean.group_edges)
-            said = said + f"; {name}=" + cells.replace(dict(known.meanings.get(name, {})) if known else {}).replace("", "unknown")
+                codes = (cells % 1 == 0) & (cells.abs() <= MOST_CODE)
+                cells = odds.spans(cells, self.clean.group_edges).mask(codes, columns.coded(cells.where(codes)))
+            meant = cells.replace(dict(known.meanings.get(name, {})) if known else {}).replace("", "unknown")
+            said = said + f"; {name}=" + meant.str.replace(r"[;=|]", " ", regex=True)
         return said.str.removeprefix("; ").astype(object)
 
     def likeness(self, rows: pd.DataFrame) -> pd.Series:
@@ -298,7 +303,7 @@ class Credit(UseCase):
         told = classification.report(predictions)
         told["calibration"] = odds.reliability(target, said)
         names = [part.partition("=")[0] for part in predictions["groups"].iloc[0].split("; ") if part]
-        members = {name: predictions["groups"].str.extract(rf"(?:^|; ){name}=([^;]*)")[0] for name in names}
+        members = {name: predictions["groups"].str.extract(rf"(?:^|; ){re.escape(name)}=([^;]*)")[0] for name in names}
         return told | {
             "event": predictions["classes"].iloc[0][1],
             "threshold": threshold,
