@@ -338,11 +338,13 @@ def test_a_class_never_seen_in_training_is_refused():
         nlp.encode(animals().assign(label="cow"), learnt)
 
 
-def test_the_linear_rival_answers_in_the_order_of_the_classes():
+def test_the_linear_rivals_answer_in_the_order_of_the_classes():
     rows = animals()
-    guess = text_rivals.linear_machine(rows["text"], rows["label"], [one for one, _ in ANIMALS], ["dog", "cat"])
-    assert guess.argmax(1).tolist() == [1, 0]
-    assert np.allclose(guess.sum(1), 1)
+    guesses = text_rivals.linear_machines(rows["text"], rows["label"], [one for one, _ in ANIMALS], ["dog", "cat"])
+    assert len(guesses) == 2
+    for guess in guesses.values():
+        assert guess.argmax(1).tolist() == [1, 0]
+        assert np.allclose(guess.sum(1), 1)
 
 
 def test_wrong_labels_are_suspected():

@@ -7,45 +7,15 @@ Legend: B batch, L tokens, D width, H hidden, G gates, K classes, P pools (most 
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from tasks.contracts import Group, Mistake
+from tasks.recurrence import GATES, Reader, turned
 
-GATES = {"lstm": 4, "gru": 3}
 POOLS = 4
-
-
-class Reader(nn.Module):
-    """One direction of an LSTM or GRU over (B, L, D) to (B, L, H).
-
-    Weights lie state by state, (H, G, ...), so that a state and all its gates can be taken out together.
-    """
-
-    def __init__(self, width: int, hidden: int, cell: str) -> None:
-        super().__init__()
-        self.cell, gates = cell, GATES[cell]
-        bound = 1 / math.sqrt(hidden)
-        self.read_HGD = nn.Parameter(torch.empty(hidden, gates, width).uniform_(-bound, bound))
-        self.recall_HGH = nn.Parameter(torch.empty(hidden, gates, hidden).uniform_(-bound, bound))
-        self.bias_HG = nn.Parameter(torch.zeros(hidden, gates))
-        if cell == "lstm":
-            with torch.no_grad():
-                self.bias_HG[:, 1] = 1.0  # begin by not forgetting (Jozefowicz et al. 2015)
-
-    def forward(self, x_BLD: Tensor) -> Tensor:
-        """States (B, L, H), from a first state of zeros."""
-        read, recall, bias = (w.transpose(0, 1).flatten(0, 1) for w in (self.read_HGD, self.recall_HGH, self.bias_HG))
-        weights = [read, recall, bias, torch.zeros_like(bias)]
-        first_1BH = x_BLD.new_zeros(1, x_BLD.shape[0], len(self.bias_HG))
-        if self.cell == "lstm":
-            h_BLH: Tensor = torch.lstm(x_BLD, (first_1BH, first_1BH), weights, True, 1, 0.0, self.training, False, True)[0]
-        else:
-            h_BLH = torch.gru(x_BLD, first_1BH, weights, True, 1, 0.0, self.training, False, True)[0]
-        return h_BLH
 
 
 class TextLstm(nn.Module):
@@ -79,11 +49,9 @@ class TextLstm(nn.Module):
             tokens_BL = tokens_BL[:, : max(1, int((tokens_BL != 0).any(0).sum()))]
         there_BL1 = (tokens_BL != 0).unsqueeze(2)
         count_B1 = there_BL1.sum(1)
-        place_L = torch.arange(tokens_BL.shape[1], device=tokens_BL.device)
-        turned_BL = torch.where(place_L < count_B1, count_B1 - 1 - place_L, place_L)
         known_BL = torch.where(tokens_BL < self.fields["tokens"], tokens_BL, 1)
         pools = []
-        for reader, read_BL in ((self.onward, known_BL), (self.turned, known_BL.gather(1, turned_BL))):
+        for reader, read_BL in ((self.onward, known_BL), (self.turned, known_BL.gather(1, turned(tokens_BL != 0)))):
             h_BLH = reader(self.dropout(self.embedding(read_BL)))
             pools.append(torch.where(there_BL1, h_BLH, -1.0).amax(1))  # a state lies between -1 and 1
             pools.append((h_BLH * there_BL1).sum(1) / count_B1.clamp(min=1))

@@ -268,11 +268,11 @@ class Nlp(UseCase):
         return {**classification.report(predictions), "label_noise": doubts.doubtful(predictions)}
 
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """The commonest class for all, and a linear machine on tf-idf of words and pairs of words."""
+        """The commonest class for all, and linear machines on tf-idf of words and pairs of words, without and with letters."""
         classes = [name for name in self.fetch.classes if name in set(train["label"])] or sorted(set(train["label"]))
         guesses = {
             "majority": classification.majority(train["label"], len(rows), classes),
-            "tf-idf + linear": text_rivals.linear_machine(train["text"], train["label"], rows["text"], classes),
+            **text_rivals.linear_machines(train["text"], train["label"], rows["text"], classes),
         }
         return {name: classification.judged(rows, guess, classes, KEPT) for name, guess in guesses.items()}
 
