@@ -105,7 +105,7 @@ def write(found: dict[str, list[dict[str, float]]], chosen: list[int], spent: li
     verdict = "keeps" if network["auc"] >= GOAL else "misses"
     sentence = (
         f"{count:,} card holders of Taiwan, {FOLDS} stratified folds: the network's area is {network['auc']:.4f} and {verdict} "
-        f"the goal of {GOAL:.3f}; against gradient boosting it is {statistics.mean(gains):+.4f} ({min(gains):+.4f}.."
+        f"the goal of {GOAL:.3f}; against gradient boosting {statistics.mean(gains):+.4f} ({min(gains):+.4f}.."
         f"{max(gains):+.4f} a fold). The better choice is {'the network' if best is network else best['model']}."
     )
     more = {"candidates": list(CANDIDATES), "chosen": chosen, "fit_cpu_s": [round(each, 2) for each in spent]}
