@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
+import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import yaml
+from dvc.utils.serialize import load_yaml
 from rich.markup import escape
 
+from flows import cache as objects
 from flows import heal, settings
 from flows.server import started
 from flows.show import stdout
@@ -23,6 +27,8 @@ from flows.slots import machine_slots
 from tasks.contracts import Mistake
 
 ENOUGH_DISK_BYTES = 2_000_000_000
+QUICK_BYTES = 200_000_000
+"""What of the cache is read when nobody asks for all of it: half a second's work."""
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 """Processor features that decide how fast int8 and bf16 are."""
 
@@ -36,13 +42,20 @@ class Finding:
     text: str
 
 
-def examine(root: Path) -> int:
-    """Print all findings; 1 if any is bad."""
+def examine(root: Path, *, full: bool = False) -> int:
+    """Print all findings, with `full` after a look at every object; 1 if any is bad."""
     settings.apply(root)
     console = stdout()
     colours = {"ok": "green", "note": "yellow", "bad": "red"}
     bad = False
-    looks: tuple[Callable[[Path], Iterator[Finding]], ...] = (installed, leftovers, cache, server, disk, processor)
+    looks: tuple[Callable[[Path], Iterator[Finding]], ...] = (
+        installed,
+        leftovers,
+        partial(cache, full=full),
+        server,
+        disk,
+        processor,
+    )
     for look in looks:
         for found in look(root):
             bad |= found.state == "bad"
@@ -81,15 +94,42 @@ def leftovers(root: Path) -> Iterator[Finding]:
         yield Finding("leftovers", "ok", "none")
 
 
-def cache(root: Path) -> Iterator[Finding]:
-    """Hash every object of DVC's cache: DVC itself trusts what is there, flipped bytes included."""
-    objects = [path for path in (root / ".dvc" / "cache" / "files" / "md5").glob("??/*") if path.is_file()]
-    damaged = [path for path in objects if md5(path) != f"{path.parent.name}{path.name}".removesuffix(".dir")]
+def cache(root: Path, *, full: bool = False) -> Iterator[Finding]:
+    """Whether DVC's cache has what the project shows, and whether its objects are what they were: DVC trusts what is there.
+
+    Hashes all of them with `full`, and otherwise as many as are read in a moment, others each time.
+    """
+    place = objects.place(root)
+    there = [path for path in place.glob("??/*") if path.is_file()]
+    looked = there if full else _some(there)
+    damaged = [path for path in looked if not objects.sound(path)]
     for path in damaged:
         yield Finding("cache", "bad", f"{path} is damaged; delete it, and the next run makes it again")
+    if lost := objects.missing(place, objects.outputs(_remembered(root))):
+        yield Finding("cache", "note", f"{len(lost)} objects of dvc.lock are not here; `dvc pull`, or the next run, brings them")
     if not damaged:
-        size = sum(path.stat().st_size for path in objects)
-        yield Finding("cache", "ok", f"{len(objects):,} objects of {size / 1e6:,.1f} MB, all as they were written")
+        size = sum(path.stat().st_size for path in looked)
+        how = "all" if len(looked) == len(there) else f"of {len(there):,} (--full looks at all)"
+        yield Finding("cache", "ok", f"{len(looked):,} objects, {how}, {size / 1e6:,.1f} MB, are as they were written")
+
+
+def _some(paths: list[Path]) -> list[Path]:
+    """Some of them, by chance, that are not more to read than a moment allows; all where that is no more."""
+    found: list[Path] = []
+    size = 0
+    for path in random.sample(paths, len(paths)):
+        size += path.stat().st_size
+        if size > QUICK_BYTES and found:
+            break
+        found.append(path)
+    return found
+
+
+def _remembered(root: Path) -> objects.Entries:
+    if not (root / "dvc.lock").exists():
+        return {}
+    found = yaml.load((root / "dvc.lock").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return (found or {}).get("stages") or {}
 
 
 def server(root: Path) -> Iterator[Finding]:
@@ -123,11 +163,13 @@ def processor(root: Path) -> Iterator[Finding]:
                 break
     able = [name for name in INSTRUCTIONS if name in flags]
     yield Finding("processor", "ok", f"{machine_slots()} slots; {', '.join(able) or 'no int8 or bf16 instructions known'}")
-    if threads := os.environ.get("OMP_NUM_THREADS"):
-        yield Finding("threads", "note", f"OMP_NUM_THREADS={threads} is set here; stages set their own (training.threads)")
+    wanted = {name: _threads(stanza) for name, stanza in load_yaml(str(root / "params.yaml"))["use_cases"].items()}
+    if most := {name: count for name, count in wanted.items() if count > machine_slots()}:
+        yield Finding("threads", "note", f"training.threads of {most} are more than the {machine_slots()} processors there are")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        if threads := os.environ.get(name):
+            yield Finding("threads", "note", f"{name}={threads} is set here; stages set their own (training.threads)")
 
 
-def md5(path: Path) -> str:
-    """A file's md5, DVC's name for it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def _threads(stanza: Mapping[str, Any]) -> int:
+    return int((stanza.get("training") or {}).get("threads", 1))

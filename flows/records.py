@@ -148,11 +148,46 @@ def pull(
     stdout().print(f"pulled {found.id}: {count:,} objects that were not here yet")
 
 
-def doctor() -> None:
+def verify(
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="A run's id, its beginning or its end; the newest if none.")
+    ] = "newest",
+    tolerance: Annotated[float, typer.Option("--tolerance", min=0, help="How far latencies may be off, as a share.")] = 0.5,
+) -> None:
+    """Play a run again in a clean clone and say of each stage: identical, within tolerance, or what differs."""
+    from rich.markup import escape
+
+    from flows import shelf
+    from flows import verify as verifying
+    from flows.show import stdout
+
+    root, console = settings.project_root(), stdout()
+    found = shelf.pick(root, run)
+    colours = {"identical": "green", "within tolerance": "green", "differs": "red", "failed": "red"}
+
+    def say(each: verifying.Verdict) -> None:
+        console.print(
+            f"{escape(each.stage)}  [{colours[each.state]}]{each.state}[/]  {escape(each.text)}".rstrip(), soft_wrap=True
+        )
+
+    console.print(f"playing {found.id} again in a clean clone", style="bold")
+    verdicts = verifying.verify(root, found, tolerance=tolerance, heard=say)
+    wrong = [each for each in verdicts if each.state not in verifying.GOOD]
+    if wrong:
+        console.print(f"differs at {wrong[0].stage}: {escape(wrong[0].text)}; the clone stays in .bonsai/verify/{found.id}")
+    else:
+        timed = sum(each.state == "within tolerance" for each in verdicts)
+        console.print(f"verified: {len(verdicts) - timed} stages identical, {timed} within {tolerance:.0%} by the clock")
+    raise typer.Exit(int(bool(wrong)))
+
+
+def doctor(
+    full: Annotated[bool, typer.Option("--full", help="Hash every object of the cache, not only some.")] = False,
+) -> None:
     """Examine the installation, the cache and the machine, and heal what a kill left behind."""
     from flows.doctor import examine
 
-    raise typer.Exit(examine(settings.project_root()))
+    raise typer.Exit(examine(settings.project_root(), full=full))
 
 
-COMMANDS = (runs, compare, pin, restore, gc, push, pull, doctor)
+COMMANDS = (runs, compare, pin, restore, gc, push, pull, verify, doctor)

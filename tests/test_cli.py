@@ -144,7 +144,7 @@ def test_the_doctor_finds_a_flipped_byte_in_the_cache(toy: Path) -> None:
     good.write_text("hello")
     assert [finding.state for finding in doctor.cache(toy)] == ["ok"]
     good.write_text("hellp")
-    (finding,) = doctor.cache(toy)
+    (finding,) = doctor.cache(toy, full=True)
     assert finding.state == "bad"
     assert str(good) in finding.text
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from toy_flow import SMALL, build, known
 
-from flows import cache, cli, compare, edit, keep, params, remote, runs, shelf
+from flows import cache, cli, compare, doctor, edit, keep, params, remote, runs, shelf, verify
 from flows.concert import Concert
 from flows.furnish import furnish
 from flows.ledger import Ledger, there
@@ -352,6 +352,48 @@ def test_dvcs_own_push_works_in_a_runs_folder(toy: Path, tmp_path: Path) -> None
     run = played(toy, overrides={"model.width": 5})
     done = subprocess.run([sys.executable, "-m", "dvc", "push"], cwd=run.folder, capture_output=True, text=True, check=True)
     assert "pushed" in done.stdout
+
+
+def test_the_doctor_looks_at_some_objects_and_at_all_when_asked(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "QUICK_BYTES", 100)
+    (quick,), (full,) = doctor.cache(toy), doctor.cache(toy, full=True)
+    assert "--full looks at all" in quick.text
+    assert f"{len(objects(toy))} objects, all" in full.text
+    victim = next(iter(objects(toy)))
+    victim.unlink()
+    assert not [found for found in doctor.cache(toy, full=True) if found.state == "bad"]
+
+
+def test_a_run_that_is_played_again_is_the_same_but_for_the_clock(toy: Path, bonsai: Any) -> None:
+    first = both(toy)[0]
+    code, out, _ = bonsai("verify", first.id)
+    assert code == 0, out
+    assert "verified: 7 stages identical, 2 within 50% by the clock" in out
+    assert not (toy / ".bonsai" / "verify" / first.id).exists()
+    kept = json.loads((first.folder / "verified.json").read_text())
+    assert {each["state"] for each in kept["stages"]} == {"identical", "within tolerance"}
+
+
+def test_a_difference_is_named_where_it_arises_with_its_first_artifact(toy: Path, bonsai: Any) -> None:
+    second = both(toy)[1]
+    code = second.folder / "tasks" / "train.py"
+    code.write_text(code.read_text().replace('json.dumps({"sum": total})', 'json.dumps({"sum": total + 1})'))
+    ended, out, _ = bonsai("verify", second.id)
+    assert ended == 1
+    assert "differs at train@toy: data/toy/model/model.json, " in out
+    states = {each["stage"]: each["state"] for each in json.loads((second.folder / "verified.json").read_text())["stages"]}
+    assert states.pop("train@toy") == "differs"
+    assert "differs" not in states.values(), "what follows was given the run's own model"
+    assert (toy / ".bonsai" / "verify" / second.id / "journal" / "train@toy.jsonl").exists()
+
+
+def test_latencies_are_held_against_each_other_by_their_ratios() -> None:
+    def timed(ratio: float, median: float) -> dict[str, Any]:
+        return {"a": {"speedup_over": {"ratio": ratio}, "median_ms": median}}
+
+    assert verify.apart(timed(2.0, 5.0), timed(2.5, 50.0)) == pytest.approx(0.2)
+    assert verify.apart({"median_ms": 3.0}, {"median_ms": 2.0}) == 0.5
+    assert verify.apart({"median_ms": 3.0}, {"other_ms": 3.0}) == float("inf")
 
 
 HAND_WRITTEN = """# numbers
