@@ -19,11 +19,11 @@ from typing import Any
 from dashboard import figures, runs
 from dashboard.home import Unreadable
 from dashboard.runs import Run
+from flows import requests, settings
 from flows import runs as records
-from flows import settings
-from tasks.workspace import hash_json
 
 TIMEOUT_S = 10.0
+BUSY_S, BUSY_TRIES = 0.5, 10
 FLOW = "pipeline"
 ASKED_AGAIN_S = 3.0
 """How long an answer to "is there a server?" is believed."""
@@ -92,10 +92,10 @@ class Server:
         found = self._post("/deployments/filter", {"limit": 200})
         return sorted((_deployment(each) for each in found), key=lambda each: each.name)
 
-    def start(self, deployment: Deployment, parameters: Mapping[str, Any], key: str) -> str:
-        """Ask for a run; the same key twice is the same run. Gives the flow run's id."""
+    def start(self, deployment: Deployment, parameters: Mapping[str, Any], key: str) -> FlowRun:
+        """Ask for a run; the same key twice is the same run."""
         asked = {"parameters": {**deployment.parameters, **parameters}, "idempotency_key": key, "tags": ["dashboard"]}
-        return str(self._post(f"/deployments/{deployment.id}/create_flow_run", asked)["id"])
+        return _flow_run(self._post(f"/deployments/{deployment.id}/create_flow_run", asked))
 
     def flow_run(self, flow_run_id: str) -> FlowRun:
         return _flow_run(self._get(f"/flow_runs/{uuid.UUID(flow_run_id)}"))
@@ -140,7 +140,7 @@ class Server:
     def _post(self, path: str, body: Any) -> Any:
         return self._send("POST", path, body)
 
-    def _send(self, method: str, path: str, body: Any = None, *, again: bool = True) -> Any:
+    def _send(self, method: str, path: str, body: Any = None, *, again: bool = True, patience: int = BUSY_TRIES) -> Any:
         request = urllib.request.Request(f"{self.url}{path}", method=method, headers=self._headers(method))
         request.data = None if body is None else json.dumps(body).encode()
         try:
@@ -150,6 +150,9 @@ class Server:
             if error.code == 403 and again and method != "GET":
                 self._token = ""
                 return self._send(method, path, body, again=False)
+            if error.code == 503 and patience:  # its database is busy with another request; this one was not begun
+                time.sleep(BUSY_S)
+                return self._send(method, path, body, again=again, patience=patience - 1)
             raise Refused(_reason(error)) from None
         except (urllib.error.URLError, OSError) as error:
             raise Unreadable("conductor.lost", reason=str(getattr(error, "reason", error))) from None
@@ -208,8 +211,12 @@ def request_run(
     chosen = next((named[name] for name in (*use_cases, "all", FLOW) if name in named), None)
     if chosen is None:
         raise Unreadable("conductor.undeployed")
-    newest = runs.names(root)[:1]
-    return found.start(chosen, parameters, hash_json([parameters, newest]))
+
+    def ask(key: str) -> tuple[str, bool]:
+        flow_run = found.start(chosen, parameters, key)
+        return flow_run.id, flow_run.state in records.FINAL
+
+    return requests.once(root, {"deployment": chosen.name, **parameters}, ask)
 
 
 def under_way(root: Path, parameters: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`bonsai`, the command line: run, plan, status, new, stages, and what is kept of the runs there were."""
+"""`bonsai`, the command line: run, plan, status, new, stages, what runs by itself, and what is kept of the runs there were."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import os
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows import records, settings
+from flows import live, records, settings
 from tasks.contracts import Mistake
+
+if TYPE_CHECKING:
+    from flows.params import Asked
+    from flows.runs import Run
+    from flows.show import Screen
 
 app = typer.Typer(
     name="bonsai",
@@ -35,9 +40,8 @@ EXIT_CODES = {"Completed": 0, "Cancelled": 130}
 @app.command()
 def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = None, force: Force = False) -> None:
     """Grow a small model for each use case and show how the recipes compare."""
-    from flows import params, runs, tables
-    from flows.server import for_this_process
-    from flows.show import Screen, duration
+    from flows import params, requests
+    from flows.show import Screen
 
     root, cwd = settings.project_root(), Path.cwd()
     asked = params.ask(root, use_cases or (), recipes or (), params.understand(overrides or ()), cwd=cwd)
@@ -46,25 +50,39 @@ def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = N
     settings.apply(root)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the run's own screen and flow.log say it all
     screen = Screen()
-    server = None
-    with closing(screen):
+    with closing(screen), requests.alone(root, requests.request_hash(root, asked, force=force), screen) as joined:
         if left:
             names, one = ", ".join(left), left[0]
             screen.say(f"{names} left out: not in params.yaml; `bonsai run {one}` runs it, `bonsai new {one}` lists it", "dim")
-        if not settings.find_server(root):
-            screen.say("no Prefect server runs here; starting one for this run", "dim")
-            server = for_this_process(root)
-        with settings.only_growing():
-            from flows.pipeline import SHOW, pipeline
-        if server:
-            server.wait_until_healthy()
-        SHOW.set(screen)
-        state = pipeline(
-            use_cases=list(asked.use_cases), recipes=recipes, overrides=asked.overrides, force=force, return_state=True
-        )
+        if joined is None:
+            made = _make_run(root, screen, asked, recipes, force)
+    _show_end(screen, (joined or made).record)
+
+
+def _make_run(root: Path, screen: Screen, asked: Asked, recipes: list[str] | None, force: bool) -> Run:
+    """Play it in this process."""
+    from flows import runs
+    from flows.server import for_this_process
+
+    server = None
+    if not settings.find_server(root):
+        screen.say("no Prefect server runs here; starting one for this run", "dim")
+        server = for_this_process(root)
+    with settings.only_growing():
+        from flows.pipeline import SHOW, pipeline
+    if server:
+        server.wait_until_healthy()
+    SHOW.set(screen)
+    state = pipeline(use_cases=list(asked.use_cases), recipes=recipes, overrides=asked.overrides, force=force, return_state=True)
     if not screen.run_id:
         raise Mistake(f"Prefect could not start the run: {state.message}")
-    record = runs.find(root, screen.run_id).record
+    return runs.find(root, screen.run_id)
+
+
+def _show_end(screen: Screen, record: dict[str, Any]) -> None:
+    from flows import runs, tables
+    from flows.show import duration
+
     tables.show(record["results"], screen.console)
     took = duration(runs.seconds(record))
     screen.say(f"{record['state']} in {took}, in runs/{screen.run_id}" + (f": {record['error']}" if record["error"] else ""))
@@ -173,8 +191,9 @@ def stages() -> None:
     stdout().print(table)
 
 
-for command in records.COMMANDS:
+for command in (*live.COMMANDS, *records.COMMANDS):
     app.command()(command)
+app.add_typer(live.schedules)
 
 
 def main() -> None:

@@ -32,6 +32,8 @@ class Ending:
     text: str = ""
     mistake: bool = False
     """Whether it failed because a person asked for what cannot be; to try again would not help."""
+    lost: bool = False
+    """Whether its process was ended from outside; to try again may well help."""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Concert:
     def perform(self, name: str, heard: Callable[[Event], None] = lambda event: None) -> Ending:
         """Play one stage, or find that it need not be played. Threads may perform different stages at the same time.
 
-        `heard` is called with each event of the stage's journal.
+        `heard` is called with each event of the stage's journal, and with `{"event": "waits"}` while no slot is free for it.
         """
         began = time.monotonic()
         try:
@@ -87,7 +89,11 @@ class Concert:
         with locked(locks / key[:3], self.stop):  # another run may be at the same work: then wait for what it finds
             if known := self._recalled(name):
                 return known
-            with taken(self.root / ".bonsai" / "slots", self.ledger.stages[name].slots, self.stop):
+
+            def waits() -> None:
+                heard({"event": "waits"})
+
+            with taken(self.root / ".bonsai" / "slots", self.ledger.stages[name].slots, self.stop, waits):
                 self.ledger.clear(name)
                 if find_scratch(self.root, self.run.folder, name, key):
                     self.show.say(f"{name}  goes on from where an earlier run was stopped", "dim")
@@ -98,7 +104,8 @@ class Concert:
             keep_scratch(self.root, self.run.folder, name, key)
             if outcome.stopped and self.stop.is_set():
                 return Ending("Cancelled", outcome.error)
-            return Ending("Failed", outcome.error, mistake=outcome.code == MISTAKE)
+            lost = outcome.code < 0 and not outcome.stopped
+            return Ending("Failed", outcome.error, mistake=outcome.code == MISTAKE, lost=lost)
 
     def _work(self, stage: Stage, heard: Callable[[Event], None]) -> Outcome:
         attempt = int(self.run.record["stages"].get(stage.name, {}).get("attempt", 0)) + 1

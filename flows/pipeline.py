@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
 from flows import settings
 
@@ -19,24 +21,29 @@ from prefect.client.schemas.objects import State, TaskRun  # noqa: E402
 from prefect.context import TaskRunContext  # noqa: E402
 from prefect.exceptions import TerminationSignal  # noqa: E402
 from prefect.futures import PrefectFuture  # noqa: E402
-from prefect.states import Cancelled, Completed, Failed  # noqa: E402
+from prefect.states import Cancelled, Completed, Failed, Running  # noqa: E402
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
-from prefect.tasks import Task  # noqa: E402
+from prefect.tasks import Task, exponential_backoff  # noqa: E402
+from prefect.utilities.engine import emit_task_run_state_change_event  # noqa: E402
 
-from flows import heal, params, runs  # noqa: E402
+from flows import heal, keepsakes, params, requests, runs  # noqa: E402
 from flows.concert import GOOD, Concert  # noqa: E402
 from flows.furnish import furnish  # noqa: E402
 from flows.ledger import Ledger, there  # noqa: E402
 from flows.play import Event  # noqa: E402
 from flows.reflect import reflect  # noqa: E402
 from flows.relay import Relay  # noqa: E402
+from flows.schema import Told  # noqa: E402
 from flows.score import Stage  # noqa: E402
 from flows.show import Show, Silence, in_words  # noqa: E402
+from tasks.__main__ import die_with_parent  # noqa: E402
 
 SHOW: ContextVar[Show] = ContextVar("SHOW")
 """Who follows the run in this process; the command line puts its screen here."""
 CONCERT: ContextVar[Concert] = ContextVar("CONCERT")
 RELAY: ContextVar[Relay] = ContextVar("RELAY")
+
+QUEUED = "Queued"
 
 RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner()
 """A thread for each stage of a run; most of them wait, for what they need or for the machine's slots."""
@@ -52,9 +59,9 @@ def run_name() -> str:
 
 @flow(name="pipeline", flow_run_name=run_name, task_runner=RUNNER, persist_result=False)
 def pipeline(
-    use_cases: list[str] | None = None,
-    recipes: list[str] | None = None,
-    overrides: dict[str, Any] | None = None,
+    use_cases: Annotated[list[str] | None, Told("use_cases")] = None,
+    recipes: Annotated[list[str] | None, Told("recipes")] = None,
+    overrides: Annotated[dict[str, Any] | None, Told("overrides")] = None,
     force: bool = False,
 ) -> State[Any]:
     """Grow a small model for each use case, and compare the recipes.
@@ -65,22 +72,26 @@ def pipeline(
         overrides: Parameters for this run only, such as {"training.epochs": 3}.
         force: Play every stage, whether or not it changed.
     """
+    if os.environ.get("BONSAI_RUNNER") == str(os.getppid()):
+        die_with_parent()
     root, show = settings.project_root(), SHOW.get(Silence())
     for line in heal.heal(root):
         show.say(line, "yellow")
     asked = params.ask(root, use_cases or (), recipes or (), overrides)
-    door = runtime.deployment.name
-    run = runs.create(root, asked, how=f"deployment {door}" if door else "command line", force=force)
+    run = runs.create(root, asked, how=door(), force=force)
     with to_the_end(run):
         furnish(root, run.folder, asked)
-        flow_run = {"flow_run_id": str(runtime.flow_run.id), "name": runtime.flow_run.name}
-        run.note(state="Running", started_at=runs.now(), prefect=flow_run)
+        flow_run_id = UUID(str(runtime.flow_run.id))
+        flow_run = {"flow_run_id": str(flow_run_id), "name": runtime.flow_run.name}
+        request = requests.request_hash(root, asked, force=force)
+        run.note(state="Running", started_at=runs.now(), prefect=flow_run, request=request)
         with there(run.folder), logged(run.folder / "flow.log"), Ledger(run.folder) as ledger, Relay() as relay:
             run.note(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in ledger.stages.items()})
             show.begin(run.id, list(ledger.stages))
             CONCERT.set(concert := Concert(root, run, ledger, show, force))
             RELAY.set(relay)
             state = conduct(concert)
+        keepsakes.keep(run, flow_run_id)
     if asked.whole:
         with there(root):
             names = [name for name, entry in run.record["stages"].items() if entry["state"] in GOOD]
@@ -94,12 +105,21 @@ def pipeline(
     return Cancelled(message=error) if state == "Cancelled" else Failed(message=error)
 
 
+def door() -> str:
+    """By which door the run was asked for."""
+    name, tags = runtime.deployment.name, runtime.flow_run.tags or []
+    if not name:
+        return "command line"
+    return f"{'schedule' if 'auto-scheduled' in tags else 'dashboard' if 'dashboard' in tags else 'deployment'} {name}"
+
+
 def as_given(parameters: dict[str, Any]) -> dict[str, Any]:
     """The flow's parameters are plain values already; Prefect would load all of FastAPI to find that out (0.3 CPU-s)."""
     return dict(parameters)
 
 
 pipeline.serialize_parameters = as_given  # type: ignore[method-assign]
+Told.whole = True
 
 
 def conduct(concert: Concert) -> str:
@@ -110,13 +130,11 @@ def conduct(concert: Concert) -> str:
             futures[name] = as_task(stage).submit(name, return_state=False, wait_for=[futures[need] for need in stage.needs])
         for future in futures.values():
             future.wait()
-    except (KeyboardInterrupt, TerminationSignal) as call:
+    except (KeyboardInterrupt, TerminationSignal):
         concert.stop.set()
         concert.show.say("stopping: the stages at work have a few seconds to tidy up", "yellow")
         settle(list(futures.values()))
         concert.finish(cancelled=True)
-        if runtime.deployment.name and isinstance(call, TerminationSignal):
-            raise  # Prefect's runner asked for it and says what it means
         return "Cancelled"
     except BaseException as error:
         concert.stop.set()
@@ -137,20 +155,26 @@ def settle(futures: list[PrefectFuture[Any]]) -> None:
 
 
 def as_task(stage: Stage) -> Task[[str], State[Any]]:
-    """The Prefect task of one stage, with the tags and retries that dvc.yaml gives it."""
+    """The Prefect task of one stage, with the tags and retries that dvc.yaml gives it; each retry waits twice as long."""
     return perform.with_options(
         name=stage.verb,
         task_run_name=stage.name.replace("{", "{{").replace("}", "}}"),
         description=stage.desc,
         tags=stage.tags,
-        retries=int(stage.meta.get("retries", 0)),
-        retry_delay_seconds=float(stage.meta.get("retry_delay_s", 1)),
+        retries=max(1, int(stage.meta.get("retries", 0))),
+        retry_delay_seconds=exponential_backoff(float(stage.meta.get("retry_delay_s", 1))),
     )
 
 
 def may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether another attempt could help: not after a person's mistake, nor when the run was stopped."""
-    return state.name != "Refused" and not CONCERT.get().stop.is_set()
+    """Whether another attempt could help: after a process was ended from outside, or as often as dvc.yaml says.
+
+    Not after a person's mistake, nor when the run was stopped.
+    """
+    concert = CONCERT.get()
+    if state.name == "Refused" or concert.stop.is_set():
+        return False
+    return state.name == "Lost" or task_run.run_count <= int(concert.ledger.stages[task_run.name].meta.get("retries", 0))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retry_condition_fn=may_pass)
@@ -159,10 +183,18 @@ def perform(name: str) -> State[Any]:
     concert, relay, log = CONCERT.get(), RELAY.get(), get_run_logger()
     context = TaskRunContext.get()
     assert context is not None
+    task_run = context.task_run
+    if task_run.run_count > 1:
+        log.info("attempt %d", task_run.run_count)
 
     def heard(event: Event) -> None:
-        if event["event"] == "progress" and context.task_run.flow_run_id:
-            relay.progress(name, int(event["done"]), int(event["total"]), context.task_run.flow_run_id, context.task_run.id)
+        if event["event"] == "progress" and task_run.flow_run_id:
+            relay.progress(name, int(event["done"]), int(event["total"]), task_run.flow_run_id, task_run.id)
+        elif event["event"] == "waits" and task_run.state_name != QUEUED:
+            log.info("waits until the machine has room for it")
+            show_state(task_run, Running(name=QUEUED))
+        elif event["event"] == "started" and task_run.state_name == QUEUED:
+            show_state(task_run, Running())
         elif text := in_words(event):
             log.log(logging.WARNING if event.get("level") == "warning" else logging.INFO, "%s", text)
 
@@ -170,8 +202,16 @@ def perform(name: str) -> State[Any]:
     if ending.state == "Cancelled":
         return Cancelled(message=ending.text)
     if ending.state == "Failed":
-        return Failed(name="Refused" if ending.mistake else "Failed", message=ending.text)
+        return Failed(name="Refused" if ending.mistake else "Lost" if ending.lost else "Failed", message=ending.text)
     return Completed(name=ending.state, message=ending.text)
+
+
+def show_state(task_run: TaskRun, state: State[Any]) -> None:
+    """Let Prefect show this state of a task at work."""
+    state.state_details.task_run_id, state.state_details.flow_run_id = task_run.id, task_run.flow_run_id
+    before, task_run.state = task_run.state, state
+    task_run.state_id, task_run.state_type, task_run.state_name = state.id, state.type, state.name
+    emit_task_run_state_change_event(task_run=task_run, initial_state=before, validated_state=state)
 
 
 @contextmanager
@@ -181,7 +221,9 @@ def to_the_end(run: runs.Run) -> Iterator[None]:
         yield
     except BaseException as error:
         if run.record["state"] not in runs.FINAL:
-            run.note(state="Failed", error=f"{type(error).__name__}: {' '.join(str(error).split())}", ended_at=runs.now())
+            stopped = isinstance(error, KeyboardInterrupt | TerminationSignal)
+            why = "was stopped by hand" if stopped else f"{type(error).__name__}: {' '.join(str(error).split())}"
+            run.note(state="Cancelled" if stopped else "Failed", error=why, ended_at=runs.now())
         raise
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,6 +11,8 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+
+from flows.keepsakes import slug
 
 INTERVAL_S = 2.0
 log = logging.getLogger("bonsai.relay")
@@ -68,7 +69,7 @@ class Relay:
                         if bar.artifact is None:
                             made = client.create_artifact(
                                 ArtifactCreate(
-                                    key="progress-" + re.sub("[^a-z0-9]+", "-", stage.lower()).strip("-"),
+                                    key=slug(f"progress-{stage}"),
                                     type="progress",
                                     description=f"{stage}: how far it is",
                                     data=percent,

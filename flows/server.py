@@ -1,4 +1,4 @@
-"""A Prefect server that lives as long as one run: started when the project has none, gone when the run is, however it ends."""
+"""A Prefect server for one run or for as long as `bonsai up`: gone when the process that started it is, however that ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -28,27 +28,31 @@ SPARE = {
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # it needs none, and another server on the same database may,
     "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",  # so do not note that they are registered
 }
+"""What a server for one run does without."""
 
 
 class Server:
     """The process, and the address it was given before it began."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, *, port: int = 0, password: str = "", log_name: str = "run-server.log", more: Mapping[str, str] = SPARE
+    ) -> None:
         settings.apply(root)
         self._starting = ExitStack()  # one at a time: two that make the same new database get in each other's way
         self._starting.enter_context(locked(root / ".bonsai" / "locks" / "server"))
-        self.password = f"bonsai:{secrets.token_hex(16)}"
+        self.password = password or f"bonsai:{secrets.token_hex(16)}"
         with socket.socket() as door:
-            door.bind(("127.0.0.1", 0))
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(("127.0.0.1", port))
             door.listen(128)
             self.api_url = f"http://127.0.0.1:{door.getsockname()[1]}/api"
-            self.log = root / ".prefect" / "server.log"
+            self.log = root / ".prefect" / log_name
             self.log.parent.mkdir(exist_ok=True)
             with self.log.open("wb") as log:
-                self.process = subprocess.Popen(
+                self.process: subprocess.Popen[bytes] = subprocess.Popen(
                     [sys.executable, "-m", "flows.server", str(door.fileno()), str(os.getpid())],
                     cwd=Path(__file__).parent.parent,  # where `flows` is found, installed or not
-                    env={**os.environ, **SPARE, "PREFECT_SERVER_API_AUTH_STRING": self.password},
+                    env={**os.environ, **more, "PREFECT_SERVER_API_AUTH_STRING": self.password},
                     pass_fds=(door.fileno(),),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -65,6 +69,11 @@ class Server:
             words = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             why = words[-1] if words else f"no answer in {PATIENCE_S} s, is the machine very busy?"
             raise Mistake(f"Prefect's server does not start ({why}); see `bonsai doctor`")
+
+    def let_start(self) -> subprocess.Popen[bytes]:
+        """The process, for those who look after it themselves."""
+        self._starting.close()
+        return self.process
 
     def end(self) -> None:
         """Ask it to go, and see that it does."""

@@ -65,11 +65,17 @@ def find_server(root: Path) -> str:
 
 def own_server(root: Path) -> dict[str, str]:
     """Address and authentication of the project's server from .prefect/server.json, or nothing when it does not answer."""
+    found = read_own_server(root)
+    return found if found.get("api_url") and answers(found["api_url"]) else {}
+
+
+def read_own_server(root: Path) -> dict[str, str]:
+    """What `bonsai up` wrote down of its server: api_url, auth_string, dashboard_url; nothing when it does not run."""
     try:
-        found: dict[str, str] = json.loads((root / ".prefect" / "server.json").read_text(encoding="utf-8"))
-        return found if answers(found["api_url"]) else {}
-    except (FileNotFoundError, ValueError, KeyError):
+        found = json.loads((root / ".prefect" / "server.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def answers(api_url: str, timeout_s: float = 1.0) -> bool:

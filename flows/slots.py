@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
 POLL_S = 0.05
+
+Held = IO[bytes]
+"""A lock that is held: the open file. It is a context manager; to close it is to let go."""
 
 
 class Stopped(Exception):
@@ -23,39 +26,45 @@ def machine_slots() -> int:
 
 
 @contextmanager
-def taken(folder: Path, wanted: int | Literal["all"], stop: threading.Event) -> Iterator[None]:
-    """Hold `wanted` slots of the machine while the block runs.
+def taken(
+    folder: Path, wanted: int | Literal["all"], stop: threading.Event, waits: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Hold `wanted` slots of the machine while the block runs; `waits` is called for as long as they are not free.
 
     Whoever waits for slots holds the turn, so stages get theirs in the order they asked, those that want all included.
     """
     total = machine_slots()
     count = total if wanted == "all" else min(wanted, total)
     with ExitStack() as held:
-        with locked(folder / "turn", stop):
+        with locked(folder / "turn", stop, waits):
             free = list(range(total))
             while count:
                 for slot in list(free):
-                    if count and (file := _try_lock(folder / f"{slot}")):
+                    if count and (file := try_lock(folder / f"{slot}")):
                         held.enter_context(file)
                         free.remove(slot)
                         count -= 1
-                if count and stop.wait(POLL_S):
-                    raise Stopped
+                if count:
+                    waits()
+                    if stop.wait(POLL_S):
+                        raise Stopped
         yield
 
 
 @contextmanager
-def locked(path: Path, stop: threading.Event | None = None) -> Iterator[None]:
-    """Hold the lock of that name; other threads and processes wait."""
+def locked(path: Path, stop: threading.Event | None = None, waits: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock of that name; other threads and processes wait, and `waits` is called for as long as they do."""
     stop = stop or threading.Event()
-    while not (file := _try_lock(path)):
+    while not (file := try_lock(path)):
+        waits()
         if stop.wait(POLL_S):
             raise Stopped
     with file:
         yield
 
 
-def _try_lock(path: Path) -> IO[bytes] | None:
+def try_lock(path: Path) -> Held | None:
+    """The lock of that name until the block or the process ends, or None when someone else has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("ab")
     try:

@@ -31,16 +31,22 @@ def show(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
             console.print(f"{escape(use_case)}: {escape(str(reason))}", style="bold", soft_wrap=True)
 
 
-def as_table(title: str, rows: list[Row]) -> Table:
-    """The rows with those columns that any of them fills."""
+def as_cells(rows: list[Row]) -> list[dict[str, str]]:
+    """The rows in words, with those columns that any of them fills."""
     metric = next((str(row["metric"]) for row in rows if row.get("metric")), "value")
-    table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     columns = {name.format(metric=metric): [column(row) for row in rows] for name, column in COLUMNS.items()}
     filled = {name: cells for name, cells in columns.items() if any(cells)}
-    for name in filled:
+    return [dict(zip(filled, cells, strict=True)) for cells in zip(*filled.values(), strict=True)]
+
+
+def as_table(title: str, rows: list[Row]) -> Table:
+    """The rows as a table for a terminal."""
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    found = as_cells(rows)
+    for name in found[0]:
         table.add_column(escape(name), justify="left" if name in ("recipe", "contract") else "right", no_wrap=name == "recipe")
-    for row, cells in zip(rows, zip(*filled.values(), strict=True), strict=True):
-        table.add_row(*map(escape, cells), style="bold green" if row.get("chosen") else "")
+    for row, cells in zip(rows, found, strict=True):
+        table.add_row(*map(escape, cells.values()), style="bold green" if row.get("chosen") else "")
     return table
 
 

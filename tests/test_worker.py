@@ -1,0 +1,52 @@
+"""Prefect's own way: `prefect deploy --all` onto a process work pool, a worker, and a run through Prefect's client."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_flows_pipeline import Env, dvc, environment, server, states, wait_for
+from test_up import records
+from toy_flow import REPOSITORY, SMALL, build
+
+from dashboard import conductor
+
+__all__ = ["server"]
+
+
+@pytest.mark.slow
+def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(server: Env, tmp_path: Path) -> None:
+    toy = build(tmp_path / "toy", SMALL)
+    (toy / "flows").symlink_to(REPOSITORY / "flows")
+    (toy / "prefect.yaml").write_text((REPOSITORY / "prefect.yaml").read_text().replace("vision", "toy"))
+    surroundings = environment(toy, {**server, "PREFECT_HOME": str(toy / ".prefect")})
+
+    def prefect(*arguments: str) -> str:
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        done = subprocess.run(command, cwd=toy, env=surroundings, capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    prefect("work-pool", "create", "bonsai", "--type", "process")
+    prefect("deploy", "--all")
+    asked = conductor.Server(server["PREFECT_API_URL"], server["PREFECT_API_AUTH_STRING"])
+    deployments = {each.name: each for each in asked.deployments()}
+    assert {"all", "toy", "toy-nightly"} <= set(deployments)
+    assert [each.cron for each in deployments["toy-nightly"].schedules] == ["0 3 * * *"]
+    with pytest.raises(conductor.Refused, match="less than the minimum"):
+        asked.start(deployments["toy"], {"overrides": {"training.epochs": 0}}, "wrong")
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "bonsai", "--query-seconds", "1"]
+    with (toy / "worker.log").open("w") as log:
+        worker = subprocess.Popen(command, cwd=toy, env=surroundings, stdout=log, stderr=log)
+    try:
+        flow_run = asked.start(deployments["toy"], {}, "right").id
+        wait_for(lambda: asked.flow_run(flow_run).state in ("Completed", "Failed", "Crashed"), 120)
+        assert asked.flow_run(flow_run).state == "Completed", (toy / "worker.log").read_text()
+    finally:
+        worker.send_signal(signal.SIGINT)
+        worker.wait(30)
+    assert set(states(records(toy)[0]).values()) == {"Completed"}
+    assert "up to date" in dvc(toy, "status")
