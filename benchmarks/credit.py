@@ -66,11 +66,7 @@ def cleaned() -> pd.DataFrame:
 
 
 def case(candidate: dict[str, Any]) -> Credit:
-    own = Credit()
-    training = {"batch_size": 256, "learning_rate": own.training.learning_rate, "weight_decay": own.training.weight_decay}
-    training |= {"precision": "fp32", **candidate.get("training", {})}
-    sections = {"training": training, "model": candidate.get("model", {})}
-    found: Credit = library.build("use_cases", "credit", sections)
+    found: Credit = library.build("use_cases", "credit", candidate)
     return found
 
 

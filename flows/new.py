@@ -28,7 +28,8 @@ def begin(root: Path, name: str, template: str = "", overrides: Mapping[str, Any
     refuse_name(name, params, template)
     if template and template not in library.names("use_cases"):
         raise Mistake(library.unknown("no use case", template, library.names("use_cases")))
-    stanza = {**{key: {} for key in library.SECTIONS}, **params.use_cases.get(template, {})}
+    given = params.use_cases.get(template, {})
+    stanza = {section: {**values, **(given.get(section) or {})} for section, values in library.blank().items()}
     relative = {dotted: value for dotted, value in (overrides or {}).items() if dotted.partition(".")[0] not in params.as_dict()}
     if strange := set(overrides or {}) - set(relative):
         raise Mistake(f"--set {sorted(strange)[0]} is not of the new use case; name what is in its stanza, as fetch.path")

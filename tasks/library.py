@@ -12,11 +12,9 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
-from tasks.contracts import Mistake, Step, UseCase
+from tasks.contracts import Mistake, Step, Training, UseCase
 
 MAX_PARAMS_BYTES = 1_000_000
-SECTIONS = ("fetch", "clean", "augment", "model", "training", "contract")
-"""What a stanza is made of; the stages' parameters are named by them, so each must be there, if only as {}."""
 
 Shelf = Literal["use_cases", "models", "compression"]
 """A folder of `tasks/` in which a file's name is a thing's name."""
@@ -98,10 +96,16 @@ def as_params(found: object, where: str = "params.yaml") -> Params:
     return Params(**found)
 
 
+def blank() -> dict[str, dict[str, Any]]:
+    """A stanza that says nothing: what the score's stages name as their parameters must be there, if only as {}."""
+    sections: dict[str, dict[str, Any]] = {name: {} for name in ("fetch", "clean", "augment", "model", "training", "contract")}
+    return {**sections, "training": {"seed": Training().seed}}
+
+
 def with_shelf(params: Params, wanted: Iterable[str]) -> Params:
-    """The parameters, with an empty stanza for every use case wanted that is on the shelf and has none: its own defaults."""
+    """The parameters, with a blank stanza for every use case wanted that is on the shelf and has none: its own defaults."""
     new = [name for name in wanted if name not in params.use_cases and name in names("use_cases")]
-    return Params({**params.use_cases, **{name: {section: {} for section in SECTIONS} for name in new}}, params.recipes)
+    return Params({**params.use_cases, **{name: blank() for name in new}}, params.recipes)
 
 
 def use_case(name: str, params: Params) -> UseCase:

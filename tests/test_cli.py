@@ -48,7 +48,7 @@ def bonsai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def test_a_use_case_that_is_not_listed_runs_by_name_with_its_defaults_and_the_project_stays_as_it_is(toy: Path) -> None:
     asked = params.ask(toy, ["twin"])
     assert asked.use_cases == ("twin",)
-    assert asked.values["use_cases"] == {"twin": {key: {} for key in library.SECTIONS}}
+    assert asked.values["use_cases"] == {"twin": library.blank()}
     assert not asked.whole, "the project's own folder has no stages to show it in"
     again = params.ask(toy, ["twin"], overrides=asked.overrides)
     assert again.values == asked.values

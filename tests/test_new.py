@@ -59,7 +59,7 @@ def test_a_new_use_case_is_a_file_and_a_stanza_and_every_comment_stays(toy: Path
     head, tail = COMMENTED.split("\n\n")
     assert text == (
         f"{head}\n  sums_of_mine:\n    fetch: {{limit: 12}}\n    clean: {{}}\n    augment: {{}}\n    model: {{width: 8}}\n"
-        f"    training: {{epochs: 2}}\n    contract: {{}}\n\n{tail}"
+        f"    training: {{seed: 7, epochs: 2}}\n    contract: {{}}\n\n{tail}"
     )
     case = library.use_case("sums_of_mine", library.read_params(toy / "params.yaml"))
     assert type(case).__name__ == "SumsOfMine"
@@ -69,7 +69,7 @@ def test_a_new_use_case_is_a_file_and_a_stanza_and_every_comment_stays(toy: Path
 def test_a_use_case_on_the_shelf_gets_its_stanza_only(toy: Path, bonsai: Any) -> None:
     code, out, _ = bonsai("new", "twin")
     assert (code, out) == (0, "wrote params.yaml; `bonsai run twin` grows it\n")
-    assert yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["twin"] == {key: {} for key in library.SECTIONS}
+    assert yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["twin"] == library.blank()
 
 
 @pytest.mark.parametrize(

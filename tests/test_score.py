@@ -86,3 +86,15 @@ def test_a_command_holds_names_only_and_never_a_parameter(stage):
 def test_packages_hold_a_sentence_and_no_code():
     for init in [ROOT / "tasks/__init__.py", *(ROOT / "tasks").glob("*/__init__.py")]:
         assert len(ast.parse(init.read_text()).body) == 1, f"{init} must hold its docstring only"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stanza_that_says_nothing_has_every_parameter_a_stage_names(stage):
+    names = {"${item.use_case}": "mine", "${item.recipe}": "dense"}
+    for dotted in SCORE[stage].get("params", []):
+        found = {"use_cases": {"mine": library.blank()}, "recipes": {"dense": []}}
+        for placeholder, name in names.items():
+            dotted = dotted.replace(placeholder, name)
+        for word in dotted.split("."):
+            assert word in found, f"{dotted} is missing in library.blank()"
+            found = found[word]

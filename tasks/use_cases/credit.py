@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import pandera.pandas as pa
 from pydantic import Field
 
 from tasks import applicants, classification, columns, library, odds, sources, tables
-from tasks.contracts import Clean, Contract, Fetch, Learnt, Mistake, Training, UseCase, settings
+from tasks.contracts import Clean, Contract, Fetch, Learnt, Mistake, Share, Training, UseCase, settings
 from tasks.split import row_keys, stratified
 
 if TYPE_CHECKING:
@@ -93,15 +93,29 @@ class Model:
 
 
 @settings
+class TableTraining(Training):
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 256
+    """For tens of thousands of rows; 32 suits a thousand."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.003
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.05
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+
+
+@settings
+class TableContract(Contract):
+    max_drop: Share = 0.005
+    min_speedup: Annotated[float, Field(ge=0)] = 1.0
+    """A network for tables answers in microseconds: it must not become slower."""
+
+
+@settings
 class Credit(UseCase):
     fetch: TableFetch = Field(default_factory=TableFetch)
     clean: TableClean = Field(default_factory=TableClean)
     augment: Augment = Field(default_factory=Augment)
     model: Model = Field(default_factory=Model)
-    training: Training = Field(
-        default_factory=lambda: Training(batch_size=256, learning_rate=0.003, weight_decay=0.05, precision="fp32")
-    )
-    contract: Contract = Field(default_factory=lambda: Contract(max_drop=0.005, min_speedup=1.0, max_size_share=0.3))
+    training: TableTraining = Field(default_factory=TableTraining)
+    contract: TableContract = Field(default_factory=TableContract)
 
     class Rows(pa.DataFrameModel):
         label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
