@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 PRICES = ("open", "high", "low", "close")
-BAR = ("gap", "high", "low", "move", "weekday", "tail_5", "tail_1", "fear")
+BAR = ("gap", "high", "low", "move", "weekday", "tail_5", "tail_1", "fear", "mood", "buzz")
 """What is kept of a past day: the logarithms, in percent, of open over the last close and of high, low and close over the
 open; the day of the week, Monday 0; how many volatilities the worst 5 % and 1 % of days fell by until then (see `tails`);
-and the logarithm of a volatility index at its close, NaN without one."""
-GAP, HIGH, LOW, MOVE, WEEKDAY, TAIL_5, TAIL_1, FEAR = range(len(BAR))
+the logarithm of a volatility index at its close, and mood and number of what was written until then, NaN without."""
+GAP, HIGH, LOW, MOVE, WEEKDAY, TAIL_5, TAIL_1, FEAR, MOOD, BUZZ = range(len(BAR))
 MOST_PRICE = 1e12
 MOST_RANGE = 10.0
 """Largest high over low of a day that is believed."""
@@ -155,6 +155,7 @@ def bars_of(series: DataFrame) -> Floats:
     variance = garman_klass(bars[:, HIGH], bars[:, LOW], bars[:, MOVE])
     bars[:, [TAIL_5, TAIL_1]] = tails(variance, bars[:, GAP] + bars[:, MOVE])
     bars[:, FEAR] = np.log(series["fear"])
+    bars[:, [MOOD, BUZZ]] = series[["mood", "buzz"]]
     return bars
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from tasks.contracts import Mistake
 
-DAY = ("log_variance", "return", "place", "weekday", "tail_5", "tail_1", "fear")
+DAY = ("log_variance", "return", "place", "weekday", "tail_5", "tail_1", "fear", "mood", "buzz")
 """The channels of a day: logarithm of its variance (squared percent), its return (percent), where in its range it closed
 (-0.5 at the low, 0.5 at the high), the next weekday (0..4), by how many volatilities the worst 5 % and 1 % of days fell until
-then, and, where there is one, the logarithm of a volatility index."""
-LOG_VARIANCE, RETURN, PLACE, WEEKDAY, TAIL_5, TAIL_1, FEAR = range(len(DAY))
+then, where there is one the logarithm of a volatility index, and where there are texts their mood and number."""
+LOG_VARIANCE, RETURN, PLACE, WEEKDAY, TAIL_5, TAIL_1, FEAR = range(len(DAY) - 2)
 OUTPUTS = ("log_variance", "quantile_5", "quantile_1")
 """Of the next day: logarithm of its variance (squared percent), and the returns (percent) that 5 % and 1 % of days undercut."""
 SPANS = (1, 5, 22, 66)
@@ -35,10 +35,10 @@ def spans_of(window: int) -> tuple[int, ...]:
     return tuple(days for days in SPANS if days <= window)
 
 
-def pooled_count(window: int, fear: bool) -> int:
+def pooled_count(window: int, fear: bool, news: bool) -> int:
     """How many figures the stem pools from a window."""
     spans = spans_of(window)
-    return 1 + 3 * len(spans) + len(means_of(spans)) + sum(days >= MONTH for days in spans) + 7 + 4 * fear
+    return 1 + 3 * len(spans) + len(means_of(spans)) + sum(days >= MONTH for days in spans) + 7 + 4 * fear + 4 * news
 
 
 def means_of(spans: Sequence[int]) -> list[int]:
@@ -70,9 +70,10 @@ class Stem(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, window: int, fear: bool, mean: Sequence[float] = (), std: Sequence[float] = ()) -> None:
+    def __init__(self, window: int, *, fear: bool, news: bool, mean: Sequence[float] = (), std: Sequence[float] = ()) -> None:
         super().__init__()
-        self.pooled, self.channels, self.fear = pooled_count(window, fear), 5 + fear, fear
+        self.pooled, self.channels, self.fear = pooled_count(window, fear, news), 5 + fear + 2 * news, fear
+        self.news = FEAR + fear if news else 0
         if window < MONTH:
             raise Mistake(f"window={window}: at least {MONTH} days, a month, are needed")
         if (mean or std) and not len(mean) == len(std) == self.pooled:
@@ -119,6 +120,10 @@ class Stem(nn.Module):
             fear_BW = inputs_BWF[..., FEAR]
             last_B1 = fear_BW[:, -1:]
             found += [last_B1 - level_B1 / 2, last_B1 - fear_BW[:, -2:-1], (fear_BW @ self.averages_WS)[:, 1:3] - last_B1]
+        if self.news:
+            mood_BW, buzz_BW = inputs_BWF[..., self.news], inputs_BWF[..., self.news + 1]
+            usual_B1 = (buzz_BW @ self.averages_WS)[:, 2:3]
+            found += [mood_BW[:, -1:], (mood_BW @ self.averages_WS)[:, 1:2], buzz_BW[:, -1:], buzz_BW[:, -1:] - usual_B1]
         return torch.cat(found, 1)
 
     def days(self, inputs_BWF: Tensor, level_B1: Tensor, z_BW: Tensor) -> Tensor:
@@ -133,6 +138,8 @@ class Stem(nn.Module):
         ]
         if self.fear:
             found.append((inputs_BWF[..., FEAR] - level_B1 / 2 - USUAL_FEAR).clamp(-3.0, 3.0))
+        if self.news:
+            found += [inputs_BWF[..., self.news], inputs_BWF[..., self.news + 1] / 4]
         return torch.stack(found, -1)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tasks.markets import BAR, DECAY, FEAR, GAP, HIGH, LOW, MOVE, TAIL_1, TAIL_5, garman_klass
+from tasks.markets import BAR, BUZZ, DECAY, FEAR, GAP, HIGH, LOW, MOOD, MOVE, TAIL_1, TAIL_5, garman_klass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class Pasts:
     fear: Floats
     tails: Floats
     """How far the worst 5 % and 1 % of days fell until each row's day, in volatilities, (N, 2)."""
+    written: Floats
+    """Mood and number of what was written until each row's close, (N, 2)."""
     series: NDArray[np.object_]
     day: NDArray[np.int64]
     """Grows with time within a series."""
@@ -52,6 +54,7 @@ def pasts(bars_NWB: NDArray[np.floating[Any]], series: Any, day: Any) -> Pasts:
         bars[..., GAP] + bars[..., MOVE],
         bars[..., FEAR],
         bars[:, -1, [TAIL_5, TAIL_1]],
+        bars[:, -1, [MOOD, BUZZ]],
         np.asarray(series, dtype=object),
         np.asarray(day, dtype=np.int64),
     )
@@ -69,7 +72,10 @@ def forecasts(train: Pasts, variance: Floats, returns: Floats, rows: Pasts) -> d
     of the last two years, scaled so that so many train days undercut them (filtered historical simulation).
     """
     found = {}
-    for name, forecaster in forecasters(bool(np.isfinite(train.fear).all() and np.isfinite(rows.fear).all())).items():
+    fear, news = (
+        bool(np.isfinite(getattr(train, told)).all() and np.isfinite(getattr(rows, told)).all()) for told in ("fear", "written")
+    )
+    for name, forecaster in forecasters(fear, news).items():
         fitted, forecast = forecaster(train, variance, rows)
         scale = float((variance / fitted).mean())
         fitted, forecast = fitted * scale, forecast * scale
@@ -81,8 +87,8 @@ def forecasts(train: Pasts, variance: Floats, returns: Floats, rows: Pasts) -> d
     return found
 
 
-def forecasters(fear: bool) -> Mapping[str, Forecaster]:
-    """Every classic by name, the plainest first; those that read a volatility index only where there is one."""
+def forecasters(fear: bool, news: bool) -> Mapping[str, Forecaster]:
+    """Every classic by name, the plainest first; those that read a volatility index or news only where there are any."""
     found: dict[str, Forecaster] = {
         "last day": lambda train, _, rows: (train.variance[:, -1], rows.variance[:, -1]),
         "mean of a month": lambda train, _, rows: (train.variance[:, -MONTH:].mean(1), rows.variance[:, -MONTH:].mean(1)),
@@ -94,6 +100,8 @@ def forecasters(fear: bool) -> Mapping[str, Forecaster]:
     }
     if fear:
         found["log-HAR with leverage and VIX"] = _regression(log_har, leverage, fear_level)
+    if news:
+        found["log-HAR with leverage and news"] = _regression(log_har, leverage, mood_and_buzz)
     return found
 
 
@@ -118,6 +126,11 @@ def leverage(past: Pasts) -> list[Floats]:
 def fear_level(past: Pasts) -> list[Floats]:
     """The logarithm of the volatility index at the last close."""
     return [past.fear[:, -1]]
+
+
+def mood_and_buzz(past: Pasts) -> list[Floats]:
+    """How good or bad what was written sounds, and how much it is."""
+    return [past.written[:, 0], past.written[:, 1]]
 
 
 def _regression(*parts: Callable[[Pasts], list[Floats]]) -> Forecaster:

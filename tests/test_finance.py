@@ -35,6 +35,8 @@ def market(days=600, seed=0, ticker="one", start="2017-01-02"):
             "close": path[:, -1],
             "volume": generator.integers(1000, 9000, days).astype(float),
             "fear": np.nan,
+            "mood": np.nan,
+            "buzz": np.nan,
         }
     )
     return rows.assign(file="made.csv", row=range(days))
@@ -59,7 +61,7 @@ def settled(rows, case=None):
 def verdict(**change):
     """The fault and the fix of one bar that is good but for this change."""
     bar = {"ticker": "one", "date": "2020-01-06", "open": 10.0, "high": 11.0, "low": 9.0, "close": 10.5}
-    bar |= {"volume": 100.0, "fear": None}
+    bar |= {"volume": 100.0, "fear": None, "mood": None, "buzz": None}
     found = Finance().judge(pd.DataFrame([bar | change])).iloc[0]
     return found["fault"], found["fix"]
 
@@ -183,7 +185,9 @@ def test_the_past_of_a_day_ends_with_the_day_and_the_target_is_the_day_after():
     inputs = days_of(stacked(found.iloc[[30]]), fear=False)
     assert inputs[0, -1, 0] == pytest.approx(np.log(1e4 * variance[30]), abs=1e-4)
     assert inputs[0, -1, 3] == rows["date"].dt.day_of_week[31]
-    assert case.encode(found.iloc[[30]], {"window": 22, "fear": False})[1][0, 1] == pytest.approx(found["next_return"].iloc[30])
+    assert case.encode(found.iloc[[30]], {"window": 22, "fear": False, "news": False})[1][0, 1] == pytest.approx(
+        found["next_return"].iloc[30]
+    )
 
 
 def test_after_a_long_pause_the_next_bar_is_not_the_next_day():

@@ -59,7 +59,7 @@ def test_a_series_in_another_scale_looks_alike_but_for_its_level():
     plain, wild = windows(), windows()
     wild[..., outlook.LOG_VARIANCE] += np.log(9.0)
     wild[..., outlook.RETURN] *= 3.0
-    stem = outlook.Stem(WINDOW, fear=False)
+    stem = outlook.Stem(WINDOW, fear=False, news=False)
     calm, rough = stem(plain), stem(wild)
     torch.testing.assert_close(rough.level_B1, calm.level_B1 + np.log(9.0))
     torch.testing.assert_close(rough.days_BWC, calm.days_BWC, rtol=1e-4, atol=1e-4)
@@ -125,3 +125,12 @@ def test_imitating_oneself_costs_nothing():
 def test_fields_that_cannot_be_are_refused_in_one_line(fields, said):
     with pytest.raises(ValueError, match=said):
         library.network("tcn", fields)
+
+
+def test_news_are_heard_where_there_are_any(name):
+    network = grown(name, news=True, fear=True)
+    quiet = torch.cat([windows(fear=True), torch.zeros(32, WINDOW, 2)], -1)
+    loud = quiet.clone()
+    loud[:, -1, -2:] = torch.tensor([-0.8, 3.0])
+    assert network(quiet).shape == (32, 3)
+    assert not torch.allclose(network(quiet), network(loud))

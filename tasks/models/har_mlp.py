@@ -29,14 +29,15 @@ class HarMlp(nn.Module):
         *,
         window: int = 66,
         fear: bool = False,
+        news: bool = False,
         hidden: int = 16,
         members: int = 3,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
     ) -> None:
         super().__init__()
-        self.fields = plain(window=window, fear=fear, hidden=hidden, members=members, mean=mean, std=std)
-        self.stem = Stem(window, fear, mean, std)
+        self.fields = plain(window=window, fear=fear, news=news, hidden=hidden, members=members, mean=mean, std=std)
+        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
         bound = self.stem.pooled**-0.5
         self.weight = nn.Parameter(torch.empty(hidden, members, self.stem.pooled).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(hidden, members).uniform_(-bound, bound))

@@ -28,13 +28,14 @@ class SeriesLstm(nn.Module):
         *,
         window: int = 66,
         fear: bool = False,
+        news: bool = False,
         hidden: int = 32,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
     ) -> None:
         super().__init__()
-        self.fields = plain(window=window, fear=fear, hidden=hidden, mean=mean, std=std)
-        self.stem = Stem(window, fear, mean, std)
+        self.fields = plain(window=window, fear=fear, news=news, hidden=hidden, mean=mean, std=std)
+        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
         bound = hidden**-0.5
         self.read, self.recall = (
             nn.ParameterDict({gate: nn.Parameter(torch.empty(hidden, width).uniform_(-bound, bound)) for gate in GATES})

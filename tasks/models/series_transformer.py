@@ -27,6 +27,7 @@ class SeriesTransformer(nn.Module):
         *,
         window: int = 66,
         fear: bool = False,
+        news: bool = False,
         width: int = 32,
         heads: int | Sequence[int] = 4,
         hidden: int | Sequence[int] = 64,
@@ -36,8 +37,9 @@ class SeriesTransformer(nn.Module):
     ) -> None:
         super().__init__()
         counts, widths = ([given] * layers if isinstance(given, int) else list(given) for given in (heads, hidden))
-        self.fields = plain(window=window, fear=fear, width=width, heads=counts, hidden=widths, layers=layers, mean=mean, std=std)
-        self.stem = Stem(window, fear, mean, std)
+        self.fields = plain(window=window, fear=fear, news=news, width=width, heads=counts, hidden=widths, layers=layers)
+        self.fields |= plain(mean=mean, std=std)
+        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
         self.enter = nn.Linear(self.stem.channels, width)
         self.place = nn.Parameter(torch.randn(window, width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, count, wide) for count, wide in zip(counts, widths, strict=True))

@@ -27,6 +27,7 @@ class Tcn(nn.Module):
         *,
         window: int = 66,
         fear: bool = False,
+        news: bool = False,
         hidden: int | Sequence[int] = 32,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
@@ -36,8 +37,8 @@ class Tcn(nn.Module):
         widths = [hidden] * layers if isinstance(hidden, int) else list(hidden)
         if len(widths) != layers:
             raise Mistake(f"hidden={hidden}: a window of {window} days takes {layers} layers; give one width, or one for each")
-        self.fields = plain(window=window, fear=fear, hidden=widths, mean=mean, std=std)
-        self.stem = Stem(window, fear, mean, std)
+        self.fields = plain(window=window, fear=fear, news=news, hidden=widths, mean=mean, std=std)
+        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
         self.reach = 1 + (KERNEL - 1) * (2**layers - 1)
         before = [self.stem.channels, *widths]
         self.convs = nn.ModuleList(

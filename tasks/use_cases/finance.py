@@ -14,7 +14,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field
 
-from tasks import forecasts, library, markets, prices, risk, sources, volatility
+from tasks import forecasts, library, markets, news, prices, risk, sources, volatility
 from tasks.contracts import Clean, Contract, Fetch, Learnt, Mistake, Training, UseCase, settings
 from tasks.split import CONTEXT
 
@@ -44,9 +44,15 @@ class PriceFetch(Fetch):
     volume: str = ""
     fear: str = ""
     """A volatility index at each day's close: a column of your own file, or `vix` for the VIX since 1990; empty for none."""
+    news: str = ""
+    """A table of texts (ticker, time, text), whose mood and number on the evening each day knows; empty for none."""
+    scorer: str = ""
+    """The release folder of a model that tells negative from positive texts, such as data/nlp/release; needed with `news`."""
 
     def __post_init__(self) -> None:
         Fetch.__post_init__(self)
+        if bool(self.news) != bool(self.scorer):
+            raise ValueError("news and scorer go together: a table of texts, and the release folder of a model that judges them")
         if self.source != "path":
             name = self.dataset or ("" if self.source == "download" else "indices")
             if name not in prices.DATASETS:
@@ -105,6 +111,8 @@ class Finance(UseCase):
         close: float = pa.Field(gt=0)
         volume: float = pa.Field(gt=0, nullable=True)
         fear: float = pa.Field(gt=0, nullable=True)
+        mood: float = pa.Field(ge=-1, le=1, nullable=True)
+        buzz: float = pa.Field(ge=0, nullable=True)
 
         @pa.dataframe_check
         @classmethod
@@ -123,7 +131,10 @@ class Finance(UseCase):
             blocks = prices.own(sources.own(fetch.path, fetch.fingerprint), columns)
         else:
             blocks = prices.known(fetch.dataset or "indices")
-        return prices.with_fear(blocks) if fetch.fear == "vix" else blocks
+        blocks = prices.with_fear(blocks) if fetch.fear == "vix" else blocks
+        if not fetch.news:
+            return news.silence(blocks)
+        return news.joined(blocks, sources.own(fetch.news), sources.own(fetch.scorer))
 
     def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Each bar by itself: what cannot be read or cannot be true gets a fault; a high or low that just misses is mended."""
@@ -132,7 +143,8 @@ class Finance(UseCase):
         unnamed = (judged["fault"] == "") & ((ticker == "") | (ticker.str.len() > 40))
         fear = markets.as_numbers(rows["fear"])
         judged["fault"] = judged["fault"].mask(unnamed.to_numpy(), "missing-ticker: the row names no series")
-        return judged.assign(ticker=ticker.astype(object), fear=fear.where(fear > 0))
+        written = {name: rows[name].astype("float64") for name in ("mood", "buzz")}
+        return judged.assign(ticker=ticker.astype(object), fear=fear.where(fear > 0), **written)
 
     def relate(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Each day's past (`past`, none while it is too short) and what came the day after (`next_*`); faults beside others."""
@@ -202,10 +214,11 @@ class Finance(UseCase):
 
         bars = stacked(rows)
         fear = bool(np.isfinite(bars[..., markets.FEAR]).all())
-        learnt = {"window": bars.shape[1], "fear": fear}
-        stem = Stem(bars.shape[1], fear)
+        written = bool(np.isfinite(bars[..., markets.MOOD]).all())
+        learnt = {"window": bars.shape[1], "fear": fear, "news": written}
+        stem = Stem(bars.shape[1], fear=fear, news=written)
         with torch.no_grad():
-            figures = stem(torch.from_numpy(days_of(bars, fear))).pooled_BP.double()
+            figures = stem(torch.from_numpy(days_of(bars, fear, written))).pooled_BP.double()
         deviation = figures.std(0).clamp_min(1e-3)
         moments = {"mean": figures.mean(0), "std": deviation}
         return learnt | {name: [round(float(value), 6) for value in values] for name, values in moments.items()}
@@ -218,7 +231,7 @@ class Finance(UseCase):
                 f"rows know {bars.shape[1]} days of the past, the model reads {learnt['window']}; set clean.history_days"
             )
         targets = rows[["next_variance", "next_return"]].to_numpy(np.float32, copy=True)
-        return days_of(bars[:, -learnt["window"] :], learnt["fear"]), targets
+        return days_of(bars[:, -learnt["window"] :], learnt["fear"], learnt["news"]), targets
 
     def network(self, learnt: Learnt) -> nn.Module:
         """The architecture by name, for the days and channels that the rows have."""
@@ -318,7 +331,9 @@ def stacked(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float32]]:
     return flat.reshape(len(flat), -1, len(markets.BAR))
 
 
-def days_of(bars: np.ndarray[Any, np.dtype[np.float32]], fear: bool) -> np.ndarray[Any, np.dtype[np.float32]]:
+def days_of(
+    bars: np.ndarray[Any, np.dtype[np.float32]], fear: bool, written: bool = False
+) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The channels of each day, (N, W, F), as in `tasks.outlook.DAY`, from bars (N, W, BAR)."""
     high, low, move = (bars[..., place] for place in (markets.HIGH, markets.LOW, markets.MOVE))
     channels = [
@@ -329,7 +344,9 @@ def days_of(bars: np.ndarray[Any, np.dtype[np.float32]], fear: bool) -> np.ndarr
         bars[..., markets.TAIL_5],
         bars[..., markets.TAIL_1],
     ]
-    return np.stack([*channels, bars[..., markets.FEAR]] if fear else channels, axis=-1).astype(np.float32)
+    channels += [bars[..., markets.FEAR]] * fear
+    channels += [bars[..., markets.MOOD], bars[..., markets.BUZZ]] * written
+    return np.stack(channels, axis=-1).astype(np.float32)
 
 
 def judged(rows: pd.DataFrame, said: dict[str, Any]) -> pd.DataFrame:
