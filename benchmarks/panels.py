@@ -31,7 +31,7 @@ def main() -> None:
         rows.append(line(name, shares, ledger, metrics))
     record.write(
         "panels",
-        "Panels of shares, as they were published: what became of their rows, and QLIKE of a small network on the last 15 % of days.",
+        "Panels of shares as published: what became of their rows, and a small network's QLIKE on the last 15 % of days.",
         rows,
         ledgers=ledgers,
     )
