@@ -165,8 +165,7 @@ def new(
     from flows.show import stdout
 
     root = settings.project_root()
-    wanted = {dotted: params.as_given(dotted, value, Path.cwd()) for dotted, value in params.understand(overrides or ()).items()}
-    written = begin(root, name, template, wanted)
+    written = begin(root, name, template, params.understand(overrides or ()), cwd=Path.cwd())
     stdout().print(f"wrote {' and '.join(written)}; `bonsai run {name}` grows it", soft_wrap=True, markup=False, highlight=False)
 
 

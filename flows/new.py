@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from flows.params import as_given
 from tasks import library
 from tasks.contracts import Mistake
 from tasks.workspace import write_bytes
@@ -19,10 +20,13 @@ LINE = 120
 """Characters after which a section of a stanza goes on its own line."""
 
 
-def begin(root: Path, name: str, template: str = "", overrides: Mapping[str, Any] | None = None) -> list[str]:
+def begin(
+    root: Path, name: str, template: str = "", overrides: Mapping[str, Any] | None = None, *, cwd: Path | None = None
+) -> list[str]:
     """Write `tasks/use_cases/<name>.py` and the stanza `<name>` of params.yaml; gives the files written, relative to `root`.
 
-    Without a template, a use case that is on the shelf already gets its stanza only. Nothing is written when anything is wrong.
+    Without a template, a use case that is on the shelf already gets its stanza only. A relative `fetch.path` is taken from
+    `cwd`. Nothing is written when anything is wrong.
     """
     params = library.read_params(root / "params.yaml")
     refuse_name(name, params, template)
@@ -30,10 +34,10 @@ def begin(root: Path, name: str, template: str = "", overrides: Mapping[str, Any
         raise Mistake(library.unknown("no use case", template, library.names("use_cases")))
     given = params.use_cases.get(template, {})
     stanza = {section: {**values, **(given.get(section) or {})} for section, values in library.blank().items()}
-    relative = {dotted: value for dotted, value in (overrides or {}).items() if dotted.partition(".")[0] not in params.as_dict()}
-    if strange := set(overrides or {}) - set(relative):
-        raise Mistake(f"--set {sorted(strange)[0]} is not of the new use case; name what is in its stanza, as fetch.path")
-    grown = library.override(library.as_params({**params.as_dict(), "use_cases": {name: stanza}}), relative, name)
+    wanted = {dotted: _near(root, as_given(dotted, value, cwd or root)) for dotted, value in (overrides or {}).items()}
+    if strange := [dotted for dotted in wanted if dotted.partition(".")[0] in params.as_dict()]:
+        raise Mistake(f"--set {strange[0]} is not of the new use case; name what is in its stanza, as fetch.path")
+    grown = library.override(library.as_params({**params.as_dict(), "use_cases": {name: stanza}}), wanted, name)
     library.build("use_cases", template or name, grown.use_cases[name], where=f"use_cases.{name}")
     text = (root / "params.yaml").read_text(encoding="utf-8")
     fresh = with_stanza(text, name, grown.use_cases[name])
@@ -44,6 +48,12 @@ def begin(root: Path, name: str, template: str = "", overrides: Mapping[str, Any
     for path, content in written.items():
         write_bytes(root / path, content.encode())
     return list(written)
+
+
+def _near(root: Path, value: Any) -> Any:
+    """The value; a path inside the project relative to it, so that the project can be moved."""
+    inside = isinstance(value, str) and Path(value).is_absolute() and Path(value).is_relative_to(root)
+    return str(Path(value).relative_to(root)) if inside else value
 
 
 def refuse_name(name: str, params: library.Params, template: str) -> None:

@@ -66,6 +66,18 @@ def test_a_new_use_case_is_a_file_and_a_stanza_and_every_comment_stays(toy: Path
     assert case.model.width == 8
 
 
+def test_a_file_of_ones_own_is_named_from_where_one_stands_and_kept_relative_to_the_project(
+    toy: Path, bonsai: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (toy / "mine").mkdir()
+    monkeypatch.chdir(toy / "mine")
+    assert bonsai("new", "sums", "--from", "toy", "--set", "fetch.path=numbers.json")[0] == 0
+    assert bonsai("new", "others", "--from", "toy", "--set", "fetch.path=/data/numbers.json")[0] == 0
+    stanzas = yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]
+    assert stanzas["sums"]["fetch"]["path"] == "mine/numbers.json"
+    assert stanzas["others"]["fetch"]["path"] == "/data/numbers.json"
+
+
 def test_a_use_case_on_the_shelf_gets_its_stanza_only(toy: Path, bonsai: Any) -> None:
     code, out, _ = bonsai("new", "twin")
     assert (code, out) == (0, "wrote params.yaml; `bonsai run twin` grows it\n")

@@ -63,7 +63,7 @@ class TableFetch(Fetch):
 
 @settings
 class TableClean(Clean):
-    repeats: Annotated[str, Field(pattern="^(drop|keep)$")] = "drop"
+    repeats: Literal["drop", "keep"] = "drop"
     """Rows equal in every column: `drop` all but one, or `keep` them, where columns are too coarse to tell people apart."""
     groups: tuple[str, ...] = ()
     """Columns by which fairness is reported, empty for those called sex, gender or age."""
