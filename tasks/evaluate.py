@@ -117,7 +117,7 @@ def headline(scores: Mapping[str, float], rivalry: Mapping[str, Any], gains: Map
     verdict = "beats" if gain["low"] > 0 else "does not beat"
     unsure = "; the difference may be luck" if gain["low"] <= 0 <= gain["high"] else ""
     return (
-        f"The network {verdict} its best rival, {best}: {first} {scores[first]:.4f} against "
+        f"The dense network {verdict} its best rival, {best}: {first} {scores[first]:.4f} against "
         f"{rivalry[best][split]['scores'][first]:.4f} on {split}, a gain of {gain['value']:+.4f} "
         f"({gain['low']:+.4f}..{gain['high']:+.4f}, {gain['method']}{unsure})."
     )

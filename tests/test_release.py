@@ -100,7 +100,7 @@ def test_evaluation_tells_scores_losses_and_the_rows_that_changed_sides(root):
     assert dense["baselines"]["majority"]["test"]["scores"]["accuracy"] < test["scores"]["accuracy"]
     rivals = dense["against_rivals"]["test"]
     assert rivals["gains"]["majority"]["low"] > 0
-    assert rivals["headline"].startswith("The network beats its best rival, majority: accuracy ")
+    assert rivals["headline"].startswith("The dense network beats its best rival, majority: accuracy ")
 
 
 def test_a_rival_that_may_be_as_good_is_not_beaten():
@@ -110,7 +110,7 @@ def test_a_rival_that_may_be_as_good_is_not_beaten():
     }
     found = {name: {"test": {"scores": {"accuracy": 0.5}}} for name in gains}
     said = evaluate.headline({"accuracy": 0.51}, found, gains, "test")
-    assert said.startswith("The network does not beat its best rival, strong: accuracy 0.5100 against 0.5000 on test")
+    assert said.startswith("The dense network does not beat its best rival, strong: accuracy 0.5100 against 0.5000 on test")
     assert "may be luck" in said
 
 

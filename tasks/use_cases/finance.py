@@ -312,7 +312,7 @@ class Finance(UseCase):
             "statistic": found.statistic,
             "p": found.p,
             "days": found.days,
-            "method": f"Diebold-Mariano, Newey-West over {found.lags} days",
+            "method": f"Diebold-Mariano p {found.p:.3f} with Newey-West over {found.lags} days",
         }
 
     def objections(self, predictions: pd.DataFrame) -> list[str]:
