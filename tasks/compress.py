@@ -88,6 +88,7 @@ def compressed(network: nn.Module, recipe: tuple[Step, ...], bench: Bench, name:
         **size(network, inputs),
         "bytes": len(model),
         "steps": steps,
+        "shown": bench.case.shown(network, bench.learnt),
         "validation_score": bench.score(export.predict(model, inputs)),
         "parity": {"exported": exported, "shipped": export.parity(network, model, inputs[:PARITY_ROWS], None)},
         "train_rows": len(bench.inputs),

@@ -226,6 +226,18 @@ class UseCase(Protocol):
         """Of what was learnt, what goes into the shipped file with `network`: by default all of it."""
         return learnt
 
+    def shown(self, network: nn.Module, learnt: Learnt) -> dict[str, Any]:
+        """What a fitted network can show of itself, such as texts it writes; plain JSON values, kept in its report."""
+        return {}
+
+    def explain(self, rows: DataFrame, learnt: Learnt, answer: Callable[[Array], Array]) -> list[list[dict[str, Any]]]:
+        """What each part of these few rows was worth to the answer; `answer` gives the shipped file's outputs for inputs.
+
+        One list per row of `{start, end, weight}`: which characters, and by how much the probability of the answer falls
+        without them. By default nothing.
+        """
+        return [[] for _ in range(len(rows))]
+
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """A scalar to bring down."""

@@ -24,6 +24,8 @@ DENSE = "dense"
 """The recipe without steps that every other is held against."""
 EAGER = "eager PyTorch"
 """The dense network before any export; no recipe can have a name with a blank."""
+EXPLAINED_ROWS = 50
+"""So many of the best and of the worst answers of a split are explained."""
 FLIPPED_ROWS = 200
 """At most so many rows that changed sides are listed."""
 
@@ -49,6 +51,8 @@ def main(work: Workspace) -> None:
             split: comparison(work.case, predictions, answers(dense, work.case, found)[0], found)
             for split, (predictions, found) in judged.items()
         }
+    for split, (predictions, found) in judged.items():
+        judged[split] = (explained(own, work.case, predictions, found), found)
     timing = clock(work, own, dense, judged["validation"][1])
     with work.evaluation(work.recipe_name).draft() as draft:
         for position, (predictions, _) in enumerate(judged.values()):
@@ -67,6 +71,23 @@ def answers(recipe: Artifact, case: UseCase, rows: DataFrame) -> tuple[DataFrame
     predictions = case.decode(rows, export.predict(model, inputs), learnt).reset_index(drop=True)
     origin = [name for name in ("split", "file", "row") if name in rows and name not in predictions]
     return predictions.assign(**{name: rows[name].to_numpy() for name in origin}), rows
+
+
+def explained(recipe: Artifact, case: UseCase, predictions: DataFrame, rows: DataFrame) -> DataFrame:
+    """The predictions with `attributions` of some of them, right and wrong ones, where the use case can explain itself."""
+    if type(case).explain is UseCase.explain:
+        return predictions
+    model = (recipe.open() / "model.onnx").read_bytes()
+    learnt: Learnt = export.read_metadata(export.from_bytes(model))["learnt"]
+    good = np.asarray(case.goodness(predictions), np.float64)
+    order = np.argsort(good, kind="stable")
+    chosen = np.unique(np.concatenate([order[:EXPLAINED_ROWS], order[::-1][:EXPLAINED_ROWS]]))
+    runtime = export.session(model)
+    told = case.explain(rows.iloc[chosen].reset_index(drop=True), learnt, lambda inputs: runtime.run(None, {"inputs": inputs})[0])
+    worth: list[list[dict[str, Any]]] = [[] for _ in range(len(predictions))]
+    for place, parts in zip(chosen.tolist(), told, strict=True):
+        worth[place] = parts
+    return predictions.assign(attributions=worth) if any(worth) else predictions
 
 
 def appraisal(case: UseCase, predictions: DataFrame) -> dict[str, Any]:

@@ -82,6 +82,17 @@ def read_table(
         raise Mistake(f"{place} has a header ({', '.join(header)[:200]}) but no rows")
 
 
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file, packed or not, with their numbers from 1 and without their ends; refuses what is no UTF-8."""
+    place = existing(path)
+    if place.stat().st_size == 0:
+        raise Mistake(f"{place} is empty (0 bytes); expected lines of text")
+    with _unpacked(place) as file:
+        lines = _Lines(file, place)
+        for line in lines:
+            yield lines.number, line.rstrip("\r\n")
+
+
 def columns_of(path: Path) -> tuple[list[str], int]:
     """The column names and the number of rows of a parquet file."""
     file = _parquet(path)

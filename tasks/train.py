@@ -69,6 +69,7 @@ def main(work: Workspace) -> None:
                 "precision": fitted.plan.precision,
                 "threads": training.threads,
                 "seed": training.seed,
+                "shown": case.shown(fitted.network, learnt),
             },
         )
     shutil.rmtree(work.scratch)

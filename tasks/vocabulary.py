@@ -63,6 +63,12 @@ def size(vocabulary: Vocabulary) -> int:
     return int(vocabulary["count"]) + FIRST[vocabulary["kind"]]
 
 
+def spelled(numbers: Sequence[int], vocabulary: Vocabulary) -> str:
+    """The words that these subwords make."""
+    tokenizer = _tokenizer(vocabulary["entries"])
+    return "".join(tokenizer.id_to_token(number) or "" for number in numbers).replace(BEGIN, " ").strip()
+
+
 def shortened(vocabulary: Vocabulary, rows: int) -> dict[str, Any]:
     """The vocabulary of a table with so many rows, the rarest entries left out; subwords stay, for they spell each other."""
     kind = vocabulary["kind"]
@@ -73,7 +79,7 @@ def shortened(vocabulary: Vocabulary, rows: int) -> dict[str, Any]:
     return {**vocabulary, "count": count, "entries": entries}
 
 
-FIRST = {"grams": 1, "words": 2, "subwords": 2}
+FIRST = {"grams": 1, "words": 2, "subwords": 2, "features": 2}
 """The number of the commonest entry; in words and subwords 1 is an unknown one."""
 
 

@@ -1,8 +1,9 @@
-"""What is the text about? Sentences of any source, told apart by a bag of words, a recurrent network or a Transformer."""
+"""What is the text about, whom does it name, what comes next? Sentences of any source, by networks that know few words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -10,7 +11,22 @@ import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field
 
-from tasks import classification, corpora, doubts, library, sentences, sources, text, text_rivals, vocabulary
+from tasks import (
+    classification,
+    column_files,
+    corpora,
+    doubts,
+    entities,
+    explaining,
+    library,
+    next_words,
+    sentences,
+    sources,
+    tagging,
+    text,
+    text_rivals,
+    vocabulary,
+)
 from tasks.contracts import Clean, Contract, Fetch, Learnt, Mistake, Share, Training, UseCase, settings
 from tasks.split import row_keys, stratified
 
@@ -22,7 +38,9 @@ if TYPE_CHECKING:
 KEPT = ("file", "row", "split", "text", "label", "truth")
 """Columns of a row that its prediction keeps."""
 KINDS: dict[str, vocabulary.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
-ENTRIES = {"grams": 150_000, "words": 30_000, "subwords": 8_000}
+ENTRIES = {"grams": 150_000, "words": 30_000, "subwords": 8_000, "foretold": 2_000, "features": 60_000}
+OWN = {"topics": "bag", "names": "text_tagger", "words": "text_writer"}
+"""The architecture of each task unless another is named."""
 PREVIEW_OF_A_CLASS, PREVIEW_TEXTS, PREVIEW_VARIANTS = 2, 24, 3
 WIDTH, STUDENT_WIDTH, STUDENT_TOKENS = 16, 32, 1000
 """Widths of a bag, and of the bag that another network is taught to (at `width_share` 1); tokens a student knows at least."""
@@ -40,6 +58,8 @@ class TextFetch(Fetch):
     """Names of the columns, with commas between, of files without a header."""
     separator: str = ""
     """What stands between values: empty for a comma, or a tab in .tsv files."""
+    form: Literal["auto", "table", "columns"] = "auto"
+    """`columns` holds a word and its tags on each line, as CoNLL 2003 does; `auto` takes it for .conll, .bio, .iob and .ner."""
     quotes: bool = True
     """Whether quotation marks hold values together; set it to false where they are letters like any other."""
 
@@ -56,6 +76,11 @@ class TextFetch(Fetch):
     def classes(self) -> tuple[str, ...]:
         """The classes of a data set with a name, empty for a person's own."""
         return corpora.DATASETS[self.dataset].classes if self.source == "download" else ()
+
+    @property
+    def tagged(self) -> bool:
+        """Whether every word comes with a tag: then names are to be found, not topics."""
+        return bool(self.path) and (self.form == "columns" or (self.form == "auto" and column_files.is_tagged(Path(self.path))))
 
     @property
     def layout(self) -> corpora.Layout:
@@ -97,14 +122,17 @@ class Augment:
 
 @settings
 class Model:
-    architecture: str = "bag"
-    """A file of tasks/models that reads token numbers: bag, text_lstm or text_transformer. The last two want training with
-    learning_rate 0.002 and weight_decay 0.05."""
+    task: Literal["topics", "words"] = "topics"
+    """What a table of texts is for: to tell its labels, or to foretell each next word. Tagged texts are for finding names."""
+    architecture: str = ""
+    """A file of tasks/models, empty for the task's own: for topics bag, text_lstm or text_transformer (the last two want
+    learning_rate 0.002 and weight_decay 0.05), for names text_tagger, for words text_writer (learning_rate 0.005 or so, and
+    weight_decay 0.01)."""
     tokens: Literal["auto", "grams", "words", "subwords"] = "auto"
     """What is looked up: words and pairs of neighbours, words, or pieces of words; `auto` takes grams for a bag,
     else subwords."""
     entries: Annotated[int, Field(ge=0, le=2_000_000)] = 0
-    """Largest vocabulary, 0 for 150,000 grams, 30,000 words or 8,000 subwords."""
+    """Largest vocabulary, 0 for 150,000 grams, 30,000 words, 8,000 subwords (2,000 to foretell) or 60,000 features of words."""
     min_count: Annotated[int, Field(ge=1, le=1000)] = 2
     """Train texts a token must stand in to be known."""
     length: Annotated[int, Field(ge=1, le=8192)] = 256
@@ -129,13 +157,30 @@ class Nlp(UseCase):
         """The split its source put it in, empty if none."""
         truth: str
         """The right label where `label` is known to be doubtful, else empty."""
+        tags: str
+        """One tag per word in the IOB2 form, with blanks between; empty where texts are not tagged."""
 
     key: ClassVar[tuple[str, ...]] = ("text",)
-    classes: ClassVar[str] = "label"
+
+    @property
+    def classes(self) -> str:  # type: ignore[override]
+        """Topics are classes; kinds of names and next words are not."""
+        return "label" if self.task == "topics" else ""
+
+    @property
+    def task(self) -> Literal["topics", "names", "words"]:
+        """What is asked of a text."""
+        return "names" if self.fetch.tagged else self.model.task
+
+    @property
+    def architecture(self) -> str:
+        return self.model.architecture or OWN[self.task]
 
     def raw(self) -> Iterator[pd.DataFrame]:
         """Texts with `label`, `subset` and `truth`, as they come."""
         fetch = self.fetch
+        if fetch.tagged:
+            return column_files.own(sources.own(fetch.path, fetch.fingerprint), fetch.limit)
         if fetch.source == "path":
             return corpora.own(sources.own(fetch.path, fetch.fingerprint), fetch.layout, fetch.limit)
         if fetch.source == "packaged":
@@ -144,22 +189,29 @@ class Nlp(UseCase):
 
     def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Every text mended; what is empty, damaged or too short, or has no possible label, gets a fault."""
-        verdicts = [self._judged(*row) for row in zip(rows["text"], rows["label"], rows["subset"], rows["truth"], strict=True)]
-        return pd.DataFrame(verdicts, columns=["text", "label", "subset", "truth", "fault", "fix"], index=rows.index)
+        named = [rows[name] for name in ("text", "label", "subset", "truth")]
+        tags = rows["tags"] if "tags" in rows else [""] * len(rows)
+        verdicts = [self._judged(*row) for row in zip(*named, tags, strict=True)]
+        columns = ["text", "label", "subset", "truth", "tags", "fault", "fix"]
+        return pd.DataFrame(verdicts, columns=columns, index=rows.index)
 
-    def _judged(self, raw: str, label: str, subset: str, truth: str) -> tuple[str, str, str, str, str, str]:
+    def _judged(self, raw: str, label: str, subset: str, truth: str, tags: str) -> tuple[str, str, str, str, str, str, str]:
         """One row's verdict, in the order of the columns `judge` gives."""
         known = self.fetch.classes
-        mended, fixes = text.mend(raw)
+        mended, fixes = (raw, []) if tags else text.mend(raw)  # a tagged text keeps its words as they are counted
         try:
             text.usable(mended, self.clean.min_words, self.clean.max_characters)
+            if tags:
+                whole = entities.mend(tags.split())
+                tags, fixes = " ".join(whole), ["tags"] * (whole != tags.split())
+                label = next((kind for kind, _, _ in entities.spans(whole)), "none")
             if not label:
                 raise text.Unusable("empty-label: the row names no class")
             if (known and label not in known) or len(label) > 100 or not label.isprintable():
                 raise text.Unusable(f"impossible-label: {label[:40]!r}" + (f", there is {', '.join(known)}" if known else ""))
         except text.Unusable as fault:
-            return mended, label, subset, truth, str(fault), ""
-        return mended, label, subset, truth, "", "; ".join(fixes)
+            return mended, label, subset, truth, tags, str(fault), ""
+        return mended, label, subset, truth, tags, "", "; ".join(fixes)
 
     def likeness(self, rows: pd.DataFrame) -> pd.Series:
         """A key that texts with the same letters and digits share."""
@@ -181,7 +233,8 @@ class Nlp(UseCase):
     def variants(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         """Noisy copies of train rows, those that changed; a row gives the same ones in whatever partition it stands."""
         keys = row_keys(rows, self.key)
-        made = [rows.assign(text=self._noisy(rows["text"], keys, seed, copy)) for copy in range(1, self.augment.copies + 1)]
+        copies = self.augment.copies if self.task == "topics" else 0  # noise would part words from their tags
+        made = [rows.assign(text=self._noisy(rows["text"], keys, seed, copy)) for copy in range(1, copies + 1)]
         varied = [copy[copy["text"] != rows["text"]] for copy in made]
         return pd.concat(varied, ignore_index=True) if varied else rows.head(0)
 
@@ -201,16 +254,27 @@ class Nlp(UseCase):
         return [text.noisy(one, f"{key} {copy}", seed, **shares) for one, key in zip(texts, keys, strict=True)]
 
     def learn(self, rows: pd.DataFrame) -> Learnt:
-        """Class names, and the vocabulary of the train rows."""
+        """Class names or tags, and the vocabulary of the train rows."""
+        model = self.model
+        if self.task == "names":
+            return tagging.learn(rows, model.entries or ENTRIES["features"], model.min_count, model.length)
+        if self.task == "words":
+            return next_words.learn(rows, model.entries or ENTRIES["foretold"], model.min_count, model.length)
         present = set(rows["label"])
         classes = [name for name in self.fetch.classes if name in present] or sorted(present)
-        kind = KINDS.get(self.model.architecture, "words") if self.model.tokens == "auto" else self.model.tokens
-        entries = self.model.entries or ENTRIES[kind]
-        found = vocabulary.learn(rows["text"].to_list(), kind, entries, self.model.min_count, self.model.length)
+        kind = KINDS.get(self.architecture, "words") if model.tokens == "auto" else model.tokens
+        entries = model.entries or ENTRIES[kind]
+        found = vocabulary.learn(rows["text"].to_list(), kind, entries, model.min_count, model.length)
         return {"classes": classes, "vocabulary": found}
 
     def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
-        """N texts to token numbers, int32 (N, L), 0 behind the end, and the numbers of their classes, int64 (N,)."""
+        """N texts to token numbers, int32 (N, L), 0 behind the end, and the numbers of their classes, int64 (N,).
+
+        For names and words see `tagging` and `next_words`.
+        """
+        if other := self._other:
+            numbers: tuple[Array, Array] = other.encode(rows, learnt)
+            return numbers
         number = {name: position for position, name in enumerate(learnt["classes"])}
         if strange := set(rows["label"]) - set(number):
             raise Mistake(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
@@ -220,16 +284,21 @@ class Nlp(UseCase):
     def network(self, learnt: Learnt) -> nn.Module:
         """The architecture by name, with room for the vocabulary and the classes of the train rows."""
         fields: dict[str, Any] = {"width": self.model.width} if self.model.width else {}
-        if self.model.architecture == "text_transformer":
+        if self.architecture == "text_transformer":
             fields["length"] = learnt["vocabulary"]["length"]
-        return self._grown(self.model.architecture, learnt, fields)
+        return self._grown(self.architecture, learnt, fields)
 
     def student(self, learnt: Learnt, width_share: float) -> nn.Module:
-        """A bag whatever the architecture: for short texts it beats every smaller network of the same kind.
+        """For topics a bag whatever the architecture: for short texts it beats every smaller network of the same kind.
 
-        Of a bag's tokens it has `width_share`, the commonest ones, and no more width than tells the classes apart.
+        For names and words the same architecture, narrower. Of a bag's tokens it has `width_share`, the commonest ones, and no
+        more width than tells the classes apart.
         """
-        if self.model.architecture != "bag":
+        if self.task != "topics":
+            wide: dict[str, Any] = self.network(learnt).fields  # type: ignore[assignment]
+            shape = {name: max(4, round(wide[name] * width_share)) for name in ("width", "hidden")}
+            return self._grown(self.architecture, learnt, shape)
+        if self.architecture != "bag":
             return self._grown("bag", learnt, {"width": max(4, round(STUDENT_WIDTH * width_share))})
         tokens, classes = vocabulary.size(learnt["vocabulary"]), len(learnt["classes"])
         kept = min(tokens, max(STUDENT_TOKENS, round(tokens * width_share)))
@@ -241,34 +310,97 @@ class Nlp(UseCase):
         return {**learnt, "vocabulary": vocabulary.shortened(learnt["vocabulary"], fields["tokens"])}
 
     def _grown(self, architecture: str, learnt: Learnt, shape: dict[str, Any]) -> nn.Module:
-        fields = {"tokens": vocabulary.size(learnt["vocabulary"]), "classes": len(learnt["classes"])}
+        fields = {"tokens": vocabulary.size(learnt["vocabulary"])}
+        if answers := learnt.get("classes") or learnt.get("tags"):
+            fields["classes"] = len(answers)
         network: nn.Module = library.network(architecture, {**fields, **shape})
         return network
 
+    def imitation(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """As for all; but a teacher who only says how likely the next word was cannot say what else it might have been."""
+        if self.task == "words":
+            return self.loss(outputs, targets)
+        return UseCase.imitation(self, outputs, teacher_outputs, targets, temperature)
+
+    def shown(self, network: nn.Module, learnt: Learnt) -> dict[str, Any]:
+        """What a network that foretells words writes by itself."""
+        if self.task != "words":
+            return {}
+        import torch
+
+        def scores(numbers: Array) -> Array:
+            with torch.inference_mode():
+                found: Array = network.scores(torch.from_numpy(numbers))[0, -1].numpy()  # type: ignore[operator]
+            return found
+
+        return {"written": next_words.written(scores, learnt, self.training.seed)}
+
+    def explain(self, rows: pd.DataFrame, learnt: Learnt, answer: Callable[[Array], Array]) -> list[list[dict[str, Any]]]:
+        """For topics, what each word was worth to the answer, by leaving it out."""
+        if self.task != "topics":
+            return [[] for _ in range(len(rows))]
+        return explaining.words_worth(
+            rows["text"].to_list(), lambda texts: answer(vocabulary.encode(texts, learnt["vocabulary"]))
+        )
+
+    @property
+    def _other(self) -> Any:
+        """The module that turns texts to numbers and back for a task that is not about topics."""
+        return {"names": tagging, "words": next_words}.get(self.task)
+
+    @property
+    def _other_judge(self) -> Any:
+        return {"names": entities, "words": next_words}.get(self.task)
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross entropy of logits (B, K) and class numbers (B,), with label smoothing."""
+        """Cross entropy of logits (B, K) and class numbers (B,), with label smoothing; for names and words, per word in nats."""
+        if self.task == "names":
+            from tasks import crf
+
+            return crf.unlikeliness(outputs.float(), targets)
+        if self.task == "words":
+            return -outputs.float().sum() / targets.sum()
         from torch.nn import functional
 
         return functional.cross_entropy(outputs.float(), targets, label_smoothing=self.training.label_smoothing)
 
     def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
-        """Logits (N, K) to the class predicted, its confidence and all probabilities."""
+        """Logits (N, K) to the class predicted, its confidence and all probabilities; see `tagging` and `next_words`."""
+        if other := self._other:
+            answers: pd.DataFrame = other.decode(rows, outputs, learnt)
+            return answers
         return classification.judged(rows, classification.softmax(outputs), learnt["classes"], KEPT)
 
     def score(self, predictions: pd.DataFrame) -> dict[str, float]:
-        """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
+        """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error.
+
+        For names the F1 of whole entities; for words the log-likelihood of a piece, and perplexity.
+        """
+        if judge := self._other_judge:
+            scores: dict[str, float] = judge.score(predictions)
+            return scores
         return classification.score(predictions)
 
     def goodness(self, predictions: pd.DataFrame) -> Array:
-        """1 where the prediction is right, else 0."""
+        """1 where the prediction is right, else 0; for names and words what the row adds to the first score."""
+        if judge := self._other_judge:
+            values: Array = judge.goodness(predictions)
+            return values
         return classification.hits(predictions)
 
     def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
         """Confusion, precision, recall and F1 per class, calibration, areas under curves, and labels that seem wrong."""
+        if judge := self._other_judge:
+            told: dict[str, Any] = judge.report(predictions)
+            return told
         return {**classification.report(predictions), "label_noise": doubts.doubtful(predictions)}
 
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """The commonest class for all, and linear machines on tf-idf of words and pairs of words, without and with letters."""
+        if self.task == "names":
+            return tagging.baselines(train, rows)
+        if self.task == "words":
+            return next_words.baselines(self.learn(train), train, rows)
         classes = [name for name in self.fetch.classes if name in set(train["label"])] or sorted(set(train["label"]))
         guesses = {
             "majority": classification.majority(train["label"], len(rows), classes),
