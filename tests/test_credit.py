@@ -198,6 +198,13 @@ def test_a_number_passes_its_curve_and_a_missing_one_is_in_the_middle():
     assert missing[:, 0].tolist() == [0, 0, 0, 0, 0, 1]
 
 
+def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn_from_it(grown):
+    case, _, _ = grown
+    teacher, targets = torch.tensor([[1.0], [-2.0]]), torch.tensor([0.0, 1.0])
+    assert case.imitation(teacher.expand(2, 3), teacher, targets, 3.0).item() == pytest.approx(0, abs=1e-6)
+    assert case.imitation(-teacher.expand(2, 3), teacher, targets, 3.0).item() > 0.1
+
+
 @pytest.mark.slow
 def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown):
     case, rows, learnt = grown

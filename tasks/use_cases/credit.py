@@ -279,11 +279,13 @@ class Credit(UseCase):
         return functional.binary_cross_entropy_with_logits(outputs.float(), wanted)
 
     def imitation(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        """Log loss of the softened logits (B, M) against the teacher's softened probabilities (B, 1)."""
+        """Divergence of the softened logits (B, M) from the teacher's (B, 1), 0 when they are equal."""
         from torch.nn import functional
 
-        wanted = (teacher_outputs.float().mean(1, keepdim=True) / temperature).sigmoid().expand_as(outputs)
-        return functional.binary_cross_entropy_with_logits(outputs.float() / temperature, wanted) * temperature**2
+        soft = (teacher_outputs.float().mean(1, keepdim=True) / temperature).expand_as(outputs)
+        unlike = functional.binary_cross_entropy_with_logits(outputs.float() / temperature, soft.sigmoid())
+        least = functional.binary_cross_entropy_with_logits(soft, soft.sigmoid())
+        return (unlike - least) * temperature**2
 
     def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
         """Logits (N, 1) to the probability of the event, and whether the costs say to refuse."""
