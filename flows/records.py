@@ -1,4 +1,4 @@
-"""The part of the command line that is about what was: runs, compare, pin, restore, gc, push, pull, verify, doctor."""
+"""The part of the command line that is about what was: runs, compare, pin, restore, gc, push, pull, verify, tune, doctor."""
 
 from __future__ import annotations
 
@@ -181,6 +181,39 @@ def verify(
     raise typer.Exit(int(bool(wrong)))
 
 
+def tune(
+    use_case: Annotated[str, typer.Argument(metavar="USE_CASE", help="Whose parameters.")],
+    over: Annotated[
+        list[str] | None, typer.Option("--over", metavar="NAME=LOW..HIGH", help="What to try; also NAME=a,b,c. May be repeated.")
+    ] = None,
+    trials: Annotated[
+        int, typer.Option("--trials", "-n", min=0, help="How many in all, those of earlier searches included.")
+    ] = 20,
+    study: Annotated[str, typer.Option("--study", help="A name, to keep searches apart; the use case's if none.")] = "",
+    write: Annotated[bool, typer.Option("--write", help="Put the best parameters into params.yaml.")] = False,
+) -> None:
+    """Look for better parameters on validation rows; go on with an earlier search of that name."""
+    from flows import tune as tuning
+    from flows.show import stdout
+    from tasks.contracts import Mistake
+
+    root, console = settings.project_root(), stdout()
+    spaces = [tuning.understand(text) for text in over or ()] or tuning.usual(root, use_case)
+    with tuning.opened(root, use_case, study) as opened:
+        tuning.search(
+            root, use_case, spaces, trials, study=opened, heard=lambda line: console.print(line, markup=False, soft_wrap=True)
+        )
+        found = tuning.best(opened)
+    if found is None:
+        raise Mistake("no trial was completed; .bonsai/tuning holds their journals")
+    values, figure = found
+    said = " ".join(f"--set {name}={value}" for name, value in values.items())
+    console.print(f"best on validation rows: {figure:.4f} with {said}", markup=False, soft_wrap=True)
+    if write:
+        tuning.write(root, use_case, values)
+        console.print("params.yaml has them now")
+
+
 def doctor(
     full: Annotated[bool, typer.Option("--full", help="Hash every object of the cache, not only some.")] = False,
 ) -> None:
@@ -190,4 +223,4 @@ def doctor(
     raise typer.Exit(examine(settings.project_root(), full=full))
 
 
-COMMANDS = (runs, compare, pin, restore, gc, push, pull, verify, doctor)
+COMMANDS = (runs, compare, pin, restore, gc, push, pull, verify, tune, doctor)

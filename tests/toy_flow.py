@@ -12,7 +12,7 @@ import pytest
 from tasks import compression, library, use_cases
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-REAL = ("__init__.py", "__main__.py", "contracts.py", "library.py", "journal.py", "sources.py", "workspace.py")
+REAL = ("__init__.py", "__main__.py", "compute.py", "contracts.py", "library.py", "journal.py", "sources.py", "workspace.py")
 
 SCORE = """
 stages:
@@ -96,7 +96,7 @@ recipes:
 
 USE_CASE = """
 '''Numbers to add up.'''
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from tasks.contracts import Clean, Contract, Fetch, Training, settings
 
@@ -112,6 +112,7 @@ class Model:
 
 @settings
 class {name}:
+    higher_is_better: ClassVar[bool] = True
     fetch: Fetch = Fetch()
     clean: Clean = Clean()
     augment: Augment = Augment()
@@ -155,7 +156,7 @@ STAGES = {
             for epoch in range(done, work.case.training.epochs):
                 total += sum(rows) * model.width
                 work.journal.progress(epoch + 1, work.case.training.epochs, "epochs")
-                work.journal.metric(epoch + 1, loss=1 / (epoch + 1), sum=float(total))
+                work.journal.metric(epoch + 1, **point(work, epoch + 1), sum=float(total))
                 write_json(kept, [epoch + 1, total])
                 time.sleep(model.pause_s)
                 if model.flaw == "mistake":
@@ -166,7 +167,15 @@ STAGES = {
                     os.kill(os.getpid(), 9)
             with work.model.draft() as draft:
                 (draft / "model.json").write_text(json.dumps({"sum": total}))
+                points = [point(work, epoch + 1) for epoch in range(work.case.training.epochs)]
+                (draft / "curves.json").write_text(json.dumps(points))
+                (draft / "report.json").write_text(json.dumps({"best_epoch": len(points)}))
             shutil.rmtree(work.scratch)
+
+        def point(work, epoch):
+            # the curve of a model that is the better the nearer its learning rate is to 0.01
+            off = abs(math.log10(work.case.training.learning_rate) + 2)
+            return {"loss": 1 / epoch, "validation_loss": off, "validation_score": 1 - 1 / (epoch + 1) - off}
         """,
     "compress": """
         def main(work):
@@ -211,7 +220,7 @@ class Halve:
 """
 
 IMPORTS = """
-import json, os, shutil, time
+import json, math, os, shutil, time
 from tasks.contracts import Mistake
 from tasks.workspace import write_json
 """
