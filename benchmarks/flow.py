@@ -1,70 +1,143 @@
-"""What conducting costs: a run from nothing, an unchanged run with and without a server, and plain `dvc repro`."""
+"""What conducting costs: a run from nothing and an unchanged one, by `dvc repro`, by command line, and by a deployment."""
 
 from __future__ import annotations
 
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
+import yaml
+
 from benchmarks import record
 from benchmarks.scene import ROOT
-from tasks.journal import read
+from dashboard import conductor
+from flows import runs, settings
 
 ROUNDS = 3
-QUICK = ("--set", "training.epochs=1", "--set", "fetch.limit=1000", "--set", "clean.max_reject_share=1", "--recipe", "int8")
+START_S = 300.0
 BIN = Path(sys.executable).parent
+BONSAI = (sys.executable, "-m", "flows.cli")
+DVC = (sys.executable, "-m", "dvc")
+Cost = dict[str, float]
 
 
 def main() -> None:
     with TemporaryDirectory(prefix="bonsai-") as folder:
-        project = Path(folder) / "project"
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(project)], check=True)
-        cold = spent(project, ["bonsai", "run", "vision", *QUICK])
-        stages = sorted((newest(project) / "journal").glob("*.jsonl"))
-        works = sum(last["cpu_s"] for path in stages if (last := list(read(path))[-1])["event"] == "finished")
-        rows = [
-            {
-                "what": f"`bonsai run`, {len(stages)} stages from nothing, its own server included",
-                **cold,
-                "work_cpu_s": works,
-                "overhead_cpu_s_per_stage": (cold["cpu_s"] - works) / len(stages),
-            }
+        bare, project = clone(Path(folder) / "bare"), clone(Path(folder) / "project")
+        stages = len(yaml.safe_load(subprocess.check_output([*DVC, "stage", "list", "--name-only"], cwd=bare)).split())
+        rows: list[dict[str, Any]] = [{"what": f"{stages} stages from nothing, plain `dvc repro`", **spent(bare, *DVC, "repro")}]
+        repro = [spent(bare, *DVC, "repro", "--quiet") for _ in range(ROUNDS)]
+        with up(project) as house:
+            rows.append({"what": "the same by `bonsai run`, beside `bonsai up`", **house.beside("run")})
+            before, after = rows[0], rows[1]
+            overhead = {name: round((after[name] - before[name]) / stages, 3) for name in ("wall_s", "cpu_s")}
+            unchanged = [house.beside("run") for _ in range(ROUNDS)]
+            clicked = [house.clicked() for _ in range(ROUNDS)]
+        alone = [spent(project, *BONSAI, "run") for _ in range(ROUNDS)]
+        rows += [
+            {"what": "unchanged, plain `dvc repro`", **median(repro)},
+            {"what": "unchanged, `bonsai run` beside `bonsai up`", **median(unchanged)},
+            {"what": "unchanged, a deployment of `bonsai up`, from request to end", **median(clicked)},
+            {"what": "unchanged, `bonsai run` that brings its own server", **median(alone)},
         ]
-        unchanged = [spent(project, ["bonsai", "run", "vision", *QUICK]) for _ in range(ROUNDS)]
-        rows.append({"what": "unchanged, no server: one is started for the run", **median(unchanged)})
-        with server(project) as environment:
-            unchanged = [spent(project, ["bonsai", "run", "vision", *QUICK], environment) for _ in range(ROUNDS)]
-            rows.append({"what": "unchanged, a server running", **median(unchanged)})
-        repro = [spent(newest(project), ["dvc", "repro", "--quiet"]) for _ in range(ROUNDS)]
-        rows.append({"what": "unchanged, plain `dvc repro` in the run's folder", **median(repro)})
-    record.write("flow", f"Wall and CPU time of whole commands; unchanged ones are medians of {ROUNDS}.", rows)
+    sentence = (
+        f"Wall and CPU seconds of whole runs, all processes and the server counted; unchanged ones are medians of {ROUNDS}. "
+        f"Over plain `dvc repro` a played stage costs {overhead['cpu_s']} CPU-s and {overhead['wall_s']} s more."
+    )
+    record.write("flow", sentence, rows, overhead_per_stage=overhead, stages=stages)
 
 
-def newest(project: Path) -> Path:
-    """The folder of the last run."""
-    return sorted((project / "runs").iterdir())[-1]
+def clone(place: Path) -> Path:
+    """The project with one use case, one recipe and little data, and nothing made yet."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(place)], check=True)
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    vision = params["use_cases"]["vision"]
+    vision |= {"fetch": {"source": "packaged", "limit": 1000}, "clean": {"max_reject_share": 1.0}}
+    vision["training"]["epochs"] = 1
+    params = {"use_cases": {"vision": vision}, "recipes": {name: params["recipes"][name] for name in ("dense", "int8")}}
+    (place / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return place
 
 
-def spent(folder: Path, command: list[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+class House:
+    """A `bonsai up` that runs, and what is measured beside it."""
+
+    def __init__(self, project: Path, process: subprocess.Popen[bytes]) -> None:
+        self.project = project
+        self.process = psutil.Process(process.pid)
+
+    def beside(self, *arguments: str) -> Cost:
+        """The cost of a command, and of what the house did meanwhile."""
+        return self.counted(lambda: spent(self.project, *BONSAI, *arguments))
+
+    def clicked(self) -> Cost:
+        """The cost of a run of the deployment `all`, from the request to its end."""
+        address = settings.read_own_server(self.project)
+        server = conductor.Server(address["api_url"], address["auth_string"])
+        chosen = next(each for each in server.deployments() if each.name == "all")
+
+        def click() -> Cost:
+            began = time.monotonic()
+            flow_run = server.start(chosen, {}, str(began)).id
+            while (state := server.flow_run(flow_run).state) not in runs.FINAL:
+                time.sleep(0.1)
+            if state != "Completed":
+                raise RuntimeError(f"the run of the deployment reads {state}")
+            return {"wall_s": round(time.monotonic() - began, 2), "cpu_s": 0.0}
+
+        return self.counted(click)
+
+    def counted(self, work: Callable[[], Cost]) -> Cost:
+        before = self.cpu_s()
+        found = work()
+        time.sleep(2)  # what ends after the run, such as the last events, is of it too
+        return {**found, "cpu_s": round(found["cpu_s"] + self.cpu_s() - before, 2)}
+
+    def cpu_s(self) -> float:
+        """Of all its processes, those that ended included."""
+        times = [each.cpu_times() for each in (self.process, *self.process.children(recursive=True))]
+        return float(sum(each.user + each.system + each.children_user + each.children_system for each in times))
+
+
+@contextmanager
+def up(project: Path) -> Iterator[House]:
+    """`bonsai up` while the block runs."""
+    log = project / "up.log"
+    with log.open("wb") as file:
+        command = [*BONSAI, "up", "--port", "0", "--dashboard-port", "0"]
+        process = subprocess.Popen(command, cwd=project, env=environment(), stdout=file, stderr=file)
+    try:
+        deadline = time.monotonic() + START_S
+        while b"Ctrl-C ends everything" not in log.read_bytes():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"`bonsai up` does not start: {log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        time.sleep(10)  # the server settles
+        yield House(project, process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def environment() -> Mapping[str, str]:
+    path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    return {**os.environ, **path}
+
+
+def spent(folder: Path, *command: str) -> Cost:
     """Wall and CPU seconds of a command and all its children; what it prints is shown when it fails."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [str(BIN / command[0]), *command[1:]],
-        cwd=folder,
-        env={**os.environ, **path, **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -72,15 +145,5 @@ def spent(folder: Path, command: list[str], environment: Mapping[str, str] | Non
     return {"wall_s": round(time.monotonic() - began, 2), "cpu_s": round(cpu_s, 2)}
 
 
-def median(costs: list[dict[str, Any]]) -> dict[str, Any]:
+def median(costs: list[Cost]) -> Cost:
     return {name: statistics.median(cost[name] for cost in costs) for name in costs[0]}
-
-
-@contextmanager
-def server(project: Path) -> Iterator[dict[str, str]]:
-    """A Prefect server beside the runs, as a person would keep one; what a run needs to find it."""
-    from flows.server import started
-
-    with started(project) as running:
-        running.wait_until_healthy()
-        yield {"PREFECT_API_URL": running.api_url, "PREFECT_API_AUTH_STRING": running.password}

@@ -19,7 +19,7 @@ from typing import Any
 from dashboard import figures, runs
 from dashboard.home import Unreadable
 from dashboard.runs import Run
-from flows import requests, settings
+from flows import joining, settings
 from flows import runs as records
 
 TIMEOUT_S = 10.0
@@ -216,7 +216,7 @@ def request_run(
         flow_run = found.start(chosen, parameters, key)
         return flow_run.id, flow_run.state in records.FINAL
 
-    return requests.once(root, {"deployment": chosen.name, **parameters}, ask)
+    return joining.once(root, {"deployment": chosen.name, **parameters}, ask)
 
 
 def under_way(root: Path, parameters: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ EXIT_CODES = {"Completed": 0, "Cancelled": 130}
 @app.command()
 def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = None, force: Force = False) -> None:
     """Grow a small model for each use case and show how the recipes compare."""
-    from flows import params, requests
+    from flows import joining, params
     from flows.show import Screen
 
     root, cwd = settings.project_root(), Path.cwd()
@@ -50,7 +50,7 @@ def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = N
     settings.apply(root)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the run's own screen and flow.log say it all
     screen = Screen()
-    with closing(screen), requests.alone(root, requests.request_hash(root, asked, force=force), screen) as joined:
+    with closing(screen), joining.alone(root, joining.request_hash(root, asked, force=force), screen) as joined:
         if left:
             names, one = ", ".join(left), left[0]
             screen.say(f"{names} left out: not in params.yaml; `bonsai run {one}` runs it, `bonsai new {one}` lists it", "dim")

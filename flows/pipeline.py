@@ -26,7 +26,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 from prefect.tasks import Task, exponential_backoff  # noqa: E402
 from prefect.utilities.engine import emit_task_run_state_change_event  # noqa: E402
 
-from flows import heal, keepsakes, params, requests, runs  # noqa: E402
+from flows import heal, joining, keepsakes, params, runs  # noqa: E402
 from flows.concert import GOOD, Concert  # noqa: E402
 from flows.furnish import furnish  # noqa: E402
 from flows.ledger import Ledger, there  # noqa: E402
@@ -83,7 +83,7 @@ def pipeline(
         furnish(root, run.folder, asked)
         flow_run_id = UUID(str(runtime.flow_run.id))
         flow_run = {"flow_run_id": str(flow_run_id), "name": runtime.flow_run.name}
-        request = requests.request_hash(root, asked, force=force)
+        request = joining.request_hash(root, asked, force=force)
         run.note(state="Running", started_at=runs.now(), prefect=flow_run, request=request)
         with there(run.folder), logged(run.folder / "flow.log"), Ledger(run.folder) as ledger, Relay() as relay:
             run.note(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in ledger.stages.items()})

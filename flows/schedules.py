@@ -73,8 +73,8 @@ class Timetable:
         try:
             wanted = DeploymentScheduleCreate.model_validate({"schedule": dict(timing), "active": True})
         except ValidationError as error:
-            reasons = {str(each["msg"]).removeprefix("Value error, ") for each in error.errors() if each["type"] == "value_error"}
-            raise Mistake(f"not a schedule: {'; '.join(sorted(reasons)) or timing}") from None
+            reasons = [str(each["msg"]).removeprefix("Value error, ") for each in error.errors() if each["type"] == "value_error"]
+            raise Mistake(f"not a schedule: {reasons[0] if reasons else timing}") from None
         self.client.create_deployment_schedules(found.id, [(wanted.schedule, True)])
         for kept in found.schedules:
             self.client.delete_deployment_schedule(found.id, kept.id)
@@ -86,7 +86,7 @@ class Timetable:
         """Ask for a run now; gives its name and id. Joins one that was asked for the same and is not done."""
         from prefect.exceptions import PrefectHTTPStatusError
 
-        from flows.requests import once
+        from flows.joining import once
 
         found = self._known(name)
         parameters = {**found.parameters, **({"overrides": dict(overrides)} if overrides else {})}
@@ -152,4 +152,4 @@ def in_words(schedule: Any) -> str:
         seconds = int(schedule.interval.total_seconds())
         unit = next(unit for unit, size in reversed(UNITS.items()) if seconds % size == 0)
         return f"every {seconds // UNITS[unit]}{unit}"
-    return str(getattr(schedule, "cron", None) or getattr(schedule, "rrule", ""))
+    return " ".join(str(getattr(schedule, "cron", None) or getattr(schedule, "rrule", "")).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -143,6 +144,14 @@ def test_the_projects_prefect_yaml_deploys_use_cases_that_exist() -> None:
         assert entry["entrypoint"] == "flows/pipeline.py:pipeline"
         assert entry["work_pool"]["name"] == "bonsai"
     assert {"all", "vision", "vision-nightly"} <= {entry["name"] for entry in found}
+
+
+@pytest.mark.parametrize("room", ["flows", "dashboard"])
+def test_no_file_hides_a_library_when_its_folder_comes_first_on_the_path(room: str) -> None:
+    """As it does when Prefect loads a flow, or Streamlit a page, by its file."""
+    names = {path.stem for path in (REPOSITORY / room).glob("*.py")} - {"__init__"}
+    found = {name: spec for name in names if (spec := importlib.util.find_spec(name))}
+    assert not found
 
 
 def test_parameters_come_with_bounds_choices_words_and_present_values(toy: Path) -> None:
