@@ -17,7 +17,7 @@ from tasks.workspace import Artifact
 SENTENCES, SEED = 15_000, 11
 RECIPES = ("dense", "int8")
 SETTINGS = {"training.epochs": 5, "training.batch_size": 32, "training.learning_rate": 0.005, "training.weight_decay": 0.01}
-ONSETS = [
+ONSETS = (
     "b",
     "br",
     "c",
@@ -41,11 +41,9 @@ ONSETS = [
     "t",
     "tr",
     "v",
-    "w",
-    "z",
-]
-VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ou"]
-CODAS = ["", "n", "r", "s", "l", "nd", "rt", "m", "ck"]
+)
+VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ou")
+CODAS = ("", "n", "r", "s", "l", "nd", "rt", "m", "ck")
 FRAMES = (
     "{PER} , chairman of {ORG} , said on {day} that profits rose {number} percent .",
     "{ORG} shares fell {number} percent after {PER} left the {MISC} firm .",
@@ -60,7 +58,7 @@ FRAMES = (
     "{MISC} farmers marched through {LOC} against {ORG} .",
     "On {day} prices rose {number} percent , their best week of the year .",
 )
-DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 
 
 def main() -> None:

@@ -47,6 +47,8 @@ def played(place: Scene, name: str) -> tuple[list[dict[str, Any]], dict[str, Any
     verdict["ledger"] = {
         key: ledger[key] for key in ("rows_in", "kept", "quarantined", "duplicates", "reasons", "fixes", "leaks")
     }
+    noise = Artifact(data / "evaluations" / "dense").json("metrics.json")["splits"]["test"]["report"]["label_noise"]
+    verdict["label_noise"] = {key: value for key, value in noise.items() if key != "rows"}
     fitting = next(event for event in place.events("train", "nlp") if event["event"] == "cost")
     rows = []
     for row in release.json("table.json")["rows"]:

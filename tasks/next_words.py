@@ -35,7 +35,12 @@ def learn(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str
 
 def encode(rows: DataFrame, learnt: Learnt) -> tuple[Array, Array]:
     """Numbers int32 (N, L + 2), an edge before and behind each text, then 0; and how many pieces are foretold, int64 (N,)."""
-    pieces_NL = vocabulary.encode(rows["text"].to_list(), learnt["vocabulary"])
+    return numbers(rows["text"].to_list(), learnt)
+
+
+def numbers(texts: Sequence[str], learnt: Learnt) -> tuple[Array, Array]:
+    """The same of bare texts."""
+    pieces_NL = vocabulary.encode(texts, learnt["vocabulary"])
     count_N = (pieces_NL != 0).sum(1)
     inputs = np.pad(pieces_NL, ((0, 0), (1, 1)))
     inputs[:, 0] = EDGE

@@ -45,7 +45,7 @@ def learn(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str
     known = {"kind": "features", "count": len(ranked), "entries": " ".join(ranked)}
     length = min(longest, max(len(words) for words in texts))
     tags = [entities.OUT, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
-    return {"task": "entities", "tags": tags, "vocabulary": {**known, "length": length}}
+    return {"task": "names", "tags": tags, "vocabulary": {**known, "length": length}}
 
 
 def encode(rows: DataFrame, learnt: Learnt) -> tuple[Array, Array]:
@@ -53,16 +53,25 @@ def encode(rows: DataFrame, learnt: Learnt) -> tuple[Array, Array]:
 
     A tag that no train row has counts as O: no network could answer it.
     """
+    length = learnt["vocabulary"]["length"]
+    place = {tag: position for position, tag in enumerate(learnt["tags"])}
+    targets = np.full((len(rows), length), entities.ABSENT, np.int64)
+    for row, tags in enumerate(rows["tags"]):
+        known = [place.get(tag, 0) for tag in tags.split()[:length]]
+        targets[row, : len(known)] = known
+    return numbers(rows["text"].to_list(), learnt), targets
+
+
+def numbers(texts: Sequence[str], learnt: Learnt) -> Array:
+    """Numbers of the features of each word, int32 (N, L, F), 0 behind the end."""
     known = learnt["vocabulary"]
     number = {feature: place for place, feature in enumerate(known["entries"].split(" "), start=FIRST["features"])}
-    place = {tag: position for position, tag in enumerate(learnt["tags"])}
-    inputs = np.zeros((len(rows), known["length"], len(features("word"))), np.int32)
-    targets = np.full((len(rows), known["length"]), entities.ABSENT, np.int64)
-    for row, (text, tags) in enumerate(zip(rows["text"], rows["tags"], strict=True)):
+    found = np.zeros((len(texts), known["length"], len(features("word"))), np.int32)
+    for row, text in enumerate(texts):
         words = text.split()[: known["length"]]
-        inputs[row, : len(words)] = [[number.get(feature, 1) for feature in features(word)] for word in words]
-        targets[row, : len(words)] = [place.get(tag, 0) for tag in tags.split()[: len(words)]]
-    return inputs, targets
+        if words:
+            found[row, : len(words)] = [[number.get(feature, 1) for feature in features(word)] for word in words]
+    return found
 
 
 def decode(rows: DataFrame, outputs: Array, learnt: Learnt) -> DataFrame:
