@@ -28,6 +28,7 @@ PAGES = {
     "project": {"versions": ":material/account_tree:", "about": ":material/info:"},
 }
 ABOUT_A_RUN = ("run", "data", "results", "compression", "try_it")
+FIRST = "first"
 CARRIED = ("lang", "uc", "run")
 """Choices that hold on every page."""
 ABOUT_A_USE_CASE = (*ABOUT_A_RUN, "compare", "versions")
@@ -43,23 +44,22 @@ with st.sidebar:
         label_visibility="collapsed",
         **view.addressed("lang", list(texts.LANGUAGES), "en"),
     )
-page = st.navigation(
-    {
-        t(f"nav.{section}"): [
-            st.Page(
-                f"app_pages/{name}.py",
-                title=t(f"page.{name}"),
-                icon=icon,
-                help=t(f"page_help.{name}"),
-                url_path=name,
-                default=name == "run",
-            )
-            for name, icon in pages.items()
-        ]
-        for section, pages in PAGES.items()
-    },
-    expanded=True,
-)
+pages = {
+    t(f"nav.{section}"): [
+        st.Page(
+            f"app_pages/{name}.py",
+            title=t(f"page.{name}"),
+            icon=icon,
+            help=t(f"page_help.{name}"),
+            url_path=FIRST if name == "run" else name,
+            default=name == "run",
+        )
+        for name, icon in found.items()
+    ]
+    for section, found in PAGES.items()
+}
+also = st.Page("app_pages/run.py", title=t("page.run"), url_path="run", visibility="hidden")  # the first page's address is "/"
+page = st.navigation({**pages, "": [also]}, expanded=True)
 root = view.project()
 settings.apply(root)
 name = page.url_path or "run"

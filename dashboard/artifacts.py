@@ -49,6 +49,9 @@ class Ledger(_Read):
     duplicates: int = 0
     reasons: dict[str, int] = {}
     fixes: dict[str, int] = {}
+    remarks: dict[str, int] = {}
+    """What was seen and left as it is, such as a value that is missing."""
+    leaks: dict[str, int] = {}
     contradictions: int = 0
     near_duplicates: dict[str, int] = {}
     splits: dict[str, int] = {}

@@ -74,25 +74,23 @@ def answers(found: Artifacts, ring: list[Contestant], pixels: NDArray[np.uint8])
         with place, st.container(border=True):
             model = contestant.model
             shares = models.shares(model.outputs(pixels[None]))[0]
-            best = int(shares.argmax())
-            name = model.classes[best] if best < len(model.classes) else str(best)
-            st.markdown(f"**{figures.escape(contestant.name)}**")
-            st.metric(
-                t("try_it.says"),
-                figures.clean(name, 40),
-                figures.percent(float(shares[best])),
-                delta_color="off",
-                delta_arrow="off",
-            )
-            st.caption(
-                t("try_it.cost", time=figures.milliseconds(model.milliseconds(pixels[None])), size=figures.size(model.bytes))
-            )
-            _bars(model, shares, contestant.recipe)
+            verdict(contestant, shares, pixels[None])
             heat = gallery.heat(
                 pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)),
-                models.spoke_for(model, pixels, best),
+                models.spoke_for(model, pixels, int(shares.argmax())),
             )
             st.image(heat, alt=t("results.spoke_for"), caption=t("try_it.seen"), width="stretch")
+
+
+def verdict(contestant: Contestant, shares: NDArray[Any], inputs: NDArray[Any]) -> None:
+    """One model's answer by its probabilities (K,), how long it takes for such inputs (1, ...), and the next likely classes."""
+    model, best = contestant.model, int(shares.argmax())
+    name = model.classes[best] if best < len(model.classes) else str(best)
+    st.markdown(f"**{figures.escape(contestant.name)}**")
+    sure = figures.percent(float(shares[best]))
+    st.metric(t("try_it.says"), figures.clean(name, 40), sure, delta_color="off", delta_arrow="off")
+    st.caption(t("try_it.cost", time=figures.milliseconds(model.milliseconds(inputs)), size=figures.size(model.bytes)))
+    _bars(model, shares, contestant.recipe)
 
 
 def _bars(model: Model, shares: NDArray[Any], key: str) -> None:

@@ -151,6 +151,24 @@ def threshold(
     return sized(encoded, height)
 
 
+def lines(
+    points: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], order: Sequence[str], log: bool = False, height: int = 320
+) -> Drawing:
+    """A line per series over a number."""
+    scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
+    encoded = (
+        alt.Chart(points)
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=alt.X(f"{x}:Q", title=titles[0], scale=scale, axis=alt.Axis(grid=False, format="~g")),
+            y=alt.Y(f"{y}:Q", title=titles[1]),
+            color=series(order),
+            tooltip=["series:N", alt.Tooltip(f"{x}:Q", format=".4~g"), alt.Tooltip(f"{y}:Q", format=".4~g")],
+        )
+    )
+    return sized(encoded, height)
+
+
 def reliability(bins: pd.DataFrame, *, confidence: str, accuracy: str, height: int = 320) -> Drawing:
     """Share right against confidence per bin; the larger the point, the more rows."""
     diagonal = alt.Chart(pd.DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]})).mark_line(
@@ -363,6 +381,7 @@ def forecast(days: pd.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
     line = {"type": "line", "showSymbol": False}
     grids = [{"left": 56, "right": 20, "top": 40, "height": 220}, {"left": 56, "right": 20, "top": 310, "height": 120}]
     return {
+        "animation": False,
         "dataset": {"source": days},
         "legend": {"top": 0, "data": list(names.values())},
         "tooltip": {"trigger": "axis", "axisPointer": {"link": [{"xAxisIndex": "all"}]}},
@@ -404,12 +423,34 @@ def forecast(days: pd.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def limits(days: pd.DataFrame, came: str) -> dict[str, Any]:
+    """Returns that came as dots, and a line of forecast limits for each further column (ECharts)."""
+    names = [name for name in days.columns if name not in ("day", "came")]
+    dots = {"type": "scatter", "name": came, "symbolSize": 5, "encode": {"x": "day", "y": "came"}, "itemStyle": {"color": QUIET}}
+    lines = [
+        {"type": "line", "showSymbol": False, "name": name, "encode": {"x": "day", "y": name}, "lineStyle": {"width": 1.8}}
+        for name in names
+    ]
+    return {
+        "animation": False,
+        "dataset": {"source": days},
+        "legend": {"top": 0, "data": [came, *names]},
+        "tooltip": {"trigger": "axis"},
+        "grid": [{"left": 48, "right": 16, "top": 40, "bottom": 60}],
+        "xAxis": [{"type": "category"}],
+        "yAxis": [{"scale": True, "name": "%"}],
+        "dataZoom": [{"type": "inside"}, {"type": "slider", "bottom": 4, "height": 22}],
+        "series": [dots, *lines],
+    }
+
+
 def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, titles: tuple[str, str]) -> dict[str, Any]:
     """Money above, drawdown below, one zoom for both (ECharts)."""
     grids = [{"left": 56, "right": 20, "top": 40, "height": 210}, {"left": 56, "right": 20, "top": 300, "height": 100}]
     line = {"type": "line", "showSymbol": False, "lineStyle": {"width": 1.8}}
     below = {"xAxisIndex": 1, "yAxisIndex": 1, "areaStyle": {"opacity": 0.18}}
     return {
+        "animation": False,
         "dataset": {"source": days},
         "legend": {"top": 0, "data": list(money)},
         "tooltip": {"trigger": "axis"},

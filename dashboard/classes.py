@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from pydantic import BaseModel, ConfigDict
 
-from dashboard import charts, doubts, figures, headline, ranks, samples, view
+from dashboard import charts, doubts, figures, headline, odds, ranks, samples, view
 from dashboard.artifacts import Appraisal, Artifacts, understood
 from dashboard.home import Unreadable
 from dashboard.view import t
@@ -54,13 +54,18 @@ def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> Non
     report = understood(appraisal.report, Report, "metrics.json")
     subject = Subject(found, recipe, split, appraisal, report)
     views = {"confusion": confusion, "per_class": per_class, "thresholds": thresholds, "calibration": calibration}
-    more = ["mistakes", *(["doubts"] if "label_noise" in appraisal.report else []), "standings"]
+    judged = odds.views(appraisal.report)
+    more = [*judged, "mistakes", *(["doubts"] if "label_noise" in appraisal.report else []), "standings"]
     chosen = view.choose_view([*views, *more], "results")
     with view.or_say():
         if chosen == "mistakes":
             mistakes(subject)
         elif chosen == "doubts":
             doubts.show(found, recipe, split, appraisal.report)
+        elif chosen in judged:
+            {"separation": odds.separation, "costs": odds.costs, "groups": odds.groups}[chosen](
+                found, recipe, split, appraisal.report
+            )
         elif chosen == "standings":
             with st.container(border=True):
                 headline.standings(found, split, appraisal)

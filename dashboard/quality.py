@@ -141,13 +141,14 @@ def _cards(books: Ledger) -> None:
 def _reasons(books: Ledger) -> str:
     """The reasons with their counts; gives the code of the one to look at."""
     rejected = list(books.reasons.items())
-    if not rejected and not books.fixes:
+    if not rejected and not books.fixes and not books.remarks:
         st.caption(t("data.spotless"))
         return ""
-    top = max([*books.reasons.values(), *books.fixes.values(), 1])
+    top = max([*books.reasons.values(), *books.fixes.values(), *books.remarks.values(), 1])
     frame = pd.DataFrame(
         [(code, t("data.quarantine_or_drop"), count) for code, count in rejected]
-        + [(code, t("data.mended"), count) for code, count in books.fixes.items()],
+        + [(code, t("data.mended"), count) for code, count in books.fixes.items()]
+        + [(code, t("data.remarked"), count) for code, count in books.remarks.items()],
         columns=["reason", "fate", "rows"],
     )
     named = {
@@ -161,7 +162,7 @@ def _reasons(books: Ledger) -> str:
     picked = event.selection.rows if event else []
     if picked and picked[0] < len(frame):
         return str(frame.iloc[picked[0]]["reason"])
-    return rejected[0][0] if rejected else next(iter(books.fixes), "")
+    return rejected[0][0] if rejected else next(iter([*books.fixes, *books.remarks]), "")
 
 
 def _failing(found: Artifacts, code: str) -> None:

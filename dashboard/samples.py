@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import figures, gallery, models, view
+from dashboard import figures, gallery, models, questions, view
 from dashboard.artifacts import Artifacts
+from dashboard.components import words
 from dashboard.home import Unreadable
+from dashboard.questions import Piece
 from dashboard.view import t
 from tasks import images
+from tasks.contracts import UseCase
 
 WORDS = ("text", "sentence", "words")
-HIDDEN = ("probabilities", "classes", "pixels", "split")
+HIDDEN = ("probabilities", "classes", "pixels", "split", "attributions")
 TILE = 150
 
 
@@ -36,17 +39,15 @@ def grid(found: Artifacts, rows: pd.DataFrame, *, width: int = TILE) -> None:
 def mistakes(found: Artifacts, rows: pd.DataFrame, explained_by: str) -> None:
     """Wrong answers: what it is, what was said and how surely; with what spoke for it when a recipe is named."""
     pictures = _pictures(found, rows)
-    if not pictures:
+    if not pictures and questions.TEXT not in rows:
         _as_table(rows, "mistakes")
         return
-    model, why = None, ""
-    if explained_by:
-        try:
-            model = models.load(found.file(f"compressed/{explained_by}/model.onnx"))
-        except Unreadable as trouble:
-            why = view.why(trouble)
-    if why:
-        st.caption(why)
+    model = None
+    with view.or_say():
+        model = models.load(found.file(f"compressed/{explained_by}/model.onnx")) if explained_by else None
+    if not pictures:
+        _texts(found, rows, model)
+        return
     with st.grid("auto", min_column_width=TILE if model else 110, gap="small"):
         for _, row in rows.iterrows():
             with st.container(border=True, gap="xsmall"):
@@ -56,18 +57,47 @@ def mistakes(found: Artifacts, rows: pd.DataFrame, explained_by: str) -> None:
                     st.image(explained, alt=f"{figures.clean(row['label'], 60)}; {t('results.spoke_for')}", width="stretch")
                 else:
                     _picture(data, row)
-                st.markdown(
-                    f":green-badge[{figures.escape(row['label'], 24)}] "
-                    f":red-badge[{figures.escape(row['predicted'], 24)} · {figures.percent(row['confidence'], 0)}]"
-                )
+                _said(row)
 
 
 def can_explain(found: Artifacts) -> bool:
-    """Whether the rows are pictures, whose answers can be explained by covering parts of them."""
+    """Whether the rows are pictures or texts, whose answers can be explained by leaving out parts of them."""
     try:
-        return "image" in found.columns("clean/rows")
+        return bool({"image", questions.TEXT} & set(found.columns("clean/rows")))
     except Unreadable:
         return False
+
+
+def _texts(found: Artifacts, rows: pd.DataFrame, model: models.Model | None) -> None:
+    """Texts under each other, with what each word was worth for the answer when a model is given."""
+    case = None
+    with view.or_say():
+        case = questions.case_of(found.root, found.folder, found.use_case) if model else None
+    with st.grid(2, min_column_width=340, gap="small"):
+        for place in range(len(rows)):
+            row = rows.iloc[[place]]
+            with st.container(border=True, gap="xsmall", height="stretch"):
+                _said(row.iloc[0])
+                parts = [Piece(str(row[questions.TEXT].iloc[0]))]
+                weights = row["attributions"].iloc[0] if "attributions" in row else None
+                if model and weights is not None and len(weights):
+                    parts = questions.kept(str(row[questions.TEXT].iloc[0]), list(weights))
+                elif model and case and str(row["predicted"].iloc[0]) in model.classes:
+                    with view.or_say():
+                        shown = row[[name for name in row.columns if name in (questions.TEXT, case.classes)]]
+                        parts = _weighed(model, case, shown, model.classes.index(str(row["predicted"].iloc[0])))
+                words.weighed(parts, key=f"text_{place}")
+
+
+def _said(row: pd.Series) -> None:
+    """What it is, what was said and how surely."""
+    said = f"{figures.escape(row['predicted'], 24)} · {figures.percent(row['confidence'], 0)}"
+    st.markdown(f":green-badge[{figures.escape(row['label'], 24)}] :red-badge[{said}]")
+
+
+@st.cache_data(max_entries=500, show_spinner=False, hash_funcs={models.Model: lambda model: (model.use_case, id(model.session))})
+def _weighed(model: models.Model, _case: UseCase, row: pd.DataFrame, answer: int) -> list[Piece]:
+    return questions.spoke_for(_case, model, row, answer)
 
 
 @st.cache_data(max_entries=500, show_spinner=False, hash_funcs={models.Model: lambda model: (model.use_case, id(model.session))})

@@ -1,5 +1,6 @@
 """Every page in every state: nothing yet, running, failed, finished; and whatever is wrong on disk is a sentence."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from unittest.mock import patch
 
 import pytest
 import recorded
+import scenes
 from streamlit.testing.v1 import AppTest
 
 from dashboard import conductor, runs, starting, texts
@@ -96,6 +98,62 @@ def test_every_view_of_a_finished_run_can_be_shown(monkeypatch, projects, page, 
     app = open_page(monkeypatch, projects["finished"], page, view=view)
     assert not app.exception
     assert app.query_params["view"] == view
+
+
+OTHERS = {
+    "nlp": ("per_class", "thresholds", "mistakes", "doubts"),
+    "finance": ("forecast", "coverage", "account", "periods", "standings"),
+    "credit": ("separation", "costs", "groups", "mistakes"),
+}
+
+
+@pytest.fixture(scope="module")
+def of_all(tmp_path_factory):
+    """A project in which every use case has run."""
+    root = recorded.project(tmp_path_factory.mktemp("projects") / "all")
+    for number, name in enumerate(scenes.names()):
+        recorded.finished(root, number=number, use_case=name)
+    return root
+
+
+@pytest.mark.parametrize("use_case", OTHERS)
+def test_every_use_case_has_its_pages_by_what_its_artifacts_hold(monkeypatch, of_all, use_case):
+    asked = [(page, {}) for page in ("run", "data", "compression", "try_it")]
+    asked += [("data", {"view": "columns"}), *(("results", {"view": view}) for view in OTHERS[use_case])]
+    for page, query in asked:
+        app = open_page(monkeypatch, of_all, page, uc=use_case, **query)
+        assert not app.exception, (page, query)
+        assert not [each.value for each in app.info if "does not hold" in each.value or "missing" in each.value], (page, query)
+        assert app.query_params.get("view") == query.get("view")
+
+
+def test_a_network_that_loses_is_said_first(monkeypatch, of_all):
+    app = open_page(monkeypatch, of_all, "results", uc="finance", recipe="dense")
+    assert "Something simpler does as well or better" in app.warning[0].value
+
+
+def test_a_sentence_is_asked_of_both_models(monkeypatch, of_all):
+    app = open_page(monkeypatch, of_all, "try_it", uc="nlp")
+    app.text_area(key="said").set_value("The roots and leaves want soil").run()
+    assert not app.exception
+    assert [each.value for each in app.metric] == ["gardens", "gardens"]
+
+
+def test_names_in_texts_and_written_samples_have_views_of_their_own(monkeypatch, of_all, tmp_path):
+    root = shutil.copytree(of_all, tmp_path / "p")
+    (path,) = root.glob("runs/*/data/nlp/evaluations/int8/metrics.json")
+    whole = json.loads(path.read_text())
+    kinds = [{"class": "person", "precision": 0.9, "recall": 0.8, "f1": 0.85, "support": 12}]
+    told = [{"text": "<b>x</b>", "perplexity": 2.5}]
+    (model,) = root.glob("runs/*/data/nlp/model/report.json")
+    model.write_text(json.dumps({"shown": {"written": ["<b>x</b>"]}}))
+    for report, said in (({"per_entity": kinds}, "counts as found"), ({"hardest": told, "easiest": told}, "nothing was")):
+        for split in whole["splits"].values():
+            split["report"] = report
+        path.write_text(json.dumps(whole))
+        app = open_page(monkeypatch, root, "results", uc="nlp", recipe="int8")
+        assert not app.exception
+        assert any(said in each.value for each in app.caption)
 
 
 def test_the_page_tells_of_a_run_under_way(monkeypatch, projects):

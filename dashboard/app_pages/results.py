@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import classes, headline, risks, view
+from dashboard import classes, entities, headline, risks, view, writing
 from dashboard.artifacts import SPLITS, Artifacts
 from dashboard.home import Unreadable
 from dashboard.view import t
@@ -29,10 +29,10 @@ with view.or_say():
     appraisal = metrics.splits[split]
     headline.sentence(found, recipe, appraisal, split)
     headline.cards(found, recipe, metrics, appraisal)
-    if classes.is_mine(appraisal.report):
-        classes.show(found, recipe, split, appraisal)
-    elif risks.is_mine(appraisal.report):
-        risks.show(found, recipe, split, appraisal)
+    for views in (classes, risks, entities, writing):  # whose report it is shows by what it holds, whatever the use case
+        if views.is_mine(appraisal.report):
+            views.show(found, recipe, split, appraisal)
+            break
     else:
         with st.container(border=True):
             headline.standings(found, split, appraisal)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import asking, view
+from dashboard import asking, questions, sentences, sheets, view
 from dashboard.artifacts import Artifacts
 from dashboard.view import t
 
@@ -14,8 +14,11 @@ if not found or not found.recipes():
 st.caption(t("try_it.note"))
 with view.or_say():
     ring = asking.contestants(found)
-    learnt = ring[0].model.learnt
-    if "side" in learnt and "channels" in learnt:
+    case = questions.case_of(context.root, found.folder, context.use_case)
+    kind = questions.kind(case)
+    if kind == "picture":
         asking.picture(found, ring)
+    elif kind == "sentence":
+        sentences.show(found, case, ring)
     else:
-        view.nothing("try_it.not_yet")
+        sheets.show(found, case, ring)

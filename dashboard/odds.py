@@ -1,0 +1,94 @@
+"""Results of saying how likely something feared is: how well both kinds are separated, what mistakes cost, and whom they hit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, figures, ranks, view
+from dashboard.artifacts import Artifacts
+from dashboard.home import Unreadable
+from dashboard.view import t
+
+COSTS = ("cost", "take_all", "refuse_all")
+SHARES = ("came", "said", "refused", "refused_good", "caught")
+
+
+def views(report: dict[str, Any]) -> list[str]:
+    """Which of these views a report has something for."""
+    return [name for name, key in (("separation", "event"), ("costs", "cost_curve"), ("groups", "fairness")) if report.get(key)]
+
+
+def separation(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """ROC, and the shares of both kinds below each probability with their largest distance (KS)."""
+    predictions, event = found.predictions(recipe, split), str(report["event"])
+    if "probabilities" not in predictions or event not in report["classes"]:
+        raise Unreadable("unreadable.column", column="probabilities")
+    said = np.stack(predictions["probabilities"].to_list()).astype(float)[:, report["classes"].index(event)]
+    came = (predictions["label"] == event).to_numpy()
+    roc, shares = ranks.roc(said, came).assign(series=event), ranks.separation(said, came)
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True):
+        st.markdown(f"**{t('results.roc')}**")
+        titles = (t("results.fpr"), t("results.tpr"))
+        drawing = charts.threshold(roc, x="fpr", y="tpr", titles=titles, order=[event], chance=True)
+        view.chart(drawing, roc, key="odds_roc", alt_text=t("results.roc"))
+    with right, st.container(border=True):
+        gap = (shares["negative"] - shares["positive"]).abs()
+        st.markdown(f"**{t('odds.ks', value=figures.number(float(gap.max()), 3))}**")
+        names = {"positive": t("odds.who", event=figures.clean(event, 40)), "negative": t("odds.others")}
+        lines = shares.melt("score", ["positive", "negative"], "series", "share").replace({"series": names})
+        drawing = charts.lines(
+            lines, x="score", y="share", titles=(t("odds.probability"), t("odds.below")), order=list(names.values())
+        )
+        view.chart(drawing, shares, key="odds_ks", alt_text=t("odds.below"))
+
+
+def costs(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """What a row costs on average when everybody above the threshold is refused, for different prices of a mistake."""
+    now = report.get("cost") or {}
+    view.cards(
+        {t(f"odds.{name}"): (figures.number(now.get(name), 4), "") for name in ("threshold", *COSTS) if now.get(name) is not None}
+    )
+    frame = pd.DataFrame([row for row in report["cost_curve"] if isinstance(row, dict)])
+    if missing := {"default_over_refusal", *COSTS} - set(frame.columns):
+        raise Unreadable("unreadable.column", column=min(missing))
+    names = {name: t(f"odds.{name}") for name in COSTS}
+    lines = frame.melt("default_over_refusal", list(COSTS), "series", "value").replace({"series": names})
+    with st.container(border=True):
+        st.caption(t("odds.costs_note"))
+        titles = (t("odds.ratio"), t("odds.mean_cost"))
+        drawing = charts.lines(lines, x="default_over_refusal", y="value", titles=titles, order=list(names.values()), log=True)
+        view.chart(drawing, frame, key="costs", alt_text=t("odds.costs_note"))
+
+
+def groups(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """What the members of each group meet at the threshold, and the widest gaps between groups."""
+    st.caption(t("odds.groups_note", threshold=figures.number(report.get("threshold"), 3)))
+    for name, told in report["fairness"].items():
+        frame = pd.DataFrame([row for row in told.get("groups") or [] if isinstance(row, dict)])
+        if frame.empty:
+            continue
+        with st.container(border=True):
+            st.markdown(f"**{figures.escape(name, 60)}**")
+            gaps = {key: value for key, value in (told.get("gaps") or {}).items() if value is not None}
+            st.caption(
+                t(
+                    "odds.gaps",
+                    gaps=" · ".join(f"{t(f'odds.{key}')} {figures.number(gaps[key])}" for key in SHARES if key in gaps),
+                )
+            )
+            columns: dict[str, Any] = {
+                key: st.column_config.ProgressColumn(t(f"odds.{key}"), min_value=0, max_value=1, format="%.3f")
+                for key in SHARES
+                if key in frame
+            }
+            columns |= {
+                "group": st.column_config.TextColumn(t("odds.group"), pinned=True),
+                "rows": st.column_config.NumberColumn(t("data.rows"), format="localized"),
+                "auc": st.column_config.NumberColumn(t("metric.auc"), format="%.3f"),
+            }
+            view.table(frame, key=f"groups_{figures.clean(name, 40)}", alt_text=t("odds.group"), columns=columns)

@@ -1,0 +1,116 @@
+"""Ask about rows of a table: test rows of some days, or a file of one's own, checked by the same rules as the pipeline's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, figures, questions, view
+from dashboard.artifacts import Artifacts
+from dashboard.asking import Contestant
+from dashboard.home import Unreadable
+from dashboard.view import t
+from tasks.contracts import UseCase
+
+MAX_UPLOAD_MB = 20
+MOST_FAULTS = 200
+FIRST_DAYS = 120
+FOUND = ("file", "row", "doubt", "kinds")
+"""Columns of raw rows that `fetch` adds."""
+RISK = {"next_date", "next_return", "variance", "quantile_5"}
+"""Columns of a prediction of risk."""
+
+
+def show(found: Artifacts, case: UseCase, ring: Sequence[Contestant]) -> None:
+    """Rows from here or there, and what each model says of them."""
+    way = view.choose_from("way", ["rows", "upload"], t("try_it.way"), "rows", lambda name: t(f"try_it.{name}"), few=True)
+    rows = _uploaded(found, case) if way == "upload" else _of_test(found)
+    if rows is None:
+        return
+    if rows.empty:
+        st.info(t("try_it.no_rows"), icon=":material/info:")
+        return
+    told: dict[str, pd.DataFrame] = {}
+    for place, contestant in zip(st.columns(len(ring), gap="medium"), ring, strict=True):
+        with place, st.container(border=True), view.or_say():
+            told[contestant.name] = questions.answers(case, contestant.model, rows)
+            one = questions.encoded(case, contestant.model, rows.head(1))
+            time = figures.milliseconds(contestant.model.milliseconds(one))
+            st.markdown(f"**{figures.escape(contestant.name)}**")
+            st.caption(t("try_it.cost", time=time, size=figures.size(contestant.model.bytes)))
+    if told:
+        with st.container(border=True):
+            _together(rows, told)
+
+
+def _of_test(found: Artifacts) -> pd.DataFrame | None:
+    """Test rows: of one series and some days where they have such, else the first ones."""
+    rows = found.rows("clean/rows", None, [("split", "==", "test")])
+    days = next((name for name in ("next_date", "date") if name in rows and pd.api.types.is_datetime64_any_dtype(rows[name])), "")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if "ticker" in rows:
+            tickers = sorted(rows["ticker"].astype(str).unique())
+            ticker = view.choose_from("ticker", tickers, t("risk.series"), tickers[0], few=True)
+            rows = rows[rows["ticker"] == ticker]
+        if not days or rows.empty:
+            count = st.number_input(t("try_it.count"), 1, max(1, min(len(rows), 1000)), min(len(rows), 50) or 1, key="count")
+            return rows.head(int(count)).reset_index(drop=True)
+        first, last = rows[days].min().date(), rows[days].max().date()
+        begin = max(first, last - timedelta(days=FIRST_DAYS))
+        span = st.date_input(t("try_it.days"), (begin, last), first, last, key="days", format="YYYY-MM-DD")
+    if not isinstance(span, tuple) or len(span) != 2:
+        st.caption(t("try_it.days_open"))
+        return None
+    low, high = (pd.Timestamp(day) for day in span)
+    return rows[(rows[days] >= low) & (rows[days] <= high)].sort_values(days).reset_index(drop=True)
+
+
+def _uploaded(found: Artifacts, case: UseCase) -> pd.DataFrame | None:
+    """A person's file by the rules of `clean`: what is wrong with it, and the rows that can be asked about."""
+    file = st.file_uploader(
+        t("try_it.table"), type=["csv", "tsv", "parquet", "jsonl"], key="sheet", max_upload_size=MAX_UPLOAD_MB
+    )
+    if file is None:
+        st.caption(
+            t(
+                "try_it.columns",
+                columns=figures.escape(", ".join(name for name in found.columns("raw") if name not in FOUND), 600),
+            )
+        )
+        return None
+    checked = questions.from_file(case, file.getvalue(), file.name)
+    good, read = figures.number(len(checked.rows)), figures.number(checked.read)
+    st.caption(t("try_it.checked", good=good, read=read, bad=figures.number(len(checked.faults))))
+    if len(checked.faults):
+        with st.expander(t("try_it.faults", count=figures.number(len(checked.faults))), icon=":material/rule:"):
+            view.table(checked.faults.head(MOST_FAULTS), key="faults", alt_text=t("try_it.faults", count=len(checked.faults)))
+    return checked.rows
+
+
+def _together(rows: pd.DataFrame, told: dict[str, pd.DataFrame]) -> None:
+    """The models' answers side by side, row by row; forecasts of risk drawn against what came."""
+    first = next(iter(told.values()))
+    own = [name for name in first.columns if name not in rows.columns and name not in ("classes", "probabilities")]
+    known = [
+        name for name in first.columns if name not in own and name not in ("classes", "probabilities", "file", "row", "split")
+    ]
+    if set(first.columns) >= RISK and rows["ticker"].nunique() == 1:
+        st.echarts_chart(charts.limits(_lines(told), t("risk.came")), key="limits", height=380, alt=t("try_it.limits_alt"))
+    frame = first[known].copy()
+    for name, answers in told.items():
+        for column in own:
+            frame[f"{column} · {name}" if len(told) > 1 else column] = answers[column].to_numpy()
+    if frame.empty:
+        raise Unreadable("unreadable.rows")
+    view.table(frame, key="answers", alt_text=t("try_it.answers"), height=320)
+
+
+def _lines(told: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """`day`, `came`, and the 5 % limit that each model forecast."""
+    first = next(iter(told.values()))
+    day = pd.to_datetime(first["next_date"]).dt.strftime("%Y-%m-%d").fillna(t("try_it.next_day"))
+    limits = {name: answers["quantile_5"].round(4) for name, answers in told.items()}
+    return pd.DataFrame({"day": day, "came": first["next_return"].round(4), **limits})
