@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from benchmarks import record
 from benchmarks.scene import scene
-from tasks.workspace import Artifact, Table
+from tasks.workspace import Artifact
 
 SETTINGS = {"model": {"architecture": "har_mlp", "hidden": 0}, "training.epochs": 6, "training.learning_rate": 0.01}
 PANELS = ("djia", "stocknet")
@@ -17,23 +21,36 @@ def main() -> None:
     if not os.environ.get("BONSAI_DATASETS"):
         print("skipped: BONSAI_DATASETS names no folder with the panels, and benchmarks do not download")
         return
-    rows, ledgers = [], {}
+    found = []
     for name in PANELS:
         with scene("finance", {"fetch.dataset": name, **SETTINGS}, ("dense",)) as place:
             for stage in ("fetch", "clean", "augment", "train"):
                 place.play(stage, "finance")
             place.play("compress", "finance", "dense")
             place.play("evaluate", "finance", "dense")
-            data = place.root / "data" / "finance"
-            ledger = ledgers[name] = Artifact(data / "clean").json("ledger.json")
-            metrics = Artifact(data / "evaluations" / "dense").json("metrics.json")
-            shares = Table(data / "clean" / "rows").read(["ticker"])["ticker"].nunique()
-        rows.append(line(name, shares, ledger, metrics))
+            found.append(look(name, place.root / "data" / "finance"))
+        tell(found)
+
+
+Found = tuple[str, dict[str, Any], dict[str, Any]]
+"""A panel's line of the table, by name, and its ledger."""
+
+
+def look(name: str, data: Path) -> Found:
+    """What the stages left of one panel."""
+    ledger = Artifact(data / "clean").json("ledger.json")
+    metrics = Artifact(data / "evaluations" / "dense").json("metrics.json")
+    shares = pd.read_parquet(data / "clean" / "rows", columns=["ticker"])["ticker"].nunique()
+    return name, line(name, shares, ledger, metrics), ledger
+
+
+def tell(found: Sequence[Found]) -> None:
+    """Write what is known so far."""
     record.write(
         "panels",
         "Panels of shares as published: what became of their rows, and a small network's QLIKE on the last 15 % of days.",
-        rows,
-        ledgers=ledgers,
+        [row for _, row, _ in found],
+        ledgers={name: ledger for name, _, ledger in found},
     )
 
 
