@@ -22,14 +22,10 @@ def main() -> None:
     if not os.environ.get("BONSAI_DATASETS"):
         print("skipped: BONSAI_DATASETS names no folder with ag_news/*.xz and text/*.gz, and benchmarks do not download")
         return
-    rows: list[dict[str, Any]] = []
-    verdicts: dict[str, Any] = {}
     for name, overrides in record.settings(SETTINGS).items():
         with scene("nlp", {"fetch.dataset": name, **overrides}, RECIPES) as place:
-            found, verdicts[name] = played(place, name)
-            rows += found
-    headlines = "; ".join(f"{name}: {verdict['headline']}" for name, verdict in verdicts.items())
-    record.write("texts", f"Test rows, settings chosen on validation. {headlines}", rows, verdicts=verdicts)
+            rows, verdict = played(place, name)
+        record.write(f"texts_{name}", f"Test rows, settings chosen on validation. {verdict['headline']}", rows, verdict=verdict)
 
 
 def played(place: Scene, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks import column_files, crf, entities, fit
+from tasks import column_files, crf, entities, fit, library
+from tasks.compression.prune import narrowed
 from tasks.contracts import Mistake, Training
 from tasks.text import Unusable
 from tasks.use_cases.nlp import Nlp, TextFetch
@@ -161,3 +162,23 @@ def test_names_are_found_in_sentences_never_seen(columns):
     assert np.mean(case.goodness(predictions)) == pytest.approx(scores["entity_f1"])
     rivals = case.baselines(train, test)
     assert case.score(rivals["no entity"])["entity_f1"] == 0
+
+
+@pytest.mark.parametrize(("name", "fields"), [("text_tagger", {"classes": 3}), ("text_writer", {})])
+def test_channels_that_say_nothing_can_be_taken_out_of_taggers_and_writers(name, fields):
+    torch.manual_seed(0)
+    network = library.network(name, {"tokens": 30, "width": 8, "hidden": 8, **fields}).eval()
+    for weight in network.parameters():
+        weight.data = torch.randn_like(weight) * 0.3
+    state, keep = network.state_dict(), {}
+    for group_name, group in network.groups().items():
+        half = group.size // 2
+        keep[group_name] = torch.arange(half)
+        for key, dimension in group.owners:
+            state[key].index_fill_(dimension, torch.arange(half, group.size), 0)
+        for key, dimension, repeat in group.followers:
+            state[key].index_fill_(dimension, torch.arange(half * repeat, group.size * repeat), 0)
+    numbers = torch.randint(1, 30, (4, 7, 5) if name == "text_tagger" else (4, 7), generator=torch.Generator().manual_seed(0))
+    narrow = narrowed(network, keep)
+    assert narrow.fields["hidden"] == narrow.fields["width"] == 4
+    torch.testing.assert_close(narrow(numbers.int()), network(numbers.int()))
