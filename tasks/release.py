@@ -117,7 +117,8 @@ def decided(candidates: Sequence[Candidate], contract: Contract) -> dict[str, An
             shown = "it may well keep the contract, but that is not shown: it " if candidate.status == "not shown" else ""
             candidate.why = shown + "; it ".join(candidate.misses)
     if chosen:
-        reason = f"released {chosen.recipe!r}: of {len(candidates)} recipes {len(kept)} keep the contract, it at the least cost"
+        keep = "keeps" if len(kept) == 1 else "keep"
+        reason = f"released {chosen.recipe!r}: {len(kept)} of {len(candidates)} recipes {keep} the contract, and it costs least"
     else:
         nearest = sorted(candidates, key=lambda one: (RANK[one.status], len(one.misses), one.cost))[:2]
         told = "; ".join(f"{one.recipe!r} {one.misses[0]}" for one in nearest)

@@ -52,7 +52,7 @@ def test_of_those_that_keep_it_the_one_of_least_bytes_times_time_is_chosen():
     why = {found["recipe"]: found["why"] for found in verdict["candidates"]}
     assert why["fast"] == "keeps the contract, but costs 1.33 times what 'small' does (bytes times time)"
     assert why["bad"] == "has 0.500 of dense's bytes; 0.150 is allowed"
-    assert "of 3 recipes 2 keep the contract" in verdict["reason"]
+    assert "2 of 3 recipes keep the contract" in verdict["reason"]
 
 
 def test_what_a_clock_cannot_tell_apart_is_decided_by_accuracy():
