@@ -33,10 +33,13 @@ class Declared:
 
 
 def declared(root: Path) -> list[Declared]:
-    """All deployments of the project, those of prefect.yaml first."""
-    written = list(_written(root / "prefect.yaml"))
+    """All deployments of the project, those of prefect.yaml first; without those of use cases that params.yaml does not have."""
+    params = library.read_params(root / "params.yaml")
+    written = [
+        each for each in _written(root / "prefect.yaml") if set(each.parameters.get("use_cases") or ()) <= set(params.use_cases)
+    ]
     known = {each.name for each in written}
-    return written + [each for each in _by_use_case(library.read_params(root / "params.yaml")) if each.name not in known]
+    return written + [each for each in _by_use_case(params) if each.name not in known]
 
 
 def _written(path: Path) -> Iterator[Declared]:

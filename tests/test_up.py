@@ -130,10 +130,12 @@ def test_every_use_case_is_deployed_on_demand_and_nightly_and_all_together(toy: 
 def test_what_prefect_yaml_says_comes_first(toy: Path) -> None:
     schedules = [{"cron": "5 5 * * 1", "timezone": "Europe/Berlin", "active": False}]
     stanza = {"name": "toy-nightly", "parameters": {"use_cases": ["toy"]}, "schedules": schedules}
-    (toy / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [stanza]}))
+    gone_since = {"name": "pine", "parameters": {"use_cases": ["pine"]}}
+    (toy / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [stanza, gone_since]}))
     found = {each.name: each for each in declared(toy)}
     assert found["toy-nightly"].schedules == tuple(schedules)
     assert "twin-nightly" in found
+    assert "pine" not in found, "params.yaml has no such use case any more"
 
 
 def test_the_projects_prefect_yaml_deploys_use_cases_that_exist() -> None:
