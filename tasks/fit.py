@@ -105,11 +105,9 @@ def fit(
 def predict(network: nn.Module, inputs: Array | Tensor, plan: Plan | None = None) -> Array:
     """Outputs (N, ...) of a network, float32, in evaluation mode, block by block."""
     plan = plan or Plan("cpu", "fp32", False, "")
-    was_training = network.training
     rows = as_tensor(inputs)
     blocks = (rows[start : start + PREDICT_ROWS] for start in range(0, len(rows), PREDICT_ROWS))
     outputs: Array = torch.cat([forward(network, precision.prepared_batch(block, plan), plan).cpu() for block in blocks]).numpy()
-    network.train(was_training)
     return outputs
 
 

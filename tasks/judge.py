@@ -57,8 +57,10 @@ class Judge:
 
 
 def forward(network: nn.Module, batch: Tensor, plan: Plan) -> Tensor:
-    """Outputs of a prepared batch in evaluation mode, float32."""
+    """Outputs of a prepared batch in evaluation mode, float32; the network is left in the mode it was in."""
+    was_training = network.training
     network.eval()
     with torch.no_grad(), plan.autocast():
         outputs: Tensor = network(batch)
+    network.train(was_training)
     return outputs.float()

@@ -72,7 +72,7 @@ def test_it_learns_and_leaves_the_network_it_was_given_alone():
         given,
         *pictures(),
         objective=objective,
-        training=replace(QUICK, epochs=12),
+        training=replace(QUICK, epochs=12, learning_rate=0.03),
         validation=pictures(96, seed=1),
         monitor=accuracy,
     )
@@ -130,6 +130,34 @@ def test_every_row_is_seen_once_an_epoch_and_no_batch_is_a_stub():
     for epoch in (seen[:3], seen[3:]):
         assert sorted(row for batch in epoch for row in batch) == list(range(65))
     assert seen[:3] != seen[3:]
+
+
+class Watched(nn.Module):
+    """Says in which mode it learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+        self.modes = []
+
+    def __deepcopy__(self, memory):
+        twin = Watched()
+        twin.load_state_dict(self.state_dict())
+        twin.modes = self.modes
+        return twin
+
+    def forward(self, x):
+        if torch.is_grad_enabled():
+            self.modes.append(self.training)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_a_look_at_the_validation_rows_does_not_change_how_it_learns(decay):
+    rows = np.ones((64, 4), np.float32), np.zeros(64, np.int64)
+    given = Watched()
+    fit.fit(given, *rows, objective=objective, training=replace(QUICK, ema_decay=decay), validation=rows)
+    assert given.modes == [True] * 6, "dropout and batch statistics stay on after the first epoch"
 
 
 def test_a_policy_varies_train_rows_only_and_reproducibly():
