@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import runs, story, view
+from dashboard import figures, home, runs, story, view
 from dashboard.components.graph import Node, graph
 from dashboard.home import Unreadable
 from dashboard.layout import lay_out
@@ -94,7 +94,26 @@ def versions(context: Context) -> None:
     st.caption(t("versions.restore_note"))
     options = list(dict.fromkeys(frame["newest"]))
     chosen = view.choose_from("restore", options, t("pick.run"), options[0])
-    st.code(f"bonsai restore {chosen}", language=None)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.popover(t("versions.restore_now"), icon=":material/settings_backup_restore:", key="restore_now"):
+            st.markdown(t("versions.restore_sure", run=f"`{figures.clean(chosen, 120)}`"))
+            pressed = st.button(t("versions.restore_yes"), type="primary", key="restore_yes")
+        st.code(f"bonsai restore {chosen}", language=None)
+    if pressed:
+        with st.spinner(t("versions.restoring")):
+            done, said = _restored(context.root, home.slug(chosen))
+        (st.success if done else st.warning)(figures.escape(said, 1500))
+
+
+def _restored(root: Path, run_id: str) -> tuple[bool, str]:
+    """Whether a run was put into the project's folder, and what was said; what is saved nowhere else is never overwritten."""
+    command = [sys.executable, "-m", "flows.cli", "restore", run_id]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return False, str(error)
+    lines = [*done.stdout.strip().splitlines(), *done.stderr.strip().splitlines()]
+    return done.returncode == 0, " · ".join(line.removeprefix("error: ") for line in lines)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

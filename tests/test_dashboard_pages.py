@@ -11,7 +11,7 @@ import recorded
 import scenes
 from streamlit.testing.v1 import AppTest
 
-from dashboard import conductor, runs, starting, texts
+from dashboard import conductor, lineage, runs, starting, texts
 from dashboard.conductor import Deployment, FlowRun, Refused, Schedule
 from dashboard.home import Unreadable
 
@@ -236,6 +236,17 @@ def test_a_run_can_be_run_again_with_edits(monkeypatch, projects):
     app = open_page(monkeypatch, projects["finished"], "run")
     app.button(key="edit_run").click().run()
     assert app.number_input(key="vision.training.epochs").value == 3
+
+
+@pytest.mark.parametrize(("done", "said"), [(True, "restored it"), (False, "changed by hand")])
+def test_a_run_is_restored_or_it_is_said_why_not(monkeypatch, projects, done, said):
+    asked = []
+    monkeypatch.setattr(lineage, "_restored", lambda root, run_id: asked.append(run_id) or (done, said))
+    app = open_page(monkeypatch, projects["finished"], "versions", view="versions")
+    app.button(key="restore_yes").click().run()
+    assert asked == [runs.names(projects["finished"])[0]]
+    assert not app.exception
+    assert any(said in each.value for each in (app.success if done else app.warning))
 
 
 def test_runs_are_filtered_and_say_what_came_of_them(monkeypatch, projects):
