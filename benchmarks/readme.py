@@ -21,7 +21,7 @@ def main() -> None:
         counts = ", ".join(f"{count:,} {split}" for split, count in metrics["rows"].items())
         machine = table["machine"]
         about = (
-            f"{counts} rows, seed {library.use_case(name, params).training.seed}; {machine['cpu']}, "
+            f"{verdict['headline']} {counts} rows, seed {library.use_case(name, params).training.seed}; {machine['cpu']}, "
             f"{table['threads']} thread, torch {machine['torch']}, onnxruntime {machine['onnxruntime']}. "
             f"{verdict['reason'][:1].upper()}{verdict['reason'][1:]}."
         )
