@@ -1,0 +1,228 @@
+"""What a person sees: every page in every state, for every use case, wide and narrow, by day and by night."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+import recorded
+import scenes
+
+from dashboard import runs
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+ABOUT_A_RUN = ("run", "data", "results", "compression", "try_it", "compare", "versions")
+ABOUT_ALL = ("history", "schedules", "about")
+STATES = ("Nothing", *recorded.STATES)
+WIDTHS = (1440, 400)
+SCHEMES = ("light", "dark")
+KEPT = bool(os.environ.get("BONSAI_PICTURES"))
+"""Whether every page is kept as a picture; it takes most of the time."""
+VIEWS = {
+    "data": ("columns", "splits", "augmentation", "drift"),
+    "compression": ("damage", "flipped", "timing", "bundle"),
+    "compare": ("curves", "parameters", "classes"),
+    "versions": ("versions",),
+}
+RESULTS = {
+    "vision": ("per_class", "thresholds", "calibration", "mistakes", "standings"),
+    "nlp": ("per_class", "thresholds", "calibration", "mistakes", "doubts", "standings"),
+    "finance": ("coverage", "account", "periods", "standings"),
+    "credit": ("per_class", "thresholds", "calibration", "separation", "costs", "groups", "mistakes", "standings"),
+}
+AXE = os.environ.get("BONSAI_AXE", "")
+"""Path of axe.min.js (npm pack axe-core); the accessibility test is skipped without it."""
+STREAMLITS_OWN = {"list", "listitem", "svg-img-alt", "scrollable-region-focusable", "aria-allowed-role"}
+"""Rules that Streamlit's own elements break, whatever stands in them."""
+
+
+def named(address):
+    return "".join(char if char.isalnum() else "-" for char in address).strip("-")
+
+
+def looked_at(windows, base, addresses, name):
+    """What is wrong with these pages in any look."""
+    wrong = []
+    for width in WIDTHS:
+        window = windows(base, width)
+        for address in addresses:
+            window.open(base, address)
+            for scheme in SCHEMES:
+                window.paint(scheme)
+                wrong += [f"/{address} {width} {scheme}: {each}" for each in window.trouble()]
+                if KEPT:
+                    window.picture(f"{name}-{named(address)}-{width}-{scheme}")
+    return wrong
+
+
+def of_run(project, use_case, state):
+    """The address of a run in that state, "" where nothing has run."""
+    found = [run.id for run in runs.latest(project, use_case, 20) if run.state == state.lower() and run.record.whole]
+    return f"uc={use_case}" if state == "Nothing" else f"uc={use_case}&run={found[0]}"
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("use_case", scenes.names())
+def test_pages_about_a_run_show_without_error_overlap_or_sideways_scroll(windows, projects, addresses, use_case, state):
+    where = "empty" if state == "Nothing" else "lived_in"
+    about = of_run(projects[where], use_case, state)
+    asked = [f"{page}?{about}" for page in ABOUT_A_RUN]
+    assert looked_at(windows, addresses[where], asked, f"{use_case}-{state}") == []
+
+
+@pytest.mark.parametrize("where", ["empty", "lived_in"])
+def test_pages_about_everything_show_without_error_overlap_or_sideways_scroll(windows, addresses, where):
+    assert looked_at(windows, addresses[where], ABOUT_ALL, where) == []
+
+
+@pytest.mark.parametrize("use_case", scenes.names())
+def test_views_show_without_error_overlap_or_sideways_scroll(windows, projects, addresses, use_case):
+    about = of_run(projects["lived_in"], use_case, "Completed")
+    views = {**VIEWS, "results": RESULTS[use_case]}
+    asked = [f"{page}?{about}&view={view}" for page, found in views.items() for view in found]
+    assert looked_at(windows, addresses["lived_in"], asked, use_case) == []
+
+
+def test_every_page_speaks_chinese_without_error_overlap_or_sideways_scroll(windows, addresses):
+    asked = [f"{page}?lang=zh" for page in (*ABOUT_A_RUN, *ABOUT_ALL)]
+    assert looked_at(windows, addresses["lived_in"], asked, "zh") == []
+
+
+@pytest.mark.parametrize("width", [1440, 768, 400])
+def test_no_line_of_the_graph_leaves_the_drawing(windows, addresses, width):
+    page = windows(addresses["lived_in"], width).open(addresses["lived_in"], "run?uc=vision")
+    inside = page.evaluate(
+        """() => {
+            const svg = [...document.querySelectorAll('*')].map((e) => e.shadowRoot?.querySelector('svg')).find(Boolean);
+            const box = svg.viewBox.baseVal;
+            return [...svg.querySelectorAll('path.edge, .card')].every((e) => {
+                const b = e.getBBox(), m = e.getCTM(), s = svg.getCTM() ?? new DOMMatrix();
+                const x = e.classList.contains('card') ? m.e - s.e : b.x, y = e.classList.contains('card') ? m.f - s.f : b.y;
+                return x >= -1 && y >= -1 && x + b.width <= box.width + 1 && y + b.height <= box.height + 1;
+            });
+        }"""
+    )
+    assert inside
+
+
+def test_a_stage_is_picked_by_mouse_and_by_keyboard_and_stays_after_a_reload(visit, projects, addresses):
+    page = visit().open(addresses["lived_in"], f"run?{of_run(projects['lived_in'], 'vision', 'Completed')}")
+    page.locator('[data-stage="clean@vision"]').click()
+    page.wait_for_url("**stage=clean*")
+    page.get_by_text("Keeps, mends or quarantines").wait_for()
+    page.locator('[data-stage="clean@vision"]').press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**stage=augment*")
+    page.reload()
+    page.get_by_text("Makes more train rows").wait_for()
+
+
+def test_the_graph_lives_while_the_run_does_and_rests_when_it_ends(visit, serve, tmp_path):
+    root = recorded.project(tmp_path / "p")
+    folder = recorded.run(root, "Running")
+    with serve(root) as address:
+        window = visit()
+        page = window.open(address, "run")
+        node = page.locator('[data-stage="train@vision"]')
+        node.evaluate("(element) => { element.kept = true }")
+        with (folder / "journal" / "train@vision.jsonl").open("a") as file:
+            event = {"event": "progress", "done": 87, "total": 100, "unit": "steps"}
+            file.write(json.dumps({"seq": 99, "at": "2026-11-20T09:31:00.000+00:00", **event}) + "\n")
+        node.get_by_text("87%").wait_for()
+        assert node.evaluate("(element) => element.kept === true"), "the drawing was made anew"
+        record = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps({**record, "state": "Cancelled", "ended_at": record["started_at"]}))
+        page.get_by_role("button", name="Retry from the failed stage").wait_for()
+        window.settle()
+        frames = page.evaluate("() => performance.getEntriesByType('resource').length")
+        time.sleep(3)
+        assert page.evaluate("() => performance.getEntriesByType('resource').length") == frames
+
+
+def test_words_from_outside_stay_words(visit, serve, tmp_path):
+    evil = '<img src=x onerror="alert(1)"><script>alert(1)</script> [x](javascript:alert(1)) ‮ ' + "y" * 1_000_000
+    root = recorded.project(tmp_path / "p")
+    folder = recorded.finished(root)
+    record = json.loads((folder / "run.json").read_text())
+    record |= {"error": evil, "overrides": {"use_cases.vision.fetch.path": evil}, "asked": {"who": evil, "how": evil}}
+    record["stages"]["train@vision"] |= {"error": evil, "state": "Failed", "details": evil}
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "notes.json").write_text(json.dumps({"pinned": True, "note": evil}))
+    recorded.journal(folder, "train@vision", [{"event": "started"}, {"event": "log", "level": "info", "message": evil}])
+    with serve(root) as address:
+        window = visit()
+        for page in ("run?stage=train@vision", "history", "data", "compare", "compression?view=bundle"):
+            found = window.open(address, page)
+            assert window.trouble() == []
+            assert not found.query_selector("img[src='x']")
+            assert found.evaluate("() => [...document.scripts].every((s) => !s.textContent.includes('alert(1)'))")
+            window.picture(f"hostile-{named(page)}")
+
+
+def test_a_digit_is_drawn_and_both_models_answer(visit, addresses):
+    window = visit()
+    page = window.open(addresses["lived_in"], "try_it?uc=vision")
+    canvas = page.locator("canvas").first
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 80, box["y"] + 60)
+    page.mouse.down()
+    for step in range(1, 15):
+        page.mouse.move(box["x"] + 80 + 8 * step, box["y"] + 60 + 10 * step)
+    page.mouse.up()
+    page.get_by_text("Says").first.wait_for()
+    window.settle()
+    assert page.get_by_text("Says").count() == 2
+    window.picture("try_it-drawn")
+
+
+def test_a_cell_of_the_confusion_matrix_opens_its_rows(windows, addresses):
+    page = windows(addresses["lived_in"], 1440).open(addresses["lived_in"], "results?uc=vision&truth=1&answer=2")
+    page.get_by_text("rows are 1 and were called 2").wait_for()
+    assert "truth=1" in page.url
+
+
+def test_the_language_changes_and_stays_from_page_to_page(visit, addresses):
+    page = visit().open(addresses["lived_in"], "run")
+    page.get_by_text("中文", exact=True).click()
+    page.wait_for_url("**lang=zh*")
+    page.get_by_role("link", name="数据").click()
+    page.wait_for_url("**/data?**lang=zh*")
+    page.get_by_role("heading", name="数据").wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="运行").wait_for()
+
+
+def test_what_is_set_in_the_form_is_in_the_address_and_survives_a_reload(visit, addresses):
+    page = visit().open(addresses["empty"], "run")
+    page.get_by_text("Settings", exact=True).click()
+    page.get_by_role("tab", name="Training").click()
+    epochs = page.get_by_label("Epochs", exact=True)
+    epochs.fill("3")
+    epochs.press("Enter")
+    page.wait_for_url("**training.epochs=3*")
+    page.get_by_text("1 changed").wait_for()
+    page.reload()
+    page.get_by_text("1 changed").wait_for()
+
+
+@pytest.mark.skipif(not AXE, reason="axe-core is not here: npm pack axe-core, then BONSAI_AXE=package/axe.min.js")
+@pytest.mark.parametrize("use_case", scenes.names())
+def test_no_page_breaks_a_rule_of_accessibility_that_streamlit_keeps(windows, projects, addresses, use_case):
+    base, about = addresses["lived_in"], of_run(projects["lived_in"], use_case, "Completed")
+    window, broken = windows(base, 1440), []
+    for page in (*ABOUT_A_RUN, *(ABOUT_ALL if use_case == "vision" else ())):
+        found = window.open(base, f"{page}?{about}")
+        if not found.evaluate("() => 'axe' in window"):
+            found.evaluate(Path(AXE).read_text(encoding="utf-8"))
+        for scheme in SCHEMES:
+            window.paint(scheme)
+            rules = found.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+            broken += [
+                f"{page} {scheme}: {rule['id']} ({rule['impact']}): {node['html'][:160]}"
+                for rule in rules
+                if rule["id"] not in STREAMLITS_OWN
+                for node in rule["nodes"][:3]
+            ]
+    assert broken == []
