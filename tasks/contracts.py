@@ -218,6 +218,9 @@ class UseCase(Protocol):
     def network(self, learnt: Learnt) -> nn.Module:
         """A fresh network, unfitted."""
 
+    def begin(self, network: nn.Module, inputs: Array, targets: Array) -> None:
+        """Give a fresh network what encoded train rows tell before any step; nothing unless a use case has it."""
+
     def student(self, learnt: Learnt, width_share: float) -> nn.Module:
         """A fresh smaller network to distil into; by default the same architecture, narrower."""
         raise Mistake(f"{type(self).__name__.lower()} has no student network; leave 'distill' out of its recipes")

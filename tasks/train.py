@@ -32,6 +32,7 @@ def main(work: Workspace) -> None:
     held_out, truth = case.encode(validation, learnt)
     torch.manual_seed(training.seed)
     network = case.network(learnt)
+    case.begin(network, inputs, targets)
     work.journal.log(f"{len(inputs):,} train rows, {len(held_out):,} for validation, {parameters(network):,} parameters")
     began, spent = time.monotonic(), cpu_s()
     fitted = fit.fit(

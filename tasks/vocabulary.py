@@ -1,8 +1,8 @@
 """From texts to numbers a network can look up, learnt from train rows only and kept as plain JSON.
 
-Three kinds: `grams` (words and pairs of neighbours, for bags), `words`, and `subwords` (byte-pair encoding by Hugging
-Face's tokenizers, for networks that read in order). Number 0 is nothing; what is commoner in the train rows has the smaller
-number, so a network that keeps fewer rows of its table forgets the rarest.
+Four kinds: `grams` (words and pairs of neighbours, for bags), `letters` (these and runs of 4 and 5 letters), `words`, and
+`subwords` (byte-pair encoding by Hugging Face's tokenizers, for networks that read in order). Number 0 is nothing; what is
+commoner in the train rows has the smaller number, so a network that keeps fewer rows of its table forgets the rarest.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.int32]
     Hashes = NDArray[np.uint32]
+    Seen = Callable[[Sequence[str]], tuple[Hashes, NDArray[np.int64]]]
 
-Kind = Literal["grams", "words", "subwords"]
+Kind = Literal["grams", "letters", "words", "subwords"]
 Vocabulary = Mapping[str, Any]
 
 HASH_BITS = 24
 """A gram is known by so much of its hash, 4 letters of base64: one stranger in about 100 is taken for a known one."""
+RUNS = (4, 5)
+"""Letters of a run, the edges of a word among them."""
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
 BEGIN = "\u2581"
 BLOCK_ROWS = 5000
@@ -43,7 +46,7 @@ LONG_SHARE = 0.995
 
 def learn(texts: Sequence[str], kind: Kind, limit: int, min_count: int, longest: int) -> dict[str, Any]:
     """What to look up: at most `limit` entries found in at least `min_count` texts, and the `length` texts are brought to."""
-    makers = {"grams": _learn_grams, "words": _learn_words, "subwords": _learn_subwords}
+    makers = {"grams": _learn_grams, "letters": _learn_letters, "words": _learn_words, "subwords": _learn_subwords}
     found = makers[kind](texts, limit, min_count)
     if not found["entries"]:
         raise Mistake(f"no word stands in {min_count} of {len(texts):,} train texts; lower model.min_count or add rows")
@@ -75,11 +78,11 @@ def shortened(vocabulary: Vocabulary, rows: int) -> dict[str, Any]:
     count = min(vocabulary["count"], rows - FIRST[kind])
     if kind == "subwords" or count == vocabulary["count"]:
         return dict(vocabulary)
-    entries = vocabulary["entries"][: 4 * count] if kind == "grams" else " ".join(vocabulary["entries"].split(" ")[:count])
+    entries = vocabulary["entries"][: 4 * count] if kind in HASHED else " ".join(vocabulary["entries"].split(" ")[:count])
     return {**vocabulary, "count": count, "entries": entries}
 
 
-FIRST = {"grams": 1, "words": 2, "subwords": 2, "features": 2}
+FIRST = {"grams": 1, "letters": 1, "words": 2, "subwords": 2, "features": 2}
 """The number of the commonest entry; in words and subwords 1 is an unknown one."""
 
 
@@ -87,8 +90,8 @@ def _blocks(texts: Sequence[str], vocabulary: Vocabulary) -> Iterator[Numbers]:
     for start in range(0, len(texts), BLOCK_ROWS):
         some = texts[start : start + BLOCK_ROWS]
         length, entries = vocabulary["length"], vocabulary["entries"]
-        if vocabulary["kind"] == "grams":
-            hashes, rows = _grams(some)
+        if vocabulary["kind"] in HASHED:
+            hashes, rows = HASHED[vocabulary["kind"]](some)
             numbers = _found(hashes, *_sorted(entries))
             yield _laid_out(numbers[numbers > 0], rows[numbers > 0], len(some), length)
         elif vocabulary["kind"] == "words":
@@ -124,6 +127,36 @@ def _grams(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
     return hashes[pair], np.repeat(rows[:, None], 2, axis=1)[pair]
 
 
+def _letters(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
+    """The grams of each text, then the hash of each run of letters in its words; and the row of each."""
+    runs = _Runs()
+    every = [[code for word in words(text) for code in runs[word]] for text in texts]
+    rows = np.repeat(np.arange(len(every)), [len(row) for row in every])
+    codes = np.fromiter((code for row in every for code in row), np.uint64, len(rows))
+    grams, rows_of_grams = _grams(texts)
+    hashes, rows = np.concatenate([grams, _mixed(codes)]), np.concatenate([rows_of_grams, rows])
+    order = np.argsort(rows, kind="stable")
+    return hashes[order], rows[order]
+
+
+HASHED = {"grams": _grams, "letters": _letters}
+"""What is known by a hash: from texts to the hashes in them and the row of each."""
+
+
+class _Runs(dict[str, list[int]]):
+    """A number for each run of letters in a word, worked out once; none is that of a word or of a pair."""
+
+    def __missing__(self, word: str) -> list[int]:
+        edged = f"<{word}>"
+        found = [
+            (length << 60) | crc32(edged[place : place + length].encode("utf-8", "surrogatepass"))
+            for length in RUNS
+            for place in range(len(edged) - length + 1)
+        ]
+        self[word] = found
+        return found
+
+
 class _Codes(dict[str, int]):
     """The checksum of each word, worked out once."""
 
@@ -140,9 +173,18 @@ def _mixed(code: NDArray[np.uint64]) -> Hashes:
 
 
 def _learn_grams(texts: Sequence[str], limit: int, min_count: int) -> dict[str, Any]:
+    return _ranked(texts, _grams, limit, min_count)
+
+
+def _learn_letters(texts: Sequence[str], limit: int, min_count: int) -> dict[str, Any]:
+    return _ranked(texts, _letters, limit, min_count)
+
+
+def _ranked(texts: Sequence[str], seen: Seen, limit: int, min_count: int) -> dict[str, Any]:
+    """The hashes that stand in enough texts, the commonest first, packed."""
     counts = np.zeros(1 << HASH_BITS, np.int32)
     for start in range(0, len(texts), BLOCK_ROWS):
-        hashes, rows = _grams(texts[start : start + BLOCK_ROWS])
+        hashes, rows = seen(texts[start : start + BLOCK_ROWS])
         once = np.unique((rows.astype(np.uint64) << np.uint64(HASH_BITS)) | hashes) & np.uint64((1 << HASH_BITS) - 1)
         found, times = np.unique(once, return_counts=True)
         counts[found] += times.astype(np.int32)

@@ -241,7 +241,7 @@ def test_data_sets_with_a_name_are_read_whole(name, rows, labels):
 # Numbers
 
 
-@pytest.mark.parametrize("kind", ["grams", "words", "subwords"])
+@pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
 def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind):
     texts = animals()["text"].to_list()
     found = vocabulary.learn(texts, kind, 500, 2, 64)
@@ -253,7 +253,7 @@ def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind):
     assert ((numbers != 0).cumprod(1) == (numbers != 0)).all(), "zeros stand behind the end only"
 
 
-@pytest.mark.parametrize("kind", ["grams", "words", "subwords"])
+@pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
 def test_a_text_has_the_same_numbers_alone_and_among_others(kind):
     texts = [*animals()["text"], "", "unheard of"]
     found = vocabulary.learn(texts, kind, 500, 2, 64)
@@ -261,14 +261,14 @@ def test_a_text_has_the_same_numbers_alone_and_among_others(kind):
     assert all(np.array_equal(vocabulary.encode([one], found)[0], row) for one, row in zip(texts, together, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["grams", "words"])
+@pytest.mark.parametrize("kind", ["grams", "letters", "words"])
 def test_a_shorter_vocabulary_forgets_the_rarest(kind):
     texts = animals()["text"].to_list()
     found = vocabulary.learn(texts, kind, 500, 2, 64)
     shorter = vocabulary.shortened(found, 20)
     assert vocabulary.size(shorter) == 20
     whole, left = vocabulary.encode(texts, found), vocabulary.encode(texts, shorter)
-    unknown = 0 if kind == "grams" else 1
+    unknown = 1 if kind == "words" else 0
     assert [n for n in np.where(whole < 20, whole, unknown)[0] if n] == [n for n in left[0] if n]
 
 
@@ -276,6 +276,13 @@ def test_pairs_of_neighbours_are_grams_of_their_own():
     found = vocabulary.learn(["new york", "york new", "new york"], "grams", 500, 2, 64)
     onward, turned = vocabulary.encode(["new york", "york new"], found)
     assert set(turned[turned > 0]) < set(onward[onward > 0])
+
+
+def test_words_that_share_letters_share_runs_of_them():
+    found = vocabulary.learn(["wonderful", "wonderfully", "wonderful"], "letters", 500, 1, 64)
+    known, strange, other = (set(row[row > 0]) for row in vocabulary.encode(["wonderful", "wonder", "brisk"], found))
+    assert len(known & strange) >= 5
+    assert not other
 
 
 def test_a_vocabulary_of_nothing_is_refused():
@@ -313,6 +320,38 @@ def test_the_share_of_words_dropped_is_the_one_asked_for():
 
 
 # Learning
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_bag_that_begins_with_naive_bayes_tells_texts_apart_before_any_step(classes):
+    import torch
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, 300)
+    texts = [f"the sign{label} of it{n % 7}" for n, label in enumerate(labels)]
+    rows = pd.DataFrame({"text": texts, "label": [f"c{label}" for label in labels]})
+    for tokens in ("grams", "letters"):
+        for width in (0, 2):
+            nlp = Nlp(model=Model(head_start=0.3, tokens=tokens, width=width))
+            learnt = nlp.learn(rows)
+            inputs, targets = nlp.encode(rows, learnt)
+            network = nlp.network(learnt)
+            nlp.begin(network, inputs, targets)
+            assert not network.embedding.weight[0].any()
+            found = network.eval()(torch.from_numpy(inputs)).argmax(1).numpy()
+            assert (found == targets).mean() > (0.95 if width == 0 else 1.2 / classes)
+
+
+def test_nothing_is_begun_with_unless_asked_for():
+    import torch
+
+    rows = animals()
+    nlp = Nlp()
+    learnt = nlp.learn(rows)
+    network = nlp.network(learnt)
+    before = network.embedding.weight.clone()
+    nlp.begin(network, *nlp.encode(rows, learnt))
+    assert torch.equal(network.embedding.weight, before)
 
 
 def test_a_student_is_a_bag_with_fewer_tokens_and_no_idle_width():

@@ -1,7 +1,8 @@
 """A bag of token vectors: no order, no depth, and on topics of text hard to beat for its cost.
 
 After fastText (Joulin et al. 2016, arXiv 1607.01759), with what makes tf-idf strong built in: every token has a weight of its
-own, which begins where Zipf's law puts its inverse frequency and is learnt from there, and the bag has unit length.
+own, which begins where Zipf's law puts its inverse frequency and is learnt from there, and the bag has unit length. It may
+begin with what naive Bayes knows (after Wang and Manning 2012, "Baselines and Bigrams").
 
 Legend: B batch, L tokens, D width, K classes.
 """
@@ -9,13 +10,17 @@ Legend: B batch, L tokens, D width, K classes.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.contracts import Group, Mistake
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 COMMONEST = 10.0
 """Added to a token's rank before its logarithm is its first weight: the commonest words count little, not nothing."""
@@ -38,6 +43,21 @@ class Bag(nn.Module):
             self.embedding.weight.normal_(std=0.01 / math.sqrt(width))[0] = 0
             self.weight.weight[:, 0] = (torch.arange(tokens) + COMMONEST).log()
             self.weight.weight[0] = 0
+
+    def begin(self, tokens_NL: NDArray[np.int32], classes_N: NDArray[np.int64], share: float) -> None:
+        """Start from `share` times the logarithm of how often each token stands in each class, less its mean over classes."""
+        tokens, classes = self.fields["tokens"], self.fields["classes"]
+        count_KV = np.stack([np.bincount(tokens_NL[classes_N == k].ravel(), minlength=tokens)[:tokens] for k in range(classes)])
+        log_KV = np.log(count_KV[:, 1:] + 1.0)
+        log_KV -= np.log(np.exp(log_KV).sum(1, keepdims=True))
+        log_KV -= log_KV.mean(0)
+        width = min(classes, self.fields["width"])
+        spread_KK = np.linalg.eigh(log_KV @ log_KV.T)[1]
+        told_KD = spread_KK[:, ::-1][:, :width]  # all of them, or the directions in which classes differ most
+        with torch.no_grad():
+            self.embedding.weight[1:, :width] = torch.from_numpy(share * log_KV.T @ told_KD).float()
+            self.head.weight[:, :width] = torch.from_numpy(told_KD.copy()).float()
+            self.head.bias.zero_()
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
         """Logits (B, K)."""

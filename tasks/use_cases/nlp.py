@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 KEPT = ("file", "row", "split", "text", "label", "truth")
 """Columns of a row that its prediction keeps."""
 KINDS: dict[str, vocabulary.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
-ENTRIES = {"grams": 150_000, "words": 30_000, "subwords": 8_000, "foretold": 2_000, "features": 60_000}
+ENTRIES = {"grams": 150_000, "letters": 150_000, "words": 30_000, "subwords": 8_000, "foretold": 2_000, "features": 60_000}
 OWN = {"topics": "bag", "names": "text_tagger", "words": "text_writer"}
 """The architecture of each task unless another is named."""
 PREVIEW_OF_A_CLASS, PREVIEW_TEXTS, PREVIEW_VARIANTS = 2, 24, 3
@@ -128,15 +128,19 @@ class Model:
     """A file of tasks/models, empty for the task's own: for topics bag, text_lstm or text_transformer (the last two want
     learning_rate 0.002 and weight_decay 0.05), for names text_tagger, for words text_writer (learning_rate 0.005 or so, and
     weight_decay 0.01)."""
-    tokens: Literal["auto", "grams", "words", "subwords"] = "auto"
-    """What is looked up: words and pairs of neighbours, words, or pieces of words; `auto` takes grams for a bag,
-    else subwords."""
+    tokens: Literal["auto", "grams", "letters", "words", "subwords"] = "auto"
+    """What is looked up: grams are words and pairs of neighbours, letters are these and runs of letters, then there are words
+    and pieces of words; `auto` takes grams for a bag, else subwords."""
     entries: Annotated[int, Field(ge=0, le=2_000_000)] = 0
-    """Largest vocabulary, 0 for 150,000 grams, 30,000 words, 8,000 subwords (2,000 to foretell) or 60,000 features of words."""
+    """Largest vocabulary, 0 for 150,000 grams or letters, 30,000 words, 8,000 subwords (2,000 to foretell) or 60,000 features
+    of words."""
     min_count: Annotated[int, Field(ge=1, le=1000)] = 2
     """Train texts a token must stand in to be known."""
     length: Annotated[int, Field(ge=1, le=8192)] = 256
     """Tokens read of a text at most."""
+    head_start: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """How much of what naive Bayes says of the train rows a bag begins with; 0 begins with nothing, 0.3 is a good start where
+    rows are few."""
     width: Annotated[int, Field(ge=0, le=4096)] = 0
     """Width of the token vectors, 0 for the architecture's own."""
 
@@ -287,6 +291,11 @@ class Nlp(UseCase):
         if self.architecture == "text_transformer":
             fields["length"] = learnt["vocabulary"]["length"]
         return self._grown(self.architecture, learnt, fields)
+
+    def begin(self, network: nn.Module, inputs: Array, targets: Array) -> None:
+        """A bag may begin with what naive Bayes says of the train rows."""
+        if self.task == "topics" and self.architecture == "bag" and self.model.head_start:
+            network.begin(inputs, targets, self.model.head_start)  # type: ignore[operator]
 
     def student(self, learnt: Learnt, width_share: float) -> nn.Module:
         """For topics a bag whatever the architecture: for short texts it beats every smaller network of the same kind.
