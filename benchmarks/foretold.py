@@ -11,9 +11,9 @@ RECIPES = ("dense", "int8")
 SETTINGS = {
     "fetch.limit": ROWS,
     "model.task": "words",
-    "training.epochs": 4,
-    "training.batch_size": 32,
-    "training.learning_rate": 0.005,
+    "training.epochs": 6,
+    "training.batch_size": 16,
+    "training.learning_rate": 0.008,
     "training.weight_decay": 0.01,
 }
 
