@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -30,7 +33,6 @@ from flows import heal, joining, keepsakes, params, runs  # noqa: E402
 from flows.concert import GOOD, Concert  # noqa: E402
 from flows.furnish import furnish  # noqa: E402
 from flows.ledger import Ledger, there  # noqa: E402
-from flows.play import Event  # noqa: E402
 from flows.reflect import reflect  # noqa: E402
 from flows.relay import Relay  # noqa: E402
 from flows.schema import Told  # noqa: E402
@@ -44,6 +46,8 @@ CONCERT: ContextVar[Concert] = ContextVar("CONCERT")
 RELAY: ContextVar[Relay] = ContextVar("RELAY")
 
 QUEUED = "Queued"
+LOOK_UP_S = 0.5
+"""How often the flow looks up from waiting for its tasks."""
 
 RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner()
 """A thread for each stage of a run; most of them wait, for what they need or for the machine's slots."""
@@ -125,33 +129,55 @@ Told.whole = True
 def conduct(concert: Concert) -> str:
     """Submit every stage as a task behind those it needs, and see them all to an end; gives the run's state."""
     futures: dict[str, PrefectFuture[Any]] = {}
-    try:
-        for name, stage in concert.ledger.stages.items():
-            futures[name] = as_task(stage).submit(name, return_state=False, wait_for=[futures[need] for need in stage.needs])
-        for future in futures.values():
-            future.wait()
-    except (KeyboardInterrupt, TerminationSignal):
-        concert.stop.set()
-        concert.show.say("stopping: the stages at work have a few seconds to tidy up", "yellow")
-        settle(list(futures.values()))
+    with heeding(concert.stop) as told:
+        try:
+            for name, stage in concert.ledger.stages.items():
+                futures[name] = as_task(stage).submit(name, return_state=False, wait_for=[futures[need] for need in stage.needs])
+            wait(futures.values(), until=told)
+            if told.is_set():
+                concert.show.say("stopping: the stages at work have a few seconds to tidy up", "yellow")
+                wait(futures.values())
+        except BaseException as error:
+            concert.stop.set()
+            wait(futures.values())
+            concert.finish(f"{type(error).__name__}: {' '.join(str(error).split())}")
+            raise
+    if told.is_set():
         concert.finish(cancelled=True)
         return "Cancelled"
-    except BaseException as error:
-        concert.stop.set()
-        settle(list(futures.values()))
-        concert.finish(f"{type(error).__name__}: {' '.join(str(error).split())}")
-        raise
     return concert.finish()
 
 
-def settle(futures: list[PrefectFuture[Any]]) -> None:
-    """See all tasks to an end that have been told to stop, however often a person presses Ctrl-C meanwhile."""
-    while futures:
-        try:
-            futures[-1].wait()
-            futures.pop()
-        except (KeyboardInterrupt, TerminationSignal):
-            continue
+def wait(futures: Iterable[PrefectFuture[Any]], until: Event | None = None) -> None:
+    """See the tasks to an end, or stop waiting for them when `until` is set."""
+    for future in futures:
+        done = Event()
+        future.add_done_callback(lambda _, done=done: done.set())  # type: ignore[misc]
+        while not (until and until.is_set()) and not done.wait(LOOK_UP_S):
+            pass
+
+
+@contextmanager
+def heeding(stop: Event) -> Iterator[Event]:
+    """Set `stop`, and the flag this gives, when the process is told to end.
+
+    The exception that Python or Prefect would raise is lost when it comes while a library tidies up, and the run goes on.
+    """
+    told = Event()
+
+    def hear(*_: object) -> None:
+        told.set()
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+    before = {sign: signal.signal(sign, hear) for sign in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
 
 
 def as_task(stage: Stage) -> Task[[str], State[Any]]:
@@ -187,7 +213,7 @@ def perform(name: str) -> State[Any]:
     if task_run.run_count > 1:
         log.info("attempt %d", task_run.run_count)
 
-    def heard(event: Event) -> None:
+    def heard(event: Mapping[str, Any]) -> None:
         if event["event"] == "progress" and task_run.flow_run_id:
             relay.progress(name, int(event["done"]), int(event["total"]), task_run.flow_run_id, task_run.id)
         elif event["event"] == "waits" and task_run.state_name != QUEUED:
