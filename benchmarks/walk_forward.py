@@ -43,12 +43,6 @@ RIVALS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tcn": ({"hidden": 12}, {"epochs": 5, "learning_rate": 0.002}),
 }
 """Widths and settings of the other networks, else as the dense one's: chosen on 2004 to 2009."""
-CHANGED: dict[str, dict[str, Any]] = {
-    "": {},
-    "vix": {"fetch.fear": "vix", "recipes.distilled.0.distill.learning_rate_share": 2.5},
-}
-"""What differs from params.yaml without the VIX and with it, where a student learns too little at the dense network's rate:
-chosen on 2004 to 2009."""
 
 
 def main(architectures: Sequence[str] = (DENSE, *RIVALS)) -> None:
@@ -58,11 +52,12 @@ def main(architectures: Sequence[str] = (DENSE, *RIVALS)) -> None:
     """
     torch.set_num_threads(1)
     params = library.read_params(PARAMS)
-    known = {fear: library.override(params, changed, "finance") for fear, changed in CHANGED.items()}
-    cases = {fear: cast(Finance, library.use_case("finance", changed)) for fear, changed in known.items()}
+    known = ((fear, library.override(params, {"fetch.fear": fear}, "finance")) for fear in ("", "vix"))
+    cases = {fear: cast(Finance, library.use_case("finance", changed)) for fear, changed in known}
     days = {fear: known_days(case) for fear, case in cases.items()}
     found = {fear: classics(case, days[fear]) for fear, case in cases.items()}
     best = {fear: min(rivals, key=lambda name: loss(cases[fear], rivals[name])) for fear, rivals in found.items()}
+    recipes = {"dense": (), RELEASED: library.recipe(RELEASED, params)}
     for architecture in architectures:
         for fear, case in cases.items():
             other = case
@@ -70,8 +65,7 @@ def main(architectures: Sequence[str] = (DENSE, *RIVALS)) -> None:
                 shape, changed = RIVALS[architecture]
                 model: dict[str, Any] = {"architecture": architecture, **shape}
                 other = replace(case, model=Model(**model), training=replace(case.training, **changed))
-            recipes = {"dense": ()} | ({RELEASED: library.recipe(RELEASED, known[fear])} if architecture == DENSE else {})
-            answers = walked(days[fear], shipped(other, recipes))
+            answers = walked(days[fear], shipped(other, recipes if architecture == DENSE else {"dense": ()}))
             found[fear] |= {f"{architecture}, {name}": answer for name, answer in answers.items()}
             tell(cases, found, best)
 

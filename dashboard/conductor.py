@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -86,6 +87,7 @@ class Server:
     auth: str = ""
     _client: str = field(default_factory=lambda: uuid.uuid4().hex)
     _token: str = ""
+    _asking: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def deployments(self) -> list[Deployment]:
         """All that can be asked for, by name."""
@@ -141,14 +143,17 @@ class Server:
         return self._send("POST", path, body)
 
     def _send(self, method: str, path: str, body: Any = None, *, again: bool = True, patience: int = BUSY_TRIES) -> Any:
-        request = urllib.request.Request(f"{self.url}{path}", method=method, headers=self._headers(method))
+        headers = self._headers(method)
+        request = urllib.request.Request(f"{self.url}{path}", method=method, headers=headers)
         request.data = None if body is None else json.dumps(body).encode()
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
                 content = response.read()
         except urllib.error.HTTPError as error:
             if error.code == 403 and again and method != "GET":
-                self._token = ""
+                with self._asking:
+                    if self._token == headers["Prefect-Csrf-Token"]:  # else somebody has fetched another meanwhile
+                        self._token = ""
                 return self._send(method, path, body, again=False)
             if error.code == 503 and patience:  # its database is busy with another request; this one was not begun
                 time.sleep(BUSY_S)
@@ -163,11 +168,12 @@ class Server:
         if self.auth:
             headers["Authorization"] = f"Basic {b64encode(self.auth.encode()).decode()}"
         if method != "GET":
-            self._token = self._token or self._fresh_token(headers)
+            with self._asking:  # a fresh token ends the one before, for every thread that has it
+                self._token = self._token or self._fresh_token(headers)
             headers |= {"Prefect-Csrf-Token": self._token, "Prefect-Csrf-Client": self._client}
         return headers
 
-    def _fresh_token(self, headers: Mapping[str, str]) -> str:
+    def _fresh_token(self, headers: Mapping[str, str], *, patience: int = BUSY_TRIES) -> str:
         request = urllib.request.Request(f"{self.url}/csrf-token?client={self._client}", headers=dict(headers))
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
@@ -175,6 +181,9 @@ class Server:
         except urllib.error.HTTPError as error:
             if error.code in (404, 422):  # the server does not ask for tokens
                 return "none"
+            if error.code == 503 and patience:
+                time.sleep(BUSY_S)
+                return self._fresh_token(headers, patience=patience - 1)
             raise Refused(_reason(error)) from None
         except (urllib.error.URLError, OSError) as error:
             raise Unreadable("conductor.lost", reason=str(getattr(error, "reason", error))) from None

@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 import psutil
 import pytest
 import yaml
-from test_flows_pipeline import bonsai, dvc, environment, gone, states, wait_for
+from test_flows_pipeline import bonsai, dvc, environment, gone, start, states, wait_for
 from toy_flow import REPOSITORY, SMALL, build, known
 
 from dashboard import conductor
@@ -297,23 +297,19 @@ def test_twenty_identical_requests_at_once_make_one_run_and_one_more_later_anoth
     def click(_: int) -> str:
         return conductor.request_run(up.root, ["toy"], [], {"model.width": 7})
 
-    with ThreadPoolExecutor(20) as clicks:
-        asked = set(clicks.map(click, range(20)))
-    assert len(asked) == 1
-    wait_for(lambda: len(records(up.root)) > before)
-    typed = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "run", "toy", "--set", "model.width=7"],
-        cwd=up.root,
-        env=environment(up.root, {}),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    time.sleep(3)
-    (up.root / "hold-train").unlink()
+    try:
+        with ThreadPoolExecutor(20) as clicks:
+            asked = set(clicks.map(click, range(20)))
+        assert len(asked) == 1
+        wait_for(lambda: len(records(up.root)) > before)
+        typed = start(up.root, "run", "toy", "--set", "model.width=7", server={})
+        assert typed.stdout
+        assert "under way already" in next(line for line in typed.stdout if "under way" in line or "Running" in line)
+    finally:
+        (up.root / "hold-train").unlink()
     assert up.ended(*asked) == "Completed"
-    said, _ = typed.communicate(timeout=60)
+    typed.communicate(timeout=60)
     assert typed.returncode == 0
-    assert "under way already" in said
     assert len(records(up.root)) == before + 1
     assert conductor.request_run(up.root, ["toy"], [], {"model.width": 7}) not in asked
     wait_for(lambda: len(records(up.root)) == before + 2 and records(up.root)[-1]["state"] == "Completed")
