@@ -127,7 +127,7 @@ class Concert:
             heard=listen,
             started=started,
             environment={"BONSAI_ROOT": str(self.root), "BONSAI_RUN": self.run.id},
-            timeout_s=stage.meta.get("timeout_s"),
+            timeout_s=stage.timeout_s,
         )
         self.run.note_stage(stage.name, details=outcome.details, exit_code=outcome.code, **outcome.cost)
         return outcome

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +23,7 @@ with settings.only_growing():
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
     from prefect.client.schemas.objects import FlowRun, StateType
+    from prefect.client.schemas.responses import DeploymentResponse
     from prefect.client.schemas.sorting import FlowRunSort
     from prefect.deployments.runner import RunnerDeployment
     from prefect.events.actions import ChangeFlowRunState
@@ -41,8 +43,7 @@ from tasks.workspace import write_json  # noqa: E402
 LOOK_S = 10.0
 """How often runs are looked for that died without a word."""
 PATIENCE_S = 180.0
-HEARTBEAT_S = 30
-SILENCE = timedelta(seconds=3 * HEARTBEAT_S)
+SILENCE = timedelta(seconds=3 * settings.HEARTBEAT_S)
 UNDER_WAY = (StateType.RUNNING, StateType.CANCELLING)
 
 
@@ -75,16 +76,15 @@ async def serve(root: Path) -> None:
 async def as_served(client: PrefectClient, root: Path, each: Declared) -> RunnerDeployment:
     """The deployment as Prefect is to know it; schedules that a person changed stay until what is written down changes."""
     schedules, paused = [written(schedule) for schedule in each.schedules], False
-    try:
+    known: DeploymentResponse | None = None
+    with suppress(ObjectNotFound):  # it is served for the first time
         known = await client.read_deployment_by_name(f"{pipeline.name}/{each.name}")
-        if known.version == each.version:
-            paused = known.paused
-            schedules = [
-                DeploymentScheduleCreate(schedule=kept.schedule, active=kept.active, parameters=kept.parameters)
-                for kept in known.schedules
-            ]
-    except ObjectNotFound:
-        pass  # served for the first time
+    if known and known.version == each.version:
+        paused = known.paused
+        schedules = [
+            DeploymentScheduleCreate(schedule=kept.schedule, active=kept.active, parameters=kept.parameters)
+            for kept in known.schedules
+        ]
     deployment: RunnerDeployment = await pipeline.ato_deployment(
         each.name,
         description=each.description,
@@ -124,7 +124,7 @@ async def watch_over_heartbeats() -> None:
             within=SILENCE,
         )
         action = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="it fell silent", force=False)
-        description = f"No heartbeat in {SILENCE.seconds} s, with one promised every {HEARTBEAT_S} s."
+        description = f"No heartbeat in {SILENCE.seconds} s, with one promised every {settings.HEARTBEAT_S} s."
         await Automation(name=name, description=description, trigger=trigger, actions=[action]).acreate()
 
 
@@ -194,7 +194,6 @@ def main(parent: int) -> None:
     if os.getppid() != parent:
         return  # it went before this one could be tied to it
     os.environ["BONSAI_RUNNER"] = str(os.getpid())  # its runs end with it
-    os.environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = str(HEARTBEAT_S)
     root = settings.project_root()
     settings.answers(os.environ["PREFECT_API_URL"], PATIENCE_S)
     asyncio.run(serve(root))

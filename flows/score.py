@@ -12,6 +12,8 @@ from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
 MISSING = "(none)"
+DAY_S = 86400.0
+"""How long a stage may take that does not say so itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,11 @@ class Stage:
     @property
     def tags(self) -> tuple[str, ...]:
         return tuple(self.meta.get("tags", ()))
+
+    @property
+    def timeout_s(self) -> float:
+        """After how long at work, waiting for slots not counted, it is taken to hang and its process group is ended."""
+        return float(self.meta.get("timeout_s", DAY_S))
 
     @property
     def slots(self) -> int | Literal["all"]:

@@ -22,7 +22,10 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
+HEARTBEAT_S = 30
+"""How often a run says that it lives; `bonsai up` takes one for crashed that misses three, so 180, the default, is too seldom."""
 SAFE = {
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default is pickle, which runs code on the next read
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     "PREFECT_RUNNER_POLL_FREQUENCY": "1",

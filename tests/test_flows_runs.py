@@ -13,7 +13,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 import yaml
-from toy_flow import build, known
+from toy_flow import REPOSITORY, build, known
 
 from flows import heal, params, runs, slots
 from flows.concert import Concert
@@ -363,3 +363,25 @@ def test_whatever_goes_wrong_around_a_stage_is_recorded_as_its_failure(toy: Path
     assert record["error"] == "fetch@toy: OSError: [Errno 28] No space left on device"
     assert "Traceback" in record["stages"]["fetch@toy"]["details"]
     assert record["stages"]["clean@toy"]["state"] == "NotRun"
+
+
+def test_a_stage_that_hangs_is_ended_when_its_time_is_up_and_its_checkpoints_are_kept(toy: Path) -> None:
+    (toy / "tasks" / "fetch.py").write_text("import time\n\ndef main(work):\n    time.sleep(600)\n")
+    score = (toy / "dvc.yaml").read_text()
+    (toy / "dvc.yaml").write_text(score.replace("    desc: Bring", "    meta: {timeout_s: 0.5}\n    desc: Bring"))
+    run = runs.create(toy, asked(toy), how="test")
+    furnish(toy, run.folder, asked(toy))
+    checkpoint = run.folder / ".bonsai" / "scratch" / "fetch@toy" / "far.json"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_text("[1]")
+    with there(run.folder), Ledger(run.folder) as ledger:
+        assert ledger.stages["clean@toy"].timeout_s == 86400, "a day where dvc.yaml says nothing"
+        ending = Concert(toy, run, ledger).perform("fetch@toy")
+    assert (ending.state, ending.text) == ("Failed", "ran out of time: 0.5 s")
+    entry = runs.find(toy, run.id).record["stages"]["fetch@toy"]
+    assert (toy / ".bonsai" / "kept" / entry["key"] / "far.json").exists()
+
+
+def test_every_stage_of_the_real_score_has_its_time() -> None:
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    assert all(stage["meta"]["timeout_s"] >= 3600 for stage in stages.values())
