@@ -25,7 +25,7 @@ def begin(
 ) -> list[str]:
     """Write `tasks/use_cases/<name>.py` and the stanza `<name>` of params.yaml; gives the files written, relative to `root`.
 
-    Without a template, a use case that is on the shelf already gets its stanza only. A relative `fetch.path` is taken from
+    Without a template, a use case that is on the shelf already gets its stanza only. A relative path of data is taken from
     `cwd`. Nothing is written when anything is wrong.
     """
     params = library.read_params(root / "params.yaml")
@@ -34,7 +34,8 @@ def begin(
         raise Mistake(library.unknown("no use case", template, library.names("use_cases")))
     given = params.use_cases.get(template, {})
     stanza = {section: {**values, **(given.get(section) or {})} for section, values in library.blank().items()}
-    wanted = {dotted: _near(root, as_given(dotted, value, cwd or root)) for dotted, value in (overrides or {}).items()}
+    own = library.build("use_cases", template or name, stanza).fetch.own
+    wanted = {dotted: _near(root, as_given(dotted, value, cwd or root, own)) for dotted, value in (overrides or {}).items()}
     if strange := [dotted for dotted in wanted if dotted.partition(".")[0] in params.as_dict()]:
         raise Mistake(f"--set {strange[0]} is not of the new use case; name what is in its stanza, as fetch.path")
     grown = library.override(library.as_params({**params.as_dict(), "use_cases": {name: stanza}}), wanted, name)

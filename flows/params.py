@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -54,31 +54,30 @@ def ask(
 
     Overrides are relative to the stanza of each use case asked for, or absolute when they begin with a section's name.
     A use case of tasks/use_cases that params.yaml does not list can be asked for by name; the run's own folder then lists it.
-    A relative `fetch.path` among them is taken from `cwd`.
+    A relative path of one's own data among them, such as `fetch.path`, is taken from `cwd`.
     """
     library.read_params(root / "params.yaml")
     written = library.as_params(load_yaml(str(root / "params.yaml")))  # numbers as DVC reads them, which has YAML 1.2
     chosen = tuple(dict.fromkeys(use_cases)) or tuple(written.use_cases)
     plain = library.with_shelf(written, chosen)
-    for name in chosen:
-        library.use_case(name, plain)
+    own = {setting for name in chosen for setting in library.use_case(name, plain).fetch.own}
     kept = _kept(tuple(dict.fromkeys(recipes)), plain)
     params = plain
     for dotted, value in (overrides or {}).items():
         absolute = dotted.partition(".")[0] in plain.as_dict()
         for name in ("",) if absolute else chosen:
-            params = library.override(params, {dotted: as_given(dotted, value, cwd or root)}, name)
+            params = library.override(params, {dotted: as_given(dotted, value, cwd or root, own)}, name)
     values: dict[str, Any] = deepcopy(_narrowed(params, chosen, kept))
     library.check(library.as_params(values))
-    links = tuple(filter(None, (_own_data(root, name, stanza) for name, stanza in values["use_cases"].items())))
-    own = _narrowed(plain, chosen, kept)
+    links = tuple(link for name, stanza in values["use_cases"].items() for link in _own_data(root, name, stanza, params))
+    before = _narrowed(plain, chosen, kept)
     return Asked(
         use_cases=tuple(values["use_cases"]),
         recipes=tuple(values["recipes"]),
-        overrides=dict(_leaves_that_differ("", own, values)),
+        overrides=dict(_leaves_that_differ("", before, values)),
         values=values,
         links=links,
-        whole=own == values and len(kept) == len(plain.recipes) and plain == written,
+        whole=before == values and len(kept) == len(plain.recipes) and plain == written,
     )
 
 
@@ -136,26 +135,41 @@ def _kept(recipes: tuple[str, ...], params: library.Params) -> set[str]:
     return {*recipes, BASELINE} if recipes else set(params.recipes)
 
 
-def as_given(dotted: str, value: Any, cwd: Path) -> Any:
-    """The value; a relative path of one's own data is made absolute, since the run works in a folder of its own."""
-    if dotted.endswith("fetch.path") and isinstance(value, str) and value:
+def as_given(dotted: str, value: Any, cwd: Path, own: Collection[str]) -> Any:
+    """The value; a relative path of one's own data, which the settings `own` of fetch name, is made absolute, since the run
+    works in a folder of its own.
+    """
+    words = dotted.split(".")
+    if words[-2:-1] == ["fetch"] and words[-1] in own and isinstance(value, str) and value:
         return str(cwd / Path(value).expanduser())
     return value
 
 
-def _own_data(root: Path, name: str, stanza: dict[str, Any]) -> str:
-    """Put the fingerprint of a person's own data beside its path; give the path back when it lies inside the project."""
-    fetch = stanza.get("fetch") or {}
-    if not fetch.get("path"):
-        return ""
-    path = root / fetch["path"]
-    if not path.exists():
-        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = get_close_matches(path.name, names, n=1)
-        raise Mistake(f"use_cases.{name}.fetch.path: there is no {path}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    fetch["fingerprint"] = fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json")
-    inside = not Path(fetch["path"]).is_absolute() and path.resolve().is_relative_to(root.resolve())
-    return str(fetch["path"]) if inside else ""
+def _own_data(root: Path, name: str, stanza: dict[str, Any], params: library.Params) -> list[str]:
+    """Put the fingerprint of all of a person's own data into the stanza; give the paths back that lie inside the project.
+
+    What lies in data/, where a run has outputs of its own, is named by its whole path.
+    """
+    fetch, links, found = stanza.get("fetch") or {}, [], []
+    for setting in library.use_case(name, params).fetch.own:
+        if not fetch.get(setting):
+            continue
+        path = root / fetch[setting]
+        if not path.exists():
+            names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+            near = get_close_matches(path.name, names, n=1)
+            raise Mistake(
+                f"use_cases.{name}.fetch.{setting}: there is no {path}" + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+        found.append(fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json"))
+        if not Path(fetch[setting]).is_absolute() and path.resolve().is_relative_to(root.resolve()):
+            if Path(fetch[setting]).parts[0] == "data":
+                fetch[setting] = str(path)
+            else:
+                links.append(str(fetch[setting]))
+    if found:
+        fetch["fingerprint"] = "+".join(found)
+    return links
 
 
 def _leaves_that_differ(name: str, old: Any, new: Any) -> list[tuple[str, Any]]:

@@ -46,6 +46,9 @@ def settings(cls: type[T]) -> type[T]:
 class Fetch:
     """Where the raw rows come from. A use case adds the columns it needs by subclassing."""
 
+    own: ClassVar[tuple[str, ...]] = ("path",)
+    """The settings that name a file or folder of a person's own; other content there makes the stage out of date."""
+
     source: Literal["packaged", "download", "path"] = "packaged"
     """`packaged` ships with a dependency, `download` is fetched and checked once, `path` is your own."""
     dataset: str = ""
@@ -53,7 +56,7 @@ class Fetch:
     path: str = ""
     """A file or folder of your own; setting it makes the source `path`."""
     fingerprint: str = ""
-    """What `path` held when the run was asked for (sha256, written by `bonsai run`); other content is refused."""
+    """What each of `own` held when the run was asked for (sha256, joined by +, written by `bonsai run`); else it is refused."""
     limit: Annotated[int, Field(ge=0)] = 0
     """Keep at most this many raw rows, 0 for all."""
     partition_rows: Annotated[int, Field(ge=1)] = 2500
@@ -64,6 +67,16 @@ class Fetch:
             object.__setattr__(self, "source", "path")
         if self.source == "path" and not self.path:
             raise ValueError("source is 'path' but path is empty; name a file or folder, as in fetch.path=my.csv")
+
+    def held(self, name: str) -> str:
+        """What the file or folder that setting `name` names held when the run was asked for, empty where nobody wrote it down."""
+        named = [setting for setting in self.own if getattr(self, setting)]
+        known = self.fingerprint.split("+") if self.fingerprint else [""] * len(named)
+        if len(known) != len(named):
+            raise Mistake(
+                f"fetch.fingerprint tells of {len(known)}, but {len(named)} are named by {', '.join(self.own)}; leave it empty"
+            )
+        return dict(zip(named, known, strict=True)).get(name, "")
 
 
 @settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from flows.ledger import Ledger, there
 from flows.plan import plan, times
 from flows.play import play
 from flows.score import Stage, score_of
-from tasks import sources
+from tasks import library, sources
 from tasks.contracts import Mistake
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -93,6 +94,41 @@ def test_ones_own_data_is_named_by_its_content(toy: Path, tmp_path: Path) -> Non
     (tmp_path / "own.json").write_text("[2]")
     second = asked(toy, overrides={"fetch.path": "own.json"}, cwd=tmp_path)
     assert first.overrides["use_cases.toy.fetch.fingerprint"] != second.overrides["use_cases.toy.fetch.fingerprint"]
+
+
+def test_all_that_a_fetch_reads_is_named_by_its_content(tmp_path: Path) -> None:
+    shutil.copy2(REPOSITORY / "params.yaml", tmp_path)
+    (tmp_path / "news.csv").write_text("ticker,time,text\n")
+    (tmp_path / "data" / "nlp" / "release").mkdir(parents=True)
+    (tmp_path / "data" / "nlp" / "release" / "model.onnx").write_bytes(b"one")
+    wanted = {"fetch.news": "news.csv", "use_cases.finance.fetch.scorer": "data/nlp/release"}
+
+    def fetched() -> Any:
+        return params.ask(tmp_path, ["finance"], overrides=wanted, cwd=tmp_path).values["use_cases"]["finance"]["fetch"]
+
+    first = fetched()
+    assert (first["news"], first["scorer"]) == (str(tmp_path / "news.csv"), str(tmp_path / "data" / "nlp" / "release"))
+    case = library.build("use_cases", "finance", {"fetch": first})
+    (tmp_path / "data" / "nlp" / "release" / "model.onnx").write_bytes(b"two")
+    second = fetched()
+    (tmp_path / "news.csv").write_text("ticker,time,text\nONE,2020-01-07,good\n")
+    assert len({first["fingerprint"], second["fingerprint"], fetched()["fingerprint"]}) == 3
+    with pytest.raises(Mistake, match=r"news\.csv changed since this run was asked for"):
+        next(case.raw())
+    with pytest.raises(Mistake, match=r"did you mean 'news\.csv'"):
+        params.ask(tmp_path, ["finance"], overrides={**wanted, "fetch.news": "news.cvs"}, cwd=tmp_path)
+
+
+def test_what_lies_among_the_outputs_is_named_by_its_whole_path_and_the_rest_is_linked(tmp_path: Path) -> None:
+    shutil.copy2(REPOSITORY / "params.yaml", tmp_path)
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    values["use_cases"]["finance"]["fetch"] = {"news": "news.csv", "scorer": "data/nlp/release"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / "news.csv").write_text("ticker,time,text\n")
+    (tmp_path / "data" / "nlp" / "release").mkdir(parents=True)
+    found = params.ask(tmp_path, ["finance"])
+    assert found.links == ("news.csv",)
+    assert found.values["use_cases"]["finance"]["fetch"]["scorer"] == str(tmp_path / "data" / "nlp" / "release")
 
 
 def test_a_folder_is_named_by_its_names_sizes_and_contents(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ class Credit(UseCase):
     def raw(self) -> Iterator[pd.DataFrame]:
         """The table as it came, its label named `label`, with the `kinds` of its columns (JSON) in every row."""
         fetch, known = self.fetch, self.fetch.known
-        path = applicants.home(known) if known else sources.own(fetch.path, fetch.fingerprint)
+        path = applicants.home(known) if known else sources.own(fetch.path, fetch.held("path"))
 
         def blocks() -> Iterator[pd.DataFrame]:
             if known is None:

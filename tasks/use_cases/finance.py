@@ -33,6 +33,8 @@ Day = Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
 
 @settings
 class PriceFetch(Fetch):
+    own: ClassVar[tuple[str, ...]] = ("path", "news", "scorer")
+
     ticker: str = ""
     """Column that names the series, empty for a usual name (ticker, symbol, name); a file without one is one series."""
     date: str = ""
@@ -128,13 +130,14 @@ class Finance(UseCase):
         fetch = self.fetch
         if fetch.source == "path":
             columns = {name: getattr(fetch, name) for name in prices.COLUMNS if name != "fear" or fetch.fear != "vix"}
-            blocks = prices.own(sources.own(fetch.path, fetch.fingerprint), columns)
+            blocks = prices.own(sources.own(fetch.path, fetch.held("path")), columns)
         else:
             blocks = prices.known(fetch.dataset or "indices")
         blocks = prices.with_fear(blocks) if fetch.fear == "vix" else blocks
         if not fetch.news:
             return news.silence(blocks)
-        return news.joined(blocks, sources.own(fetch.news), sources.own(fetch.scorer))
+        texts, scorer = (sources.own(getattr(fetch, name), fetch.held(name)) for name in ("news", "scorer"))
+        return news.joined(blocks, texts, scorer)
 
     def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Each bar by itself: what cannot be read or cannot be true gets a fault; a high or low that just misses is mended."""

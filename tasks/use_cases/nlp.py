@@ -184,9 +184,9 @@ class Nlp(UseCase):
         """Texts with `label`, `subset` and `truth`, as they come."""
         fetch = self.fetch
         if fetch.tagged:
-            return column_files.own(sources.own(fetch.path, fetch.fingerprint), fetch.limit)
+            return column_files.own(sources.own(fetch.path, fetch.held("path")), fetch.limit)
         if fetch.source == "path":
-            return corpora.own(sources.own(fetch.path, fetch.fingerprint), fetch.layout, fetch.limit)
+            return corpora.own(sources.own(fetch.path, fetch.held("path")), fetch.layout, fetch.limit)
         if fetch.source == "packaged":
             return sentences.sentences(fetch.limit)
         return corpora.named(fetch.dataset, fetch.limit)

@@ -192,7 +192,7 @@ class Vision(UseCase):
         """Encoded pictures with `label`, `subset`, and the size and channels that are usual in their source."""
         fetch = self.fetch
         if fetch.source == "path":
-            return galleries.own(sources.own(fetch.path, fetch.fingerprint), fetch.image, fetch.label, fetch.limit)
+            return galleries.own(sources.own(fetch.path, fetch.held("path")), fetch.image, fetch.label, fetch.limit)
         known = DATASETS[fetch.dataset or "digits"]
         if fetch.source == "packaged":
             return packaged_digits(fetch.limit)
