@@ -23,7 +23,8 @@ from dashboard.runs import Run
 from flows import joining, settings
 from flows import runs as records
 
-TIMEOUT_S = 10.0
+TIMEOUT_S, TIMEOUT_TRIES = 10.0, 3
+"""How long an answer is waited for, and how often it is asked for in all; a busy server may lose a request."""
 BUSY_S, BUSY_TRIES = 0.5, 10
 FLOW = "pipeline"
 ASKED_AGAIN_S = 3.0
@@ -131,7 +132,7 @@ class Server:
 
     def add_schedule(self, deployment: Deployment, *, cron: str, timezone: str) -> None:
         added = [{"active": True, "schedule": {"cron": cron, "timezone": timezone or "UTC"}}]
-        self._post(f"/deployments/{deployment.id}/schedules", added)
+        self._send("POST", f"/deployments/{deployment.id}/schedules", added, tries=1)  # twice would be two schedules
 
     def version(self) -> str:
         return str(self._get("/admin/version"))
@@ -142,25 +143,19 @@ class Server:
     def _post(self, path: str, body: Any) -> Any:
         return self._send("POST", path, body)
 
-    def _send(self, method: str, path: str, body: Any = None, *, again: bool = True, patience: int = BUSY_TRIES) -> Any:
+    def _send(self, method: str, path: str, body: Any = None, *, again: bool = True, tries: int = TIMEOUT_TRIES) -> Any:
         headers = self._headers(method)
         request = urllib.request.Request(f"{self.url}{path}", method=method, headers=headers)
         request.data = None if body is None else json.dumps(body).encode()
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-                content = response.read()
+            content = _answer(request, tries)
         except urllib.error.HTTPError as error:
             if error.code == 403 and again and method != "GET":
                 with self._asking:
                     if self._token == headers["Prefect-Csrf-Token"]:  # else somebody has fetched another meanwhile
                         self._token = ""
-                return self._send(method, path, body, again=False)
-            if error.code == 503 and patience:  # its database is busy with another request; this one was not begun
-                time.sleep(BUSY_S)
-                return self._send(method, path, body, again=again, patience=patience - 1)
+                return self._send(method, path, body, again=False, tries=tries)
             raise Refused(_reason(error)) from None
-        except (urllib.error.URLError, OSError) as error:
-            raise Unreadable("conductor.lost", reason=str(getattr(error, "reason", error))) from None
         return json.loads(content) if content else {}
 
     def _headers(self, method: str) -> dict[str, str]:
@@ -173,20 +168,33 @@ class Server:
             headers |= {"Prefect-Csrf-Token": self._token, "Prefect-Csrf-Client": self._client}
         return headers
 
-    def _fresh_token(self, headers: Mapping[str, str], *, patience: int = BUSY_TRIES) -> str:
+    def _fresh_token(self, headers: Mapping[str, str]) -> str:
         request = urllib.request.Request(f"{self.url}/csrf-token?client={self._client}", headers=dict(headers))
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-                return str(json.load(response)["token"])
+            return str(json.loads(_answer(request))["token"])
         except urllib.error.HTTPError as error:
             if error.code in (404, 422):  # the server does not ask for tokens
                 return "none"
-            if error.code == 503 and patience:
-                time.sleep(BUSY_S)
-                return self._fresh_token(headers, patience=patience - 1)
             raise Refused(_reason(error)) from None
-        except (urllib.error.URLError, OSError) as error:
-            raise Unreadable("conductor.lost", reason=str(getattr(error, "reason", error))) from None
+
+
+def _answer(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) -> bytes:
+    """What the server says; asked for again while its database is busy, and `tries` times in all when nothing comes in time."""
+    busy = 0
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+                return bytes(response.read())
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or busy == BUSY_TRIES:
+                raise
+            busy += 1  # another request had the database; this one was not begun
+            time.sleep(BUSY_S)
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            tries -= 1
+            if not isinstance(reason, TimeoutError) or not tries:
+                raise Unreadable("conductor.lost", reason=str(reason)) from None
 
 
 _SEEN: dict[Path, tuple[float, Server | None]] = {}

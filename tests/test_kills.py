@@ -82,7 +82,7 @@ def test_the_flow_dies(grown: Path, server: Env, usual: float, tmp_path: Path, r
     left = family(flow.pid)
     flow.kill()
     flow.communicate()
-    wait_for(lambda: all(map(gone, left)), 10)
+    wait_for(lambda: all(map(gone, left)), 30)
     recovered(folder, grown, server)
 
 
@@ -170,4 +170,4 @@ def test_dask_workers_die(fetched: Path, many: int, round_: int) -> None:
         os.kill(pid, signal.SIGKILL)
     assert cleaning.wait(280) == 0
     assert (fetched / "data" / "vision" / "clean" / "checksums.json").read_text() == (fetched / "clean.json").read_text()
-    wait_for(lambda: all(map(gone, left)), 10)
+    wait_for(lambda: all(map(gone, left)), 30)

@@ -12,7 +12,7 @@ import time
 from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.machinery import PathFinder
@@ -27,6 +27,7 @@ from test_flows_pipeline import bonsai, dvc, environment, gone, start, states, w
 from toy_flow import REPOSITORY, SMALL, build, known
 
 from dashboard import conductor
+from dashboard.home import Unreadable
 from flows import keepsakes, schedules, settings
 from flows.deployments import declared
 from flows.runs import Run
@@ -71,10 +72,16 @@ class Up:
         chosen = next(each for each in self.server.deployments() if each.name == name)
         return self.server.start(chosen, parameters, key or f"{time.monotonic()}").id
 
-    def ended(self, flow_run_id: str, seconds: float = 120) -> str:
-        server = self.server
-        wait_for(lambda: server.flow_run(flow_run_id).state in FINAL, seconds)
-        return server.flow_run(flow_run_id).state
+    def ended(self, flow_run_id: str, seconds: float = 240) -> str:
+        """How it ended; a server that is too busy to answer now is asked again until the time is over."""
+
+        def state() -> str:
+            with suppress(Unreadable):
+                found = self.server.flow_run(flow_run_id).state
+                return found if found in FINAL else ""
+            return ""
+
+        return str(wait_for(state, seconds))
 
     def record(self, flow_run_id: str) -> dict[str, Any]:
         found = [each for each in records(self.root) if each["prefect"].get("flow_run_id") == flow_run_id]
@@ -103,12 +110,6 @@ def upright(toy: Path) -> Iterator[Up]:
         if process.poll() is None:
             process.terminate()
             process.wait(60)
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page gives the server ten seconds; a test on a busy machine gives it a minute."""
-    monkeypatch.setattr(conductor, "TIMEOUT_S", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -335,12 +336,11 @@ def stop_at(up: Up, asked: str, verb: str) -> None:
         stages = up.record(asked).get("stages", {})
         return next((each for name, each in stages.items() if name.startswith(f"{verb}@") and each["state"] == "Running"), {})
 
-    stage = wait_for(at_work, 60)["process"]["pid"]
+    stage = wait_for(at_work)["process"]["pid"]
     began = time.monotonic()
     up.server.cancel(asked)
-    assert up.ended(asked, 10) == "Cancelled"
-    assert time.monotonic() - began < 10
-    assert gone(stage)
+    wait_for(lambda: gone(stage), 10 - (time.monotonic() - began))
+    assert up.ended(asked) == "Cancelled"
     record = up.record(asked)
     assert record["state"] == "Cancelled"
     assert not list(up.root.glob("runs/*/data/**/.*.partial"))
@@ -356,9 +356,9 @@ def test_prefect_shows_who_waits_for_the_machine_and_keeps_tables_of_the_run(up:
         return next((each["state_name"] for each in found if each["name"] == task), "")
 
     first = up.ask("toy", overrides={"model.width": 8})
-    wait_for(lambda: state(first, "train@toy") == "Running", 60)
+    wait_for(lambda: state(first, "train@toy") == "Running", 180)
     second = up.ask("toy", overrides={"model.width": 9})
-    wait_for(lambda: state(second, "train@toy") == "Queued", 60)
+    wait_for(lambda: state(second, "train@toy") == "Queued", 180)
     hold.unlink()
     assert [up.ended(first), up.ended(second)] == ["Completed", "Completed"]
     assert state(second, "train@toy") == "Completed"
@@ -398,20 +398,20 @@ def test_schedules_are_listed_paused_set_and_triggered_from_the_command_line(up:
 def test_a_run_whose_process_is_killed_soon_reads_crashed_and_a_killed_server_comes_back(up: Up) -> None:
     (up.root / "hold-train").touch()
     asked = up.ask("toy", force=True)
-    process = wait_for(lambda: up.record(asked).get("process"), 60)
-    wait_for(lambda: up.record(asked)["stages"].get("train@toy", {}).get("state") == "Running", 60)
+    process = wait_for(lambda: up.record(asked).get("process"), 180)
+    wait_for(lambda: up.record(asked)["stages"].get("train@toy", {}).get("state") == "Running", 180)
     os.kill(process["pid"], signal.SIGKILL)
-    assert up.ended(asked, 30) == "Crashed"
-    wait_for(lambda: up.record(asked)["state"] == "Crashed", 30)
+    assert up.ended(asked) == "Crashed"
+    wait_for(lambda: up.record(asked)["state"] == "Crashed", 120)
 
     asked = up.ask("toy", force=True)
-    wait_for(lambda: up.record(asked).get("stages", {}).get("train@toy", {}).get("state") == "Running", 60)
+    wait_for(lambda: up.record(asked).get("stages", {}).get("train@toy", {}).get("state") == "Running", 180)
     server = next(each for each in psutil.Process(up.process.pid).children() if "flows.server" in each.cmdline())
     server.kill()
     time.sleep(3)
     (up.root / "hold-train").unlink()
-    wait_for(lambda: settings.answers(up.server.url), 60)
-    assert up.ended(asked, 60) == "Completed"
+    wait_for(lambda: settings.answers(up.server.url), 180)
+    assert up.ended(asked) == "Completed"
     assert up.record(asked)["state"] == "Completed"
 
 
@@ -422,11 +422,11 @@ def test_one_sign_ends_all_that_up_started_runs_included(up: Up, sign: signal.Si
     with upright(root) if sign == signal.SIGKILL else _as_it_is(up) as running:
         (root / "hold-train").touch()
         asked = running.ask("toy", force=True)
-        wait_for(lambda: running.record(asked).get("stages", {}).get("train@toy", {}).get("state") == "Running", 60)
+        wait_for(lambda: running.record(asked).get("stages", {}).get("train@toy", {}).get("state") == "Running", 180)
         family = running.family()
         running.process.send_signal(sign)
-        running.process.wait(30)
-        wait_for(lambda: all(map(gone, family)), 5)
+        running.process.wait(90)
+        wait_for(lambda: all(map(gone, family)), 20)
         if sign == signal.SIGINT:
             assert running.process.returncode == 0
             assert running.record(asked)["state"] == "Cancelled"

@@ -51,6 +51,6 @@ def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(server: Env, tmp
         assert asked.flow_run(flow_run).state == "Completed", (toy / "worker.log").read_text()
     finally:
         worker.send_signal(signal.SIGINT)
-        worker.wait(30)
+        worker.wait(90)
     assert set(states(records(toy)[0]).values()) == {"Completed"}
     assert "up to date" in dvc(toy, "status")

@@ -1,0 +1,93 @@
+"""Prefect's server is asked as one asks somebody busy: again when nothing comes, once where twice would be two."""
+
+import http.server
+import json
+import threading
+import time
+import uuid
+from collections import Counter
+
+import pytest
+
+from dashboard import conductor
+from dashboard.conductor import Deployment, Refused, Server
+from dashboard.home import Unreadable
+
+RUN = uuid.uuid4()
+NIGHTLY = Deployment(str(uuid.uuid4()), "nightly", "", False, {}, ())
+
+
+class Busy(http.server.BaseHTTPRequestHandler):
+    """A server that leaves its first questions unanswered, or says that its database is busy, and then has all the time."""
+
+    lost: Counter[str]
+    busy: Counter[str]
+    asked: Counter[str]
+
+    def do_GET(self):
+        word = self.path.rpartition("/")[2].partition("?")[0]
+        self.asked[word] += 1
+        if self.asked[word] <= self.lost[word]:
+            time.sleep(1.5)
+            return
+        answer = {"token": "t", "id": str(RUN), "name": "mellow", "state": {"name": "Running"}, "detail": "why"}
+        content = json.dumps(answer).encode()
+        self.send_response(503 if self.asked[word] <= self.busy[word] else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def busy(monkeypatch):
+    monkeypatch.setattr(conductor, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(conductor, "BUSY_S", 0.01)
+    for name in ("lost", "busy", "asked"):
+        monkeypatch.setattr(Busy, name, Counter(), raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy) as served:
+        thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield Server(f"http://127.0.0.1:{served.server_port}/api")
+        served.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_question_that_got_no_answer_is_asked_again(busy, times):
+    Busy.lost[str(RUN)] = times
+    assert busy.flow_run(str(RUN)).state == "Running"
+    assert Busy.asked[str(RUN)] == times + 1
+
+
+def test_a_server_that_never_answers_is_given_up_with_a_sentence(busy):
+    Busy.lost[str(RUN)] = 99
+    with pytest.raises(Unreadable, match="timed out"):
+        busy.flow_run(str(RUN))
+    assert Busy.asked[str(RUN)] == conductor.TIMEOUT_TRIES
+
+
+def test_a_token_that_did_not_come_is_asked_for_again(busy):
+    Busy.lost["csrf-token"] = 1
+    busy.pause(NIGHTLY, paused=True)
+    assert Busy.asked == {"csrf-token": 2, "pause_deployment": 1}
+
+
+def test_what_would_be_done_twice_is_asked_once(busy):
+    Busy.lost["schedules"] = 1
+    with pytest.raises(Unreadable, match="timed out"):
+        busy.add_schedule(NIGHTLY, cron="0 3 * * *", timezone="UTC")
+    assert Busy.asked["schedules"] == 1
+
+
+def test_a_busy_database_is_waited_for_and_not_for_ever(busy):
+    Busy.busy[str(RUN)] = 3
+    assert busy.flow_run(str(RUN)).name == "mellow"
+    Busy.busy[str(RUN)] = 99
+    with pytest.raises(Refused, match="why"):
+        busy.flow_run(str(RUN))
+    assert Busy.asked[str(RUN)] == 4 + 1 + conductor.BUSY_TRIES
