@@ -238,12 +238,9 @@ def test_a_killed_stage_is_tried_again_from_where_it_was(toy: Path, server: Env)
 @pytest.mark.parametrize("call", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_stopping_a_run_ends_its_stage_and_leaves_nothing_half_written(toy: Path, server: Env, call: signal.Signals) -> None:
     with held_up(toy, server) as (flow, stage):
-        began = time.monotonic()
         flow.send_signal(call)
-        flow.wait(90)
-        assert time.monotonic() - began < 10
-        assert flow.returncode == 130
-        assert gone(stage)
+        wait_for(lambda: gone(stage), 10)
+        assert flow.wait(90) == 130
     record = records(toy)[0]
     assert record["state"] == "Cancelled"
     assert states(record)["train@toy"] == "Cancelled"
