@@ -130,9 +130,12 @@ class Server:
         changed = {"active": active, "schedule": {"cron": cron, "timezone": timezone or "UTC"}}
         self._send("PATCH", f"/deployments/{deployment.id}/schedules/{uuid.UUID(schedule.id)}", changed)
 
-    def add_schedule(self, deployment: Deployment, *, cron: str, timezone: str) -> None:
-        added = [{"active": True, "schedule": {"cron": cron, "timezone": timezone or "UTC"}}]
+    def add_schedule(self, deployment: Deployment, *, cron: str, timezone: str, active: bool = True) -> None:
+        added = [{"active": active, "schedule": {"cron": cron, "timezone": timezone or "UTC"}}]
         self._send("POST", f"/deployments/{deployment.id}/schedules", added, tries=1)  # twice would be two schedules
+
+    def remove_schedule(self, deployment: Deployment, schedule: Schedule) -> None:
+        self._send("DELETE", f"/deployments/{deployment.id}/schedules/{uuid.UUID(schedule.id)}")
 
     def version(self) -> str:
         return str(self._get("/admin/version"))

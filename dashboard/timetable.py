@@ -1,16 +1,15 @@
-"""The deployments Prefect knows: when each runs, when it ran, and pausing, changing or starting it."""
+"""The deployments Prefect knows: when each runs, when it ran, and pausing or starting it."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import cron, figures, view
+from dashboard import cron, figures, timing, view
 from dashboard.conductor import Deployment, FlowRun, Refused, Schedule, Server
 from dashboard.view import t, word
 from tasks.workspace import hash_json
 
 REFRESH_S = 5.0
-NIGHTLY = "0 3 * * *"
 
 
 def deployments(server: Server) -> None:
@@ -71,8 +70,10 @@ def _card(server: Server, deployment: Deployment) -> None:
             on_click=_tried,
             args=("schedules.done", _pause, server, deployment),
         )
-        with st.popover(t("schedules.edit"), icon=":material/edit_calendar:", key=f"edit_{deployment.id}"):
-            _edit(server, deployment)
+        box = st.popover(t("schedules.edit"), icon=":material/edit_calendar:", key=f"edit_{deployment.id}", on_change="rerun")
+        if box.open:
+            with box:
+                timing.edit(server, deployment)
 
 
 def in_words(schedule: Schedule) -> str:
@@ -86,26 +87,6 @@ def in_words(schedule: Schedule) -> str:
     if schedule.interval_s:
         return t("cron.every", time=figures.duration(schedule.interval_s))
     return figures.escape(schedule.rrule or figures.NOTHING, 120)
-
-
-def _edit(server: Server, deployment: Deployment) -> None:
-    known = next((schedule for schedule in deployment.schedules if schedule.cron), None)
-    with st.form(f"form_{deployment.id}", border=False, enter_to_submit=False):
-        line = st.text_input(
-            t("schedules.cron"), known.cron if known else "0 3 * * *", help=t("schedules.cron_help"), max_chars=80
-        )
-        zone = st.text_input(t("schedules.zone"), known.timezone if known else "UTC", max_chars=60)
-        active = st.toggle(t("schedules.on"), known.active if known else True)
-        if st.form_submit_button(t("schedules.save"), type="primary"):
-            try:
-                if known:
-                    server.set_schedule(deployment, known, cron=line or "", timezone=zone or "UTC", active=active)
-                else:
-                    server.add_schedule(deployment, cron=line or "", timezone=zone or "UTC")
-            except Refused as refusal:
-                st.error(t("run.refused", reason=figures.escape(refusal, 400)))
-            else:
-                st.rerun(scope="fragment")
 
 
 def _start(server: Server, deployment: Deployment, behind: list[FlowRun]) -> None:

@@ -6,7 +6,7 @@ import pytest
 import recorded
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dashboard import columns, differences, fields, front, gallery, layout, models, ranks, runs
+from dashboard import columns, cron, differences, fields, front, gallery, layout, models, ranks, runs
 from dashboard.artifacts import Artifacts
 from dashboard.asking import centred
 from dashboard.fields import Field
@@ -238,3 +238,29 @@ def test_a_drawn_sign_is_put_in_the_middle_as_in_mnist():
     assert (rows.max() - rows.min() + 1) == pytest.approx(20, abs=1)
     assert abs(across.mean() - 13.5) < 1.5
     assert not np.asarray(centred(Image.new("L", (112, 112)), 28)).any()
+
+
+@pytest.mark.parametrize("line", ["0 3 * * *", "*/15 * * * *", "0,30 8-18/2 1 jan-mar MON-FRI", "5 4 * * 7", "0 0 31 12 sun"])
+def test_a_right_cron_line_has_no_fault(line):
+    assert cron.fault(line) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("60 * * * *", "minute"),
+        ("0 24 * * *", "hour"),
+        ("0 3 0 * *", "day"),
+        ("0 3 * 13 *", "month"),
+        ("0 3 * * someday", "weekday"),
+        ("*/0 * * * *", "minute"),
+        ("5-1 * * * *", "minute"),
+        ("1, * * * *", "minute"),
+    ],
+)
+def test_a_wrong_cron_line_names_the_part_that_is_wrong(line, part):
+    assert cron.fault(line)[1]["field"] == part
+
+
+def test_a_cron_line_has_five_parts():
+    assert cron.fault("every night") == ("cron.fields", {"count": "2"})

@@ -314,6 +314,15 @@ class Fake:
     def pause(self, deployment, *, paused):
         self.calls.append(paused)
 
+    def set_schedule(self, deployment, schedule, **changed):
+        self.calls.append(changed)
+
+    def add_schedule(self, deployment, **added):
+        self.calls.append(added)
+
+    def remove_schedule(self, deployment, schedule):
+        self.calls.append(schedule.id)
+
 
 def test_schedules_are_told_in_words_and_can_be_paused(monkeypatch, projects):
     fake = Fake()
@@ -323,6 +332,46 @@ def test_schedules_are_told_in_words_and_can_be_paused(monkeypatch, projects):
         assert any("every day at 03:00" in each.value for each in app.markdown)
         app.button(key="pause_00000000-0000-0000-0000-000000000002").click().run()
     assert fake.calls == [True]
+
+
+def edits(fake):
+    """The forms in which a deployment's times are changed."""
+
+    def script(server):
+        from dashboard import timing
+
+        timing.edit(server, server.deployments()[0])
+
+    return AppTest.from_function(script, kwargs={"server": fake}, default_timeout=60).run()
+
+
+def test_a_schedule_is_changed_and_removed():
+    nightly, fake = "00000000-0000-0000-0000-000000000001", Fake()
+    app = edits(fake)
+    app.text_input(key=f"cron_{nightly}").set_value(" 30  4 * * 1-5 ")
+    app.text_input(key=f"zone_{nightly}").set_value("Europe/Berlin")
+    app.button(key=f"save_{nightly}").click().run()
+    assert fake.calls == [{"cron": "30 4 * * 1-5", "timezone": "Europe/Berlin", "active": True}]
+    app.button(key=f"remove_{nightly}").click().run()
+    assert fake.calls[1:] == [nightly]
+
+
+@pytest.mark.parametrize(
+    ("line", "zone", "said"),
+    [
+        ("3 * * *", "UTC", "has 4"),
+        ("61 3 * * *", "UTC", "The minute cannot be 61"),
+        ("0 3 * * *", "Europe/Berln", "did you mean Europe/Berlin"),
+    ],
+)
+def test_a_wrong_schedule_is_a_sentence_and_is_not_sent(line, zone, said):
+    nightly, fake = "00000000-0000-0000-0000-000000000001", Fake()
+    app = edits(fake)
+    app.text_input(key=f"cron_{nightly}").set_value(line)
+    app.text_input(key=f"zone_{nightly}").set_value(zone)
+    app.button(key=f"save_{nightly}").click().run()
+    assert said in app.error[0].value
+    assert fake.calls == []
 
 
 @pytest.mark.parametrize("trouble", [Unreadable("conductor.lost", reason="gone"), Refused("no")])
