@@ -87,9 +87,11 @@ def stages(run: Run, use_case: str = "", *, now: datetime | None = None) -> dict
 
 
 def progress(stages: Mapping[str, Stage], took: Mapping[str, float]) -> Progress:
-    """How far it is; `took` says how many seconds each stage took the last time."""
+    """How far it is; `took` says how many seconds each stage took the last time, and one without a time counts as their mean."""
     done = sum(stage.state in SETTLED for stage in stages.values())
-    weights = {name: max(took.get(name, 1.0), 0.1) for name in stages}
+    timed = [took[name] for name in stages if name in took]
+    typical = sum(timed) / len(timed) if timed else 1.0
+    weights = {name: max(took.get(name, typical), 0.1) for name in stages}
     whole = sum(weights.values()) or 1.0
     reached = sum(weights[name] * _reached(stage) for name, stage in stages.items())
     ahead = [name for name, stage in stages.items() if stage.state not in (*SETTLED, "failed", "crashed", "cancelled", "notrun")]

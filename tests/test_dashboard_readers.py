@@ -243,6 +243,12 @@ def test_progress_counts_stages_and_weighs_them_by_their_earlier_times(root):
     assert story.progress(stages, {}).seconds_left is None
 
 
+def test_a_stage_that_was_never_timed_counts_as_much_as_the_others(root):
+    stages = story.stages(runs.load(root, runs.names(root)[1]), "vision")
+    settled = {name: 10.0 for name, stage in stages.items() if stage.state in story.SETTLED}
+    assert story.progress(stages, settled).share == pytest.approx((3 + 0.3) / 11)
+
+
 def test_the_stage_that_failed_is_the_one_to_look_at(root):
     failed = story.stages(runs.load(root, runs.names(root)[2]), "vision")
     assert story.notable(failed) == "train@vision"
