@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import version
+from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 BATCHES = (1, 64)
 ROUNDS = 15
+MOST_ROUNDS = 90
+"""Rounds go on, fifteen at a time, while a ratio is less sure than `SURE`: a busy machine is timed for longer, not worse."""
+SURE = 0.1
+"""The width of a ratio's interval as a share of the ratio. What a contract asks for has no say in when timing ends."""
 BLOCK_S = 0.03
 """About how long one variant is timed in one round."""
 WARMUP_S = 0.15
@@ -86,8 +91,9 @@ def latency(
     """Wall-clock milliseconds of one call of each variant, at each batch size, with peak memory and load time.
 
     One process per variant, `threads` each; after a warm-up every round times each of them in turn, the order rotating,
-    so that what else the machine does falls on all alike. `speedup_over` gives for each pair of variants how many times
-    faster the first is than the second: the median of the ratios round by round, with its 95 % interval.
+    so that what else the machine does falls on all alike, for `ROUNDS` to `MOST_ROUNDS` rounds. `speedup_over` gives for
+    each pair of variants how many times faster the first is than the second: the median of the ratios round by round, with
+    its 95 % interval.
     """
     rows = np.ascontiguousarray(np.resize(inputs, (max(BATCHES), *inputs.shape[1:])))
     rows_path = scratch / "latency-inputs.npy"
@@ -98,20 +104,23 @@ def latency(
         rounds = {name: {batch: [] for batch in BATCHES} for name in workers}  # type: dict[str, dict[int, list[list[float]]]]
         runs = {name: {batch: worker.warm_up(batch) for batch in BATCHES} for name, worker in workers.items()}
         names = list(workers)
-        for number in range(ROUNDS):
-            shift = number % len(names)
+        medians = {name: {batch: [] for batch in BATCHES} for name in workers}  # type: dict[str, dict[int, list[float]]]
+        played = 0
+        while played % ROUNDS or not played or (played < MOST_ROUNDS and not _sure(medians)):
+            shift = played % len(names)
             for batch in BATCHES:
                 for name in names[shift:] + names[:shift]:
                     rounds[name][batch].append(workers[name].time(batch, runs[name][batch]))
+                    medians[name][batch].append(median(rounds[name][batch][-1]))
+            played += 1
             if journal:
-                journal.progress(number + 1, ROUNDS, "rounds of timing")
+                journal.progress(played, max(ROUNDS, played), "rounds of timing")
         ended = {name: worker.end() for name, worker in workers.items()}
     rows_path.unlink()
-    medians = {name: {batch: [median(times) for times in rounds[name][batch]] for batch in BATCHES} for name in names}
     return {
         "machine": machine(),
         "threads": threads,
-        "rounds": ROUNDS,
+        "rounds": played,
         "load_before": before,
         "load_after": _machine_load(),
         "variants": {
@@ -161,6 +170,13 @@ def _speedup(base: list[float], own: list[float]) -> dict[str, Any]:
     bound = stats.ratio_interval(base, own, stats.one_sided())
     verdict = "no real gain" if found.low <= 1 <= found.high else "faster" if found.low > 1 else "slower"
     return {"ratio": found.value, "low": found.low, "high": found.high, "at_least": bound.low, "verdict": verdict}
+
+
+def _sure(medians: Mapping[str, Mapping[int, list[float]]]) -> bool:
+    """Whether every ratio of two variants is known well enough."""
+    pairs = combinations(medians, 2)
+    found = (stats.ratio_interval(medians[one][batch], medians[other][batch]) for one, other in pairs for batch in BATCHES)
+    return all(ratio.high - ratio.low <= SURE * ratio.value for ratio in found)
 
 
 def _machine_load() -> dict[str, float]:

@@ -52,6 +52,7 @@ def timing(tmp_path_factory):
     Checkpoint(folder / "network").write(large, {})
     patch = pytest.MonkeyPatch()
     patch.setattr(measure, "ROUNDS", 5)
+    patch.setattr(measure, "MOST_ROUNDS", 5)
     found = measure.latency(
         [
             Variant(name="eager PyTorch", runtime="eager", path=folder / "network"),
@@ -91,6 +92,26 @@ def test_a_ratio_that_may_be_one_is_no_gain():
     generator = np.random.default_rng(0)
     times = generator.normal(1, 0.05, (2, 15))
     assert measure._speedup(list(times[0]), list(times[1]))["verdict"] == "no real gain"
+
+
+@pytest.mark.parametrize(("sure", "rounds"), [(np.inf, 2), (0.0, 6)])
+def test_timing_goes_on_while_a_ratio_is_not_sure_and_not_for_ever(tmp_path, monkeypatch, sure, rounds):
+    model = export.to_onnx(bars.Bars().network({}), PICTURES, {}, "bars")
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.onnx").write_bytes(model)
+    for name, value in {"ROUNDS": 2, "MOST_ROUNDS": 6, "SURE": sure, "WARMUP_S": 0.01, "BLOCK_S": 0.001}.items():
+        monkeypatch.setattr(measure, name, value)
+    found = measure.latency(
+        [Variant(name=name, runtime="onnx", path=tmp_path / f"{name}.onnx") for name in ("one", "other")], PICTURES, tmp_path
+    )
+    assert found["rounds"] == rounds
+    assert {len(one["batches"]["64"]["round_medians_ms"]) for one in found["variants"].values()} == {rounds}
+
+
+def test_a_steady_ratio_is_sure_and_an_unsteady_one_is_not():
+    steady, unsteady = [1.0, 1.01, 0.99] * 5, [1.0, 2.0, 3.0] * 5
+    assert measure._sure({"one": {1: steady}, "other": {1: [2.0] * 15}})
+    assert not measure._sure({"one": {1: unsteady}, "other": {1: [2.0] * 15}})
 
 
 def test_the_machine_is_named(timing):

@@ -73,6 +73,7 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("bars")
     patch = pytest.MonkeyPatch()
     patch.setattr(measure, "ROUNDS", 3)
+    patch.setattr(measure, "MOST_ROUNDS", 3)
     for name, recipe in (("dense", ()), ("int8", (Quantize(max_drop=1.0),))):
         compress.main(bars.workspace(root, "compress", name, recipe))
         evaluate.main(bars.workspace(root, "evaluate", name, recipe))
@@ -129,6 +130,7 @@ def test_predictions_say_where_their_rows_were_found(root):
 
 def test_no_clock_ticks_in_the_metrics(root, monkeypatch):
     monkeypatch.setattr(measure, "ROUNDS", 1)
+    monkeypatch.setattr(measure, "MOST_ROUNDS", 1)
     work = bars.workspace(root, "evaluate", "int8")
     before = (work.evaluation("int8").open() / "metrics.json").read_bytes()
     evaluate.main(work)
