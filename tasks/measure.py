@@ -175,7 +175,7 @@ def _speedup(base: list[float], own: list[float]) -> dict[str, Any]:
 def _sure(medians: Mapping[str, Mapping[int, list[float]]]) -> bool:
     """Whether every ratio of two variants is known well enough."""
     pairs = combinations(medians, 2)
-    found = (stats.ratio_interval(medians[one][batch], medians[other][batch]) for one, other in pairs for batch in BATCHES)
+    found = (stats.ratio_interval(own, medians[other][batch]) for one, other in pairs for batch, own in medians[one].items())
     return all(ratio.high - ratio.low <= SURE * ratio.value for ratio in found)
 
 
