@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from dashboard import charts, figures, gallery, headline, models, view
+from dashboard import answer_charts, figures, gallery, headline, models, view
 from dashboard.artifacts import DENSE, Artifacts
 from dashboard.components.canvas import canvas
 from dashboard.home import Unreadable
@@ -98,7 +98,7 @@ def _bars(model: Model, shares: NDArray[Any], key: str) -> None:
     frame = pd.DataFrame({"class": names, "share": shares})
     if len(frame) > MOST_BARS:
         frame = frame.nlargest(MOST_BARS, "share")
-    drawing = charts.bars(frame, share=headline.name_of("probability"))
+    drawing = answer_charts.bars(frame, share=headline.name_of("probability"))
     view.chart(drawing, frame, key=f"bars_{key}", alt_text=t("try_it.probabilities"))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from pydantic import BaseModel, ConfigDict
 
-from dashboard import charts, doubts, figures, headline, odds, ranks, samples, view
+from dashboard import answer_charts, doubts, figures, headline, odds, ranks, samples, view
 from dashboard.artifacts import Appraisal, Artifacts, understood
 from dashboard.home import Unreadable
 from dashboard.view import t
@@ -87,7 +87,7 @@ def confusion(subject: Subject) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
         st.caption(t("results.confusion_note"))
-        drawing = charts.confusion(cells, report.classes, truth=t("results.truth"), answer=t("results.answer"))
+        drawing = answer_charts.confusion(cells, report.classes, truth=t("results.truth"), answer=t("results.answer"))
         event = st.altair_chart(
             drawing, key="confusion", on_select="rerun", selection_mode="cell", alt=t("results.confusion_alt")
         )
@@ -154,7 +154,7 @@ def thresholds(subject: Subject) -> None:
         frame = pd.concat(frames, ignore_index=True)
         with place, st.container(border=True):
             st.markdown(f"**{t(f'results.{kind}')}**")
-            drawing = charts.threshold(
+            drawing = answer_charts.threshold(
                 frame, x=x, y=y, titles=(t(f"results.{x}"), t(f"results.{y}")), order=classes, chance=kind == "roc"
             )
             view.chart(drawing, frame, key=kind, alt_text=t(f"results.{kind}"))
@@ -169,7 +169,7 @@ def calibration(subject: Subject) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
         st.markdown(f"**{t('results.reliability')}**")
-        drawing = charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.share_right"))
+        drawing = answer_charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.share_right"))
         view.chart(drawing, frame, key="reliability", alt_text=t("results.reliability"))
     with right, st.container(border=True):
         ece = subject.report.calibration.get("ece")

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, differences, figures, headline, runs, view
+from dashboard import comparison_charts, differences, figures, headline, run_charts, runs, view
 from dashboard.differences import MOST_RUNS
 from dashboard.home import Unreadable
 from dashboard.runs import Run
@@ -82,7 +82,7 @@ def curves(chosen: Sequence[Run], use_case: str) -> None:
     name = view.choose_from("curve", names, t("compare.curve"), names[0])
     points = found[found["name"] == name].assign(series=lambda frame: frame["run"].map(labels))
     with st.container(border=True):
-        drawing = charts.curves(points, step=t("run.step"), value=name, order=list(labels.values()), height=360)
+        drawing = run_charts.curves(points, step=t("run.step"), value=name, order=list(labels.values()), height=360)
         view.chart(
             drawing, points[["series", "name", "step", "value"]], key="overlaid", alt_text=t("compare.curves_alt", name=name)
         )
@@ -114,13 +114,13 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
     if not pd.api.types.is_numeric_dtype(some["x"]):
         some["x"] = some["x"].map(_cell)
     with st.container(border=True):
-        drawing = charts.scatter(some, x=x, y=y, order=list(some["run"]))
+        drawing = comparison_charts.scatter(some, x=x, y=y, order=list(some["run"]))
         view.chart(drawing, some, key="scatter", alt_text=t("compare.scatter_alt", x=figures.clean(x), y=figures.clean(y)))
     if len(differing) > 1:
         with st.container(border=True):
             st.markdown(f"**{t('compare.parallel')}**")
             st.echarts_chart(
-                charts.parallel(frame, [*differing, y], "run"), key="parallel", height=320, alt=t("compare.parallel")
+                comparison_charts.parallel(frame, [*differing, y], "run"), key="parallel", height=320, alt=t("compare.parallel")
             )
 
 
@@ -136,7 +136,9 @@ def classes(chosen: Sequence[Run], use_case: str) -> None:
     labels = _labels(chosen)
     frame = found.assign(series=found["run"].map(labels))
     with st.container(border=True):
-        drawing = charts.by_class(frame, f1=headline.name_of("f1"), order=list(labels.values()), kind=t("results.class"))
+        drawing = comparison_charts.by_class(
+            frame, f1=headline.name_of("f1"), order=list(labels.values()), kind=t("results.class")
+        )
         view.chart(drawing, frame, key="by_class", alt_text=t("compare.classes_alt"))
 
 

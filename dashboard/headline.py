@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, figures, texts, view
+from dashboard import answer_charts, figures, texts, view
 from dashboard.artifacts import DENSE, Appraisal, Artifacts, Interval, Metrics
 from dashboard.home import Unreadable
 from dashboard.view import t, word
@@ -143,5 +143,5 @@ def standings(found: Artifacts, split: str, appraisal: Appraisal) -> None:
     frame = pd.DataFrame(rows, columns=["name", "kind", "value", "low", "high"])
     if frame.empty:
         return
-    drawing = charts.standings(frame, value=name_of(first), order=[t("results.recipe"), t("results.rival")])
+    drawing = answer_charts.standings(frame, value=name_of(first), order=[t("results.recipe"), t("results.rival")])
     view.chart(drawing, frame, key="standings", alt_text=t("results.standings_alt", metric=name_of(first)))

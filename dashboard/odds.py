@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, figures, ranks, view
+from dashboard import answer_charts, figures, ranks, view
 from dashboard.artifacts import Artifacts
 from dashboard.home import Unreadable
 from dashboard.view import t
@@ -34,14 +34,14 @@ def separation(found: Artifacts, recipe: str, split: str, report: dict[str, Any]
     with left, st.container(border=True):
         st.markdown(f"**{t('results.roc')}**")
         titles = (t("results.fpr"), t("results.tpr"))
-        drawing = charts.threshold(roc, x="fpr", y="tpr", titles=titles, order=[event], chance=True)
+        drawing = answer_charts.threshold(roc, x="fpr", y="tpr", titles=titles, order=[event], chance=True)
         view.chart(drawing, roc, key="odds_roc", alt_text=t("results.roc"))
     with right, st.container(border=True):
         gap = (shares["negative"] - shares["positive"]).abs()
         st.markdown(f"**{t('odds.ks', value=figures.number(float(gap.max()), 3))}**")
         names = {"positive": t("odds.who", event=figures.clean(event, 40)), "negative": t("odds.others")}
         lines = shares.melt("score", ["positive", "negative"], "series", "share").replace({"series": names})
-        drawing = charts.lines(
+        drawing = answer_charts.lines(
             lines, x="score", y="share", titles=(t("odds.probability"), t("odds.below")), order=list(names.values())
         )
         view.chart(drawing, shares, key="odds_ks", alt_text=t("odds.below"))
@@ -61,7 +61,9 @@ def costs(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> 
     with st.container(border=True):
         st.caption(t("odds.costs_note"))
         titles = (t("odds.ratio"), t("odds.mean_cost"))
-        drawing = charts.lines(lines, x="default_over_refusal", y="value", titles=titles, order=list(names.values()), log=True)
+        drawing = answer_charts.lines(
+            lines, x="default_over_refusal", y="value", titles=titles, order=list(names.values()), log=True
+        )
         view.chart(drawing, frame, key="costs", alt_text=t("odds.costs_note"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, columns, figures, gallery, runs, view
+from dashboard import columns, figures, gallery, row_charts, runs, view
 from dashboard.artifacts import Artifacts, Ledger
 from dashboard.home import Unreadable
 from dashboard.view import Context, t
@@ -49,7 +49,7 @@ def before_and_after(found: Artifacts, context: Context) -> None:
     with st.container(border=True):
         st.markdown(f"**{figures.escape(name)}**")
         st.caption(t(f"data.scale_{of}") + " " + _missing(before, after))
-        drawing = charts.histogram(bins, share=t("data.share"), order=list(tables), title=t(f"data.axis_{of}"))
+        drawing = row_charts.histogram(bins, share=t("data.share"), order=list(tables), title=t(f"data.axis_{of}"))
         view.chart(drawing, bins, key=f"columns_{name}", alt_text=t("data.columns_alt", column=figures.clean(name)))
 
 
@@ -81,7 +81,7 @@ def splits(found: Artifacts, context: Context) -> None:
     )
     with st.container(border=True):
         st.markdown(f"**{t('data.balance')}**")
-        drawing = charts.stacked(frame, x="class", y="rows", colour="split", order=["train", "validation", "test"])
+        drawing = row_charts.stacked(frame, x="class", y="rows", colour="split", order=["train", "validation", "test"])
         view.chart(drawing, frame, key="balance", alt_text=t("data.balance"))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, figures, headline, view
+from dashboard import figures, headline, market_charts, view
 from dashboard.artifacts import Appraisal, Artifacts
 from dashboard.home import Unreadable
 from dashboard.view import t
@@ -72,7 +72,10 @@ def forecast(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) 
     names = {name: t(f"risk.{name}") for name in ("came", "limit", "breach", "volatility", "realised")}
     with st.container(border=True):
         st.echarts_chart(
-            charts.forecast(frame, names), key="forecast", height=520, alt=t("risk.forecast_alt", ticker=figures.clean(ticker))
+            market_charts.forecast(frame, names),
+            key="forecast",
+            height=520,
+            alt=t("risk.forecast_alt", ticker=figures.clean(ticker)),
         )
         view.numbers(frame, key="forecast_numbers", alt_text=t("risk.forecast_alt", ticker=figures.clean(ticker)))
 
@@ -146,7 +149,7 @@ def account(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -
     falls = {f"{label} ↓": frame[label] / frame[label].cummax().clip(lower=1.0) - 1 for label in frame.columns[1:]}
     frame = frame.assign(**falls)
     with st.container(border=True):
-        spec = charts.account(
+        spec = market_charts.account(
             frame, list(frame.columns[1 : 1 + len(shown)]), list(falls), titles=(t("risk.money"), t("risk.fall"))
         )
         st.echarts_chart(spec, key="account", height=480, alt=t("risk.account_alt"))
@@ -171,13 +174,13 @@ def periods(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -
             continue
         with place, st.container(border=True):
             st.markdown(f"**{t(f'risk.by_{name}')}**")
-            drawing = charts.columns(frame, x=name, y="loss", title=headline.name_of("qlike"))
+            drawing = market_charts.columns(frame, x=name, y="loss", title=headline.name_of("qlike"))
             view.chart(drawing, frame, key=f"by_{name}", alt_text=t(f"risk.by_{name}"))
     frame = pd.DataFrame(report.get("calibration") or [])
     if {"forecast", "came"} <= set(frame.columns):
         with st.container(border=True):
             st.markdown(f"**{t('risk.calibration')}**")
-            drawing = charts.diagonal(frame, x="forecast", y="came", titles=(t("risk.said"), t("risk.came_variance")))
+            drawing = market_charts.diagonal(frame, x="forecast", y="came", titles=(t("risk.said"), t("risk.came_variance")))
             view.chart(drawing, frame, key="calibration", alt_text=t("risk.calibration"))
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, figures, questions, view
+from dashboard import figures, market_charts, questions, view
 from dashboard.artifacts import Artifacts
 from dashboard.asking import Contestant
 from dashboard.home import Unreadable
@@ -98,7 +98,7 @@ def _together(rows: pd.DataFrame, told: dict[str, pd.DataFrame]) -> None:
         name for name in first.columns if name not in own and name not in ("classes", "probabilities", "file", "row", "split")
     ]
     if set(first.columns) >= RISK and rows["ticker"].nunique() == 1:
-        st.echarts_chart(charts.limits(_lines(told), t("risk.came")), key="limits", height=380, alt=t("try_it.limits_alt"))
+        st.echarts_chart(market_charts.limits(_lines(told), t("risk.came")), key="limits", height=380, alt=t("try_it.limits_alt"))
     frame = first[known].copy()
     for name, answers in told.items():
         for column in own:

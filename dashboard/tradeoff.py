@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, figures, gallery, headline, runs, story, view
+from dashboard import figures, gallery, headline, recipe_charts, runs, story, strokes, view
 from dashboard import front as fronts
 from dashboard.artifacts import DENSE, EAGER, Artifacts, Row, Table, Verdict
 from dashboard.home import Unreadable
@@ -71,9 +71,9 @@ def front(found: Artifacts, run: Run) -> None:
     with left, st.container(border=True, height="stretch"):
         st.caption(t("compression.front_note"))
         shown = points.assign(status=[t(f"compression.status_{name.replace(' ', '_')}") for name in points["status"]])
-        colours = {t(f"compression.status_{name.replace(' ', '_')}"): colour for name, colour in charts.STATUS.items()}
+        colours = {t(f"compression.status_{name.replace(' ', '_')}"): colour for name, colour in strokes.STATUS.items()}
         titles = (t(f"compression.axis_{cost}"), headline.name_of(table.rows[0].metric if table.rows else ""))
-        drawing = charts.front(
+        drawing = recipe_charts.front(
             shown, fronts.on_front(points, higher=higher), asked, titles=titles, colours=colours, higher=higher
         )
         event = st.altair_chart(drawing, key="front", on_select="rerun", selection_mode="point", alt=t("compression.front_alt"))
@@ -105,7 +105,7 @@ def damage(found: Artifacts, run: Run) -> None:
     with st.container(border=True):
         st.markdown(f"**{t('compression.damage')}**")
         st.caption(t("compression.damage_note"))
-        drawing = charts.damage(frame, drop=t("compression.drop"), recipe=t("results.recipe"), kind=t("results.class"))
+        drawing = recipe_charts.damage(frame, drop=t("compression.drop"), recipe=t("results.recipe"), kind=t("results.class"))
         view.chart(drawing, frame, key="damage", alt_text=t("compression.damage"))
 
 
@@ -168,7 +168,7 @@ def timing(found: Artifacts, run: Run) -> None:
         with st.container(border=True):
             st.markdown(f"**{t('compression.batch', batch=figures.escape(batch))}**")
             some = frame[frame["batch"] == batch]
-            drawing = charts.latency(some, median=t("compression.median_ms"), p95="p95")
+            drawing = recipe_charts.latency(some, median=t("compression.median_ms"), p95="p95")
             view.chart(drawing, some, key=f"latency_{batch}", alt_text=t("compression.batch", batch=batch))
 
 

@@ -15,9 +15,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import figures, home, runs, texts
-from dashboard.charts import Drawing
 from dashboard.home import Unreadable
 from dashboard.runs import Run, StageState, State
+from dashboard.strokes import Drawing
 from tasks import library
 from tasks.contracts import Mistake
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, conductor, drawer, figures, home, runs, starting, story, view
+from dashboard import conductor, drawer, figures, home, run_charts, runs, starting, story, strokes, view
 from dashboard.components.graph import Node, graph
 from dashboard.conductor import Refused
 from dashboard.home import Unreadable
@@ -122,7 +122,8 @@ def _actions(run: Run, use_case: str) -> None:
                 except Unreadable as trouble:
                     st.info(view.why(trouble))
         return
-    st.button(t("run.edit"), icon=":material/edit:", key="edit_run", on_click=_edit, args=(run, use_case))
+    if st.button(t("run.edit"), icon=":material/edit:", key="edit_run", on_click=_edit, args=(run, use_case)):
+        st.rerun()  # the form lies outside of what renews itself here
     label, icon = ("run.retry", ":material/replay:") if run.state in ENDED else ("run.again", ":material/refresh:")
     if st.button(t(label), icon=icon, key="again"):
         record = run.record
@@ -214,7 +215,7 @@ def _curves(stages: Mapping[str, Stage], selected: str) -> None:
 
 
 def _curve(stage: str, kind: str, points: pd.DataFrame, series: list[str]) -> None:
-    drawing = charts.curves(points, step=t("run.step"), value=kind, order=series, height=200)
+    drawing = run_charts.curves(points, step=t("run.step"), value=kind, order=series, height=200)
     st.altair_chart(drawing, key=f"curve_{kind}", alt=t("run.curves_alt", stage=figures.clean(stage)))
 
 
@@ -232,9 +233,12 @@ def _timeline(run: Run, stages: Mapping[str, Stage]) -> None:
             "label": [f"{span.stage} · {figures.duration(span.end - span.start)}" for span in spans],
         }
     )
-    colours = {t(f"stage_state.{state}"): colour for state, colour in charts.STATES.items() if state in {s.state for s in spans}}
+    colours = {t(f"stage_state.{state}"): colour for state, colour in strokes.STATES.items() if state in {s.state for s in spans}}
     view.chart(
-        charts.timeline(frame, colours=colours, seconds=t("run.seconds")), frame, key="timeline", alt_text=t("run.timeline_alt")
+        run_charts.timeline(frame, colours=colours, seconds=t("run.seconds")),
+        frame,
+        key="timeline",
+        alt_text=t("run.timeline_alt"),
     )
 
 

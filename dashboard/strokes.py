@@ -1,0 +1,38 @@
+"""What all charts share: what a chart is, colours that hold on light and on dark ground, the legend on top, the size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+Drawing = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.VConcatChart | alt.FacetChart
+STATES = {
+    "running": "#3B6FE0",
+    "retrying": "#C79A1B",
+    "done": "#1A9A68",
+    "failed": "#D64545",
+    "crashed": "#D64545",
+    "cancelled": "#D9782D",
+}
+"""Colours of stages at work."""
+STATUS = {"chosen": "#0B8457", "kept": "#5BB98B", "not shown": "#C79A1B", "broken": "#D64545", "baseline": "#7C8791"}
+"""Colours of how a recipe stands to its contract."""
+QUIET = "#8A929B"
+"""Lines of reference."""
+LONGEST_NAME = 260
+"""Pixels of a name in a legend."""
+TOP = alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=4, offset=4)
+
+
+def series(order: Sequence[str], field: str = "series", across: int = 4) -> Any:
+    """A colour for each series, the same whichever of them are drawn; `across` of their names stand side by side."""
+    legend = alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=across, offset=4)
+    return alt.Color(f"{field}:N", sort=list(order), scale=alt.Scale(domain=list(order)), legend=legend)
+
+
+def sized(drawing: Any, height: int) -> Drawing:
+    """The drawing at a height; its width is its place's."""
+    found: Drawing = drawing.properties(height=height)
+    return found
