@@ -51,7 +51,7 @@ def own_main():
 
 def open_page(monkeypatch, root, page, **query):
     monkeypatch.chdir(root)
-    app = AppTest.from_file(APP, default_timeout=120)
+    app = AppTest.from_file(APP, default_timeout=240)
     for name, value in query.items():
         app.query_params[name] = value
     app.run()
@@ -397,7 +397,7 @@ def test_no_page_loads_torch(projects):
 import os, sys
 os.chdir({str(projects["finished"])!r})
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file({APP!r}, default_timeout=120).run()
+app = AppTest.from_file({APP!r}, default_timeout=240).run()
 for page in {PAGES!r}:
     app.switch_page(f"app_pages/{{page}}.py").run()
     assert not app.exception, page
