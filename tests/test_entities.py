@@ -12,7 +12,8 @@ from tasks import column_files, crf, entities, fit, library
 from tasks.compression.prune import narrowed
 from tasks.contracts import Mistake, Training
 from tasks.text import Unusable
-from tasks.use_cases.nlp import Nlp, TextFetch
+from tasks.text_fetch import TextFetch
+from tasks.use_cases.nlp import Nlp
 
 NAMES = ["Anna", "Boris", "Clara", "Dmitri", "Elena", "Farid", "Greta", "Hugo"]
 CITIES = ["London", "Paris", "Oslo", "New York", "San Jose", "Quito"]

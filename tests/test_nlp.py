@@ -16,7 +16,9 @@ from tasks.ledger import settle
 from tasks.library import build
 from tasks.mirrors import LOCAL
 from tasks.split import stratified
-from tasks.use_cases.nlp import Augment, Model, Nlp, TextFetch
+from tasks.text_fetch import TextFetch
+from tasks.text_noise import Augment
+from tasks.use_cases.nlp import Model, Nlp
 
 DATASETS = os.environ.get(LOCAL, "")
 needs_files = pytest.mark.skipif(not DATASETS, reason=f"{LOCAL} names no folder with the data sets' files")

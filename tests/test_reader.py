@@ -12,7 +12,8 @@ import torch
 from tasks import export
 from tasks.contracts import Mistake
 from tasks.reader import Reader
-from tasks.use_cases.nlp import Model, Nlp, TextFetch
+from tasks.text_fetch import TextFetch
+from tasks.use_cases.nlp import Model, Nlp
 
 ROWS = pd.DataFrame(
     {

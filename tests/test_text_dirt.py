@@ -14,7 +14,8 @@ from tasks.contracts import Mistake
 from tasks.doubts import doubtful
 from tasks.ledger import KEPT, account, refuse_missing_classes, settle
 from tasks.mirrors import LOCAL
-from tasks.use_cases.nlp import Nlp, TextFetch
+from tasks.text_fetch import TextFetch
+from tasks.use_cases.nlp import Nlp
 
 ROOT = Path(__file__).parents[1]
 NEAR = ROOT.parent / "shared" / "datasets"

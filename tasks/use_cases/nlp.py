@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pydantic import Field
 
 from tasks import (
-    classification,
     column_files,
     corpora,
-    doubts,
     entities,
     explaining,
     library,
@@ -24,75 +20,26 @@ from tasks import (
     sources,
     tagging,
     text,
-    text_rivals,
+    text_noise,
+    topics,
     vocabulary,
 )
-from tasks.contracts import Clean, Contract, Fetch, Learnt, Mistake, Share, Training, UseCase, settings
+from tasks.contracts import Clean, Contract, Learnt, Training, UseCase, settings
 from tasks.split import row_keys, stratified
+from tasks.text_fetch import TextFetch
+from tasks.text_noise import Augment
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tasks.contracts import Array
 
-KEPT = ("file", "row", "split", "text", "label", "truth")
-"""Columns of a row that its prediction keeps."""
-KINDS: dict[str, vocabulary.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
-ENTRIES = {"grams": 150_000, "letters": 150_000, "words": 30_000, "subwords": 8_000, "foretold": 2_000, "features": 60_000}
+FORETOLD, FEATURES = 2_000, 60_000
+"""Most pieces of words that are foretold, and most features that words are known by, unless another number is asked for."""
 OWN = {"topics": "bag", "names": "text_tagger", "words": "text_writer"}
 """The architecture of each task unless another is named."""
-PREVIEW_OF_A_CLASS, PREVIEW_TEXTS, PREVIEW_VARIANTS = 2, 24, 3
 WIDTH, STUDENT_WIDTH, STUDENT_TOKENS = 16, 32, 1000
 """Widths of a bag, and of the bag that another network is taught to (at `width_share` 1); tokens a student knows at least."""
-
-
-@settings
-class TextFetch(Fetch):
-    text: str = ""
-    """Column that holds the text, or several with commas between, read as one; empty for text, sentence, content, body ..."""
-    label: str = ""
-    """Column that holds the class; empty for label, class, category, target ..."""
-    truth: str = ""
-    """Column with the right classes where those of `label` are doubtful; only reports read it."""
-    columns: str = ""
-    """Names of the columns, with commas between, of files without a header."""
-    separator: str = ""
-    """What stands between values: empty for a comma, or a tab in .tsv files."""
-    form: Literal["auto", "table", "columns"] = "auto"
-    """`columns` holds a word and its tags on each line, as CoNLL 2003 does; `auto` takes it for .conll, .bio, .iob and .ner."""
-    quotes: bool = True
-    """Whether quotation marks hold values together; set it to false where they are letters like any other."""
-
-    def __post_init__(self) -> None:
-        Fetch.__post_init__(self)
-        if self.source != "path" and self.dataset:
-            if self.dataset not in corpora.DATASETS:
-                raise ValueError(library.unknown("no data set", self.dataset, corpora.DATASETS))
-            object.__setattr__(self, "source", "download" if corpora.DATASETS[self.dataset].parts else "packaged")
-        if self.source == "download" and not self.dataset:
-            raise ValueError(f"source is 'download' but dataset is empty; there is {', '.join(corpora.DATASETS)}")
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes of a data set with a name, empty for a person's own."""
-        return corpora.DATASETS[self.dataset].classes if self.source == "download" else ()
-
-    @property
-    def tagged(self) -> bool:
-        """Whether every word comes with a tag: then names are to be found, not topics."""
-        return bool(self.path) and (self.form == "columns" or (self.form == "auto" and column_files.is_tagged(Path(self.path))))
-
-    @property
-    def layout(self) -> corpora.Layout:
-        """How a person's own table is to be read."""
-        return corpora.Layout(
-            text=_names(self.text),
-            label=self.label,
-            truth=self.truth,
-            names=_names(self.columns),
-            separator=self.separator,
-            quotes=self.quotes,
-        )
 
 
 @settings
@@ -102,22 +49,6 @@ class TextClean(Clean):
     max_characters: Annotated[int, Field(ge=10, le=1_000_000)] = 20_000
     alike: bool = True
     """Whether texts with the same letters and digits count as near-duplicates and stay in one split."""
-
-
-@settings
-class Augment:
-    """Noise that leaves the label what it is, as further train rows; each share is of a text's words."""
-
-    copies: Annotated[int, Field(ge=0, le=16)] = 0
-    """Noisy variants of each train row."""
-    drop: Share = 0.1
-    """Words left out."""
-    swap: Share = 0.05
-    """Words that change places with the next."""
-    spelling: Share = 0.03
-    """Words with one slip of the finger."""
-    mask: Share = 0.1
-    """Words hidden, in one run."""
 
 
 @settings
@@ -236,54 +167,31 @@ class Nlp(UseCase):
 
     def variants(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         """Noisy copies of train rows, those that changed; a row gives the same ones in whatever partition it stands."""
-        keys = row_keys(rows, self.key)
-        copies = self.augment.copies if self.task == "topics" else 0  # noise would part words from their tags
-        made = [rows.assign(text=self._noisy(rows["text"], keys, seed, copy)) for copy in range(1, copies + 1)]
-        varied = [copy[copy["text"] != rows["text"]] for copy in made]
-        return pd.concat(varied, ignore_index=True) if varied else rows.head(0)
+        if self.task != "topics":  # noise would part words from their tags
+            return rows.head(0)
+        return text_noise.variants(self.augment, rows, row_keys(rows, self.key), seed)
 
     def preview(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         """A few texts of each class beside noisy variants of them."""
-        each_class = rows.groupby("label", sort=True).head(PREVIEW_OF_A_CLASS)
-        originals = each_class.sort_values("label", kind="stable").head(PREVIEW_TEXTS).reset_index(drop=True)
-        plain = originals[["text", "label"]].assign(original=range(len(originals)), variant=0)
-        keys = row_keys(originals, self.key)
-        copies = range(1, PREVIEW_VARIANTS + 1 if self.augment.copies else 1)
-        made = [plain.assign(text=self._noisy(originals["text"], keys, seed, copy), variant=copy) for copy in copies]
-        return pd.concat([plain, *made], ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
-
-    def _noisy(self, texts: pd.Series, keys: pd.Series, seed: int, copy: int) -> list[str]:
-        share = self.augment
-        shares = {"drop": share.drop, "swap": share.swap, "spelling": share.spelling, "mask": share.mask}
-        return [text.noisy(one, f"{key} {copy}", seed, **shares) for one, key in zip(texts, keys, strict=True)]
+        few = text_noise.few_of_each(rows)
+        return text_noise.preview(self.augment, few, row_keys(few, self.key), seed)
 
     def learn(self, rows: pd.DataFrame) -> Learnt:
         """Class names or tags, and the vocabulary of the train rows."""
         model = self.model
         if self.task == "names":
-            return tagging.learn(rows, model.entries or ENTRIES["features"], model.min_count, model.length)
+            return tagging.learn(rows, model.entries or FEATURES, model.min_count, model.length)
         if self.task == "words":
-            return next_words.learn(rows, model.entries or ENTRIES["foretold"], model.min_count, model.length)
-        present = set(rows["label"])
-        classes = [name for name in self.fetch.classes if name in present] or sorted(present)
-        kind = KINDS.get(self.architecture, "words") if model.tokens == "auto" else model.tokens
-        entries = model.entries or ENTRIES[kind]
-        found = vocabulary.learn(rows["text"].to_list(), kind, entries, model.min_count, model.length)
-        return {"classes": classes, "vocabulary": found}
+            return next_words.learn(rows, model.entries or FORETOLD, model.min_count, model.length)
+        kind = topics.KINDS.get(self.architecture, "words") if model.tokens == "auto" else model.tokens
+        return topics.learn(rows, self.fetch.classes, kind, model.entries, model.min_count, model.length)
 
     def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
-        """N texts to token numbers, int32 (N, L), 0 behind the end, and the numbers of their classes, int64 (N,).
-
-        For names and words see `tagging` and `next_words`.
+        """N texts to numbers of tokens or features, int32 (N, L) or (N, L, F), 0 behind the end, and int64 targets, as in
+        `topics`, `tagging` and `next_words`.
         """
-        if other := self._other:
-            numbers: tuple[Array, Array] = other.encode(rows, learnt)
-            return numbers
-        number = {name: position for position, name in enumerate(learnt["classes"])}
-        if strange := set(rows["label"]) - set(number):
-            raise Mistake(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
-        targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
-        return vocabulary.encode(rows["text"].to_list(), learnt["vocabulary"]), targets
+        numbers: tuple[Array, Array] = self._reader.encode(rows, learnt)
+        return numbers
 
     def network(self, learnt: Learnt) -> nn.Module:
         """The architecture by name, with room for the vocabulary and the classes of the train rows."""
@@ -353,13 +261,14 @@ class Nlp(UseCase):
         )
 
     @property
-    def _other(self) -> Any:
-        """The module that turns texts to numbers and back for a task that is not about topics."""
-        return {"names": tagging, "words": next_words}.get(self.task)
+    def _reader(self) -> Any:
+        """The module that turns texts to numbers and back."""
+        return {"topics": topics, "names": tagging, "words": next_words}[self.task]
 
     @property
-    def _other_judge(self) -> Any:
-        return {"names": entities, "words": next_words}.get(self.task)
+    def _judge(self) -> Any:
+        """The module that says how good predictions are."""
+        return {"topics": topics, "names": entities, "words": next_words}[self.task]
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy of logits (B, K) and class numbers (B,), with label smoothing; for names and words, per word in nats."""
@@ -374,49 +283,32 @@ class Nlp(UseCase):
         return functional.cross_entropy(outputs.float(), targets, label_smoothing=self.training.label_smoothing)
 
     def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
-        """Logits (N, K) to the class predicted, its confidence and all probabilities; see `tagging` and `next_words`."""
-        if other := self._other:
-            answers: pd.DataFrame = other.decode(rows, outputs, learnt)
-            return answers
-        return classification.judged(rows, classification.softmax(outputs), learnt["classes"], KEPT)
+        """Logits to the class predicted, its confidence and all probabilities; to tags; or to what the next words were worth."""
+        answers: pd.DataFrame = self._reader.decode(rows, outputs, learnt)
+        return answers
 
     def score(self, predictions: pd.DataFrame) -> dict[str, float]:
         """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error.
 
         For names the F1 of whole entities; for words the log-likelihood of a piece, and perplexity.
         """
-        if judge := self._other_judge:
-            scores: dict[str, float] = judge.score(predictions)
-            return scores
-        return classification.score(predictions)
+        scores: dict[str, float] = self._judge.score(predictions)
+        return scores
 
     def goodness(self, predictions: pd.DataFrame) -> Array:
         """1 where the prediction is right, else 0; for names and words what the row adds to the first score."""
-        if judge := self._other_judge:
-            values: Array = judge.goodness(predictions)
-            return values
-        return classification.hits(predictions)
+        values: Array = self._judge.goodness(predictions)
+        return values
 
     def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
-        """Confusion, precision, recall and F1 per class, calibration, areas under curves, and labels that seem wrong."""
-        if judge := self._other_judge:
-            told: dict[str, Any] = judge.report(predictions)
-            return told
-        return {**classification.report(predictions), "label_noise": doubts.doubtful(predictions)}
+        """Confusion, precision, recall and F1 per class or per kind of name, and what else the task has to tell."""
+        told: dict[str, Any] = self._judge.report(predictions)
+        return told
 
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """The commonest class for all, and linear machines on tf-idf of words and pairs of words, without and with letters."""
-        if self.task == "names":
-            return tagging.baselines(train, rows)
+        """The classic rivals of the task: linear machines on tf-idf, the tag a word had most often, runs of words counted."""
         if self.task == "words":
             return next_words.baselines(self.learn(train), train, rows)
-        classes = [name for name in self.fetch.classes if name in set(train["label"])] or sorted(set(train["label"]))
-        guesses = {
-            "majority": classification.majority(train["label"], len(rows), classes),
-            **text_rivals.linear_machines(train["text"], train["label"], rows["text"], classes),
-        }
-        return {name: classification.judged(rows, guess, classes, KEPT) for name, guess in guesses.items()}
-
-
-def _names(listed: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in listed.split(",") if name.strip())
+        if self.task == "names":
+            return tagging.baselines(train, rows)
+        return topics.baselines(train, rows, self.fetch.classes)
