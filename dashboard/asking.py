@@ -64,7 +64,7 @@ def picture(found: Artifacts, ring: list[Contestant]) -> None:
         if data is None:
             st.info(t("try_it.draw_first" if way == "draw" else "try_it.upload_first"), icon=":material/draw:")
             return
-        pixels = _seen(data, side, channels, drawn=way == "draw")
+        pixels = seen(data, side, channels, drawn=way == "draw")
         answers(found, ring, pixels)
 
 
@@ -114,7 +114,7 @@ def _uploaded() -> bytes | None:
     return file.getvalue() if file else None
 
 
-def _seen(data: bytes, side: int, channels: int, *, drawn: bool) -> NDArray[np.uint8]:
+def seen(data: bytes, side: int, channels: int, *, drawn: bool) -> NDArray[np.uint8]:
     """The picture (C, H, W) as the models see it."""
     try:
         with images.strict():

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from dashboard import home, journals, runs
+from dashboard import home, journals, runs, story
 from dashboard.artifacts import DENSE, Artifacts
 from dashboard.home import Unreadable
 from dashboard.runs import Run, StageEntry
@@ -83,7 +83,7 @@ def curves(chosen: Sequence[Run], use_case: str) -> pd.DataFrame:
     kept = {run_id for run_id, *_ in rows}
     for run in chosen:  # a stage that was restored kept no journal: its curves are in the model's artifact
         if run.id not in kept:
-            rows += [(run.id, name, step, value) for name, step, value in _kept_curves(run, use_case)]
+            rows += [(run.id, name, step, value) for name, step, value in story.kept_curves(run, use_case)]
     return pd.DataFrame(rows, columns=["run", "name", "step", "value"])
 
 
@@ -118,20 +118,3 @@ def _hash(entry: StageEntry) -> str:
     """The first output's hash, short."""
     first = next(iter(entry.outs.values()), None)
     return str(first.get("md5", ""))[:10] if isinstance(first, dict) else ""
-
-
-def _kept_curves(run: Run, use_case: str) -> list[tuple[str, int, float]]:
-    found = Artifacts(run.root, run.folder, use_case)
-    try:
-        epochs = home.read_json(run.root, found.place / "model" / "curves.json")
-    except Unreadable:
-        return []
-    if not isinstance(epochs, list):
-        return []
-    return [
-        (str(name), int(epoch.get("epoch", 0)), float(value))
-        for epoch in epochs
-        if isinstance(epoch, dict)
-        for name, value in epoch.items()
-        if name != "epoch" and isinstance(value, int | float)
-    ]

@@ -23,6 +23,12 @@ def escape(words: object, most: int = 300) -> str:
     return _MARKUP.sub(r"\\\1", clean(words, most))
 
 
+def sentence(words: str) -> str:
+    """The same, begun with a capital letter if it begins with a word; a name such as `train@vision` or `a.b` stays as it is."""
+    first = words.partition(" ")[0]
+    return words[:1].upper() + words[1:] if first.isalpha() else words
+
+
 def number(value: object, digits: int = 3) -> str:
     """Four digits that count, thousands apart: 12,345 or 0.987."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):

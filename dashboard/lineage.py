@@ -97,12 +97,11 @@ def versions(context: Context) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.popover(t("versions.restore_now"), icon=":material/settings_backup_restore:", key="restore_now"):
             st.markdown(t("versions.restore_sure", run=f"`{figures.clean(chosen, 120)}`"))
-            pressed = st.button(t("versions.restore_yes"), type="primary", key="restore_yes")
+            if st.button(t("versions.restore_yes"), type="primary", key="restore_yes"):
+                with st.spinner(t("versions.restoring")):
+                    done, said = _restored(context.root, home.slug(chosen))
+                (st.success if done else st.warning)(figures.sentence(figures.escape(said, 1500)))
         st.code(f"bonsai restore {chosen}", language=None)
-    if pressed:
-        with st.spinner(t("versions.restoring")):
-            done, said = _restored(context.root, home.slug(chosen))
-        (st.success if done else st.warning)(figures.escape(said, 1500))
 
 
 def _restored(root: Path, run_id: str) -> tuple[bool, str]:

@@ -21,6 +21,8 @@ from dashboard.view import Context, t, word
 from tasks.contracts import Mistake
 
 PLAN_TIMEOUT_S = 120
+PREFECTS_OWN = "Flow run encountered an exception: Mistake: "
+"""What Prefect puts before a sentence that was written for people."""
 
 
 @st.fragment
@@ -95,7 +97,7 @@ def awaited(root: Path, flow_run_id: str) -> None:
                 st.error(t("run.refused", reason=figures.escape(refusal, 400)))
             else:
                 if flow_run.state in ("Failed", "Crashed", "Cancelled"):
-                    st.error(t("run.asked_failed", reason=figures.escape(flow_run.message, 800)))
+                    st.error(t("run.asked_failed", reason=figures.escape(flow_run.message.removeprefix(PREFECTS_OWN), 800)))
                 else:
                     st.markdown(f":material/hourglass_top: {t('run.asked')}")
                     st.caption(t("run.asked_state", state=figures.escape(flow_run.state)))

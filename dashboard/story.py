@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from dashboard import figures, home, journals, runs
+from dashboard.artifacts import Artifacts
+from dashboard.home import Unreadable
 from dashboard.journals import Diary
 from dashboard.runs import SETTLED, Run, StageEntry, StageState
 
 WORKING: tuple[StageState, ...] = ("running", "retrying")
 BROKEN: tuple[StageState, ...] = ("failed", "crashed")
+Curves = dict[str, list[tuple[int, float]]]
+"""Points (step, value) by the name of what was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,8 @@ def times(recorded: Iterable[Run]) -> dict[str, float]:
 
 
 def notable(stages: Mapping[str, Stage]) -> str:
-    """The stage to look at when nobody picked one: what failed, what works, or what ended last."""
-    for states in (BROKEN, WORKING):
+    """The stage to look at when nobody picked one: what failed, what works, what was stopped, or what ended last."""
+    for states in (BROKEN, WORKING, ("cancelled",)):
         for name, stage in stages.items():
             if stage.state in states:
                 return name
@@ -121,9 +125,38 @@ def notable(stages: Mapping[str, Stage]) -> str:
     return last or next(iter(stages), "")
 
 
-def curves(stages: Mapping[str, Stage]) -> dict[str, dict[str, list[tuple[int, float]]]]:
+def curves(stages: Mapping[str, Stage]) -> dict[str, Curves]:
     """The curves each stage drew, by stage and name; only of stages that drew any."""
     return {name: stage.diary.curves for name, stage in stages.items() if stage.diary.curves}
+
+
+def known_curves(run: Run, use_case: str, stages: Mapping[str, Stage]) -> dict[str, Curves]:
+    """The curves of a model that this run did not have to fit, since an earlier one had; under the stage that fits it."""
+    fitted = next(
+        (name for name, stage in stages.items() if stage.verb == "train" and stage.state in ("unchanged", "restored")), ""
+    )
+    found: Curves = {}
+    for name, epoch, value in kept_curves(run, use_case) if fitted else ():
+        found.setdefault(name, []).append((epoch, value))
+    return {fitted: found} if found else {}
+
+
+def kept_curves(run: Run, use_case: str) -> list[tuple[str, int, float]]:
+    """The curves the model itself keeps, as (name, epoch, value): those of a run whose model an earlier one fitted, too."""
+    found = Artifacts(run.root, run.folder, use_case)
+    try:
+        epochs = home.read_json(run.root, found.place / "model" / "curves.json")
+    except Unreadable:
+        return []
+    if not isinstance(epochs, list):
+        return []
+    return [
+        (str(name), int(epoch.get("epoch", 0)), float(value))
+        for epoch in epochs
+        if isinstance(epoch, dict)
+        for name, value in epoch.items()
+        if name != "epoch" and isinstance(value, int | float)
+    ]
 
 
 def kinds(curves: Mapping[str, object]) -> dict[str, list[str]]:

@@ -48,7 +48,7 @@ SHOWN = (
 
 def verdict(found: Verdict) -> None:
     """What was released and why, or why nothing was."""
-    reason = figures.escape(found.reason, 1200)
+    reason = figures.sentence(figures.escape(found.reason.removeprefix("nothing released: "), 1200))
     if found.released:
         st.success(reason, title=t("compression.released", recipe=figures.escape(found.released)), icon=":material/verified:")
     else:

@@ -11,6 +11,8 @@ from dashboard.artifacts import Artifacts
 from dashboard.view import Context, t
 
 SHOWN = 10
+SIDE = 70
+"""Pixels of a picture: six stand side by side."""
 WORDS = ("text", "sentence", "body", "words")
 
 
@@ -45,9 +47,9 @@ def _family(rows: pd.DataFrame) -> None:
             for picture, row in pictures.rows_with_pictures(rows):
                 variant = int(row.iloc[0]["variant"])
                 said = t("data.original") if variant == 0 else t("data.variant", number=variant)
-                with st.container(width=78, gap="xxsmall"):
+                with st.container(width=SIDE, gap="xxsmall"):
                     if picture:
-                        st.image(picture, alt=f"{figures.clean(row.iloc[0].get('label', ''))}, {said}", width=78)
+                        st.image(picture, alt=f"{figures.clean(row.iloc[0].get('label', ''))}, {said}", width=SIDE)
                     st.caption(f"**{label}** · {said}" if variant == 0 else said)
     elif words:
         st.markdown(f"**{label}** · {figures.escape(rows.iloc[0][words], 600)}")

@@ -13,7 +13,7 @@ from dashboard.conductor import Refused
 from dashboard.home import Unreadable
 from dashboard.layout import lay_out
 from dashboard.runs import Run
-from dashboard.story import Stage
+from dashboard.story import Curves, Stage
 from dashboard.view import Context, t, word
 
 REFRESH_S = 1.0
@@ -62,7 +62,7 @@ def _story(run: Run, use_case: str) -> None:
     _others(run, use_case)
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
-        _pictures(run, stages, selected)
+        _pictures(run, use_case, stages, selected)
     with right, st.container(border=True):
         drawer.stage(run, stages[selected])
 
@@ -77,7 +77,11 @@ def _header(run: Run, use_case: str, stages: Mapping[str, Stage]) -> None:
     with right, st.container(horizontal=True, horizontal_alignment="right"):
         _actions(run, use_case)
     if run.record.error:
-        st.error(figures.escape(run.record.error, 1500), icon=":material/error:")
+        told = figures.sentence(figures.escape(run.record.error, 1500))
+        if run.state == "cancelled":
+            st.warning(told, icon=":material/block:")
+        else:
+            st.error(told, icon=":material/error:")
     took = story.times(runs.latest(run.root, use_case, 12))
     reached = story.progress(stages, took)
     words = [t("run.stages_done", done=reached.done, total=reached.total)]
@@ -178,18 +182,17 @@ def _others(run: Run, use_case: str) -> None:
                 st.badge(f"{view.title(name)} {reached.done}/{reached.total}", color=colour)
 
 
-def _pictures(run: Run, stages: Mapping[str, Stage], selected: str) -> None:
+def _pictures(run: Run, use_case: str, stages: Mapping[str, Stage], selected: str) -> None:
     drawn, timed = st.tabs([t("run.curves"), t("run.timeline")], key="pictures", on_change="rerun")
     if drawn.open:
         with drawn:
-            _curves(stages, selected)
+            _curves(story.curves(stages) or story.known_curves(run, use_case, stages), selected)
     if timed.open:
         with timed:
             _timeline(run, stages)
 
 
-def _curves(stages: Mapping[str, Stage], selected: str) -> None:
-    found = story.curves(stages)
+def _curves(found: Mapping[str, Curves], selected: str) -> None:
     if not found:
         st.caption(t("run.curves_none"))
         return

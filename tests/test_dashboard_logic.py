@@ -6,7 +6,7 @@ import pytest
 import recorded
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dashboard import columns, cron, differences, fields, front, gallery, layout, models, ranks, runs
+from dashboard import asking, columns, cron, differences, fields, front, gallery, layout, models, ranks, runs
 from dashboard.artifacts import Artifacts
 from dashboard.asking import centred
 from dashboard.fields import Field
@@ -226,6 +226,21 @@ def test_a_picture_bomb_is_not_decoded():
     chunk = b"IHDR" + head
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     assert gallery.picture(bomb) is None
+
+
+@pytest.mark.parametrize(("size", "reason"), [((10_000, 10_000), "too-large"), (None, "unreadable")])
+def test_a_picture_that_is_a_bomb_or_none_at_all_is_refused_with_a_sentence(size, reason):
+    import io
+
+    from PIL import Image
+
+    file = io.BytesIO(b"no picture")
+    if size:
+        Image.new("1", size).save(file, "PNG")
+    with pytest.raises(Unreadable) as refusal:
+        asking.seen(file.getvalue(), 28, 1, drawn=False)
+    assert refusal.value.key == "try_it.no_picture"
+    assert refusal.value.values["reason"].startswith(reason)
 
 
 def test_a_drawn_sign_is_put_in_the_middle_as_in_mnist():

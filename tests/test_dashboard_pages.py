@@ -246,7 +246,7 @@ def test_a_run_is_restored_or_it_is_said_why_not(monkeypatch, projects, done, sa
     app.button(key="restore_yes").click().run()
     assert asked == [runs.names(projects["finished"])[0]]
     assert not app.exception
-    assert any(said in each.value for each in (app.success if done else app.warning))
+    assert any(said.capitalize() in each.value for each in (app.success if done else app.warning))
 
 
 def test_runs_are_filtered_and_say_what_came_of_them(monkeypatch, projects):

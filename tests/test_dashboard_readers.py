@@ -279,3 +279,14 @@ def test_every_reason_why_something_cannot_be_read_is_in_the_catalogue():
         for name in ("name", "outside", "missing", "damaged", "large", "closed", "run", "shape", "rows", "column")
     }
     assert artifacts.DENSE == "dense"
+
+
+def test_a_run_that_took_its_model_from_the_cache_shows_that_models_curves(tmp_path):
+    root = recorded.project(tmp_path / "p")
+    folder = recorded.finished(root)
+    record = json.loads((folder / "run.json").read_text())
+    record["stages"]["train@vision"]["state"] = "Restored"
+    (folder / "run.json").write_text(json.dumps(record))
+    run = runs.load(root, folder.name)
+    found = story.known_curves(run, "vision", story.stages(run, "vision"))
+    assert [step for step, _ in found["train@vision"]["loss"]] == [1, 2, 3, 4, 5]
