@@ -28,6 +28,7 @@ ARGUMENTS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -40,6 +41,17 @@ PICTURES = "BONSAI_PICTURES"
 """Where pictures of all pages are kept; without it only some are made, and go where the tests' other files go."""
 HEIGHT = 900
 LOOK = Path(__file__).with_name("look.js").read_text(encoding="utf-8")
+ANSWER_MS = 20_000
+"""How long a page may take to begin with what its address asks; then it is loaded anew."""
+GO = """(to) => {
+    const app = document.querySelector('[data-testid=stApp]');
+    window.begun = 0;
+    window.watched ??= new MutationObserver(() => { window.begun += app.dataset.testScriptState === 'running'; });
+    window.watched.observe(app, { attributeFilter: ['data-test-script-state'] });
+    history.pushState({}, '', to);
+    dispatchEvent(new PopStateEvent('popstate'));
+}"""
+"""Goes to an address as the page's own links do, and notices when the server begins with it."""
 
 
 @contextmanager
@@ -125,6 +137,7 @@ class Window:
         self.context = browser.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme="light", locale="en-GB")
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_S * 1000)
+        self.late = pytest.importorskip("playwright.sync_api").TimeoutError
         self.width = width
         self.pictures = pictures
         self.base = ""
@@ -142,17 +155,20 @@ class Window:
 
     def open(self, base: str, address: str) -> Any:
         """Go to an address and wait until the page stands still; within one dashboard as its own links do, without reloading."""
-        if base == self.base:
-            self.page.evaluate(
-                "(to) => { history.pushState({}, '', to); dispatchEvent(new PopStateEvent('popstate')); }", f"/{address}"
-            )
-            self.page.wait_for_timeout(150)
-        else:
+        if base != self.base or not self._went(f"/{address}"):
             self.page.goto(f"{base}/{address}")
             self.base = base
         self.page.wait_for_selector("h1")
         self.settle()
         return self.page
+
+    def _went(self, address: str) -> bool:
+        self.page.evaluate(GO, address)
+        try:
+            self.page.wait_for_function("() => window.begun > 0", timeout=ANSWER_MS)
+        except self.late:
+            return False
+        return True
 
     def settle(self) -> None:
         """Wait until nothing runs and nothing is drawn any more."""
@@ -166,8 +182,9 @@ class Window:
     def paint(self, scheme: str) -> None:
         """As it looks by day (`light`) or by night (`dark`)."""
         self.page.emulate_media(color_scheme=scheme)
-        self.page.wait_for_timeout(100)
-        self.settle()
+        if self.base:
+            self.page.wait_for_timeout(100)
+            self.settle()
 
     def picture(self, name: str) -> None:
         """Keep a picture of the whole page."""

@@ -16,8 +16,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 ABOUT_A_RUN = ("run", "data", "results", "compression", "try_it", "compare", "versions")
 ABOUT_ALL = ("history", "schedules", "about")
 STATES = ("Nothing", *recorded.STATES)
-WIDTHS = (1440, 400)
 SCHEMES = ("light", "dark")
+LOOKS = ((1440, "light"), (400, "dark"), (1440, "dark"), (400, "light"))
+WHOLE = bool(os.environ.get("BONSAI_WHOLE"))
+"""Whether each page is looked at in all looks. Else in one, so that over all use cases each page and state is seen in each."""
 KEPT = bool(os.environ.get("BONSAI_PICTURES"))
 """Whether every page is kept as a picture; it takes most of the time."""
 VIEWS = {
@@ -42,18 +44,17 @@ def named(address):
     return "".join(char if char.isalnum() else "-" for char in address).strip("-")
 
 
-def looked_at(windows, base, addresses, name):
-    """What is wrong with these pages in any look."""
+def looked_at(windows, base, addresses, name, turn=0):
+    """What is wrong with these pages in their looks; `turn` says with which look the first page begins."""
     wrong = []
-    for width in WIDTHS:
-        window = windows(base, width)
-        for address in addresses:
+    for position, address in enumerate(addresses):
+        for width, scheme in LOOKS if WHOLE else [LOOKS[(turn + position) % len(LOOKS)]]:
+            window = windows(base, width)
+            window.paint(scheme)
             window.open(base, address)
-            for scheme in SCHEMES:
-                window.paint(scheme)
-                wrong += [f"/{address} {width} {scheme}: {each}" for each in window.trouble()]
-                if KEPT:
-                    window.picture(f"{name}-{named(address)}-{width}-{scheme}")
+            wrong += [f"/{address} {width} {scheme}: {each}" for each in window.trouble()]
+            if KEPT:
+                window.picture(f"{name}-{named(address)}-{width}-{scheme}")
     return wrong
 
 
@@ -69,12 +70,14 @@ def test_pages_about_a_run_show_without_error_overlap_or_sideways_scroll(windows
     where = "empty" if state == "Nothing" else "lived_in"
     about = of_run(projects[where], use_case, state)
     asked = [f"{page}?{about}" for page in ABOUT_A_RUN]
-    assert looked_at(windows, addresses[where], asked, f"{use_case}-{state}") == []
+    turn = STATES.index(state) + scenes.names().index(use_case)
+    assert looked_at(windows, addresses[where], asked, f"{use_case}-{state}", turn) == []
 
 
 @pytest.mark.parametrize("where", ["empty", "lived_in"])
 def test_pages_about_everything_show_without_error_overlap_or_sideways_scroll(windows, addresses, where):
-    assert looked_at(windows, addresses[where], ABOUT_ALL, where) == []
+    for turn in (0,) if WHOLE else range(len(LOOKS)):
+        assert looked_at(windows, addresses[where], ABOUT_ALL, where, turn) == []
 
 
 @pytest.mark.parametrize("use_case", scenes.names())
@@ -82,7 +85,7 @@ def test_views_show_without_error_overlap_or_sideways_scroll(windows, projects, 
     about = of_run(projects["lived_in"], use_case, "Completed")
     views = {**VIEWS, "results": RESULTS[use_case]}
     asked = [f"{page}?{about}&view={view}" for page, found in views.items() for view in found]
-    assert looked_at(windows, addresses["lived_in"], asked, use_case) == []
+    assert looked_at(windows, addresses["lived_in"], asked, use_case, scenes.names().index(use_case)) == []
 
 
 def test_every_page_speaks_chinese_without_error_overlap_or_sideways_scroll(windows, addresses):
@@ -205,6 +208,15 @@ def test_what_is_set_in_the_form_is_in_the_address_and_survives_a_reload(visit, 
     page.get_by_text("1 changed").wait_for()
     page.reload()
     page.get_by_text("1 changed").wait_for()
+
+
+def test_what_was_set_for_a_run_is_put_into_the_form_to_be_edited(visit, projects, addresses):
+    changed = next(run.id for run in runs.latest(projects["lived_in"], "vision", 20) if not run.record.whole)
+    page = visit().open(addresses["lived_in"], f"run?uc=vision&run={changed}")
+    page.get_by_text("as in params.yaml").wait_for()
+    page.get_by_role("button", name="Edit and run").click()
+    page.get_by_text("1 changed").wait_for()
+    page.wait_for_url("**vision.training.epochs=3*")
 
 
 @pytest.mark.skipif(not AXE, reason="axe-core is not here: npm pack axe-core, then BONSAI_AXE=package/axe.min.js")

@@ -1,0 +1,50 @@
+"""Fetches axe-core, which knows the rules of accessibility, from the npm registry: `python axe.py <folder>` prints its path."""
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+VERSION = "4.14.1"
+SHA256 = "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
+MEMBER = "package/axe.min.js"
+TIMEOUT_S = 60
+
+
+def registry() -> str:
+    """The registry npm is set to use here, or the public one."""
+    named = os.environ.get("NPM_CONFIG_REGISTRY", "")
+    if not named and (npm := shutil.which("npm")):
+        asked = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+        named = asked.stdout.strip()
+    return (named if named.startswith("http") else "https://registry.npmjs.org").rstrip("/")
+
+
+def fetch(folder: Path) -> Path:
+    """The script, once its package's sum has been checked; raises OSError or ValueError when it cannot be had."""
+    with urllib.request.urlopen(f"{registry()}/axe-core/-/axe-core-{VERSION}.tgz", timeout=TIMEOUT_S) as response:
+        package = response.read()
+    if (found := hashlib.sha256(package).hexdigest()) != SHA256:
+        raise ValueError(f"axe-core {VERSION} has the sum {found}, not {SHA256}")
+    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
+        script = archive.extractfile(MEMBER)
+        if script is None:
+            raise ValueError(f"axe-core {VERSION} holds no {MEMBER}")
+        content = script.read()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / "axe.min.js"
+    target.write_bytes(content)
+    return target
+
+
+if __name__ == "__main__":
+    try:
+        print(fetch(Path(sys.argv[1])).resolve())
+    except (OSError, ValueError, subprocess.SubprocessError, urllib.error.URLError, tarfile.TarError, KeyError) as error:
+        sys.exit(f"axe-core {VERSION} cannot be had: {error}")
