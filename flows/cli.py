@@ -151,6 +151,9 @@ def status(use_cases: UseCases = None) -> None:
         console.print(f"{escape(name):<{width}}  {said}", soft_wrap=True)
     last = next((each for each in runs.every(root) if set(asked.use_cases) & set(each.record["use_cases"])), None)
     console.print(f"last run: {last.id} {runs.state(last)}" if last else "no run yet")
+    if last and not last.record.get("whole", True):
+        where, words = last.folder.relative_to(root), "it had settings of its own, so what it made is in"
+        console.print(escape(f"{words} {where}; `bonsai restore {last.id}` brings it here"), soft_wrap=True)
 
 
 @app.command()

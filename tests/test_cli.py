@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from toy_flow import REPOSITORY, SMALL, build, known
 
-from flows import cli, doctor, params
+from flows import doctor, params
 from flows.show import duration
 from flows.tables import show
 from tasks import library
@@ -29,20 +29,6 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     known(folder, monkeypatch)
     monkeypatch.chdir(folder)
     return folder
-
-
-@pytest.fixture
-def bonsai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the command line in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bonsai", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return run
 
 
 def test_a_use_case_that_is_not_listed_runs_by_name_with_its_defaults_and_the_project_stays_as_it_is(toy: Path) -> None:

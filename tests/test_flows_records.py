@@ -15,7 +15,7 @@ import pytest
 import yaml
 from toy_flow import SMALL, build, known
 
-from flows import cache, cli, compare, doctor, edit, keep, params, remote, runs, shelf, verify
+from flows import cache, compare, doctor, edit, keep, params, remote, runs, shelf, verify
 from flows.concert import Concert
 from flows.furnish import furnish
 from flows.ledger import Ledger, there
@@ -93,20 +93,6 @@ def clean(toy: Path) -> bool:
         return not any(status(toy, ["toy"]).values())
 
 
-@pytest.fixture
-def bonsai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the command line in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bonsai", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return run
-
-
 def test_runs_are_narrowed_by_use_case_state_time_person_and_pin(toy: Path, bonsai: Any) -> None:
     first, second = both(toy)
     shelf.keep(first, Note(pinned=True, text="the good one"))
@@ -127,6 +113,17 @@ def test_runs_are_narrowed_by_use_case_state_time_person_and_pin(toy: Path, bons
     assert second.id not in bonsai("runs", "--pinned")[1]
     assert bonsai("runs", "--state", "Failed")[1] == "no such run\n"
     assert "is no time" in bonsai("runs", "--since", "soon")[2]
+
+
+def test_status_tells_where_a_run_with_settings_of_its_own_is(toy: Path, bonsai: Any) -> None:
+    first, second = both(toy)
+    code, out, _ = bonsai("status")
+    assert code == 0
+    assert f"what it made is in runs/{second.id}; `bonsai restore {second.id}` brings it here" in out
+    shutil.rmtree(second.folder)
+    assert out.count("settings of its own") == 1
+    assert "settings of its own" not in bonsai("status")[1]
+    assert first.record["whole"]
 
 
 def test_of_ten_thousand_runs_only_those_shown_are_read(toy: Path, monkeypatch: pytest.MonkeyPatch, bonsai: Any) -> None:
