@@ -56,7 +56,7 @@ def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = N
             screen.say(f"{names} left out: not in params.yaml; `bonsai run {one}` runs it, `bonsai new {one}` lists it", "dim")
         if joined is None:
             made = _make_run(root, screen, asked, recipes, force)
-    _show_end(screen, (joined or made).record)
+    raise typer.Exit(_show_end(screen, (joined or made).record))
 
 
 def _make_run(root: Path, screen: Screen, asked: Asked, recipes: list[str] | None, force: bool) -> Run:
@@ -69,24 +69,34 @@ def _make_run(root: Path, screen: Screen, asked: Asked, recipes: list[str] | Non
         screen.say("no Prefect server runs here; starting one for this run", "dim")
         server = for_this_process(root)
     with settings.only_growing():
-        from flows.pipeline import SHOW, pipeline
+        from flows.pipeline import SHOW, UNHEARD, pipeline
     if server:
         server.wait_until_healthy()
+
+    def leave() -> None:
+        """Now, and not when Prefect's threads have given up telling a server that is gone."""
+        code = _show_end(screen, runs.find(root, screen.run_id).record)
+        screen.close()
+        sys.stdout.flush()
+        os._exit(code)
+
     SHOW.set(screen)
+    UNHEARD.set(leave)
     state = pipeline(use_cases=list(asked.use_cases), recipes=recipes, overrides=asked.overrides, force=force, return_state=True)
     if not screen.run_id:
         raise Mistake(f"Prefect could not start the run: {state.message}")
     return runs.find(root, screen.run_id)
 
 
-def _show_end(screen: Screen, record: dict[str, Any]) -> None:
+def _show_end(screen: Screen, record: dict[str, Any]) -> int:
+    """Say how the run went; gives the exit code that says the same."""
     from flows import runs, tables
     from flows.show import duration
 
     tables.show(record["results"], screen.console)
     took = duration(runs.seconds(record))
     screen.say(f"{record['state']} in {took}, in runs/{screen.run_id}" + (f": {record['error']}" if record["error"] else ""))
-    raise typer.Exit(EXIT_CODES.get(record["state"], 1))
+    return EXIT_CODES.get(record["state"], 1)
 
 
 @app.command()

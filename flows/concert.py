@@ -132,6 +132,15 @@ class Concert:
         self.run.note_stage(stage.name, details=outcome.details, exit_code=outcome.code, **outcome.cost)
         return outcome
 
+    def left(self) -> list[str]:
+        """The stages that nobody has begun, though nothing they need stands in the way; in playing order."""
+        entries, found = self.run.record["stages"], list[str]()
+        for name, stage in self.ledger.stages.items():
+            ready = all(need in found or entries[need]["state"] in GOOD for need in stage.needs)
+            if entries[name]["state"] == "Pending" and ready and not self.stop.is_set():
+                found.append(name)
+        return found
+
     def finish(self, error: str = "", *, cancelled: bool = False) -> str:
         """Write the run's last word, with `error` if it did not come to a natural end; gives its state."""
         entries = self.run.record["stages"]

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -44,10 +44,14 @@ SHOW: ContextVar[Show] = ContextVar("SHOW")
 """Who follows the run in this process; the command line puts its screen here."""
 CONCERT: ContextVar[Concert] = ContextVar("CONCERT")
 RELAY: ContextVar[Relay] = ContextVar("RELAY")
+UNHEARD: ContextVar[Callable[[], None]] = ContextVar("UNHEARD")
+"""What to do at the end of a run whose server is gone; Prefect would try for minutes to tell it."""
 
 QUEUED = "Queued"
 LOOK_UP_S = 0.5
 """How often the flow looks up from waiting for its tasks."""
+GONE_S = float(os.environ.get("BONSAI_SERVER_PATIENCE_S", "60"))
+"""How long a server that was ended may take to come back before a run goes on without it."""
 
 RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner()
 """A thread for each stage of a run; most of them wait, for what they need or for the machine's slots."""
@@ -95,7 +99,9 @@ def pipeline(
             CONCERT.set(concert := Concert(root, run, ledger, show, force))
             RELAY.set(relay)
             state = conduct(concert)
-        keepsakes.keep(run, flow_run_id)
+        gone = not settings.listens(api_url(), GONE_S)
+        if not gone:
+            keepsakes.keep(run, flow_run_id)
     if asked.whole:
         with there(root):
             names = [name for name, entry in run.record["stages"].items() if entry["state"] in GOOD]
@@ -103,6 +109,9 @@ def pipeline(
             run.note(reflected=not left)
         for line in left:
             show.say(f"the project's own folder keeps what it had of {line}", "yellow")
+    if gone:
+        show.say("Prefect's server is gone; what it was not told is in the run's own record", "yellow")
+        UNHEARD.get(lambda: None)()
     if state == "Completed":
         return Completed(message=f"run {run.id}")
     error = str(run.record["error"])
@@ -127,16 +136,28 @@ Told.whole = True
 
 
 def conduct(concert: Concert) -> str:
-    """Submit every stage as a task behind those it needs, and see them all to an end; gives the run's state."""
+    """Submit every stage as a task behind those it needs, and see them all to an end; gives the run's state.
+
+    A task with tags cannot start while the server is away. It is submitted once more when the server is back, and what is
+    left after that is played without Prefect: the work does not need it.
+    """
     futures: dict[str, PrefectFuture[Any]] = {}
+    stages = concert.ledger.stages
     with heeding(concert.stop) as told:
         try:
-            for name, stage in concert.ledger.stages.items():
-                futures[name] = as_task(stage).submit(name, return_state=False, wait_for=[futures[need] for need in stage.needs])
-            wait(futures.values(), until=told)
+            for attempt in (1, 2):
+                left = concert.left()
+                if attempt == 2 and (not left or told.is_set() or not settings.listens(api_url(), GONE_S)):
+                    break
+                for name in left:
+                    needs = [futures[need] for need in stages[name].needs if need in left]
+                    futures[name] = as_task(stages[name]).submit(name, return_state=False, wait_for=needs)
+                wait(futures.values(), until=told)
             if told.is_set():
                 concert.show.say("stopping: the stages at work have a few seconds to tidy up", "yellow")
                 wait(futures.values())
+            for name in concert.left():
+                concert.perform(name)
         except BaseException as error:
             concert.stop.set()
             wait(futures.values())
@@ -146,6 +167,11 @@ def conduct(concert: Concert) -> str:
         concert.finish(cancelled=True)
         return "Cancelled"
     return concert.finish()
+
+
+def api_url() -> str:
+    """Where Prefect's server is for this process."""
+    return os.environ.get("PREFECT_API_URL", "")
 
 
 def wait(futures: Iterable[PrefectFuture[Any]], until: Event | None = None) -> None:

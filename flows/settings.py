@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import os
+import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -32,6 +34,9 @@ SAFE = {
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # 20 s, the default, is missed on a busy machine
 }
+
+
+CONNECT_S, LOOK_S = 10.0, 0.5
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -88,6 +93,21 @@ def answers(api_url: str, timeout_s: float = 1.0) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False
+
+
+def listens(api_url: str, patience_s: float) -> bool:
+    """Whether anyone takes connections there, or begins to within `patience_s`; one too busy to answer does take them."""
+    address, deadline = urlsplit(api_url), time.monotonic() + patience_s
+    door = (address.hostname or "127.0.0.1", address.port or (443 if address.scheme == "https" else 80))
+    while True:
+        try:
+            socket.create_connection(door, CONNECT_S).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_S)
+        else:
+            return True
 
 
 @contextmanager

@@ -139,6 +139,30 @@ def test_the_prefect_server_dies_and_comes_back(
         again.end()
 
 
+def test_the_prefect_server_dies_for_good_and_the_run_ends_without_it(
+    grown: Path, own_server: Server, tmp_path: Path, round_: int
+) -> None:
+    folder = fresh(grown, tmp_path)
+    where = {"PREFECT_API_URL": own_server.api_url, "PREFECT_API_AUTH_STRING": own_server.password}
+    flow = start(folder, *ASKED, server={**where, "BONSAI_SERVER_PATIENCE_S": "3"})
+    names = [name for name in hashes(grown) if name.endswith("@toy")]
+    last = names[int(len(names) * moment("server for good", round_))]
+
+    def begun() -> bool:
+        found = [json.loads(path.read_text()) for path in folder.glob("runs/*/run.json")]
+        return any(record["stages"].get(last, {}).get("state", "Pending") != "Pending" for record in found)
+
+    wait_for(lambda: begun() or flow.poll() is not None, 240)
+    own_server.process.kill()
+    own_server.process.wait()
+    said, _ = flow.communicate(timeout=280)
+    assert flow.returncode == 0, said
+    assert "Prefect's server is gone" in said
+    (record,) = records(folder)
+    assert record["state"] == "Completed"
+    assert {entry["state"] for entry in record["stages"].values()} == {"Completed"}
+
+
 @pytest.fixture(scope="session")
 def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace of digits in many partitions, and in `clean.json` what an undisturbed clean makes of them."""
