@@ -172,5 +172,4 @@ def row(case: Finance, fear: str, name: str, answer: Answer, best: DataFrame, de
         found[f"Christoffersen p {level:.0%}"] = None if tested.christoffersen_p is None else round(tested.christoffersen_p, 3)
     found |= {"DM t": round(gain["statistic"], 2), "DM p": round(gain["p"], 4)}
     drop = round(scores["qlike"] - loss(case, dense), 4) if dense and RELEASED in name else None
-    drop = round(scores["qlike"] - loss(case, dense), 4) if dense and RELEASED in name else None
     return found | {"lost by compression": drop, "cpu_s": round(cpu_s, 1)}
