@@ -117,7 +117,8 @@ def write(name: str, found: dict[str, list[dict[str, float]]], chosen: list[int]
     sentence = (
         f"{count:,} {FILES[name][0]}, {FOLDS} stratified folds: the network's area is {network['auc']:.4f}{goal}; "
         f"against {rival} {statistics.mean(gains):+.4f} ({min(gains):+.4f}..{max(gains):+.4f} a fold). "
-        f"The better choice is {'the network' if best is network else best['model']}."
+        f"The better choice is {'the network' if best is network else best['model']}"
+        f"{', by so little that folds disagree' if min(gains) < 0 < max(gains) else ''}."
     )
     more = {"candidates": list(CANDIDATES), "chosen": chosen, "fit_cpu_s": [round(each, 2) for each in spent]}
     record.write("credit" if name == "taiwan" else f"credit_{name}", sentence, rows, **more)
