@@ -39,10 +39,13 @@ Found = tuple[bool | None, str]
 
 
 class Book:
-    """Promise by promise: whether it was kept, and what was found."""
+    """Promise by promise: whether it was kept, what was found and when; that stays until it is looked at again."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        path = record.RESULTS / "doors.json"
+        earlier: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rows": [], "machine": {"measured_at": ""}}
+        at = earlier["machine"]["measured_at"][:16]
+        self.rows: dict[str, dict[str, Any]] = {row["promise"]: {**row, "at": row.get("at", at)} for row in earlier["rows"]}
 
     def check(self, promise: str, look: Callable[[], Found]) -> None:
         """Look whether it is kept; what goes wrong on the way is written down like any other finding."""
@@ -51,39 +54,40 @@ class Book:
             kept, found = look()
         except (RuntimeError, AssertionError, OSError, conductor.Refused) as error:
             kept, found = False, " ".join(str(error).split())[-400:]
-        self.rows.append(
-            {
-                "promise": promise,
-                "kept": {True: "yes", False: "NO", None: "untold"}[kept],
-                "found": found,
-                "s": round(time.monotonic() - began, 1),
-            }
+        row = {"promise": promise, "kept": {True: "yes", False: "NO", None: "untold"}[kept], "found": found}
+        self.rows[promise] = {**row, "s": round(time.monotonic() - began, 1), "at": runs.now()[:16]}
+        self.write()
+
+    def write(self) -> None:
+        rows = [self.rows[promise] for promise in sorted(self.rows)]
+        sentence = (
+            "What is promised of the doors, looked at in fresh clones of the project with 1,000 rows, 1 epoch and the recipes "
+            f"dense and int8: {sum(row['kept'] == 'yes' for row in rows)} of {len(rows)} kept. Times are wall clock, all waiting "
+            "included."
         )
-        print(self.rows[-1], flush=True)
+        record.write("doors", sentence, rows)
 
 
 def main() -> None:
-    book = Book()
+    """All of it, or the parts that BONSAI_DOORS names, such as "client schedule"."""
+    book, parts = Book(), os.environ.get("BONSAI_DOORS", "client schedule run click more").split()
     with TemporaryDirectory(prefix="bonsai-") as folder:
-        names = ("client", "click", "schedule", "run", "repro")
-        places = {name: clone(Path(folder) / name) for name in names}
-        by_client(book, places["client"])
-        by_schedule(book, places["schedule"])
-        book.check("2. `bonsai run` in a fresh clone", lambda: (True, last(said(places["run"], *BONSAI, "run", CASE))))
+        places = {name: clone(Path(folder) / name) for name in ("repro", "client", "schedule", "run", "click")}
         book.check("2. `dvc repro` in a fresh clone", lambda: (True, last(said(places["repro"], *DVC, "repro"))))
-        remote = Path(folder) / "remote"
-        remote.mkdir()
-        by_click(book, places["click"])
-        book.check("2. the same bytes by five doors", lambda: same(places))
-        kept(book, places["click"], places["run"], remote)
-    yes = sum(row["kept"] == "yes" for row in book.rows)
-    left = [row["promise"] for row in book.rows if row["kept"] == "NO"]
-    sentence = (
-        "What is promised of the doors, looked at in fresh clones of the project with 1,000 rows, 1 epoch and the recipes dense "
-        f"and int8: {yes} of {len(book.rows)} kept. Times are wall clock, all waiting included."
-    )
-    record.write("doors", sentence, book.rows)
-    if left:
+        doors: dict[str, Callable[[Book, Path], None]] = {
+            "client": by_client,
+            "schedule": by_schedule,
+            "run": by_run,
+            "click": by_click,
+        }
+        for name in [name for name in doors if name in parts]:
+            doors[name](book, places[name])
+            book.check(f"2. the same bytes by {name} as by `dvc repro`", lambda name=name: same(places[name], places["repro"]))  # type: ignore[misc]
+        if "more" in parts:
+            side(book, places["click"])
+            (remote := Path(folder) / "remote").mkdir()
+            alone(book, places["click"], places["repro"], remote)
+    if left := [promise for promise, row in book.rows.items() if row["kept"] == "NO"]:
         raise SystemExit(f"not kept: {'; '.join(left)}")
 
 
@@ -105,23 +109,32 @@ def by_schedule(book: Book, project: Path) -> None:
             said(project, *BONSAI, "schedules", "set", f"{CASE}-nightly", "--every", "1m")
             wait_for(lambda: records(project))
             said(project, *BONSAI, "schedules", "pause", f"{CASE}-nightly")
-            ended = wait_for(lambda: entry if (entry := records(project)[0])["state"] in runs.FINAL else None)
-            return ended["state"] == "Completed" and ended["asked"]["how"].startswith("schedule"), ended["asked"]["how"]
+            entry = wait_for(lambda: next((found for found in records(project) if done(found)), None))
+            return entry["state"] == "Completed" and entry["asked"]["how"].startswith("schedule"), entry["asked"]["how"]
 
         book.check("2. a run that is due by its schedule, in a fresh clone", due)
 
 
+def by_run(book: Book, project: Path) -> None:
+    book.check("2. `bonsai run` in a fresh clone", lambda: (True, last(said(project, *BONSAI, "run", CASE))))
+
+
 def by_click(book: Book, project: Path) -> None:
-    """What the button of the dashboard does, and then several runs side by side."""
+    """What the button of the dashboard does."""
     with up(project):
         book.check("2. a click in the dashboard, in a fresh clone", lambda: ended(project, click(project, {})))
+
+
+def side(book: Book, project: Path) -> None:
+    """Several runs side by side."""
+    with up(project):
         book.check("3. two use cases, one of them with two seeds, at once", lambda: side_by_side(project))
         book.check("3. each of the two folders answers `dvc repro` with up to date", lambda: folders(project))
         book.check("3. a third run with the first one's seed computes nothing", lambda: restored(project))
         book.check("3. twenty clicks at once make one run", lambda: twenty(project))
 
 
-def kept(book: Book, project: Path, other: Path, remote: Path) -> None:
+def alone(book: Book, project: Path, other: Path, remote: Path) -> None:
     """No server any more: restore, verify, send to another clone, search."""
     for folder in (project, other):
         said(folder, *DVC, "remote", "add", "-d", "store", str(remote))
@@ -129,7 +142,7 @@ def kept(book: Book, project: Path, other: Path, remote: Path) -> None:
     book.check("6. an older run is restored, and `dvc status` is clean", lambda: restore(project, older))
     book.check("6. it is pushed, and in another clone pulled and restored", lambda: moved(project, other, older))
     book.check("7. without a server: `dvc repro`", lambda: idle(project))
-    book.check("7. without a server: `bonsai runs`", lambda: (older in (words := said(project, *BONSAI, "runs")), first(words)))
+    book.check("7. without a server: `bonsai runs`", lambda: (older in (words := said(project, *BONSAI, "runs")), last(words)))
     book.check("7. without a server: `bonsai run` says what it does instead", lambda: instead(project))
     arguments = ("verify", "newest", "--tolerance", str(TOLERANCE))
     book.check("6. the newest run is verified", lambda: (True, last(said(project, *BONSAI, *arguments))))
@@ -174,7 +187,7 @@ def ended(project: Path, flow_run_id: str) -> Found:
 
     def final() -> dict[str, Any] | None:
         found = [entry for entry in records(project) if entry["prefect"].get("flow_run_id") == flow_run_id]
-        return found[0] if found and found[0]["state"] in runs.FINAL else None
+        return found[0] if found and done(found[0]) else None
 
     entry = wait_for(final)
     return entry["state"] == "Completed", f"{entry['asked']['how']}: {entry['state']} in {runs.seconds(entry):.0f} s"
@@ -212,14 +225,16 @@ def twenty(project: Path) -> Found:
     return good and len(made) == 1 and len(records(project)) == before + 1, f"{len(made)} run; {words}"
 
 
-def same(places: Mapping[str, Path]) -> Found:
-    """Whether every file that no clock was at is the same in all clones."""
-    found = {name: hashes(place / "data" / CASE) for name, place in places.items()}
-    one = found["repro"]
-    differ = sorted(
-        {f"{name}: {path}" for name, each in found.items() for path in {*one, *each} if each.get(path) != one.get(path)}
-    )
-    return not differ and len(one) > 10, "; ".join(differ[:5]) or f"{len(one)} files are equal in {', '.join(places)}"
+def same(place: Path, other: Path) -> Found:
+    """Whether every file that no clock was at is the same in both clones."""
+    one, two = hashes(place / "data" / CASE), hashes(other / "data" / CASE)
+    differ = sorted(path for path in {*one, *two} if one.get(path) != two.get(path))
+    return not differ and len(one) > 10, ", ".join(differ[:5]) or f"{len(one)} files are equal"
+
+
+def done(entry: Mapping[str, Any]) -> bool:
+    """Whether the run has ended, and its process after it: it still shows its results in the project's own folder."""
+    return entry["state"] in runs.FINAL and not runs.alive(entry["process"])
 
 
 def hashes(data: Path) -> dict[str, str]:
