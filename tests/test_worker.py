@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,17 @@ from test_up import records
 from toy_flow import REPOSITORY, SMALL, build
 
 from dashboard import conductor
+from dashboard.home import Unreadable
 
 __all__ = ["server"]
 
 
 @pytest.mark.slow
-def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(server: Env, tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(
+    server: Env, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conductor, "TIMEOUT_S", 60.0)  # a page gives the server ten seconds; a busy machine takes longer
     toy = build(tmp_path / "toy", SMALL)
     shutil.copytree(REPOSITORY / "flows", toy / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     project = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
@@ -47,8 +53,14 @@ def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(server: Env, tmp
         worker = subprocess.Popen(command, cwd=toy, env=surroundings, stdout=log, stderr=log)
     try:
         flow_run = asked.start(deployments["toy"], {}, "right").id
-        wait_for(lambda: asked.flow_run(flow_run).state in ("Completed", "Failed", "Crashed"), 200)
-        assert asked.flow_run(flow_run).state == "Completed", (toy / "worker.log").read_text()
+
+        def ended() -> str:
+            with suppress(Unreadable):  # a server so busy that it drops a connection is asked again
+                state = asked.flow_run(flow_run).state
+                return state if state in ("Completed", "Failed", "Crashed") else ""
+            return ""
+
+        assert wait_for(ended, 250) == "Completed", (toy / "worker.log").read_text()
     finally:
         worker.send_signal(signal.SIGINT)
         worker.wait(90)
