@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import streamlit as st
@@ -12,6 +13,7 @@ from dashboard.view import Context, t
 from flows import settings
 
 ICON = Path(__file__).with_name("icon.svg")
+LOOK = Path(__file__).with_name("look.css")
 PAGES = {
     "pipeline": {
         "run": ":material/play_circle:",
@@ -33,8 +35,19 @@ CARRIED = ("lang", "uc", "run")
 """Choices that hold on every page."""
 ABOUT_A_USE_CASE = (*ABOUT_A_RUN, "compare", "versions")
 
+
+@st.cache_resource(show_spinner=False)
+def keep_what_is_loaded(page: str) -> None:
+    """After a page's first visit, let the libraries it has loaded rest.
+
+    Streamlit collects garbage after every refresh; looking through all of them took more than two thirds of its time.
+    """
+    gc.freeze()
+
+
 st.set_page_config(page_title="Bonsai", page_icon=str(ICON), layout="wide")
 st.logo(str(ICON), size="large")
+st.html(LOOK)
 with st.sidebar:
     st.segmented_control(
         t("app.language"),
@@ -86,3 +99,4 @@ with choices, st.container(horizontal=True, horizontal_alignment="right", vertic
             st.caption(view.why(trouble))
 st.session_state["context"] = Context(root, use_case, run)
 page.run()
+keep_what_is_loaded(name)

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import figures, home, runs, story, view
-from dashboard.components.graph import Node, graph
+from dashboard.components.graph import Node, graph, spoken
 from dashboard.home import Unreadable
 from dashboard.layout import lay_out
 from dashboard.runs import StageEntry, StageState
@@ -143,7 +143,7 @@ def _node(name: str, step: dict[str, Any]) -> Node:
     title = recipe or word("stage", verb)
     sub = f"{word('stage', verb)} · {said}" if recipe else said
     states: dict[str, StageState] = {"Unchanged": "unchanged", "Restored": "restored"}
-    return Node(title, sub, states.get(verdict, "waiting"), f"{name}: {said}")
+    return Node(title, sub, states.get(verdict, "waiting"), spoken(title, sub, said))
 
 
 def _out(entry: StageEntry) -> tuple[str, dict[str, Any]] | None:

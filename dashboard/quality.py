@@ -11,6 +11,8 @@ from dashboard.home import Unreadable
 from dashboard.view import Context, t
 
 MOST_ROWS = 500
+FEW_ROWS = 7
+"""Rows for which a table is as high as they are."""
 MOST_PICTURES = 24
 DUPLICATE = "duplicate"
 
@@ -184,7 +186,8 @@ def _failing(found: Artifacts, code: str) -> None:
                 _tile(picture, row)
     shown = chosen.head(MOST_ROWS).drop(columns=[name for name in ("image", "pixels", "look") if name in chosen])
     shown = shown[sorted(shown.columns, key=lambda name: name not in ("file", "row", "reason"))]
-    view.table(_flat(shown), key="failing", alt_text=t("data.failing_alt", reason=figures.clean(code, 60)), height=300)
+    height: str | int = "auto" if len(shown) <= FEW_ROWS else 300
+    view.table(_flat(shown), key="failing", alt_text=t("data.failing_alt", reason=figures.clean(code, 60)), height=height)
     if len(chosen) > MOST_ROWS:
         st.caption(t("data.first_rows", shown=MOST_ROWS, total=figures.number(len(chosen))))
 
@@ -196,7 +199,7 @@ def _tile(picture: bytes | None, row: pd.DataFrame) -> None:
             st.image(picture, alt=where, width="stretch")
         else:
             st.caption(f":material/broken_image: {t('data.no_picture')}")
-        st.caption(figures.escape(f"{row.iloc[0].get('label', '')}"))
+        st.caption(figures.escape(row.iloc[0].get("label", ""), 40))
 
 
 def _code(reason: str) -> str:

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from dashboard.front import Region
-from dashboard.strokes import QUIET, TOP, Drawing, sized
+from dashboard.strokes import QUIET, Drawing, legend, sized
 
 
 def front(
@@ -23,7 +23,7 @@ def front(
     height: int = 400,
 ) -> Drawing:
     """Value with its interval against cost; dashed: what nothing cheaper equals; shaded: where the contract is kept."""
-    right = 1.12 * max([float(points["cost"].max()), asked.cost if asked else 0.0])
+    right = 1.2 * max([float(points["cost"].max()), asked.cost if asked else 0.0])
     x = alt.X("cost:Q", title=titles[0], scale=alt.Scale(domain=[0, right], nice=False))
     y = alt.Y("value:Q", title=titles[1], scale=alt.Scale(zero=False, padding=20))
     picked = alt.selection_point(name="point", fields=["recipe"], on="click", toggle=False)
@@ -35,7 +35,8 @@ def front(
         layers.append(alt.Chart(box).mark_rect(color="#0B8457", opacity=0.12).encode(x=x, x2="x2:Q", y=y, y2="y2:Q"))
     line = alt.Chart(stairs).mark_line(interpolate="step-after", strokeDash=[5, 4], color=QUIET, strokeWidth=1.5)
     present = {name: colour for name, colour in colours.items() if name in set(points["status"])}
-    colour = alt.Color("status:N", scale=alt.Scale(domain=list(present), range=list(present.values())), legend=TOP)
+    scale = alt.Scale(domain=list(present), range=list(present.values()))
+    colour = alt.Color("status:N", scale=scale, legend=legend(across=2))
     span = base.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", title=titles[1]), y2="high:Q", color=colour)
     values = [alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high")]
     tips = ["recipe:N", alt.Tooltip("cost:Q", title=titles[0], format=",.4~g"), *values]

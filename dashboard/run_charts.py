@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from dashboard.strokes import TOP, Drawing, series, sized
+from dashboard.strokes import Drawing, legend, series, sized
 
 MANY_POINTS = 60
 
 
 def curves(points: pd.DataFrame, *, step: str, value: str, order: Sequence[str], height: int = 240) -> Drawing:
     """Lines of (step, value, series); with `order` the colours stay with their series."""
-    few = len(points) <= MANY_POINTS * max(1, len(order))
+    return _curves(points, step, value, order, height, few=are_few(points, order))
+
+
+@lru_cache(maxsize=128)
+def live_curves(*, step: str, value: str, order: tuple[str, ...], height: int, few: bool) -> dict[str, Any]:
+    """The same as a Vega-Lite specification to which the points are given apart, `few` or many; not to be changed.
+
+    Altair takes 20 ms to make and check one: too long for a drawing that is renewed every second.
+    """
+    blank = pd.DataFrame({"step": [0], "value": [0.0], "series": [""]})
+    found: dict[str, Any] = _curves(blank, step, value, order, height, few=few).to_dict()
+    return {name: part for name, part in found.items() if name not in ("data", "datasets")}
+
+
+def are_few(points: pd.DataFrame, order: Sequence[str]) -> bool:
+    """Whether each point is marked."""
+    return len(points) <= MANY_POINTS * max(1, len(order))
+
+
+def _curves(points: pd.DataFrame, step: str, value: str, order: Sequence[str], height: int, *, few: bool) -> Drawing:
     lines = alt.Chart(points).mark_line(point=alt.OverlayMarkDef(size=22) if few else False, strokeWidth=2)
     encoded = lines.encode(
         x=alt.X("step:Q", title=step, axis=alt.Axis(grid=False, tickMinStep=1, format="~s")),
@@ -33,7 +54,7 @@ def timeline(spans: pd.DataFrame, *, colours: Mapping[str, str], seconds: str, h
         x=alt.X("start:Q", title=seconds, axis=alt.Axis(grid=True, format="~s")),
         x2="end:Q",
         y=alt.Y("stage:N", sort=rows, title=None, axis=alt.Axis(labelLimit=190, grid=False)),
-        color=alt.Color("state:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=TOP),
+        color=alt.Color("state:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=legend()),
         tooltip=[alt.Tooltip("label:N", title=" ")],
     )
     return sized(encoded, max(80, height_per_row * len(rows)))

@@ -23,13 +23,16 @@ QUIET = "#8A929B"
 """Lines of reference."""
 LONGEST_NAME = 260
 """Pixels of a name in a legend."""
-TOP = alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=4, offset=4)
 
 
 def series(order: Sequence[str], field: str = "series", across: int = 4) -> Any:
     """A colour for each series, the same whichever of them are drawn; `across` of their names stand side by side."""
-    legend = alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=across, offset=4)
-    return alt.Color(f"{field}:N", sort=list(order), scale=alt.Scale(domain=list(order)), legend=legend)
+    return alt.Color(f"{field}:N", sort=list(order), scale=alt.Scale(domain=list(order)), legend=legend(across))
+
+
+def legend(across: int = 4) -> alt.Legend:
+    """The names of colours on top of a chart, `across` of them side by side."""
+    return alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=across, offset=4)
 
 
 def sized(drawing: Any, height: int) -> Drawing:

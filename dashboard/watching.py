@@ -8,11 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import conductor, drawer, figures, home, run_charts, runs, starting, story, strokes, view
-from dashboard.components.graph import Node, graph
+from dashboard.components.graph import Node, graph, spoken
 from dashboard.conductor import Refused
 from dashboard.home import Unreadable
+from dashboard.journals import Diary
 from dashboard.layout import lay_out
-from dashboard.runs import Run
+from dashboard.runs import Run, StageEntry
 from dashboard.story import Curves, Stage
 from dashboard.view import Context, t, word
 
@@ -40,7 +41,7 @@ def preview(context: Context) -> None:
     """What would run, before anything did."""
     needs = {name: wanted for name, wanted in story.planned(context.root).items() if runs.parts(name)[1] == context.use_case}
     if needs:
-        nodes = {name: Node(_title(name), word("stage", runs.parts(name)[0]), "waiting", name) for name in needs}
+        nodes = {name: _node(Stage(name, "waiting", StageEntry(), Diary(), None)) for name in needs}
         graph(lay_out(needs), nodes, key="preview", alt=t("run.graph_alt", summary=t("stage_state.waiting")))
 
 
@@ -107,7 +108,7 @@ def _facts(run: Run) -> list[str]:
         found.append(t("run.by", who=figures.escape(f"{who}, {record.asked.get('how', '')}", 80)))
     if commit := str(record.code.get("commit") or ""):
         dirty = f" {t('run.dirty')}" if record.code.get("dirty") else ""
-        found.append(t("run.code", commit=f"`{figures.clean(commit[:8])}`") + dirty)
+        found.append(t("run.code", commit=figures.escape(commit[:8])) + dirty)
     return found
 
 
@@ -148,10 +149,8 @@ def _node(stage: Stage) -> Node:
         about = figures.duration(stage.seconds) if stage.state != "failed" else f"{state} · {figures.duration(stage.seconds)}"
     else:
         about = state
-    sub = f"{verb} · {about}" if stage.recipe else about
-    name = f"{verb} {stage.recipe}".strip()
-    more = f", {about}" if about != state else ""
-    return Node(_title(stage.name), sub, stage.state, t("run.node", stage=name, state=state, more=more), stage.share)
+    title, sub = _title(stage.name), f"{verb} · {about}" if stage.recipe else about
+    return Node(title, sub, stage.state, spoken(title, sub, state), stage.share)
 
 
 def _title(name: str) -> str:
@@ -218,8 +217,9 @@ def _curves(found: Mapping[str, Curves], selected: str) -> None:
 
 
 def _curve(stage: str, kind: str, points: pd.DataFrame, series: list[str]) -> None:
-    drawing = run_charts.curves(points, step=t("run.step"), value=kind, order=series, height=200)
-    st.altair_chart(drawing, key=f"curve_{kind}", alt=t("run.curves_alt", stage=figures.clean(stage)))
+    few = run_charts.are_few(points, series)
+    drawing = run_charts.live_curves(step=t("run.step"), value=kind, order=tuple(series), height=200, few=few)
+    st.vega_lite_chart(points, drawing, key=f"curve_{kind}", alt=t("run.curves_alt", stage=figures.clean(stage)))
 
 
 def _timeline(run: Run, stages: Mapping[str, Stage]) -> None:

@@ -156,7 +156,6 @@ function paint(drawing, data) {
     const found = drawing.nodes[node.id];
     const picked = node.id === data.selected;
     set(found.group, "class", `node ${node.state}${picked ? " picked" : ""}`);
-    set(found.group, "aria-label", node.label);
     set(found.group, "aria-pressed", picked);
     set(found.mark, "d", MARKS[node.state] ?? "");
     const live = node.state === "running" || node.state === "retrying";
@@ -164,12 +163,12 @@ function paint(drawing, data) {
     set(found.track, "visibility", known ? "visible" : "hidden");
     set(found.bar, "visibility", known ? "visible" : "hidden");
     found.bar.style.width = `${known ? node.share * (found.w - 16) : 0}px`;
-    const words = `${node.title}\n${node.sub}`;
+    const words = `${node.title}\n${node.sub}\n${node.label}`;
     if (drawing.words[node.id] !== words) {
       drawing.words[node.id] = words;
       fit(found.title, node.title, found.w - 39);
       fit(found.sub, node.sub, found.w - 18);
-      found.tip.textContent = node.label;
+      found.tip.textContent = node.label;  // the name it is called by, and what a pointer shows
     }
   }
   const settled = ["done", "unchanged", "restored"];

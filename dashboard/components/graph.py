@@ -33,6 +33,11 @@ class Node:
     """How much of it is done, 0..1, while it runs."""
 
 
+def spoken(title: str, sub: str, state: str) -> str:
+    """What a stage is called aloud: the words it shows, then its state unless they tell it."""
+    return f"{title} {sub}" if state in sub else f"{title} {sub}, {state}"
+
+
 def graph(layout: Layout, nodes: Mapping[str, Node], *, key: str, alt: str, selected: str = "") -> str:
     """Draw the stages; gives the name of the one that was picked just now, or ""."""
     targets = [edge.target for edge in layout.edges if not edge.aside]

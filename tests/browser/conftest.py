@@ -112,6 +112,8 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A project in which nothing has run yet, and one in which every use case has run in every way a run can end."""
     place = tmp_path_factory.mktemp("projects")
     found = {name: recorded.project(place / name) for name in ("empty", "lived_in")}
+    for root in found.values():
+        (root / "tasks").symlink_to(REPOSITORY / "tasks")
     number = 0
     for use_case in reversed(scenes.names()):
         for state in recorded.STATES:
