@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem not in ("record", "scene"))
+NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py") if path.stem not in ("record", "scene", "visitors"))
 
 
 def main(arguments: list[str]) -> int:
