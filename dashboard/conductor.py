@@ -182,7 +182,7 @@ class Server:
 
 
 def _answer(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) -> bytes:
-    """What the server says; asked for again while its database is busy, and `tries` times in all when nothing comes in time."""
+    """What the server says; asked for again while its database is busy, and `tries` times in all when no answer comes."""
     busy = 0
     while True:
         try:
@@ -196,7 +196,7 @@ def _answer(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) -> byte
         except OSError as error:
             reason = getattr(error, "reason", error)
             tries -= 1
-            if not isinstance(reason, TimeoutError) or not tries:
+            if not isinstance(reason, TimeoutError | ConnectionResetError) or not tries:
                 raise Unreadable("conductor.lost", reason=str(reason)) from None
 
 

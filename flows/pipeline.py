@@ -24,6 +24,7 @@ from prefect.client.schemas.objects import State, TaskRun  # noqa: E402
 from prefect.context import TaskRunContext  # noqa: E402
 from prefect.exceptions import TerminationSignal  # noqa: E402
 from prefect.futures import PrefectFuture  # noqa: E402
+from prefect.settings import PREFECT_API_URL  # noqa: E402
 from prefect.states import Cancelled, Completed, Failed, Running  # noqa: E402
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 from prefect.tasks import Task, exponential_backoff  # noqa: E402
@@ -99,7 +100,7 @@ def pipeline(
             CONCERT.set(concert := Concert(root, run, ledger, show, force))
             RELAY.set(relay)
             state = conduct(concert)
-        gone = not settings.listens(api_url(), GONE_S)
+        gone = not there_is_a_server()
         if not gone:
             keepsakes.keep(run, flow_run_id)
     if asked.whole:
@@ -147,7 +148,7 @@ def conduct(concert: Concert) -> str:
         try:
             for attempt in (1, 2):
                 left = concert.left()
-                if attempt == 2 and (not left or told.is_set() or not settings.listens(api_url(), GONE_S)):
+                if attempt == 2 and (not left or told.is_set() or not there_is_a_server()):
                     break
                 for name in left:
                     needs = [futures[need] for need in stages[name].needs if need in left]
@@ -169,9 +170,10 @@ def conduct(concert: Concert) -> str:
     return concert.finish()
 
 
-def api_url() -> str:
-    """Where Prefect's server is for this process."""
-    return os.environ.get("PREFECT_API_URL", "")
+def there_is_a_server() -> bool:
+    """Whether Prefect's server takes connections, or does again soon; one that Prefect started for itself is taken to."""
+    url = PREFECT_API_URL.value()
+    return not url or settings.listens(url, GONE_S)
 
 
 def wait(futures: Iterable[PrefectFuture[Any]], until: Event | None = None) -> None:

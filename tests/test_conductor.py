@@ -23,12 +23,13 @@ class Busy(http.server.BaseHTTPRequestHandler):
     lost: Counter[str]
     busy: Counter[str]
     asked: Counter[str]
+    lost_after_s = 1.5
 
     def do_GET(self):
         word = self.path.rpartition("/")[2].partition("?")[0]
         self.asked[word] += 1
         if self.asked[word] <= self.lost[word]:
-            time.sleep(1.5)
+            time.sleep(self.lost_after_s)
             return
         answer = {"token": "t", "id": str(RUN), "name": "mellow", "state": {"name": "Running"}, "detail": "why"}
         content = json.dumps(answer).encode()
@@ -57,8 +58,10 @@ def busy(monkeypatch):
         thread.join()
 
 
+@pytest.mark.parametrize("lost_after_s", [1.5, 0.0], ids=["nothing comes", "the connection is closed"])
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_question_that_got_no_answer_is_asked_again(busy, times):
+def test_a_question_that_got_no_answer_is_asked_again(busy, monkeypatch, times, lost_after_s):
+    monkeypatch.setattr(Busy, "lost_after_s", lost_after_s)
     Busy.lost[str(RUN)] = times
     assert busy.flow_run(str(RUN)).state == "Running"
     assert Busy.asked[str(RUN)] == times + 1
