@@ -9,6 +9,8 @@ from pathlib import Path
 
 STAGES = {"fetch": False, "clean": False, "augment": False, "train": False, "compress": True, "evaluate": True, "release": False}
 """Every stage, and whether it is given a recipe."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries read once, when they are loaded; with other numbers they add in another order, which gives other bytes."""
 
 
 def main(arguments: list[str]) -> int:
@@ -28,9 +30,10 @@ def main(arguments: list[str]) -> int:
     try:
         stage, name, recipe_name = understand(arguments)
         params = library.read_params(root / "params.yaml")
+        for variable in THREADS:
+            os.environ[variable] = str(library.threads(name, params))
         case = library.use_case(name, params)
         recipe = library.recipe(recipe_name, params) if recipe_name else ()
-        os.environ["OMP_NUM_THREADS"] = str(case.training.threads)
         rank = int(os.environ.get("RANK", "0"))  # torchrun's: of several processes that train together the first one speaks
         if stage != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
             raise Mistake(f"only train can be done by several processes; run `python -m tasks {' '.join(arguments)}`")

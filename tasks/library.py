@@ -108,6 +108,12 @@ def with_shelf(params: Params, wanted: Iterable[str]) -> Params:
     return Params({**params.use_cases, **{name: blank() for name in new}}, params.recipes)
 
 
+def threads(name: str, params: Params) -> Any:
+    """How many threads the stages of a use case take, as its stanza says it; known before anything that computes is loaded."""
+    training = (params.use_cases.get(name) or {}).get("training")
+    return training.get("threads", Training.threads) if isinstance(training, dict) else Training.threads
+
+
 def use_case(name: str, params: Params) -> UseCase:
     """The use case `name`, built from its stanza."""
     if name not in params.use_cases:

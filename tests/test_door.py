@@ -54,3 +54,16 @@ def test_a_stage_whose_input_is_missing_says_which_and_journals_it(workspace):
     assert answer.returncode == 2
     assert answer.stderr.startswith("error: data/vision/raw is not there yet")
     assert '"event": "failed"' in (workspace / "journal" / "clean@vision.jsonl").read_text()
+
+
+@pytest.mark.parametrize("outside", [{}, {"OMP_NUM_THREADS": "2"}, {"OPENBLAS_NUM_THREADS": "2"}])
+def test_every_library_counts_the_threads_that_the_parameters_name(workspace, outside):
+    code = (
+        "from tasks.__main__ import main;"
+        "assert main(['augment', 'vision']) == 2; import scipy.linalg, sklearn.linear_model, threadpoolctl;"
+        "print({each['num_threads'] for each in threadpoolctl.threadpool_info()})"
+    )
+    said = subprocess.check_output(
+        [sys.executable, "-c", code], cwd=workspace, env={"PYTHONPATH": str(ROOT), **outside}, stderr=subprocess.PIPE, text=True
+    )
+    assert said.splitlines()[-1] == "{1}"
