@@ -165,7 +165,7 @@ def unchanged(house: House) -> Found:
     found = f"{', '.join(f'{each:.1f}' for each in took)} s, {cpu_s:.1f} CPU-s, at a load average of {load:.1f}"
     if states != {"Unchanged"}:
         return False, f"{', '.join(sorted(states))} after {found}"
-    return True if took[0] < 10 else None if load > cores() else False, found
+    return True if took[1] < 10 else None if load > cores() else False, found
 
 
 def clean(project: Path) -> Found:
