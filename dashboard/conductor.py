@@ -201,16 +201,18 @@ def _answer(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) -> byte
 
 
 _SEEN: dict[Path, tuple[float, Server | None]] = {}
+_LOOKING = threading.Lock()
 
 
 def server(root: Path) -> Server | None:
-    """The server to ask, None when there is none that answers."""
-    at, found = _SEEN.get(root, (0.0, None))
-    if time.monotonic() - at > ASKED_AGAIN_S:
-        kept, found = found, _look(root)
-        if kept and found and (kept.url, kept.auth) == (found.url, found.auth):
-            found = kept
-        _SEEN[root] = (time.monotonic(), found)
+    """The server to ask, None when there is none that answers. All who ask share one, and its token."""
+    with _LOOKING:
+        at, found = _SEEN.get(root, (-ASKED_AGAIN_S, None))
+        if time.monotonic() - at >= ASKED_AGAIN_S:
+            kept, found = found, _look(root)
+            if kept and found and (kept.url, kept.auth) == (found.url, found.auth):
+                found = kept
+            _SEEN[root] = (time.monotonic(), found)
     return found
 
 

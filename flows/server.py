@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +24,8 @@ from tasks.contracts import Mistake
 PATIENCE_S = 180
 """How long a busy machine may take to start it."""
 GRACE_S = 5.0
+COLLECT_S, COLLECT_FROM, COLLECT_ALL = 0.5, 2000, 20
+"""How often garbage is looked for, from how many new objects on, and every how many rounds among the old ones too."""
 SPARE = {
     "PREFECT__SERVER_EPHEMERAL": "1",  # nothing to schedule, no late runs, no automations
     "PREFECT__SERVER_FINAL": "1",
@@ -108,6 +113,26 @@ def for_this_process(root: Path) -> Server:
     return server
 
 
+def collect_aside() -> None:
+    """From now on only a thread of its own collects garbage, so that nothing else waits for what happens to be freed.
+
+    A cursor of SQLite is freed only when its connection is not at work, and one that waits for its turn to write is at work
+    for up to a minute. Collected in the middle of a request, it stops the whole server for as long; the request that has the
+    turn can then not end either.
+    """
+    gc.disable()
+    threading.Thread(target=_collect, name="garbage", daemon=True).start()
+
+
+def _collect() -> None:
+    rounds = 0
+    while True:
+        time.sleep(COLLECT_S)
+        if gc.get_count()[0] >= COLLECT_FROM:
+            rounds += 1
+            gc.collect(1 if rounds % COLLECT_ALL else 2)
+
+
 def serve(door: int, parent: int) -> None:
     """In the server's own process: answer at the open door until told to go, or until the parent is gone."""
     die_with_parent()
@@ -117,6 +142,7 @@ def serve(door: int, parent: int) -> None:
         import uvicorn
         from prefect.server.api.server import create_app
 
+    collect_aside()
     config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on")
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=door)])
 

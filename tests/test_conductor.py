@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -78,6 +79,21 @@ def test_a_token_that_did_not_come_is_asked_for_again(busy):
     Busy.lost["csrf-token"] = 1
     busy.pause(NIGHTLY, paused=True)
     assert Busy.asked == {"csrf-token": 2, "pause_deployment": 1}
+
+
+def test_twenty_pages_that_look_at_once_share_one_server_and_one_token(busy, monkeypatch, tmp_path):
+    monkeypatch.setenv("PREFECT_API_URL", busy.url)
+    gate = threading.Barrier(20)
+
+    def pause(_):
+        gate.wait()
+        found = conductor.server(tmp_path)
+        found.pause(NIGHTLY, paused=True)
+        return id(found)
+
+    with ThreadPoolExecutor(20) as pages:
+        assert len(set(pages.map(pause, range(20)))) == 1
+    assert Busy.asked == {"health": 1, "csrf-token": 1, "pause_deployment": 20}
 
 
 def test_what_would_be_done_twice_is_asked_once(busy):
