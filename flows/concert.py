@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,8 @@ from flows.score import Stage
 from flows.show import Show, Silence, duration
 from flows.slots import Stopped, locked, taken
 
+Admission = Callable[[Sequence[str], threading.Event, Callable[[], None]], AbstractContextManager[None]]
+"""Given a stage's tags, the event that stops the run, and what to call while it waits: a place within others' limits."""
 GOOD = ("Completed", "Unchanged", "Restored")
 
 
@@ -47,6 +50,8 @@ class Concert:
     force: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     """Set to end all stages at work and start no more."""
+    admitted: Admission = lambda tags, stop, waits: nullcontext()
+    """What else than the machine's slots a stage has to wait for."""
 
     def perform(self, name: str, heard: Callable[[Event], None] = lambda event: None) -> Ending:
         """Play one stage, or find that it need not be played. Threads may perform different stages at the same time.
@@ -93,11 +98,12 @@ class Concert:
             def waits() -> None:
                 heard({"event": "waits"})
 
-            with taken(self.root / ".bonsai" / "slots", self.ledger.stages[name].slots, self.stop, waits):
+            stage, slots = self.ledger.stages[name], self.root / ".bonsai" / "slots"
+            with self.admitted(stage.tags, self.stop, waits), taken(slots, stage.slots, self.stop, waits):
                 self.ledger.clear(name)
                 if find_scratch(self.root, self.run.folder, name, key):
                     self.show.say(f"{name}  goes on from where an earlier run was stopped", "dim")
-                outcome = self._work(self.ledger.stages[name], heard)
+                outcome = self._work(stage, heard)
             if outcome.code == 0 and not outcome.stopped:
                 self.ledger.commit(name)
                 return Ending("Completed", duration(outcome.cost.get("wall_s", 0.0)))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from itertools import islice
 from pathlib import Path
 
 from dvc.config import Config
 
-from flows import params
+from flows import params, runs
 from flows.params import Asked
+
+RUNS_LOOKED_AT = 30
 
 
 def furnish(root: Path, folder: Path, asked: Asked) -> None:
     """Make the existing folder `folder` a workspace for what was asked.
 
     It has its own copy of the code, so that editing the project while it works changes nothing, and its own dvc.lock, which
-    begins with what the project's remembers. `dvc repro` in it repeats what was asked.
+    begins with what the project's remembers, or another run that was asked for the same. `dvc repro` in it repeats what was
+    asked.
     """
     for name in ("dvc.yaml", ".dvcignore"):
         if (root / name).exists():
@@ -24,11 +28,22 @@ def furnish(root: Path, folder: Path, asked: Asked) -> None:
     params.write(asked.values, folder / "params.yaml")
     (folder / ".dvc" / "tmp").mkdir(parents=True)
     (folder / ".dvc" / "config").write_text(dvc_config(root, folder), encoding="utf-8")
-    if (root / "dvc.lock").exists():
-        shutil.copy2(root / "dvc.lock", folder / "dvc.lock")
+    memory = _same(root, asked) or root / "dvc.lock"
+    if memory.exists():
+        shutil.copy2(memory, folder / "dvc.lock")
     for path in asked.links:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).symlink_to((root / path).resolve())
+
+
+def _same(root: Path, asked: Asked) -> Path | None:
+    """The dvc.lock of the last run with the same parameters, where they are not the project's own."""
+    if asked.whole:
+        return None
+    for run in islice(runs.every(root), RUNS_LOOKED_AT):
+        if run.record.get("params_hash") == asked.hash and run.record.get("state") == "Completed":
+            return run.folder / "dvc.lock"
+    return None
 
 
 def dvc_config(root: Path, folder: Path) -> str:

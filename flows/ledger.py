@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from dvc.dvcfile import LOCK_FILE, PROJECT_FILE, Lockfile, ProjectFile
 from dvc.repo import Repo
+from dvc.repo.index import Index
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.serialize import to_lockfile, to_single_stage_lockfile
 from dvc.utils.serialize import dump_yaml
@@ -42,9 +44,8 @@ class Ledger:
         self._held = ExitStack()
         self._held.enter_context(cache.in_use(cache.place(folder)))
         self.repo = open_repo(self.folder)
+        self._nodes, self._entries = nodes_and_entries(self.repo)
         self.stages: dict[str, Stage] = score.read(self.repo)
-        self._nodes: dict[str, Any] = {node.name: node for node in self.repo.index.stages}
-        self._entries: dict[str, Any] = dict(_lockfile(self.repo).load().get("stages", {}))
         self.reasons: dict[str, list[Reason]] = {}
         """Why each stage that was not found unchanged was not."""
         self._mutex = threading.RLock()
@@ -130,8 +131,12 @@ class Ledger:
         entry = self._entries.get(name, {})
         return {out["path"]: {key: out[key] for key in ("md5", "size", "nfiles") if key in out} for out in entry.get("outs", [])}
 
+    def entries(self, names: Iterable[str]) -> dict[str, Any]:
+        """What dvc.lock says, or is about to, of these stages."""
+        return {name: self._entries[name] for name in names if name in self._entries}
+
     def _write(self) -> None:
-        write_lock(self.folder, {name: self._entries[name] for name in self._nodes if name in self._entries})
+        write_lock(self.folder, self.entries(self._nodes))
         self._unwritten = False
 
 
@@ -159,6 +164,18 @@ def open_repo(folder: Path) -> Repo:
     return Repo(str(folder), config={"core": {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}}, _wait_for_lock=True)
 
 
+def nodes_and_entries(repo: Repo) -> tuple[dict[str, Any], dict[str, Any]]:
+    """DVC's stages of the workspace's dvc.yaml, and what its dvc.lock remembers of each, by name.
+
+    Each file is read once and no other is looked for: left to itself, DVC walks all folders for more of them, and reads
+    dvc.lock, a third of a second, again for whoever asks.
+    """
+    project = ProjectFile(repo, str(Path(repo.root_dir) / PROJECT_FILE))
+    stages = list(project.stages.values())
+    repo.index = Index(repo, stages=stages)
+    return {stage.name: stage for stage in stages}, dict(project.lockfile_contents.get("stages", {}))
+
+
 def write_lock(folder: Path, entries: dict[str, Any]) -> None:
     """Write dvc.lock as DVC would, but whole or not at all: DVC itself writes it in place."""
     partial = folder / ".dvc" / "tmp" / f"dvc.lock.{os.getpid()}.partial"
@@ -170,10 +187,4 @@ def write_lock(folder: Path, entries: dict[str, Any]) -> None:
 def lock_entries(folder: Path) -> dict[str, Any]:
     """What dvc.lock remembers of each stage."""
     with open_repo(folder) as repo:
-        return dict(_lockfile(repo).load().get("stages", {}))
-
-
-def _lockfile(repo: Repo) -> Any:
-    from dvc.dvcfile import LOCK_FILE, Lockfile
-
-    return Lockfile(repo, str(Path(repo.root_dir) / LOCK_FILE))
+        return dict(Lockfile(repo, str(folder / LOCK_FILE)).load().get("stages", {}))

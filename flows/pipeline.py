@@ -34,6 +34,7 @@ from flows import heal, joining, keepsakes, params, runs  # noqa: E402
 from flows.concert import GOOD, Concert  # noqa: E402
 from flows.furnish import furnish  # noqa: E402
 from flows.ledger import Ledger, there  # noqa: E402
+from flows.limits import admitted  # noqa: E402
 from flows.reflect import reflect  # noqa: E402
 from flows.relay import Relay  # noqa: E402
 from flows.schema import Told  # noqa: E402
@@ -97,7 +98,7 @@ def pipeline(
         with there(run.folder), logged(run.folder / "flow.log"), Ledger(run.folder) as ledger, Relay() as relay:
             run.note(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in ledger.stages.items()})
             show.begin(run.id, list(ledger.stages))
-            CONCERT.set(concert := Concert(root, run, ledger, show, force))
+            CONCERT.set(concert := Concert(root, run, ledger, show, force, admitted=admitted))
             RELAY.set(relay)
             state = conduct(concert)
         gone = not there_is_a_server()
@@ -106,7 +107,7 @@ def pipeline(
     if asked.whole:
         with there(root):
             names = [name for name, entry in run.record["stages"].items() if entry["state"] in GOOD]
-            left = reflect(root, run.folder, names)
+            left = reflect(root, ledger.entries(names))
             run.note(reflected=not left)
         for line in left:
             show.say(f"the project's own folder keeps what it had of {line}", "yellow")
@@ -139,21 +140,15 @@ Told.whole = True
 def conduct(concert: Concert) -> str:
     """Submit every stage as a task behind those it needs, and see them all to an end; gives the run's state.
 
-    A task with tags cannot start while the server is away. It is submitted once more when the server is back, and what is
-    left after that is played without Prefect: the work does not need it.
+    What Prefect could not start, as when its server is away, is played without it: the work does not need it.
     """
     futures: dict[str, PrefectFuture[Any]] = {}
-    stages = concert.ledger.stages
     with heeding(concert.stop) as told:
         try:
-            for attempt in (1, 2):
-                left = concert.left()
-                if attempt == 2 and (not left or told.is_set() or not there_is_a_server()):
-                    break
-                for name in left:
-                    needs = [futures[need] for need in stages[name].needs if need in left]
-                    futures[name] = as_task(stages[name]).submit(name, return_state=False, wait_for=needs)
-                wait(futures.values(), until=told)
+            for name, stage in concert.ledger.stages.items():
+                needs = [futures[need] for need in stage.needs if need in futures]
+                futures[name] = as_task(stage).submit(name, return_state=False, wait_for=needs)
+            wait(futures.values(), until=told)
             if told.is_set():
                 concert.show.say("stopping: the stages at work have a few seconds to tidy up", "yellow")
                 wait(futures.values())
@@ -209,12 +204,11 @@ def heeding(stop: Event) -> Iterator[Event]:
 
 
 def as_task(stage: Stage) -> Task[[str], State[Any]]:
-    """The Prefect task of one stage, with the tags and retries that dvc.yaml gives it; each retry waits twice as long."""
+    """The Prefect task of one stage, with the retries that dvc.yaml gives it; each retry waits twice as long."""
     return perform.with_options(
         name=stage.verb,
         task_run_name=stage.name.replace("{", "{{").replace("}", "}}"),
         description=stage.desc,
-        tags=stage.tags,
         retries=max(1, int(stage.meta.get("retries", 0))),
         retry_delay_seconds=exponential_backoff(float(stage.meta.get("retry_delay_s", 1))),
     )

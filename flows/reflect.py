@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dvc.dvcfile import LOCK_FILE, Lockfile
 from dvc.exceptions import DvcException
-from dvc.repo import Repo
 from dvc.stage.loader import StageLoader
 
-from flows.ledger import lock_entries, open_repo, write_lock
+from flows.ledger import nodes_and_entries, open_repo, write_lock
 from flows.slots import locked
 
 
@@ -21,41 +19,33 @@ def changed_by_hand(root: Path, names: Iterable[str]) -> dict[str, str]:
     The current directory is `root`.
     """
     with open_repo(root) as repo, repo.lock:
-        nodes = {node.name: node for node in repo.index.stages}
+        nodes, _ = nodes_and_entries(repo)
         return {str(out): name for name in names if name in nodes for out in nodes[name].outs if _only_here(out)}
 
 
-def reflect(root: Path, folder: Path, names: list[str], *, force: bool = False) -> list[str]:
-    """Take the stages `names` of the run in `folder` over into the project's dvc.lock, and check their outputs out there.
+def reflect(root: Path, entries: Mapping[str, Any], *, force: bool = False) -> list[str]:
+    """Take a run's `entries` of dvc.lock, by stage, over into the project's, and check their outputs out there.
 
     Nothing is computed. A stage whose outputs a person changed by hand in the project, or that `dvc repro` is working on,
-    is left as it is, unless `force` is given. Says in one line each what was left, and why.
+    is left as it is, unless `force` is given. Says in one line each what was left, and why. The current directory is `root`.
     """
-    entries = {name: entry for name, entry in lock_entries(folder).items() if name in names}
-    left: list[str] = []
+    taken, left = dict(entries), list[str]()
     with locked(root / ".bonsai" / "locks" / "reflect"), open_repo(root) as repo, repo.lock:
-        known = {node.name: node for node in repo.index.stages}
-        for name in list(entries):
+        known, before = nodes_and_entries(repo)
+        for name in entries:
             changed = [str(out) for out in known[name].outs if not force and _only_here(out)] if name in known else []
             if changed or name not in known:
                 left.append(f"{name}: {', '.join(changed)} changed by hand" if changed else f"{name} is no longer in dvc.yaml")
-                del entries[name]
-        _merge(root, repo, entries)
-        for name, entry in entries.items():
+                del taken[name]
+        if before | taken != before:
+            write_lock(root, before | taken)
+        for name, entry in taken.items():
             StageLoader.fill_from_lock(known[name], entry)
             try:
                 known[name].checkout(force=True)
             except DvcException as error:
                 left.append(f"{name}: {' '.join(str(error).split())}")
     return left
-
-
-def _merge(root: Path, repo: Repo, entries: dict[str, Any]) -> None:
-    """Put the entries into dvc.lock, the others as they were, the file whole at every moment."""
-    before = dict(Lockfile(repo, str(root / LOCK_FILE)).load().get("stages", {}))
-    after = {**before, **entries}
-    if after != before:
-        write_lock(root, after)
 
 
 def _only_here(out: Any) -> bool:

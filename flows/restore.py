@@ -50,7 +50,7 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
         for paths in leaving.values():
             for path in paths:
                 shutil.rmtree(path, ignore_errors=True)
-        said = [f"kept as it was: {line}" for line in reflect(root, run.folder, good, force=force)]
+        said = [f"kept as it was: {line}" for line in reflect(root, entries, force=force)]
         late = [name for name, reasons in status(root, use_cases).items() if reasons]
     if others and not code:
         said.append(

@@ -252,9 +252,12 @@ def test_stopping_a_run_ends_its_stage_and_leaves_nothing_half_written(toy: Path
 @pytest.mark.slow
 def test_ones_own_data_is_noticed_when_its_content_changes(toy: Path, server: Env) -> None:
     (toy / "own.json").write_text("[2, 4, 6]")
-    for expected in ("Completed", "Restored"):
+    for expected in ("Completed", "Unchanged"):
         bonsai(toy, "run", "toy", "--set", "fetch.path=own.json", server=server)
         assert states(records(toy)[-1])["fetch@toy"] == expected
+    bonsai(toy, "run", "toy", server=server)
+    bonsai(toy, "run", "toy", "--set", "fetch.path=own.json", server=server)
+    assert set(states(records(toy)[-1]).values()) == {"Unchanged"}, "what ran in between does not matter"
     (toy / "own.json").write_text("[2, 4, 8]")
     bonsai(toy, "run", "toy", "--set", "fetch.path=own.json", server=server)
     assert states(records(toy)[-1])["fetch@toy"] == "Completed"

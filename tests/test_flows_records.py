@@ -42,7 +42,7 @@ def played(root: Path, **more: Any) -> Run:
         concert.finish()
     if asked.whole:
         with there(root):
-            reflect(root, run.folder, list(ledger.stages))
+            reflect(root, ledger.entries(ledger.stages))
     return run
 
 

@@ -373,6 +373,24 @@ def test_prefect_shows_who_waits_for_the_machine_and_keeps_tables_of_the_run(up:
 
 
 @pytest.mark.slow
+def test_a_limit_of_prefects_holds_back_the_stages_that_have_its_tag_and_have_work_to_do(up: Up) -> None:
+    bonsai(up.root, "run", "toy", server={})
+    limit = up.server._post("/v2/concurrency_limits/", {"name": "tag:gpu", "limit": 1})["id"]
+    place = {"names": ["tag:gpu"], "slots": 1}
+    up.server._post("/v2/concurrency_limits/increment", place)  # somebody else has the one there is
+    try:
+        assert up.ended(up.ask("toy")) == "Completed", "there is nothing to do that would need it"
+        asked = up.ask("toy", force=True)
+        wait_for(lambda: "waits until the machine" in (up.root / ".prefect" / "runner.log").read_text().rpartition("clean@")[2])
+        stages = up.record(asked)["stages"]
+        assert [stages[name]["state"] for name in ("augment@toy", "train@toy")] == ["Completed", "Queued"]
+        up.server._post("/v2/concurrency_limits/decrement", place)
+        assert up.ended(asked) == "Completed"
+    finally:
+        up.server._send("DELETE", f"/v2/concurrency_limits/{limit}")
+
+
+@pytest.mark.slow
 def test_schedules_are_listed_paused_set_and_triggered_from_the_command_line(up: Up) -> None:
     def say(*arguments: str, code: int = 0) -> str:
         return bonsai(up.root, "schedules", *arguments, server={}, code=code)
