@@ -12,7 +12,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser"
 
 slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m "slow"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow"
 
 browser: $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -q -m "browser" tests/browser $(AGAIN)

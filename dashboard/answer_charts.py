@@ -14,7 +14,11 @@ MOST_NUMBERED = 20
 """Classes up to which each cell of a matrix shows its count."""
 
 
-def confusion(cells: pd.DataFrame, classes: Sequence[str], *, truth: str, answer: str) -> Drawing:
+ON_PALE = {"light": "#30363D", "dark": "#C6CDD5"}
+"""The numbers on cells that let the page shine through."""
+
+
+def confusion(cells: pd.DataFrame, classes: Sequence[str], *, truth: str, answer: str, scheme: str = "light") -> Drawing:
     """A matrix of counts, each cell coloured by its share of the true class; `cell` is the one that was picked."""
     picked = alt.selection_point(name="cell", fields=["truth", "answer"], on="click", toggle=False)
     longest = max((len(name) for name in classes), default=1)
@@ -39,8 +43,8 @@ def confusion(cells: pd.DataFrame, classes: Sequence[str], *, truth: str, answer
     layers = [boxes]
     if len(classes) <= MOST_NUMBERED:
         count = alt.Text("rows:Q", format=",")
-        few = base.transform_filter("datum.rows > 0 && datum.share <= 0.2").mark_text(fontSize=11, color="#7B838C")
-        many = base.transform_filter("datum.share > 0.2").mark_text(fontSize=11, fontWeight=600, color="#FFFFFF")
+        few = base.transform_filter("datum.rows > 0 && datum.share <= 0.7").mark_text(fontSize=11, color=ON_PALE[scheme])
+        many = base.transform_filter("datum.share > 0.7").mark_text(fontSize=11, fontWeight=600, color="#FFFFFF")
         layers += [few.encode(text=count), many.encode(text=count)]
     return sized(alt.layer(*layers), max(260, min(34 * len(classes) + 60, 620)))
 

@@ -87,7 +87,9 @@ def confusion(subject: Subject) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
         st.caption(t("results.confusion_note"))
-        drawing = answer_charts.confusion(cells, report.classes, truth=t("results.truth"), answer=t("results.answer"))
+        drawing = answer_charts.confusion(
+            cells, report.classes, truth=t("results.truth"), answer=t("results.answer"), scheme=view.scheme()
+        )
         event = st.altair_chart(
             drawing, key="confusion", on_select="rerun", selection_mode="cell", alt=t("results.confusion_alt")
         )

@@ -93,6 +93,11 @@ def keep_address(page: str, names: Sequence[str]) -> bool:
     return moved and bool(lost)
 
 
+def scheme() -> str:
+    """`dark` or `light`, as the reader sees the page."""
+    return str(st.context.theme.type or "light")
+
+
 def language() -> str:
     return str(st.query_params.get("lang") or "en")
 

@@ -24,6 +24,7 @@ import test_flows_pipeline as conducted
 import yaml
 from test_flows_pipeline import Env, bonsai, gone, hashes, records, start, wait_for
 
+from flows import runs
 from flows.server import Server
 
 ROUNDS = int(os.environ.get("BONSAI_KILL_ROUNDS", "1"))
@@ -66,7 +67,8 @@ def family(pid: int) -> list[int]:
 
 
 def recovered(folder: Path, grown: Path, server: Env) -> None:
-    """Play once more: it ends well, with the same bytes, and no record says any longer that its run is under way."""
+    """Nothing reads Running a minute later. Play once more: it ends well, with the same bytes, and all records are final."""
+    wait_for(lambda: all(runs.state(run) in runs.FINAL for run in runs.every(folder)), 60)
     bonsai(folder, *ASKED, server=server)
     after = {name: found for name, found in hashes(sorted((folder / "runs").iterdir())[-1]).items() if "@toy" in name}
     assert after == {name: found for name, found in hashes(grown).items() if name in after}

@@ -190,8 +190,8 @@ def test_a_digit_is_drawn_and_both_models_answer(visit, addresses):
     window.picture("try_it-drawn")
 
 
-def test_a_cell_of_the_confusion_matrix_opens_its_rows(windows, addresses):
-    page = windows(addresses["lived_in"], 1440).open(addresses["lived_in"], "results?uc=vision&truth=1&answer=2")
+def test_a_cell_of_the_confusion_matrix_opens_its_rows(visit, addresses):
+    page = visit().open(addresses["lived_in"], "results?uc=vision&truth=1&answer=2")
     page.get_by_text("rows are 1 and were called 2").wait_for()
     assert "truth=1" in page.url
 
