@@ -14,7 +14,7 @@ MOST_NUMBERED = 20
 """Classes up to which each cell of a matrix shows its count."""
 
 
-ON_PALE = {"light": "#30363D", "dark": "#C6CDD5"}
+ON_PALE = {"light": "#1A1F26", "dark": "#C6CDD5"}
 """The numbers on cells that let the page shine through."""
 
 
