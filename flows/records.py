@@ -152,7 +152,7 @@ def verify(
     run: Annotated[
         str, typer.Argument(metavar="[RUN]", help="A run's id, its beginning or its end; the newest if none.")
     ] = "newest",
-    tolerance: Annotated[float, typer.Option("--tolerance", min=0, help="How far latencies may be off, as a share.")] = 0.5,
+    tolerance: Annotated[float, typer.Option("--tolerance", min=0, help="How far latencies may be off, as a share.")] = 1.0,
 ) -> None:
     """Play a run again in a clean clone and say of each stage: identical, within tolerance, or what differs."""
     from rich.markup import escape

@@ -27,7 +27,8 @@ from tasks.workspace import CHECKSUMS, write_json
 
 CLOCKED = ("latency.json", "timing.json")
 """Files of what a clock measured: the only ones that may differ, by so much as is stated."""
-TOLERANCE = 0.5
+TOLERANCE = 1.0
+"""A factor of two: small networks answer in 0.06 ms in one process and in 0.09 in the next, on one quiet machine."""
 VERDICTS = "verified.json"
 TIMES = re.compile(r"(^|\.)(median_ms|wall_s)$")
 

@@ -365,7 +365,7 @@ def test_a_run_that_is_played_again_is_the_same_but_for_the_clock(toy: Path, bon
     first = both(toy)[0]
     code, out, _ = bonsai("verify", first.id)
     assert code == 0, out
-    assert "verified: 7 stages identical, 2 within 50% by the clock" in out
+    assert "verified: 7 stages identical, 2 within 100% by the clock" in out
     assert not (toy / ".bonsai" / "verify" / first.id).exists()
     kept = json.loads((first.folder / "verified.json").read_text())
     assert {each["state"] for each in kept["stages"]} == {"identical", "within tolerance"}
