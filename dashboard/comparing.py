@@ -122,6 +122,7 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
             st.echarts_chart(
                 comparison_charts.parallel(frame, [*differing, y], "run"), key="parallel", height=320, alt=t("compare.parallel")
             )
+            view.numbers(frame[["run", *differing, y]], key="parallel_numbers", alt_text=t("compare.parallel"))
 
 
 def classes(chosen: Sequence[Run], use_case: str) -> None:

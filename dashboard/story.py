@@ -17,6 +17,8 @@ from dashboard.runs import SETTLED, Run, StageEntry, StageState
 
 WORKING: tuple[StageState, ...] = ("running", "retrying")
 BROKEN: tuple[StageState, ...] = ("failed", "crashed")
+LONG_KINDS = ("learning rate", "log loss")
+"""What curves measure, where one word does not say it."""
 Curves = dict[str, list[tuple[int, float]]]
 """Points (step, value) by the name of what was measured."""
 
@@ -160,11 +162,10 @@ def kept_curves(run: Run, use_case: str) -> list[tuple[str, int, float]]:
 
 
 def kinds(curves: Mapping[str, object]) -> dict[str, list[str]]:
-    """The names of curves by what may share an axis: losses, rates, and everything else by its last word."""
+    """The names of curves by what may share an axis, which the end of the name says."""
     found: dict[str, list[str]] = {}
     for name in curves:
-        last = name.rpartition("_")[2]
-        kind = "learning rate" if name.endswith("learning_rate") else "loss" if last == "loss" else last
+        kind = next((words for words in LONG_KINDS if name.endswith(words.replace(" ", "_"))), name.rpartition("_")[2])
         found.setdefault(kind, []).append(name)
     names = list(found)
     return dict(sorted(found.items(), key=lambda item: (item[0] != "loss", item[0] == "learning rate", names.index(item[0]))))

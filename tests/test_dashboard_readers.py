@@ -7,7 +7,7 @@ import shutil
 import pytest
 import recorded
 
-from dashboard import artifacts, home, runs, story
+from dashboard import artifacts, home, run_charts, runs, story
 from dashboard.artifacts import Artifacts
 from dashboard.home import Unreadable
 from dashboard.journals import Diary, Tail
@@ -254,6 +254,19 @@ def test_the_stage_that_failed_is_the_one_to_look_at(root):
     assert story.notable(failed) == "train@vision"
     assert "not finite" in failed["train@vision"].error
     assert "boom" in failed["train@vision"].details
+
+
+def test_curves_of_one_measure_share_an_axis_with_the_loss_first():
+    names = ("validation_accuracy", "loss", "validation_log_loss", "learning_rate", "validation_loss")
+    found = story.kinds(dict.fromkeys(names))
+    assert list(found) == ["loss", "accuracy", "log loss", "learning rate"]
+    assert found["loss"] == ["loss", "validation_loss"]
+
+
+@pytest.mark.parametrize(("names", "columns"), [(("loss", "validation_loss"), 2), (("validation_loss", "teacher_loss"), 1)])
+def test_the_names_of_curves_stand_side_by_side_only_where_none_is_cut(names, columns):
+    drawing = run_charts.live_curves(step="epoch", value="loss", order=names, height=200, few=True)
+    assert drawing["encoding"]["color"]["legend"]["columns"] == columns
 
 
 def test_the_projects_own_folder_is_told_by_its_journals(root):
