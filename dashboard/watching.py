@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import pandas as pd
@@ -18,6 +19,8 @@ from dashboard.story import Curves, Stage
 from dashboard.view import Context, t, word
 
 REFRESH_S = 1.0
+AT_ONCE = threading.BoundedSemaphore(2)
+"""Pages that are renewed at the same moment: of fifty threads that all compute, none lets the server's own loop send anything."""
 FIRST_CURVES = 2
 ENDED = ("failed", "cancelled", "crashed")
 
@@ -28,11 +31,12 @@ def watch(run: Run, use_case: str) -> None:
 
     @st.fragment(run_every=REFRESH_S if works else None, key="live")
     def live() -> None:
-        now = runs.load(run.root, run.id)
-        if works and not (now.live or _folder_works(now, use_case)):
-            st.rerun()  # once, so that the clock stops and the rest of the page learns of it
-        with view.or_say():
-            _story(now, use_case)
+        with AT_ONCE:
+            now = runs.load(run.root, run.id)
+            if works and not (now.live or _folder_works(now, use_case)):
+                st.rerun()  # once, so that the clock stops and the rest of the page learns of it
+            with view.or_say():
+                _story(now, use_case)
 
     live()
 
