@@ -40,12 +40,13 @@ ABOUT_A_USE_CASE = (*ABOUT_A_RUN, "compare", "versions")
 def keep_what_is_loaded(page: str) -> None:
     """After a page's first visit, let the libraries it has loaded rest.
 
-    Streamlit collects garbage after every refresh; looking through all of them took more than two thirds of its time.
+    Python looks through all that lives long from time to time, in the middle of somebody's refresh.
     """
     gc.freeze()
 
 
 st.set_page_config(page_title="Bonsai", page_icon=str(ICON), layout="wide")
+view.keep_address(CARRIED)
 st.logo(str(ICON), size="large")
 st.html(LOOK)
 with st.sidebar:
@@ -76,8 +77,6 @@ page = st.navigation({**pages, "": [also]}, expanded=True)
 root = view.project()
 settings.apply(root)
 name = page.url_path or "run"
-if view.keep_address(name, CARRIED):
-    st.rerun()
 
 asked = st.query_params.get("flow")  # a run that was asked for; its folder appears when the conductor begins it
 if asked and (arrived := runs.of_flow(root, asked)):
@@ -97,6 +96,7 @@ with choices, st.container(horizontal=True, horizontal_alignment="right", vertic
             run = view.choose_run(root, use_case)
         except Unreadable as trouble:
             st.caption(view.why(trouble))
+view.arrived(CARRIED)
 st.session_state["context"] = Context(root, use_case, run)
 page.run()
 keep_what_is_loaded(name)

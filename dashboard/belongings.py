@@ -10,10 +10,11 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import streamlit as st
 
-from dashboard import conductor, figures, runs
+from dashboard import conductor, figures, runs, view, workers
 from dashboard.conductor import Refused
 from dashboard.home import Unreadable
 from dashboard.view import t
@@ -35,6 +36,9 @@ def show(root: Path) -> None:
     with right, st.container(border=True, height="stretch"):
         st.markdown(f"**{t('about.machine')}**")
         st.table(_machine(root), border="horizontal", width="stretch", alt=t("about.machine"))
+    with st.container(border=True):
+        st.markdown(f"**{t('about.workers')}**")
+        _workers(root)
     with st.container(border=True):
         st.markdown(f"**{t('about.disk')}**")
         st.table(_disk(root), border="horizontal", width="content", alt=t("about.disk"))
@@ -80,6 +84,25 @@ def _server(root: Path) -> str:
         return figures.escape(f"{found.url} ({found.version()})", 160)
     except (Unreadable, Refused):
         return figures.escape(found.url, 160)
+
+
+def _workers(root: Path) -> None:
+    found = workers.at_work(root)
+    if not found:
+        st.caption(t("about.workers_none"))
+        return
+    rows = [
+        {
+            t("about.worker_kind"): t(f"about.worker_{one.kind}"),
+            t("about.worker"): one.name,
+            t("about.worker_state"): t(f"about.worker_{one.state}") if one.kind != "pool" else one.state,
+            t("about.worker_since"): figures.clock(one.at, view.zone(), seconds=True),
+            t("about.worker_processes"): one.processes,
+            t("about.worker_memory"): figures.size(one.memory_bytes),
+        }
+        for one in found
+    ]
+    view.table(pd.DataFrame(rows), key="workers", alt_text=t("about.workers"))
 
 
 def _disk(root: Path) -> dict[str, str]:

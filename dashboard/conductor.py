@@ -69,6 +69,17 @@ class FlowRun:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker of Prefect's that takes up runs of its pool."""
+
+    name: str
+    pool: str
+    status: str
+    heard: str
+    """When it last said that it lives."""
+
+
 class Refused(Unreadable):
     """The server's answer to a request it will not grant, for people."""
 
@@ -136,6 +147,15 @@ class Server:
 
     def remove_schedule(self, deployment: Deployment, schedule: Schedule) -> None:
         self._send("DELETE", f"/deployments/{deployment.id}/schedules/{uuid.UUID(schedule.id)}")
+
+    def workers(self) -> list[Worker]:
+        """Prefect's own workers, pool by pool."""
+        pools = [str(pool["name"]) for pool in self._post("/work_pools/filter", {})]
+        return [
+            Worker(str(each["name"]), pool, str(each.get("status") or ""), str(each.get("last_heartbeat_time") or ""))
+            for pool in pools
+            for each in self._post(f"/work_pools/{urllib.parse.quote(pool, safe='')}/workers/filter", {})
+        ]
 
     def version(self) -> str:
         return str(self._get("/admin/version"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,10 +14,12 @@ from dashboard.story import Stage
 from dashboard.view import t, word
 
 LOG_HEIGHT = 300
+OUTCOMES = {"finished": "done", "failed": "failed"}
 
 
-def stage(run: Run, stage: Stage) -> None:
-    """The panel beside the graph."""
+def stage(run: Run, stages: Mapping[str, Stage], name: str) -> None:
+    """The panel beside the graph, about one of the run's stages."""
+    stage = stages[name]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{figures.escape(' '.join((word('stage', stage.verb), stage.recipe)).strip())}**", width="content")
         view.stage_badge(stage.state)
@@ -25,7 +28,8 @@ def stage(run: Run, stage: Stage) -> None:
     if stage.state in ("unchanged", "restored"):
         st.caption(t(f"drawer.{stage.state}"))
     if stage.error:
-        st.error(figures.escape(stage.error, 1500), icon=":material/error:")
+        say, icon = (st.warning, ":material/block:") if stage.state == "cancelled" else (st.error, ":material/error:")
+        say(figures.escape(stage.error, 1500), icon=icon)
     if stage.details:
         with st.expander(t("drawer.details")):
             st.code(stage.details[-8000:], language=None, height=260)
@@ -33,12 +37,16 @@ def stage(run: Run, stage: Stage) -> None:
     if overview.open:
         with overview:
             st.table(_facts(stage), border="horizontal", width="stretch", alt=t("drawer.overview"))
+            _attempts(stage)
     if said.open:
         with said:
             _log(run, stage)
     if made.open:
         with made:
-            _outs(stage)
+            st.markdown(f"**{t('drawer.makes')}**")
+            _files({stage.name: stage}, "outs")
+            st.markdown(f"**{t('drawer.takes')}**")
+            _files({name: stages[name] for name in stage.entry.needs if name in stages}, "ins")
 
 
 def _facts(stage: Stage) -> dict[str, str]:
@@ -48,7 +56,6 @@ def _facts(stage: Stage) -> dict[str, str]:
         "took": figures.duration(stage.seconds) if stage.seconds is not None else "",
         "cpu": figures.duration(entry.cpu_s if entry.cpu_s is not None else diary.cpu_s),
         "memory": figures.size(entry.peak_memory_bytes or diary.peak_memory_bytes),
-        "attempt": str(entry.attempt) if entry.attempt > 1 else "",
         "started": figures.clock(entry.started_at, zone, seconds=True),
         "ended": figures.clock(entry.ended_at, zone, seconds=True),
         "needs": figures.escape(", ".join(entry.needs)),
@@ -90,18 +97,40 @@ def _log(run: Run, stage: Stage) -> None:
     )
 
 
-def _outs(stage: Stage) -> None:
+def _attempts(stage: Stage) -> None:
+    """Each try of a stage that needed more than one."""
+    tries = stage.diary.attempts
+    if max(stage.entry.attempt, len(tries)) < 2:
+        return
     rows = [
         {
+            t("drawer.attempt"): number,
+            t("drawer.started"): figures.clock(one.started_at, view.zone(), seconds=True),
+            t("drawer.took"): figures.duration(figures.seconds_between(one.started_at, one.ended_at)),
+            t("drawer.outcome"): t(f"stage_state.{OUTCOMES[one.outcome]}") if one.outcome else figures.NOTHING,
+            t("drawer.error"): one.error,
+        }
+        for number, one in enumerate(tries, max(1, stage.entry.attempt - len(tries) + 1))
+    ]
+    st.markdown(f"**{t('drawer.attempts')}**")
+    view.table(pd.DataFrame(rows), key="attempts", alt_text=t("drawer.attempts"))
+
+
+def _files(makers: Mapping[str, Stage], key: str) -> None:
+    """What these stages made, with sizes and hashes."""
+    rows = [
+        {
+            **({t("drawer.by"): maker} if key == "ins" else {}),
             t("drawer.path"): path,
             t("drawer.size"): figures.size(facts.get("size")),
             t("drawer.files_count"): facts.get("nfiles"),
             t("drawer.hash"): str(facts.get("md5", ""))[:12],
         }
+        for maker, stage in makers.items()
         for path, facts in stage.entry.outs.items()
         if isinstance(facts, dict)
     ]
     if not rows:
         st.caption(t("drawer.no_outs"))
         return
-    view.table(pd.DataFrame(rows), key="outs", alt_text=t("drawer.files"))
+    view.table(pd.DataFrame(rows), key=key, alt_text=t("drawer.files"))

@@ -71,7 +71,7 @@ def form(root: Path, use_case: str) -> Form:
 
 @lru_cache(maxsize=32)
 def _form(root: Path, use_case: str, mtime_ns: int) -> Form:
-    params = library.read_params(root / "params.yaml")
+    params = library.with_shelf(library.read_params(root / "params.yaml"), [use_case])
     case = library.use_case(use_case, params)
     found = list(_fields("", pydantic.TypeAdapter(type(case)).json_schema(), _plain(case)))
     for recipe, steps in params.recipes.items():

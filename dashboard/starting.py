@@ -13,11 +13,12 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import conductor, fields, figures, forms, runs, view
-from dashboard.conductor import Refused
+from dashboard.conductor import FlowRun, Refused, Server
 from dashboard.fields import Form
 from dashboard.home import Unreadable
 from dashboard.runs import Run
 from dashboard.view import Context, t, word
+from flows import runs as records
 from tasks.contracts import Mistake
 
 PLAN_TIMEOUT_S = 120
@@ -96,16 +97,31 @@ def awaited(root: Path, flow_run_id: str) -> None:
             except (Refused, ValueError) as refusal:
                 st.error(t("run.refused", reason=figures.escape(refusal, 400)))
             else:
-                if flow_run.state in ("Failed", "Crashed", "Cancelled"):
-                    st.error(t("run.asked_failed", reason=figures.escape(flow_run.message.removeprefix(PREFECTS_OWN), 800)))
-                else:
-                    st.markdown(f":material/hourglass_top: {t('run.asked')}")
-                    st.caption(t("run.asked_state", state=figures.escape(flow_run.state)))
+                _expected(found, flow_run)
         if st.button(t("run.dismiss"), key="dismiss"):
             del st.query_params["flow"]
             st.rerun()
 
     wait()
+
+
+def _expected(server: Server, flow_run: FlowRun) -> None:
+    """How a run that has no folder yet stands with Prefect, and a way to call it off."""
+    if flow_run.state == "Completed":
+        st.info(t("run.asked_gone"), icon=":material/info:")
+    elif flow_run.state in records.FINAL:
+        st.error(t("run.asked_failed", reason=figures.escape(flow_run.message.removeprefix(PREFECTS_OWN) or flow_run.state, 800)))
+    else:
+        st.markdown(f":material/hourglass_top: {t('run.asked')}")
+        waited = figures.seconds_between(flow_run.at, pd.Timestamp.now("UTC").isoformat()) if flow_run.at else None
+        for_now = t("run.for_now", time=figures.duration(max(0.0, waited))) if waited is not None else ""
+        st.caption(" · ".join(filter(None, [t("run.asked_state", state=figures.escape(flow_run.state)), for_now])))
+        if flow_run.state == "Late":
+            st.caption(t("run.asked_late"))
+        with st.popover(t("run.cancel"), icon=":material/stop_circle:", key="call_off"):
+            st.markdown(t("run.call_off_sure"))
+            if st.button(t("run.call_off"), type="primary", key="call_off_yes"):
+                server.cancel(flow_run.id)
 
 
 def edit(run: Run, use_case: str) -> None:
@@ -137,7 +153,8 @@ def _settings(form: Form) -> dict[str, Any] | None:
 def _presets(form: Form, overrides: Mapping[str, Any], chosen: Sequence[str]) -> None:
     """Which preset the form is at; choosing one fills it in."""
     quick = {name: value for name, value in fields.QUICK.items() if any(field.name == name for field in form.fields)}
-    now = "full" if not overrides and not chosen else "quick" if dict(overrides) == quick else "own"
+    quickly = dict(overrides) == quick and list(chosen) == [name for name in form.recipes if name in fields.QUICK_RECIPES]
+    now = "full" if not overrides and not chosen else "quick" if quickly else "own"
     st.session_state["preset"] = now
     st.segmented_control(
         t("run.preset"),

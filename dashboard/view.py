@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import figures, home, runs, texts
 from dashboard.home import Unreadable
@@ -77,20 +78,28 @@ def _write_address(name: str, default: str | None) -> None:
         st.query_params[name] = chosen
 
 
-def keep_address(page: str, names: Sequence[str]) -> bool:
+def keep_address(names: Sequence[str]) -> None:
     """Carry these choices from page to page, since Streamlit starts each page with an empty address.
 
-    Gives whether the address was mended, so that the page is better begun anew.
+    To be called before the browser is told of the page, so that it goes to the whole address at once; `arrived` comes after.
     """
-    kept: dict[str, str] = st.session_state.setdefault("kept_address", {})
-    lost = {name: value for name, value in kept.items() if name in names and name not in st.query_params}
-    moved = st.session_state.get("page_shown") not in (None, page)
-    if moved:
-        for name, value in lost.items():
-            st.query_params[name] = value
-    st.session_state["page_shown"] = page
+    kept: dict[str, str] = st.session_state.get("kept_address", {})
+    if st.session_state.get("page_shown") not in (None, _page()):
+        lost = {name: value for name, value in kept.items() if name in names and name not in st.query_params}
+        if lost:
+            st.query_params.from_dict({**st.query_params.to_dict(), **lost})
+
+
+def arrived(names: Sequence[str]) -> None:
+    """The browser knows of the page now, and these choices of it are made."""
+    st.session_state["page_shown"] = _page()
     st.session_state["kept_address"] = {name: st.query_params[name] for name in names if name in st.query_params}
-    return moved and bool(lost)
+
+
+def _page() -> str:
+    """What tells this page from the others."""
+    running = get_script_run_ctx()
+    return running.page_script_hash if running else ""
 
 
 def scheme() -> str:
@@ -158,6 +167,8 @@ def nothing(key: str, **values: object) -> None:
 def choose_use_case(root: Path) -> str:
     """The use case the page is about: chosen above every page, kept in the address."""
     names = use_cases(root)
+    if (asked := st.query_params.get("uc")) and asked not in names:
+        st.caption(t("pick.no_use_case", name=figures.escape(asked, 40)))
     tied = addressed("uc", names, names[0] if names else None)
     look = {"format_func": title, "label_visibility": "collapsed", **tied}
     chosen: str | None
@@ -215,11 +226,12 @@ def choose_view(options: Iterable[str], page: str) -> str:
 
 
 def use_cases(root: Path) -> list[str]:
-    """The use cases params.yaml registers; those on the shelf where it cannot be read."""
+    """The use cases params.yaml registers, then the others on the shelf, which run when they are asked for."""
+    shelf = library.names("use_cases")
     try:
-        return list(library.read_params(root / "params.yaml").use_cases)
+        return list(library.with_shelf(library.read_params(root / "params.yaml"), shelf).use_cases)
     except Mistake:
-        return library.names("use_cases")
+        return shelf
 
 
 def title(name: str) -> str:

@@ -10,7 +10,6 @@ import streamlit as st
 
 from dashboard import conductor, drawer, figures, home, run_charts, runs, starting, story, strokes, view
 from dashboard.components.graph import Node, graph, spoken
-from dashboard.conductor import Refused
 from dashboard.home import Unreadable
 from dashboard.journals import Diary
 from dashboard.layout import lay_out
@@ -22,7 +21,11 @@ REFRESH_S = 1.0
 AT_ONCE = threading.BoundedSemaphore(2)
 """Pages that are renewed at the same moment: of fifty threads that all compute, none lets the server's own loop send anything."""
 FIRST_CURVES = 2
-ENDED = ("failed", "cancelled", "crashed")
+AGAIN = {
+    "failed": ("run.retry", ":material/replay:"),
+    "crashed": ("run.retry", ":material/replay:"),
+    "cancelled": ("run.resume", ":material/play_arrow:"),
+}
 
 
 def watch(run: Run, use_case: str) -> None:
@@ -69,7 +72,7 @@ def _story(run: Run, use_case: str) -> None:
     with left, st.container(border=True):
         _pictures(run, use_case, stages, selected)
     with right, st.container(border=True):
-        drawer.stage(run, stages[selected])
+        drawer.stage(run, stages, selected)
 
 
 def _header(run: Run, use_case: str, stages: Mapping[str, Stage]) -> None:
@@ -87,7 +90,8 @@ def _header(run: Run, use_case: str, stages: Mapping[str, Stage]) -> None:
             st.warning(told, icon=":material/block:")
         else:
             st.error(told, icon=":material/error:")
-    took = story.times(runs.latest(run.root, use_case, 12))
+    alike = sorted(runs.latest(run.root, use_case, 12), key=lambda one: one.record.overrides != run.record.overrides)
+    took = story.times(alike)
     reached = story.progress(stages, took)
     words = [t("run.stages_done", done=reached.done, total=reached.total)]
     if run.live:
@@ -120,24 +124,31 @@ def _actions(run: Run, use_case: str) -> None:
     if run.id == runs.WORKSPACE:
         return
     if run.live:
-        with st.popover(t("run.cancel"), icon=":material/stop_circle:", key="cancel"):
+        ending = st.session_state.get("ending") == run.id
+        with st.popover(
+            t("run.cancelling" if ending else "run.cancel"), icon=":material/stop_circle:", key="cancel", disabled=ending
+        ):
             st.markdown(t("run.cancel_sure"))
-            if st.button(t("run.cancel_yes"), type="primary", key="cancel_yes"):
-                try:
-                    conductor.cancel(run.root, run)
-                    st.toast(t("run.cancelling"))
-                except Refused as refusal:
-                    st.error(t("run.refused", reason=figures.escape(refusal, 400)))
-                except Unreadable as trouble:
-                    st.info(view.why(trouble))
+            st.button(t("run.cancel_yes"), type="primary", key="cancel_yes", on_click=_end, args=(run,))
+        if told := st.session_state.pop("not_ended", ""):
+            st.error(told)
         return
     if st.button(t("run.edit"), icon=":material/edit:", key="edit_run", on_click=_edit, args=(run, use_case)):
         st.rerun()  # the form lies outside of what renews itself here
-    label, icon = ("run.retry", ":material/replay:") if run.state in ENDED else ("run.again", ":material/refresh:")
+    label, icon = AGAIN.get(run.state, ("run.again", ":material/refresh:"))
     if st.button(t(label), icon=icon, key="again"):
         record = run.record
         recipes = [] if record.whole else [name for name in record.recipes if name != "dense"]
         starting.ask(run.root, record.use_cases, recipes, record.overrides)
+
+
+def _end(run: Run) -> None:
+    """Ask for the run's end; what stands in the way is said on the page."""
+    try:
+        conductor.cancel(run.root, run)
+        st.session_state["ending"] = run.id
+    except Unreadable as trouble:
+        st.session_state["not_ended"] = view.why(trouble)
 
 
 def _edit(run: Run, use_case: str) -> None:

@@ -43,10 +43,9 @@ def no_server():
 
 
 @pytest.fixture(autouse=True)
-def own_main():
+def own_main(monkeypatch):
     """AppTest leaves its script as `__main__`, which every process spawned later by any test would then run."""
-    with patch.dict(sys.modules, {"__main__": sys.modules["__main__"]}):
-        yield
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 def open_page(monkeypatch, root, page, **query):
