@@ -224,7 +224,7 @@ def test_a_run_is_cancelled_once_that_is_confirmed(visit, house):
     node(page, "train@vision", "running").wait_for(timeout=LONG_MS)
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="End the run").click()
-    ended(window, "Retry from the failed stage")
+    ended(window, "Go on where it stopped")
     assert newest(root)["state"] == "Cancelled"
     node(page, "train@vision", "cancelled").wait_for()
     assert window.trouble() == []

@@ -1,4 +1,4 @@
-"""What a person sees: every page in every state, for every use case, wide and narrow, by day and by night."""
+"""What a person does with the pages, and what must never happen to one: words that act, rules of accessibility broken."""
 
 import json
 import os
@@ -8,32 +8,13 @@ from pathlib import Path
 import pytest
 import recorded
 import scenes
+from places import ABOUT_A_RUN, ABOUT_ALL, RESULTS, STATES, VIEWS, WHOLE, named, of_run
 
 from dashboard import runs
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-ABOUT_A_RUN = ("run", "data", "results", "compression", "try_it", "compare", "versions")
-ABOUT_ALL = ("history", "schedules", "about")
-STATES = ("Nothing", *recorded.STATES)
 SCHEMES = ("light", "dark")
-LOOKS = ((1440, "light"), (400, "dark"), (1440, "dark"), (400, "light"))
-WHOLE = bool(os.environ.get("BONSAI_WHOLE"))
-"""Whether each page is looked at in all looks. Else in one, so that over all use cases each page and state is seen in each."""
-KEPT = bool(os.environ.get("BONSAI_PICTURES"))
-"""Whether every page is kept as a picture; it takes most of the time."""
-VIEWS = {
-    "data": ("columns", "splits", "augmentation", "drift"),
-    "compression": ("damage", "flipped", "timing", "bundle"),
-    "compare": ("curves", "parameters", "classes"),
-    "versions": ("versions",),
-}
-RESULTS = {
-    "vision": ("per_class", "thresholds", "calibration", "mistakes", "standings"),
-    "nlp": ("per_class", "thresholds", "calibration", "mistakes", "doubts", "standings"),
-    "finance": ("coverage", "account", "periods", "standings"),
-    "credit": ("per_class", "thresholds", "calibration", "separation", "costs", "groups", "mistakes", "standings"),
-}
 AXE = os.environ.get("BONSAI_AXE", "")
 """Path of axe.min.js (npm pack axe-core); the accessibility test is skipped without it."""
 STREAMLITS_OWN = {
@@ -48,59 +29,6 @@ BROKEN_RULES = """async (own) => {
         .filter((node) => !(own[rule.id] && node.element?.closest(own[rule.id])))
         .map((node) => `${rule.id} (${rule.impact}): ${node.html.slice(0, 160)} ${node.any[0]?.message ?? ''}`));
 }"""
-
-
-def named(address):
-    return "".join(char if char.isalnum() else "-" for char in address).strip("-")
-
-
-def looked_at(windows, base, addresses, name, turn=0):
-    """What is wrong with these pages in their looks; `turn` says with which look the first page begins."""
-    wrong = []
-    for position, address in enumerate(addresses):
-        for width, scheme in LOOKS if WHOLE else [LOOKS[(turn + position) % len(LOOKS)]]:
-            window = windows(base, width)
-            window.paint(scheme)
-            window.open(base, address)
-            wrong += [f"/{address} {width} {scheme}: {each}" for each in window.trouble()]
-            if KEPT:
-                window.picture(f"{name}-{named(address)}-{width}-{scheme}")
-    return wrong
-
-
-def of_run(project, use_case, state):
-    """The address of a run in that state, "" where nothing has run."""
-    found = [run.id for run in runs.latest(project, use_case, 20) if run.state == state.lower() and run.record.whole]
-    return f"uc={use_case}" if state == "Nothing" else f"uc={use_case}&run={found[0]}"
-
-
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("use_case", scenes.names())
-def test_pages_about_a_run_show_without_error_overlap_or_sideways_scroll(windows, projects, addresses, use_case, state):
-    where = "empty" if state == "Nothing" else "lived_in"
-    about = of_run(projects[where], use_case, state)
-    asked = [f"{page}?{about}" for page in ABOUT_A_RUN]
-    turn = STATES.index(state) + scenes.names().index(use_case)
-    assert looked_at(windows, addresses[where], asked, f"{use_case}-{state}", turn) == []
-
-
-@pytest.mark.parametrize("where", ["empty", "lived_in"])
-def test_pages_about_everything_show_without_error_overlap_or_sideways_scroll(windows, addresses, where):
-    for turn in (0,) if WHOLE else range(len(LOOKS)):
-        assert looked_at(windows, addresses[where], ABOUT_ALL, where, turn) == []
-
-
-@pytest.mark.parametrize("use_case", scenes.names())
-def test_views_show_without_error_overlap_or_sideways_scroll(windows, projects, addresses, use_case):
-    about = of_run(projects["lived_in"], use_case, "Completed")
-    views = {**VIEWS, "results": RESULTS[use_case]}
-    asked = [f"{page}?{about}&view={view}" for page, found in views.items() for view in found]
-    assert looked_at(windows, addresses["lived_in"], asked, use_case, scenes.names().index(use_case)) == []
-
-
-def test_every_page_speaks_chinese_without_error_overlap_or_sideways_scroll(windows, addresses):
-    asked = [f"{page}?lang=zh" for page in (*ABOUT_A_RUN, *ABOUT_ALL)]
-    assert looked_at(windows, addresses["lived_in"], asked, "zh") == []
 
 
 @pytest.mark.parametrize("width", [1440, 768, 400])
@@ -147,7 +75,7 @@ def test_the_graph_lives_while_the_run_does_and_rests_when_it_ends(visit, serve,
         assert node.evaluate("(element) => element.kept === true"), "the drawing was made anew"
         record = json.loads((folder / "run.json").read_text())
         (folder / "run.json").write_text(json.dumps({**record, "state": "Cancelled", "ended_at": record["started_at"]}))
-        page.get_by_role("button", name="Retry from the failed stage").wait_for()
+        page.get_by_role("button", name="Go on where it stopped").wait_for()
         window.settle()
         frames = page.evaluate("() => performance.getEntriesByType('resource').length")
         time.sleep(3)
@@ -232,13 +160,27 @@ def test_what_was_set_for_a_run_is_put_into_the_form_to_be_edited(visit, project
 @pytest.mark.skipif(not AXE, reason="axe-core is not here: npm pack axe-core, then BONSAI_AXE=package/axe.min.js")
 @pytest.mark.parametrize("use_case", scenes.names())
 def test_no_page_breaks_a_rule_of_accessibility_that_streamlit_keeps(windows, projects, addresses, use_case):
-    base, about = addresses["lived_in"], of_run(projects["lived_in"], use_case, "Completed")
-    window, broken = windows(base, 1440), []
-    for page in (*ABOUT_A_RUN, *(ABOUT_ALL if use_case == "vision" else ())):
-        found = window.open(base, f"{page}?{about}")
+    base, broken = addresses["lived_in"], []
+    for width, address in examined(projects["lived_in"], use_case):
+        window = windows(base, width)
+        found = window.open(base, address)
         if not found.evaluate("() => 'axe' in window"):
             found.evaluate(Path(AXE).read_text(encoding="utf-8"))
         for scheme in SCHEMES:
             window.paint(scheme)
-            broken += [f"{page} {scheme}: {each}" for each in found.evaluate(BROKEN_RULES, STREAMLITS_OWN)[:9]]
+            broken += [f"{address} {width} {scheme}: {each}" for each in found.evaluate(BROKEN_RULES, STREAMLITS_OWN)[:9]]
     assert broken == []
+
+
+def examined(project, use_case):
+    """Which pages at which width: those of a finished run when wide, and some other state of it when narrow."""
+    turn = scenes.names().index(use_case)
+    ended, other = of_run(project, use_case, "Completed"), STATES[1:-1][turn % 3]
+    found = [(1440, f"{page}?{ended}") for page in ABOUT_A_RUN]
+    found += [(1440, page) for page in ABOUT_ALL if use_case == "vision"]
+    if not WHOLE:
+        return [*found, *((400, f"{page}?{of_run(project, use_case, other)}") for page in ABOUT_A_RUN)]
+    views = {**VIEWS, "results": RESULTS[use_case]}
+    found += [(1440, f"{page}?{ended}&view={view}") for page, names in views.items() for view in names]
+    found += [(1440, f"{page}?{of_run(project, use_case, state)}") for state in STATES[1:-1] for page in ABOUT_A_RUN]
+    return [(width, address) for width in (1440, 400) for _, address in found]

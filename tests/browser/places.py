@@ -1,0 +1,35 @@
+"""Where each page is found, by what it is about."""
+
+import os
+
+import recorded
+
+from dashboard import runs
+
+ABOUT_A_RUN = ("run", "data", "results", "compression", "try_it", "compare", "versions")
+ABOUT_ALL = ("history", "schedules", "about")
+STATES = ("Nothing", *recorded.STATES)
+VIEWS = {
+    "data": ("columns", "splits", "augmentation", "drift"),
+    "compression": ("damage", "flipped", "timing", "bundle"),
+    "compare": ("curves", "parameters", "classes"),
+    "versions": ("versions",),
+}
+RESULTS = {
+    "vision": ("per_class", "thresholds", "calibration", "mistakes", "standings"),
+    "nlp": ("per_class", "thresholds", "calibration", "mistakes", "doubts", "standings"),
+    "finance": ("coverage", "account", "periods", "standings"),
+    "credit": ("per_class", "thresholds", "calibration", "separation", "costs", "groups", "mistakes", "standings"),
+}
+WHOLE = bool(os.environ.get("BONSAI_WHOLE"))
+"""Whether each page is looked at in all looks, and each is held against the rules of accessibility; else some stand for all."""
+
+
+def of_run(project, use_case, state):
+    """The address of a run in that state, "" where nothing has run."""
+    found = [run.id for run in runs.latest(project, use_case, 20) if run.state == state.lower() and run.record.whole]
+    return f"uc={use_case}" if state == "Nothing" else f"uc={use_case}&run={found[0]}"
+
+
+def named(address):
+    return "".join(char if char.isalnum() else "-" for char in address).strip("-")
