@@ -173,6 +173,7 @@ def test_a_finished_run_fills_the_pages_of_metrics_samples_and_compression(visit
         "compression": ("int8", "dense"),
         "try_it": ("Draw",),
         "versions": ("vision",),
+        "about": ("Workers",),
     }
     for where, words in filled.items():
         page, _, view = where.partition("?")
