@@ -54,7 +54,9 @@ def contestants(found: Artifacts) -> list[Contestant]:
 def picture(found: Artifacts, ring: list[Contestant]) -> None:
     """Draw or upload, and see what each model makes of it."""
     learnt = ring[0].model.learnt
-    side, channels = int(learnt["side"]), int(learnt["channels"])
+    side, channels = learnt.get("side"), learnt.get("channels")
+    if not (isinstance(side, int) and isinstance(channels, int)):
+        raise Unreadable("unreadable.shape", file="model.onnx")
     left, right = st.columns([2, 3], gap="large")
     with left:
         ways = ["draw", "upload"] if channels == 1 else ["upload"]

@@ -76,7 +76,7 @@ def versions(context: Context) -> None:
         st.caption(t("versions.none"))
         return
     frame = pd.DataFrame(rows.values())
-    frame["first"] = pd.to_datetime(frame["first"], format="ISO8601")
+    frame["first"] = pd.to_datetime(frame["first"].map(figures.moment), utc=True)
     frame["held"] = [len(held) for held in frame["runs"]]
     frame["newest"] = [held[0] for held in frame["runs"]]
     columns = {

@@ -173,8 +173,8 @@ def _failing(found: Artifacts, code: str) -> None:
         st.caption(t("data.no_failing"))
         return
     st.markdown(t("data.rows_of", reason=f"`{figures.clean(code, 60)}`"))
-    rows = found.rows("clean/quarantine")
-    chosen = rows[rows["reason"].astype(str).map(lambda reason: _code(reason) == code)]
+    rows = found.whole_rows("clean/quarantine", ["reason"])
+    chosen = rows[rows["reason"].map(lambda reason: _code(str(reason)) == code).astype(bool)]
     if chosen.empty:  # then it is a mending, and those rows were kept
         kept = found.rows("clean/rows")
         chosen = kept[kept["fix"].astype(str).str.contains(code, regex=False)] if "fix" in kept else chosen

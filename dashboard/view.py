@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ STAGE_LOOKS: dict[StageState, tuple[Colour, str]] = {
     "cancelled": ("orange", ":material/block:"),
     "notrun": ("gray", ":material/remove_circle_outline:"),
 }
+LOG = logging.getLogger(__name__)
 FEW = 6
 NEWEST = 30
 """Runs offered by name; older ones are found on the Runs page."""
@@ -140,13 +142,20 @@ def why(trouble: Unreadable) -> str:
 
 @contextmanager
 def or_say() -> Iterator[None]:
-    """Within it, what cannot be read is said in a sentence, and the page goes on after it."""
+    """Within it, what cannot be read is said in a sentence, and the page goes on after it.
+
+    What nobody foresaw is said too, and told in full in the server's log.
+    """
     try:
         yield
     except Unreadable as trouble:
         st.info(why(trouble), icon=":material/info:")
     except Mistake as mistake:
         st.warning(figures.escape(mistake, 1000), icon=":material/warning:")
+    except Exception as error:
+        LOG.exception("a part of the page could not be drawn")
+        reason = figures.escape(f"{type(error).__name__}: {error}", 200)
+        st.error(t("unreadable.drawn", reason=reason), icon=":material/error:")
 
 
 def nothing(key: str, **values: object) -> None:
@@ -201,7 +210,7 @@ def choose_from(
     name: str, options: Sequence[str], label: str, default: str, say: Callable[[str], str] = str, *, few: bool = False
 ) -> str:
     """One of several, kept in the address under that name: in a list, or side by side if they are few and `few` is set."""
-    tied = addressed(name, options, default)
+    tied = addressed(name, options, default if default in options else options[0])
     if few and len(options) <= FEW:
         return str(st.segmented_control(label, options, required=True, format_func=say, wrap=True, **tied))
     return str(st.selectbox(label, options, format_func=say, **tied))

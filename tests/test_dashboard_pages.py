@@ -11,7 +11,7 @@ import recorded
 import scenes
 from streamlit.testing.v1 import AppTest
 
-from dashboard import conductor, lineage, runs, starting, texts
+from dashboard import conductor, lineage, runs, starting, texts, view
 from dashboard.conductor import Deployment, FlowRun, Refused, Schedule
 from dashboard.home import Unreadable
 
@@ -45,8 +45,16 @@ def no_server():
 @pytest.fixture(autouse=True)
 def own_main():
     """AppTest leaves its script as `__main__`, which every process spawned later by any test would then run."""
-    with patch.dict(sys.modules, {"__main__": sys.modules["__main__"]}):
-        yield
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def nothing_unforeseen(caplog):
+    """What a page cannot draw for a reason nobody foresaw is an error of the test."""
+    yield
+    assert not [record.exc_info for record in caplog.get_records("call") if record.name == view.LOG.name]
 
 
 def open_page(monkeypatch, root, page, **query):
