@@ -14,6 +14,8 @@ from dashboard.runs import Note, Page, Run, Wanted
 from dashboard.view import t
 
 PAGE = 25
+MOST_READ = 4000
+"""Records read to find those that match, until somebody asks to look further back."""
 STATES = ("running", "completed", "failed", "cancelled", "crashed")
 GLYPHS = {"pending": "◌", "running": "▶", "completed": "✓", "failed": "✕", "cancelled": "⊘", "crashed": "✕", "none": ""}
 
@@ -71,16 +73,16 @@ def _page(root: Path, wanted: Wanted, narrowed: bool) -> Page:
                 st.caption(t("history.total", count=figures.number(len(runs.names(root)))), width="content")
                 number = st.pagination(pages, key="page", bind="query-params")
         return runs.listing(root, start=(number - 1) * PAGE, count=PAGE)
-    shown = int(st.session_state.get("history_shown", PAGE))
-    page = runs.listing(root, wanted, count=shown, most_read=4 * 1000)
+    steps = int(st.session_state.get("history_steps", 1))
+    page = runs.listing(root, wanted, count=PAGE * steps, most_read=MOST_READ * steps)
     if page.next is not None:
-        st.button(t("history.more"), key="more", on_click=lambda: st.session_state.update(history_shown=shown + PAGE))
+        st.button(t("history.more"), key="more", on_click=lambda: st.session_state.update(history_steps=steps + 1))
     return page
 
 
 def _rows(page: Page, root: Path) -> list[Run]:
     if not page.runs:
-        st.caption(t("history.no_match"))
+        st.caption(t("history.no_match") if page.next is None else t("history.no_match_yet", count=figures.number(page.next)))
         return []
     frame = pd.DataFrame([_line(run) for run in page.runs])
     columns = {

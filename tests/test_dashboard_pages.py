@@ -11,7 +11,7 @@ import recorded
 import scenes
 from streamlit.testing.v1 import AppTest
 
-from dashboard import conductor, lineage, runs, starting, texts, view
+from dashboard import chronicle, conductor, lineage, runs, starting, texts, view
 from dashboard.conductor import Deployment, FlowRun, Refused, Schedule
 from dashboard.home import Unreadable
 
@@ -265,6 +265,14 @@ def test_runs_are_filtered_and_say_what_came_of_them(monkeypatch, projects):
     assert len(app.dataframe[0].value) == 1
     app.text_input(key="find").set_value("nothing like it").run()
     assert any("No run matches" in each.value for each in app.caption)
+
+
+def test_runs_beyond_those_read_at_once_are_found_by_looking_further_back(monkeypatch, projects):
+    monkeypatch.setattr(chronicle, "MOST_READ", 1)
+    app = open_page(monkeypatch, projects["finished"], "history", find=f"-{0:04x}")
+    assert any("None of the newest 1 runs matches" in each.value for each in app.caption)
+    app.button(key="more").click().run()
+    assert len(app.dataframe[0].value) == 1
 
 
 def test_comparing_shows_only_what_differs(monkeypatch, projects):
