@@ -90,7 +90,7 @@ def verdict(contestant: Contestant, shares: NDArray[Any], inputs: NDArray[Any]) 
     name = model.classes[best] if best < len(model.classes) else str(best)
     st.markdown(f"**{figures.escape(contestant.name)}**")
     sure = figures.percent(float(shares[best]))
-    st.metric(t("try_it.says"), figures.clean(name, 40), sure, delta_color="off", delta_arrow="off")
+    st.metric(t("try_it.says"), figures.escape(name, 40), sure, delta_color="off", delta_arrow="off")
     st.caption(t("try_it.cost", time=figures.milliseconds(model.milliseconds(inputs)), size=figures.size(model.bytes)))
     _bars(model, shares, contestant.recipe)
 

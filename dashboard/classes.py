@@ -159,7 +159,13 @@ def thresholds(subject: Subject) -> None:
     probabilities, truth = subject.found.probabilities(subject.recipe, subject.split, classes)
     offered = classes if len(classes) > 2 else classes[1:]
     chosen = st.pills(
-        t("results.classes"), offered, selection_mode="multi", default=offered[:MOST_CURVES], key="curve_classes", wrap=True
+        t("results.classes"),
+        offered,
+        selection_mode="multi",
+        default=offered[:MOST_CURVES],
+        key="curve_classes",
+        format_func=figures.escape,
+        wrap=True,
     )
     roc, pr = [], []
     for name in chosen:

@@ -96,7 +96,7 @@ def versions(context: Context) -> None:
     chosen = view.choose_from("restore", options, t("pick.run"), options[0])
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.popover(t("versions.restore_now"), icon=":material/settings_backup_restore:", key="restore_now"):
-            st.markdown(t("versions.restore_sure", run=f"`{figures.clean(chosen, 120)}`"))
+            st.markdown(t("versions.restore_sure", run=figures.code(chosen)))
             if st.button(t("versions.restore_yes"), type="primary", key="restore_yes"):
                 with st.spinner(t("versions.restoring")):
                     done, said = _restored(context.root, home.slug(chosen))

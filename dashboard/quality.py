@@ -172,7 +172,7 @@ def _failing(found: Artifacts, code: str) -> None:
     if not code:
         st.caption(t("data.no_failing"))
         return
-    st.markdown(t("data.rows_of", reason=f"`{figures.clean(code, 60)}`"))
+    st.markdown(t("data.rows_of", reason=figures.code(code, 60)))
     rows = found.whole_rows("clean/quarantine", ["reason"])
     chosen = rows[rows["reason"].map(lambda reason: _code(str(reason)) == code).astype(bool)]
     if chosen.empty:  # then it is a mending, and those rows were kept

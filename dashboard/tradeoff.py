@@ -199,7 +199,7 @@ def bundle(found: Artifacts, run: Run) -> None:
     if not released:
         st.caption(t("compression.no_bundle"))
     with st.container(border=True):
-        st.markdown(found.card())
+        st.markdown(figures.prose(found.card()))
 
 
 def _cost() -> fronts.Cost:
@@ -216,7 +216,7 @@ def _details(found: Artifacts, table: Table, row: Row) -> None:
     st.badge(_standing(status), color=colour, icon=icon)
     drop = t("compression.drop_of", value=figures.number(row.drop.value, 4), low_high=_span(row)) if row.drop else ""
     first = headline.figure(row.metric, row.value)
-    st.metric(headline.name_of(row.metric), first, drop or None, delta_color="off", delta_arrow="off")
+    st.metric(figures.escape(headline.name_of(row.metric)), first, drop or None, delta_color="off", delta_arrow="off")
     dense, eager = fronts.speedup(row, DENSE), fronts.speedup(row, EAGER)
     told = " · ".join(
         t("compression.times", ratio=f"{speed.ratio:.1f}", low_high=f"{speed.low:.1f}–{speed.high:.1f}", other=other)

@@ -212,7 +212,8 @@ def choose_from(
     """One of several, kept in the address under that name: in a list, or side by side if they are few and `few` is set."""
     tied = addressed(name, options, default if default in options else options[0])
     if few and len(options) <= FEW:
-        return str(st.segmented_control(label, options, required=True, format_func=say, wrap=True, **tied))
+        shown = {"format_func": lambda name: figures.escape(say(name), 60), "wrap": True}  # these are Markdown, a list's are not
+        return str(st.segmented_control(label, options, required=True, **shown, **tied))
     return str(st.selectbox(label, options, format_func=say, **tied))
 
 
@@ -249,7 +250,9 @@ def cards(values: Mapping[str, tuple[str, str]], *, columns: int = 4) -> None:
     """Key figures beside each other: label -> value and the small print under it (interval, count)."""
     with st.grid(columns, min_column_width=140):
         for label, (value, small) in values.items():
-            st.metric(label, value, small or None, delta_color="off", delta_arrow="off", border=True, height="stretch")
+            st.metric(
+                figures.escape(label), value, small or None, delta_color="off", delta_arrow="off", border=True, height="stretch"
+            )
 
 
 def chart(drawing: Drawing, data: pd.DataFrame, *, key: str, alt_text: str) -> None:

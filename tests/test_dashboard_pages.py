@@ -1,11 +1,13 @@
 """Every page in every state: nothing yet, running, failed, finished; and whatever is wrong on disk is a sentence."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 from unittest.mock import patch
 
+import pandas as pd
 import pytest
 import recorded
 import scenes
@@ -184,6 +186,41 @@ def test_what_comes_from_outside_is_never_markup(monkeypatch, projects):
         ):
             assert not each.allow_html
     assert not app.exception
+
+
+EVIL = "![x](http://elsewhere/x.png) :red[x] `y`"
+
+
+def unescaped(words):
+    return bool(re.search(r"!\[|(?<!\\)<img|:red\[", words))
+
+
+def test_the_card_is_shown_without_its_pictures_and_html(monkeypatch, projects, tmp_path):
+    root = shutil.copytree(projects["finished"], tmp_path / "p")
+    for path in root.glob("runs/*/data/vision/release/card.md"):
+        path.write_text(f"---\nlicense: mit\n---\n\n# Card\n\n| {EVIL} | <img src='http://elsewhere/x.png'> |\n|---|---|\n")
+    app = open_page(monkeypatch, root, "compression", view="bundle")
+    shown = next(each.value for each in app.markdown if "# Card" in each.value)
+    assert "elsewhere" in shown
+    assert not unescaped(shown)
+
+
+def test_a_hostile_class_ticker_or_measure_is_no_markup_wherever_it_is_chosen_or_measured(monkeypatch, of_all, tmp_path):
+    root = shutil.copytree(of_all, tmp_path / "p")
+    for use_case, old in (("vision", '"9"'), ("finance", '"qlike"')):
+        for path in root.glob(f"runs/*/data/{use_case}/**/*.json"):
+            path.write_text(path.read_text().replace(old if old != '"9"' else f'"{recorded.CLASSES[-1]}"', json.dumps(EVIL)))
+    for path in root.glob("runs/*/data/finance/evaluations/*/predictions/*.parquet"):
+        frame = pd.read_parquet(path)
+        frame.assign(ticker=frame["ticker"].replace("acorn", EVIL)).to_parquet(path, index=False)
+    asked = [("results", "vision", view) for view in ("confusion", "thresholds", "per_class")]
+    asked += [("results", "finance", view) for view in ("forecast", "standings")] + [("compression", "finance", "front")]
+    for page, use_case, name in asked:
+        app = open_page(monkeypatch, root, page, uc=use_case, view=name)
+        labels = [label for group in (*app.segmented_control, *app.pills) for label in group.options]
+        assert not [words for words in (*labels, *(each.label for each in app.metric)) if unescaped(words)], (page, name)
+        assert not [each.value for each in (*app.markdown, *app.caption) if unescaped(each.value)], (page, name)
+    assert any("elsewhere" in each.label for each in app.metric)
 
 
 def test_a_stage_is_looked_at_by_its_address(monkeypatch, projects):

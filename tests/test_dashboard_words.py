@@ -128,6 +128,27 @@ def test_markup_from_outside_is_escaped(words):
     assert not re.search(r"(?<!\\)[<\[*_`$#:|~]", escaped)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "![x](http://elsewhere/x.png)",
+        "![x][1]\n\n[1]: http://elsewhere/x.png",
+        "<img src=http://elsewhere/x.png>",
+        "| a | <script>alert(1)</script> |",
+        r"\![x](http://elsewhere/x.png) \[y](javascript:alert(1)) \\<b>",
+        "<http://elsewhere>",
+    ],
+)
+def test_prose_from_outside_keeps_its_headings_but_no_picture_link_or_html(words):
+    shown = figures.prose(f"# A card\n\n**bold** {words}")
+    assert shown.startswith("# A card\n\n**bold** ")
+    assert not re.search(r"(?<!\\)(\\\\)*[\[\]<$]", shown)
+
+
+def test_code_from_outside_cannot_end_its_own_span():
+    assert figures.code("a` ![x](http://elsewhere) `b") == "`a' ![x](http://elsewhere) 'b`"
+
+
 def test_characters_that_move_or_hide_text_are_made_visible():
     assert figures.clean("a‮b​c\x00d\ne") == "a�b�c�d e"
     assert len(figures.clean("x" * 1_000_000)) == 300
