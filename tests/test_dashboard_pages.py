@@ -387,6 +387,19 @@ def test_schedules_are_told_in_words_and_can_be_paused(monkeypatch, projects):
     assert fake.calls == [True]
 
 
+def test_a_server_lost_between_two_clicks_is_a_sentence(monkeypatch, projects):
+    def lost(deployment, *, paused):
+        raise Unreadable("conductor.lost", reason="gone")
+
+    fake = Fake()
+    monkeypatch.setattr(fake, "pause", lost)
+    with patch.object(conductor, "server", lambda root: fake):
+        app = open_page(monkeypatch, projects["nothing"], "schedules")
+        app.button(key="pause_00000000-0000-0000-0000-000000000002").click().run()
+    assert not app.exception
+    assert "did not answer: gone" in app.toast[0].value
+
+
 def edits(fake):
     """The forms in which a deployment's times are changed."""
 

@@ -8,8 +8,9 @@ from string import Formatter
 
 import pytest
 
-from dashboard import cron, figures, texts
+from dashboard import figures, texts, timetable, view
 from dashboard.components.canvas import decoded
+from dashboard.conductor import Schedule
 from dashboard.runs import _STAGE_STATES, _STATES
 
 ROOM = Path(texts.__file__).parent
@@ -198,22 +199,33 @@ def test_other_cells_stay_as_they_are():
 
 
 @pytest.mark.parametrize(
-    ("line", "key"),
+    ("line", "english", "chinese"),
     [
-        ("*/15 * * * *", "cron.minutes"),
-        ("5 * * * *", "cron.hourly"),
-        ("30 3 * * *", "cron.daily"),
-        ("0 3 * * 1-5", "cron.weekdays"),
-        ("0 3 * * 7", "cron.weekly"),
-        ("0 3 1 * *", "cron.monthly"),
-        ("0 3 1 1 *", "cron.other"),
-        ("nonsense", "cron.other"),
+        ("*/15 * * * *", "every 15 minutes", "每 15 分钟"),
+        ("5 * * * *", "every hour at minute 05", "每小时第 05 分"),
+        ("30 3 * * *", "every day at 03:30", "每天 03:30"),
+        ("0 15,3 * * *", "every day at 03:00 and 15:00", "每天 03:00、15:00"),
+        ("0 3 * * 1-5", "Monday to Friday at 03:00", "周一至周五 03:00"),
+        ("0 3 * * mon-FRI", "Monday to Friday at 03:00", "周一至周五 03:00"),
+        ("0 3 * * 7", "every Sunday at 03:00", "每周日 03:00"),
+        ("0 3 * * 0-6", "every day at 03:00", "每天 03:00"),
+        ("0 3 * * 1,4", "every Monday and Thursday at 03:00", "每周一、周四 03:00"),
+        ("0 3 * * 0,1,4", "every Monday, Thursday and Sunday at 03:00", "每周一、周四、周日 03:00"),
+        ("0 */6 * * *", "every 6 hours from 00:00 on", "自 00:00 起每 6 小时"),
+        ("30 */6 * * 6", "every Saturday every 6 hours from 00:30 on", "每周六 自 00:30 起每 6 小时"),
+        ("0 9-17 * * 1-5", "Monday to Friday hourly from 09:00 to 17:00", "周一至周五 09:00 至 17:00 每小时"),
+        ("0 3 1 * *", "on day 1 of each month at 03:00", "每月 1 日 03:00"),
+        ("0 3 1 1 *", r"cron: 0 3 1 1 \*", r"cron：0 3 1 1 \*"),
+        ("0 3 1 * 1", r"cron: 0 3 1 \* 1", r"cron：0 3 1 \* 1"),
+        ("0 3 * * */2", r"cron: 0 3 \* \* \*/2", r"cron：0 3 \* \* \*/2"),
+        ("nonsense", "cron: nonsense", "cron：nonsense"),
+        ("99 3 * * *", r"cron: 99 3 \* \* \*", r"cron：99 3 \* \* \*"),
     ],
 )
-def test_a_cron_line_is_said_in_words(line, key):
-    found, values = cron.in_words(line)
-    assert found == key
-    assert fields(texts.catalogue()[key]["en"]) <= set(values)
+def test_a_cron_line_is_said_in_words(monkeypatch, line, english, chinese):
+    for language, said in (("en", english), ("zh", chinese)):
+        monkeypatch.setattr(view, "language", lambda language=language: language)
+        assert timetable.in_words(Schedule("x", True, cron=line)) == said
 
 
 @pytest.mark.parametrize(
