@@ -30,7 +30,7 @@ def table(root: Path) -> None:
     slot = st.container()
     page = _page(root, wanted, narrowed)
     with slot:
-        picked = _rows(page, root)
+        picked = _rows(page, wanted.use_case)
     if page.unreadable:
         st.caption(t("history.unreadable", count=len(page.unreadable), names=figures.escape(", ".join(page.unreadable[:5]))))
     _deeds(picked)
@@ -54,10 +54,9 @@ def _filters(root: Path) -> Wanted:
             t("history.state"),
             STATES,
             selection_mode="multi",
-            key="states",
-            persist_state="session",
             format_func=lambda name: t(f"state.{name}"),
             wrap=True,
+            **view.addressed_many("states", STATES),
         )
         pinned = st.toggle(t("history.pinned"), key="pinned", bind="query-params")
     return Wanted(use_case=use_case or "", states=tuple(states or ()), text=(text or "").strip(), pinned=pinned)
@@ -80,11 +79,11 @@ def _page(root: Path, wanted: Wanted, narrowed: bool) -> Page:
     return page
 
 
-def _rows(page: Page, root: Path) -> list[Run]:
+def _rows(page: Page, use_case: str) -> list[Run]:
     if not page.runs:
         st.caption(t("history.no_match") if page.next is None else t("history.no_match_yet", count=figures.number(page.next)))
         return []
-    frame = pd.DataFrame([_line(run) for run in page.runs])
+    frame = pd.DataFrame([_line(run, use_case) for run in page.runs])
     columns = {
         "pin": st.column_config.TextColumn("", width=28, pinned=True),
         "state": st.column_config.TextColumn(t("history.state"), pinned=True, width=110),
@@ -92,7 +91,7 @@ def _rows(page: Page, root: Path) -> list[Run]:
         "use_cases": st.column_config.TextColumn(t("pick.use_case"), width=110),
         "metric": st.column_config.TextColumn(t("history.metric")),
         "value": st.column_config.NumberColumn(t("history.value"), format="%.4f"),
-        "interval": st.column_config.TextColumn("95 %"),
+        "interval": st.column_config.TextColumn("95 %", width=150),
         "recipe": st.column_config.TextColumn(t("history.released")),
         "took": st.column_config.TextColumn(t("drawer.took"), width=90),
         "set": st.column_config.TextColumn(t("history.set"), width="medium"),
@@ -104,21 +103,25 @@ def _rows(page: Page, root: Path) -> list[Run]:
     event = view.table(
         frame, key="history", alt_text=t("page.history"), columns=columns, on_select="rerun", selection_mode="multi-row"
     )
+    if len(page.runs) < page.total:
+        st.caption(t("history.csv_note", count=figures.number(len(page.runs))))
     chosen = event.selection.rows if event else []
     return [page.runs[at] for at in chosen if at < len(page.runs)]
 
 
-def _line(run: Run) -> dict[str, object]:
+def _line(run: Run, asked: str) -> dict[str, object]:
+    """What the table tells of a run; of several use cases the measure is that of the one asked for, or of the first."""
     record, kept = run.record, runs.note(run)
-    use_case = next(iter(record.use_cases), "")
+    use_case = asked or next(iter(record.use_cases), "")
     found = runs.metric(run, use_case)
+    of = f" · {view.title(use_case)}" if len(record.use_cases) > 1 else ""
     low, high = found.get("low"), found.get("high")
     return {
         "pin": "★" if kept.pinned else "",
         "state": f"{GLYPHS[run.state]} {t(f'state.{run.state}')}",
         "at": figures.moment(run.at),
         "use_cases": ", ".join(view.title(name) for name in record.use_cases),
-        "metric": headline.name_of(str(found["metric"])) if "metric" in found else "",
+        "metric": headline.name_of(str(found["metric"])) + of if "metric" in found else "",
         "value": found.get("value"),
         "interval": f"{figures.number(low)} … {figures.number(high)}" if low is not None else "",
         "recipe": str(found.get("recipe", "")),

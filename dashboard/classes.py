@@ -214,7 +214,7 @@ def mistakes(subject: Subject) -> None:
     if wrong.empty:
         return
     pages = -(-len(wrong) // MOST_SAMPLES)
-    page = st.pagination(pages, key="mistakes_page") if pages > 1 else 1
+    page = st.pagination(pages, key="mistakes_page", bind="query-params") if pages > 1 else 1
     shown = wrong.iloc[(page - 1) * MOST_SAMPLES : page * MOST_SAMPLES]
     explained = samples.can_explain(subject.found) and st.toggle(
         t("results.explain"), value=True, help=t("results.explain_help"), key="explain", persist_state="session"

@@ -61,7 +61,7 @@ def marked(found: Artifacts, recipe: str, split: str) -> None:
     ordered = predictions.assign(wrong=wrong).sort_values("wrong", ascending=False, kind="stable")
     st.caption(t("entities.wrong", wrong=figures.number(int(wrong.sum())), rows=figures.number(len(ordered))))
     pages = -(-len(ordered) // PER_PAGE)
-    page = st.pagination(pages, key="entities_page") if pages > 1 else 1
+    page = st.pagination(pages, key="entities_page", bind="query-params") if pages > 1 else 1
     for place, (_, row) in enumerate(ordered.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].iterrows()):
         with st.container(border=True, gap="xsmall"):
             for name, label in (("tags", "true"), ("predicted", "said")):

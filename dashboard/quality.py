@@ -163,7 +163,10 @@ def _reasons(books: Ledger) -> str:
     )
     picked = event.selection.rows if event else []
     if picked and picked[0] < len(frame):
-        return str(frame.iloc[picked[0]]["reason"])
+        st.query_params["reason"] = str(frame.iloc[picked[0]]["reason"])
+    asked = st.query_params.get("reason", "")
+    if asked in set(frame["reason"]):
+        return asked
     return rejected[0][0] if rejected else next(iter([*books.fixes, *books.remarks]), "")
 
 

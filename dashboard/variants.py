@@ -32,7 +32,7 @@ def gallery(found: Artifacts, context: Context) -> None:
         return
     holding(preview, ("original",), "augmented/preview", ("variant",))
     originals = list(preview["original"].dropna().drop_duplicates())
-    page = st.pagination(-(-len(originals) // SHOWN), key="gallery_page") if len(originals) > SHOWN else 1
+    page = st.pagination(-(-len(originals) // SHOWN), key="gallery_page", bind="query-params") if len(originals) > SHOWN else 1
     with st.grid(2, min_column_width=420):
         for original in originals[(page - 1) * SHOWN : page * SHOWN]:
             with st.container(border=True, height="stretch"):

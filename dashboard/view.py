@@ -71,9 +71,18 @@ def addressed(name: str, options: Sequence[str], default: str | None) -> dict[st
     return {"key": f"at_{name}", "on_change": _write_address, "args": (name, default)}
 
 
+def addressed_many(name: str, options: Sequence[str]) -> dict[str, Any]:
+    """The same for a widget of which several may be chosen; in the address they are parted by commas."""
+    wanted = st.query_params.get(name, "").split(",")
+    st.session_state[f"at_{name}"] = [option for option in options if option in wanted]
+    return {"key": f"at_{name}", "on_change": _write_address, "args": (name, None)}
+
+
 def _write_address(name: str, default: str | None) -> None:
     chosen = st.session_state[f"at_{name}"]
-    if chosen is None or chosen == default:
+    if isinstance(chosen, list):
+        chosen = ",".join(chosen)
+    if not chosen or chosen == default:
         st.query_params.pop(name, None)
     else:
         st.query_params[name] = chosen

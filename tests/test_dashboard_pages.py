@@ -304,6 +304,38 @@ def test_runs_are_filtered_and_say_what_came_of_them(monkeypatch, projects):
     assert any("No run matches" in each.value for each in app.caption)
 
 
+def test_the_states_that_are_looked_for_are_kept_in_the_address(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "history", states="failed,nonsense")
+    assert any("No run matches" in each.value for each in app.caption)
+    app.pills[0].set_value(["completed", "failed"]).run()
+    assert app.query_params["states"] == "completed,failed"
+    assert len(app.dataframe[0].value) == 2
+    app.pills[0].set_value([]).run()
+    assert "states" not in app.query_params
+
+
+def test_of_a_run_of_several_use_cases_the_measure_says_whose_it_is(monkeypatch, of_all, tmp_path):
+    root = shutil.copytree(of_all, tmp_path / "p")
+    (path,) = root.glob("runs/*-vision-*/run.json")
+    record = json.loads(path.read_text())
+    told = next(json.loads(other.read_text()) for other in root.glob("runs/*-finance-*/run.json"))
+    record |= {"use_cases": ["vision", "finance"], "results": {**record["results"], **told["results"]}}
+    path.write_text(json.dumps(record))
+    renamed = path.parent.rename(path.parent.with_name(path.parent.name.replace("-vision-", "-vision-finance-")))
+    app = open_page(monkeypatch, root, "history", find=renamed.name)
+    assert list(app.dataframe[0].value["metric"]) == ["Accuracy · Vision"]
+    assert any("holds the runs shown here: 1" in each.value for each in app.caption)
+    app = open_page(monkeypatch, root, "history", find=renamed.name, of="finance")
+    assert list(app.dataframe[0].value["metric"]) == ["QLIKE · Finance"]
+
+
+def test_the_rule_and_the_page_that_are_looked_at_come_from_the_address(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "data", view="ledger", reason="unreadable")
+    assert any("**Rows** with `unreadable`" in each.value for each in app.markdown)
+    app = open_page(monkeypatch, projects["finished"], "results", view="mistakes", recipe="pruned", mistakes_page="2")
+    assert not app.exception
+
+
 def test_runs_beyond_those_read_at_once_are_found_by_looking_further_back(monkeypatch, projects):
     monkeypatch.setattr(chronicle, "MOST_READ", 1)
     app = open_page(monkeypatch, projects["finished"], "history", find=f"-{0:04x}")
