@@ -86,13 +86,16 @@ if asked and (arrived := runs.of_flow(root, asked)):
 heading, choices = st.columns([2, 5], vertical_alignment="bottom")
 with heading:
     st.title(page.title, anchor=False)
-use_case, run = "", None
+use_case, run, stale = "", None, ""
 with choices, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"):
     if name in ABOUT_A_USE_CASE:
         use_case = view.choose_use_case(root)
     if name in ABOUT_A_RUN:
         with view.or_say():
+            stale = view.drop_stale_run(root, use_case)
             run = view.choose_run(root, use_case)
+if stale:
+    st.caption(stale)
 st.session_state["context"] = Context(root, use_case, run)
 with view.or_say():
     page.run()

@@ -127,6 +127,8 @@ def confusion(subject: Subject) -> None:
         predictions = subject.predictions()
         rows = predictions[(predictions["label"] == truth) & (predictions["predicted"] == answer)]
         st.caption(t("results.cell", count=len(rows), truth=figures.escape(truth), answer=figures.escape(answer)))
+        if len(rows) > MOST_SAMPLES:
+            st.caption(t("results.surest", shown=MOST_SAMPLES))
         samples.grid(subject.found, rows.sort_values("confidence", ascending=False).head(MOST_SAMPLES), width=84)
 
 

@@ -49,7 +49,7 @@ def status(context: Context) -> None:
     view.table(frame, key="status", alt_text=t("versions_view.status"))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(t("versions.terminal"), width="content")
-        st.code("dvc status", language=None, width="content")
+        st.code(f"bonsai plan {context.use_case}", language=None, width="content")
 
 
 def versions(context: Context) -> None:

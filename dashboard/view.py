@@ -186,16 +186,28 @@ def choose_use_case(root: Path) -> str:
     return str(chosen or (names[0] if names else ""))
 
 
+def drop_stale_run(root: Path, use_case: str) -> str:
+    """Take a run that cannot be shown out of the address, and say why; "" where there is none."""
+    asked = st.query_params.get("run", "")
+    if not asked or asked == runs.WORKSPACE:
+        return ""
+    name = figures.escape(asked, 80)
+    try:
+        if use_case in runs.load(root, asked).record.use_cases:
+            return ""
+        said = t("pick.not_of", run=name, use_case=title(use_case))
+    except Unreadable:
+        said = t("pick.gone", run=name)
+    del st.query_params["run"]
+    return said
+
+
 def choose_run(root: Path, use_case: str) -> Run | None:
-    """The run the page is about: one that was chosen, or else the newest of the use case."""
+    """The run the page is about: the use case's that was chosen, or else its newest."""
     found = runs.latest(root, use_case, NEWEST)
     asked = st.query_params.get("run", "")
     if asked and asked != runs.WORKSPACE and all(run.id != asked for run in found):
-        try:
-            other = runs.load(root, asked)
-            found += [other] if use_case in other.record.use_cases else []
-        except Unreadable:
-            pass  # an address that names no run any more: the newest is shown, and the list says what there is
+        found.append(runs.load(root, asked))
     by_id = {run.id: run for run in found}
     has_own = (root / "journal").is_dir() or (root / "data" / use_case).is_dir()
     options = [*by_id, *([runs.WORKSPACE] if has_own else [])]

@@ -13,7 +13,7 @@ import recorded
 import scenes
 from streamlit.testing.v1 import AppTest
 
-from dashboard import chronicle, conductor, lineage, runs, starting, texts, view
+from dashboard import chronicle, classes, conductor, lineage, runs, starting, texts, view
 from dashboard.conductor import Deployment, FlowRun, Refused, Schedule
 from dashboard.home import Unreadable
 
@@ -232,6 +232,23 @@ def test_an_address_that_names_nothing_shows_the_newest(monkeypatch, projects):
     app = open_page(monkeypatch, projects["finished"], "run", run="../../etc", uc="no such", stage="x", lang="fr")
     assert not app.exception
     assert app.title[0].value == "Run"
+    assert "run" not in app.query_params
+
+
+def test_a_run_of_another_use_case_in_the_address_is_not_passed_over_in_silence(monkeypatch, of_all):
+    other = next(name for name in runs.names(of_all) if "-finance-" in name)
+    app = open_page(monkeypatch, of_all, "data", uc="vision", run=other)
+    assert not app.exception
+    assert any("is not one of Vision; the newest is shown" in each.value for each in app.caption)
+    assert "run" not in app.query_params
+    app.run()
+    assert not any("is not one of" in each.value for each in app.caption)
+
+
+def test_a_cell_with_more_rows_than_are_shown_says_so(monkeypatch, projects):
+    monkeypatch.setattr(classes, "MOST_SAMPLES", 2)
+    app = open_page(monkeypatch, projects["finished"], "results", view="confusion", truth="1", answer="1", recipe="dense")
+    assert any("The 2 surest of them" in each.value for each in app.caption)
 
 
 def test_without_a_server_the_button_says_what_does_the_same_in_a_terminal(monkeypatch, projects):
