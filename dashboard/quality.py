@@ -83,7 +83,10 @@ def splits(found: Artifacts, context: Context) -> None:
     )
     with st.container(border=True):
         st.markdown(f"**{t('data.balance')}**")
-        drawing = row_charts.stacked(frame, x="class", y="rows", colour="split", order=["train", "validation", "test"])
+        dealt = {name: t(f"data.{name}") for name in ("train", "validation", "test")}
+        drawing = row_charts.stacked(
+            frame.replace({"split": dealt}), x="class", y="rows", colour="split", order=list(dealt.values()), title=t("data.rows")
+        )
         view.chart(drawing, frame, key="balance", alt_text=t("data.balance"))
 
 

@@ -288,8 +288,12 @@ def _flipped_rows(found: Artifacts, rows: list[Flipped]) -> None:
                 t("compression.side"): t(f"compression.{row.side}"),
                 "file": row.file,
                 "row": row.row,
-                **{f"own {name}": value for name, value in row.own.items()},
-                **{f"dense {name}": value for name, value in row.dense.items() if name in ("predicted", "confidence")},
+                **{t("compression.own_of", name=view.word("column", name)): value for name, value in row.own.items()},
+                **{
+                    t("compression.dense_of", name=view.word("column", name)): value
+                    for name, value in row.dense.items()
+                    if name in ("predicted", "confidence")
+                },
             }
             for row in rows
         ]
@@ -325,7 +329,7 @@ def _span(row: Row) -> str:
 
 def _standing(status: str) -> str:
     """How a recipe stands to its contract, in the reader's words where the catalogue knows them."""
-    return view.word("compression", f"status_{status.replace(' ', '_')}") if status in STATUS else figures.clean(status, 40)
+    return t(f"compression.status_{status.replace(' ', '_')}") if status in STATUS else figures.clean(status, 40)
 
 
 def _split(name: str) -> str:

@@ -233,8 +233,8 @@ def choose_from(
     """One of several, kept in the address under that name: in a list, or side by side if they are few and `few` is set."""
     tied = addressed(name, options, default if default in options else options[0])
     if few and len(options) <= FEW:
-        shown = {"format_func": lambda name: figures.escape(say(name), 60), "wrap": True}  # these are Markdown, a list's are not
-        return str(st.segmented_control(label, options, required=True, **shown, **tied))
+        look: dict[str, Any] = {"format_func": lambda name: figures.escape(say(name), 60), "wrap": True}  # read as Markdown
+        return str(st.segmented_control(label, options, required=True, **look, **tied))
     return str(st.selectbox(label, options, format_func=say, **tied))
 
 
@@ -287,7 +287,7 @@ def numbers(data: pd.DataFrame, *, key: str, alt_text: str) -> None:
     box = st.popover(t("data.behind"), icon=":material/table_rows:", type="tertiary", key=f"{key}_data", on_change="rerun")
     if box.open:
         with box:
-            st.dataframe(harmless(data), hide_index=True, alt=alt_text, key=f"{key}_table")
+            st.dataframe(harmless(data), hide_index=True, alt=alt_text, key=f"{key}_table", column_config=_heads(data))
             download(data, key)
 
 
@@ -301,11 +301,16 @@ def table(
     **more: Any,
 ) -> Any:
     """A table with its CSV, which may hold more than is shown."""
-    shown = dict(columns or {})
+    shown = {**_heads(data), **(columns or {})}
     more = {"hide_index": True, "placeholder": figures.NOTHING, **more}
     found = st.dataframe(harmless(data), alt=alt_text, key=key, column_config=shown, **more)
     download(data if csv is None else csv, key)
     return found
+
+
+def _heads(data: pd.DataFrame) -> dict[str, Any]:
+    """The heads of columns whose names are the same in every project, in the reader's language."""
+    return {str(name): t(f"column.{name}") for name in data.columns if texts.has(f"column.{name}")}
 
 
 def download(data: pd.DataFrame, name: str) -> None:

@@ -94,6 +94,21 @@ def test_every_page_speaks_chinese(monkeypatch, projects, page):
     assert app.title[0].value == texts.text("zh", f"page.{page}")
 
 
+@pytest.mark.parametrize(
+    ("use_case", "page", "view_name", "heads"),
+    [
+        ("credit", "results", "mistakes", ("标签", "预测", "置信度")),
+        ("nlp", "compression", "flipped", ("方向", "该配方预测", "稠密置信度")),
+    ],
+)
+def test_tables_of_rows_have_chinese_heads(monkeypatch, of_all, use_case, page, view_name, heads):
+    app = open_page(monkeypatch, of_all, page, uc=use_case, view=view_name, lang="zh", recipe="pruned")
+    table = app.dataframe[0]
+    told = json.loads(table.proto.columns)
+    shown = [told.get(name, {}).get("label") or name for name in table.value.columns]
+    assert set(heads) <= set(shown)
+
+
 VIEWS = [
     ("data", ("ledger", "columns", "splits", "augmentation", "drift")),
     ("results", ("confusion", "per_class", "thresholds", "calibration", "mistakes", "standings")),
