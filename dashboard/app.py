@@ -8,7 +8,6 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import runs, texts, view
-from dashboard.home import Unreadable
 from dashboard.view import Context, t
 from flows import settings
 
@@ -31,8 +30,7 @@ PAGES = {
 }
 ABOUT_A_RUN = ("run", "data", "results", "compression", "try_it")
 FIRST = "first"
-CARRIED = ("lang", "uc", "run")
-"""Choices that hold on every page."""
+CARRIED = ("lang", "uc", "run")  # choices that hold on every page
 ABOUT_A_USE_CASE = (*ABOUT_A_RUN, "compare", "versions")
 
 
@@ -87,16 +85,18 @@ if asked and (arrived := runs.of_flow(root, asked)):
 heading, choices = st.columns([2, 5], vertical_alignment="bottom")
 with heading:
     st.title(page.title, anchor=False)
-use_case, run = "", None
+use_case, run, stale = "", None, ""
 with choices, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"):
     if name in ABOUT_A_USE_CASE:
         use_case = view.choose_use_case(root)
     if name in ABOUT_A_RUN:
-        try:
+        with view.or_say():
+            stale = view.drop_stale_run(root, use_case)
             run = view.choose_run(root, use_case)
-        except Unreadable as trouble:
-            st.caption(view.why(trouble))
 view.arrived(CARRIED)
+if stale:
+    st.caption(stale)
 st.session_state["context"] = Context(root, use_case, run)
-page.run()
+with view.or_say():
+    page.run()
 keep_what_is_loaded(name)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dashboard import home
 from dashboard.home import Unreadable
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
 DENSE = "dense"
@@ -24,11 +26,13 @@ MAX_TEXT_BYTES = 2_000_000
 T = TypeVar("T")
 
 
-class _Read(BaseModel):
+class Reading(BaseModel):
+    """What is read of a file that others wrote: more than is asked for may be in it, never less."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Interval(_Read):
+class Interval(Reading):
     """A number with the interval that holds the truth with probability `level`, and the rows it stands on."""
 
     value: float
@@ -39,7 +43,7 @@ class Interval(_Read):
     level: float = 0.95
 
 
-class Ledger(_Read):
+class Ledger(Reading):
     """Where every raw row ended."""
 
     rows_in: int
@@ -59,7 +63,7 @@ class Ledger(_Read):
     files: dict[str, dict[str, int]] = {}
 
 
-class Appraisal(_Read):
+class Appraisal(Reading):
     """How well one model answers the rows of one split."""
 
     rows: int
@@ -73,12 +77,12 @@ class Appraisal(_Read):
         return self.scores.get(self.first)
 
 
-class Rival(_Read):
+class Rival(Reading):
     scores: dict[str, float | None]
     interval: Interval
 
 
-class Gain(_Read):
+class Gain(Reading):
     """By how much the network is better than a rival, and whether that may be luck."""
 
     value: float
@@ -88,7 +92,7 @@ class Gain(_Read):
     method: str = ""
 
 
-class ClassChange(_Read):
+class ClassChange(Reading):
     """What one class lost against the dense model."""
 
     name: str
@@ -104,7 +108,17 @@ class ClassChange(_Read):
         return cls(name=str(found["class"]), **{key: found[key] for key in ("rows", "dense", "own", "drop", "low", "high")})
 
 
-class Comparison(_Read):
+class Flipped(Reading):
+    """A row that one model gets right and the other does not: which it is, and what either said of it."""
+
+    side: Literal["lost", "won"]
+    file: Any = None
+    row: Any = None
+    own: dict[str, Any] = {}
+    dense: dict[str, Any] = {}
+
+
+class Comparison(Reading):
     """What was lost against the dense model on the same rows."""
 
     drop: Interval
@@ -122,8 +136,12 @@ class Comparison(_Read):
         except (KeyError, ValidationError):
             raise Unreadable("unreadable.shape", file="metrics.json") from None
 
+    @property
+    def changed(self) -> list[Flipped]:
+        return understood(self.flipped, list[Flipped], "metrics.json")
 
-class Metrics(_Read):
+
+class Metrics(Reading):
     """metrics.json of one recipe."""
 
     recipe: str
@@ -142,7 +160,7 @@ class Metrics(_Read):
         return understood(self.against_rivals.get(split, {}).get("gains") or {}, dict[str, Gain], "metrics.json")
 
 
-class Batch(_Read):
+class Batch(Reading):
     median_ms: float
     low_ms: float = 0.0
     high_ms: float = 0.0
@@ -150,7 +168,7 @@ class Batch(_Read):
     runs: int = 0
 
 
-class Speedup(_Read):
+class Speedup(Reading):
     ratio: float
     low: float
     high: float
@@ -158,14 +176,14 @@ class Speedup(_Read):
     verdict: str = ""
 
 
-class Variant(_Read):
+class Variant(Reading):
     batches: dict[str, Batch]
     speedup_over: dict[str, dict[str, Speedup]] = {}
     peak_memory_bytes: int | None = None
     load_s: float | None = None
 
 
-class Latency(_Read):
+class Latency(Reading):
     """latency.json of one recipe: itself, the dense file and the dense network under PyTorch."""
 
     machine: dict[str, Any] = {}
@@ -174,7 +192,7 @@ class Latency(_Read):
     variants: dict[str, Variant]
 
 
-class Row(_Read):
+class Row(Reading):
     """One line of the release's table."""
 
     recipe: str
@@ -196,21 +214,21 @@ class Row(_Read):
     chosen: bool = False
 
 
-class Table(_Read):
-    rows: list[Row]
+class Table(Reading):
+    rows: Annotated[list[Row], Field(min_length=1)]
     baselines: list[dict[str, Any]] = []
     machine: dict[str, Any] = {}
     threads: int = 1
 
 
-class Candidate(_Read):
+class Candidate(Reading):
     recipe: str
     status: str
     why: str = ""
     terms: dict[str, dict[str, Any]] = {}
 
 
-class Verdict(_Read):
+class Verdict(Reading):
     """Which model was released, under what promises, and why not the others."""
 
     released: str | None
@@ -294,6 +312,10 @@ class Artifacts:
         versions = tuple((home.inside(self.root, part), part.stat().st_mtime_ns) for part in parts)
         return _frame(versions, tuple(columns) if columns else None, tuple((a, b, _frozen(c)) for a, b, c in where))
 
+    def whole_rows(self, name: str, needed: Iterable[str], where: Sequence[tuple[str, str, Any]] = ()) -> DataFrame:
+        """The same, of a table that must have those columns."""
+        return holding(self.rows(name, None, where), needed, name)
+
     def columns(self, name: str) -> list[str]:
         """The columns of a partitioned table."""
         import pyarrow.parquet as pq
@@ -307,11 +329,22 @@ class Artifacts:
         except (ArrowException, OSError):
             raise Unreadable("unreadable.damaged", file=parts[0].name) from None
 
-    def predictions(self, recipe: str, split: str) -> DataFrame:
-        """One prediction per row of a split, in the order they were made."""
-        found = self.rows(f"evaluations/{home.slug(recipe)}/predictions")
+    def predictions(self, recipe: str, split: str, needed: Iterable[str] = (), numbers: Iterable[str] = ()) -> DataFrame:
+        """One prediction per row of a split, in the order they were made: at least one, with the columns that are needed."""
+        name = f"{home.slug(recipe)}/predictions"
+        found = holding(self.rows(f"evaluations/{name}"), needed, name, numbers)
         chosen = found[found["split"] == split] if "split" in found else found
+        if chosen.empty:
+            raise Unreadable("unreadable.empty", file=name, split=split)
         return chosen.reset_index(drop=True)
+
+    def probabilities(self, recipe: str, split: str, classes: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """What was said of each row of a split, (N, K), and the labels (N,)."""
+        predictions = self.predictions(recipe, split, ("label", "probabilities"))
+        said = [each for each in predictions["probabilities"] if np.shape(each) == (len(classes),)]
+        if len(said) < len(predictions):
+            raise Unreadable("unreadable.shape", file=f"{recipe}/predictions")
+        return np.stack(said).astype(np.float64), predictions["label"].to_numpy()
 
     def _read(self, name: str, kind: type[T]) -> T:
         path = self.place / name
@@ -324,6 +357,15 @@ def understood(found: Any, kind: type[T], name: str) -> T:
         return TypeAdapter(kind).validate_python(found)
     except ValidationError:
         raise Unreadable("unreadable.shape", file=name) from None
+
+
+def holding(found: DataFrame, needed: Iterable[str], name: str, numbers: Iterable[str] = ()) -> DataFrame:
+    """The table, if it has those columns, some of them with numbers."""
+    wrong = [column for column in (*needed, *numbers) if column not in found]
+    wrong += [column for column in numbers if column in found and found[column].dtype.kind not in "iuf"]
+    if wrong:
+        raise Unreadable("unreadable.column", column=min(wrong), file=name)
+    return found
 
 
 def _frozen(value: Any) -> Any:

@@ -54,7 +54,9 @@ def contestants(found: Artifacts) -> list[Contestant]:
 def picture(found: Artifacts, ring: list[Contestant]) -> None:
     """Draw or upload, and see what each model makes of it."""
     learnt = ring[0].model.learnt
-    side, channels = int(learnt["side"]), int(learnt["channels"])
+    side, channels = learnt.get("side"), learnt.get("channels")
+    if not (isinstance(side, int) and isinstance(channels, int)):
+        raise Unreadable("unreadable.shape", file="model.onnx")
     left, right = st.columns([2, 3], gap="large")
     with left:
         ways = ["draw", "upload"] if channels == 1 else ["upload"]
@@ -88,7 +90,7 @@ def verdict(contestant: Contestant, shares: NDArray[Any], inputs: NDArray[Any]) 
     name = model.classes[best] if best < len(model.classes) else str(best)
     st.markdown(f"**{figures.escape(contestant.name)}**")
     sure = figures.percent(float(shares[best]))
-    st.metric(t("try_it.says"), figures.clean(name, 40), sure, delta_color="off", delta_arrow="off")
+    st.metric(t("try_it.says"), figures.escape(name, 40), sure, delta_color="off", delta_arrow="off")
     st.caption(t("try_it.cost", time=figures.milliseconds(model.milliseconds(inputs)), size=figures.size(model.bytes)))
     _bars(model, shares, contestant.recipe)
 

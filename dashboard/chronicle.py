@@ -14,6 +14,8 @@ from dashboard.runs import Note, Page, Run, Wanted
 from dashboard.view import t
 
 PAGE = 25
+MOST_READ = 4000
+"""Records read to find those that match, until somebody asks to look further back."""
 STATES = ("running", "completed", "failed", "cancelled", "crashed")
 GLYPHS = {"pending": "◌", "running": "▶", "completed": "✓", "failed": "✕", "cancelled": "⊘", "crashed": "✕", "none": ""}
 
@@ -28,7 +30,7 @@ def table(root: Path) -> None:
     slot = st.container()
     page = _page(root, wanted, narrowed)
     with slot:
-        picked = _rows(page, root)
+        picked = _rows(page, wanted.use_case)
     if page.unreadable:
         st.caption(t("history.unreadable", count=len(page.unreadable), names=figures.escape(", ".join(page.unreadable[:5]))))
     _deeds(picked)
@@ -52,10 +54,9 @@ def _filters(root: Path) -> Wanted:
             t("history.state"),
             STATES,
             selection_mode="multi",
-            key="states",
-            persist_state="session",
             format_func=lambda name: t(f"state.{name}"),
             wrap=True,
+            **view.addressed_many("states", STATES),
         )
         pinned = st.toggle(t("history.pinned"), key="pinned", bind="query-params")
     return Wanted(use_case=use_case or "", states=tuple(states or ()), text=(text or "").strip(), pinned=pinned)
@@ -71,18 +72,18 @@ def _page(root: Path, wanted: Wanted, narrowed: bool) -> Page:
                 st.caption(t("history.total", count=figures.number(len(runs.names(root)))), width="content")
                 number = st.pagination(pages, key="page", bind="query-params")
         return runs.listing(root, start=(number - 1) * PAGE, count=PAGE)
-    shown = int(st.session_state.get("history_shown", PAGE))
-    page = runs.listing(root, wanted, count=shown, most_read=4 * 1000)
+    steps = int(st.session_state.get("history_steps", 1))
+    page = runs.listing(root, wanted, count=PAGE * steps, most_read=MOST_READ * steps)
     if page.next is not None:
-        st.button(t("history.more"), key="more", on_click=lambda: st.session_state.update(history_shown=shown + PAGE))
+        st.button(t("history.more"), key="more", on_click=lambda: st.session_state.update(history_steps=steps + 1))
     return page
 
 
-def _rows(page: Page, root: Path) -> list[Run]:
+def _rows(page: Page, use_case: str) -> list[Run]:
     if not page.runs:
-        st.caption(t("history.no_match"))
+        st.caption(t("history.no_match") if page.next is None else t("history.no_match_yet", count=figures.number(page.next)))
         return []
-    frame = pd.DataFrame([_line(run) for run in page.runs])
+    frame = pd.DataFrame([_line(run, use_case) for run in page.runs])
     columns = {
         "pin": st.column_config.TextColumn("", width=28, pinned=True),
         "state": st.column_config.TextColumn(t("history.state"), pinned=True, width=110),
@@ -90,7 +91,7 @@ def _rows(page: Page, root: Path) -> list[Run]:
         "use_cases": st.column_config.TextColumn(t("pick.use_case"), width=110),
         "metric": st.column_config.TextColumn(t("history.metric")),
         "value": st.column_config.NumberColumn(t("history.value"), format="%.4f"),
-        "interval": st.column_config.TextColumn("95 %"),
+        "interval": st.column_config.TextColumn("95 %", width=150),
         "recipe": st.column_config.TextColumn(t("history.released")),
         "took": st.column_config.TextColumn(t("drawer.took"), width=90),
         "set": st.column_config.TextColumn(t("history.set"), width="medium"),
@@ -102,21 +103,25 @@ def _rows(page: Page, root: Path) -> list[Run]:
     event = view.table(
         frame, key="history", alt_text=t("page.history"), columns=columns, on_select="rerun", selection_mode="multi-row"
     )
+    if len(page.runs) < page.total:
+        st.caption(t("history.csv_note", count=figures.number(len(page.runs))))
     chosen = event.selection.rows if event else []
     return [page.runs[at] for at in chosen if at < len(page.runs)]
 
 
-def _line(run: Run) -> dict[str, object]:
+def _line(run: Run, asked: str) -> dict[str, object]:
+    """What the table tells of a run; of several use cases the measure is that of the one asked for, or of the first."""
     record, kept = run.record, runs.note(run)
-    use_case = next(iter(record.use_cases), "")
+    use_case = asked or next(iter(record.use_cases), "")
     found = runs.metric(run, use_case)
+    of = f" · {view.title(use_case)}" if len(record.use_cases) > 1 else ""
     low, high = found.get("low"), found.get("high")
     return {
         "pin": "★" if kept.pinned else "",
         "state": f"{GLYPHS[run.state]} {t(f'state.{run.state}')}",
         "at": figures.moment(run.at),
         "use_cases": ", ".join(view.title(name) for name in record.use_cases),
-        "metric": headline.name_of(str(found["metric"])) if "metric" in found else "",
+        "metric": headline.name_of(str(found["metric"])) + of if "metric" in found else "",
         "value": found.get("value"),
         "interval": f"{figures.number(low)} … {figures.number(high)}" if low is not None else "",
         "recipe": str(found.get("recipe", "")),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field, model_validator
 
 from dashboard import answer_charts, doubts, figures, headline, odds, ranks, samples, view
-from dashboard.artifacts import Appraisal, Artifacts, understood
+from dashboard.artifacts import Appraisal, Artifacts, Reading, understood
 from dashboard.home import Unreadable
 from dashboard.view import t
 
@@ -19,15 +18,36 @@ MOST_SAMPLES = 24
 MOST_CURVES = 10
 
 
-class Report(BaseModel):
+class Bin(Reading):
+    """Rows of which the model was about as sure."""
+
+    confidence: float
+    accuracy: float
+    rows: int
+
+
+class Calibration(Reading):
+    ece: float | None = None
+    bins: list[Bin] = Field(default_factory=list)
+
+
+class Report(Reading):
     """What a classifier's evaluation tells besides its scores."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-    classes: list[str]
+    classes: Annotated[list[str], Field(min_length=1)]
     confusion: list[list[int]]
+    """Rows by true class, then by answer."""
     per_class: list[dict[str, Any]]
-    averages: dict[str, dict[str, float]] = {}
-    calibration: dict[str, Any] = {}
+    averages: dict[str, dict[str, float]] = Field(default_factory=dict)
+    calibration: Calibration = Calibration()
+
+    @model_validator(mode="after")
+    def _square(self) -> Report:
+        if [len(row) for row in self.confusion] != [len(self.classes)] * len(self.classes):
+            raise ValueError("the confusion matrix is not as large as there are classes")
+        if not all("class" in row for row in self.per_class):
+            raise ValueError("the table per class does not say of which")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +61,7 @@ class Subject:
     report: Report
 
     def predictions(self) -> pd.DataFrame:
-        return self.found.predictions(self.recipe, self.split)
+        return self.found.predictions(self.recipe, self.split, ("label", "predicted"), ("confidence",))
 
 
 def is_mine(report: dict[str, Any]) -> bool:
@@ -107,6 +127,8 @@ def confusion(subject: Subject) -> None:
         predictions = subject.predictions()
         rows = predictions[(predictions["label"] == truth) & (predictions["predicted"] == answer)]
         st.caption(t("results.cell", count=len(rows), truth=figures.escape(truth), answer=figures.escape(answer)))
+        if len(rows) > MOST_SAMPLES:
+            st.caption(t("results.surest", shown=MOST_SAMPLES))
         samples.grid(subject.found, rows.sort_values("confidence", ascending=False).head(MOST_SAMPLES), width=84)
 
 
@@ -135,14 +157,17 @@ def per_class(subject: Subject) -> None:
 
 def thresholds(subject: Subject) -> None:
     """ROC and precision-recall, one class against the rest."""
-    predictions, classes = subject.predictions(), subject.report.classes
-    if "probabilities" not in predictions:
-        raise Unreadable("unreadable.column", column="probabilities")
-    probabilities = np.stack(predictions["probabilities"].to_list()).astype(float)
-    truth = predictions["label"].to_numpy()
+    classes = subject.report.classes
+    probabilities, truth = subject.found.probabilities(subject.recipe, subject.split, classes)
     offered = classes if len(classes) > 2 else classes[1:]
     chosen = st.pills(
-        t("results.classes"), offered, selection_mode="multi", default=offered[:MOST_CURVES], key="curve_classes", wrap=True
+        t("results.classes"),
+        offered,
+        selection_mode="multi",
+        default=offered[:MOST_CURVES],
+        key="curve_classes",
+        format_func=figures.escape,
+        wrap=True,
     )
     roc, pr = [], []
     for name in chosen:
@@ -164,18 +189,17 @@ def thresholds(subject: Subject) -> None:
 
 def calibration(subject: Subject) -> None:
     """Whether a confidence of 90 % is right nine times in ten."""
-    bins = subject.report.calibration.get("bins")
-    if not isinstance(bins, list) or not bins:
+    told = subject.report.calibration
+    if not told.bins:
         raise Unreadable("unreadable.shape", file="metrics.json")
-    frame = pd.DataFrame(bins)
+    frame = pd.DataFrame([each.model_dump() for each in told.bins])
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
         st.markdown(f"**{t('results.reliability')}**")
         drawing = answer_charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.share_right"))
         view.chart(drawing, frame, key="reliability", alt_text=t("results.reliability"))
     with right, st.container(border=True):
-        ece = subject.report.calibration.get("ece")
-        st.metric(headline.name_of("ece"), figures.number(ece, 4), help=t("results.ece_help"))
+        st.metric(headline.name_of("ece"), figures.number(told.ece, 4), help=t("results.ece_help"))
         st.caption(t("results.ece_note"))
         sure = frame[frame["confidence"] >= 0.95]
         rows = int(sure["rows"].sum())
@@ -192,7 +216,7 @@ def mistakes(subject: Subject) -> None:
     if wrong.empty:
         return
     pages = -(-len(wrong) // MOST_SAMPLES)
-    page = st.pagination(pages, key="mistakes_page") if pages > 1 else 1
+    page = st.pagination(pages, key="mistakes_page", bind="query-params") if pages > 1 else 1
     shown = wrong.iloc[(page - 1) * MOST_SAMPLES : page * MOST_SAMPLES]
     explained = samples.can_explain(subject.found) and st.toggle(
         t("results.explain"), value=True, help=t("results.explain_help"), key="explain", persist_state="session"

@@ -79,10 +79,12 @@ def curves(chosen: Sequence[Run], use_case: str) -> None:
         return
     labels = _labels(chosen)
     names = sorted(found["name"].unique(), key=lambda name: (not name.startswith("validation"), name))
-    name = view.choose_from("curve", names, t("compare.curve"), names[0])
+    name = view.choose_from("curve", names, t("compare.curve"), names[0], lambda name: view.word("curve", name))
     points = found[found["name"] == name].assign(series=lambda frame: frame["run"].map(labels))
     with st.container(border=True):
-        drawing = run_charts.curves(points, step=t("run.step"), value=name, order=list(labels.values()), height=360)
+        drawing = run_charts.curves(
+            points, step=t("run.step"), value=view.word("curve", name), order=list(labels.values()), height=360
+        )
         view.chart(
             drawing, points[["series", "name", "step", "value"]], key="overlaid", alt_text=t("compare.curves_alt", name=name)
         )

@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from dashboard import home, journals, runs, story
-from dashboard.artifacts import DENSE, Artifacts
+from dashboard.artifacts import DENSE, Artifacts, understood
 from dashboard.home import Unreadable
 from dashboard.runs import Run, StageEntry
 
@@ -95,9 +95,10 @@ def by_class(chosen: Sequence[Run], use_case: str, recipe: str, split: str = "te
         try:
             name = recipe or found.verdict().released or DENSE
             report = found.metrics(name).splits[split].report
+            told = understood(report.get("per_class") or [], list[dict[str, Any]], "metrics.json")
         except (Unreadable, KeyError):
             continue
-        rows += [(run.id, str(each.get("class")), each.get("f1"), each.get("support")) for each in report.get("per_class", [])]
+        rows += [(run.id, str(each.get("class")), each.get("f1"), each.get("support")) for each in told]
     return pd.DataFrame(rows, columns=["run", "class", "f1", "support"])
 
 

@@ -6,27 +6,36 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from pydantic import Field
 
 from dashboard import figures, view
-from dashboard.artifacts import Artifacts
-from dashboard.home import Unreadable
+from dashboard.artifacts import Artifacts, Reading, understood
 from dashboard.view import t
 
 WORDS = "text"
 
 
+class Noise(Reading):
+    """How many labels are suspected, which, and how well that goes where the truth is known."""
+
+    suspected: int
+    share: float
+    precision: float | None = None
+    recall: float | None = None
+    accuracy_against_truth: float | None = None
+    rows: list[dict[str, Any]] = Field(default_factory=list)
+
+
 def show(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """How many are suspected, how well that goes where the truth is known, and the surest of them."""
-    told = report.get("label_noise")
-    if not isinstance(told, dict):
-        raise Unreadable("unreadable.shape", file="metrics.json")
-    cards = {t("doubts.suspected"): (figures.number(told.get("suspected")), figures.percent(told.get("share"), 2))}
+    told = understood(report.get("label_noise"), Noise, "metrics.json")
+    cards = {t("doubts.suspected"): (figures.number(told.suspected), figures.percent(told.share, 2))}
     for name in ("precision", "recall", "accuracy_against_truth"):
-        if told.get(name) is not None:
-            cards[t(f"doubts.{name}")] = (figures.percent(told[name]), "")
+        if (value := getattr(told, name)) is not None:
+            cards[t(f"doubts.{name}")] = (figures.percent(value), "")
     view.cards(cards)
     st.caption(t("doubts.note"))
-    frame = pd.DataFrame([row for row in told.get("rows") or [] if isinstance(row, dict)])
+    frame = pd.DataFrame(told.rows)
     if frame.empty:
         return
     predictions = found.predictions(recipe, split)

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import figures, headline, questions, view
-from dashboard.artifacts import Appraisal, Artifacts
+from dashboard.artifacts import Appraisal, Artifacts, understood
 from dashboard.components import words
 from dashboard.home import Unreadable
 from dashboard.view import t
@@ -41,7 +41,7 @@ def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> Non
 
 def kinds(report: dict[str, Any]) -> None:
     """Precision, recall and F1 of each kind; a name counts only when its kind and both of its ends are right."""
-    frame = pd.DataFrame([row for row in report["per_entity"] if isinstance(row, dict)])
+    frame = pd.DataFrame(understood(report["per_entity"], list[dict[str, Any]], "metrics.json"))
     if "class" not in frame:
         raise Unreadable("unreadable.shape", file="metrics.json")
     shares = [name for name in ("precision", "recall", "f1") if name in frame]
@@ -56,14 +56,12 @@ def kinds(report: dict[str, Any]) -> None:
 
 def marked(found: Artifacts, recipe: str, split: str) -> None:
     """Texts as they should be marked and as they were, those that differ first."""
-    predictions = found.predictions(recipe, split)
-    if missing := set(NEEDED) - set(predictions.columns):
-        raise Unreadable("unreadable.column", column=min(missing))
+    predictions = found.predictions(recipe, split, NEEDED)
     wrong = predictions["tags"] != predictions["predicted"]
     ordered = predictions.assign(wrong=wrong).sort_values("wrong", ascending=False, kind="stable")
     st.caption(t("entities.wrong", wrong=figures.number(int(wrong.sum())), rows=figures.number(len(ordered))))
     pages = -(-len(ordered) // PER_PAGE)
-    page = st.pagination(pages, key="entities_page") if pages > 1 else 1
+    page = st.pagination(pages, key="entities_page", bind="query-params") if pages > 1 else 1
     for place, (_, row) in enumerate(ordered.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].iterrows()):
         with st.container(border=True, gap="xsmall"):
             for name, label in (("tags", "true"), ("predicted", "said")):

@@ -8,6 +8,7 @@ import unicodedata
 from datetime import UTC, datetime, tzinfo
 
 NOTHING = "–"
+_LINKING = re.compile(r"([\\\[\]<$])")
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
 
 
@@ -21,6 +22,16 @@ def clean(words: object, most: int = 300) -> str:
 def escape(words: object, most: int = 300) -> str:
     """The same, safe to put into Markdown."""
     return _MARKUP.sub(r"\\\1", clean(words, most))
+
+
+def code(words: object, most: int = 120) -> str:
+    """The same, set as code in Markdown."""
+    return "`" + clean(words, most).replace("`", "'") + "`"
+
+
+def prose(words: str) -> str:
+    """Markdown of unknown origin: headings, lists, tables and emphasis stay; pictures, links and HTML are shown as written."""
+    return "\n".join(_LINKING.sub(r"\\\1", clean(line, len(line))) for line in words.split("\n"))
 
 
 def sentence(words: str) -> str:

@@ -59,6 +59,8 @@ def of(found: Artifacts, keys: Iterable[str]) -> dict[str, bytes]:
     if not wanted or "pixels" not in found.columns("clean/rows"):
         return {}
     rows = found.rows("clean/rows", ["pixels", "image"], [("pixels", "in", wanted)])
+    if "image" not in rows:
+        return {}
     return dict(zip(rows["pixels"], rows["image"], strict=True))
 
 

@@ -71,7 +71,7 @@ def sentence(found: Artifacts, recipe: str, appraisal: Appraisal, split: str) ->
     said = t(
         "results.sentence",
         recipe=figures.escape(recipe),
-        metric=name_of(first),
+        metric=figures.escape(name_of(first)),
         value=figure(first, value),
         low_high=span(first, appraisal.interval),
         rows=figures.number(appraisal.rows),

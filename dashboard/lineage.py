@@ -49,7 +49,7 @@ def status(context: Context) -> None:
     view.table(frame, key="status", alt_text=t("versions_view.status"))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(t("versions.terminal"), width="content")
-        st.code("dvc status", language=None, width="content")
+        st.code(f"bonsai plan {context.use_case}", language=None, width="content")
 
 
 def versions(context: Context) -> None:
@@ -76,7 +76,7 @@ def versions(context: Context) -> None:
         st.caption(t("versions.none"))
         return
     frame = pd.DataFrame(rows.values())
-    frame["first"] = pd.to_datetime(frame["first"], format="ISO8601")
+    frame["first"] = pd.to_datetime(frame["first"].map(figures.moment), utc=True)
     frame["held"] = [len(held) for held in frame["runs"]]
     frame["newest"] = [held[0] for held in frame["runs"]]
     columns = {
@@ -96,7 +96,7 @@ def versions(context: Context) -> None:
     chosen = view.choose_from("restore", options, t("pick.run"), options[0])
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.popover(t("versions.restore_now"), icon=":material/settings_backup_restore:", key="restore_now"):
-            st.markdown(t("versions.restore_sure", run=f"`{figures.clean(chosen, 120)}`"))
+            st.markdown(t("versions.restore_sure", run=figures.code(chosen)))
             if st.button(t("versions.restore_yes"), type="primary", key="restore_yes"):
                 with st.spinner(t("versions.restoring")):
                     done, said = _restored(context.root, home.slug(chosen))

@@ -75,7 +75,8 @@ def _load(path: Path, mtime_ns: int) -> Model:
         if type(error).__module__.startswith("onnxruntime"):
             raise Unreadable("unreadable.damaged", file=path.name) from None
         raise
-    return Model(session, str(told.get("use_case", "")), told.get("learnt") or {}, len(content))
+    learnt = told.get("learnt")
+    return Model(session, str(told.get("use_case", "")), learnt if isinstance(learnt, dict) else {}, len(content))
 
 
 def shares(logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -4,17 +4,44 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
+from pydantic import Field
 
 from dashboard import answer_charts, figures, ranks, view
-from dashboard.artifacts import Artifacts
+from dashboard.artifacts import Artifacts, Reading, understood
 from dashboard.home import Unreadable
 from dashboard.view import t
 
 COSTS = ("cost", "take_all", "refuse_all")
 SHARES = ("came", "said", "refused", "refused_good", "caught")
+
+
+class Price(Reading):
+    """What a row costs on average where a missed one costs so many times what a needless refusal does."""
+
+    default_over_refusal: float
+    cost: float
+    take_all: float
+    refuse_all: float
+
+
+class Groups(Reading):
+    """What the members of each group met, and the widest gaps."""
+
+    groups: list[dict[str, Any]] = Field(default_factory=list)
+    gaps: dict[str, float | None] = Field(default_factory=dict)
+
+
+class Report(Reading):
+    """What is told of a probability besides what is told of classes."""
+
+    classes: list[str]
+    event: str = ""
+    threshold: float | None = None
+    cost: dict[str, float | None] = Field(default_factory=dict)
+    cost_curve: list[Price] = Field(default_factory=list)
+    fairness: dict[str, Groups] = Field(default_factory=dict)
 
 
 def views(report: dict[str, Any]) -> list[str]:
@@ -24,11 +51,10 @@ def views(report: dict[str, Any]) -> list[str]:
 
 def separation(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """ROC, and the shares of both kinds below each probability with their largest distance (KS)."""
-    predictions, event = found.predictions(recipe, split), str(report["event"])
-    if "probabilities" not in predictions or event not in report["classes"]:
-        raise Unreadable("unreadable.column", column="probabilities")
-    said = np.stack(predictions["probabilities"].to_list()).astype(float)[:, report["classes"].index(event)]
-    came = (predictions["label"] == event).to_numpy()
+    told = _understood(report)
+    event = told.event
+    probabilities, labels = found.probabilities(recipe, split, told.classes)
+    said, came = probabilities[:, told.classes.index(event)], labels == event
     roc, shares = ranks.roc(said, came).assign(series=event), ranks.separation(said, came)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
@@ -49,13 +75,10 @@ def separation(found: Artifacts, recipe: str, split: str, report: dict[str, Any]
 
 def costs(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """What a row costs on average when everybody above the threshold is refused, for different prices of a mistake."""
-    now = report.get("cost") or {}
-    view.cards(
-        {t(f"odds.{name}"): (figures.number(now.get(name), 4), "") for name in ("threshold", *COSTS) if now.get(name) is not None}
-    )
-    frame = pd.DataFrame([row for row in report["cost_curve"] if isinstance(row, dict)])
-    if missing := {"default_over_refusal", *COSTS} - set(frame.columns):
-        raise Unreadable("unreadable.column", column=min(missing))
+    told = _understood(report)
+    now = {name: told.cost.get(name) for name in ("threshold", *COSTS)}
+    view.cards({t(f"odds.{name}"): (figures.number(value, 4), "") for name, value in now.items() if value is not None})
+    frame = pd.DataFrame([row.model_dump() for row in told.cost_curve])
     names = {name: t(f"odds.{name}") for name in COSTS}
     lines = frame.melt("default_over_refusal", list(COSTS), "series", "value").replace({"series": names})
     with st.container(border=True):
@@ -69,14 +92,15 @@ def costs(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> 
 
 def groups(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """What the members of each group meet at the threshold, and the widest gaps between groups."""
-    st.caption(t("odds.groups_note", threshold=figures.number(report.get("threshold"), 3)))
-    for name, told in report["fairness"].items():
-        frame = pd.DataFrame([row for row in told.get("groups") or [] if isinstance(row, dict)])
+    told = _understood(report)
+    st.caption(t("odds.groups_note", threshold=figures.number(told.threshold, 3)))
+    for name, met in told.fairness.items():
+        frame = pd.DataFrame(met.groups)
         if frame.empty:
             continue
         with st.container(border=True):
             st.markdown(f"**{figures.escape(name, 60)}**")
-            gaps = {key: value for key, value in (told.get("gaps") or {}).items() if value is not None}
+            gaps = {key: value for key, value in met.gaps.items() if value is not None}
             st.caption(
                 t(
                     "odds.gaps",
@@ -94,3 +118,10 @@ def groups(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) ->
                 "auc": st.column_config.NumberColumn(t("metric.auc"), format="%.3f"),
             }
             view.table(frame, key=f"groups_{figures.clean(name, 40)}", alt_text=t("odds.group"), columns=columns)
+
+
+def _understood(report: dict[str, Any]) -> Report:
+    told = understood(report, Report, "metrics.json")
+    if told.event and told.event not in told.classes:
+        raise Unreadable("unreadable.shape", file="metrics.json")
+    return told

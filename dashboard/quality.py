@@ -83,7 +83,10 @@ def splits(found: Artifacts, context: Context) -> None:
     )
     with st.container(border=True):
         st.markdown(f"**{t('data.balance')}**")
-        drawing = row_charts.stacked(frame, x="class", y="rows", colour="split", order=["train", "validation", "test"])
+        dealt = {name: t(f"data.{name}") for name in ("train", "validation", "test")}
+        drawing = row_charts.stacked(
+            frame.replace({"split": dealt}), x="class", y="rows", colour="split", order=list(dealt.values()), title=t("data.rows")
+        )
         view.chart(drawing, frame, key="balance", alt_text=t("data.balance"))
 
 
@@ -163,7 +166,10 @@ def _reasons(books: Ledger) -> str:
     )
     picked = event.selection.rows if event else []
     if picked and picked[0] < len(frame):
-        return str(frame.iloc[picked[0]]["reason"])
+        st.query_params["reason"] = str(frame.iloc[picked[0]]["reason"])
+    asked = st.query_params.get("reason", "")
+    if asked in set(frame["reason"]):
+        return asked
     return rejected[0][0] if rejected else next(iter([*books.fixes, *books.remarks]), "")
 
 
@@ -172,9 +178,9 @@ def _failing(found: Artifacts, code: str) -> None:
     if not code:
         st.caption(t("data.no_failing"))
         return
-    st.markdown(t("data.rows_of", reason=f"`{figures.clean(code, 60)}`"))
-    rows = found.rows("clean/quarantine")
-    chosen = rows[rows["reason"].astype(str).map(lambda reason: _code(reason) == code)]
+    st.markdown(t("data.rows_of", reason=figures.code(code, 60)))
+    rows = found.whole_rows("clean/quarantine", ["reason"])
+    chosen = rows[rows["reason"].map(lambda reason: _code(str(reason)) == code).astype(bool)]
     if chosen.empty:  # then it is a mending, and those rows were kept
         kept = found.rows("clean/rows")
         chosen = kept[kept["fix"].astype(str).str.contains(code, regex=False)] if "fix" in kept else chosen

@@ -2,20 +2,89 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import streamlit as st
+from pydantic import Field, model_validator
 
 from dashboard import figures, headline, market_charts, view
-from dashboard.artifacts import Appraisal, Artifacts
-from dashboard.home import Unreadable
+from dashboard.artifacts import Appraisal, Artifacts, Reading, understood
 from dashboard.view import t
 
 QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
 MOST_DAYS = 3000
 UNSURE = 0.05
-ACCOUNTS = ("targeted", "held")
+
+
+class Covered(Reading):
+    """How often one limit was undercut, over all series or in one, and the probability of so odd a count or pattern."""
+
+    ticker: str
+    level: float
+    days: int
+    hits: int
+    share: float
+    kupiec_p: float | None = None
+    independence_p: float | None = None
+    christoffersen_p: float | None = None
+
+
+class Account(Reading):
+    """What an account would show."""
+
+    yearly_return: float
+    yearly_volatility: float
+    sharpe: float
+    sharpe_low: float
+    sharpe_high: float
+    drawdown: float
+    equity: list[float]
+
+
+class Backtest(Reading):
+    """Two accounts, day by day."""
+
+    days: Annotated[list[str], Field(min_length=1)]
+    target_percent: float | None = None
+    most_position: float | None = None
+    cost_share: float | None = None
+    targeted: Account | None = None
+    held: Account | None = None
+
+    @model_validator(mode="after")
+    def _of_the_same_days(self) -> Backtest:
+        shown = [each for each in (self.targeted, self.held) if each]
+        if not shown or any(len(each.equity) != len(self.days) for each in shown):
+            raise ValueError("there is no account, or one of other days")
+        return self
+
+
+class Period(Reading):
+    """The loss in a year or of a series."""
+
+    year: str | None = None
+    ticker: str | None = None
+    days: int | None = None
+    loss: float
+
+
+class Group(Reading):
+    """Days of about the same forecast variance, and the mean that came."""
+
+    forecast: float
+    came: float
+
+
+class Report(Reading):
+    """What is told of a risk forecast besides its scores."""
+
+    coverage: list[Covered]
+    backtest: dict[str, Any]
+    direction: dict[str, Any] | None = None
+    by_year: list[Period] = Field(default_factory=list)
+    by_ticker: list[Period] = Field(default_factory=list)
+    calibration: list[Group] = Field(default_factory=list)
 
 
 def is_mine(report: dict[str, Any]) -> bool:
@@ -28,20 +97,19 @@ def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> Non
     views = {"forecast": forecast, "coverage": coverage, "account": account, "periods": periods}
     chosen = view.choose_view([*views, "standings"], "risk")
     with view.or_say():
+        report = understood(appraisal.report, Report, "metrics.json")
         if chosen == "standings":
             with st.container(border=True):
                 headline.standings(found, split, appraisal)
             rivals(found, split)
         else:
-            views[chosen](found, recipe, split, appraisal.report)
+            views[chosen](found, recipe, split, report)
 
 
-def forecast(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+def forecast(found: Artifacts, recipe: str, split: str, report: Report) -> None:
     """The next day's return with the limits that were forecast, breaches marked; and the volatility said and come."""
-    predictions = found.predictions(recipe, split)
-    needed = {"ticker", "next_date", "next_return", "next_variance", "variance", *QUANTILES}
-    if missing := needed - set(predictions.columns):
-        raise Unreadable("unreadable.column", column=min(missing))
+    numbers = ("next_return", "next_variance", "variance", *QUANTILES)
+    predictions = found.predictions(recipe, split, ("ticker", "next_date"), numbers)
     tickers = sorted(predictions["ticker"].astype(str).unique())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         ticker = view.choose_from("ticker", tickers, t("risk.series"), tickers[0], few=True)
@@ -80,19 +148,18 @@ def forecast(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) 
         view.numbers(frame, key="forecast_numbers", alt_text=t("risk.forecast_alt", ticker=figures.clean(ticker)))
 
 
-def coverage(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+def coverage(found: Artifacts, recipe: str, split: str, report: Report) -> None:
     """How often each limit was undercut, and whether that can be luck."""
-    rows = [row for row in report["coverage"] if isinstance(row, dict)]
-    whole = [row for row in rows if row.get("ticker") == "all"]
+    whole = [row for row in report.coverage if row.ticker == "all"]
     view.cards(
         {
-            t("risk.undercut", level=f"{float(row['level']):.0%}"): (
-                figures.percent(row.get("share"), 2),
+            t("risk.undercut", level=f"{row.level:.0%}"): (
+                figures.percent(row.share, 2),
                 t(
                     "risk.kupiec",
-                    p=figures.number(row.get("kupiec_p")),
-                    hits=figures.number(row.get("hits")),
-                    days=figures.number(row.get("days")),
+                    p=figures.number(row.kupiec_p),
+                    hits=figures.number(row.hits),
+                    days=figures.number(row.days),
                 ),
             )
             for row in whole
@@ -100,9 +167,9 @@ def coverage(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) 
         columns=max(1, len(whole)),
     )
     for row in whole:
-        if (row.get("kupiec_p") or 0.0) < UNSURE:
-            st.warning(t("risk.odd", level=f"{float(row['level']):.0%}"), icon=":material/warning:")
-    frame = pd.DataFrame(rows)
+        if (row.kupiec_p or 0.0) < UNSURE:
+            st.warning(t("risk.odd", level=f"{row.level:.0%}"), icon=":material/warning:")
+    frame = pd.DataFrame([row.model_dump() for row in report.coverage])
     number = st.column_config.NumberColumn
     columns = {
         "ticker": st.column_config.TextColumn(t("risk.series"), pinned=True),
@@ -118,34 +185,31 @@ def coverage(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) 
     st.caption(t("risk.coverage_note"))
 
 
-def account(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+def account(found: Artifacts, recipe: str, split: str, report: Report) -> None:
     """Holding more when risk is forecast low: money and drawdown, beside simply holding."""
-    told = report["backtest"]
-    days = told.get("days") or []
-    shown = {name: told[name] for name in ACCOUNTS if isinstance(told.get(name), dict)}
-    if not days or not shown:
-        raise Unreadable("unreadable.shape", file="metrics.json")
+    told = understood(report.backtest, Backtest, "metrics.json")
+    shown = {name: one for name, one in (("targeted", told.targeted), ("held", told.held)) if one}
     cards: dict[str, tuple[str, str]] = {}
     for name, one in shown.items():
         label = t(f"risk.{name}")
         cards[t("risk.sharpe", account=label)] = (
-            figures.number(one["sharpe"], 2),
-            figures.interval(one["sharpe_low"], one["sharpe_high"], 2),
+            figures.number(one.sharpe, 2),
+            figures.interval(one.sharpe_low, one.sharpe_high, 2),
         )
         cards[t("risk.drawdown", account=label)] = (
-            figures.percent(one["drawdown"]),
-            t("risk.yearly", gain=figures.percent(one["yearly_return"]), volatility=figures.percent(one["yearly_volatility"])),
+            figures.percent(one.drawdown),
+            t("risk.yearly", gain=figures.percent(one.yearly_return), volatility=figures.percent(one.yearly_volatility)),
         )
     view.cards(cards)
     st.caption(
         t(
             "risk.account_note",
-            target=figures.number(told.get("target_percent"), 0),
-            most=figures.number(told.get("most_position"), 1),
-            cost=figures.percent(told.get("cost_share"), 2),
+            target=figures.number(told.target_percent, 0),
+            most=figures.number(told.most_position, 1),
+            cost=figures.percent(told.cost_share, 2),
         )
     )
-    frame = pd.DataFrame({"day": days, **{t(f"risk.{name}"): one["equity"][: len(days)] for name, one in shown.items()}})
+    frame = pd.DataFrame({"day": told.days, **{t(f"risk.{name}"): one.equity for name, one in shown.items()}})
     falls = {f"{label} ↓": frame[label] / frame[label].cummax().clip(lower=1.0) - 1 for label in frame.columns[1:]}
     frame = frame.assign(**falls)
     with st.container(border=True):
@@ -154,8 +218,7 @@ def account(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -
         )
         st.echarts_chart(spec, key="account", height=480, alt=t("risk.account_alt"))
         view.numbers(frame, key="account_numbers", alt_text=t("risk.account_alt"))
-    direction = report.get("direction")
-    if isinstance(direction, dict):
+    if direction := report.direction:
         st.caption(
             t(
                 "risk.coin",
@@ -165,19 +228,19 @@ def account(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -
         )
 
 
-def periods(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+def periods(found: Artifacts, recipe: str, split: str, report: Report) -> None:
     """The loss by year and by series, and whether calm and rough days are told apart."""
     left, right = st.columns(2, gap="medium")
-    for place, name in ((left, "year"), (right, "ticker")):
-        frame = pd.DataFrame(report.get(f"by_{name}") or [])
+    for place, name, told in ((left, "year", report.by_year), (right, "ticker", report.by_ticker)):
+        frame = pd.DataFrame([row.model_dump(exclude_none=True) for row in told])
         if frame.empty:
             continue
         with place, st.container(border=True):
             st.markdown(f"**{t(f'risk.by_{name}')}**")
             drawing = market_charts.columns(frame, x=name, y="loss", title=headline.name_of("qlike"))
             view.chart(drawing, frame, key=f"by_{name}", alt_text=t(f"risk.by_{name}"))
-    frame = pd.DataFrame(report.get("calibration") or [])
-    if {"forecast", "came"} <= set(frame.columns):
+    frame = pd.DataFrame([group.model_dump() for group in report.calibration])
+    if len(frame):
         with st.container(border=True):
             st.markdown(f"**{t('risk.calibration')}**")
             drawing = market_charts.diagonal(frame, x="forecast", y="came", titles=(t("risk.said"), t("risk.came_variance")))

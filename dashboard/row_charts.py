@@ -43,12 +43,12 @@ def histogram(bins: pd.DataFrame, *, share: str, title: str, order: Sequence[str
     return sized(encoded, height)
 
 
-def stacked(rows: pd.DataFrame, *, x: str, y: str, colour: str, order: Sequence[str], height: int = 260) -> Drawing:
+def stacked(rows: pd.DataFrame, *, x: str, y: str, colour: str, order: Sequence[str], title: str, height: int = 260) -> Drawing:
     """Counts by class, stacked by split."""
     placed = alt.Chart(rows).transform_calculate(place=f"indexof({list(order)!r}, datum['{colour}'])").mark_bar()
     encoded = placed.encode(
         x=alt.X(f"{x}:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, labelLimit=100)),
-        y=alt.Y(f"{y}:Q", title=y),
+        y=alt.Y(f"{y}:Q", title=title),
         color=series(order, colour),
         order=alt.Order("place:Q"),
         tooltip=[f"{x}:N", f"{colour}:N", alt.Tooltip(f"{y}:Q", format=",")],

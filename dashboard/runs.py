@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,6 +20,10 @@ from tasks.workspace import write_json
 
 WORKSPACE = "workspace"
 """Stands for the project's own folder, where `dvc repro` writes."""
+NAMED = re.compile(r"\d{8}-\d{6}-(?P<names>.+)-[0-9a-f]{4}")
+"""A run's id as the conductor gives it: when, for which use cases, and four letters by chance."""
+SEVERAL = re.compile(r"\d+-use-cases")
+"""What stands in an id for use cases whose names together are too long."""
 NOTES = "notes.json"
 MOST_NOTE_LETTERS = 4000
 
@@ -195,10 +200,14 @@ def listing(root: Path, wanted: Wanted | None = None, *, start: int = 0, count: 
     wanted = wanted or Wanted()
     every = names(root)
     page = Page(total=len(every))
+    read = 0
     for position in range(start, len(every)):
-        if len(page.runs) >= count or position - start >= most_read:
+        if wanted.use_case and not may_be_of(every[position], wanted.use_case):
+            continue
+        if len(page.runs) >= count or read >= most_read:
             page.next = position
             break
+        read += 1
         try:
             run = load(root, every[position])
         except Unreadable:
@@ -222,8 +231,22 @@ def of_flow(root: Path, flow_run_id: str, among: int = 50) -> Run | None:
 
 
 def latest(root: Path, use_case: str = "", count: int = 30) -> list[Run]:
-    """The newest runs, of one use case if one is named."""
-    return listing(root, Wanted(use_case=use_case), count=count, most_read=300).runs
+    """The newest runs, of one use case if one is named; none only if there is none, however far back it lies."""
+    start: int | None = 0
+    while start is not None:
+        page = listing(root, Wanted(use_case=use_case), start=start, count=count, most_read=300)
+        if page.runs:
+            return page.runs
+        start = page.next
+    return []
+
+
+def may_be_of(run_id: str, use_case: str) -> bool:
+    """Whether a run's id leaves it open that the use case was among its own; most ids tell without opening the record."""
+    found = NAMED.fullmatch(run_id)
+    if not found or SEVERAL.fullmatch(found["names"]):
+        return True
+    return f"-{use_case.replace('_', '-').lower()}-" in f"-{found['names']}-"
 
 
 def parts(stage: str) -> tuple[str, str, str]:

@@ -55,7 +55,7 @@ def show(found: Artifacts, case: UseCase, ring: Sequence[Contestant]) -> None:
 
 def _examples(found: Artifacts) -> list[str]:
     try:
-        rows = found.rows("clean/rows", [questions.TEXT, "split"], [("split", "==", "test")])
+        rows = found.whole_rows("clean/rows", [questions.TEXT], [("split", "==", "test")])
     except Unreadable:
         return []
     return [str(text)[:MOST_LETTERS] for text in rows[questions.TEXT].head(EXAMPLES)]

@@ -27,7 +27,7 @@ RISK = {"next_date", "next_return", "variance", "quantile_5"}
 def show(found: Artifacts, case: UseCase, ring: Sequence[Contestant]) -> None:
     """Rows from here or there, and what each model says of them."""
     way = view.choose_from("way", ["rows", "upload"], t("try_it.way"), "rows", lambda name: t(f"try_it.{name}"), few=True)
-    rows = _uploaded(found, case) if way == "upload" else _of_test(found)
+    rows = _uploaded(found, case) if way == "upload" else _of_test(found, case)
     if rows is None:
         return
     if rows.empty:
@@ -46,9 +46,11 @@ def show(found: Artifacts, case: UseCase, ring: Sequence[Contestant]) -> None:
             _together(rows, told)
 
 
-def _of_test(found: Artifacts) -> pd.DataFrame | None:
+def _of_test(found: Artifacts, case: UseCase) -> pd.DataFrame | None:
     """Test rows: of one series and some days where they have such, else the first ones."""
-    rows = found.rows("clean/rows", None, [("split", "==", "test")])
+    rows = found.whole_rows("clean/rows", case.Rows.to_schema().columns, [("split", "==", "test")])
+    if rows.empty:
+        return rows
     days = next((name for name in ("next_date", "date") if name in rows and pd.api.types.is_datetime64_any_dtype(rows[name])), "")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if "ticker" in rows:

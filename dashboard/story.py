@@ -153,9 +153,9 @@ def kept_curves(run: Run, use_case: str) -> list[tuple[str, int, float]]:
     if not isinstance(epochs, list):
         return []
     return [
-        (str(name), int(epoch.get("epoch", 0)), float(value))
+        (str(name), epoch["epoch"], float(value))
         for epoch in epochs
-        if isinstance(epoch, dict)
+        if isinstance(epoch, dict) and isinstance(epoch.get("epoch"), int)
         for name, value in epoch.items()
         if name != "epoch" and isinstance(value, int | float)
     ]

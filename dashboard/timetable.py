@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 import streamlit as st
 
 from dashboard import cron, figures, timing, view
 from dashboard.conductor import Deployment, FlowRun, Refused, Schedule, Server
+from dashboard.cron import When
+from dashboard.home import Unreadable
 from dashboard.view import t, word
 from tasks.workspace import hash_json
 
@@ -79,14 +84,30 @@ def _card(server: Server, deployment: Deployment) -> None:
 def in_words(schedule: Schedule) -> str:
     """When it runs, for people."""
     if schedule.cron:
-        key, values = cron.in_words(schedule.cron)
-        if "day" in values and key == "cron.weekly":
-            values["day"] = t(f"weekday.d{values['day']}")
-        said = t(key, **values)
+        said = _said(cron.in_words(schedule.cron))
         return f"{said} ({figures.escape(schedule.timezone)})" if schedule.timezone else said
     if schedule.interval_s:
         return t("cron.every", time=figures.duration(schedule.interval_s))
     return figures.escape(schedule.rrule or figures.NOTHING, 120)
+
+
+def _said(when: When) -> str:
+    values = dict(when.values)
+    if when.days:
+        values["day"] = _listed([t(f"weekday.d{day}") for day in when.days])
+    if when.at:
+        values["time"] = _listed(when.at)
+    if when.times:
+        values["times"] = _said(when.times)
+    return t(when.key, **values)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """As in "Monday, Thursday and Friday"."""
+    *first, last = words
+    if not first:
+        return last
+    return t("cron.and", first=reduce(lambda before, word: t("cron.then", first=before, next=word), first), last=last)
 
 
 def _start(server: Server, deployment: Deployment, behind: list[FlowRun]) -> None:
@@ -105,6 +126,8 @@ def _tried(done: str, deed: object, *arguments: object) -> None:
         deed(*arguments)
     except Refused as refusal:
         st.toast(t("run.refused", reason=figures.escape(refusal, 300)), icon=":material/error:")
+    except Unreadable as trouble:
+        st.toast(view.why(trouble), icon=":material/cloud_off:")
     else:
         st.toast(t(done), icon=":material/check:")
 

@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboard import figures, gallery, headline, recipe_charts, runs, story, strokes, view
 from dashboard import front as fronts
-from dashboard.artifacts import DENSE, EAGER, Artifacts, Row, Table, Verdict
+from dashboard.artifacts import DENSE, EAGER, Artifacts, Flipped, Row, Table, Verdict
 from dashboard.home import Unreadable
 from dashboard.runs import Run
 from dashboard.view import Colour, t
@@ -66,13 +66,13 @@ def front(found: Artifacts, run: Run) -> None:
     except Unreadable:
         asked = None
     names = [row.recipe for row in table.rows]
-    default = next((row.recipe for row in table.rows if row.chosen), names[0] if names else DENSE)
+    default = next((row.recipe for row in table.rows if row.chosen), names[0])
     left, right = st.columns([5, 3], gap="medium")
     with left, st.container(border=True, height="stretch"):
         st.caption(t("compression.front_note"))
-        shown = points.assign(status=[t(f"compression.status_{name.replace(' ', '_')}") for name in points["status"]])
-        colours = {t(f"compression.status_{name.replace(' ', '_')}"): colour for name, colour in strokes.STATUS.items()}
-        titles = (t(f"compression.axis_{cost}"), headline.name_of(table.rows[0].metric if table.rows else ""))
+        shown = points.assign(status=points["status"].map(_standing))
+        colours = {_standing(name): strokes.STATUS.get(name, strokes.QUIET) for name in (*strokes.STATUS, *points["status"])}
+        titles = (t(f"compression.axis_{cost}"), headline.name_of(table.rows[0].metric))
         drawing = recipe_charts.front(
             shown, fronts.on_front(points, higher=higher), asked, titles=titles, colours=colours, higher=higher
         )
@@ -132,10 +132,11 @@ def flipped(found: Artifacts, run: Run) -> None:
         },
         columns=5,
     )
-    if not compared.flipped:
+    changed = compared.changed
+    if not changed:
         st.caption(t("compression.none_flipped" if compared.lost is not None else "compression.not_counted"))
         return
-    _flipped_rows(found, compared.flipped[:MOST_FLIPPED])
+    _flipped_rows(found, changed[:MOST_FLIPPED])
 
 
 def timing(found: Artifacts, run: Run) -> None:
@@ -161,6 +162,8 @@ def timing(found: Artifacts, run: Run) -> None:
                             "memory": variant.peak_memory_bytes,
                         }
                     )
+    if not rows:
+        raise Unreadable("unreadable.shape", file="latency.json")
     frame = pd.DataFrame(rows)
     cpu = figures.escape(machine.get("cpu", figures.NOTHING), 80)
     st.caption(t("compression.protocol", rounds=rounds, threads=threads, cpu=cpu, cores=figures.escape(machine.get("cores", ""))))
@@ -196,7 +199,7 @@ def bundle(found: Artifacts, run: Run) -> None:
     if not released:
         st.caption(t("compression.no_bundle"))
     with st.container(border=True):
-        st.markdown(found.card())
+        st.markdown(figures.prose(found.card()))
 
 
 def _cost() -> fronts.Cost:
@@ -210,10 +213,10 @@ def _details(found: Artifacts, table: Table, row: Row) -> None:
     """One recipe's figures, each with what it is compared with."""
     status = "chosen" if row.chosen else row.status
     colour, icon = STATUS.get(status, ("gray", ":material/circle:"))
-    st.badge(t(f"compression.status_{status.replace(' ', '_')}"), color=colour, icon=icon)
+    st.badge(_standing(status), color=colour, icon=icon)
     drop = t("compression.drop_of", value=figures.number(row.drop.value, 4), low_high=_span(row)) if row.drop else ""
     first = headline.figure(row.metric, row.value)
-    st.metric(headline.name_of(row.metric), first, drop or None, delta_color="off", delta_arrow="off")
+    st.metric(figures.escape(headline.name_of(row.metric)), first, drop or None, delta_color="off", delta_arrow="off")
     dense, eager = fronts.speedup(row, DENSE), fronts.speedup(row, EAGER)
     told = " · ".join(
         t("compression.times", ratio=f"{speed.ratio:.1f}", low_high=f"{speed.low:.1f}–{speed.high:.1f}", other=other)
@@ -232,7 +235,7 @@ def _details(found: Artifacts, table: Table, row: Row) -> None:
 def _comparison(found: Artifacts, run: Run, table: Table) -> None:
     """All recipes in one table."""
     frame = fronts.comparison(table.rows, _seconds(run, found.use_case))
-    metric = headline.name_of(table.rows[0].metric if table.rows else "")
+    metric = headline.name_of(table.rows[0].metric)
     ends = [("interval", "low", "high", ".4f"), ("drop_interval", "drop_low", "drop_high", "+.4f")]
     spans = {
         name: [
@@ -241,8 +244,7 @@ def _comparison(found: Artifacts, run: Run, table: Table) -> None:
         ]
         for name, a, b, form in ends
     }
-    status = [t(f"compression.status_{name.replace(' ', '_')}") for name in frame["status"]]
-    shown = frame.assign(status=status, **spans)[list(SHOWN)]
+    shown = frame.assign(status=frame["status"].map(_standing), **spans)[list(SHOWN)]
     number, column = st.column_config.NumberColumn, st.column_config.TextColumn
     columns = {
         "recipe": column(t("results.recipe"), pinned=True),
@@ -278,16 +280,20 @@ def _seconds(run: Run, use_case: str) -> dict[str, float]:
     return found
 
 
-def _flipped_rows(found: Artifacts, rows: list[dict[str, Any]]) -> None:
-    pictures = gallery.of(found, [str(row.get("own", {}).get("pixels", "")) for row in rows])
+def _flipped_rows(found: Artifacts, rows: list[Flipped]) -> None:
+    pictures = gallery.of(found, [str(row.own.get("pixels", "")) for row in rows])
     if not pictures:
         lines = [
             {
-                t("compression.side"): t(f"compression.{row.get('side', 'lost')}"),
-                "file": row.get("file"),
-                "row": row.get("row"),
-                **{f"own {name}": value for name, value in row.get("own", {}).items()},
-                **{f"dense {name}": value for name, value in row.get("dense", {}).items() if name in ("predicted", "confidence")},
+                t("compression.side"): t(f"compression.{row.side}"),
+                "file": row.file,
+                "row": row.row,
+                **{t("compression.own_of", name=view.word("column", name)): value for name, value in row.own.items()},
+                **{
+                    t("compression.dense_of", name=view.word("column", name)): value
+                    for name, value in row.dense.items()
+                    if name in ("predicted", "confidence")
+                },
             }
             for row in rows
         ]
@@ -295,13 +301,13 @@ def _flipped_rows(found: Artifacts, rows: list[dict[str, Any]]) -> None:
         return
     with st.grid("auto", min_column_width=150, gap="small"):
         for row in rows:
-            own, dense = row.get("own", {}), row.get("dense", {})
+            own, dense = row.own, row.dense
             with st.container(border=True, gap="xsmall"):
                 data = pictures.get(str(own.get("pixels")))
                 shown = gallery.picture(data) if data else None
                 if shown:
                     st.image(shown, alt=figures.clean(own.get("label", ""), 60), width=96)
-                side = "red" if row.get("side") == "lost" else "green"
+                side = "red" if row.side == "lost" else "green"
                 st.markdown(f":gray-badge[{figures.escape(own.get('label', ''), 20)}] :{side}-badge[{_answer(own)}]")
                 st.caption(t("compression.dense_said", answer=_answer(dense)))
 
@@ -319,6 +325,11 @@ def _released(found: Artifacts) -> str | None:
 
 def _span(row: Row) -> str:
     return figures.interval(row.drop.low, row.drop.high, 4) if row.drop else ""
+
+
+def _standing(status: str) -> str:
+    """How a recipe stands to its contract, in the reader's words where the catalogue knows them."""
+    return t(f"compression.status_{status.replace(' ', '_')}") if status in STATUS else figures.clean(status, 40)
 
 
 def _split(name: str) -> str:

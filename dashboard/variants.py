@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import figures, view
 from dashboard import gallery as pictures
-from dashboard.artifacts import Artifacts
+from dashboard.artifacts import Artifacts, holding
 from dashboard.view import Context, t
 
 SHOWN = 10
@@ -22,7 +22,7 @@ def gallery(found: Artifacts, context: Context) -> None:
     st.caption(
         t(
             "data.augmented",
-            variants=figures.number(int(report.get("variants", 0))),
+            variants=figures.number(report.get("variants", 0)),
             seed=figures.clean(report.get("seed", figures.NOTHING)),
         )
     )
@@ -30,8 +30,9 @@ def gallery(found: Artifacts, context: Context) -> None:
     if preview.empty or not {"original", "variant"} <= set(preview.columns):
         st.caption(t("data.no_variants"))
         return
-    originals = list(preview["original"].drop_duplicates())
-    page = st.pagination(-(-len(originals) // SHOWN), key="gallery_page") if len(originals) > SHOWN else 1
+    holding(preview, ("original",), "augmented/preview", ("variant",))
+    originals = list(preview["original"].dropna().drop_duplicates())
+    page = st.pagination(-(-len(originals) // SHOWN), key="gallery_page", bind="query-params") if len(originals) > SHOWN else 1
     with st.grid(2, min_column_width=420):
         for original in originals[(page - 1) * SHOWN : page * SHOWN]:
             with st.container(border=True, height="stretch"):

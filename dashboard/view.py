@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ STAGE_LOOKS: dict[StageState, tuple[Colour, str]] = {
     "cancelled": ("orange", ":material/block:"),
     "notrun": ("gray", ":material/remove_circle_outline:"),
 }
+LOG = logging.getLogger(__name__)
 FEW = 6
 NEWEST = 30
 """Runs offered by name; older ones are found on the Runs page."""
@@ -70,9 +72,18 @@ def addressed(name: str, options: Sequence[str], default: str | None) -> dict[st
     return {"key": f"at_{name}", "on_change": _write_address, "args": (name, default)}
 
 
+def addressed_many(name: str, options: Sequence[str]) -> dict[str, Any]:
+    """The same for a widget of which several may be chosen; in the address they are parted by commas."""
+    wanted = st.query_params.get(name, "").split(",")
+    st.session_state[f"at_{name}"] = [option for option in options if option in wanted]
+    return {"key": f"at_{name}", "on_change": _write_address, "args": (name, None)}
+
+
 def _write_address(name: str, default: str | None) -> None:
     chosen = st.session_state[f"at_{name}"]
-    if chosen is None or chosen == default:
+    if isinstance(chosen, list):
+        chosen = ",".join(chosen)
+    if not chosen or chosen == default:
         st.query_params.pop(name, None)
     else:
         st.query_params[name] = chosen
@@ -149,13 +160,20 @@ def why(trouble: Unreadable) -> str:
 
 @contextmanager
 def or_say() -> Iterator[None]:
-    """Within it, what cannot be read is said in a sentence, and the page goes on after it."""
+    """Within it, what cannot be read is said in a sentence, and the page goes on after it.
+
+    What nobody foresaw is said too, and told in full in the server's log.
+    """
     try:
         yield
     except Unreadable as trouble:
         st.info(why(trouble), icon=":material/info:")
     except Mistake as mistake:
         st.warning(figures.escape(mistake, 1000), icon=":material/warning:")
+    except Exception as error:
+        LOG.exception("a part of the page could not be drawn")
+        reason = figures.escape(f"{type(error).__name__}: {error}", 200)
+        st.error(t("unreadable.drawn", reason=reason), icon=":material/error:")
 
 
 def nothing(key: str, **values: object) -> None:
@@ -179,16 +197,28 @@ def choose_use_case(root: Path) -> str:
     return str(chosen or (names[0] if names else ""))
 
 
+def drop_stale_run(root: Path, use_case: str) -> str:
+    """Take a run that cannot be shown out of the address, and say why; "" where there is none."""
+    asked = st.query_params.get("run", "")
+    if not asked or asked == runs.WORKSPACE:
+        return ""
+    name = figures.escape(asked, 80)
+    try:
+        if use_case in runs.load(root, asked).record.use_cases:
+            return ""
+        said = t("pick.not_of", run=name, use_case=title(use_case))
+    except Unreadable:
+        said = t("pick.gone", run=name)
+    del st.query_params["run"]
+    return said
+
+
 def choose_run(root: Path, use_case: str) -> Run | None:
-    """The run the page is about: one that was chosen, or else the newest of the use case."""
+    """The run the page is about: the use case's that was chosen, or else its newest."""
     found = runs.latest(root, use_case, NEWEST)
     asked = st.query_params.get("run", "")
     if asked and asked != runs.WORKSPACE and all(run.id != asked for run in found):
-        try:
-            other = runs.load(root, asked)
-            found += [other] if use_case in other.record.use_cases else []
-        except Unreadable:
-            pass  # an address that names no run any more: the newest is shown, and the list says what there is
+        found.append(runs.load(root, asked))
     by_id = {run.id: run for run in found}
     has_own = (root / "journal").is_dir() or (root / "data" / use_case).is_dir()
     options = [*by_id, *([runs.WORKSPACE] if has_own else [])]
@@ -212,9 +242,10 @@ def choose_from(
     name: str, options: Sequence[str], label: str, default: str, say: Callable[[str], str] = str, *, few: bool = False
 ) -> str:
     """One of several, kept in the address under that name: in a list, or side by side if they are few and `few` is set."""
-    tied = addressed(name, options, default)
+    tied = addressed(name, options, default if default in options else options[0])
     if few and len(options) <= FEW:
-        return str(st.segmented_control(label, options, required=True, format_func=say, wrap=True, **tied))
+        look: dict[str, Any] = {"format_func": lambda name: figures.escape(say(name), 60), "wrap": True}  # read as Markdown
+        return str(st.segmented_control(label, options, required=True, **look, **tied))
     return str(st.selectbox(label, options, format_func=say, **tied))
 
 
@@ -252,7 +283,9 @@ def cards(values: Mapping[str, tuple[str, str]], *, columns: int = 4) -> None:
     """Key figures beside each other: label -> value and the small print under it (interval, count)."""
     with st.grid(columns, min_column_width=140):
         for label, (value, small) in values.items():
-            st.metric(label, value, small or None, delta_color="off", delta_arrow="off", border=True, height="stretch")
+            st.metric(
+                figures.escape(label), value, small or None, delta_color="off", delta_arrow="off", border=True, height="stretch"
+            )
 
 
 def chart(drawing: Drawing, data: pd.DataFrame, *, key: str, alt_text: str) -> None:
@@ -266,7 +299,7 @@ def numbers(data: pd.DataFrame, *, key: str, alt_text: str) -> None:
     box = st.popover(t("data.behind"), icon=":material/table_rows:", type="tertiary", key=f"{key}_data", on_change="rerun")
     if box.open:
         with box:
-            st.dataframe(harmless(data), hide_index=True, alt=alt_text, key=f"{key}_table")
+            st.dataframe(harmless(data), hide_index=True, alt=alt_text, key=f"{key}_table", column_config=_heads(data))
             download(data, key)
 
 
@@ -280,11 +313,16 @@ def table(
     **more: Any,
 ) -> Any:
     """A table with its CSV, which may hold more than is shown."""
-    shown = dict(columns or {})
+    shown = {**_heads(data), **(columns or {})}
     more = {"hide_index": True, "placeholder": figures.NOTHING, **more}
     found = st.dataframe(harmless(data), alt=alt_text, key=key, column_config=shown, **more)
     download(data if csv is None else csv, key)
     return found
+
+
+def _heads(data: pd.DataFrame) -> dict[str, Any]:
+    """The heads of columns whose names are the same in every project, in the reader's language."""
+    return {str(name): t(f"column.{name}") for name in data.columns if texts.has(f"column.{name}")}
 
 
 def download(data: pd.DataFrame, name: str) -> None:

@@ -34,12 +34,11 @@ def watch(run: Run, use_case: str) -> None:
 
     @st.fragment(run_every=REFRESH_S if works else None, key="live")
     def live() -> None:
-        with AT_ONCE:
+        with AT_ONCE, view.or_say():
             now = runs.load(run.root, run.id)
             if works and not (now.live or _folder_works(now, use_case)):
                 st.rerun()  # once, so that the clock stops and the rest of the page learns of it
-            with view.or_say():
-                _story(now, use_case)
+            _story(now, use_case)
 
     live()
 
@@ -233,7 +232,9 @@ def _curves(found: Mapping[str, Curves], selected: str) -> None:
 
 def _curve(stage: str, kind: str, points: pd.DataFrame, series: list[str]) -> None:
     few = run_charts.are_few(points, series)
-    drawing = run_charts.live_curves(step=t("run.step"), value=kind, order=tuple(series), height=200, few=few)
+    drawing = run_charts.live_curves(
+        step=t("run.step"), value=word("curve", kind.replace(" ", "_")), order=tuple(series), height=200, few=few
+    )
     st.vega_lite_chart(points, drawing, key=f"curve_{kind}", alt=t("run.curves_alt", stage=figures.clean(stage)))
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import headline, view
-from dashboard.artifacts import Appraisal, Artifacts
+from dashboard.artifacts import Appraisal, Artifacts, Reading, understood
 from dashboard.components import words
 from dashboard.home import Unreadable
 from dashboard.questions import Piece
@@ -20,6 +20,13 @@ from dashboard.view import t
 
 MOST = 20
 LISTED = ("hardest", "easiest")
+
+
+class Foretold(Reading):
+    """A text, and how surprised the model was by it."""
+
+    text: str
+    perplexity: float
 
 
 def is_mine(report: dict[str, Any]) -> bool:
@@ -48,7 +55,8 @@ def _written(found: Artifacts) -> list[Any]:
         shown = found.report("model").get("shown")
     except Unreadable:
         return []  # the other views do not need it
-    return list(shown.get("written") or []) if isinstance(shown, dict) else []
+    written = shown.get("written") if isinstance(shown, dict) else None
+    return written if isinstance(written, list) else []
 
 
 def samples(written: list[Any]) -> None:
@@ -62,9 +70,7 @@ def samples(written: list[Any]) -> None:
 
 def listed(rows: Any, name: str) -> None:
     """Texts with the perplexity of each."""
-    frame = pd.DataFrame([row for row in rows if isinstance(row, dict)])
-    if missing := {"text", "perplexity"} - set(frame.columns):
-        raise Unreadable("unreadable.column", column=min(missing))
+    frame = pd.DataFrame([row.model_dump() for row in understood(rows, list[Foretold], "metrics.json")])
     columns = {
         "text": st.column_config.TextColumn(t("doubts.text"), width="large"),
         "perplexity": st.column_config.NumberColumn(headline.name_of("perplexity"), format="%.2f"),

@@ -1,21 +1,23 @@
 """Every page in every state: nothing yet, running, failed, finished; and whatever is wrong on disk is a sentence."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 from unittest.mock import patch
 
+import pandas as pd
 import pytest
 import recorded
 import scenes
+from pages import APP, open_page, words
 from streamlit.testing.v1 import AppTest
 
-from dashboard import conductor, lineage, runs, starting, texts
+from dashboard import chronicle, classes, conductor, lineage, runs, starting, texts, view
 from dashboard.conductor import Deployment, FlowRun, Refused, Schedule
 from dashboard.home import Unreadable
 
-APP = str(Path(texts.__file__).with_name("app.py"))
 PAGES = ("run", "history", "compare", "schedules", "data", "results", "compression", "try_it", "versions", "about")
 HOSTILE = "<script>alert(1)</script>"
 
@@ -48,24 +50,11 @@ def own_main(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
-def open_page(monkeypatch, root, page, **query):
-    monkeypatch.chdir(root)
-    app = AppTest.from_file(APP, default_timeout=240)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    if page != "run":
-        app.switch_page(f"app_pages/{page}.py")
-        for name, value in query.items():
-            app.query_params[name] = value
-        app.run()
-    return app
-
-
-def words(app):
-    """All that a page says."""
-    kinds = ("markdown", "caption", "title", "info", "warning", "error", "success", "metric", "code", "text")
-    return "\n".join(f"{getattr(each, 'label', '')} {each.value}" for kind in kinds for each in app.get(kind))
+@pytest.fixture(autouse=True)
+def nothing_unforeseen(caplog):
+    """What a page cannot draw for a reason nobody foresaw is an error of the test."""
+    yield
+    assert not [record.exc_info for record in caplog.get_records("call") if record.name == view.LOG.name]
 
 
 @pytest.mark.parametrize("state", ["nothing", "running", "failed", "finished"])
@@ -81,6 +70,21 @@ def test_every_page_speaks_chinese(monkeypatch, projects, page):
     app = open_page(monkeypatch, projects["finished"], page, lang="zh")
     assert not app.exception
     assert app.title[0].value == texts.text("zh", f"page.{page}")
+
+
+@pytest.mark.parametrize(
+    ("use_case", "page", "view_name", "heads"),
+    [
+        ("credit", "results", "mistakes", ("标签", "预测", "置信度")),
+        ("nlp", "compression", "flipped", ("方向", "该配方预测", "稠密置信度")),
+    ],
+)
+def test_tables_of_rows_have_chinese_heads(monkeypatch, of_all, use_case, page, view_name, heads):
+    app = open_page(monkeypatch, of_all, page, uc=use_case, view=view_name, lang="zh", recipe="pruned")
+    table = app.dataframe[0]
+    told = json.loads(table.proto.columns)
+    shown = [told.get(name, {}).get("label") or name for name in table.value.columns]
+    assert set(heads) <= set(shown)
 
 
 VIEWS = [
@@ -177,6 +181,41 @@ def test_what_comes_from_outside_is_never_markup(monkeypatch, projects):
     assert not app.exception
 
 
+EVIL = "![x](http://elsewhere/x.png) :red[x] `y`"
+
+
+def unescaped(words):
+    return bool(re.search(r"!\[|(?<!\\)<img|:red\[", words))
+
+
+def test_the_card_is_shown_without_its_pictures_and_html(monkeypatch, projects, tmp_path):
+    root = shutil.copytree(projects["finished"], tmp_path / "p")
+    for path in root.glob("runs/*/data/vision/release/card.md"):
+        path.write_text(f"---\nlicense: mit\n---\n\n# Card\n\n| {EVIL} | <img src='http://elsewhere/x.png'> |\n|---|---|\n")
+    app = open_page(monkeypatch, root, "compression", view="bundle")
+    shown = next(each.value for each in app.markdown if "# Card" in each.value)
+    assert "elsewhere" in shown
+    assert not unescaped(shown)
+
+
+def test_a_hostile_class_ticker_or_measure_is_no_markup_wherever_it_is_chosen_or_measured(monkeypatch, of_all, tmp_path):
+    root = shutil.copytree(of_all, tmp_path / "p")
+    for use_case, old in (("vision", '"9"'), ("finance", '"qlike"')):
+        for path in root.glob(f"runs/*/data/{use_case}/**/*.json"):
+            path.write_text(path.read_text().replace(old if old != '"9"' else f'"{recorded.CLASSES[-1]}"', json.dumps(EVIL)))
+    for path in root.glob("runs/*/data/finance/evaluations/*/predictions/*.parquet"):
+        frame = pd.read_parquet(path)
+        frame.assign(ticker=frame["ticker"].replace("acorn", EVIL)).to_parquet(path, index=False)
+    asked = [("results", "vision", view) for view in ("confusion", "thresholds", "per_class")]
+    asked += [("results", "finance", view) for view in ("forecast", "standings")] + [("compression", "finance", "front")]
+    for page, use_case, name in asked:
+        app = open_page(monkeypatch, root, page, uc=use_case, view=name)
+        labels = [label for group in (*app.segmented_control, *app.pills) for label in group.options]
+        assert not [words for words in (*labels, *(each.label for each in app.metric)) if unescaped(words)], (page, name)
+        assert not [each.value for each in (*app.markdown, *app.caption) if unescaped(each.value)], (page, name)
+    assert any("elsewhere" in each.label for each in app.metric)
+
+
 def test_a_stage_is_looked_at_by_its_address(monkeypatch, projects):
     app = open_page(monkeypatch, projects["finished"], "run", stage="clean@vision")
     assert any("Keeps, mends or quarantines" in each.value for each in app.caption)
@@ -186,6 +225,23 @@ def test_an_address_that_names_nothing_shows_the_newest(monkeypatch, projects):
     app = open_page(monkeypatch, projects["finished"], "run", run="../../etc", uc="no such", stage="x", lang="fr")
     assert not app.exception
     assert app.title[0].value == "Run"
+    assert "run" not in app.query_params
+
+
+def test_a_run_of_another_use_case_in_the_address_is_not_passed_over_in_silence(monkeypatch, of_all):
+    other = next(name for name in runs.names(of_all) if "-finance-" in name)
+    app = open_page(monkeypatch, of_all, "data", uc="vision", run=other)
+    assert not app.exception
+    assert any("is not one of Vision; the newest is shown" in each.value for each in app.caption)
+    assert "run" not in app.query_params
+    app.run()
+    assert not any("is not one of" in each.value for each in app.caption)
+
+
+def test_a_cell_with_more_rows_than_are_shown_says_so(monkeypatch, projects):
+    monkeypatch.setattr(classes, "MOST_SAMPLES", 2)
+    app = open_page(monkeypatch, projects["finished"], "results", view="confusion", truth="1", answer="1", recipe="dense")
+    assert any("The 2 surest of them" in each.value for each in app.caption)
 
 
 def test_without_a_server_the_button_says_what_does_the_same_in_a_terminal(monkeypatch, projects):
@@ -256,6 +312,46 @@ def test_runs_are_filtered_and_say_what_came_of_them(monkeypatch, projects):
     assert len(app.dataframe[0].value) == 1
     app.text_input(key="find").set_value("nothing like it").run()
     assert any("No run matches" in each.value for each in app.caption)
+
+
+def test_the_states_that_are_looked_for_are_kept_in_the_address(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "history", states="failed,nonsense")
+    assert any("No run matches" in each.value for each in app.caption)
+    app.pills[0].set_value(["completed", "failed"]).run()
+    assert app.query_params["states"] == "completed,failed"
+    assert len(app.dataframe[0].value) == 2
+    app.pills[0].set_value([]).run()
+    assert "states" not in app.query_params
+
+
+def test_of_a_run_of_several_use_cases_the_measure_says_whose_it_is(monkeypatch, of_all, tmp_path):
+    root = shutil.copytree(of_all, tmp_path / "p")
+    (path,) = root.glob("runs/*-vision-*/run.json")
+    record = json.loads(path.read_text())
+    told = next(json.loads(other.read_text()) for other in root.glob("runs/*-finance-*/run.json"))
+    record |= {"use_cases": ["vision", "finance"], "results": {**record["results"], **told["results"]}}
+    path.write_text(json.dumps(record))
+    renamed = path.parent.rename(path.parent.with_name(path.parent.name.replace("-vision-", "-vision-finance-")))
+    app = open_page(monkeypatch, root, "history", find=renamed.name)
+    assert list(app.dataframe[0].value["metric"]) == ["Accuracy · Vision"]
+    assert any("holds the runs shown here: 1" in each.value for each in app.caption)
+    app = open_page(monkeypatch, root, "history", find=renamed.name, of="finance")
+    assert list(app.dataframe[0].value["metric"]) == ["QLIKE · Finance"]
+
+
+def test_the_rule_and_the_page_that_are_looked_at_come_from_the_address(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "data", view="ledger", reason="unreadable")
+    assert any("**Rows** with `unreadable`" in each.value for each in app.markdown)
+    app = open_page(monkeypatch, projects["finished"], "results", view="mistakes", recipe="pruned", mistakes_page="2")
+    assert not app.exception
+
+
+def test_runs_beyond_those_read_at_once_are_found_by_looking_further_back(monkeypatch, projects):
+    monkeypatch.setattr(chronicle, "MOST_READ", 1)
+    app = open_page(monkeypatch, projects["finished"], "history", find=f"-{0:04x}")
+    assert any("None of the newest 1 runs matches" in each.value for each in app.caption)
+    app.button(key="more").click().run()
+    assert len(app.dataframe[0].value) == 1
 
 
 def test_comparing_shows_only_what_differs(monkeypatch, projects):
@@ -331,6 +427,19 @@ def test_schedules_are_told_in_words_and_can_be_paused(monkeypatch, projects):
         assert any("every day at 03:00" in each.value for each in app.markdown)
         app.button(key="pause_00000000-0000-0000-0000-000000000002").click().run()
     assert fake.calls == [True]
+
+
+def test_a_server_lost_between_two_clicks_is_a_sentence(monkeypatch, projects):
+    def lost(deployment, *, paused):
+        raise Unreadable("conductor.lost", reason="gone")
+
+    fake = Fake()
+    monkeypatch.setattr(fake, "pause", lost)
+    with patch.object(conductor, "server", lambda root: fake):
+        app = open_page(monkeypatch, projects["nothing"], "schedules")
+        app.button(key="pause_00000000-0000-0000-0000-000000000002").click().run()
+    assert not app.exception
+    assert "did not answer: gone" in app.toast[0].value
 
 
 def edits(fake):

@@ -81,6 +81,45 @@ def test_ten_thousand_runs_are_listed_by_reading_only_those_shown(root, monkeypa
     assert page.next == 4
 
 
+def test_a_run_behind_hundreds_of_another_use_case_is_found_by_its_name_alone(root, monkeypatch):
+    oldest = json.loads((root / "runs" / runs.names(root)[3] / "run.json").read_text())
+    folder = root / "runs" / "20240101-000000-credit-0000"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({**oldest, "use_cases": ["credit"]}))
+    for number in range(400):
+        (root / "runs" / f"20250101-{number:06}-vision-0000").mkdir()
+    read = []
+    understood = runs._understood
+    monkeypatch.setattr(runs, "_understood", lambda path, *version: read.append(path.parent.name) or understood(path, *version))
+    assert [run.id for run in runs.latest(root, "credit")] == [folder.name]
+    assert read == [folder.name]
+
+
+def test_a_run_of_many_use_cases_is_found_however_many_others_are_newer(root):
+    oldest = json.loads((root / "runs" / runs.names(root)[3] / "run.json").read_text())
+    for number in range(700):
+        folder = root / "runs" / f"20250101-{number:06}-5-use-cases-0000"
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps({**oldest, "use_cases": ["credit" if number == 0 else "nlp"]}))
+    assert [run.record.use_cases for run in runs.latest(root, "credit")] == [["credit"]]
+    assert runs.latest(root, "finance") == []
+
+
+@pytest.mark.parametrize(
+    ("run_id", "use_case", "may_be"),
+    [
+        ("20260101-000000-vision-0a1b", "vision", True),
+        ("20260101-000000-vision-0a1b", "credit", False),
+        ("20260101-000000-vision-my-own-0a1b", "My_own", True),
+        ("20260101-000000-vision-my-own-0a1b", "own_0", False),
+        ("20260101-000000-7-use-cases-0a1b", "credit", True),
+        ("renamed by hand", "credit", True),
+    ],
+)
+def test_an_id_tells_most_of_the_use_cases_it_is_not_of(run_id, use_case, may_be):
+    assert runs.may_be_of(run_id, use_case) is may_be
+
+
 @pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "a/b", "", "..", ".hidden", "x" * 200, "a\nb", "a b", 7, None])
 def test_a_name_that_could_lead_out_of_the_project_is_refused(root, name):
     with pytest.raises(Unreadable):

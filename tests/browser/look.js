@@ -3,6 +3,8 @@
     const found = [], main = document.querySelector("[data-testid=stMain]");
     const said = (e) => (e.innerText || e.querySelector("[data-testid]")?.dataset.testid || "?").slice(0, 60).replaceAll("\n", " ");
     for (const e of document.querySelectorAll("[data-testid=stException]")) found.push(`exception: ${e.innerText.slice(0, 200)}`);
+    for (const e of document.querySelectorAll("[data-testid=stAlert]"))
+        if (/This part could not be drawn|这部分无法绘制/.test(e.innerText)) found.push(`unforeseen: ${e.innerText.slice(0, 200)}`);
     if (main.scrollWidth > main.clientWidth) found.push(`${main.scrollWidth - main.clientWidth} pixels wider than the window`);
     const boxes = [...main.querySelectorAll("[data-testid=stElementContainer]")]
         .filter((e) => !e.querySelector("[data-testid=stElementContainer], [data-testid=stSkeleton]"))
