@@ -14,6 +14,8 @@ from dashboard.story import Stage
 from dashboard.view import t, word
 
 LOG_HEIGHT = 300
+FIRST_WORDS = 400
+"""Letters of an error that are said at once; the rest stands under its details."""
 OUTCOMES = {"finished": "done", "failed": "failed"}
 
 
@@ -29,10 +31,11 @@ def stage(run: Run, stages: Mapping[str, Stage], name: str) -> None:
         st.caption(t(f"drawer.{stage.state}"))
     if stage.error:
         say, icon = (st.warning, ":material/block:") if stage.state == "cancelled" else (st.error, ":material/error:")
-        say(figures.escape(stage.error, 1500), icon=icon)
-    if stage.details:
+        say(figures.escape(stage.error, FIRST_WORDS), icon=icon)
+    whole = stage.error if len(stage.error) > FIRST_WORDS else ""
+    if details := "\n\n".join(filter(None, [whole, stage.details[-8000:]])):
         with st.expander(t("drawer.details")):
-            st.code(stage.details[-8000:], language=None, height=260)
+            st.code(details, language=None, height=260, wrap_lines=True)
     overview, said, made = st.tabs([t("drawer.overview"), t("drawer.log"), t("drawer.files")], key="drawer", on_change="rerun")
     if overview.open:
         with overview:

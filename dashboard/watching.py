@@ -84,7 +84,7 @@ def _header(run: Run, use_case: str, stages: Mapping[str, Stage]) -> None:
     with right, st.container(horizontal=True, horizontal_alignment="right"):
         _actions(run, use_case)
     if run.record.error:
-        told = figures.sentence(figures.escape(run.record.error, 1500))
+        told = figures.sentence(figures.escape(run.record.error, drawer.FIRST_WORDS))
         if run.state == "cancelled":
             st.warning(told, icon=":material/block:")
         else:
@@ -232,9 +232,8 @@ def _curves(found: Mapping[str, Curves], selected: str) -> None:
 
 def _curve(stage: str, kind: str, points: pd.DataFrame, series: list[str]) -> None:
     few = run_charts.are_few(points, series)
-    drawing = run_charts.live_curves(
-        step=t("run.step"), value=word("curve", kind.replace(" ", "_")), order=tuple(series), height=200, few=few
-    )
+    title = word("curve", kind.replace(" ", "_")).replace("_", " ")
+    drawing = run_charts.live_curves(step=t("run.step"), value=title, order=tuple(series), height=200, few=few)
     st.vega_lite_chart(points, drawing, key=f"curve_{kind}", alt=t("run.curves_alt", stage=figures.clean(stage)))
 
 
