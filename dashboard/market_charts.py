@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.strokes import QUIET, STATES, Drawing, sized
+from dashboard.strokes import QUIET, STATES, Drawing, beside, sized
 
 
 def forecast(days: pd.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def columns(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240
         alt.Chart(rows)
         .mark_bar(cornerRadiusEnd=3)
         .encode(
-            x=alt.X(f"{x}:N", title=None, sort=None, axis=alt.Axis(labelLimit=80)),
+            x=alt.X(f"{x}:N", title=None, sort=None, axis=beside([str(name) for name in rows[x]])),
             y=alt.Y(f"{y}:Q", title=title),
             tooltip=[
                 f"{x}:N",
