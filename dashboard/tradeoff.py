@@ -60,7 +60,7 @@ def front(found: Artifacts, run: Run) -> None:
     table = found.table()
     higher = headline.higher_is_better(found.use_case)
     cost = _cost()
-    points = fronts.points(table, cost)
+    points = fronts.points(table, cost, fronts.spans(found, table, cost))
     try:
         asked = fronts.region(table, found.verdict(), cost, higher=higher)
     except Unreadable:
@@ -105,7 +105,7 @@ def damage(found: Artifacts, run: Run) -> None:
     with st.container(border=True):
         st.markdown(f"**{t('compression.damage')}**")
         st.caption(t("compression.damage_note"))
-        drawing = recipe_charts.damage(frame, drop=t("compression.drop"), recipe=t("results.recipe"), kind=t("results.class"))
+        drawing = recipe_charts.damage(frame, kind=t("results.class"), scheme=view.scheme())
         view.chart(drawing, frame, key="damage", alt_text=t("compression.damage"))
 
 
@@ -168,7 +168,7 @@ def timing(found: Artifacts, run: Run) -> None:
         with st.container(border=True):
             st.markdown(f"**{t('compression.batch', batch=figures.escape(batch))}**")
             some = frame[frame["batch"] == batch]
-            drawing = recipe_charts.latency(some, median=t("compression.median_ms"), p95="p95")
+            drawing = recipe_charts.latency(some, median=t("compression.median_ms"), p95="p95", scheme=view.scheme())
             view.chart(drawing, some, key=f"latency_{batch}", alt_text=t("compression.batch", batch=batch))
 
 
