@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import recorded
+from scipy.stats import ks_2samp
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from dashboard import asking, columns, cron, differences, fields, front, gallery, layout, models, ranks, runs
@@ -74,6 +75,18 @@ def test_the_contracts_region_is_on_the_scale_of_the_cost(found, cost):
     assert len(front.points(found.table(), cost)) == 3
 
 
+def test_the_distance_of_two_kinds_is_told_before_points_are_left_out_and_its_place_stays():
+    numbers = np.random.default_rng(2)
+    truth = numbers.random(5000) < 0.3
+    scores = truth * 0.1 + numbers.random(5000)
+    shares = ranks.separation(scores, truth)
+    whole = ks_2samp(scores[truth], scores[~truth]).statistic
+    assert ranks.gap(shares).max() == pytest.approx(whole)
+    shown = ranks.thinned(shares, always=int(ranks.gap(shares).argmax()))
+    assert len(shown) <= ranks.MOST_POINTS
+    assert ranks.gap(shown).max() == pytest.approx(whole)
+
+
 def test_ranks_agree_with_scikit_learn():
     numbers = np.random.default_rng(0)
     truth = numbers.random(400) < 0.3
@@ -82,7 +95,7 @@ def test_ranks_agree_with_scikit_learn():
     curve = ranks.precision_recall(scores, truth)
     average = float((np.diff(np.r_[0, curve["recall"]]) * curve["precision"]).sum())
     assert average == pytest.approx(average_precision_score(truth, scores), abs=1e-2)
-    assert len(ranks.roc(numbers.random(5000), numbers.random(5000) < 0.5)) <= ranks.MOST_POINTS
+    assert len(ranks.thinned(ranks.roc(numbers.random(5000), numbers.random(5000) < 0.5))) <= ranks.MOST_POINTS
 
 
 def test_ranks_of_one_kind_of_row_are_empty():
