@@ -13,6 +13,8 @@ from dashboard.strokes import ON_PALE, QUIET, Drawing, series, sized
 
 MOST_NUMBERED = 20
 """Classes up to which each cell of a matrix shows its count."""
+LINE = 18
+"""Pixels of a line of a legend."""
 CELL, SMALL_CELL, SMALLEST_MATRIX = 34, 14, 200
 """Pixels of a cell with its count and without, and of a whole matrix."""
 
@@ -48,18 +50,19 @@ def threshold(
     curve: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], order: Sequence[str], chance: bool, height: int = 320
 ) -> Drawing:
     """A curve over thresholds per series on the unit square, with the line of chance where there is one."""
-    lines = alt.Chart(curve).mark_line(strokeWidth=2, interpolate="linear")
+    lines, named = alt.Chart(curve).mark_line(strokeWidth=2, interpolate="linear"), list(curve["series"].unique())
+    across = strokes.abreast(named, strokes.LETTERS_ABREAST)
     encoded: Any = lines.encode(
         x=alt.X(f"{x}:Q", title=titles[0], scale=alt.Scale(domain=[0, 1])),
         y=alt.Y(f"{y}:Q", title=titles[1], scale=alt.Scale(domain=[0, 1])),
-        color=series(order),
+        color=series(order, across=across, named=named),
         order=alt.Order("row:Q"),
         tooltip=["series:N", alt.Tooltip(f"{x}:Q", format=".3f"), alt.Tooltip(f"{y}:Q", format=".3f")],
     ).transform_window(row="row_number()")
     if chance:
         diagonal = pd.DataFrame({x: [0.0, 1.0], y: [0.0, 1.0]})
         encoded = alt.layer(alt.Chart(diagonal).mark_line(strokeDash=[4, 4], color=QUIET).encode(x=f"{x}:Q", y=f"{y}:Q"), encoded)
-    return sized(encoded, height)
+    return sized(encoded, height + LINE * (len(named) // across))
 
 
 def lines(

@@ -43,16 +43,10 @@ def _curves(points: pd.DataFrame, step: str, value: str, order: Sequence[str], h
     encoded = lines.encode(
         x=alt.X("step:Q", title=step, axis=alt.Axis(grid=False, tickMinStep=1, format="~s")),
         y=alt.Y("value:Q", title=value, scale=alt.Scale(zero=False)),
-        color=series(order, across=_across(order)),
+        color=series(order, across=strokes.abreast(order, SIDE_BY_SIDE)),
         tooltip=["series:N", alt.Tooltip("step:Q", title=step), alt.Tooltip("value:Q", format=".5g", title=value)],
     )
     return sized(encoded, height)
-
-
-def _across(names: Sequence[str]) -> int:
-    """How many names a legend puts side by side: two, if none of them is cut for it."""
-    columns = [[len(name) for name in names[place::2]] for place in range(2)]
-    return 2 if sum(max(column, default=0) for column in columns) <= SIDE_BY_SIDE else 1
 
 
 def timeline(spans: pd.DataFrame, *, colours: Mapping[str, str], seconds: str, step: int = 24) -> Drawing:

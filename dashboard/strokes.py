@@ -29,14 +29,21 @@ LETTERS_ABREAST, MOST_ASLANT = 40, 26
 """How many letters the narrowest chart holds on one line, and how many names aslant."""
 
 
-def series(order: Sequence[str], field: str = "series", across: int = 4) -> Any:
-    """A colour for each series, the same whichever of them are drawn; `across` of their names stand side by side."""
-    return alt.Color(f"{field}:N", sort=list(order), scale=alt.Scale(domain=list(order)), legend=legend(across))
+def series(order: Sequence[str], field: str = "series", across: int = 4, named: Sequence[str] | None = None) -> Any:
+    """A colour for each series, the same whichever of them are drawn; `across` of their names, or of those `named`, abreast."""
+    return alt.Color(f"{field}:N", sort=list(order), scale=alt.Scale(domain=list(order)), legend=legend(across, named))
 
 
-def legend(across: int = 4) -> alt.Legend:
-    """The names of colours on top of a chart, `across` of them side by side."""
-    return alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=across, offset=4)
+def legend(across: int = 4, named: Sequence[str] | None = None) -> alt.Legend:
+    """The names of colours on top of a chart, `across` of them side by side; only those `named`, if some are."""
+    only = {"values": list(named)} if named else {}
+    return alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=across, offset=4, **only)
+
+
+def abreast(names: Sequence[str], letters: int) -> int:
+    """How many names a legend puts side by side: two, if both columns together have no more letters than that."""
+    columns = [[len(name) for name in names[place::2]] for place in range(2)]
+    return 2 if sum(max(column, default=0) for column in columns) <= letters else 1
 
 
 def rows(limit: int = 160, **more: Any) -> alt.Axis:

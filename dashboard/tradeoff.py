@@ -72,7 +72,7 @@ def front(found: Artifacts, run: Run) -> None:
         st.caption(t("compression.front_note"))
         shown = points.assign(status=[t(f"compression.status_{name.replace(' ', '_')}") for name in points["status"]])
         colours = {t(f"compression.status_{name.replace(' ', '_')}"): colour for name, colour in strokes.STATUS.items()}
-        titles = (t(f"compression.axis_{cost}"), headline.name_of(table.rows[0].metric if table.rows else ""))
+        titles = (t(f"compression.axis_{cost}"), headline.axis_of(table.rows[0].metric if table.rows else ""))
         drawing = recipe_charts.front(
             shown, fronts.on_front(points, higher=higher), asked, titles=titles, colours=colours, higher=higher
         )
@@ -128,7 +128,7 @@ def flipped(found: Artifacts, run: Run) -> None:
             t("compression.at_most"): (figures.number(compared.at_most, 4), t("compression.at_most_small")),
             t("compression.lost"): (figures.number(compared.lost), t("compression.lost_small")),
             t("compression.won"): (figures.number(compared.won), t("compression.won_small")),
-            t("compression.mcnemar"): (figures.number(compared.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
+            t("compression.mcnemar"): (figures.chance(compared.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
         },
         columns=5,
     )
