@@ -29,15 +29,20 @@ def histogram(bins: pd.DataFrame, *, share: str, title: str, order: Sequence[str
             )
         )
         return sized(encoded, height)
+    dated = pd.api.types.is_datetime64_any_dtype(bins["from"])
+    of, form = ("T", "%Y-%m-%d") if dated else ("Q", ".4~g")
+    scale = alt.Scale(nice=False) if dated else alt.Scale(zero=False, nice=False)
+    axis = alt.Axis(grid=False, format=form, tickCount=6) if dated else alt.Axis(grid=False)
     encoded = (
         alt.Chart(bins)
-        .mark_bar(opacity=0.55)
+        .mark_rect(opacity=0.55)
         .encode(
-            x=alt.X("from:Q", title=title, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False)),
-            x2="to:Q",
-            y=y.stack(None),
+            x=alt.X(f"from:{of}", title=title, scale=scale, axis=axis),
+            x2=f"to:{of}",
+            y=y,
+            y2=alt.Y2Datum(0),
             color=colour,
-            tooltip=["table:N", alt.Tooltip("from:Q", format=".4~g"), alt.Tooltip("to:Q", format=".4~g"), *counted],
+            tooltip=["table:N", *[alt.Tooltip(f"{end}:{of}", format=form) for end in ("from", "to")], *counted],
         )
     )
     return sized(encoded, height)
