@@ -8,27 +8,22 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.strokes import QUIET, Drawing, series, sized
+from dashboard import strokes
+from dashboard.strokes import ON_PALE, QUIET, Drawing, series, sized
 
 MOST_NUMBERED = 20
 """Classes up to which each cell of a matrix shows its count."""
-
-
-ON_PALE = {"light": "#1A1F26", "dark": "#C6CDD5"}
-"""The numbers on cells that let the page shine through."""
+LINE = 18
+"""Pixels of a line of a legend."""
+CELL, SMALL_CELL, SMALLEST_MATRIX = 34, 14, 200
+"""Pixels of a cell with its count and without, and of a whole matrix."""
 
 
 def confusion(cells: pd.DataFrame, classes: Sequence[str], *, truth: str, answer: str, scheme: str = "light") -> Drawing:
     """A matrix of counts, each cell coloured by its share of the true class; `cell` is the one that was picked."""
     picked = alt.selection_point(name="cell", fields=["truth", "answer"], on="click", toggle=False)
-    longest = max((len(name) for name in classes), default=1)
-    x = alt.X(
-        "answer:N",
-        sort=list(classes),
-        title=answer,
-        axis=alt.Axis(labelAngle=0 if longest < 5 else -45, labelLimit=90, grid=False),
-    )
-    y = alt.Y("truth:N", sort=list(classes), title=truth, axis=alt.Axis(labelLimit=110, grid=False))
+    x = alt.X("answer:N", sort=list(classes), title=answer, axis=strokes.beside(classes))
+    y = alt.Y("truth:N", sort=list(classes), title=truth, axis=strokes.rows(110, grid=False))
     base = alt.Chart(cells).encode(x=x, y=y)
     shade = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1], type="sqrt"), legend=None)
     tips = [
@@ -41,30 +36,33 @@ def confusion(cells: pd.DataFrame, classes: Sequence[str], *, truth: str, answer
     boxes = base.mark_rect(cornerRadius=3, color="#2B5FD9", stroke="#E08A1E")
     boxes = boxes.encode(opacity=shade, strokeWidth=stroke, tooltip=tips).add_params(picked)
     layers = [boxes]
+    step = SMALL_CELL
     if len(classes) <= MOST_NUMBERED:
+        step = max(CELL, SMALLEST_MATRIX // max(1, len(classes)))
         count = alt.Text("rows:Q", format=",")
         few = base.transform_filter("datum.rows > 0 && datum.share <= 0.7").mark_text(fontSize=11, color=ON_PALE[scheme])
         many = base.transform_filter("datum.share > 0.7").mark_text(fontSize=11, fontWeight=600, color="#FFFFFF")
         layers += [few.encode(text=count), many.encode(text=count)]
-    return sized(alt.layer(*layers), max(260, min(34 * len(classes) + 60, 620)))
+    return strokes.stepped(alt.layer(*layers), step)
 
 
 def threshold(
     curve: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], order: Sequence[str], chance: bool, height: int = 320
 ) -> Drawing:
     """A curve over thresholds per series on the unit square, with the line of chance where there is one."""
-    lines = alt.Chart(curve).mark_line(strokeWidth=2, interpolate="linear")
+    lines, named = alt.Chart(curve).mark_line(strokeWidth=2, interpolate="linear"), list(curve["series"].unique())
+    across = strokes.abreast(named, strokes.LETTERS_ABREAST)
     encoded: Any = lines.encode(
         x=alt.X(f"{x}:Q", title=titles[0], scale=alt.Scale(domain=[0, 1])),
         y=alt.Y(f"{y}:Q", title=titles[1], scale=alt.Scale(domain=[0, 1])),
-        color=series(order),
+        color=series(order, across=across, named=named),
         order=alt.Order("row:Q"),
         tooltip=["series:N", alt.Tooltip(f"{x}:Q", format=".3f"), alt.Tooltip(f"{y}:Q", format=".3f")],
     ).transform_window(row="row_number()")
     if chance:
         diagonal = pd.DataFrame({x: [0.0, 1.0], y: [0.0, 1.0]})
         encoded = alt.layer(alt.Chart(diagonal).mark_line(strokeDash=[4, 4], color=QUIET).encode(x=f"{x}:Q", y=f"{y}:Q"), encoded)
-    return sized(encoded, height)
+    return sized(encoded, height + LINE * (len(named) // across))
 
 
 def lines(
@@ -107,13 +105,13 @@ def reliability(bins: pd.DataFrame, *, confidence: str, accuracy: str, height: i
 def standings(rows: pd.DataFrame, *, value: str, order: Sequence[str]) -> Drawing:
     """Measures with their intervals under each other: columns name, kind, value, low, high."""
     names = list(dict.fromkeys(rows["name"]))
-    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=180, grid=True))
+    y = alt.Y("name:N", sort=names, title=None, axis=strokes.rows(180, grid=True))
     x = alt.X("value:Q", title=value, scale=alt.Scale(zero=False))
     base = alt.Chart(rows).encode(y=y, color=series(order, "kind"))
     spans = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=value, scale=alt.Scale(zero=False)), x2="high:Q")
     tips = ["name:N", *[alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high")]]
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x=x, tooltip=tips)
-    return sized(alt.layer(spans, points), max(120, 34 * len(names) + 40))
+    return strokes.stepped(alt.layer(spans, points), 34)
 
 
 def bars(rows: pd.DataFrame, *, share: str) -> Drawing:
@@ -124,8 +122,8 @@ def bars(rows: pd.DataFrame, *, share: str) -> Drawing:
         .mark_bar(cornerRadiusEnd=3, height=12)
         .encode(
             x=alt.X("share:Q", title=share, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%")),
-            y=alt.Y("class:N", sort=names, title=None, axis=alt.Axis(labelLimit=140)),
+            y=alt.Y("class:N", sort=names, title=None, axis=strokes.rows(140)),
             tooltip=["class:N", alt.Tooltip("share:Q", format=".2%")],
         )
     )
-    return sized(encoded, max(90, 20 * len(names) + 40))
+    return strokes.stepped(encoded, 22)

@@ -91,6 +91,11 @@ class Gain(Reading):
     p: float | None = None
     method: str = ""
 
+    @property
+    def test(self) -> str:
+        """The method without the number that `p` holds."""
+        return self.method if self.p is None else self.method.replace(f" p {self.p:.3f}", "")
+
 
 class ClassChange(Reading):
     """What one class lost against the dense model."""

@@ -16,6 +16,8 @@ from dashboard.view import t
 
 MOST_SAMPLES = 24
 MOST_CURVES = 10
+AREAS = {"roc": "roc_auc", "pr": "average_precision"}
+"""What a report calls the area under a curve."""
 
 
 class Bin(Reading):
@@ -172,8 +174,8 @@ def thresholds(subject: Subject) -> None:
     roc, pr = [], []
     for name in chosen:
         scores, mine = probabilities[:, classes.index(name)], truth == name
-        roc.append(ranks.roc(scores, mine).assign(series=name))
-        pr.append(ranks.precision_recall(scores, mine).assign(series=name))
+        roc.append(ranks.thinned(ranks.roc(scores, mine)).assign(series=_with_area(subject, name, "roc")))
+        pr.append(ranks.thinned(ranks.precision_recall(scores, mine)).assign(series=_with_area(subject, name, "pr")))
     if not roc:
         return
     left, right = st.columns(2, gap="medium")
@@ -181,10 +183,15 @@ def thresholds(subject: Subject) -> None:
         frame = pd.concat(frames, ignore_index=True)
         with place, st.container(border=True):
             st.markdown(f"**{t(f'results.{kind}')}**")
-            drawing = answer_charts.threshold(
-                frame, x=x, y=y, titles=(t(f"results.{x}"), t(f"results.{y}")), order=classes, chance=kind == "roc"
-            )
+            titles, order = (t(f"results.{x}"), t(f"results.{y}")), [_with_area(subject, name, kind) for name in classes]
+            drawing = answer_charts.threshold(frame, x=x, y=y, titles=titles, order=order, chance=kind == "roc")
             view.chart(drawing, frame, key=kind, alt_text=t(f"results.{kind}"))
+
+
+def _with_area(subject: Subject, name: str, curve: str) -> str:
+    """A class with the area under its curve, where the report tells it."""
+    told = next((each.get(AREAS[curve]) for each in subject.report.per_class if str(each.get("class")) == name), None)
+    return t("results.with_area", series=name, area=figures.number(told)) if isinstance(told, int | float) else name
 
 
 def calibration(subject: Subject) -> None:

@@ -18,6 +18,8 @@ BINS = 30
 DRIFT_BINS = 10
 MOST_KINDS = 40
 TINY = 1e-4
+PICTURE = "pixels"
+"""The column that names a picture by what it shows."""
 HOUSEKEEPING = ("file", "row", "pixels", "look", "fix", "split", "likeness", "subset", "part", "reason")
 """Columns that say where a row came from, not what it is."""
 STEADY, MOVED = 0.1, 0.25
@@ -34,6 +36,8 @@ class Drift:
     """Population stability index over ten parts of the first."""
     distance: float
     """Largest difference of the cumulative shares: Kolmogorov-Smirnov's for numbers, the larger share moved for kinds."""
+    chance: float
+    """How likely so large a difference is if nothing moved: by the Kolmogorov-Smirnov test, or the chi-squared one for kinds."""
     rows: tuple[int, int]
 
     @property
@@ -81,11 +85,12 @@ def histogram(tables: dict[str, pd.Series], of: Kind) -> pd.DataFrame:
             frames.append(counts.assign(table=name, share=counts["rows"] / max(1, len(values))))
         return pd.concat(frames, ignore_index=True)
     edges = _edges(np.concatenate([values.to_numpy(dtype=float) for values in scaled.values()]))
+    ends = pd.to_datetime(edges, unit="D").round("s") if of == "times" else edges
     frames = []
     for name, values in scaled.items():
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
         share = counts / max(1, len(values))
-        frames.append(pd.DataFrame({"table": name, "from": edges[:-1], "to": edges[1:], "rows": counts, "share": share}))
+        frames.append(pd.DataFrame({"table": name, "from": ends[:-1], "to": ends[1:], "rows": counts, "share": share}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -94,17 +99,22 @@ def drift(column: str, before: pd.Series, after: pd.Series) -> Drift | None:
     of = kind(before)
     if of is None or kind(after) is None:
         return None
+    from scipy import stats
+
     one, other = measured(before, of), measured(after, of)
     if one.empty or other.empty:
         return None
     if of == "kinds":
         names = sorted(set(one) | set(other))
-        shares = [values.value_counts(normalize=True).reindex(names, fill_value=0.0).to_numpy() for values in (one, other)]
-        return Drift(column, of, _psi(*shares), float(np.abs(shares[0] - shares[1]).max()), (len(one), len(other)))
+        counts = np.stack([values.value_counts().reindex(names, fill_value=0).to_numpy() for values in (one, other)])
+        shares = list(counts / counts.sum(1, keepdims=True))
+        distance = float(np.abs(shares[0] - shares[1]).max())
+        return Drift(column, of, _psi(*shares), distance, float(stats.chi2_contingency(counts).pvalue), (len(one), len(other)))
     parts = np.unique(np.quantile(one, np.linspace(0, 1, DRIFT_BINS + 1)[1:-1]))
     numbers = [values.to_numpy(dtype=float) for values in (one, other)]
     shares = [np.bincount(np.searchsorted(parts, each, side="right"), minlength=len(parts) + 1) / len(each) for each in numbers]
-    return Drift(column, of, _psi(*shares), _ks(*numbers), (len(one), len(other)))
+    test = stats.ks_2samp(*numbers, method="asymp")
+    return Drift(column, of, _psi(*shares), float(test.statistic), float(test.pvalue), (len(one), len(other)))
 
 
 def _edges(values: NDArray[Any]) -> NDArray[Any]:
@@ -120,9 +130,3 @@ def _edges(values: NDArray[Any]) -> NDArray[Any]:
 def _psi(one: NDArray[Any], other: NDArray[Any]) -> float:
     before, after = np.maximum(one, TINY), np.maximum(other, TINY)
     return float(((after - before) * np.log(after / before)).sum())
-
-
-def _ks(one: NDArray[Any], other: NDArray[Any]) -> float:
-    every = np.sort(np.concatenate([one, other]))
-    shares = [np.searchsorted(np.sort(values), every, side="right") / len(values) for values in (one, other)]
-    return float(np.abs(shares[0] - shares[1]).max())

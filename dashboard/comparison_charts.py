@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from dashboard import strokes
 from dashboard.strokes import QUIET, Drawing, series, sized
 
 
@@ -17,7 +18,7 @@ def scatter(points: pd.DataFrame, *, x: str, y: str, order: Sequence[str], heigh
     across = (
         alt.X("x:Q", title=x, scale=alt.Scale(zero=False, padding=20))
         if numeric
-        else alt.X("x:N", title=x, axis=alt.Axis(labelAngle=0))
+        else alt.X("x:N", title=x, axis=strokes.beside(list(points["x"].unique())))
     )
     encoded = (
         alt.Chart(points)
@@ -35,14 +36,14 @@ def scatter(points: pd.DataFrame, *, x: str, y: str, order: Sequence[str], heigh
 def by_class(rows: pd.DataFrame, *, f1: str, order: Sequence[str], kind: str) -> Drawing:
     """A dot per run and class: columns series, class, f1, support."""
     names = sorted(rows["class"].unique())
-    base = alt.Chart(rows).encode(y=alt.Y("class:N", sort=names, title=kind, axis=alt.Axis(labelLimit=160)))
+    base = alt.Chart(rows).encode(y=alt.Y("class:N", sort=names, title=kind, axis=strokes.rows()))
     spans = base.mark_rule(color=QUIET).encode(x=alt.X("min(f1):Q", title=f1), x2="max(f1):Q")
     tips = ["series:N", "class:N", alt.Tooltip("f1:Q", title=f1, format=".4f"), "support:Q"]
     scale = alt.Scale(zero=False, padding=12)
     dots = base.mark_point(filled=True, size=80, opacity=1).encode(
         x=alt.X("f1:Q", title=f1, scale=scale), color=series(order), tooltip=tips
     )
-    return sized(alt.layer(spans, dots), max(160, 30 * len(names) + 50))
+    return strokes.stepped(alt.layer(spans, dots), 30)
 
 
 def parallel(rows: pd.DataFrame, names: Sequence[str], label: str) -> dict[str, Any]:

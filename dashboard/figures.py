@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 
 NOTHING = "–"
 _LINKING = re.compile(r"([\\\[\]<$])")
+LEAST_CHANCE = 0.0001
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
 
 
@@ -49,6 +50,13 @@ def number(value: object, digits: int = 3) -> str:
     if value and (abs(value) < 10**-digits or abs(value) >= 1e6):
         return f"{value:.{digits}g}"
     return f"{value:,.{digits}f}"
+
+
+def chance(p: object) -> str:
+    """The p-value of a test, which is never nothing."""
+    if not isinstance(p, int | float) or not math.isfinite(p):
+        return NOTHING
+    return f"< {LEAST_CHANCE}" if p < LEAST_CHANCE else f"{p:.4f}"
 
 
 def percent(value: object, digits: int = 1) -> str:

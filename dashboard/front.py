@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
-from dashboard.artifacts import DENSE, EAGER, Row, Speedup, Table, Verdict
+from dashboard.artifacts import DENSE, EAGER, Artifacts, Row, Speedup, Table, Verdict
+from dashboard.home import Unreadable
 
 Cost = Literal["latency_1", "latency_64", "size"]
 COSTS: tuple[Cost, ...] = ("latency_1", "latency_64", "size")
@@ -22,12 +24,15 @@ class Region:
     value: float
 
 
-def points(table: Table, cost: Cost) -> pd.DataFrame:
-    """One line per recipe: recipe, cost, value with low and high, status, and whether it lies on the front."""
+def points(table: Table, cost: Cost, spans: Mapping[str, tuple[float, float]] | None = None) -> pd.DataFrame:
+    """One line per recipe: recipe, cost and value, both with low and high, and status; `spans` are the intervals of costs."""
+    nothing = (None, None)
     rows = [
         {
             "recipe": row.recipe,
             "cost": of_row(row, cost),
+            "cost_low": (spans or {}).get(row.recipe, nothing)[0],
+            "cost_high": (spans or {}).get(row.recipe, nothing)[1],
             "value": row.value,
             "low": row.low,
             "high": row.high,
@@ -35,8 +40,21 @@ def points(table: Table, cost: Cost) -> pd.DataFrame:
         }
         for row in table.rows
     ]
-    frame = pd.DataFrame(rows, columns=["recipe", "cost", "value", "low", "high", "status"]).dropna(subset=["cost"])
+    frame = pd.DataFrame(rows, columns=["recipe", "cost", "cost_low", "cost_high", "value", "low", "high", "status"]).dropna(
+        subset=["cost"]
+    )
     return frame.sort_values("cost", ignore_index=True)
+
+
+def spans(found: Artifacts, table: Table, cost: Cost) -> dict[str, tuple[float, float]]:
+    """The interval of each recipe's median latency; nothing for its size, which is known."""
+    known: dict[str, tuple[float, float]] = {}
+    for row in table.rows if cost != "size" else ():
+        with suppress(Unreadable, KeyError):  # said where the latencies are shown
+            figure = found.latency(row.recipe).variants[row.recipe].batches[cost.rpartition("_")[2]]
+            if figure.high_ms:
+                known[row.recipe] = (figure.low_ms, figure.high_ms)
+    return known
 
 
 def on_front(frame: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:

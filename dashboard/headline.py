@@ -15,6 +15,7 @@ from tasks import library
 from tasks.contracts import Mistake
 
 AS_PERCENT = ("accuracy", "token_accuracy")
+LESS_IS_BETTER = ("log_loss", "ece", "brier", "qlike", "mse", "pinball_5", "pinball_1", "perplexity")
 MOST_CARDS = 4
 
 
@@ -42,6 +43,11 @@ def span(metric: str, interval: Interval) -> str:
 def name_of(metric: str) -> str:
     key = f"metric.{metric}"
     return t(key) if texts.has(key) else figures.clean(metric, 40).replace("_", " ")
+
+
+def axis_of(metric: str) -> str:
+    """The measure's name on an axis, with its direction where that is not what one expects."""
+    return t("results.less_axis", metric=name_of(metric)) if metric in LESS_IS_BETTER else name_of(metric)
 
 
 def higher_is_better(use_case: str) -> bool:
@@ -98,9 +104,10 @@ def sentence(found: Artifacts, recipe: str, appraisal: Appraisal, split: str) ->
         st.markdown(f"{said} {t('results.rival_close' if close else 'results.rival_loses', **told)}")
     if gain is not None:
         low_high = figures.interval(gain.low, gain.high, 4)
-        st.caption(
-            t("results.gain", value=figures.number(gain.value, 4), low_high=low_high, method=figures.escape(gain.method, 120))
-        )
+        method = figures.escape(gain.test, 120)
+        if gain.p is not None:
+            method = f"{method}, {t('results.chance', p=figures.escape(figures.chance(gain.p)))}"
+        st.caption(t("results.gain", value=figures.number(gain.value, 4), low_high=low_high, method=method))
 
 
 def cards(found: Artifacts, recipe: str, metrics: Metrics, appraisal: Appraisal) -> None:
@@ -120,6 +127,8 @@ def cards(found: Artifacts, recipe: str, metrics: Metrics, appraisal: Appraisal)
             t("results.p95", value=figures.milliseconds(own.batches["1"].p95_ms)),
         )
     view.cards(shown, columns=len(shown))
+    if less := [name_of(metric) for metric in list(appraisal.scores)[:MOST_CARDS] if metric in LESS_IS_BETTER]:
+        st.caption(t("results.less", metrics=", ".join(less)))
 
 
 def standings(found: Artifacts, split: str, appraisal: Appraisal) -> None:
@@ -143,5 +152,5 @@ def standings(found: Artifacts, split: str, appraisal: Appraisal) -> None:
     frame = pd.DataFrame(rows, columns=["name", "kind", "value", "low", "high"])
     if frame.empty:
         return
-    drawing = answer_charts.standings(frame, value=name_of(first), order=[t("results.recipe"), t("results.rival")])
+    drawing = answer_charts.standings(frame, value=axis_of(first), order=[t("results.recipe"), t("results.rival")])
     view.chart(drawing, frame, key="standings", alt_text=t("results.standings_alt", metric=name_of(first)))

@@ -8,17 +8,36 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.strokes import QUIET, STATES, Drawing, sized
+from dashboard.strokes import QUIET, STATES, Drawing, beside, sized
+
+ACCOUNTS = ("#3B6FE0", "#D9782D", "#1A9A68", "#8E5BD0")
+"""Colours of accounts, the same for their money and for their drawdown."""
+BAND = {"stack": "limits", "stackStrategy": "all"}
+"""Lines of which each is drawn from the one before it, so that what lies between can be shaded."""
 
 
-def forecast(days: pd.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
-    """Returns with their limit and its breaches above, volatility said and come below; one zoom for both (ECharts)."""
+def forecast(days: pd.DataFrame, limits: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
+    """Returns, the limits by column from the lowest up with their band shaded, breaches; below, volatility (ECharts)."""
     line = {"type": "line", "showSymbol": False}
+    lowest, *higher = limits
+    steps = [lowest, *(f"{name} above" for name in higher)]
+    days = days.assign(**{f"{name} above": days[name] - days[low] for low, name in zip(limits, higher, strict=False)})
+    bounds = [
+        {
+            **line,
+            **BAND,
+            "name": limits[name],
+            "encode": {"x": "day", "y": step, "tooltip": name},
+            "lineStyle": {"width": 1.5},
+            **({"areaStyle": {"opacity": 0.2}} if name in higher else {}),
+        }
+        for name, step in zip(limits, steps, strict=True)
+    ]
     grids = [{"left": 56, "right": 20, "top": 40, "height": 220}, {"left": 56, "right": 20, "top": 310, "height": 120}]
     return {
         "animation": False,
         "dataset": {"source": days},
-        "legend": {"top": 0, "data": list(names.values())},
+        "legend": {"top": 0, "data": [names["came"], *limits.values(), *list(names.values())[1:]]},
         "tooltip": {"trigger": "axis", "axisPointer": {"link": [{"xAxisIndex": "all"}]}},
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
         "grid": grids,
@@ -36,7 +55,7 @@ def forecast(days: pd.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
                 "encode": {"x": "day", "y": "came"},
                 "itemStyle": {"color": QUIET},
             },
-            {**line, "name": names["limit"], "encode": {"x": "day", "y": "limit"}, "lineStyle": {"width": 1.5}},
+            *bounds,
             {
                 "type": "scatter",
                 "name": names["breach"],
@@ -80,7 +99,7 @@ def limits(days: pd.DataFrame, came: str) -> dict[str, Any]:
 
 
 def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, titles: tuple[str, str]) -> dict[str, Any]:
-    """Money above, drawdown below, one zoom for both (ECharts)."""
+    """Money above, drawdown in percent below in the same colours, one zoom for both (ECharts)."""
     grids = [{"left": 56, "right": 20, "top": 40, "height": 210}, {"left": 56, "right": 20, "top": 300, "height": 100}]
     line = {"type": "line", "showSymbol": False, "lineStyle": {"width": 1.8}}
     below = {"xAxisIndex": 1, "yAxisIndex": 1, "areaStyle": {"opacity": 0.18}}
@@ -98,10 +117,15 @@ def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, t
             {"type": "slider", "xAxisIndex": [0, 1], "bottom": 4, "height": 22},
         ],
         "series": [
-            *[{**line, "name": name, "encode": {"x": "day", "y": name}} for name in money],
-            *[{**line, **below, "name": name, "encode": {"x": "day", "y": name}} for name in falls],
+            *[{**one, "encode": {"x": "day", "y": one["name"]}} for one in _painted(money, line)],
+            *[{**one, **below, "encode": {"x": "day", "y": one["name"]}} for one in _painted(falls, line)],
         ],
     }
+
+
+def _painted(names: Sequence[str], line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line for each name, in the colour of its place."""
+    return [{**line, "name": name, "itemStyle": {"color": colour}} for name, colour in zip(names, ACCOUNTS, strict=False)]
 
 
 def columns(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240) -> Drawing:
@@ -110,7 +134,7 @@ def columns(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240
         alt.Chart(rows)
         .mark_bar(cornerRadiusEnd=3)
         .encode(
-            x=alt.X(f"{x}:N", title=None, sort=None, axis=alt.Axis(labelLimit=80)),
+            x=alt.X(f"{x}:N", title=None, sort=None, axis=beside([str(name) for name in rows[x]])),
             y=alt.Y(f"{y}:Q", title=title),
             tooltip=[
                 f"{x}:N",

@@ -55,22 +55,26 @@ def separation(found: Artifacts, recipe: str, split: str, report: dict[str, Any]
     event = told.event
     probabilities, labels = found.probabilities(recipe, split, told.classes)
     said, came = probabilities[:, told.classes.index(event)], labels == event
-    roc, shares = ranks.roc(said, came).assign(series=event), ranks.separation(said, came)
+    whole, shares = ranks.roc(said, came), ranks.separation(said, came)
+    if whole.empty or shares.empty:
+        raise Unreadable("odds.one_kind")
+    named = t("results.with_area", series=figures.clean(event, 40), area=figures.number(ranks.area(whole)))
+    roc, gap = ranks.thinned(whole).assign(series=named), ranks.gap(shares)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         st.markdown(f"**{t('results.roc')}**")
         titles = (t("results.fpr"), t("results.tpr"))
-        drawing = answer_charts.threshold(roc, x="fpr", y="tpr", titles=titles, order=[event], chance=True)
+        drawing = answer_charts.threshold(roc, x="fpr", y="tpr", titles=titles, order=[named], chance=True)
         view.chart(drawing, roc, key="odds_roc", alt_text=t("results.roc"))
     with right, st.container(border=True):
-        gap = (shares["negative"] - shares["positive"]).abs()
         st.markdown(f"**{t('odds.ks', value=figures.number(float(gap.max()), 3))}**")
         names = {"positive": t("odds.who", event=figures.clean(event, 40)), "negative": t("odds.others")}
-        lines = shares.melt("score", ["positive", "negative"], "series", "share").replace({"series": names})
+        shown = ranks.thinned(shares, always=int(gap.argmax()))
+        lines = shown.melt("score", ["positive", "negative"], "series", "share").replace({"series": names})
         drawing = answer_charts.lines(
             lines, x="score", y="share", titles=(t("odds.probability"), t("odds.below")), order=list(names.values())
         )
-        view.chart(drawing, shares, key="odds_ks", alt_text=t("odds.below"))
+        view.chart(drawing, shown, key="odds_ks", alt_text=t("odds.below"))
 
 
 def costs(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:

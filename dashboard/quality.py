@@ -9,12 +9,17 @@ from dashboard import columns, figures, gallery, row_charts, runs, view
 from dashboard.artifacts import Artifacts, Ledger
 from dashboard.home import Unreadable
 from dashboard.view import Context, t
+from tasks.ledger import REMARK, code_of
 
 MOST_ROWS = 500
 FEW_ROWS = 7
 """Rows for which a table is as high as they are."""
 MOST_PICTURES = 24
-DUPLICATE = "duplicate"
+REASON_PIXELS = 150
+FATES = ("quarantine_or_drop", "mended", "remarked")
+"""What can come of a row that broke a rule: sent away, kept and mended, kept as it is."""
+UNSEEN = ("image", "pixels", "look")
+LEAK = "leak"
 
 
 def ledger(found: Artifacts, context: Context) -> None:
@@ -24,9 +29,9 @@ def ledger(found: Artifacts, context: Context) -> None:
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(border=True, height="stretch"):
         st.markdown(f"**{t('data.reasons')}**")
-        chosen = _reasons(books)
+        fate, code = _reasons(books)
     with right, st.container(border=True, height="stretch"), view.or_say():
-        _failing(found, chosen)
+        _failing(found, fate, code)
     if books.files:
         with st.expander(t("data.by_file", count=len(books.files)), icon=":material/folder_open:"):
             frame = pd.DataFrame.from_dict(books.files, orient="index").rename_axis("file").reset_index()
@@ -58,8 +63,7 @@ def before_and_after(found: Artifacts, context: Context) -> None:
 def splits(found: Artifacts, context: Context) -> None:
     """How the rows were dealt, class by class, and whether anything leaks from one split into another."""
     books = found.ledger()
-    leaks = sum(count for reason, count in books.reasons.items() if reason.startswith("leak"))
-    alike = books.near_duplicates
+    alike, leaks = books.near_duplicates, sum(books.leaks.values())
     view.cards(
         {
             t("data.train"): (figures.number(books.splits.get("train", 0)), _share(books.splits.get("train"), books.kept)),
@@ -68,9 +72,15 @@ def splits(found: Artifacts, context: Context) -> None:
                 _share(books.splits.get("validation"), books.kept),
             ),
             t("data.test"): (figures.number(books.splits.get("test", 0)), _share(books.splits.get("test"), books.kept)),
-            t("data.leaks"): (figures.number(leaks), t("data.leaks_small")),
+            t("data.leaks"): (figures.number(leaks), _by_split(books.leaks)),
         }
     )
+    st.caption(t("data.leaks_note"))
+    if LEAK in books.reasons:
+        box = st.expander(t("data.leaks_rows"), icon=":material/table_rows:", key="leaks", on_change="rerun")
+        if box.open:
+            with box, view.or_say():
+                _failing(found, FATES[0], LEAK)
     st.caption(t("data.alike", rows=figures.number(alike.get("rows", 0)), groups=figures.number(alike.get("groups", 0))))
     if books.contradictions:
         st.warning(t("data.contradictions", count=books.contradictions), icon=":material/warning:")
@@ -102,10 +112,13 @@ def drift(found: Artifacts, context: Context) -> None:
         "against", list(by_id), t("data.against"), others[0].id, lambda run_id: view.run_label(by_id[run_id])
     )
     other = Artifacts(context.root, by_id[chosen].folder, context.use_case)
-    names = [name for name in columns.interesting(found, "clean/rows") if name in columns.interesting(other, "clean/rows")]
-    moved = [
-        columns.drift(name, other.rows("clean/rows", [name])[name], found.rows("clean/rows", [name])[name]) for name in names
-    ]
+    wanted = [*columns.interesting(found, "clean/rows"), columns.PICTURE]
+    shared = [name for name in wanted if all(name in each.columns("clean/rows") for each in (found, other))]
+    pairs = {name: (other.rows("clean/rows", [name])[name], found.rows("clean/rows", [name])[name]) for name in shared}
+    if pairs and all(then.equals(now) for then, now in pairs.values()):
+        st.info(t("data.drift_none"), icon=":material/equal:")
+        return
+    moved = [columns.drift(name, then, now) for name, (then, now) in pairs.items() if name != columns.PICTURE]
     frame = pd.DataFrame(
         [
             {
@@ -113,6 +126,7 @@ def drift(found: Artifacts, context: Context) -> None:
                 t("data.verdict"): t(f"data.{each.verdict}"),
                 "PSI": each.psi,
                 t("data.distance"): each.distance,
+                "p": figures.chance(each.chance),
                 t("data.rows_then"): each.rows[0],
                 t("data.rows_now"): each.rows[1],
             }
@@ -143,55 +157,52 @@ def _cards(books: Ledger) -> None:
     st.caption(t(key, rows=figures.number(books.rows_in), sum=figures.number(balance)))
 
 
-def _reasons(books: Ledger) -> str:
-    """The reasons with their counts; gives the code of the one to look at."""
-    rejected = list(books.reasons.items())
-    if not rejected and not books.fixes and not books.remarks:
+def _reasons(books: Ledger) -> tuple[str, str]:
+    """The reasons with their counts; gives the fate and the code of the one to look at."""
+    told = [
+        (code, fate, count)
+        for fate, counts in zip(FATES, (books.reasons, books.fixes, books.remarks), strict=True)
+        for code, count in counts.items()
+    ]
+    if not told:
         st.caption(t("data.spotless"))
-        return ""
-    top = max([*books.reasons.values(), *books.fixes.values(), *books.remarks.values(), 1])
-    frame = pd.DataFrame(
-        [(code, t("data.quarantine_or_drop"), count) for code, count in rejected]
-        + [(code, t("data.mended"), count) for code, count in books.fixes.items()]
-        + [(code, t("data.remarked"), count) for code, count in books.remarks.items()],
-        columns=["reason", "fate", "rows"],
-    )
+        return FATES[0], ""
+    frame = pd.DataFrame([(code, t(f"data.{fate}"), count) for code, fate, count in told], columns=["reason", "fate", "rows"])
     named = {
-        "reason": st.column_config.TextColumn(t("data.reason"), width="medium"),
+        "reason": st.column_config.TextColumn(t("data.reason"), width=REASON_PIXELS),
         "fate": st.column_config.TextColumn(t("data.fate"), width="small"),
-        "rows": st.column_config.ProgressColumn(t("data.rows"), format="%d", min_value=0, max_value=int(top)),
+        "rows": st.column_config.NumberColumn(t("data.rows"), format="localized", width="small"),
     }
     event = view.table(
         frame, key="reasons", alt_text=t("data.reasons"), columns=named, on_select="rerun", selection_mode="single-row"
     )
     picked = event.selection.rows if event else []
-    if picked and picked[0] < len(frame):
-        st.query_params["reason"] = str(frame.iloc[picked[0]]["reason"])
+    if picked and picked[0] < len(told):
+        st.query_params["reason"] = told[picked[0]][0]
     asked = st.query_params.get("reason", "")
-    if asked in set(frame["reason"]):
-        return asked
-    return rejected[0][0] if rejected else next(iter([*books.fixes, *books.remarks]), "")
+    code, fate, _ = next((one for one in told if one[0] == asked), told[0])
+    return fate, code
 
 
-def _failing(found: Artifacts, code: str) -> None:
-    """The rows a reason sent away, or mended, with their values."""
+def _failing(found: Artifacts, fate: str, code: str) -> None:
+    """The rows a reason sent away, mended or remarked on, with their values; of mended ones also what they were before."""
     if not code:
         st.caption(t("data.no_failing"))
         return
     st.markdown(t("data.rows_of", reason=figures.code(code, 60)))
-    rows = found.whole_rows("clean/quarantine", ["reason"])
-    chosen = rows[rows["reason"].map(lambda reason: _code(str(reason)) == code).astype(bool)]
-    if chosen.empty:  # then it is a mending, and those rows were kept
-        kept = found.rows("clean/rows")
-        chosen = kept[kept["fix"].astype(str).str.contains(code, regex=False)] if "fix" in kept else chosen
+    told = "reason" if fate == FATES[0] else "fix"
+    rows = found.whole_rows("clean/quarantine", [told]) if fate == FATES[0] else found.whole_rows("clean/rows", [told])
+    chosen = rows[rows[told].map(lambda words: code in codes(str(words), fate)).astype(bool)]
     if chosen.empty:
         raise Unreadable("unreadable.rows")
     if gallery.column(chosen.columns):
         with st.grid("auto", min_column_width=96, gap="small"):
             for picture, row in gallery.rows_with_pictures(chosen.head(MOST_PICTURES)):
                 _tile(picture, row)
-    shown = chosen.head(MOST_ROWS).drop(columns=[name for name in ("image", "pixels", "look") if name in chosen])
+    shown = chosen.head(MOST_ROWS).drop(columns=[name for name in UNSEEN if name in chosen])
     shown = shown[sorted(shown.columns, key=lambda name: name not in ("file", "row", "reason"))]
+    if fate == FATES[1]:
+        shown = beside_raw(_flat(shown), _flat(_raw(found, shown)), t("data.before"))
     height: str | int = "auto" if len(shown) <= FEW_ROWS else 300
     view.table(_flat(shown), key="failing", alt_text=t("data.failing_alt", reason=figures.clean(code, 60)), height=height)
     if len(chosen) > MOST_ROWS:
@@ -208,9 +219,34 @@ def _tile(picture: bytes | None, row: pd.DataFrame) -> None:
         st.caption(figures.escape(row.iloc[0].get("label", ""), 40))
 
 
-def _code(reason: str) -> str:
-    """What a reason is counted under, as the ledger does."""
-    return DUPLICATE if reason.startswith("duplicate of ") else reason.partition(":")[0]
+def codes(words: str, fate: str) -> list[str]:
+    """What a row's reason or fixes are counted under, as the ledger does."""
+    if fate == FATES[0]:
+        return [code_of(words)]
+    fixes = [fix for fix in words.split("; ") if fix.startswith(REMARK) == (fate == FATES[2])]
+    return [code_of(fix.removeprefix(REMARK)) for fix in fixes]
+
+
+def beside_raw(rows: pd.DataFrame, raw: pd.DataFrame, before: str) -> pd.DataFrame:
+    """The rows with what cleaning changed in them: each changed column has a column `before` ahead of it."""
+    at = ["file", "row"]
+    if not set(at) <= set(rows.columns) & set(raw.columns):
+        return rows
+    came = rows[at].merge(raw.drop_duplicates(at), on=at, how="left").set_index(rows.index)
+    shown = rows.copy()
+    for name in [name for name in rows.columns if name in raw.columns and name not in at]:
+        known = came[name].notna() | rows[name].notna()
+        if (known & (came[name].astype(str) != rows[name].astype(str))).any():
+            shown.insert(shown.columns.get_loc(name), f"{name} ({before})", came[name])
+    return shown
+
+
+def _raw(found: Artifacts, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows as they came, as far as they can be told apart by file and row."""
+    if "row" not in rows:
+        return rows.head(0)
+    wanted = [name for name in found.columns("raw") if name not in (*UNSEEN, *columns.HOUSEKEEPING[2:])]
+    return found.rows("raw", wanted, [("row", "in", rows["row"].tolist())])
 
 
 def _flat(rows: pd.DataFrame) -> pd.DataFrame:
@@ -231,6 +267,11 @@ def _missing(before: pd.Series, after: pd.Series) -> str:
         rows_before=figures.number(len(before)),
         rows_after=figures.number(len(after)),
     )
+
+
+def _by_split(leaks: dict[str, int]) -> str:
+    """How many stood beside one of each split."""
+    return " · ".join(f"{view.word('data', split)} {figures.number(count)}" for split, count in leaks.items())
 
 
 def _share(part: int | None, whole: int) -> str:

@@ -1,4 +1,4 @@
-"""Curves over thresholds from predictions: ROC, precision-recall and Kolmogorov-Smirnov, thinned to what a screen shows."""
+"""Curves over thresholds from predictions: ROC, precision-recall and Kolmogorov-Smirnov; and what of them a screen shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def roc(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
     if not len(hits) or not hits[-1] or not misses[-1]:
         return pd.DataFrame(columns=["fpr", "tpr"], dtype=float)
     fpr, tpr = np.r_[0, misses / misses[-1]], np.r_[0, hits / hits[-1]]
-    return _thinned(pd.DataFrame({"fpr": fpr, "tpr": tpr}))
+    return pd.DataFrame({"fpr": fpr, "tpr": tpr})
 
 
 def precision_recall(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
@@ -27,7 +27,7 @@ def precision_recall(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
     hits, misses = _counts(scores, truth)
     if not len(hits) or not hits[-1]:
         return pd.DataFrame(columns=["recall", "precision"], dtype=float)
-    return _thinned(pd.DataFrame({"recall": hits / hits[-1], "precision": hits / (hits + misses)}))
+    return pd.DataFrame({"recall": hits / hits[-1], "precision": hits / (hits + misses)})
 
 
 def separation(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
@@ -37,7 +37,12 @@ def separation(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
     if not len(kinds[0]) or not len(kinds[1]):
         return pd.DataFrame(columns=["score", "positive", "negative"], dtype=float)
     below = [np.searchsorted(values, at, side="right") / len(values) for values in kinds]
-    return _thinned(pd.DataFrame({"score": at, "positive": below[0], "negative": below[1]}))
+    return pd.DataFrame({"score": at, "positive": below[0], "negative": below[1]})
+
+
+def gap(shares: pd.DataFrame) -> pd.Series:
+    """How far apart both kinds lie at each score."""
+    return (shares["negative"] - shares["positive"]).abs()
 
 
 def area(curve: pd.DataFrame) -> float:
@@ -54,8 +59,9 @@ def _counts(scores: NDArray[Any], truth: NDArray[Any]) -> tuple[NDArray[Any], ND
     return np.cumsum(positive)[last], np.cumsum(~positive)[last]
 
 
-def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+def thinned(curve: pd.DataFrame, *, always: int = 0) -> pd.DataFrame:
+    """As many points as a screen shows, the one at the place `always` among them."""
     if len(curve) <= MOST_POINTS:
         return curve
-    keep = np.unique(np.linspace(0, len(curve) - 1, MOST_POINTS).round().astype(int))
-    return curve.iloc[keep].reset_index(drop=True)
+    evenly = np.linspace(0, len(curve) - 1, MOST_POINTS - 1).round().astype(int)
+    return curve.iloc[np.union1d(evenly, always)].reset_index(drop=True)

@@ -17,6 +17,10 @@ MOST_DAYS = 3000
 UNSURE = 0.05
 
 
+ACCOUNTS = ("targeted", "held")
+TESTS = ("kupiec_p", "independence_p", "christoffersen_p")
+
+
 class Covered(Reading):
     """How often one limit was undercut, over all series or in one, and the probability of so odd a count or pattern."""
 
@@ -121,7 +125,7 @@ def forecast(found: Artifacts, recipe: str, split: str, report: Report) -> None:
         {
             "day": pd.to_datetime(some["next_date"]).dt.strftime("%Y-%m-%d"),
             "came": some["next_return"].round(4),
-            "limit": some[level].round(4),
+            **{name: some[name].round(4) for name in QUANTILES},
             "breach": some["next_return"].where(some["next_return"] < some[level]).round(4),
             "volatility": (some["variance"] ** 0.5).round(4),
             "realised": (some["next_variance"] ** 0.5).round(4),
@@ -137,10 +141,14 @@ def forecast(found: Artifacts, recipe: str, split: str, report: Report) -> None:
             level=f"{QUANTILES[level]:.0%}",
         )
     )
-    names = {name: t(f"risk.{name}") for name in ("came", "limit", "breach", "volatility", "realised")}
+    limits = {
+        name: t("risk.limit_at", level=f"{QUANTILES[name]:.0%}") for name in sorted(QUANTILES, key=lambda name: QUANTILES[name])
+    }
+    names = {name: t(f"risk.{name}") for name in ("came", "volatility", "realised")}
+    names["breach"] = t("risk.breach", level=f"{QUANTILES[level]:.0%}")
     with st.container(border=True):
         st.echarts_chart(
-            market_charts.forecast(frame, names),
+            market_charts.forecast(frame, limits, names),
             key="forecast",
             height=520,
             alt=t("risk.forecast_alt", ticker=figures.clean(ticker)),
@@ -157,7 +165,7 @@ def coverage(found: Artifacts, recipe: str, split: str, report: Report) -> None:
                 figures.percent(row.share, 2),
                 t(
                     "risk.kupiec",
-                    p=figures.number(row.kupiec_p),
+                    p=figures.chance(row.kupiec_p),
                     hits=figures.number(row.hits),
                     days=figures.number(row.days),
                 ),
@@ -167,21 +175,22 @@ def coverage(found: Artifacts, recipe: str, split: str, report: Report) -> None:
         columns=max(1, len(whole)),
     )
     for row in whole:
-        if (row.kupiec_p or 0.0) < UNSURE:
+        if row.kupiec_p is not None and row.kupiec_p < UNSURE:
             st.warning(t("risk.odd", level=f"{row.level:.0%}"), icon=":material/warning:")
     frame = pd.DataFrame([row.model_dump() for row in report.coverage])
-    number = st.column_config.NumberColumn
+    shown = frame.assign(**{name: frame[name].map(figures.chance) for name in TESTS if name in frame})
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     columns = {
         "ticker": st.column_config.TextColumn(t("risk.series"), pinned=True),
         "level": number(t("risk.limit"), format="percent"),
         "days": number(t("risk.days"), format="localized"),
         "hits": number(t("risk.hits")),
         "share": number(t("risk.share"), format="percent"),
-        "kupiec_p": number("Kupiec p", format="%.4f"),
-        "independence_p": number(t("risk.independence"), format="%.4f"),
-        "christoffersen_p": number("Christoffersen p", format="%.4f"),
+        "kupiec_p": text("Kupiec p"),
+        "independence_p": text(t("risk.independence")),
+        "christoffersen_p": text("Christoffersen p"),
     }
-    view.table(frame, key="coverage", alt_text=t("risk_view.coverage"), columns=columns)
+    view.table(shown, key="coverage", alt_text=t("risk_view.coverage"), columns=columns, csv=frame)
     st.caption(t("risk.coverage_note"))
 
 
@@ -210,8 +219,8 @@ def account(found: Artifacts, recipe: str, split: str, report: Report) -> None:
         )
     )
     frame = pd.DataFrame({"day": told.days, **{t(f"risk.{name}"): one.equity for name, one in shown.items()}})
-    falls = {f"{label} ↓": frame[label] / frame[label].cummax().clip(lower=1.0) - 1 for label in frame.columns[1:]}
-    frame = frame.assign(**falls)
+    falls = {f"{label} ↓ %": 100 * (frame[label] / frame[label].cummax().clip(lower=1.0) - 1) for label in frame.columns[1:]}
+    frame = frame.assign(**falls).round(4)
     with st.container(border=True):
         spec = market_charts.account(
             frame, list(frame.columns[1 : 1 + len(shown)]), list(falls), titles=(t("risk.money"), t("risk.fall"))
@@ -237,7 +246,7 @@ def periods(found: Artifacts, recipe: str, split: str, report: Report) -> None:
             continue
         with place, st.container(border=True):
             st.markdown(f"**{t(f'risk.by_{name}')}**")
-            drawing = market_charts.columns(frame, x=name, y="loss", title=headline.name_of("qlike"))
+            drawing = market_charts.columns(frame, x=name, y="loss", title=headline.axis_of("qlike"))
             view.chart(drawing, frame, key=f"by_{name}", alt_text=t(f"risk.by_{name}"))
     frame = pd.DataFrame([group.model_dump() for group in report.calibration])
     if len(frame):
@@ -248,20 +257,24 @@ def periods(found: Artifacts, recipe: str, split: str, report: Report) -> None:
 
 
 def rivals(found: Artifacts, split: str) -> None:
-    """By how much the network is better than each rival, and whether that can be luck."""
+    """By how much the dense network is better than each rival, and whether that can be luck; no other is tested so."""
     gains = found.metrics("dense").gains(split)
     if not gains:
         return
-    frame = pd.DataFrame([{"rival": view.word("rival", name), **gain.model_dump()} for name, gain in gains.items()])
+    frame = pd.DataFrame(
+        [{"rival": view.word("rival", name), **gain.model_dump(), "method": gain.test} for name, gain in gains.items()]
+    )
+    shown = frame.assign(p=frame["p"].map(figures.chance))
     number = st.column_config.NumberColumn
     columns = {
         "rival": st.column_config.TextColumn(t("results.rival"), pinned=True),
         "value": number(t("risk.gain"), format="%+.4f"),
         "low": number("95 % ↓", format="%+.4f"),
         "high": number("95 % ↑", format="%+.4f"),
-        "p": number("p", format="%.4f"),
+        "p": st.column_config.TextColumn("p"),
         "method": st.column_config.TextColumn(t("risk.method")),
     }
     with st.container(border=True):
         st.markdown(f"**{t('risk.gains')}**")
-        view.table(frame, key="gains", alt_text=t("risk.gains"), columns=columns)
+        st.caption(t("risk.gains_note"))
+        view.table(shown, key="gains", alt_text=t("risk.gains"), columns=columns, csv=frame)

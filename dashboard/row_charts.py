@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.strokes import Drawing, series, sized
+from dashboard.strokes import Drawing, beside, series, sized
 
 
 def histogram(bins: pd.DataFrame, *, share: str, title: str, order: Sequence[str], height: int = 260) -> Drawing:
@@ -21,7 +21,7 @@ def histogram(bins: pd.DataFrame, *, share: str, title: str, order: Sequence[str
             alt.Chart(bins)
             .mark_bar()
             .encode(
-                x=alt.X("bin:N", title=title, sort=None, axis=alt.Axis(labelAngle=0, labelLimit=90)),
+                x=alt.X("bin:N", title=title, sort=None, axis=beside(list(bins["bin"].unique()))),
                 y=y,
                 xOffset=alt.XOffset("table:N", sort=list(order)),
                 color=colour,
@@ -29,15 +29,20 @@ def histogram(bins: pd.DataFrame, *, share: str, title: str, order: Sequence[str
             )
         )
         return sized(encoded, height)
+    dated = pd.api.types.is_datetime64_any_dtype(bins["from"])
+    of, form = ("T", "%Y-%m-%d") if dated else ("Q", ".4~g")
+    scale = alt.Scale(nice=False) if dated else alt.Scale(zero=False, nice=False)
+    axis = alt.Axis(grid=False, format=form, tickCount=6) if dated else alt.Axis(grid=False)
     encoded = (
         alt.Chart(bins)
-        .mark_bar(opacity=0.55)
+        .mark_rect(opacity=0.55)
         .encode(
-            x=alt.X("from:Q", title=title, scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False)),
-            x2="to:Q",
-            y=y.stack(None),
+            x=alt.X(f"from:{of}", title=title, scale=scale, axis=axis),
+            x2=f"to:{of}",
+            y=y,
+            y2=alt.Y2Datum(0),
             color=colour,
-            tooltip=["table:N", alt.Tooltip("from:Q", format=".4~g"), alt.Tooltip("to:Q", format=".4~g"), *counted],
+            tooltip=["table:N", *[alt.Tooltip(f"{end}:{of}", format=form) for end in ("from", "to")], *counted],
         )
     )
     return sized(encoded, height)
@@ -47,7 +52,7 @@ def stacked(rows: pd.DataFrame, *, x: str, y: str, colour: str, order: Sequence[
     """Counts by class, stacked by split."""
     placed = alt.Chart(rows).transform_calculate(place=f"indexof({list(order)!r}, datum['{colour}'])").mark_bar()
     encoded = placed.encode(
-        x=alt.X(f"{x}:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, labelLimit=100)),
+        x=alt.X(f"{x}:N", title=None, sort=None, axis=beside(list(rows[x].unique()))),
         y=alt.Y(f"{y}:Q", title=title),
         color=series(order, colour),
         order=alt.Order("place:Q"),

@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from dashboard import strokes
 from dashboard.strokes import Drawing, legend, series, sized
 
 MANY_POINTS = 60
@@ -42,27 +43,21 @@ def _curves(points: pd.DataFrame, step: str, value: str, order: Sequence[str], h
     encoded = lines.encode(
         x=alt.X("step:Q", title=step, axis=alt.Axis(grid=False, tickMinStep=1, format="~s")),
         y=alt.Y("value:Q", title=value, scale=alt.Scale(zero=False)),
-        color=series(order, across=_across(order)),
+        color=series(order, across=strokes.abreast(order, SIDE_BY_SIDE)),
         tooltip=["series:N", alt.Tooltip("step:Q", title=step), alt.Tooltip("value:Q", format=".5g", title=value)],
     )
     return sized(encoded, height)
 
 
-def _across(names: Sequence[str]) -> int:
-    """How many names a legend puts side by side: two, if none of them is cut for it."""
-    columns = [[len(name) for name in names[place::2]] for place in range(2)]
-    return 2 if sum(max(column, default=0) for column in columns) <= SIDE_BY_SIDE else 1
-
-
-def timeline(spans: pd.DataFrame, *, colours: Mapping[str, str], seconds: str, height_per_row: int = 24) -> Drawing:
+def timeline(spans: pd.DataFrame, *, colours: Mapping[str, str], seconds: str, step: int = 24) -> Drawing:
     """Stages as bars over the seconds of a run: columns stage, start, end, state, label."""
     rows = list(dict.fromkeys(spans["stage"]))
     bars = alt.Chart(spans).mark_bar(cornerRadius=3, height=12)
     encoded = bars.encode(
         x=alt.X("start:Q", title=seconds, axis=alt.Axis(grid=True, format="~s")),
         x2="end:Q",
-        y=alt.Y("stage:N", sort=rows, title=None, axis=alt.Axis(labelLimit=190, grid=False)),
+        y=alt.Y("stage:N", sort=rows, title=None, axis=strokes.rows(190, grid=False)),
         color=alt.Color("state:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=legend()),
         tooltip=[alt.Tooltip("label:N", title=" ")],
     )
-    return sized(encoded, max(80, height_per_row * len(rows)))
+    return strokes.stepped(encoded, step)

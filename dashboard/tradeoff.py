@@ -60,7 +60,7 @@ def front(found: Artifacts, run: Run) -> None:
     table = found.table()
     higher = headline.higher_is_better(found.use_case)
     cost = _cost()
-    points = fronts.points(table, cost)
+    points = fronts.points(table, cost, fronts.spans(found, table, cost))
     try:
         asked = fronts.region(table, found.verdict(), cost, higher=higher)
     except Unreadable:
@@ -72,7 +72,7 @@ def front(found: Artifacts, run: Run) -> None:
         st.caption(t("compression.front_note"))
         shown = points.assign(status=points["status"].map(_standing))
         colours = {_standing(name): strokes.STATUS.get(name, strokes.QUIET) for name in (*strokes.STATUS, *points["status"])}
-        titles = (t(f"compression.axis_{cost}"), headline.name_of(table.rows[0].metric))
+        titles = (t(f"compression.axis_{cost}"), headline.axis_of(table.rows[0].metric))
         drawing = recipe_charts.front(
             shown, fronts.on_front(points, higher=higher), asked, titles=titles, colours=colours, higher=higher
         )
@@ -105,7 +105,7 @@ def damage(found: Artifacts, run: Run) -> None:
     with st.container(border=True):
         st.markdown(f"**{t('compression.damage')}**")
         st.caption(t("compression.damage_note"))
-        drawing = recipe_charts.damage(frame, drop=t("compression.drop"), recipe=t("results.recipe"), kind=t("results.class"))
+        drawing = recipe_charts.damage(frame, kind=t("results.class"), scheme=view.scheme())
         view.chart(drawing, frame, key="damage", alt_text=t("compression.damage"))
 
 
@@ -128,7 +128,7 @@ def flipped(found: Artifacts, run: Run) -> None:
             t("compression.at_most"): (figures.number(compared.at_most, 4), t("compression.at_most_small")),
             t("compression.lost"): (figures.number(compared.lost), t("compression.lost_small")),
             t("compression.won"): (figures.number(compared.won), t("compression.won_small")),
-            t("compression.mcnemar"): (figures.number(compared.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
+            t("compression.mcnemar"): (figures.chance(compared.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
         },
         columns=5,
     )
@@ -171,7 +171,7 @@ def timing(found: Artifacts, run: Run) -> None:
         with st.container(border=True):
             st.markdown(f"**{t('compression.batch', batch=figures.escape(batch))}**")
             some = frame[frame["batch"] == batch]
-            drawing = recipe_charts.latency(some, median=t("compression.median_ms"), p95="p95")
+            drawing = recipe_charts.latency(some, median=t("compression.median_ms"), p95="p95", scheme=view.scheme())
             view.chart(drawing, some, key=f"latency_{batch}", alt_text=t("compression.batch", batch=batch))
 
 

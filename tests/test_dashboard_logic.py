@@ -4,10 +4,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import recorded
+from scipy.stats import ks_2samp
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from dashboard import asking, columns, cron, differences, fields, front, gallery, layout, models, ranks, runs
-from dashboard.artifacts import Artifacts
+from dashboard import (
+    asking,
+    columns,
+    cron,
+    differences,
+    fields,
+    figures,
+    front,
+    gallery,
+    layout,
+    models,
+    quality,
+    ranks,
+    row_charts,
+    runs,
+)
+from dashboard.artifacts import Artifacts, Gain
 from dashboard.asking import centred
 from dashboard.fields import Field
 from dashboard.home import Unreadable
@@ -74,6 +90,18 @@ def test_the_contracts_region_is_on_the_scale_of_the_cost(found, cost):
     assert len(front.points(found.table(), cost)) == 3
 
 
+def test_the_distance_of_two_kinds_is_told_before_points_are_left_out_and_its_place_stays():
+    numbers = np.random.default_rng(2)
+    truth = numbers.random(5000) < 0.3
+    scores = truth * 0.1 + numbers.random(5000)
+    shares = ranks.separation(scores, truth)
+    whole = ks_2samp(scores[truth], scores[~truth]).statistic
+    assert ranks.gap(shares).max() == pytest.approx(whole)
+    shown = ranks.thinned(shares, always=int(ranks.gap(shares).argmax()))
+    assert len(shown) <= ranks.MOST_POINTS
+    assert ranks.gap(shown).max() == pytest.approx(whole)
+
+
 def test_ranks_agree_with_scikit_learn():
     numbers = np.random.default_rng(0)
     truth = numbers.random(400) < 0.3
@@ -82,7 +110,7 @@ def test_ranks_agree_with_scikit_learn():
     curve = ranks.precision_recall(scores, truth)
     average = float((np.diff(np.r_[0, curve["recall"]]) * curve["precision"]).sum())
     assert average == pytest.approx(average_precision_score(truth, scores), abs=1e-2)
-    assert len(ranks.roc(numbers.random(5000), numbers.random(5000) < 0.5)) <= ranks.MOST_POINTS
+    assert len(ranks.thinned(ranks.roc(numbers.random(5000), numbers.random(5000) < 0.5))) <= ranks.MOST_POINTS
 
 
 def test_ranks_of_one_kind_of_row_are_empty():
@@ -98,6 +126,10 @@ def test_drift_tells_the_same_from_the_moved():
     assert columns.drift("x", before, after + 1).verdict == "moved"
     kinds = pd.Series(list("aab") * 100), pd.Series(list("abb") * 100)
     assert columns.drift("k", *kinds).distance == pytest.approx(1 / 3)
+    assert columns.drift("x", before, after).chance > 0.01
+    assert columns.drift("x", before, after + 1).chance < 1e-6
+    assert columns.drift("k", *kinds).chance < 1e-6
+    assert columns.drift("k", pd.Series(["a"] * 9), pd.Series(["a"] * 7)).chance == 1
     assert columns.drift("p", pd.Series([b"x"]), pd.Series([b"y"])) is None
     assert columns.drift("e", before, pd.Series([], dtype=float)) is None
 
@@ -279,3 +311,39 @@ def test_a_wrong_cron_line_names_the_part_that_is_wrong(line, part):
 
 def test_a_cron_line_has_five_parts():
     assert cron.fault("every night") == ("cron.fields", {"count": "2"})
+
+
+def test_dates_are_drawn_as_dates():
+    days = pd.Series(pd.date_range("2024-01-01", periods=400))
+    bins = columns.histogram({"then": days, "now": days + pd.Timedelta(days=9)}, columns.kind(days))
+    assert bins["from"].min() >= pd.Timestamp("2024-01-01")
+    assert bins["to"].max() <= pd.Timestamp("2025-03-01")
+    drawn = row_charts.histogram(bins, share="share", title="date", order=["then", "now"]).to_dict()
+    assert drawn["encoding"]["x"]["type"] == "temporal"
+
+
+def test_a_reason_is_looked_up_by_its_whole_code_and_by_what_came_of_the_row():
+    words = "spaces; markup: <b>; seen spaces-odd; seen missing age"
+    assert quality.codes(words, "mended") == ["spaces", "markup"]
+    assert quality.codes(words, "remarked") == ["spaces-odd", "missing age"]
+    assert quality.codes("duplicate of a.csv:4, which is labelled '7'", "quarantine_or_drop") == ["duplicate"]
+
+
+def test_what_cleaning_changed_in_a_row_stands_beside_what_it_was():
+    at = {"file": ["a", "a", "b"], "row": [1, 2, 1]}
+    kept = pd.DataFrame({**at, "text": ["one two", "three", "four"], "label": ["x", "y", None]}, index=[7, 8, 9])
+    raw = pd.DataFrame({**at, "text": ["one  two", "three", "four"], "label": ["x", "y", None]})
+    shown = quality.beside_raw(kept, raw.iloc[::-1], "before")
+    assert list(shown) == ["file", "row", "text (before)", "text", "label"]
+    assert list(shown["text (before)"]) == ["one  two", "three", "four"]
+    assert list(quality.beside_raw(kept, raw.drop(columns="row"), "before")) == list(kept)
+
+
+@pytest.mark.parametrize(("p", "said"), [(0.0, "< 0.0001"), (5e-5, "< 0.0001"), (0.04, "0.0400"), (None, "–"), (np.nan, "–")])
+def test_a_chance_is_never_said_to_be_nothing(p, said):
+    assert figures.chance(p) == said
+
+
+def test_a_test_is_named_without_the_number_that_is_said_beside_it():
+    assert Gain(value=1, low=0, high=2, p=0.0003, method="Diebold-Mariano p 0.000 with lags").test == "Diebold-Mariano with lags"
+    assert Gain(value=1, low=0, high=2, method="bootstrap").test == "bootstrap"

@@ -130,6 +130,67 @@ def test_every_use_case_has_its_pages_by_what_its_artifacts_hold(monkeypatch, of
         assert app.query_params.get("view") == query.get("view")
 
 
+def test_two_runs_with_the_same_rows_are_said_to_have_them(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "data", view="drift")
+    assert texts.text("en", "data.drift_none") in words(app)
+
+
+def test_a_column_that_moved_between_two_runs_is_told_with_its_chance(monkeypatch, tmp_path):
+    root = recorded.project(tmp_path / "p")
+    folders = [recorded.finished(root, number=number, use_case="credit") for number in range(2)]
+    part = folders[1] / "data" / "credit" / "clean" / "rows" / "part-00000.parquet"
+    rows = pd.read_parquet(part)
+    rows.assign(income=2 * rows["income"]).to_parquet(part)
+    app = open_page(monkeypatch, root, "data", view="drift", uc="credit")
+    assert not app.exception
+    told = app.dataframe[0].value.set_index("Column")
+    assert told.loc["income", "p"] == "< 0.0001"
+    assert told.loc["home", "p"] == "1.0000"
+
+
+def test_leaks_stopped_are_those_of_the_ledger_by_the_split_they_would_have_leaked_from(monkeypatch, of_all):
+    app = open_page(monkeypatch, of_all, "data", view="splits", uc="finance")
+    leaks = next(each for each in app.metric if each.label == "Leaks stopped")
+    assert (leaks.value, leaks.delta) == ("1", "Train 1")
+
+
+@pytest.mark.parametrize(("use_case", "fate", "code"), [("nlp", "mended", "markup"), ("credit", "remarked", "missing age")])
+def test_rows_that_were_kept_are_shown_and_mended_ones_beside_what_they_were(of_all, use_case, fate, code):
+    def page(root, use_case, fate, code):
+        from dashboard import quality, runs
+        from dashboard.artifacts import Artifacts
+
+        quality._failing(Artifacts(root, runs.latest(root, use_case)[0].folder, use_case), fate, code)
+
+    app = AppTest.from_function(page, kwargs={"root": of_all, "use_case": use_case, "fate": fate, "code": code}).run()
+    assert not app.exception
+    found = app.dataframe[0].value
+    assert len(found) == 1
+    assert ("text (as it came)" in found) == (fate == "mended")
+
+
+def test_a_chance_that_was_not_told_is_no_warning(of_all):
+    def page(root):
+        from dashboard import risks, runs
+        from dashboard.artifacts import Artifacts
+
+        found = Artifacts(root, runs.latest(root, "finance")[0].folder, "finance")
+        told = [{"ticker": "all", "level": 0.05, "days": 9, "hits": 0, "share": 0.0, "kupiec_p": p} for p in (None, 1e-9)]
+        risks.coverage(found, "dense", "test", {"coverage": told})
+
+    app = AppTest.from_function(page, kwargs={"root": of_all}).run()
+    assert not app.exception
+    assert len(app.warning) == 1
+    assert "< 0.0001" in app.metric[0].delta
+
+
+def test_what_was_tested_against_rivals_is_said_to_be_dense_whatever_is_looked_at(monkeypatch, of_all):
+    app = open_page(monkeypatch, of_all, "results", uc="finance", view="standings", recipe="pruned")
+    assert texts.text("en", "risk.gains_note") in words(app)
+    told = next(each.value for each in app.dataframe if "method" in each.value)
+    assert set(told["p"].map(type)) == {str}
+
+
 def test_a_network_that_loses_is_said_first(monkeypatch, of_all):
     app = open_page(monkeypatch, of_all, "results", uc="finance", recipe="dense")
     assert "Something simpler does as well or better" in app.warning[0].value
