@@ -17,7 +17,6 @@ MOST_DAYS = 3000
 UNSURE = 0.05
 
 
-ACCOUNTS = ("targeted", "held")
 TESTS = ("kupiec_p", "independence_p", "christoffersen_p")
 
 

@@ -176,7 +176,7 @@ def test_a_chance_that_was_not_told_is_no_warning(of_all):
 
         found = Artifacts(root, runs.latest(root, "finance")[0].folder, "finance")
         told = [{"ticker": "all", "level": 0.05, "days": 9, "hits": 0, "share": 0.0, "kupiec_p": p} for p in (None, 1e-9)]
-        risks.coverage(found, "dense", "test", {"coverage": told})
+        risks.coverage(found, "dense", "test", risks.Report(coverage=told, backtest={}))
 
     app = AppTest.from_function(page, kwargs={"root": of_all}).run()
     assert not app.exception
