@@ -1,11 +1,15 @@
 """A page of the dashboard without a browser."""
 
+from functools import cache
 from pathlib import Path
 
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from dashboard import texts
 
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+"""Every AppTest looks through all installed packages for components, which takes most of its time; once is enough."""
 APP = str(Path(texts.__file__).with_name("app.py"))
 
 
