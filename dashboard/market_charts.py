@@ -37,7 +37,7 @@ def forecast(days: pd.DataFrame, limits: Mapping[str, str], names: Mapping[str, 
     return {
         "animation": False,
         "dataset": {"source": days},
-        "legend": {"top": 0, "data": [names["came"], *limits.values(), *list(names.values())[1:]]},
+        "legend": {"type": "scroll", "top": 0, "data": [names["came"], *limits.values(), *list(names.values())[1:]]},
         "tooltip": {"trigger": "axis", "axisPointer": {"link": [{"xAxisIndex": "all"}]}},
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
         "grid": grids,
@@ -88,7 +88,7 @@ def limits(days: pd.DataFrame, came: str) -> dict[str, Any]:
     return {
         "animation": False,
         "dataset": {"source": days},
-        "legend": {"top": 0, "data": [came, *names]},
+        "legend": {"type": "scroll", "top": 0, "data": [came, *names]},
         "tooltip": {"trigger": "axis"},
         "grid": [{"left": 48, "right": 16, "top": 40, "bottom": 60}],
         "xAxis": [{"type": "category"}],
@@ -106,7 +106,7 @@ def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, t
     return {
         "animation": False,
         "dataset": {"source": days},
-        "legend": {"top": 0, "data": list(money)},
+        "legend": {"type": "scroll", "top": 0, "data": list(money)},
         "tooltip": {"trigger": "axis"},
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
         "grid": grids,

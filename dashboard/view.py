@@ -351,11 +351,14 @@ def as_csv(data: pd.DataFrame) -> Callable[[], bytes]:
 
 
 def harmless(data: pd.DataFrame) -> pd.DataFrame:
-    """Text cells without control characters and no longer than a screen takes."""
+    """Text cells without control characters and no longer than a screen takes; days without the hour that they do not have."""
     words = [name for name in data.columns if data[name].dtype == object or pd.api.types.is_string_dtype(data[name])]
     shown = data.copy(deep=False)
     for name in words:
         shown[name] = data[name].map(lambda cell: figures.clean(cell, 500) if isinstance(cell, str) else cell)
+    for name in data.select_dtypes("datetime"):
+        if (data[name].dropna() == data[name].dropna().dt.normalize()).all():
+            shown[name] = data[name].dt.date
     return shown
 
 

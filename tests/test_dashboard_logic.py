@@ -22,6 +22,7 @@ from dashboard import (
     ranks,
     row_charts,
     runs,
+    view,
 )
 from dashboard.artifacts import Artifacts, Gain
 from dashboard.asking import centred
@@ -347,3 +348,13 @@ def test_a_chance_is_never_said_to_be_nothing(p, said):
 def test_a_test_is_named_without_the_number_that_is_said_beside_it():
     assert Gain(value=1, low=0, high=2, p=0.0003, method="Diebold-Mariano p 0.000 with lags").test == "Diebold-Mariano with lags"
     assert Gain(value=1, low=0, high=2, method="bootstrap").test == "bootstrap"
+
+
+def test_days_are_shown_without_an_hour_and_moments_with_theirs():
+    days = pd.DataFrame(
+        {"day": pd.to_datetime(["2026-11-20", None]), "at": pd.to_datetime(["2026-11-20 09:30", "2026-11-21 00:00"])}
+    )
+    shown = view.harmless(days)
+    assert str(shown["day"][0]) == "2026-11-20"
+    assert pd.isna(shown["day"][1])
+    assert shown["at"].equals(days["at"])
