@@ -41,7 +41,7 @@ PICTURES = "BONSAI_PICTURES"
 """Where pictures of all pages are kept; without it only some are made, and go where the tests' other files go."""
 HEIGHT = 900
 LOOK = Path(__file__).with_name("look.js").read_text(encoding="utf-8")
-ANSWER_MS = 20_000
+ANSWER_MS = 6_000
 """How long a page may take to begin with what its address asks; then it is loaded anew."""
 GO = """(to) => {
     const app = document.querySelector('[data-testid=stApp]');
