@@ -15,7 +15,7 @@ slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow"
 
 browser: $(VENV)/.installed-browser
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "browser" tests/browser $(AGAIN)
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "browser" tests/browser $(AGAIN)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

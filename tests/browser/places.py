@@ -1,4 +1,4 @@
-"""Where each page is found, by what it is about."""
+"""Where each page is found, by what it is about, and in which looks it is looked at."""
 
 import os
 
@@ -23,6 +23,10 @@ RESULTS = {
 }
 WHOLE = bool(os.environ.get("BONSAI_WHOLE"))
 """Whether each page is looked at in all looks, and each is held against the rules of accessibility; else some stand for all."""
+LOOKS = ((1440, "light"), (400, "dark"), (1440, "dark"), (400, "light"))
+"""The whole of them, of which a page is seen in two that have nothing in common, another two in the next use case."""
+KEPT = bool(os.environ.get("BONSAI_PICTURES"))
+"""Whether every page is kept as a picture; it takes most of the time."""
 
 
 def of_run(project, use_case, state):
@@ -33,3 +37,18 @@ def of_run(project, use_case, state):
 
 def named(address):
     return "".join(char if char.isalnum() else "-" for char in address).strip("-")
+
+
+def looked_at(windows, base, addresses, name, turn=0):
+    """What is wrong with these pages in their looks; `turn` says with which look the first page begins."""
+    wrong = []
+    for position, address in enumerate(addresses):
+        first = (turn + position) % len(LOOKS)
+        for width, scheme in LOOKS if WHOLE else (LOOKS[first], LOOKS[first ^ 1]):
+            window = windows(base, width)
+            window.paint(scheme)
+            window.open(base, address)
+            wrong += [f"/{address} {width} {scheme}: {each}" for each in window.trouble()]
+            if KEPT:
+                window.picture(f"{name}-{named(address)}-{width}-{scheme}")
+    return wrong
