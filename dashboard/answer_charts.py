@@ -114,6 +114,21 @@ def standings(rows: pd.DataFrame, *, value: str, order: Sequence[str]) -> Drawin
     return strokes.stepped(alt.layer(spans, points), 34)
 
 
+def worths(rows: pd.DataFrame, *, title: str) -> Drawing:
+    """What spoke for an answer (orange) and against it (blue): columns column, value, usual, worth."""
+    encoded = (
+        alt.Chart(rows)
+        .mark_bar(cornerRadiusEnd=3, height=12)
+        .encode(
+            x=alt.X("worth:Q", title=title, axis=alt.Axis(format="+.0%")),
+            y=alt.Y("column:N", sort=list(rows["column"]), title=None, axis=strokes.rows(140)),
+            color=alt.condition("datum.worth > 0", alt.value(strokes.FOR), alt.value(strokes.AGAINST)),
+            tooltip=["column:N", "value:N", "usual:N", alt.Tooltip("worth:Q", format="+.2%")],
+        )
+    )
+    return strokes.stepped(encoded, 22)
+
+
 def bars(rows: pd.DataFrame, *, share: str) -> Drawing:
     """Shares of names, lying: columns class, share."""
     names = list(rows["class"])

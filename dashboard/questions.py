@@ -136,6 +136,39 @@ def spoke_for(case: UseCase, model: Model, row: pd.DataFrame, answer: int) -> li
     return [Piece(part, worth.get(at, 0.0)) for at, part in enumerate(parts)]
 
 
+def columns_of(case: UseCase, rows: pd.DataFrame) -> list[str]:
+    """The columns of a table that are its own, not the use case's: none where all are fixed."""
+    return [name for name in case.schema(rows).columns if name not in case.Rows.to_schema().columns]
+
+
+def columns_that_spoke(case: UseCase, model: Model, rows: pd.DataFrame, at: int) -> pd.DataFrame:
+    """What each column of row `at` was worth for its answer: the probability lost when it holds what is usual in `rows`.
+
+    The usual is the middle number or the commonest word. Columns `column`, `value` and `usual` as text, and `worth`, the
+    strongest first; those that hold the usual anyway are left out, and so is all of a table whose columns are fixed.
+    """
+    row, usual = rows.iloc[[at]], {name: _usual(rows[name]) for name in columns_of(case, rows)}
+    asked = {name: row.assign(**{name: value}) for name, value in usual.items() if str(row[name].iloc[0]) != str(value)}
+    said = answers(case, model, pd.concat([row, *asked.values()], ignore_index=True))
+    answer = list(said["classes"].iloc[0]).index(said["predicted"].iloc[0])
+    shares = np.stack(said["probabilities"].to_list())[:, answer].astype(float)
+    told = [
+        (name, str(row[name].iloc[0]), str(usual[name]), shares[0] - left) for name, left in zip(asked, shares[1:], strict=True)
+    ]
+    frame = pd.DataFrame(told, columns=["column", "value", "usual", "worth"])
+    return frame.sort_values("worth", key=abs, ascending=False, ignore_index=True)
+
+
+def _usual(values: pd.Series[Any]) -> Any:
+    """The middle one of numbers, the commonest of words."""
+    known = values.dropna()
+    if known.empty:
+        return values.iloc[0]
+    if pd.api.types.is_numeric_dtype(known):
+        return known.sort_values().iloc[len(known) // 2]
+    return known.mode().iloc[0]
+
+
 def kept(text: str, weights: Sequence[Mapping[str, Any]]) -> list[Piece]:
     """A text with the weights that were kept with its prediction: {start, end, weight} for some of its words."""
     found, at = [], 0

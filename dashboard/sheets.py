@@ -8,7 +8,7 @@ from datetime import timedelta
 import pandas as pd
 import streamlit as st
 
-from dashboard import figures, market_charts, questions, view
+from dashboard import answer_charts, figures, market_charts, questions, view
 from dashboard.artifacts import Artifacts
 from dashboard.asking import Contestant
 from dashboard.home import Unreadable
@@ -18,6 +18,8 @@ from tasks.contracts import UseCase
 MAX_UPLOAD_MB = 20
 MOST_FAULTS = 200
 FIRST_DAYS = 120
+MOST_COLUMNS = 10
+"""Columns of a row that are told to have spoken for its answer."""
 FOUND = ("file", "row", "doubt", "kinds")
 """Columns of raw rows that `fetch` adds."""
 RISK = {"next_date", "next_return", "variance", "quantile_5"}
@@ -43,7 +45,8 @@ def show(found: Artifacts, case: UseCase, ring: Sequence[Contestant]) -> None:
             st.caption(t("try_it.cost", time=time, size=figures.size(contestant.model.bytes)))
     if told:
         with st.container(border=True):
-            _together(rows, told)
+            picked = _together(rows, told)
+        _spoke(case, ring, rows, told, picked)
 
 
 def _of_test(found: Artifacts, case: UseCase) -> pd.DataFrame | None:
@@ -92,8 +95,8 @@ def _uploaded(found: Artifacts, case: UseCase) -> pd.DataFrame | None:
     return checked.rows
 
 
-def _together(rows: pd.DataFrame, told: dict[str, pd.DataFrame]) -> None:
-    """The models' answers side by side, row by row; forecasts of risk drawn against what came."""
+def _together(rows: pd.DataFrame, told: dict[str, pd.DataFrame]) -> int:
+    """The models' answers side by side, row by row; forecasts of risk drawn against what came. Gives the row to explain."""
     first = next(iter(told.values()))
     own = [name for name in first.columns if name not in rows.columns and name not in ("classes", "probabilities")]
     known = [
@@ -107,7 +110,32 @@ def _together(rows: pd.DataFrame, told: dict[str, pd.DataFrame]) -> None:
             frame[f"{column} · {name}" if len(told) > 1 else column] = answers[column].to_numpy()
     if frame.empty:
         raise Unreadable("unreadable.rows")
-    view.table(frame, key="answers", alt_text=t("try_it.answers"), height=320)
+    event = view.table(
+        frame, key="answers", alt_text=t("try_it.answers"), height=320, on_select="rerun", selection_mode="single-row"
+    )
+    picked = event.selection.rows if event else []
+    return int(picked[0]) if picked and picked[0] < len(frame) else 0
+
+
+def _spoke(case: UseCase, ring: Sequence[Contestant], rows: pd.DataFrame, told: dict[str, pd.DataFrame], at: int) -> None:
+    """Which columns of a row spoke for each model's answer, where the answer is a class."""
+    explained = [one for one in ring if {"predicted", "probabilities"} <= set(told.get(one.name, ()))]
+    if not explained or not questions.columns_of(case, rows):
+        return
+    with st.container(border=True):
+        st.markdown(f"**{t('try_it.spoke', row=at + 1)}**")
+        st.caption(t("try_it.spoke_note"))
+        for place, one in zip(st.columns(len(explained), gap="medium"), explained, strict=True):
+            with place, view.or_say():
+                answer = told[one.name].iloc[at]
+                sure = figures.percent(float(answer["confidence"]))
+                st.markdown(f"{figures.escape(one.name)}: **{figures.escape(answer['predicted'], 40)}** ({sure})")
+                worth = questions.columns_that_spoke(case, one.model, rows, at).head(MOST_COLUMNS)
+                if worth.empty:
+                    st.caption(t("try_it.usual_row"))
+                    continue
+                drawing = answer_charts.worths(worth, title=t("try_it.worth"))
+                view.chart(drawing, worth, key=f"worth_{one.recipe}", alt_text=t("try_it.spoke", row=at + 1))
 
 
 def _lines(told: dict[str, pd.DataFrame]) -> pd.DataFrame:

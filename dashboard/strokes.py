@@ -19,6 +19,8 @@ STATES = {
 """Colours of stages at work."""
 STATUS = {"chosen": "#0B8457", "kept": "#5BB98B", "not shown": "#C79A1B", "broken": "#D64545", "baseline": "#7C8791"}
 """Colours of how a recipe stands to its contract."""
+FOR, AGAINST = "#D9782D", "#3B6FE0"
+"""What speaks for an answer, and what against it."""
 QUIET = "#8A929B"
 """Lines of reference."""
 ON_PALE = {"light": "#1A1F26", "dark": "#C6CDD5"}

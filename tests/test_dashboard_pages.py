@@ -203,6 +203,12 @@ def test_a_sentence_is_asked_of_both_models(monkeypatch, of_all):
     assert [each.value for each in app.metric] == ["gardens", "gardens"]
 
 
+def test_a_row_of_a_table_is_explained_for_each_model(monkeypatch, of_all):
+    app = open_page(monkeypatch, of_all, "try_it", uc="credit")
+    assert not app.exception
+    assert any("What spoke for the answer to row 1" in each.value for each in app.markdown)
+
+
 def test_names_in_texts_and_written_samples_have_views_of_their_own(monkeypatch, of_all, tmp_path):
     root = shutil.copytree(of_all, tmp_path / "p")
     (path,) = root.glob("runs/*/data/nlp/evaluations/int8/metrics.json")

@@ -82,6 +82,28 @@ def test_a_table_of_any_columns_is_checked_and_answered(project):
     assert questions.answers(case, model, checked.rows)["predicted"].isin(["paid", "default"]).all()
 
 
+def test_the_columns_of_a_row_that_spoke_for_its_answer_are_told_with_what_they_were_worth(project):
+    case, model, _ = asked(project, "credit")
+    table = scenes.of("credit").raw[["label", "income", "age", "sex", "home"]]
+    rows = questions.from_file(case, table.to_csv(index=False).encode(), "loans.csv").rows
+    rows = rows.dropna().reset_index(drop=True)
+    told = questions.columns_that_spoke(case, model, rows, 3)
+    assert set(told["column"]) <= {"income", "age", "sex", "home"}
+    assert told["worth"].abs().is_monotonic_decreasing
+    assert (told["value"] != told["usual"]).all()
+    first = told.iloc[0]
+    usual = rows.iloc[[3]].assign(**{first["column"]: type(rows[first["column"]].iloc[0])(first["usual"])})
+    said = questions.answers(case, model, pd.concat([rows.iloc[[3]], usual], ignore_index=True))
+    answer = list(said["classes"][0]).index(said["predicted"][0])
+    assert first["worth"] == pytest.approx(said["probabilities"][0][answer] - said["probabilities"][1][answer], abs=1e-6)
+    assert first["worth"] != 0
+
+
+def test_columns_that_are_fixed_are_not_explained(project):
+    case, _, found = asked(project, "finance")
+    assert questions.columns_of(case, found.rows("clean/rows").head()) == []
+
+
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\x00\xff\xfe", b"ticker,date,open\nx,2024-01-01,1\n"])
 def test_a_file_that_is_no_such_table_is_refused_by_its_own_name(project, content):
     case, _, _ = asked(project, "finance")
