@@ -49,7 +49,7 @@ def status(context: Context) -> None:
     view.table(frame, key="status", alt_text=t("versions_view.status"))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(t("versions.terminal"), width="content")
-        st.code(f"bonsai plan {context.use_case}", language=None, width="content")
+        st.code(f"bonsai plan {context.use_case}", language=None, width="content", wrap_lines=True)
 
 
 def versions(context: Context) -> None:
@@ -101,7 +101,7 @@ def versions(context: Context) -> None:
                 with st.spinner(t("versions.restoring")):
                     done, said = _restored(context.root, home.slug(chosen))
                 (st.success if done else st.warning)(figures.sentence(figures.escape(said, 1500)))
-        st.code(f"bonsai restore {chosen}", language=None)
+        st.code(f"bonsai restore {chosen}", language=None, wrap_lines=True)
 
 
 def _restored(root: Path, run_id: str) -> tuple[bool, str]:
