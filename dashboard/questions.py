@@ -146,6 +146,7 @@ def columns_that_spoke(case: UseCase, model: Model, rows: pd.DataFrame, at: int)
 
     The usual is the middle number or the commonest word. Columns `column`, `value` and `usual` as text, and `worth`, the
     strongest first; those that hold the usual anyway are left out, and so is all of a table whose columns are fixed.
+    Occlusion (Zeiler and Fergus 2014, arXiv 1311.2901), column by column.
     """
     row, usual = rows.iloc[[at]], {name: _usual(rows[name]) for name in columns_of(case, rows)}
     asked = {name: row.assign(**{name: value}) for name, value in usual.items() if str(row[name].iloc[0]) != str(value)}
