@@ -18,9 +18,11 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from benchmarks import record
 from benchmarks.scene import scene
-from tasks import applicants, fit, library, odds
-from tasks.use_cases.credit import Credit
-from tasks.workspace import Artifact, Table
+from tasks.core import registry
+from tasks.core.artifacts import Artifact, Table
+from tasks.training import trainer
+from tasks.use_cases.credit import binary_metrics, datasets
+from tasks.use_cases.credit.use_case import Credit
 
 FOLDS, SEED = 5, 0
 CANDIDATES: tuple[dict[str, Any], ...] = (
@@ -53,7 +55,7 @@ def measure(name: str) -> None:
     rows = cleaned(name)
     labels = rows["label"].to_numpy()
     cases = [case(name, candidate) for candidate in CANDIDATES]
-    event = applicants.DATASETS[name].event
+    event = datasets.DATASETS[name].event
     found: dict[str, list[dict[str, float]]] = {}
     chosen, spent = [], []
     for fold, (known, asked) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(rows, labels)):
@@ -66,7 +68,7 @@ def measure(name: str) -> None:
         rivals = cases[best].baselines(train, test)
         said |= {rival: rivals[rival]["probability"].to_numpy() for rival in ("logistic regression", "gradient boosting")}
         for model, probability in said.items():
-            found.setdefault(model, []).append(odds.scores(test["label"] == event, probability))
+            found.setdefault(model, []).append(binary_metrics.scores(test["label"] == event, probability))
     write(name, found, chosen, spent, len(rows))
 
 
@@ -80,7 +82,7 @@ def cleaned(name: str) -> pd.DataFrame:
 
 def case(name: str, candidate: dict[str, Any]) -> Credit:
     training = {**FILES[name][1], **candidate.get("training", {})}
-    found: Credit = library.build("use_cases", "credit", {**candidate, "fetch": {"dataset": name}, "training": training})
+    found: Credit = registry.build("use_cases", "credit", {**candidate, "fetch": {"dataset": name}, "training": training})
     return found
 
 
@@ -88,18 +90,20 @@ def choose(cases: Sequence[Credit], train: pd.DataFrame, seed: int, event: str) 
     """Which settings rank a fifth of the train rows best, fitted to the others."""
     learn, judge = train_test_split(train, test_size=0.2, stratify=train["label"], random_state=seed)
     learn, judge = learn.reset_index(drop=True), judge.reset_index(drop=True)
-    areas = [odds.auc(judge["label"] == event, answer(one, learn, judge, seed)) for one in cases]
+    areas = [binary_metrics.auc(judge["label"] == event, answer(one, learn, judge, seed)) for one in cases]
     return int(np.argmax(areas))
 
 
-def answer(one: Credit, train: pd.DataFrame, asked: pd.DataFrame, seed: int) -> odds.Floats:
+def answer(one: Credit, train: pd.DataFrame, asked: pd.DataFrame, seed: int) -> binary_metrics.Floats:
     """The probabilities of a network fitted to all of `train`, every epoch, for `asked`."""
     learnt = one.learn(train)
     inputs, targets = one.encode(train, learnt)
     torch.manual_seed(seed)
-    fitted = fit.fit(one.network(learnt), inputs, targets, objective=lambda net, x, y: one.loss(net(x), y), training=one.training)
-    outputs = fit.predict(fitted.network, one.encode(asked, learnt)[0])
-    said: odds.Floats = one.decode(asked, outputs, learnt)["probability"].to_numpy()
+    fitted = trainer.fit(
+        one.network(learnt), inputs, targets, objective=lambda net, x, y: one.loss(net(x), y), training=one.training
+    )
+    outputs = trainer.predict(fitted.network, one.encode(asked, learnt)[0])
+    said: binary_metrics.Floats = one.decode(asked, outputs, learnt)["probability"].to_numpy()
     return said
 
 

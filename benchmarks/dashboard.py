@@ -60,18 +60,18 @@ def line(what: str, value: float, unit: str, bound: float | None = None) -> dict
 
 def listed(root: Path, finished: Path) -> dict[str, Any]:
     """The newest fifty of ten thousand records."""
-    from dashboard import runs
+    from dashboard.readers import run_records
 
     content = (finished / "run.json").read_bytes()
     for number in range(RECORDS):
         place = root / "runs" / f"20260101-{number:06d}-vision-0000"
         place.mkdir(parents=True)
         (place / "run.json").write_bytes(content)
-    before, began = runs._understood.cache_info().misses, time.process_time()
-    page = runs.listing(root, count=50)
+    before, began = run_records._understood.cache_info().misses, time.process_time()
+    page = run_records.listing(root, count=50)
     took = time.process_time() - began
     assert (page.total, len(page.runs)) == (RECORDS, 50)
-    read = runs._understood.cache_info().misses - before
+    read = run_records._understood.cache_info().misses - before
     assert read < RECORDS / 100, f"{read} records were read to show 50"
     return line(f"the newest 50 of {RECORDS:,} records listed, {read} of them read", took, "CPU-s")
 

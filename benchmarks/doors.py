@@ -22,11 +22,13 @@ import psutil
 
 from benchmarks import record
 from benchmarks.flow import BIN, BONSAI, DVC, House, clone, environment, up
-from dashboard import conductor
-from flows import runs, settings
-from flows.verify import CLOCKED
-from tasks.compute import cores
-from tasks.workspace import CHECKSUMS
+from dashboard.readers import prefect_api
+from flows import settings
+from flows.maintenance.verify import CLOCKED
+from flows.runs import run_record
+from flows.system import os_processes
+from tasks.core.artifacts import CHECKSUMS
+from tasks.dask_cluster import cores
 
 PREFECT = (str(BIN / "python"), "-m", "prefect", "--no-prompt")
 CASE = "vision"
@@ -52,10 +54,10 @@ class Book:
         began = time.monotonic()
         try:
             kept, found = look()
-        except (RuntimeError, AssertionError, OSError, conductor.Refused) as error:
+        except (RuntimeError, AssertionError, OSError, prefect_api.Refused) as error:
             kept, found = False, " ".join(str(error).split())[-400:]
         row = {"promise": promise, "kept": {True: "yes", False: "NO", None: "untold"}[kept], "found": found}
-        self.rows[promise] = {**row, "s": round(time.monotonic() - began, 1), "at": runs.now()[:16]}
+        self.rows[promise] = {**row, "s": round(time.monotonic() - began, 1), "at": run_record.now()[:16]}
         self.write()
 
     def write(self) -> None:
@@ -179,7 +181,7 @@ def idle(project: Path) -> Found:
 
 
 def click(project: Path, overrides: Mapping[str, Any]) -> str:
-    return conductor.request_run(project, [CASE], [], overrides)
+    return prefect_api.request_run(project, [CASE], [], overrides)
 
 
 def ended(project: Path, flow_run_id: str) -> Found:
@@ -190,7 +192,7 @@ def ended(project: Path, flow_run_id: str) -> Found:
         return found[0] if found and done(found[0]) else None
 
     entry = wait_for(final)
-    return entry["state"] == "Completed", f"{entry['asked']['how']}: {entry['state']} in {runs.seconds(entry):.0f} s"
+    return entry["state"] == "Completed", f"{entry['asked']['how']}: {entry['state']} in {run_record.seconds(entry):.0f} s"
 
 
 def side_by_side(project: Path) -> Found:
@@ -234,7 +236,7 @@ def same(place: Path, other: Path) -> Found:
 
 def done(entry: Mapping[str, Any]) -> bool:
     """Whether the run has ended, and its process after it: it still shows its results in the project's own folder."""
-    return entry["state"] in runs.FINAL and not runs.alive(entry["process"])
+    return entry["state"] in run_record.FINAL and not os_processes.alive(entry["process"])
 
 
 def hashes(data: Path) -> dict[str, str]:

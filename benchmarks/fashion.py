@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.scene import scene
-from tasks.contracts import Mistake
-from tasks.workspace import Artifact
+from tasks.core.artifacts import Artifact
+from tasks.core.errors import Mistake
 
 RECIPES = ("dense", "pruned-int8")
 """The others take as long again and are not needed for the promise."""

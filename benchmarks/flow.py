@@ -20,13 +20,14 @@ import yaml
 
 from benchmarks import record
 from benchmarks.scene import ROOT
-from dashboard import conductor
-from flows import runs, settings
+from dashboard.readers import prefect_api
+from flows import settings
+from flows.runs import run_record
 
 ROUNDS = 3
 START_S = 300.0
 BIN = Path(sys.executable).parent
-BONSAI = (sys.executable, "-m", "flows.cli")
+BONSAI = (sys.executable, "-m", "flows.cli.main")
 DVC = (sys.executable, "-m", "dvc")
 Cost = dict[str, float]
 
@@ -83,13 +84,13 @@ class House:
     def clicked(self) -> Cost:
         """The cost of a run of the deployment `all`, from the request to its end."""
         address = settings.read_own_server(self.project)
-        server = conductor.Server(address["api_url"], address["auth_string"])
+        server = prefect_api.Server(address["api_url"], address["auth_string"])
         chosen = next(each for each in server.deployments() if each.name == "all")
 
         def click() -> Cost:
             began = time.monotonic()
             flow_run = server.start(chosen, {}, str(began)).id
-            while (state := server.flow_run(flow_run).state) not in runs.FINAL:
+            while (state := server.flow_run(flow_run).state) not in run_record.FINAL:
                 time.sleep(0.1)
             if state != "Completed":
                 raise RuntimeError(f"the run of the deployment reads {state}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks import record
 from benchmarks.scene import scene
-from tasks.workspace import Artifact
+from tasks.core.artifacts import Artifact
 
 ROWS = 8000
 RECIPES = ("dense", "int8")

@@ -14,14 +14,15 @@ import torch
 from benchmarks import record
 from benchmarks.scene import scene
 from benchmarks.walk_forward import known_days
-from tasks import fit
-from tasks.contracts import Training
-from tasks.use_cases.finance import Finance, Model, PriceFetch
+from tasks.core.settings import Training
+from tasks.training import trainer
+from tasks.use_cases.finance.settings import Model, PriceFetch
+from tasks.use_cases.finance.use_case import Finance
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from tasks.contracts import Array
+    from tasks.core.use_case import Array
 
 TWEETS = "finance/stocknet_tweets.parquet"
 FIRST, LAST_TRAIN, BEGIN, END = (pd.Timestamp(day) for day in ("2014-01-02", "2015-06-25", "2015-07-01", "2016-01-01"))
@@ -97,24 +98,24 @@ def forecast(case: Finance, train: DataFrame, rows: DataFrame, *, news: bool) ->
     outputs: list[Array] = []
     for seed in SEEDS:
         torch.manual_seed(seed)
-        fitted = fit.fit(
+        fitted = trainer.fit(
             case.network(learnt),
             inputs,
             targets,
             objective=lambda network, x, y: case.loss(network(x), y),
             training=replace(case.training, seed=seed),
         )
-        outputs.append(fit.predict(fitted.network, asked))
+        outputs.append(trainer.predict(fitted.network, asked))
     return case.decode(rows, np.mean(np.stack(outputs).astype(np.float64), axis=0), learnt)
 
 
 def silent(rows: DataFrame) -> DataFrame:
     """The rows as if nothing had been written."""
-    from tasks import markets
+    from tasks.use_cases.finance import ohlc_bars
 
     def without(past: Any) -> Any:
-        bars = np.array(past, np.float32).reshape(-1, len(markets.BAR))
-        bars[:, [markets.MOOD, markets.BUZZ]] = np.nan
+        bars = np.array(past, np.float32).reshape(-1, len(ohlc_bars.BAR))
+        bars[:, [ohlc_bars.MOOD, ohlc_bars.BUZZ]] = np.nan
         return bars.ravel()
 
     return rows.assign(past=pd.Series([without(past) for past in rows["past"]], index=rows.index, dtype=object))

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.scene import scene
-from tasks.workspace import Artifact
+from tasks.core.artifacts import Artifact
 
 SENTENCES, SEED = 15_000, 11
 RECIPES = ("dense", "int8")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks import record
 from benchmarks.scene import scene
-from tasks.workspace import Artifact
+from tasks.core.artifacts import Artifact
 
 SETTINGS = {"model": {"architecture": "har_mlp", "hidden": 0}, "training.epochs": 6, "training.learning_rate": 0.01}
 PANELS = ("djia", "stocknet")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 from benchmarks.scene import ROOT
-from tasks import library
-from tasks.release import as_markdown
-from tasks.workspace import Artifact, write_bytes
+from tasks.core import params_file
+from tasks.core.artifacts import Artifact
+from tasks.core.atomic_files import write_bytes
+from tasks.release.model_card import as_markdown
 
 
 def main() -> None:
     """One table per use case that has a place in README.md and a release in `data/`."""
-    params = library.read_params(ROOT / "params.yaml")
+    params = params_file.read_params(ROOT / "params.yaml")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in re.findall(r"<!-- result: (\w+) -->", text):
         release = Artifact(ROOT / "data" / name / "release")
@@ -21,7 +22,7 @@ def main() -> None:
         counts = ", ".join(f"{count:,} {split}" for split, count in metrics["rows"].items())
         machine = table["machine"]
         about = (
-            f"{verdict['headline']} {counts} rows, seed {library.use_case(name, params).training.seed}; {machine['cpu']}, "
+            f"{verdict['headline']} {counts} rows, seed {params_file.use_case(name, params).training.seed}; {machine['cpu']}, "
             f"{table['threads']} thread, torch {machine['torch']}, onnxruntime {machine['onnxruntime']}. "
             f"{verdict['reason'][:1].upper()}{verdict['reason'][1:]}."
         )

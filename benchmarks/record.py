@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from tasks.compute import cores
-from tasks.workspace import write_bytes, write_json
+from tasks.core.atomic_files import write_bytes, write_json
+from tasks.dask_cluster import cores
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "onnxruntime", "dvc", "prefect", "distributed", "numpy", "pandas")

@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from tasks import library
-from tasks.journal import read
-from tasks.workspace import Artifact, journal_path, stage_name
+from tasks.core import params_file
+from tasks.core.artifacts import Artifact
+from tasks.core.event_log import read
+from tasks.core.stage_context import journal_path, stage_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,7 +50,9 @@ def scene(use_case: str, overrides: Mapping[str, Any], recipes: Collection[str] 
     """A workspace with `overrides` put into the stanza of `use_case`, and these recipes or all; gone at the end."""
     with TemporaryDirectory(prefix="bonsai-") as folder:
         root = Path(folder)
-        params = library.override(library.with_shelf(library.read_params(ROOT / "params.yaml"), [use_case]), overrides, use_case)
+        params = params_file.override(
+            params_file.with_shelf(params_file.read_params(ROOT / "params.yaml"), [use_case]), overrides, use_case
+        )
         values = params.as_dict()
         values["recipes"] = {name: steps for name, steps in params.recipes.items() if not recipes or name in recipes}
         (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))

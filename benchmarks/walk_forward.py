@@ -14,16 +14,19 @@ import pandas as pd
 import torch
 
 from benchmarks import record
-from tasks import export, fit, library, risk
-from tasks.compress import compressed, scorer
-from tasks.contracts import Bench
-from tasks.journal import Journal
-from tasks.use_cases.finance import QUANTILES, Finance, Model
+from tasks.core import onnx_model, params_file
+from tasks.core.compression import Bench
+from tasks.core.event_log import Journal
+from tasks.stages.compress import compressed, scorer
+from tasks.training import trainer
+from tasks.use_cases.finance import risk_metrics
+from tasks.use_cases.finance.settings import Model
+from tasks.use_cases.finance.use_case import QUANTILES, Finance
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from tasks.contracts import Step
+    from tasks.core.compression import Step
 
     Forecast = Callable[[DataFrame, DataFrame], dict[str, DataFrame]]
     Answer = tuple[DataFrame, float]
@@ -51,13 +54,13 @@ def main(architectures: Sequence[str] = (DENSE, *RIVALS)) -> None:
     What is known is written after each network, for the last of them take long; lines of networks not walked again stay.
     """
     torch.set_num_threads(1)
-    params = library.read_params(PARAMS)
-    known = ((fear, library.override(params, {"fetch.fear": fear}, "finance")) for fear in ("", "vix"))
-    cases = {fear: cast(Finance, library.use_case("finance", changed)) for fear, changed in known}
+    params = params_file.read_params(PARAMS)
+    known = ((fear, params_file.override(params, {"fetch.fear": fear}, "finance")) for fear in ("", "vix"))
+    cases = {fear: cast(Finance, params_file.use_case("finance", changed)) for fear, changed in known}
     days = {fear: known_days(case) for fear, case in cases.items()}
     found = {fear: classics(case, days[fear]) for fear, case in cases.items()}
     best = {fear: min(rivals, key=lambda name: loss(cases[fear], rivals[name])) for fear, rivals in found.items()}
-    recipes = {"dense": (), RELEASED: library.recipe(RELEASED, params)}
+    recipes = {"dense": (), RELEASED: params_file.recipe(RELEASED, params)}
     for architecture in architectures:
         for fear, case in cases.items():
             other = case
@@ -131,7 +134,9 @@ def shipped(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> Forecast:
         held_inputs, held_targets = case.encode(last_year, learnt)
         torch.manual_seed(case.training.seed)
         fresh = case.network(learnt)
-        dense = fit.fit(fresh, inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=case.training).network
+        dense = trainer.fit(
+            fresh, inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=case.training
+        ).network
         found = {}
         for name, recipe in recipes.items():
             with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +152,7 @@ def shipped(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> Forecast:
                     scratch=Path(folder),
                 )
                 model = compressed(dense, recipe, bench, "finance")[1]
-            found[name] = case.decode(rows, export.predict(model, asked), learnt)
+            found[name] = case.decode(rows, onnx_model.predict(model, asked), learnt)
         return found
 
     return forecast
@@ -169,7 +174,7 @@ def row(case: Finance, fear: str, name: str, answer: Answer, best: DataFrame, de
     found: dict[str, Any] = {"model": name, "knows the VIX": bool(fear)}
     found |= {key: round(scores[key], 4) for key in ("qlike", "mse", "log_r2", "pinball_5", "pinball_1")}
     for quantile, level in QUANTILES.items():
-        tested = risk.coverage(predictions["next_return"], predictions[quantile], level)
+        tested = risk_metrics.coverage(predictions["next_return"], predictions[quantile], level)
         found[f"below {level:.0%}"] = round(tested.share, 4)
         found[f"Kupiec p {level:.0%}"] = round(tested.kupiec_p, 3)
         found[f"Christoffersen p {level:.0%}"] = None if tested.christoffersen_p is None else round(tested.christoffersen_p, 3)

@@ -1,1 +1,1 @@
-"""The reader: shows what ran, runs and could run, and asks the conductor for more. It never does the work itself."""
+"""The reader: shows what ran, runs and could run, and starts runs through Prefect. It never does the work itself."""

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import runs, texts, view
-from dashboard.view import Context, t
+from dashboard.readers import run_records
+from dashboard.text import translations
+from dashboard.ui import page_context, pickers, url_state
+from dashboard.ui.locale import t
+from dashboard.ui.page_context import Context
 from flows import settings
 
 ICON = Path(__file__).with_name("icon.svg")
-LOOK = Path(__file__).with_name("look.css")
+LOOK = Path(__file__).with_name("styles.css")
 PAGES = {
     "pipeline": {
         "run": ":material/play_circle:",
@@ -44,17 +47,17 @@ def keep_what_is_loaded(page: str) -> None:
 
 
 st.set_page_config(page_title="Bonsai", page_icon=str(ICON), layout="wide")
-view.keep_address(CARRIED)
+url_state.keep_address(CARRIED)
 st.logo(str(ICON), size="large")
 st.html(LOOK)
 with st.sidebar:
     st.segmented_control(
         t("app.language"),
-        list(texts.LANGUAGES),
+        list(translations.LANGUAGES),
         required=True,
-        format_func=texts.LANGUAGES.__getitem__,
+        format_func=translations.LANGUAGES.__getitem__,
         label_visibility="collapsed",
-        **view.addressed("lang", list(texts.LANGUAGES), "en"),
+        **url_state.addressed("lang", list(translations.LANGUAGES), "en"),
     )
 pages = {
     t(f"nav.{section}"): [
@@ -72,12 +75,12 @@ pages = {
 }
 also = st.Page("app_pages/run.py", title=t("page.run"), url_path="run", visibility="hidden")  # the first page's address is "/"
 page = st.navigation({**pages, "": [also]}, expanded=True)
-root = view.project()
+root = page_context.project()
 settings.apply(root)
 name = page.url_path or "run"
 
 asked = st.query_params.get("flow")  # a run that was asked for; its folder appears when the conductor begins it
-if asked and (arrived := runs.of_flow(root, asked)):
+if asked and (arrived := run_records.of_flow(root, asked)):
     st.query_params["run"] = arrived.id
     del st.query_params["flow"]
     st.query_params.pop("stage", None)
@@ -88,15 +91,15 @@ with heading:
 use_case, run, stale = "", None, ""
 with choices, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"):
     if name in ABOUT_A_USE_CASE:
-        use_case = view.choose_use_case(root)
+        use_case = pickers.choose_use_case(root)
     if name in ABOUT_A_RUN:
-        with view.or_say():
-            stale = view.drop_stale_run(root, use_case)
-            run = view.choose_run(root, use_case)
-view.arrived(CARRIED)
+        with page_context.or_say():
+            stale = pickers.drop_stale_run(root, use_case)
+            run = pickers.choose_run(root, use_case)
+url_state.arrived(CARRIED)
 if stale:
     st.caption(stale)
 st.session_state["context"] = Context(root, use_case, run)
-with view.or_say():
+with page_context.or_say():
     page.run()
 keep_what_is_loaded(name)

@@ -1,1 +1,1 @@
-"""The conductor: plays dvc.yaml through Prefect, a task per stage, and keeps a record of every run."""
+"""The orchestration: runs dvc.yaml through Prefect, a task per stage, and keeps a record of every run."""

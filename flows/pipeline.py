@@ -30,16 +30,18 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 from prefect.tasks import Task, exponential_backoff  # noqa: E402
 from prefect.utilities.engine import emit_task_run_state_change_event  # noqa: E402
 
-from flows import heal, joining, keepsakes, params, runs  # noqa: E402
-from flows.concert import GOOD, Concert  # noqa: E402
-from flows.furnish import furnish  # noqa: E402
-from flows.ledger import Ledger, there  # noqa: E402
-from flows.limits import admitted  # noqa: E402
-from flows.reflect import reflect  # noqa: E402
-from flows.relay import Relay  # noqa: E402
-from flows.schema import Told  # noqa: E402
-from flows.score import Stage  # noqa: E402
-from flows.show import Show, Silence, in_words  # noqa: E402
+from flows.dvc_state.publish import reflect  # noqa: E402
+from flows.dvc_state.stage_graph import Stage  # noqa: E402
+from flows.dvc_state.stage_state import Ledger, there  # noqa: E402
+from flows.execution import request_deduplication, run_artifacts  # noqa: E402
+from flows.execution.concurrency_limits import admitted  # noqa: E402
+from flows.execution.progress_artifacts import Relay  # noqa: E402
+from flows.execution.run_executor import GOOD, Concert  # noqa: E402
+from flows.parameters import run_request  # noqa: E402
+from flows.parameters.json_schema import Told  # noqa: E402
+from flows.reporting.console import Show, Silence, in_words  # noqa: E402
+from flows.runs import recovery, run_record  # noqa: E402
+from flows.runs.workspace import furnish  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
 
 SHOW: ContextVar[Show] = ContextVar("SHOW")
@@ -85,16 +87,16 @@ def pipeline(
     if os.environ.get("BONSAI_RUNNER") == str(os.getppid()):
         die_with_parent()
     root, show = settings.project_root(), SHOW.get(Silence())
-    for line in heal.heal(root):
+    for line in recovery.heal(root):
         show.say(line, "yellow")
-    asked = params.ask(root, use_cases or (), recipes or (), overrides)
-    run = runs.create(root, asked, how=door(), force=force)
+    asked = run_request.ask(root, use_cases or (), recipes or (), overrides)
+    run = run_record.create(root, asked, how=door(), force=force)
     with to_the_end(run):
         furnish(root, run.folder, asked)
         flow_run_id = UUID(str(runtime.flow_run.id))
         flow_run = {"flow_run_id": str(flow_run_id), "name": runtime.flow_run.name}
-        request = joining.request_hash(root, asked, force=force)
-        run.note(state="Running", started_at=runs.now(), prefect=flow_run, request=request)
+        request = request_deduplication.request_hash(root, asked, force=force)
+        run.note(state="Running", started_at=run_record.now(), prefect=flow_run, request=request)
         with there(run.folder), logged(run.folder / "flow.log"), Ledger(run.folder) as ledger, Relay() as relay:
             run.note(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in ledger.stages.items()})
             show.begin(run.id, list(ledger.stages))
@@ -103,7 +105,7 @@ def pipeline(
             state = conduct(concert)
         gone = not there_is_a_server()
         if not gone:
-            keepsakes.keep(run, flow_run_id)
+            run_artifacts.keep(run, flow_run_id)
     if asked.whole:
         with there(root):
             names = [name for name, entry in run.record["stages"].items() if entry["state"] in GOOD]
@@ -263,15 +265,15 @@ def show_state(task_run: TaskRun, state: State[Any]) -> None:
 
 
 @contextmanager
-def to_the_end(run: runs.Run) -> Iterator[None]:
+def to_the_end(run: run_record.Run) -> Iterator[None]:
     """See that the run's record has a last word, whatever happens on the way."""
     try:
         yield
     except BaseException as error:
-        if run.record["state"] not in runs.FINAL:
+        if run.record["state"] not in run_record.FINAL:
             stopped = isinstance(error, KeyboardInterrupt | TerminationSignal)
             why = "was stopped by hand" if stopped else f"{type(error).__name__}: {' '.join(str(error).split())}"
-            run.note(state="Cancelled" if stopped else "Failed", error=why, ended_at=runs.now())
+            run.note(state="Cancelled" if stopped else "Failed", error=why, ended_at=run_record.now())
         raise
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.contracts import Mistake
+from tasks.core.errors import Mistake
 
 QUIET = {
     "DO_NOT_TRACK": "1",

@@ -1,1 +1,1 @@
-"""The work itself: seven stages, and the use cases, networks and compression steps they are given."""
+"""The work: seven stages, and the use cases, networks and compression steps they are given. No Prefect, no DVC, no Streamlit."""

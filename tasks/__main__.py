@@ -20,26 +20,26 @@ def main(arguments: list[str]) -> int:
     import traceback
     from importlib import import_module
 
-    from tasks import library
-    from tasks.contracts import Mistake
-    from tasks.journal import Journal
-    from tasks.workspace import Workspace, journal_path, stage_name
+    from tasks.core import params_file
+    from tasks.core.errors import Mistake
+    from tasks.core.event_log import Journal
+    from tasks.core.stage_context import Workspace, journal_path, stage_name
 
     root = Path()
     journal: Journal | None = None
     try:
         stage, name, recipe_name = understand(arguments)
-        params = library.read_params(root / "params.yaml")
+        params = params_file.read_params(root / "params.yaml")
         for variable in THREADS:
-            os.environ[variable] = str(library.threads(name, params))
-        case = library.use_case(name, params)
-        recipe = library.recipe(recipe_name, params) if recipe_name else ()
+            os.environ[variable] = str(params_file.threads(name, params))
+        case = params_file.use_case(name, params)
+        recipe = params_file.recipe(recipe_name, params) if recipe_name else ()
         rank = int(os.environ.get("RANK", "0"))  # torchrun's: of several processes that train together the first one speaks
         if stage != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
             raise Mistake(f"only train can be done by several processes; run `python -m tasks {' '.join(arguments)}`")
         journal = Journal(journal_path(root, stage_name(stage, name, recipe_name), rank), screen=rank == 0)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        import_module(f"tasks.{stage}").main(
+        import_module(f"tasks.stages.{stage}").main(
             Workspace(
                 name=name,
                 case=case,
@@ -72,8 +72,8 @@ def main(arguments: list[str]) -> int:
 
 def understand(arguments: list[str]) -> tuple[str, str, str]:
     """Stage, use case and recipe ("" where the stage takes none), or what is wrong with them."""
-    from tasks.contracts import Mistake
-    from tasks.library import unknown
+    from tasks.core.errors import Mistake
+    from tasks.core.registry import unknown
 
     usage = "usage: python -m tasks <stage> <use case> [<recipe>]"
     if not arguments or arguments[0] in ("-h", "--help"):

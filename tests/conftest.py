@@ -11,12 +11,12 @@ import pytest
 @pytest.fixture
 def bonsai(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run the command line in this process: exit code, standard output, standard error."""
-    from flows import cli
+    from flows.cli import main
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["bonsai", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main.main()
         said = capsys.readouterr()
         return int(end.value.code or 0), said.out, said.err
 

@@ -1,6 +1,7 @@
 """What the project stands on: versions, machine, disk, and what the doctor finds."""
 
-from dashboard import belongings, view
+from dashboard.ui import page_context
+from dashboard.views.project import environment
 
-context = view.context()
-belongings.show(context.root)
+context = page_context.context()
+environment.show(context.root)

@@ -2,21 +2,22 @@
 
 import streamlit as st
 
-from dashboard import comparing, view
-from dashboard.view import t
+from dashboard.ui import page_context, pickers
+from dashboard.ui.locale import t
+from dashboard.views.run import comparison
 
-context = view.context()
-chosen = comparing.choose(context.root, context.use_case)
+context = page_context.context()
+chosen = comparison.choose(context.root, context.use_case)
 if len(chosen) < 2:
-    view.nothing("compare.choose")
+    page_context.nothing("compare.choose")
     st.stop()
 VIEWS = {
-    "table": comparing.table,
-    "curves": comparing.curves,
-    "parameters": comparing.parameters,
-    "classes": comparing.classes,
+    "table": comparison.table,
+    "curves": comparison.curves,
+    "parameters": comparison.parameters,
+    "classes": comparison.classes,
 }
-picked = view.choose_view(VIEWS, "compare")
-with view.or_say():
+picked = pickers.choose_view(VIEWS, "compare")
+with page_context.or_say():
     VIEWS[picked](chosen, context.use_case)
 st.caption(t("compare.note"))

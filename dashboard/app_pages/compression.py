@@ -2,27 +2,28 @@
 
 import streamlit as st
 
-from dashboard import tradeoff, view
-from dashboard.artifacts import Artifacts
-from dashboard.home import Unreadable
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.project_files import Unreadable
+from dashboard.ui import page_context, pickers
+from dashboard.views.results import compression
 
 VIEWS = {
-    "front": tradeoff.front,
-    "damage": tradeoff.damage,
-    "flipped": tradeoff.flipped,
-    "timing": tradeoff.timing,
-    "bundle": tradeoff.bundle,
+    "front": compression.front,
+    "damage": compression.damage,
+    "flipped": compression.flipped,
+    "timing": compression.timing,
+    "bundle": compression.bundle,
 }
 
-context = view.context()
+context = page_context.context()
 found = Artifacts(context.root, context.run.folder, context.use_case) if context.run else None
 if not found or not context.run or not found.recipes():
-    view.nothing("compression.none")
+    page_context.nothing("compression.none")
     st.stop()
 try:
-    tradeoff.verdict(found.verdict())
+    compression.verdict(found.verdict())
 except Unreadable as trouble:
-    st.info(view.why(trouble), icon=":material/info:")
-chosen = view.choose_view(VIEWS, "compression")
-with view.or_say():
+    st.info(page_context.why(trouble), icon=":material/info:")
+chosen = pickers.choose_view(VIEWS, "compression")
+with page_context.or_say():
     VIEWS[chosen](found, context.run)

@@ -1,21 +1,22 @@
 """Where every row went and why, what the columns hold, and what augmentation makes of a row."""
 
-from dashboard import quality, variants, view
-from dashboard.artifacts import Artifacts
+from dashboard.readers.artifacts import Artifacts
+from dashboard.ui import page_context, pickers
+from dashboard.views.data import augmentation, quality
 
 VIEWS = {
     "ledger": quality.ledger,
     "columns": quality.before_and_after,
     "splits": quality.splits,
-    "augmentation": variants.gallery,
+    "augmentation": augmentation.gallery,
     "drift": quality.drift,
 }
 
-context = view.context()
+context = page_context.context()
 if context.run is None:
-    view.nothing("data.none")
+    page_context.nothing("data.none")
 else:
     found = Artifacts(context.root, context.run.folder, context.use_case)
-    chosen = view.choose_view(VIEWS, "data")
-    with view.or_say():
+    chosen = pickers.choose_view(VIEWS, "data")
+    with page_context.or_say():
         VIEWS[chosen](found, context)

@@ -1,6 +1,7 @@
 """Every run there was: what was set, what came of it, and what people keep about it."""
 
-from dashboard import chronicle, view
+from dashboard.ui import page_context
+from dashboard.views.run import run_table
 
-context = view.context()
-chronicle.table(context.root)
+context = page_context.context()
+run_table.table(context.root)

@@ -2,16 +2,17 @@
 
 import streamlit as st
 
-from dashboard import starting, view, watching
+from dashboard.ui import page_context
+from dashboard.views.run import live_run, start_form
 
-context = view.context()
-with view.or_say():
-    starting.card(context)
+context = page_context.context()
+with page_context.or_say():
+    start_form.card(context)
 if asked := st.query_params.get("flow"):
-    starting.awaited(context.root, asked)
+    start_form.awaited(context.root, asked)
 elif context.run is None:
-    view.nothing("run.none")
-    watching.preview(context)
+    page_context.nothing("run.none")
+    live_run.preview(context)
 else:
-    with view.or_say():
-        watching.watch(context.run, context.use_case)
+    with page_context.or_say():
+        live_run.watch(context.run, context.use_case)

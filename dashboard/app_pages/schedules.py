@@ -2,14 +2,16 @@
 
 import streamlit as st
 
-from dashboard import conductor, timetable, view
-from dashboard.view import t
+from dashboard.readers import prefect_api
+from dashboard.ui import page_context
+from dashboard.ui.locale import t
+from dashboard.views.schedules import deployments
 
-context = view.context()
-server = conductor.server(context.root)
+context = page_context.context()
+server = prefect_api.server(context.root)
 if server is None:
     st.info(t("schedules.none"), icon=":material/cloud_off:")
     st.code("bonsai up", language=None)
     st.stop()
-with view.or_say():
-    timetable.deployments(server)
+with page_context.or_say():
+    deployments.deployments(server)

@@ -2,23 +2,25 @@
 
 import streamlit as st
 
-from dashboard import asking, questions, sentences, sheets, view
-from dashboard.artifacts import Artifacts
-from dashboard.view import t
+from dashboard.readers import model_inputs
+from dashboard.readers.artifacts import Artifacts
+from dashboard.ui import page_context
+from dashboard.ui.locale import t
+from dashboard.views.predict import model_comparison, table_input, text_input
 
-context = view.context()
+context = page_context.context()
 found = Artifacts(context.root, context.run.folder, context.use_case) if context.run else None
 if not found or not found.recipes():
-    view.nothing("try_it.none")
+    page_context.nothing("try_it.none")
     st.stop()
 st.caption(t("try_it.note"))
-with view.or_say():
-    ring = asking.contestants(found)
-    case = questions.case_of(context.root, found.folder, context.use_case)
-    kind = questions.kind(case)
+with page_context.or_say():
+    ring = model_comparison.contestants(found)
+    case = model_inputs.case_of(context.root, found.folder, context.use_case)
+    kind = model_inputs.kind(case)
     if kind == "picture":
-        asking.picture(found, ring)
+        model_comparison.picture(found, ring)
     elif kind == "sentence":
-        sentences.show(found, case, ring)
+        text_input.show(found, case, ring)
     else:
-        sheets.show(found, case, ring)
+        table_input.show(found, case, ring)

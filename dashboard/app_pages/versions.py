@@ -1,9 +1,10 @@
 """Which stages are out of date and why, and the data and model versions there were."""
 
-from dashboard import lineage, view
+from dashboard.ui import page_context, pickers
+from dashboard.views.project import versions
 
-context = view.context()
-VIEWS = {"status": lineage.status, "versions": lineage.versions}
-chosen = view.choose_view(VIEWS, "versions")
-with view.or_say():
+context = page_context.context()
+VIEWS = {"status": versions.status, "versions": versions.versions}
+chosen = pickers.choose_view(VIEWS, "versions")
+with page_context.or_say():
     VIEWS[chosen](context)

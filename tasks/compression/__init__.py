@@ -1,1 +1,1 @@
-"""The ways to make a model smaller. One callable frozen dataclass a file; none knows another."""
+"""The parts of compress: export to ONNX, product quantization, training with a teacher."""

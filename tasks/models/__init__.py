@@ -1,1 +1,1 @@
-"""The networks. One architecture a file, named for the class it holds; none knows another."""
+"""Networks, one a file, in a package for each use case."""

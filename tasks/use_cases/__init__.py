@@ -1,1 +1,1 @@
-"""The problems. One frozen dataclass a file, named for the file; none knows another."""
+"""Use cases, a package each, found by the package's name."""

@@ -18,10 +18,9 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "tests"))
+sys.path.insert(0, str(REPOSITORY))
 
-import recorded  # noqa: E402
-import scenes  # noqa: E402
+from tests.support import dashboard_scenarios, recorded_runs  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = (
@@ -111,16 +110,16 @@ def chromium() -> Iterator[Any]:
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A project in which nothing has run yet, and one in which every use case has run in every way a run can end."""
     place = tmp_path_factory.mktemp("projects")
-    found = {name: recorded.project(place / name) for name in ("empty", "lived_in")}
+    found = {name: recorded_runs.project(place / name) for name in ("empty", "lived_in")}
     for root in found.values():
         (root / "tasks").symlink_to(REPOSITORY / "tasks")
     number = 0
-    for use_case in reversed(scenes.names()):
-        for state in recorded.STATES:
-            recorded.run(found["lived_in"], state, number=number, use_case=use_case)
+    for use_case in reversed(dashboard_scenarios.names()):
+        for state in recorded_runs.STATES:
+            recorded_runs.run(found["lived_in"], state, number=number, use_case=use_case)
             number += 1
         changed = {f"use_cases.{use_case}.training.epochs": 3}
-        recorded.finished(found["lived_in"], number=number, overrides=changed, whole=False, use_case=use_case)
+        recorded_runs.finished(found["lived_in"], number=number, overrides=changed, whole=False, use_case=use_case)
         number += 1
     return found
 

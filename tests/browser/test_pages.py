@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-import recorded
-import scenes
-from places import ABOUT_A_RUN, ABOUT_ALL, RESULTS, STATES, VIEWS, WHOLE, named, of_run
 
-from dashboard import runs
+from dashboard.readers import run_records
+from tests.browser.urls import ABOUT_A_RUN, ABOUT_ALL, RESULTS, STATES, VIEWS, WHOLE, named, of_run
+from tests.support import dashboard_scenarios, recorded_runs
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -61,8 +60,8 @@ def test_a_stage_is_picked_by_mouse_and_by_keyboard_and_stays_after_a_reload(vis
 
 
 def test_the_graph_lives_while_the_run_does_and_rests_when_it_ends(visit, serve, tmp_path):
-    root = recorded.project(tmp_path / "p")
-    folder = recorded.run(root, "Running")
+    root = recorded_runs.project(tmp_path / "p")
+    folder = recorded_runs.run(root, "Running")
     with serve(root) as address:
         window = visit()
         page = window.open(address, "run")
@@ -84,14 +83,14 @@ def test_the_graph_lives_while_the_run_does_and_rests_when_it_ends(visit, serve,
 
 def test_words_from_outside_stay_words(visit, serve, tmp_path):
     evil = '<img src=x onerror="alert(1)"><script>alert(1)</script> [x](javascript:alert(1)) ‮ ' + "y" * 1_000_000
-    root = recorded.project(tmp_path / "p")
-    folder = recorded.finished(root)
+    root = recorded_runs.project(tmp_path / "p")
+    folder = recorded_runs.finished(root)
     record = json.loads((folder / "run.json").read_text())
     record |= {"error": evil, "overrides": {"use_cases.vision.fetch.path": evil}, "asked": {"who": evil, "how": evil}}
     record["stages"]["train@vision"] |= {"error": evil, "state": "Failed", "details": evil}
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "notes.json").write_text(json.dumps({"pinned": True, "note": evil}))
-    recorded.journal(folder, "train@vision", [{"event": "started"}, {"event": "log", "level": "info", "message": evil}])
+    recorded_runs.journal(folder, "train@vision", [{"event": "started"}, {"event": "log", "level": "info", "message": evil}])
     with serve(root) as address:
         window = visit()
         for page in ("run?stage=train@vision", "history", "data", "compare", "compression?view=bundle"):
@@ -149,7 +148,7 @@ def test_what_is_set_in_the_form_is_in_the_address_and_survives_a_reload(visit, 
 
 
 def test_what_was_set_for_a_run_is_put_into_the_form_to_be_edited(visit, projects, addresses):
-    changed = next(run.id for run in runs.latest(projects["lived_in"], "vision", 20) if not run.record.whole)
+    changed = next(run.id for run in run_records.latest(projects["lived_in"], "vision", 20) if not run.record.whole)
     page = visit().open(addresses["lived_in"], f"run?uc=vision&run={changed}")
     page.get_by_text("as in params.yaml").wait_for()
     page.get_by_role("button", name="Edit and run").click()
@@ -158,7 +157,7 @@ def test_what_was_set_for_a_run_is_put_into_the_form_to_be_edited(visit, project
 
 
 @pytest.mark.skipif(not AXE, reason="axe-core is not here: npm pack axe-core, then BONSAI_AXE=package/axe.min.js")
-@pytest.mark.parametrize("use_case", scenes.names())
+@pytest.mark.parametrize("use_case", dashboard_scenarios.names())
 def test_no_page_breaks_a_rule_of_accessibility_that_streamlit_keeps(windows, projects, addresses, use_case):
     base, broken = addresses["lived_in"], []
     for width, address in examined(projects["lived_in"], use_case):
@@ -174,7 +173,7 @@ def test_no_page_breaks_a_rule_of_accessibility_that_streamlit_keeps(windows, pr
 
 def examined(project, use_case):
     """Which pages at which width: those of a finished run when wide, and some other state of it when narrow."""
-    turn = scenes.names().index(use_case)
+    turn = dashboard_scenarios.names().index(use_case)
     ended, other = of_run(project, use_case, "Completed"), STATES[1:-1][turn % 3]
     found = [(1440, f"{page}?{ended}") for page in ABOUT_A_RUN]
     found += [(1440, page) for page in ABOUT_ALL if use_case == "vision"]

@@ -1,0 +1,1 @@
+"""What is computed from what was read, without Streamlit."""

@@ -1,0 +1,85 @@
+"""Where each stage stands in the drawing of the score, whatever the width: columns for a desk, chains for a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dashboard.readers.run_records import parts
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One stage needs another. `aside` marks what is read for comparison only, such as the dense model by every evaluation."""
+
+    source: str
+    target: str
+    aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Columns by depth, rows by recipe, and the same stages as chains that follow each other."""
+
+    places: dict[str, tuple[int, float]]
+    """Column from 0, and row, 0 in the middle."""
+    edges: tuple[Edge, ...]
+    chains: tuple[tuple[str, ...], ...]
+
+
+def lay_out(needs: Mapping[str, Sequence[str]]) -> Layout:
+    """The drawing of stages given in playing order, each with the stages it needs."""
+    ancestors: dict[str, set[str]] = {}
+    depth: dict[str, int] = {}
+    edges: list[Edge] = []
+    for name, wanted in needs.items():
+        known = [need for need in wanted if need in ancestors]
+        implied = set().union(*(ancestors[need] for need in known))
+        ancestors[name] = implied.union(known)
+        depth[name] = 1 + max((depth[need] for need in known), default=-1)
+        edges += _edges(name, [need for need in known if need not in implied])
+    return Layout(_places(depth), tuple(edges), _chains(depth))
+
+
+def _edges(name: str, needs: list[str]) -> list[Edge]:
+    recipe = parts(name)[2]
+    own = any(recipe and parts(need)[2] == recipe for need in needs)
+    return [Edge(need, name, aside=own and parts(need)[2] not in ("", recipe)) for need in needs]
+
+
+def _places(depth: Mapping[str, int]) -> dict[str, tuple[int, float]]:
+    recipes = list(dict.fromkeys(parts(name)[2] for name in depth if parts(name)[2]))
+    places: dict[str, tuple[int, float]] = {}
+    for column in sorted(set(depth.values())):
+        names = [name for name in depth if depth[name] == column]
+        plain = [name for name in names if not parts(name)[2]]
+        for name in names:
+            if name in plain:
+                places[name] = (column, plain.index(name) - (len(plain) - 1) / 2)
+            else:
+                places[name] = (column, recipes.index(parts(name)[2]) - (len(recipes) - 1) / 2)
+    return _without_overlaps(places)
+
+
+def _without_overlaps(places: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
+    """Two stages of one recipe, or with and without one, may meet in a column: the later one moves down."""
+    taken: set[tuple[int, float]] = set()
+    for name, (column, row) in places.items():
+        while any(other == column and abs(row - at) < 1 for other, at in taken):
+            row += 0.5
+        places[name] = (column, row)
+        taken.add((column, row))
+    return places
+
+
+def _chains(depth: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
+    with_recipe = [depth[name] for name in depth if parts(name)[2]]
+    first = min(with_recipe, default=len(depth))
+    ordered = sorted(depth, key=lambda name: depth[name])
+    before = [name for name in ordered if not parts(name)[2] and depth[name] <= first]
+    after = [name for name in ordered if not parts(name)[2] and depth[name] > first]
+    by_recipe: dict[str, list[str]] = {}
+    for name in sorted(depth, key=lambda name: depth[name]):
+        if parts(name)[2]:
+            by_recipe.setdefault(parts(name)[2], []).append(name)
+    return tuple(tuple(chain) for chain in (before, *by_recipe.values(), after) if chain)

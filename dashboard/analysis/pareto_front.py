@@ -1,0 +1,125 @@
+"""Accuracy against cost: which recipes no other beats on both, and where the contract's promises lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from dashboard.readers.artifact_models import DENSE, EAGER, Row, Speedup, Table, Verdict
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.project_files import Unreadable
+
+Cost = Literal["latency_1", "latency_64", "size"]
+COSTS: tuple[Cost, ...] = ("latency_1", "latency_64", "size")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What the contract asks, on the scales of the drawing."""
+
+    cost: float
+    value: float
+
+
+def points(table: Table, cost: Cost, spans: Mapping[str, tuple[float, float]] | None = None) -> pd.DataFrame:
+    """One line per recipe: recipe, cost and value, both with low and high, and status; `spans` are the intervals of costs."""
+    nothing = (None, None)
+    rows = [
+        {
+            "recipe": row.recipe,
+            "cost": of_row(row, cost),
+            "cost_low": (spans or {}).get(row.recipe, nothing)[0],
+            "cost_high": (spans or {}).get(row.recipe, nothing)[1],
+            "value": row.value,
+            "low": row.low,
+            "high": row.high,
+            "status": "chosen" if row.chosen else row.status,
+        }
+        for row in table.rows
+    ]
+    frame = pd.DataFrame(rows, columns=["recipe", "cost", "cost_low", "cost_high", "value", "low", "high", "status"]).dropna(
+        subset=["cost"]
+    )
+    return frame.sort_values("cost", ignore_index=True)
+
+
+def spans(found: Artifacts, table: Table, cost: Cost) -> dict[str, tuple[float, float]]:
+    """The interval of each recipe's median latency; nothing for its size, which is known."""
+    known: dict[str, tuple[float, float]] = {}
+    for row in table.rows if cost != "size" else ():
+        with suppress(Unreadable, KeyError):  # said where the latencies are shown
+            figure = found.latency(row.recipe).variants[row.recipe].batches[cost.rpartition("_")[2]]
+            if figure.high_ms:
+                known[row.recipe] = (figure.low_ms, figure.high_ms)
+    return known
+
+
+def on_front(frame: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:
+    """Those that nothing cheaper equals, as the corners of a staircase: cost, value."""
+    best, kept = None, []
+    for _, row in frame.sort_values(["cost", "value"], ascending=[True, not higher]).iterrows():
+        if best is None or (row["value"] > best if higher else row["value"] < best):
+            best = row["value"]
+            kept.append({"recipe": row["recipe"], "cost": row["cost"], "value": row["value"]})
+    return pd.DataFrame(kept, columns=["recipe", "cost", "value"])
+
+
+def region(table: Table, verdict: Verdict, cost: Cost, *, higher: bool = True) -> Region | None:
+    """Up to which cost and from which value on the contract is kept; None where it says nothing of this cost."""
+    dense = next((row for row in table.rows if row.recipe == DENSE), None)
+    if dense is None:
+        return None
+    own, contract = of_row(dense, cost), verdict.contract
+    share = contract.get("max_size_share") if cost == "size" else _share_of_time(contract.get("min_speedup"))
+    drop = contract.get("max_drop")
+    if own is None or share is None or drop is None:
+        return None
+    return Region(own * share, dense.value - drop if higher else dense.value + drop)
+
+
+def of_row(row: Row, cost: Cost) -> float | None:
+    """A recipe's cost: milliseconds, or bytes."""
+    if cost == "size":
+        return float(row.bytes)
+    return row.latency_ms.get(cost.rpartition("_")[2], {}).get("median_ms")
+
+
+def speedup(row: Row, over: str, batch: str = "1") -> Speedup | None:
+    """How many times faster than the dense file, or than PyTorch."""
+    return row.speedup_over.get(over, {}).get(batch)
+
+
+def comparison(rows: Sequence[Row], seconds: dict[str, float]) -> pd.DataFrame:
+    """The table the field expects, a line per recipe; `seconds` says what making each took."""
+    lines = []
+    for row in rows:
+        dense, eager = speedup(row, DENSE), speedup(row, EAGER)
+        lines.append(
+            {
+                "recipe": row.recipe,
+                "status": "chosen" if row.chosen else row.status,
+                "value": row.value,
+                "low": row.low,
+                "high": row.high,
+                "drop": row.drop.value if row.drop else None,
+                "drop_low": row.drop.low if row.drop else None,
+                "drop_high": row.drop.high if row.drop else None,
+                "latency_1": of_row(row, "latency_1"),
+                "latency_64": of_row(row, "latency_64"),
+                "over_dense": dense.ratio if dense else None,
+                "over_eager": eager.ratio if eager else None,
+                "bytes": row.bytes,
+                "size_share": row.size_share,
+                "parameters": row.parameters,
+                "seconds": seconds.get(row.recipe),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def _share_of_time(least: float | None) -> float | None:
+    return 1 / least if least else None

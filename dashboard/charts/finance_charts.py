@@ -1,0 +1,157 @@
+"""The charts of prices: forecast and limits against what came, the account, and periods beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from dashboard.charts.theme import QUIET, STATES, Drawing, beside, sized
+
+ACCOUNTS = ("#3B6FE0", "#D9782D", "#1A9A68", "#8E5BD0")
+"""Colours of accounts, the same for their money and for their drawdown."""
+BAND = {"stack": "limits", "stackStrategy": "all"}
+"""Lines of which each is drawn from the one before it, so that what lies between can be shaded."""
+
+
+def forecast(days: pd.DataFrame, limits: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
+    """Returns, the limits by column from the lowest up with their band shaded, breaches; below, volatility (ECharts)."""
+    line = {"type": "line", "showSymbol": False}
+    lowest, *higher = limits
+    steps = [lowest, *(f"{name} above" for name in higher)]
+    days = days.assign(**{f"{name} above": days[name] - days[low] for low, name in zip(limits, higher, strict=False)})
+    bounds = [
+        {
+            **line,
+            **BAND,
+            "name": limits[name],
+            "encode": {"x": "day", "y": step, "tooltip": name},
+            "lineStyle": {"width": 1.5},
+            **({"areaStyle": {"opacity": 0.2}} if name in higher else {}),
+        }
+        for name, step in zip(limits, steps, strict=True)
+    ]
+    grids = [{"left": 56, "right": 20, "top": 40, "height": 220}, {"left": 56, "right": 20, "top": 310, "height": 120}]
+    return {
+        "animation": False,
+        "dataset": {"source": days},
+        "legend": {"type": "scroll", "top": 0, "data": [names["came"], *limits.values(), *list(names.values())[1:]]},
+        "tooltip": {"trigger": "axis", "axisPointer": {"link": [{"xAxisIndex": "all"}]}},
+        "axisPointer": {"link": [{"xAxisIndex": "all"}]},
+        "grid": grids,
+        "xAxis": [{"type": "category", "gridIndex": 0, "axisLabel": {"show": False}}, {"type": "category", "gridIndex": 1}],
+        "yAxis": [{"gridIndex": 0, "scale": True, "name": "%"}, {"gridIndex": 1, "scale": True, "name": "%"}],
+        "dataZoom": [
+            {"type": "inside", "xAxisIndex": [0, 1]},
+            {"type": "slider", "xAxisIndex": [0, 1], "bottom": 4, "height": 22},
+        ],
+        "series": [
+            {
+                "type": "scatter",
+                "name": names["came"],
+                "symbolSize": 3,
+                "encode": {"x": "day", "y": "came"},
+                "itemStyle": {"color": QUIET},
+            },
+            *bounds,
+            {
+                "type": "scatter",
+                "name": names["breach"],
+                "symbolSize": 7,
+                "encode": {"x": "day", "y": "breach"},
+                "itemStyle": {"color": STATES["failed"]},
+            },
+            {
+                **line,
+                "name": names["realised"],
+                "xAxisIndex": 1,
+                "yAxisIndex": 1,
+                "encode": {"x": "day", "y": "realised"},
+                "lineStyle": {"width": 1, "color": QUIET},
+                "itemStyle": {"color": QUIET},
+            },
+            {**line, "name": names["volatility"], "xAxisIndex": 1, "yAxisIndex": 1, "encode": {"x": "day", "y": "volatility"}},
+        ],
+    }
+
+
+def limits(days: pd.DataFrame, came: str) -> dict[str, Any]:
+    """Returns that came as dots, and a line of forecast limits for each further column (ECharts)."""
+    names = [name for name in days.columns if name not in ("day", "came")]
+    dots = {"type": "scatter", "name": came, "symbolSize": 5, "encode": {"x": "day", "y": "came"}, "itemStyle": {"color": QUIET}}
+    lines = [
+        {"type": "line", "showSymbol": False, "name": name, "encode": {"x": "day", "y": name}, "lineStyle": {"width": 1.8}}
+        for name in names
+    ]
+    return {
+        "animation": False,
+        "dataset": {"source": days},
+        "legend": {"type": "scroll", "top": 0, "data": [came, *names]},
+        "tooltip": {"trigger": "axis"},
+        "grid": [{"left": 48, "right": 16, "top": 40, "bottom": 60}],
+        "xAxis": [{"type": "category"}],
+        "yAxis": [{"scale": True, "name": "%"}],
+        "dataZoom": [{"type": "inside"}, {"type": "slider", "bottom": 4, "height": 22}],
+        "series": [dots, *lines],
+    }
+
+
+def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, titles: tuple[str, str]) -> dict[str, Any]:
+    """Money above, drawdown in percent below in the same colours, one zoom for both (ECharts)."""
+    grids = [{"left": 56, "right": 20, "top": 40, "height": 210}, {"left": 56, "right": 20, "top": 300, "height": 100}]
+    line = {"type": "line", "showSymbol": False, "lineStyle": {"width": 1.8}}
+    below = {"xAxisIndex": 1, "yAxisIndex": 1, "areaStyle": {"opacity": 0.18}}
+    return {
+        "animation": False,
+        "dataset": {"source": days},
+        "legend": {"type": "scroll", "top": 0, "data": list(money)},
+        "tooltip": {"trigger": "axis"},
+        "axisPointer": {"link": [{"xAxisIndex": "all"}]},
+        "grid": grids,
+        "xAxis": [{"type": "category", "gridIndex": 0, "axisLabel": {"show": False}}, {"type": "category", "gridIndex": 1}],
+        "yAxis": [{"gridIndex": 0, "scale": True, "name": titles[0]}, {"gridIndex": 1, "name": titles[1], "max": 0}],
+        "dataZoom": [
+            {"type": "inside", "xAxisIndex": [0, 1]},
+            {"type": "slider", "xAxisIndex": [0, 1], "bottom": 4, "height": 22},
+        ],
+        "series": [
+            *[{**one, "encode": {"x": "day", "y": one["name"]}} for one in _painted(money, line)],
+            *[{**one, **below, "encode": {"x": "day", "y": one["name"]}} for one in _painted(falls, line)],
+        ],
+    }
+
+
+def _painted(names: Sequence[str], line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line for each name, in the colour of its place."""
+    return [{**line, "name": name, "itemStyle": {"color": colour}} for name, colour in zip(names, ACCOUNTS, strict=False)]
+
+
+def columns(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240) -> Drawing:
+    """A bar per name."""
+    encoded = (
+        alt.Chart(rows)
+        .mark_bar(cornerRadiusEnd=3)
+        .encode(
+            x=alt.X(f"{x}:N", title=None, sort=None, axis=beside([str(name) for name in rows[x]])),
+            y=alt.Y(f"{y}:Q", title=title),
+            tooltip=[
+                f"{x}:N",
+                alt.Tooltip(f"{y}:Q", format=".4f"),
+                *([alt.Tooltip("days:Q", format=",")] if "days" in rows else []),
+            ],
+        )
+    )
+    return sized(encoded, height)
+
+
+def diagonal(rows: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], height: int = 300) -> Drawing:
+    """What came against what was said, with the line where both are equal."""
+    ends = [float(rows[[x, y]].to_numpy().min()), float(rows[[x, y]].to_numpy().max())]
+    scale = alt.Scale(type="log", nice=False) if ends[0] > 0 else alt.Scale()
+    line = alt.Chart(pd.DataFrame({x: ends, y: ends})).mark_line(strokeDash=[4, 4], color=QUIET)
+    across, up = alt.X(f"{x}:Q", title=titles[0], scale=scale), alt.Y(f"{y}:Q", title=titles[1], scale=scale)
+    tips = [alt.Tooltip(f"{x}:Q", format=".4~g"), alt.Tooltip(f"{y}:Q", format=".4~g")]
+    points = alt.Chart(rows).mark_line(point=alt.OverlayMarkDef(size=70, filled=True)).encode(x=across, y=up, tooltip=tips)
+    return sized(alt.layer(line.encode(x=across, y=up), points), height)

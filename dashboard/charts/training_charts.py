@@ -1,0 +1,63 @@
+"""The charts of a run at work: its training curves, and when each stage worked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from dashboard.charts import theme
+from dashboard.charts.theme import Drawing, legend, series, sized
+
+MANY_POINTS = 60
+SIDE_BY_SIDE = 24
+"""Letters that the longest names may have together to stand side by side above the narrowest chart."""
+
+
+def curves(points: pd.DataFrame, *, step: str, value: str, order: Sequence[str], height: int = 240) -> Drawing:
+    """Lines of (step, value, series); with `order` the colours stay with their series."""
+    return _curves(points, step, value, order, height, few=are_few(points, order))
+
+
+@lru_cache(maxsize=128)
+def live_curves(*, step: str, value: str, order: tuple[str, ...], height: int, few: bool) -> dict[str, Any]:
+    """The same as a Vega-Lite specification to which the points are given apart, `few` or many; not to be changed.
+
+    Altair takes 20 ms to make and check one: too long for a drawing that is renewed every second.
+    """
+    blank = pd.DataFrame({"step": [0], "value": [0.0], "series": [""]})
+    found: dict[str, Any] = _curves(blank, step, value, order, height, few=few).to_dict()
+    return {name: part for name, part in found.items() if name not in ("data", "datasets")}
+
+
+def are_few(points: pd.DataFrame, order: Sequence[str]) -> bool:
+    """Whether each point is marked."""
+    return len(points) <= MANY_POINTS * max(1, len(order))
+
+
+def _curves(points: pd.DataFrame, step: str, value: str, order: Sequence[str], height: int, *, few: bool) -> Drawing:
+    lines = alt.Chart(points).mark_line(point=alt.OverlayMarkDef(size=22) if few else False, strokeWidth=2)
+    encoded = lines.encode(
+        x=alt.X("step:Q", title=step, axis=alt.Axis(grid=False, tickMinStep=1, format="~s")),
+        y=alt.Y("value:Q", title=value, scale=alt.Scale(zero=False)),
+        color=series(order, across=theme.abreast(order, SIDE_BY_SIDE)),
+        tooltip=["series:N", alt.Tooltip("step:Q", title=step), alt.Tooltip("value:Q", format=".5g", title=value)],
+    )
+    return sized(encoded, height)
+
+
+def timeline(spans: pd.DataFrame, *, colours: Mapping[str, str], seconds: str, step: int = 24) -> Drawing:
+    """Stages as bars over the seconds of a run: columns stage, start, end, state, label."""
+    rows = list(dict.fromkeys(spans["stage"]))
+    bars = alt.Chart(spans).mark_bar(cornerRadius=3, height=12)
+    encoded = bars.encode(
+        x=alt.X("start:Q", title=seconds, axis=alt.Axis(grid=True, format="~s")),
+        x2="end:Q",
+        y=alt.Y("stage:N", sort=rows, title=None, axis=theme.rows(190, grid=False)),
+        color=alt.Color("state:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=legend()),
+        tooltip=[alt.Tooltip("label:N", title=" ")],
+    )
+    return theme.stepped(encoded, step)

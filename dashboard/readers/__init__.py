@@ -1,0 +1,1 @@
+"""What files and servers say, without Streamlit."""

@@ -1,0 +1,167 @@
+"""What a use case's stages left in a workspace, read into things with fields; what is missing or malformed is a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dashboard.readers import project_files
+from dashboard.readers.artifact_models import DENSE, Latency, Ledger, Metrics, T, Table, Verdict, understood
+from dashboard.readers.project_files import Unreadable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame
+MAX_TEXT_BYTES = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """One use case's artifacts in one workspace: a run's folder or the project's own. Every reading may raise `Unreadable`."""
+
+    root: Path
+    folder: Path
+    use_case: str
+
+    @property
+    def place(self) -> Path:
+        return self.folder / "data" / project_files.slug(self.use_case)
+
+    def recipes(self) -> list[str]:
+        """The recipes that were evaluated, dense first."""
+        folder = self.place / "evaluations"
+        try:
+            found = sorted(path.name for path in folder.iterdir() if project_files.SLUG.fullmatch(path.name) and path.is_dir())
+        except OSError:
+            return []
+        return sorted(found, key=lambda name: name != DENSE)
+
+    def ledger(self) -> Ledger:
+        return self._read("clean/ledger.json", Ledger)
+
+    def metrics(self, recipe: str) -> Metrics:
+        return self._read(f"evaluations/{project_files.slug(recipe)}/metrics.json", Metrics)
+
+    def latency(self, recipe: str) -> Latency:
+        return self._read(f"evaluations/{project_files.slug(recipe)}/latency.json", Latency)
+
+    def verdict(self) -> Verdict:
+        return self._read("release/verdict.json", Verdict)
+
+    def table(self) -> Table:
+        return self._read("release/table.json", Table)
+
+    def card(self) -> str:
+        """The release's model card: Markdown after its front matter."""
+        text = self.words("release/card.md")
+        return text.partition("\n---\n")[2] if text.startswith("---\n") else text
+
+    def report(self, stage_folder: str) -> dict[str, Any]:
+        """A stage's report.json: raw, augmented, model, or compressed/<recipe>."""
+        return project_files.read_object(self.root, self.place / stage_folder / "report.json")
+
+    def learnt(self) -> dict[str, Any]:
+        """What the model learnt of its train rows: class names, sizes."""
+        found = project_files.read_object(self.root, self.place / "model" / "config.json").get("learnt")
+        return found if isinstance(found, dict) else {}
+
+    def words(self, name: str) -> str:
+        path = self.place / name
+        try:
+            real = project_files.inside(self.root, path)
+            if real.stat().st_size > MAX_TEXT_BYTES:
+                raise Unreadable("unreadable.large", file=path.name, most="2 MB")
+            return real.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            raise Unreadable("unreadable.missing", file=path.name) from None
+
+    def file(self, name: str) -> Path:
+        """A whole file for somebody else to read, such as a model."""
+        path = project_files.inside(self.root, self.place / name)
+        if not path.is_file():
+            raise Unreadable("unreadable.missing", file=path.name)
+        return path
+
+    def rows(self, name: str, columns: Sequence[str] | None = None, where: Sequence[tuple[str, str, Any]] = ()) -> DataFrame:
+        """A partitioned table such as `clean/rows`; `columns` that are not there are left out. Shared: not to be changed."""
+        parts = tuple(sorted((self.place / name).glob("part-*.parquet")))
+        if not parts:
+            raise Unreadable("unreadable.missing", file=f"{name}/part-*.parquet")
+        versions = tuple((project_files.inside(self.root, part), part.stat().st_mtime_ns) for part in parts)
+        return _frame(versions, tuple(columns) if columns else None, tuple((a, b, _frozen(c)) for a, b, c in where))
+
+    def whole_rows(self, name: str, needed: Iterable[str], where: Sequence[tuple[str, str, Any]] = ()) -> DataFrame:
+        """The same, of a table that must have those columns."""
+        return holding(self.rows(name, None, where), needed, name)
+
+    def columns(self, name: str) -> list[str]:
+        """The columns of a partitioned table."""
+        import pyarrow.parquet as pq
+        from pyarrow import ArrowException
+
+        parts = sorted((self.place / name).glob("part-*.parquet"))
+        if not parts:
+            raise Unreadable("unreadable.missing", file=f"{name}/part-*.parquet")
+        try:
+            return list(pq.read_schema(project_files.inside(self.root, parts[0])).names)
+        except (ArrowException, OSError):
+            raise Unreadable("unreadable.damaged", file=parts[0].name) from None
+
+    def predictions(self, recipe: str, split: str, needed: Iterable[str] = (), numbers: Iterable[str] = ()) -> DataFrame:
+        """One prediction per row of a split, in the order they were made: at least one, with the columns that are needed."""
+        name = f"{project_files.slug(recipe)}/predictions"
+        found = holding(self.rows(f"evaluations/{name}"), needed, name, numbers)
+        chosen = found[found["split"] == split] if "split" in found else found
+        if chosen.empty:
+            raise Unreadable("unreadable.empty", file=name, split=split)
+        return chosen.reset_index(drop=True)
+
+    def probabilities(self, recipe: str, split: str, classes: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """What was said of each row of a split, (N, K), and the labels (N,)."""
+        predictions = self.predictions(recipe, split, ("label", "probabilities"))
+        said = [each for each in predictions["probabilities"] if np.shape(each) == (len(classes),)]
+        if len(said) < len(predictions):
+            raise Unreadable("unreadable.shape", file=f"{recipe}/predictions")
+        return np.stack(said).astype(np.float64), predictions["label"].to_numpy()
+
+    def _read(self, name: str, kind: type[T]) -> T:
+        path = self.place / name
+        return understood(project_files.read_json(self.root, path), kind, path.name)
+
+
+def holding(found: DataFrame, needed: Iterable[str], name: str, numbers: Iterable[str] = ()) -> DataFrame:
+    """The table, if it has those columns, some of them with numbers."""
+    wrong = [column for column in (*needed, *numbers) if column not in found]
+    wrong += [column for column in numbers if column in found and found[column].dtype.kind not in "iuf"]
+    if wrong:
+        raise Unreadable("unreadable.column", column=min(wrong), file=name)
+    return found
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | set) else value
+
+
+@lru_cache(maxsize=24)
+def _frame(
+    parts: tuple[tuple[Path, int], ...], columns: tuple[str, ...] | None, where: tuple[tuple[str, str, Any], ...]
+) -> DataFrame:
+    import pandas as pd
+    import pyarrow.parquet as pq
+    from pyarrow import ArrowException
+
+    frames = []
+    for part, _ in parts:
+        try:
+            there = pq.read_schema(part).names
+            wanted = [name for name in columns if name in there] if columns else None
+            filters = [(name, how, list(value) if isinstance(value, tuple) else value) for name, how, value in where] or None
+            frames.append(pq.read_table(part, columns=wanted, filters=filters).to_pandas())
+        except (ArrowException, OSError):
+            raise Unreadable("unreadable.damaged", file=part.name) from None
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,110 @@
+"""Ask a shipped ONNX file: the answer, how long it took, and which part of the input spoke for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dashboard.readers.project_files import Unreadable
+from tasks.core.errors import Mistake
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_MODEL_BYTES = 500_000_000
+PATCHES = 9
+"""How many places along each side are covered, one after the other, to see what they were worth."""
+ROUNDS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A shipped file, loaded."""
+
+    session: Any
+    use_case: str
+    learnt: Mapping[str, Any] = field(default_factory=dict)
+    bytes: int = 0
+
+    @property
+    def classes(self) -> list[str]:
+        found = self.learnt.get("classes")
+        return [str(name) for name in found] if isinstance(found, list) else []
+
+    def outputs(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """Outputs (N, ...) for inputs (N, ...)."""
+        found: NDArray[Any] = self.session.run(None, {"inputs": inputs})[0]
+        return found
+
+    def milliseconds(self, inputs: NDArray[Any]) -> float:
+        """The median time of one call here and now; the honest figures are on the Compression page."""
+        times = []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            self.outputs(inputs)
+            times.append(1000 * (time.perf_counter() - began))
+        return median(times)
+
+
+def load(path: Path) -> Model:
+    """The model in that file; remembered until the file changes. Raises `Unreadable`."""
+    stat = path.stat()
+    if stat.st_size > MAX_MODEL_BYTES:
+        raise Unreadable("unreadable.large", file=path.name, most="500 MB")
+    return _load(path, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, mtime_ns: int) -> Model:
+    from tasks.core import onnx_model
+
+    content = path.read_bytes()
+    try:
+        told = onnx_model.read_metadata(onnx_model.from_bytes(content))
+        session = onnx_model.session(content)
+    except Mistake:
+        raise Unreadable("unreadable.damaged", file=path.name) from None
+    except Exception as error:  # ONNX Runtime's own classes, which it does not export
+        if type(error).__module__.startswith("onnxruntime"):
+            raise Unreadable("unreadable.damaged", file=path.name) from None
+        raise
+    learnt = told.get("learnt")
+    return Model(session, str(told.get("use_case", "")), learnt if isinstance(learnt, dict) else {}, len(content))
+
+
+def shares(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Logits (N, K) to probabilities (N, K)."""
+    odds = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    found: NDArray[np.float64] = odds / odds.sum(-1, keepdims=True)
+    return found
+
+
+def spoke_for(model: Model, picture: NDArray[np.uint8], answer: int) -> NDArray[np.float64]:
+    """How much the probability of class `answer` falls when a part of the picture (C, H, W) is greyed out: (H, W).
+
+    Occlusion (Zeiler and Fergus 2013, arXiv 1311.2901): needs nothing but the shipped file.
+    """
+    _, height, width = picture.shape
+    patch = (max(2, height // 5), max(2, width // 5))
+    rows = np.linspace(0, height - patch[0], PATCHES).round().astype(int)
+    columns = np.linspace(0, width - patch[1], PATCHES).round().astype(int)
+    covered = np.repeat(picture[None], len(rows) * len(columns), axis=0)
+    fill = np.median(picture, axis=(1, 2)).astype(picture.dtype)[:, None, None]
+    places = [(row, column) for row in rows for column in columns]
+    for number, (row, column) in enumerate(places):
+        covered[number, :, row : row + patch[0], column : column + patch[1]] = fill
+    whole = float(shares(model.outputs(picture[None]))[0, answer])
+    lost = whole - shares(model.outputs(covered))[:, answer]
+    total, times = np.zeros((height, width)), np.zeros((height, width))
+    for (row, column), value in zip(places, lost, strict=True):
+        total[row : row + patch[0], column : column + patch[1]] += value
+        times[row : row + patch[0], column : column + patch[1]] += 1
+    found: NDArray[np.float64] = total / np.maximum(times, 1)
+    return found

@@ -1,0 +1,82 @@
+"""Who does the work: the runner of `bonsai up`, the processes of the runs under way, and Prefect's own workers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from dashboard.readers import prefect_api, run_records
+from dashboard.readers.project_files import Unreadable
+from dashboard.text import formatting
+from flows.system import os_processes
+
+NEWEST = 30
+"""Among so many runs those under way are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One that works or waits for work."""
+
+    name: str
+    kind: Literal["runner", "run", "pool"]
+    state: str
+    """`works` or `waits`; of Prefect's own workers what Prefect says."""
+    at: str
+    """Since when it is there; of Prefect's own workers when they were last heard."""
+    processes: int | None = None
+    memory_bytes: int | None = None
+
+
+def at_work(root: Path) -> list[Worker]:
+    """All that are known now; one that ended meanwhile is left out."""
+    return [*_runner(root), *_runs(root), *_pools(root)]
+
+
+def _runner(root: Path) -> Iterator[Worker]:
+    try:
+        pid = int(json.loads((root / ".prefect" / "runner.json").read_text(encoding="utf-8"))["pid"])
+        process = psutil.Process(pid)
+        if "flows.services.flow_runner" in process.cmdline():
+            yield Worker(f"pid {pid}", "runner", "waits", _since(process), 1, process.memory_info().rss)
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return
+
+
+def _runs(root: Path) -> Iterator[Worker]:
+    for run in run_records.latest(root, count=NEWEST):
+        process = run.record.process
+        if not run.live or not process or not os_processes.alive(process):
+            continue
+        try:
+            own = psutil.Process(int(process["pid"]))
+            family = [own, *own.children(recursive=True)]
+            yield Worker(run.id, "run", "works", _since(own), len(family), sum(map(_memory, family)))
+        except (KeyError, ValueError, psutil.Error):
+            continue
+
+
+def _pools(root: Path) -> Iterator[Worker]:
+    found = prefect_api.server(root)
+    try:
+        for each in found.workers() if found else ():
+            yield Worker(f"{each.name} ({each.pool})", "pool", formatting.clean(each.status, 40).lower(), each.heard)
+    except Unreadable:
+        return  # the page says elsewhere that no server answers
+
+
+def _since(process: psutil.Process) -> str:
+    return datetime.fromtimestamp(process.create_time(), UTC).isoformat()
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0

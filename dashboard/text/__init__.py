@@ -1,0 +1,1 @@
+"""Words: translations, and how numbers and times are written."""

@@ -1,0 +1,126 @@
+"""A cron line in words, for the schedules that people write; what is wrong with one; the line itself for the others."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from dashboard.text import formatting
+
+NUMBER = re.compile(r"\d{1,2}")
+PART = re.compile(r"(?P<first>\*|\d{1,2})(-(?P<last>\d{1,2}))?(/(?P<step>\d{1,2}))?")
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+WORKING_DAYS = (1, 2, 3, 4, 5)
+EVERY_DAY = (1, 2, 3, 4, 5, 6, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One of the five parts of a line: its name, its bounds, and the words that stand for its numbers from `low` on."""
+
+    name: str
+    low: int
+    high: int
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A line as a sentence: its key in the catalogue, what is put in, and what is listed in it."""
+
+    key: str
+    values: dict[str, str] = field(default_factory=dict)
+    days: tuple[int, ...] = ()
+    """Of the week, Sunday 0."""
+    at: tuple[str, ...] = ()
+    """Times of the day."""
+    times: When | None = None
+    """The part that says at which times of those days."""
+
+
+FIELDS = (
+    Field("minute", 0, 59),
+    Field("hour", 0, 23),
+    Field("day", 1, 31),
+    Field("month", 1, 12, MONTHS),
+    Field("weekday", 0, 7, DAYS),
+)
+
+
+def fault(line: str) -> tuple[str, dict[str, str]] | None:
+    """The catalogue key that says what is wrong with a line, and what to put in; None if it can be kept."""
+    words = line.split()
+    if len(words) != len(FIELDS):
+        return "cron.fields", {"count": str(len(words))}
+    for part, word in zip(FIELDS, words, strict=True):
+        if not all(_right(part, each) for each in word.lower().split(",")):
+            return "cron.wrong", {"field": part.name, "word": word, "low": str(part.low), "high": str(part.high)}
+    return None
+
+
+def _right(field: Field, part: str) -> bool:
+    found = PART.fullmatch(_in_numbers(field, part))
+    if not found or (found["first"] == "*" and found["last"]):
+        return False
+    numbers = [int(found[name]) for name in ("first", "last") if found[name] not in (None, "*")]
+    in_bounds = all(field.low <= number <= field.high for number in numbers)
+    return in_bounds and numbers == sorted(numbers) and found["step"] not in ("0", "00")
+
+
+def in_words(line: str) -> When:
+    """When that is; the line itself where it is of a kind that people seldom write."""
+    fields = line.split()
+    if fault(line):
+        return When("cron.other", {"line": formatting.escape(line, 80)})
+    minute, hour, day, month, weekday = fields
+    always = (hour, day, month, weekday) == ("*",) * 4
+    if always and minute.startswith("*/"):
+        return When("cron.minutes", {"count": minute[2:]})
+    if always and NUMBER.fullmatch(minute):
+        return When("cron.hourly", {"minute": f"{int(minute):02}"})
+    days, times = _days(weekday), _times(minute, hour)
+    if month != "*" or times is None or days is None or (day != "*" and (weekday != "*" or not NUMBER.fullmatch(day))):
+        return When("cron.other", {"line": formatting.escape(line, 80)})
+    if day != "*":
+        return When("cron.monthly", {"day": day}, times=times)
+    if days == EVERY_DAY:
+        return times if times.key == "cron.hours" else When("cron.daily", times=times)
+    return When("cron.weekdays", times=times) if days == WORKING_DAYS else When("cron.weekly", days=days, times=times)
+
+
+def _times(minute: str, hour: str) -> When | None:
+    """At which times of the day; None where that takes too many words."""
+    if not NUMBER.fullmatch(minute):
+        return None
+    if step := re.fullmatch(r"\*/(\d+)", hour):
+        return When("cron.hours", {"count": step[1], "first": _clock(0, minute)})
+    if span := re.fullmatch(r"(\d+)-(\d+)", hour):
+        return When("cron.span", {"first": _clock(span[1], minute), "last": _clock(span[2], minute)})
+    listed = hour.split(",")
+    if not all(NUMBER.fullmatch(each) for each in listed):
+        return None
+    return When("cron.at", at=tuple(_clock(each, minute) for each in sorted(listed, key=int)))
+
+
+def _days(weekday: str) -> tuple[int, ...] | None:
+    """The days of the week, Sunday 0, Monday first; None where steps count them."""
+    found: set[int] = set()
+    for part in _in_numbers(FIELDS[4], weekday.lower()).split(","):
+        if part == "*":
+            return EVERY_DAY
+        ends = part.split("-")
+        if not all(end.isdigit() for end in ends):
+            return None
+        found |= {day % 7 for day in range(int(ends[0]), int(ends[-1]) + 1)}
+    return tuple(sorted(found, key=lambda day: (day - 1) % 7))
+
+
+def _clock(hour: str | int, minute: str) -> str:
+    return f"{int(hour):02}:{int(minute):02}"
+
+
+def _in_numbers(field: Field, part: str) -> str:
+    for number, word in enumerate(field.words, field.low):
+        part = re.sub(rf"\b{word}\b", str(number), part)
+    return part

@@ -1,0 +1,1 @@
+"""What the pages share: widgets, pickers, the address, the language."""

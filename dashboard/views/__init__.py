@@ -1,0 +1,1 @@
+"""The parts of pages, a package per page."""

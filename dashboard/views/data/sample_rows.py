@@ -1,0 +1,136 @@
+"""Rows shown as what they are: pictures, texts or lines of a table, with what was said of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard.components import highlighted_text
+from dashboard.readers import model_inputs, onnx_models
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.model_inputs import Piece
+from dashboard.readers.project_files import Unreadable
+from dashboard.text import formatting
+from dashboard.ui import image_grid, page_context, widgets
+from dashboard.ui.locale import t
+from tasks.core.use_case import UseCase
+from tasks.use_cases.vision import images
+
+WORDS = ("text", "sentence", "words")
+HIDDEN = ("probabilities", "classes", "pixels", "split", "attributions")
+TILE = 150
+
+
+def grid(found: Artifacts, rows: pd.DataFrame, *, width: int = TILE) -> None:
+    """The rows beside each other, each with its confidence."""
+    if rows.empty:
+        st.caption(t("results.no_rows"))
+        return
+    pictures = _pictures(found, rows)
+    if not pictures:
+        _as_table(rows, "samples")
+        return
+    with st.grid("auto", min_column_width=width, gap="small"):
+        for _, row in rows.iterrows():
+            with st.container(gap="xxsmall"):
+                _picture(pictures.get(str(row.get("pixels"))), row)
+                st.caption(formatting.percent(row.get("confidence"), 0))
+
+
+def mistakes(found: Artifacts, rows: pd.DataFrame, explained_by: str) -> None:
+    """Wrong answers: what it is, what was said and how surely; with what spoke for it when a recipe is named."""
+    pictures = _pictures(found, rows)
+    if not pictures and model_inputs.TEXT not in rows:
+        _as_table(rows, "mistakes")
+        return
+    model = None
+    with page_context.or_say():
+        model = onnx_models.load(found.file(f"compressed/{explained_by}/model.onnx")) if explained_by else None
+    if not pictures:
+        _texts(found, rows, model)
+        return
+    with st.grid("auto", min_column_width=TILE if model else 110, gap="small"):
+        for _, row in rows.iterrows():
+            with st.container(border=True, gap="xsmall"):
+                data = pictures.get(str(row["pixels"]))
+                if model and data and str(row["predicted"]) in model.classes:
+                    explained = _occluded(model, data, model.classes.index(str(row["predicted"])))
+                    st.image(explained, alt=f"{formatting.clean(row['label'], 60)}; {t('results.spoke_for')}", width="stretch")
+                else:
+                    _picture(data, row)
+                _said(row)
+
+
+def can_explain(found: Artifacts) -> bool:
+    """Whether the rows are pictures or texts, whose answers can be explained by leaving out parts of them."""
+    try:
+        return bool({"image", model_inputs.TEXT} & set(found.columns("clean/rows")))
+    except Unreadable:
+        return False
+
+
+def _texts(found: Artifacts, rows: pd.DataFrame, model: onnx_models.Model | None) -> None:
+    """Texts under each other, with what each word was worth for the answer when a model is given."""
+    case = None
+    with page_context.or_say():
+        case = model_inputs.case_of(found.root, found.folder, found.use_case) if model else None
+    with st.grid(2, min_column_width=340, gap="small"):
+        for place in range(len(rows)):
+            row = rows.iloc[[place]]
+            with st.container(border=True, gap="xsmall", height="stretch"):
+                _said(row.iloc[0])
+                parts = [Piece(str(row[model_inputs.TEXT].iloc[0]))]
+                weights = row["attributions"].iloc[0] if "attributions" in row else None
+                if model and weights is not None and len(weights):
+                    parts = model_inputs.kept(str(row[model_inputs.TEXT].iloc[0]), list(weights))
+                elif model and case and str(row["predicted"].iloc[0]) in model.classes:
+                    with page_context.or_say():
+                        shown = row[[name for name in row.columns if name in (model_inputs.TEXT, case.classes)]]
+                        parts = _weighed(model, case, shown, model.classes.index(str(row["predicted"].iloc[0])))
+                highlighted_text.weighed(parts, key=f"text_{place}")
+
+
+def _said(row: pd.Series) -> None:
+    """What it is, what was said and how surely."""
+    said = f"{formatting.escape(row['predicted'], 24)} · {formatting.percent(row['confidence'], 0)}"
+    st.markdown(f":green-badge[{formatting.escape(row['label'], 24)}] :red-badge[{said}]")
+
+
+@st.cache_data(
+    max_entries=500, show_spinner=False, hash_funcs={onnx_models.Model: lambda model: (model.use_case, id(model.session))}
+)
+def _weighed(model: onnx_models.Model, _case: UseCase, row: pd.DataFrame, answer: int) -> list[Piece]:
+    return model_inputs.spoke_for(_case, model, row, answer)
+
+
+@st.cache_data(
+    max_entries=500, show_spinner=False, hash_funcs={onnx_models.Model: lambda model: (model.use_case, id(model.session))}
+)
+def _occluded(model: onnx_models.Model, data: bytes, answer: int) -> bytes:
+    side, channels = int(model.learnt.get("side", 0)), int(model.learnt.get("channels", 0))
+    (pixels,) = images.decode([data], side, channels)
+    weights = onnx_models.spoke_for(model, pixels, answer)
+    return image_grid.heat(pixels[0] if channels == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)), weights)
+
+
+def _pictures(found: Artifacts, rows: pd.DataFrame) -> dict[str, bytes]:
+    if "pixels" not in rows:
+        return {}
+    return image_grid.of(found, rows["pixels"].astype(str))
+
+
+def _picture(data: bytes | None, row: pd.Series) -> None:
+    shown = image_grid.picture(data) if data else None
+    if shown:
+        st.image(shown, alt=formatting.clean(row.get("label", ""), 60), width="stretch")
+    else:
+        st.caption(f":material/broken_image: {t('data.no_picture')}")
+
+
+def _as_table(rows: pd.DataFrame, key: str) -> None:
+    shown = rows.drop(columns=[name for name in HIDDEN if name in rows])
+    first = [name for name in (*WORDS, "label", "predicted", "confidence") if name in shown]
+    ordered = shown[[*first, *[name for name in shown.columns if name not in first]]]
+    percent = {"confidence": st.column_config.NumberColumn(t("results.confidence"), format="percent")}
+    widgets.table(ordered, key=key, alt_text=t("results_view.mistakes"), columns=percent)

@@ -1,0 +1,152 @@
+"""Ask the dense and the released model the same thing and put their answers side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from PIL import Image
+
+from dashboard.charts import classification_charts
+from dashboard.components.canvas import canvas
+from dashboard.readers import onnx_models
+from dashboard.readers.artifact_models import DENSE
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.onnx_models import Model
+from dashboard.readers.project_files import Unreadable
+from dashboard.text import formatting
+from dashboard.ui import image_grid, pickers, widgets
+from dashboard.ui.locale import t
+from dashboard.views.results import summary
+from tasks.use_cases.vision import images
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+INK_SHARE = 20 / 28
+"""Side of the box that a drawn sign fills, as in MNIST."""
+MOST_BARS = 12
+MAX_UPLOAD_MB = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A model with the name under which it stands in the ring."""
+
+    name: str
+    recipe: str
+    model: Model
+
+
+def contestants(found: Artifacts) -> list[Contestant]:
+    """The dense model, and the released one where there is one."""
+    ring = [(t("try_it.dense"), DENSE, f"compressed/{DENSE}/model.onnx")]
+    try:
+        released = found.verdict().released
+    except Unreadable:
+        released = None
+    if released:
+        ring.append((t("try_it.released", recipe=released), released, "release/model.onnx"))
+    others = [name for name in found.recipes() if name not in (DENSE, released)]
+    extra = st.multiselect(t("try_it.also"), others, key="also", persist_state="session") if others else []
+    ring += [(name, name, f"compressed/{name}/model.onnx") for name in extra]
+    return [Contestant(name, recipe, onnx_models.load(found.file(path))) for name, recipe, path in ring]
+
+
+def picture(found: Artifacts, ring: list[Contestant]) -> None:
+    """Draw or upload, and see what each model makes of it."""
+    learnt = ring[0].model.learnt
+    side, channels = learnt.get("side"), learnt.get("channels")
+    if not (isinstance(side, int) and isinstance(channels, int)):
+        raise Unreadable("unreadable.shape", file="model.onnx")
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        ways = ["draw", "upload"] if channels == 1 else ["upload"]
+        way = pickers.choose_from("way", ways, t("try_it.way"), ways[0], lambda name: t(f"try_it.{name}"), few=True)
+        data = _drawn() if way == "draw" else _uploaded()
+    with right:
+        if data is None:
+            st.info(t("try_it.draw_first" if way == "draw" else "try_it.upload_first"), icon=":material/draw:")
+            return
+        pixels = seen(data, side, channels, drawn=way == "draw")
+        answers(found, ring, pixels)
+
+
+def answers(found: Artifacts, ring: list[Contestant], pixels: NDArray[np.uint8]) -> None:
+    """Each model's answer to one picture (C, H, W), with its probabilities, its time and what spoke for it."""
+    for place, contestant in zip(st.columns(len(ring), gap="medium"), ring, strict=True):
+        with place, st.container(border=True):
+            model = contestant.model
+            shares = onnx_models.shares(model.outputs(pixels[None]))[0]
+            verdict(contestant, shares, pixels[None])
+            heat = image_grid.heat(
+                pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)),
+                onnx_models.spoke_for(model, pixels, int(shares.argmax())),
+            )
+            st.image(heat, alt=t("results.spoke_for"), caption=t("try_it.seen"), width="stretch")
+
+
+def verdict(contestant: Contestant, shares: NDArray[Any], inputs: NDArray[Any]) -> None:
+    """One model's answer by its probabilities (K,), how long it takes for such inputs (1, ...), and the next likely classes."""
+    model, best = contestant.model, int(shares.argmax())
+    name = model.classes[best] if best < len(model.classes) else str(best)
+    st.markdown(f"**{formatting.escape(contestant.name)}**")
+    sure = formatting.percent(float(shares[best]))
+    st.metric(t("try_it.says"), formatting.escape(name, 40), sure, delta_color="off", delta_arrow="off")
+    st.caption(t("try_it.cost", time=formatting.milliseconds(model.milliseconds(inputs)), size=formatting.size(model.bytes)))
+    _bars(model, shares, contestant.recipe)
+
+
+def _bars(model: Model, shares: NDArray[Any], key: str) -> None:
+    names = model.classes or [str(number) for number in range(len(shares))]
+    frame = pd.DataFrame({"class": names, "share": shares})
+    if len(frame) > MOST_BARS:
+        frame = frame.nlargest(MOST_BARS, "share")
+    drawing = classification_charts.bars(frame, share=summary.name_of("probability"))
+    widgets.chart(drawing, frame, key=f"bars_{key}", alt_text=t("try_it.probabilities"))
+
+
+def _drawn() -> bytes | None:
+    st.caption(t("try_it.draw_note"))
+    return canvas(key="canvas", label=t("try_it.canvas"), clear=t("try_it.clear"))
+
+
+def _uploaded() -> bytes | None:
+    file = st.file_uploader(
+        t("try_it.file"), type=["png", "jpg", "jpeg", "bmp", "gif", "webp"], key="picture", max_upload_size=MAX_UPLOAD_MB
+    )
+    return file.getvalue() if file else None
+
+
+def seen(data: bytes, side: int, channels: int, *, drawn: bool) -> NDArray[np.uint8]:
+    """The picture (C, H, W) as the models see it."""
+    try:
+        with images.strict():
+            found, _ = images.read(data)
+    except images.Unreadable as fault:
+        raise Unreadable("try_it.no_picture", reason=str(fault)) from None
+    if drawn:
+        found = centred(found.convert("L"), side)
+    found, _ = images.fit_square(found, side, "L" if channels == 1 else "RGB")
+    pixels = np.asarray(found)
+    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def centred(drawing: Image.Image, side: int) -> Image.Image:
+    """A white sign on black as MNIST has it: in a box of 20/28 of the side, its centre of mass in the middle."""
+    box = drawing.getbbox()
+    if not box:
+        return Image.new("L", (side, side))
+    sign = drawing.crop(box)
+    scale = side * INK_SHARE / max(sign.size)
+    sign = sign.resize((max(1, round(sign.width * scale)), max(1, round(sign.height * scale))), Image.Resampling.LANCZOS)
+    ink = np.asarray(sign, dtype=np.float64)
+    rows, columns = np.indices(ink.shape)
+    middle = [float((axis * ink).sum() / max(ink.sum(), 1)) for axis in (columns, rows)]
+    canvas_ = Image.new("L", (side, side))
+    at = [min(max(round(side / 2 - centre), 0), side - length) for centre, length in zip(middle, sign.size, strict=True)]
+    canvas_.paste(sign, (at[0], at[1]))
+    return canvas_

@@ -1,0 +1,142 @@
+"""Versions, machine, disk and server, and the doctor's findings when somebody asks for them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import streamlit as st
+
+from dashboard.readers import prefect_api, run_records, workers
+from dashboard.readers.prefect_api import Refused
+from dashboard.readers.project_files import Unreadable
+from dashboard.text import formatting
+from dashboard.ui import locale, widgets
+from dashboard.ui.locale import t
+from flows import settings
+
+PACKAGES = ("bonsai", "torch", "onnxruntime", "prefect", "dvc", "dask", "streamlit", "pandas", "pandera", "numpy", "scikit-learn")
+DOCTOR_TIMEOUT_S = 300
+SIZED = ("runs", ".dvc/cache", "data", ".prefect", ".bonsai")
+
+
+def show(root: Path) -> None:
+    """The page."""
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True, height="stretch"):
+        st.markdown(f"**{t('about.versions')}**")
+        st.table(
+            {"Python": platform.python_version(), **_versions()}, border="horizontal", width="stretch", alt=t("about.versions")
+        )
+    with right, st.container(border=True, height="stretch"):
+        st.markdown(f"**{t('about.machine')}**")
+        st.table(_machine(root), border="horizontal", width="stretch", alt=t("about.machine"))
+    with st.container(border=True):
+        st.markdown(f"**{t('about.workers')}**")
+        _workers(root)
+    with st.container(border=True):
+        st.markdown(f"**{t('about.disk')}**")
+        st.table(_disk(root), border="horizontal", width="content", alt=t("about.disk"))
+    with st.container(border=True):
+        st.markdown(f"**{t('about.doctor')}**")
+        st.caption(t("about.doctor_note"))
+        if st.button(t("about.examine"), icon=":material/stethoscope:", key="examine"):
+            with st.spinner(t("about.examining")):
+                st.session_state["findings"] = _doctor(root)
+        if findings := st.session_state.get("findings"):
+            st.code(findings, language=None, wrap_lines=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _machine(root: Path) -> dict[str, str]:
+    memory = psutil.virtual_memory()
+    return {
+        t("about.system"): formatting.escape(platform.platform(), 120),
+        t("about.cores"): f"{len(os.sched_getaffinity(0))} / {os.cpu_count()}",
+        t("about.load"): " · ".join(f"{load:.2f}" for load in os.getloadavg()),
+        t("about.memory"): t("about.of", part=formatting.size(memory.used), whole=formatting.size(memory.total)),
+        t("about.project"): formatting.escape(root, 200),
+        t("about.runs"): formatting.number(len(run_records.names(root))),
+        t("about.dask"): formatting.escape(os.environ.get("DASK_SCHEDULER_ADDRESS", "") or t("about.local"), 120),
+        t("about.server"): _server(root),
+    }
+
+
+def _server(root: Path) -> str:
+    found = prefect_api.server(root)
+    if found is None:
+        return t("about.no_server")
+    try:
+        return formatting.escape(f"{found.url} ({found.version()})", 160)
+    except (Unreadable, Refused):
+        return formatting.escape(found.url, 160)
+
+
+def _workers(root: Path) -> None:
+    found = workers.at_work(root)
+    if not found:
+        st.caption(t("about.workers_none"))
+        return
+    rows = [
+        {
+            t("about.worker_kind"): t(f"about.worker_{one.kind}"),
+            t("about.worker"): one.name,
+            t("about.worker_state"): t(f"about.worker_{one.state}") if one.kind != "pool" else one.state,
+            t("about.worker_since"): formatting.clock(one.at, locale.zone(), seconds=True),
+            t("about.worker_processes"): one.processes,
+            t("about.worker_memory"): formatting.size(one.memory_bytes),
+        }
+        for one in found
+    ]
+    widgets.table(pd.DataFrame(rows), key="workers", alt_text=t("about.workers"))
+
+
+def _disk(root: Path) -> dict[str, str]:
+    usage = shutil.disk_usage(root)
+    found = {t("about.free"): t("about.of", part=formatting.size(usage.free), whole=formatting.size(usage.total))}
+    return found | {
+        name: formatting.size(_size(root / name, int(root.stat().st_mtime // 60))) for name in SIZED if (root / name).exists()
+    }
+
+
+@st.cache_data(ttl="2m", max_entries=16, show_spinner=False)
+def _size(folder: Path, minute: int) -> int:
+    """Bytes below a folder, each file once however many names it has."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                stat = (Path(place) / name).lstat()
+            except OSError:
+                continue
+            if (stat.st_dev, stat.st_ino) not in seen:
+                seen.add((stat.st_dev, stat.st_ino))
+                total += stat.st_size
+    return total
+
+
+def _doctor(root: Path) -> str:
+    settings.apply(root)
+    command = [sys.executable, "-m", "flows.cli.main", "doctor"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=DOCTOR_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return (done.stdout + done.stderr).strip() or formatting.NOTHING

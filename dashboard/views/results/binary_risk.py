@@ -1,0 +1,135 @@
+"""Results of saying how likely something feared is: how well both kinds are separated, what mistakes cost, and whom they hit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from pydantic import Field
+
+from dashboard.analysis import threshold_curves
+from dashboard.charts import classification_charts
+from dashboard.readers.artifact_models import Reading, understood
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.project_files import Unreadable
+from dashboard.text import formatting
+from dashboard.ui import widgets
+from dashboard.ui.locale import t
+
+COSTS = ("cost", "take_all", "refuse_all")
+SHARES = ("came", "said", "refused", "refused_good", "caught")
+
+
+class Price(Reading):
+    """What a row costs on average where a missed one costs so many times what a needless refusal does."""
+
+    default_over_refusal: float
+    cost: float
+    take_all: float
+    refuse_all: float
+
+
+class Groups(Reading):
+    """What the members of each group met, and the widest gaps."""
+
+    groups: list[dict[str, Any]] = Field(default_factory=list)
+    gaps: dict[str, float | None] = Field(default_factory=dict)
+
+
+class Report(Reading):
+    """What is told of a probability besides what is told of classes."""
+
+    classes: list[str]
+    event: str = ""
+    threshold: float | None = None
+    cost: dict[str, float | None] = Field(default_factory=dict)
+    cost_curve: list[Price] = Field(default_factory=list)
+    fairness: dict[str, Groups] = Field(default_factory=dict)
+
+
+def views(report: dict[str, Any]) -> list[str]:
+    """Which of these views a report has something for."""
+    return [name for name, key in (("separation", "event"), ("costs", "cost_curve"), ("groups", "fairness")) if report.get(key)]
+
+
+def separation(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """ROC, and the shares of both kinds below each probability with their largest distance (KS)."""
+    told = _understood(report)
+    event = told.event
+    probabilities, labels = found.probabilities(recipe, split, told.classes)
+    said, came = probabilities[:, told.classes.index(event)], labels == event
+    whole, shares = threshold_curves.roc(said, came), threshold_curves.separation(said, came)
+    if whole.empty or shares.empty:
+        raise Unreadable("odds.one_kind")
+    named = t("results.with_area", series=formatting.clean(event, 40), area=formatting.number(threshold_curves.area(whole)))
+    roc, gap = threshold_curves.thinned(whole).assign(series=named), threshold_curves.gap(shares)
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True):
+        st.markdown(f"**{t('results.roc')}**")
+        titles = (t("results.fpr"), t("results.tpr"))
+        drawing = classification_charts.threshold(roc, x="fpr", y="tpr", titles=titles, order=[named], chance=True)
+        widgets.chart(drawing, roc, key="odds_roc", alt_text=t("results.roc"))
+    with right, st.container(border=True):
+        st.markdown(f"**{t('odds.ks', value=formatting.number(float(gap.max()), 3))}**")
+        names = {"positive": t("odds.who", event=formatting.clean(event, 40)), "negative": t("odds.others")}
+        shown = threshold_curves.thinned(shares, always=int(gap.argmax()))
+        lines = shown.melt("score", ["positive", "negative"], "series", "share").replace({"series": names})
+        drawing = classification_charts.lines(
+            lines, x="score", y="share", titles=(t("odds.probability"), t("odds.below")), order=list(names.values())
+        )
+        widgets.chart(drawing, shown, key="odds_ks", alt_text=t("odds.below"))
+
+
+def costs(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """What a row costs on average when everybody above the threshold is refused, for different prices of a mistake."""
+    told = _understood(report)
+    now = {name: told.cost.get(name) for name in ("threshold", *COSTS)}
+    widgets.cards({t(f"odds.{name}"): (formatting.number(value, 4), "") for name, value in now.items() if value is not None})
+    frame = pd.DataFrame([row.model_dump() for row in told.cost_curve])
+    names = {name: t(f"odds.{name}") for name in COSTS}
+    lines = frame.melt("default_over_refusal", list(COSTS), "series", "value").replace({"series": names})
+    with st.container(border=True):
+        st.caption(t("odds.costs_note"))
+        titles = (t("odds.ratio"), t("odds.mean_cost"))
+        drawing = classification_charts.lines(
+            lines, x="default_over_refusal", y="value", titles=titles, order=list(names.values()), log=True
+        )
+        widgets.chart(drawing, frame, key="costs", alt_text=t("odds.costs_note"))
+
+
+def groups(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+    """What the members of each group meet at the threshold, and the widest gaps between groups."""
+    told = _understood(report)
+    st.caption(t("odds.groups_note", threshold=formatting.number(told.threshold, 3)))
+    for name, met in told.fairness.items():
+        frame = pd.DataFrame(met.groups)
+        if frame.empty:
+            continue
+        with st.container(border=True):
+            st.markdown(f"**{formatting.escape(name, 60)}**")
+            gaps = {key: value for key, value in met.gaps.items() if value is not None}
+            st.caption(
+                t(
+                    "odds.gaps",
+                    gaps=" · ".join(f"{t(f'odds.{key}')} {formatting.number(gaps[key])}" for key in SHARES if key in gaps),
+                )
+            )
+            columns: dict[str, Any] = {
+                key: st.column_config.ProgressColumn(t(f"odds.{key}"), min_value=0, max_value=1, format="%.3f")
+                for key in SHARES
+                if key in frame
+            }
+            columns |= {
+                "group": st.column_config.TextColumn(t("odds.group"), pinned=True),
+                "rows": st.column_config.NumberColumn(t("data.rows"), format="localized"),
+                "auc": st.column_config.NumberColumn(t("metric.auc"), format="%.3f"),
+            }
+            widgets.table(frame, key=f"groups_{formatting.clean(name, 40)}", alt_text=t("odds.group"), columns=columns)
+
+
+def _understood(report: dict[str, Any]) -> Report:
+    told = understood(report, Report, "metrics.json")
+    if told.event and told.event not in told.classes:
+        raise Unreadable("unreadable.shape", file="metrics.json")
+    return told

@@ -1,0 +1,241 @@
+"""Results of telling classes apart: where they are confused, how sure the model is, and the rows it gets wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import pandas as pd
+import streamlit as st
+from pydantic import Field, model_validator
+
+from dashboard.analysis import threshold_curves
+from dashboard.charts import classification_charts
+from dashboard.readers.artifact_models import Appraisal, Reading, understood
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.project_files import Unreadable
+from dashboard.text import formatting
+from dashboard.ui import locale, page_context, pickers, widgets
+from dashboard.ui.locale import t
+from dashboard.views.data import sample_rows
+from dashboard.views.results import binary_risk, label_errors, summary
+
+MOST_SAMPLES = 24
+MOST_CURVES = 10
+AREAS = {"roc": "roc_auc", "pr": "average_precision"}
+"""What a report calls the area under a curve."""
+
+
+class Bin(Reading):
+    """Rows of which the model was about as sure."""
+
+    confidence: float
+    accuracy: float
+    rows: int
+
+
+class Calibration(Reading):
+    ece: float | None = None
+    bins: list[Bin] = Field(default_factory=list)
+
+
+class Report(Reading):
+    """What a classifier's evaluation tells besides its scores."""
+
+    classes: Annotated[list[str], Field(min_length=1)]
+    confusion: list[list[int]]
+    """Rows by true class, then by answer."""
+    per_class: list[dict[str, Any]]
+    averages: dict[str, dict[str, float]] = Field(default_factory=dict)
+    calibration: Calibration = Calibration()
+
+    @model_validator(mode="after")
+    def _square(self) -> Report:
+        if [len(row) for row in self.confusion] != [len(self.classes)] * len(self.classes):
+            raise ValueError("the confusion matrix is not as large as there are classes")
+        if not all("class" in row for row in self.per_class):
+            raise ValueError("the table per class does not say of which")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is looked at: one recipe's answers for one split."""
+
+    found: Artifacts
+    recipe: str
+    split: str
+    appraisal: Appraisal
+    report: Report
+
+    def predictions(self) -> pd.DataFrame:
+        return self.found.predictions(self.recipe, self.split, ("label", "predicted"), ("confidence",))
+
+
+def is_mine(report: dict[str, Any]) -> bool:
+    """Whether a report is a classifier's."""
+    return "confusion" in report and "classes" in report
+
+
+def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> None:
+    """The views of a classifier's results."""
+    report = understood(appraisal.report, Report, "metrics.json")
+    subject = Subject(found, recipe, split, appraisal, report)
+    views = {"confusion": confusion, "per_class": per_class, "thresholds": thresholds, "calibration": calibration}
+    judged = binary_risk.views(appraisal.report)
+    more = [*judged, "mistakes", *(["doubts"] if "label_noise" in appraisal.report else []), "standings"]
+    chosen = pickers.choose_view([*views, *more], "results")
+    with page_context.or_say():
+        if chosen == "mistakes":
+            mistakes(subject)
+        elif chosen == "doubts":
+            label_errors.show(found, recipe, split, appraisal.report)
+        elif chosen in judged:
+            {"separation": binary_risk.separation, "costs": binary_risk.costs, "groups": binary_risk.groups}[chosen](
+                found, recipe, split, appraisal.report
+            )
+        elif chosen == "standings":
+            with st.container(border=True):
+                summary.standings(found, split, appraisal)
+        else:
+            views[chosen](subject)
+
+
+def confusion(subject: Subject) -> None:
+    """The matrix; a cell opens its rows."""
+    report = subject.report
+    cells = pd.DataFrame(
+        [
+            (truth, answer, report.confusion[i][j], report.confusion[i][j] / max(1, sum(report.confusion[i])), i == j)
+            for i, truth in enumerate(report.classes)
+            for j, answer in enumerate(report.classes)
+        ],
+        columns=["truth", "answer", "rows", "share", "right"],
+    )
+    left, right = st.columns([3, 2], gap="medium")
+    with left, st.container(border=True):
+        st.caption(t("results.confusion_note"))
+        drawing = classification_charts.confusion(
+            cells, report.classes, truth=t("results.truth"), answer=t("results.answer"), scheme=locale.scheme()
+        )
+        event = st.altair_chart(
+            drawing, key="confusion", on_select="rerun", selection_mode="cell", alt=t("results.confusion_alt")
+        )
+        widgets.numbers(cells, key="confusion_numbers", alt_text=t("results.confusion_alt"))
+    picked = event.selection.get("cell") if event else None
+    if picked and (now := f"{picked[0].get('truth')}→{picked[0].get('answer')}") != st.session_state.get("cell_seen"):
+        st.session_state["cell_seen"] = now
+        st.query_params["truth"], st.query_params["answer"] = str(picked[0]["truth"]), str(picked[0]["answer"])
+    with right, st.container(border=True):
+        wrong = cells[~cells["right"]].sort_values("rows", ascending=False)
+        first = wrong.iloc[0] if len(wrong) else cells.iloc[0]
+        with st.container(horizontal=True):
+            truth = pickers.choose_from("truth", report.classes, t("results.truth"), str(first["truth"]))
+            answer = pickers.choose_from("answer", report.classes, t("results.answer"), str(first["answer"]))
+        predictions = subject.predictions()
+        rows = predictions[(predictions["label"] == truth) & (predictions["predicted"] == answer)]
+        st.caption(t("results.cell", count=len(rows), truth=formatting.escape(truth), answer=formatting.escape(answer)))
+        if len(rows) > MOST_SAMPLES:
+            st.caption(t("results.surest", shown=MOST_SAMPLES))
+        sample_rows.grid(subject.found, rows.sort_values("confidence", ascending=False).head(MOST_SAMPLES), width=84)
+
+
+def per_class(subject: Subject) -> None:
+    """Precision, recall and F1 of each class, and their averages."""
+    frame = pd.DataFrame(subject.report.per_class)
+    shares = [name for name in ("precision", "recall", "f1", "roc_auc", "average_precision") if name in frame]
+    bar = {
+        name: st.column_config.ProgressColumn(summary.name_of(name), min_value=0, max_value=1, format="%.3f") for name in shares
+    }
+    named = {"class": st.column_config.TextColumn(t("results.class"), pinned=True)}
+    named["support"] = st.column_config.NumberColumn(t("data.rows"))
+    with st.container(border=True):
+        height = min(36 * (len(frame) + 1) + 4, 560)
+        widgets.table(frame, key="per_class", alt_text=t("results_view.per_class"), columns={**named, **bar}, height=height)
+    if subject.report.averages:
+        averages = pd.DataFrame.from_dict(subject.report.averages, orient="index").rename_axis("average").reset_index()
+        averages["average"] = [
+            t(f"results.{name}") if name in ("micro", "macro", "weighted") else name for name in averages["average"]
+        ]
+        numbers = {name: st.column_config.NumberColumn(summary.name_of(name), format="%.4f") for name in averages.columns[1:]}
+        numbers["average"] = st.column_config.TextColumn(t("results.average"))
+        with st.container(border=True):
+            widgets.table(averages, key="averages", alt_text=t("results.average"), columns=numbers)
+
+
+def thresholds(subject: Subject) -> None:
+    """ROC and precision-recall, one class against the rest."""
+    classes = subject.report.classes
+    probabilities, truth = subject.found.probabilities(subject.recipe, subject.split, classes)
+    offered = classes if len(classes) > 2 else classes[1:]
+    chosen = st.pills(
+        t("results.classes"),
+        offered,
+        selection_mode="multi",
+        default=offered[:MOST_CURVES],
+        key="curve_classes",
+        format_func=formatting.escape,
+        wrap=True,
+    )
+    roc, pr = [], []
+    for name in chosen:
+        scores, mine = probabilities[:, classes.index(name)], truth == name
+        roc.append(threshold_curves.thinned(threshold_curves.roc(scores, mine)).assign(series=_with_area(subject, name, "roc")))
+        pr.append(
+            threshold_curves.thinned(threshold_curves.precision_recall(scores, mine)).assign(
+                series=_with_area(subject, name, "pr")
+            )
+        )
+    if not roc:
+        return
+    left, right = st.columns(2, gap="medium")
+    for place, kind, frames, x, y in ((left, "roc", roc, "fpr", "tpr"), (right, "pr", pr, "recall", "precision")):
+        frame = pd.concat(frames, ignore_index=True)
+        with place, st.container(border=True):
+            st.markdown(f"**{t(f'results.{kind}')}**")
+            titles, order = (t(f"results.{x}"), t(f"results.{y}")), [_with_area(subject, name, kind) for name in classes]
+            drawing = classification_charts.threshold(frame, x=x, y=y, titles=titles, order=order, chance=kind == "roc")
+            widgets.chart(drawing, frame, key=kind, alt_text=t(f"results.{kind}"))
+
+
+def _with_area(subject: Subject, name: str, curve: str) -> str:
+    """A class with the area under its curve, where the report tells it."""
+    told = next((each.get(AREAS[curve]) for each in subject.report.per_class if str(each.get("class")) == name), None)
+    return t("results.with_area", series=name, area=formatting.number(told)) if isinstance(told, int | float) else name
+
+
+def calibration(subject: Subject) -> None:
+    """Whether a confidence of 90 % is right nine times in ten."""
+    told = subject.report.calibration
+    if not told.bins:
+        raise Unreadable("unreadable.shape", file="metrics.json")
+    frame = pd.DataFrame([each.model_dump() for each in told.bins])
+    left, right = st.columns([3, 2], gap="medium")
+    with left, st.container(border=True):
+        st.markdown(f"**{t('results.reliability')}**")
+        drawing = classification_charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.share_right"))
+        widgets.chart(drawing, frame, key="reliability", alt_text=t("results.reliability"))
+    with right, st.container(border=True):
+        st.metric(summary.name_of("ece"), formatting.number(told.ece, 4), help=t("results.ece_help"))
+        st.caption(t("results.ece_note"))
+        sure = frame[frame["confidence"] >= 0.95]
+        rows = int(sure["rows"].sum())
+        if rows:
+            right_share = float((sure["accuracy"] * sure["rows"]).sum() / rows)
+            st.markdown(t("results.very_sure", rows=formatting.number(rows), share=formatting.percent(right_share)))
+
+
+def mistakes(subject: Subject) -> None:
+    """The wrong answers the model was surest of."""
+    predictions = subject.predictions()
+    wrong = predictions[predictions["label"] != predictions["predicted"]].sort_values("confidence", ascending=False)
+    st.caption(t("results.mistakes_note", wrong=formatting.number(len(wrong)), rows=formatting.number(len(predictions))))
+    if wrong.empty:
+        return
+    pages = -(-len(wrong) // MOST_SAMPLES)
+    page = st.pagination(pages, key="mistakes_page", bind="query-params") if pages > 1 else 1
+    shown = wrong.iloc[(page - 1) * MOST_SAMPLES : page * MOST_SAMPLES]
+    explained = sample_rows.can_explain(subject.found) and st.toggle(
+        t("results.explain"), value=True, help=t("results.explain_help"), key="explain", persist_state="session"
+    )
+    sample_rows.mistakes(subject.found, shown, subject.recipe if explained else "")

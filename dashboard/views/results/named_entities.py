@@ -1,0 +1,76 @@
+"""Results of finding names in texts: how well each kind is found, and the texts with what was marked in them.
+
+A report of this kind holds `per_entity`: a list of {class, precision, recall, f1, support}. Its predictions hold `text`, and
+in `tags` and `predicted` an IOB2 tag for each of its words.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.components import highlighted_text
+from dashboard.readers import model_inputs
+from dashboard.readers.artifact_models import Appraisal, understood
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.project_files import Unreadable
+from dashboard.text import formatting
+from dashboard.ui import page_context, pickers, widgets
+from dashboard.ui.locale import t
+from dashboard.views.results import summary
+
+PER_PAGE = 12
+NEEDED = (model_inputs.TEXT, "tags", "predicted")
+
+
+def is_mine(report: dict[str, Any]) -> bool:
+    """Whether a report is one of names in texts."""
+    return "per_entity" in report
+
+
+def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> None:
+    """The views of marked names."""
+    chosen = pickers.choose_view(["kinds", "marked", "standings"], "entities")
+    with page_context.or_say():
+        if chosen == "standings":
+            with st.container(border=True):
+                summary.standings(found, split, appraisal)
+        elif chosen == "marked":
+            marked(found, recipe, split)
+        else:
+            kinds(appraisal.report)
+
+
+def kinds(report: dict[str, Any]) -> None:
+    """Precision, recall and F1 of each kind; a name counts only when its kind and both of its ends are right."""
+    frame = pd.DataFrame(understood(report["per_entity"], list[dict[str, Any]], "metrics.json"))
+    if "class" not in frame:
+        raise Unreadable("unreadable.shape", file="metrics.json")
+    shares = [name for name in ("precision", "recall", "f1") if name in frame]
+    columns: dict[str, Any] = {
+        name: st.column_config.ProgressColumn(summary.name_of(name), min_value=0, max_value=1, format="%.3f") for name in shares
+    }
+    columns["class"] = st.column_config.TextColumn(t("entities.kind"), pinned=True)
+    columns["support"] = st.column_config.NumberColumn(t("entities.support"), format="localized")
+    st.caption(t("entities.note"))
+    widgets.table(frame, key="entities", alt_text=t("entities_view.kinds"), columns=columns)
+
+
+def marked(found: Artifacts, recipe: str, split: str) -> None:
+    """Texts as they should be marked and as they were, those that differ first."""
+    predictions = found.predictions(recipe, split, NEEDED)
+    wrong = predictions["tags"] != predictions["predicted"]
+    ordered = predictions.assign(wrong=wrong).sort_values("wrong", ascending=False, kind="stable")
+    st.caption(t("entities.wrong", wrong=formatting.number(int(wrong.sum())), rows=formatting.number(len(ordered))))
+    pages = -(-len(ordered) // PER_PAGE)
+    page = st.pagination(pages, key="entities_page", bind="query-params") if pages > 1 else 1
+    for place, (_, row) in enumerate(ordered.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].iterrows()):
+        with st.container(border=True, gap="xsmall"):
+            for name, label in (("tags", "true"), ("predicted", "said")):
+                if name == "tags" or row["wrong"]:
+                    st.caption(t(f"entities.{label}"))
+                    highlighted_text.tagged(
+                        model_inputs.marked(str(row[model_inputs.TEXT]), str(row[name])), key=f"{name}_{place}"
+                    )

@@ -1,0 +1,173 @@
+"""Runs next to each other: a table of what differs, overlaid curves, measures against parameters, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.analysis import run_differences
+from dashboard.analysis.run_differences import MOST_RUNS
+from dashboard.charts import comparison_charts, training_charts
+from dashboard.readers import run_records
+from dashboard.readers.project_files import Unreadable
+from dashboard.readers.run_records import Run
+from dashboard.text import formatting
+from dashboard.ui import locale, page_context, pickers, widgets
+from dashboard.ui.locale import t
+from dashboard.views.results import summary
+
+OFFERED = 60
+
+
+def choose(root: Path, use_case: str) -> list[Run]:
+    """The runs to compare, kept in the address; the newest two where none were chosen."""
+    offered = {run.id: run for run in run_records.latest(root, use_case, OFFERED) if not run.live}
+    asked = [name for name in st.query_params.get("runs", "").split(",") if name]
+    for run_id in asked:
+        if run_id not in offered:
+            try:
+                offered[run_id] = run_records.load(root, run_id)
+            except Unreadable:
+                continue
+    wanted = [run_id for run_id in asked if run_id in offered]
+    finished = [run_id for run_id, run in offered.items() if run.state == "completed"]
+    st.session_state["compared"] = (wanted or finished[:2])[:MOST_RUNS]
+    picked = st.multiselect(
+        t("compare.runs"),
+        list(offered),
+        format_func=lambda run_id: pickers.run_label(offered[run_id]),
+        max_selections=MOST_RUNS,
+        key="compared",
+        on_change=_write,
+    )
+    return [offered[run_id] for run_id in picked]
+
+
+def table(chosen: Sequence[Run], use_case: str) -> None:
+    """Parameters, circumstances and outcome of each run."""
+    only = st.toggle(t("compare.only"), value=True, key="only", persist_state="session")
+    labels = _labels(chosen)
+    for group, read in (
+        ("parameters", run_differences.parameters),
+        ("outcome", run_differences.outcome),
+        ("circumstances", run_differences.circumstances),
+    ):
+        columns: dict[str, dict[str, Any]] = {}
+        missing = []
+        for run in chosen:
+            try:
+                columns[labels[run.id]] = read(run, use_case)
+            except Unreadable as trouble:
+                columns[labels[run.id]] = {}
+                missing.append(f"{labels[run.id]}: {page_context.why(trouble)}")
+        frame = run_differences.side_by_side(columns, only_differing=only)
+        st.markdown(f"**{t(f'compare.{group}')}**")
+        for line in missing:
+            st.caption(line)
+        if frame.empty:
+            st.caption(t("compare.same"))
+            continue
+        shown = frame.map(_cell)
+        column = {"name": st.column_config.TextColumn(t("compare.name"), pinned=True, width="medium")}
+        widgets.table(shown, key=f"compare_{group}", alt_text=t(f"compare.{group}"), columns=column, csv=frame)
+
+
+def curves(chosen: Sequence[Run], use_case: str) -> None:
+    """The same training curve of every run."""
+    found = run_differences.curves(chosen, use_case)
+    if found.empty:
+        st.caption(t("compare.no_curves"))
+        return
+    labels = _labels(chosen)
+    names = sorted(found["name"].unique(), key=lambda name: (not name.startswith("validation"), name))
+    name = pickers.choose_from("curve", names, t("compare.curve"), names[0], lambda name: locale.word("curve", name))
+    points = found[found["name"] == name].assign(series=lambda frame: frame["run"].map(labels))
+    with st.container(border=True):
+        drawing = training_charts.curves(
+            points, step=t("run.step"), value=locale.word("curve", name), order=list(labels.values()), height=360
+        )
+        widgets.chart(
+            drawing, points[["series", "name", "step", "value"]], key="overlaid", alt_text=t("compare.curves_alt", name=name)
+        )
+
+
+def parameters(chosen: Sequence[Run], use_case: str) -> None:
+    """A measure against the parameters that differ."""
+    rows = []
+    for run in chosen:
+        try:
+            settings, outcome = run_differences.parameters(run, use_case), run_differences.outcome(run, use_case)
+        except Unreadable:
+            continue
+        figures_ = {name: value for name, value in outcome.items() if isinstance(value, int | float)}
+        rows.append({"run": _labels(chosen)[run.id], **settings, **figures_})
+    frame = pd.DataFrame(rows)
+    if len(frame) < 2:
+        st.caption(t("compare.too_few"))
+        return
+    measures = [name for name in frame.columns if ": " in name]
+    differing = [name for name in frame.columns if name not in (*measures, "run") and frame[name].map(repr).nunique() > 1]
+    if not differing or not measures:
+        st.caption(t("compare.same"))
+        return
+    with st.container(horizontal=True):
+        x = pickers.choose_from("x", differing, t("compare.x"), differing[0])
+        y = pickers.choose_from("y", measures, t("compare.y"), measures[0])
+    some = frame[["run", x, y]].rename(columns={x: "x", y: "y"}).dropna(subset=["y"])
+    if not pd.api.types.is_numeric_dtype(some["x"]):
+        some["x"] = some["x"].map(_cell)
+    with st.container(border=True):
+        drawing = comparison_charts.scatter(some, x=x, y=y, order=list(some["run"]))
+        widgets.chart(
+            drawing, some, key="scatter", alt_text=t("compare.scatter_alt", x=formatting.clean(x), y=formatting.clean(y))
+        )
+    if len(differing) > 1:
+        with st.container(border=True):
+            st.markdown(f"**{t('compare.parallel')}**")
+            st.echarts_chart(
+                comparison_charts.parallel(frame, [*differing, y], "run"), key="parallel", height=320, alt=t("compare.parallel")
+            )
+            widgets.numbers(frame[["run", *differing, y]], key="parallel_numbers", alt_text=t("compare.parallel"))
+
+
+def classes(chosen: Sequence[Run], use_case: str) -> None:
+    """F1 class by class in each run."""
+    recipes = sorted({recipe for run in chosen for recipe in _recipes(run, use_case)}, key=lambda name: name != "dense")
+    options = ["", *recipes]
+    recipe = pickers.choose_from("recipe", options, t("results.recipe"), "", lambda name: name or t("compare.each_released"))
+    found = run_differences.by_class(chosen, use_case, recipe)
+    if found.empty:
+        st.caption(t("compare.no_classes"))
+        return
+    labels = _labels(chosen)
+    frame = found.assign(series=found["run"].map(labels))
+    with st.container(border=True):
+        drawing = comparison_charts.by_class(
+            frame, f1=summary.name_of("f1"), order=list(labels.values()), kind=t("results.class")
+        )
+        widgets.chart(drawing, frame, key="by_class", alt_text=t("compare.classes_alt"))
+
+
+def _labels(chosen: Sequence[Run]) -> dict[str, str]:
+    """Short names that tell the runs apart."""
+    return {run.id: f"{formatting.clock(run.at, locale.zone())} · {run.id[-4:]}" for run in chosen}
+
+
+def _recipes(run: Run, use_case: str) -> list[str]:
+    from dashboard.readers.artifacts import Artifacts
+
+    return Artifacts(run.root, run.folder, use_case).recipes()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return formatting.NOTHING if pd.isna(value) else f"{value:.6g}"
+    return formatting.NOTHING if value is None else formatting.clean(value, 200)
+
+
+def _write() -> None:
+    st.query_params["runs"] = ",".join(st.session_state["compared"])

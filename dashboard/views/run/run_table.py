@@ -1,0 +1,197 @@
+"""The table of runs: filtered, paged, never all of it read; and what can be done with those picked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.analysis.run_differences import MOST_RUNS
+from dashboard.readers import run_records
+from dashboard.readers.run_records import Note, Page, Run, Wanted
+from dashboard.text import formatting
+from dashboard.ui import locale, page_context, pickers, url_state, widgets
+from dashboard.ui.locale import t
+from dashboard.views.results import summary
+
+PAGE = 25
+MOST_READ = 4000
+"""Records read to find those that match, until somebody asks to look further back."""
+STATES = ("running", "completed", "failed", "cancelled", "crashed")
+GLYPHS = {"pending": "◌", "running": "▶", "completed": "✓", "failed": "✕", "cancelled": "⊘", "crashed": "✕", "none": ""}
+
+
+def table(root: Path) -> None:
+    """The page."""
+    if not run_records.names(root):
+        page_context.nothing("history.none")
+        return
+    wanted = _filters(root)
+    narrowed = wanted != Wanted()
+    slot = st.container()
+    page = _page(root, wanted, narrowed)
+    with slot:
+        picked = _rows(page, wanted.use_case)
+    if page.unreadable:
+        st.caption(t("history.unreadable", count=len(page.unreadable), names=formatting.escape(", ".join(page.unreadable[:5]))))
+    _deeds(picked)
+
+
+def _filters(root: Path) -> Wanted:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        text = st.text_input(
+            t("history.search"), key="find", bind="query-params", placeholder=t("history.search_help"), width=260
+        )
+        use_case = st.selectbox(
+            t("pick.use_case"),
+            pickers.use_cases(root),
+            format_func=pickers.title,
+            placeholder=t("history.any"),
+            index=None,
+            width=170,
+            **url_state.addressed("of", pickers.use_cases(root), None),
+        )
+        states = st.pills(
+            t("history.state"),
+            STATES,
+            selection_mode="multi",
+            format_func=lambda name: t(f"state.{name}"),
+            wrap=True,
+            **url_state.addressed_many("states", STATES),
+        )
+        pinned = st.toggle(t("history.pinned"), key="pinned", bind="query-params")
+    return Wanted(use_case=use_case or "", states=tuple(states or ()), text=(text or "").strip(), pinned=pinned)
+
+
+def _page(root: Path, wanted: Wanted, narrowed: bool) -> Page:
+    """Without a filter by number; with one, as many as were asked for, since only reading tells which match."""
+    if not narrowed:
+        pages = -(-len(run_records.names(root)) // PAGE)
+        number = 1
+        if pages > 1:
+            with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+                st.caption(t("history.total", count=formatting.number(len(run_records.names(root)))), width="content")
+                number = st.pagination(pages, key="page", bind="query-params")
+        return run_records.listing(root, start=(number - 1) * PAGE, count=PAGE)
+    steps = int(st.session_state.get("history_steps", 1))
+    page = run_records.listing(root, wanted, count=PAGE * steps, most_read=MOST_READ * steps)
+    if page.next is not None:
+        st.button(t("history.more"), key="more", on_click=lambda: st.session_state.update(history_steps=steps + 1))
+    return page
+
+
+def _rows(page: Page, use_case: str) -> list[Run]:
+    if not page.runs:
+        st.caption(t("history.no_match") if page.next is None else t("history.no_match_yet", count=formatting.number(page.next)))
+        return []
+    frame = pd.DataFrame([_line(run, use_case) for run in page.runs])
+    columns = {
+        "pin": st.column_config.TextColumn("", width=28, pinned=True),
+        "state": st.column_config.TextColumn(t("history.state"), pinned=True, width=110),
+        "at": st.column_config.DatetimeColumn(t("history.at"), format="D MMM YYYY, HH:mm", timezone=st.context.timezone),
+        "use_cases": st.column_config.TextColumn(t("pick.use_case"), width=110),
+        "metric": st.column_config.TextColumn(t("history.metric")),
+        "value": st.column_config.NumberColumn(t("history.value"), format="%.4f"),
+        "interval": st.column_config.TextColumn("95 %", width=150),
+        "recipe": st.column_config.TextColumn(t("history.released")),
+        "took": st.column_config.TextColumn(t("drawer.took"), width=90),
+        "set": st.column_config.TextColumn(t("history.set"), width="medium"),
+        "who": st.column_config.TextColumn(t("history.who")),
+        "code": st.column_config.TextColumn(t("history.code"), width=90),
+        "note": st.column_config.TextColumn(t("history.note"), width="medium"),
+        "run": st.column_config.TextColumn(t("pick.run")),
+    }
+    event = widgets.table(
+        frame, key="history", alt_text=t("page.history"), columns=columns, on_select="rerun", selection_mode="multi-row"
+    )
+    if len(page.runs) < page.total:
+        st.caption(t("history.csv_note", count=formatting.number(len(page.runs))))
+    chosen = event.selection.rows if event else []
+    return [page.runs[at] for at in chosen if at < len(page.runs)]
+
+
+def _line(run: Run, asked: str) -> dict[str, object]:
+    """What the table tells of a run; of several use cases the measure is that of the one asked for, or of the first."""
+    record, kept = run.record, run_records.note(run)
+    use_case = asked or next(iter(record.use_cases), "")
+    found = run_records.metric(run, use_case)
+    of = f" · {pickers.title(use_case)}" if len(record.use_cases) > 1 else ""
+    low, high = found.get("low"), found.get("high")
+    return {
+        "pin": "★" if kept.pinned else "",
+        "state": f"{GLYPHS[run.state]} {t(f'state.{run.state}')}",
+        "at": formatting.moment(run.at),
+        "use_cases": ", ".join(pickers.title(name) for name in record.use_cases),
+        "metric": summary.name_of(str(found["metric"])) + of if "metric" in found else "",
+        "value": found.get("value"),
+        "interval": f"{formatting.number(low)} … {formatting.number(high)}" if low is not None else "",
+        "recipe": str(found.get("recipe", "")),
+        "took": formatting.duration(run.wall_s),
+        "set": ", ".join(f"{short(name)}={value}" for name, value in record.overrides.items()),
+        "who": " · ".join(str(record.asked.get(name, "")) for name in ("who", "how") if record.asked.get(name)),
+        "code": str(record.code.get("commit", ""))[:8] + ("*" if record.code.get("dirty") else ""),
+        "note": kept.text,
+        "run": run.id,
+    }
+
+
+def short(name: str) -> str:
+    """A parameter's name without its use case: `training.epochs`."""
+    return name.split(".", 2)[-1] if name.startswith("use_cases.") else name
+
+
+def _deeds(picked: Sequence[Run]) -> None:
+    """What can be done with the runs picked in the table."""
+    if not picked:
+        st.caption(t("history.pick", most=MOST_RUNS))
+        return
+    with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.markdown(t("history.picked", count=len(picked)), width="content")
+        if len(picked) == 1:
+            run = picked[0]
+            address = {"run": run.id, "uc": next(iter(run.record.use_cases), "")}
+            for label, icon, page in (
+                ("history.open", ":material/play_circle:", "run"),
+                ("page.results", ":material/query_stats:", "results"),
+                ("page.compression", ":material/compress:", "compression"),
+            ):
+                if st.button(t(label), icon=icon, key=f"go_{page}"):
+                    go(page, address)
+        elif 2 <= len(picked) <= MOST_RUNS:
+            if st.button(t("page.compare"), icon=":material/compare_arrows:", type="primary", key="go_compare"):
+                go("compare", {"runs": ",".join(run.id for run in picked), "uc": next(iter(picked[0].record.use_cases), "")})
+        else:
+            st.caption(t("history.too_many", most=MOST_RUNS))
+        pinned = all(run_records.note(run).pinned for run in picked)
+        st.button(
+            t("history.unpin" if pinned else "history.pin"),
+            icon=":material/keep_off:" if pinned else ":material/keep:",
+            key="pin",
+            on_click=_pin,
+            args=(list(picked), not pinned),
+        )
+    if len(picked) == 1:
+        run = picked[0]
+        words = st.text_area(
+            t("history.note"),
+            run_records.note(run).text,
+            key=f"note_{run.id}",
+            max_chars=run_records.MOST_NOTE_LETTERS,
+            height=90,
+        )
+        if st.button(t("history.save"), icon=":material/save:", key="save_note"):
+            run_records.keep(run, Note(run_records.note(run).pinned, words or ""))
+            st.rerun()
+
+
+def go(page: str, address: dict[str, str]) -> None:
+    """Another page, about these runs, in the reader's language."""
+    lang = {"lang": locale.language()} if locale.language() != "en" else {}
+    st.switch_page(f"app_pages/{page}.py", query_params={**lang, **{name: value for name, value in address.items() if value}})
+
+
+def _pin(picked: list[Run], pinned: bool) -> None:
+    for run in picked:
+        run_records.keep(run, Note(pinned, run_records.note(run).text))

@@ -1,0 +1,1 @@
+"""Running stages: the plan, the executor, processes, progress."""

@@ -1,0 +1,1 @@
+"""What is done with runs afterwards: restore, verify, compare, push, pull, collect garbage."""

@@ -1,0 +1,1 @@
+"""Run folders: records, search, workspaces, recovery."""

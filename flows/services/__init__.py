@@ -1,0 +1,1 @@
+"""Long-lived processes: Prefect's server, served deployments, schedules, their supervisor."""

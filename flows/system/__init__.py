@@ -1,0 +1,1 @@
+"""Processes, file locks, and where a run comes from."""

@@ -1,0 +1,1 @@
+"""The parts of clean: partitions, deduplication, the data quality report."""

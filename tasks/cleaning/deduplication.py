@@ -1,0 +1,80 @@
+"""Duplicates and splits: which rows are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from tasks.core.splits import CONTEXT, SPLITS
+from tasks.core.use_case import UseCase
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pandas import DataFrame, Series
+
+
+LABELLED = ", which is labelled "
+KEPT, QUARANTINED, DUPLICATE = "kept", "quarantined", "duplicate"
+RANK = {"test": 0, "validation": 1, "train": 2, CONTEXT: 3}
+"""Of equal rows the one in the first of these splits is kept, and of those the first in order."""
+SETTLED = ("part", "file", "row", "fix", "verdict", "reason", "split", "likeness")
+"""What is settled of every row; other columns of the settled table are what `relate` added."""
+
+
+def settle(case: UseCase, light: DataFrame) -> DataFrame:
+    """Where every row ends: `verdict` (kept, quarantined or duplicate), `reason`, `split` and `likeness`, for all rows at once.
+
+    Good rows are dealt into splits first. Of rows with an equal key the one in test, else in validation, else the first,
+    is kept. A row that looks like one of a split before its own (see `RANK`) would leak, and is quarantined.
+    """
+    light, good = related(case, light)
+    added = [name for name in good.columns if name not in light.columns]
+    likeness = good["key"] if type(case).likeness is UseCase.likeness else case.likeness(good)
+    split = case.split(good, likeness)
+    rank = split.map(RANK)
+    if rank.isna().any():
+        raise TypeError(
+            f"split of {type(case).__name__} gave {split[rank.isna()].iloc[0]!r}; expected one of {', '.join([*SPLITS, CONTEXT])}"
+        )
+    order = good.index[np.lexsort((np.arange(len(good)), rank.to_numpy()))]
+    first = _first_of(good["key"], order)
+    twin = first != good.index.to_numpy()
+    single = order[~twin[good.index.get_indexer(order)]]
+    ahead = _first_of(likeness, single)
+    leak = ~twin & (rank.to_numpy() > rank.loc[ahead].to_numpy())
+    where = (light["file"] + ":" + light["row"].astype(str)).to_numpy()
+    reason = light["fault"].to_numpy(dtype=object, copy=True)
+    verdict = np.where(light["fault"] == "", KEPT, QUARANTINED).astype(object)
+    at = good.index.to_numpy()
+    label = light[case.classes].to_numpy(dtype=object) if case.classes else None
+    for row, original in zip(at[twin], first[twin], strict=True):
+        other = f"{LABELLED}{label[original]!r}" if label is not None and label[row] != label[original] else ""
+        verdict[row], reason[row] = DUPLICATE, f"duplicate of {where[original]}{other}"
+    for row, original in zip(at[leak], ahead[leak], strict=True):
+        verdict[row], reason[row] = QUARANTINED, f"leak: looks like {where[original]} of {split[original]}"
+    kept = light.assign(verdict=verdict, reason=reason, split="", likeness="")
+    kept.loc[good.index, "split"], kept.loc[good.index, "likeness"] = split, likeness
+    classes = [case.classes] if case.classes else []
+    return kept[[*SETTLED, *classes]].join(good[added])
+
+
+def related(case: UseCase, light: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """All rows, with the faults that show only beside others; and those without any, with what they know of others."""
+    good = light[light["fault"] == ""]
+    if type(case).relate is UseCase.relate:
+        return light, good
+    found = case.relate(good)
+    assert found.index.equals(good.index), f"relate of {type(case).__name__} gave other rows than it was given"
+    fault = found["fault"].reindex(light.index).fillna(light["fault"])
+    fix = (light["fix"] + "; " + found["fix"].reindex(light.index).fillna("")).str.strip("; ")
+    return light.assign(fault=fault, fix=fix), good.join(found.drop(columns=["fault", "fix"]))[found["fault"] == ""]
+
+
+def _first_of(keys: Series, order: pd.Index) -> NDArray[np.int64]:
+    """For each of `keys`, the index of the row with that key that comes first in `order`."""
+    ordered = keys.loc[order]
+    firsts = ordered[~ordered.duplicated()]
+    found: NDArray[np.int64] = keys.map(pd.Series(firsts.index, index=firsts.to_numpy())).to_numpy()
+    return found

@@ -1,0 +1,1 @@
+"""Compression steps, one a file, found by the file's name."""

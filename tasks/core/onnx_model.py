@@ -1,0 +1,79 @@
+"""An ONNX file: its bytes, its metadata, its answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto
+
+from tasks.core.errors import Mistake
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+    from tasks.core.use_case import Array
+
+
+FORMAT = "1"
+"""The version of what the metadata holds; it stands in the file as the producer's version."""
+PREFIX = "bonsai."
+"""Our own entries of the file's metadata begin with this."""
+BLOCK_ROWS = 256
+
+
+def to_bytes(model: ModelProto) -> bytes:
+    """Serialise, the same each time, after the checker found the model whole."""
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def from_bytes(content: bytes) -> ModelProto:
+    """Parse a model; refuses one that would read other files."""
+    try:
+        model = onnx.load_from_string(content)
+    except Exception as error:  # protobuf's own class, which onnx does not re-export
+        raise Mistake(f"not an ONNX file ({' '.join(str(error).split())}); expected the model.onnx of a release") from None
+    outside = [tensor.name for tensor in _tensors(model.graph) if tensor.data_location == TensorProto.EXTERNAL]
+    if outside:
+        raise Mistake(f"the ONNX file keeps {outside[0]!r} in another file; only files that hold all their data are read")
+    return model
+
+
+def session(content: bytes, threads: int = 1) -> InferenceSession:
+    """An ONNX Runtime session on this CPU with so many threads, for a file that holds all its data."""
+    import onnxruntime as ort
+
+    from_bytes(content)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def predict(content: bytes, inputs: Array, threads: int = 1) -> Array:
+    """Outputs (N, ...) of the file for inputs (N, ...), in blocks."""
+    runtime = session(content, threads)
+    blocks = [runtime.run(None, {"inputs": inputs[at : at + BLOCK_ROWS]})[0] for at in range(0, max(1, len(inputs)), BLOCK_ROWS)]
+    outputs: Array = np.concatenate(blocks)
+    return outputs
+
+
+def read_metadata(model: ModelProto) -> dict[str, Any]:
+    """What `finish` wrote: use_case, architecture, fields, learnt."""
+    props = [entry for entry in model.metadata_props if entry.key.startswith(PREFIX)]
+    return {entry.key.removeprefix(PREFIX): json.loads(entry.value) for entry in props}
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from [attribute.t] if attribute.HasField("t") else []
+            yield from attribute.tensors
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _tensors(inner)

@@ -1,0 +1,20 @@
+"""A sample spread over all of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def spread(counts: Sequence[int], limit: int) -> list[NDArray[np.int64]]:
+    """Positions to keep of each file when at most `limit` rows are wanted: evenly spread, each file by its share."""
+    total = sum(counts)
+    chosen = np.arange(total) if not limit or limit >= total else np.arange(limit) * total // limit
+    borders = np.cumsum([0, *counts])
+    return [chosen[(chosen >= low) & (chosen < high)] - low for low, high in pairwise(borders)]

@@ -1,0 +1,154 @@
+"""Where raw data comes from: a folder or file of your own, a mirror with a checksum, or a package at hand."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import stat
+import zlib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.core.atomic_files import hash_file
+from tasks.core.errors import Mistake
+
+MAX_IDX_BYTES = 4_000_000_000
+TEST_NAMES, VALIDATION_NAMES = ("test", "t10k"), ("validation", "valid", "val")
+
+
+def existing(path: str | Path, inside: Path | None = None) -> Path:
+    """A regular file or a folder, or a `Mistake` with the nearest name; with `inside`, one that does not lead out of it."""
+    given = Path(path).expanduser()
+    if not given.exists():
+        raise Mistake(_missing(given))
+    mode = given.stat().st_mode
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+        raise Mistake(f"{given} is {kinds.get(stat.S_IFMT(mode), 'no file')}; name a file or a folder")
+    if not os.access(given, os.R_OK):
+        raise Mistake(f"{given} may not be read by this user; change its permissions")
+    if inside is not None and not given.resolve().is_relative_to(inside.resolve()):
+        raise Mistake(f"{given} is a link that leads out of {inside}, to {given.resolve()}; put the file itself there")
+    return given
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files below a folder in a fixed order, hidden ones left out; what is no plain file inside it is refused."""
+    found = []
+    for directory, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        for name in [*folders, *sorted(names)]:
+            if not _hidden(name):
+                path = existing(Path(directory, name), inside=folder)
+                if not name.isprintable():
+                    raise Mistake(f"{str(path)!r} has a name that cannot be shown; rename it")
+                found += [path] if path.is_file() else []
+                if path.is_dir() and path.is_symlink():
+                    raise Mistake(f"{path} is a link to a folder; put the folder itself there")
+    return sorted(found)
+
+
+def fingerprint(path: str | Path) -> str:
+    """The sha256 of a file, or of the names and contents of all files of a folder."""
+    place = existing(path)
+    if place.is_file():
+        return hash_file(place)
+    digest = sha256()
+    for file in files_in(place):
+        digest.update(f"{file.relative_to(place).as_posix()}\0{hash_file(file)}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def own(path: str, expected: str = "") -> Path:
+    """The user's own file or folder; with `expected`, only as long as it holds what it held when the run was asked for."""
+    place = existing(path)
+    if expected and (found := fingerprint(place)) != expected:
+        raise Mistake(
+            f"{place} changed since this run was asked for: its fingerprint was {expected[:12]}…, now {found[:12]}…; "
+            "ask for a new run, or put the old content back"
+        )
+    return place
+
+
+def subset_of(name: str) -> str:
+    """`train`, `validation` or `test` when a file or folder is named for it, else empty."""
+    word = re.split(r"[^a-z0-9]", name.lower().replace("_", "-"))
+    if any(part in TEST_NAMES for part in word):
+        return "test"
+    if any(part in VALIDATION_NAMES for part in word):
+        return "validation"
+    return "train" if any(part in ("train", "training") for part in word) else ""
+
+
+def idx(path: Path) -> NDArray[np.uint8]:
+    """An idx file of bytes, gzipped or not, to an array of its own shape: (N, H, W) pictures or (N,) labels.
+
+    The format is that of http://yann.lecun.com/exdb/mnist: two zero bytes, the type (8: unsigned byte), the number of
+    dimensions, then each dimension and the values, big-endian.
+    """
+    if existing(path).stat().st_size == 0:
+        raise Mistake(f"{path} is empty (0 bytes); fetch or copy it again")
+    with path.open("rb") as plain:
+        packed = plain.read(2) == b"\x1f\x8b"
+        plain.seek(0)
+        try:
+            return _idx(cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if packed else plain, path)
+        except EOFError:
+            raise Mistake(f"{path} is cut short: its gzip stream ends early; fetch or copy it again") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise Mistake(f"{path} is damaged: {' '.join(str(error).split())}; fetch or copy it again") from None
+
+
+def _idx(file: BinaryIO, path: Path) -> NDArray[np.uint8]:
+    head = file.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
+        raise Mistake(
+            f"{path} is not an idx file: it begins with {head!r}; expected two zero bytes, a type and a dimension count"
+        )
+    if head[2] != 8:
+        raise Mistake(f"{path}: idx type {head[2]:#04x} is not read; expected 0x08, unsigned bytes")
+    shape_bytes = file.read(4 * head[3])
+    shape = tuple(int.from_bytes(shape_bytes[at : at + 4], "big") for at in range(0, len(shape_bytes), 4))
+    expected = int(np.prod(shape, dtype=object)) if len(shape_bytes) == 4 * head[3] else 0
+    if expected > MAX_IDX_BYTES:
+        raise Mistake(f"{path} announces {expected:,} values {shape}; at most {MAX_IDX_BYTES:,} are read")
+    values = file.read(expected)
+    if len(values) < expected or len(shape_bytes) < 4 * head[3]:
+        raise Mistake(f"{path} is cut short: its header announces {expected:,} values {shape}, it holds {len(values):,}")
+    if file.read(1):
+        raise Mistake(f"{path} is longer than its header announces ({expected:,} values {shape}); it is not what it says")
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def idx_pairs(place: Path) -> Iterator[tuple[Path, Path]]:
+    """Each images file of a folder, or the one named, with its labels file."""
+    images = [place] if place.is_file() else [path for path in files_in(place) if re.search(r"images.idx3", path.name)]
+    for path in images:
+        wanted = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
+        labels = [path.with_name(name) for name in (wanted + ".gz", wanted) if path.with_name(name).exists()]
+        if not labels:
+            raise Mistake(f"{path} has no labels beside it; expected {wanted}.gz or {wanted} in {path.parent}")
+        yield path, labels[0]
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
+
+
+def _missing(path: Path) -> str:
+    """One line about a path that is not there: the nearest name in the nearest folder that is."""
+    parent = path.parent
+    if not parent.exists():
+        return f"{path} is not there, nor is its folder {parent}"
+    names = sorted(entry.name for entry in parent.iterdir() if not _hidden(entry.name)) if parent.is_dir() else []
+    near = get_close_matches(path.name, names, n=1, cutoff=0.5)
+    if near:
+        return f"{path} is not there; did you mean {parent / near[0]}?"
+    return f"{path} is not there; {parent} holds {', '.join(names[:8]) or 'nothing'}{' …' * (len(names) > 8)}"

@@ -1,0 +1,1 @@
+"""The parts of evaluate: statistics, comparison with dense, latency, model size."""

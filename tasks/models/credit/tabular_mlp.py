@@ -1,0 +1,106 @@
+"""Tables of numbers and categories: numbers as normal scores, categories looked up, then a few small perceptrons.
+
+The perceptrons (members) learn side by side and answer with their mean, which is steadier than any of them (after
+Y. Gorishniy, A. Kotelnikov, A. Babenko 2024, "TabM", arXiv 2410.24210, without its shared weights).
+
+Legend: B rows, F numbers, C categories, I all inputs of the first layer, H and J hidden units, M members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tasks.core.compression import Group
+from tasks.core.errors import Mistake
+from tasks.models.credit._quantile_layer import Curves
+
+
+class TabularMlp(nn.Module):
+    """Rows (B, F + C), the numbers as they are (NaN where missing) and the places of the categories, to logits (B, 1).
+
+    `sizes` (C,) say how many places each category has, 0 being that of a value never seen. While training it answers for
+    each member, (B, M).
+    """
+
+    def __init__(
+        self,
+        *,
+        numbers: int = 0,
+        knots: int = 16,
+        sizes: Sequence[int] = (),
+        hidden: Sequence[int] = (64, 64),
+        members: int = 4,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if len(hidden) != 2 or min(hidden) < 1:
+            raise Mistake(f"hidden={list(hidden)}: expected the widths of two hidden layers, as in [64, 64]")
+        if not numbers + len(sizes):
+            raise Mistake("neither numbers nor categories: a row needs at least one of them")
+        self.fields: dict[str, Any] = {
+            "numbers": numbers,
+            "knots": knots,
+            "sizes": list(sizes),
+            "hidden": list(hidden),
+            "members": members,
+            "dropout": dropout,
+        }
+        self.numbers, (wide, narrow) = numbers, hidden
+        self.curves = Curves(numbers, knots)
+        embedded = [min(8, 1 + size // 2) for size in sizes]
+        self.categories = nn.ModuleList(nn.Embedding(size, width) for size, width in zip(sizes, embedded, strict=True))
+        inputs = 2 * numbers + sum(embedded)
+        self.enter = nn.Parameter(_uniform(wide, members, inputs))
+        self.enter_bias = nn.Parameter(torch.zeros(wide, members))
+        self.deepen = nn.Parameter(_uniform(narrow, members, wide))
+        self.deepen_bias = nn.Parameter(torch.zeros(narrow, members))
+        self.leave = nn.Parameter(_uniform(members, narrow))
+        self.leave_bias = nn.Parameter(torch.zeros(members))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, inputs_BX: Tensor) -> Tensor:
+        x_BI = self.figures(inputs_BX)
+        wide, members = self.enter_bias.shape
+        flat = functional.linear(x_BI, self.enter.transpose(0, 1).flatten(0, 1), self.enter_bias.T.flatten())
+        each = [self.dropout(part.relu()) for part in torch.split(flat, wide, 1)]
+        deep = [functional.linear(part_BH, self.deepen[:, m], self.deepen_bias[:, m]) for m, part_BH in enumerate(each)]
+        x_BMJ = self.dropout(torch.stack(deep, 1).relu())
+        assert x_BMJ.shape[1] == members
+        logits_BM: Tensor = (x_BMJ * self.leave).sum(-1) + self.leave_bias
+        return logits_BM if self.training else logits_BM.mean(1, keepdim=True)
+
+    def figures(self, inputs_BX: Tensor) -> Tensor:
+        """What the first layer reads (B, I): normal scores, whether each number is missing, and the categories' vectors."""
+        found = list(self.curves(inputs_BX[:, : self.numbers])) if self.numbers else []
+        places_BC = inputs_BX[:, self.numbers :].long()
+        found += [table(places_BC[:, place]) for place, table in enumerate(self.categories)]
+        return torch.cat(found, 1)
+
+    def groups(self) -> dict[str, Group]:
+        """The units of both hidden layers, the same number in each member."""
+        wide, narrow = self.fields["hidden"]
+        first = Group(wide, (("enter", 0),), (("enter_bias", 0, 1), ("deepen", 2, 1)), _resize(0))
+        second = Group(narrow, (("deepen", 0),), (("deepen_bias", 0, 1), ("leave", 1, 1)), _resize(1))
+        return {"enter": first, "deepen": second}
+
+    @classmethod
+    def smaller(cls, fields: dict[str, Any], share: float) -> dict[str, Any]:
+        """The fields of a student: one member in the place of all, with `share` of the units, at least 8."""
+        return {**fields, "members": 1, "hidden": [max(8, round(width * share)) for width in fields["hidden"]]}
+
+
+def _resize(layer: int) -> Callable[[dict[str, Any], int], dict[str, Any]]:
+    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
+        return {**fields, "hidden": [count if place == layer else width for place, width in enumerate(fields["hidden"])]}
+
+    return resize
+
+
+def _uniform(*shape: int) -> Tensor:
+    bound = shape[-1] ** -0.5
+    return torch.empty(shape).uniform_(-bound, bound)

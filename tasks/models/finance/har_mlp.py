@@ -1,0 +1,61 @@
+"""The heterogeneous autoregression, and a small perceptron for what is not linear in it: a few of them, and their mean.
+
+F. Corsi, Journal of Financial Econometrics 7, 2009: the variance to come is a mix of the last day's, week's and month's.
+
+Legend: B batch, W days, F channels of a day, P pooled figures, H hidden, M members, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tasks.core.compression import Group
+from tasks.use_cases.finance.window_layers import Head, Stem, plain
+
+
+class HarMlp(nn.Module):
+    """Price windows (B, W, F) to the next day's log variance and its 5 % and 1 % quantiles (B, O), as in `window_layers`.
+
+    While training it answers for each member, (B, M, O), so that each learns by itself; then with the members' mean.
+    """
+
+    def __init__(
+        self,
+        *,
+        window: int = 66,
+        fear: bool = False,
+        news: bool = False,
+        hidden: int = 16,
+        members: int = 3,
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        self.fields = plain(window=window, fear=fear, news=news, hidden=hidden, members=members, mean=mean, std=std)
+        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
+        bound = self.stem.pooled**-0.5
+        self.weight = nn.Parameter(torch.empty(hidden, members, self.stem.pooled).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(hidden, members).uniform_(-bound, bound))
+        self.head = Head(self.stem.pooled, hidden, members)
+
+    def forward(self, inputs_BWF: Tensor) -> Tensor:
+        stem = self.stem(inputs_BWF)
+        hidden, members = self.bias.shape
+        weight, bias = self.weight.transpose(0, 1).flatten(0, 1), self.bias.T.flatten()
+        found_BMH = torch.tanh(functional.linear(stem.pooled_BP, weight, bias)).view(-1, members, hidden)
+        outputs: Tensor = self.head(stem, found_BMH)
+        return outputs
+
+    def groups(self) -> dict[str, Group]:
+        """The hidden units, the same number in each member."""
+
+        def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
+            return {**fields, "hidden": count}
+
+        owners = (("weight", 0),)
+        return {"hidden": Group(self.fields["hidden"], owners, (("bias", 0, 1), ("head.found", 1, 1)), resize)}

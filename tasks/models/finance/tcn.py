@@ -1,0 +1,77 @@
+"""Convolutions in time that look back ever farther; what they see on the last day is added to a plain HAR model.
+
+S. Bai, Z. Kolter, V. Koltun 2018, arXiv 1803.01271, but only what the last day needs is computed: each layer reads three
+days that lie 1, 2, 4, ... apart, without padding, until one is left.
+
+Legend: B batch, W days, F channels of a day, C channels the stem makes of them, P pooled figures, H channels, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from tasks.core.compression import Group
+from tasks.core.errors import Mistake
+from tasks.use_cases.finance.window_layers import Head, Stem, plain
+
+KERNEL = 3
+
+
+class Tcn(nn.Module):
+    """Price windows (B, W, F) to the next day's log variance and its 5 % and 1 % quantiles (B, O), as in `window_layers`."""
+
+    def __init__(
+        self,
+        *,
+        window: int = 66,
+        fear: bool = False,
+        news: bool = False,
+        hidden: int | Sequence[int] = 32,
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        layers = depth(window)
+        widths = [hidden] * layers if isinstance(hidden, int) else list(hidden)
+        if len(widths) != layers:
+            raise Mistake(f"hidden={hidden}: a window of {window} days takes {layers} layers; give one width, or one for each")
+        self.fields = plain(window=window, fear=fear, news=news, hidden=widths, mean=mean, std=std)
+        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
+        self.reach = 1 + (KERNEL - 1) * (2**layers - 1)
+        before = [self.stem.channels, *widths]
+        self.convs = nn.ModuleList(
+            nn.Conv1d(wide, width, KERNEL, dilation=2**layer, bias=False)
+            for layer, (wide, width) in enumerate(zip(before, widths, strict=False))
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths)
+        self.head = Head(self.stem.pooled, widths[-1])
+
+    def forward(self, inputs_BWF: Tensor) -> Tensor:
+        stem = self.stem(inputs_BWF)
+        seen_BHW = stem.days_BWC[:, -self.reach :].transpose(1, 2)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            seen_BHW = norm(conv(seen_BHW)).relu()
+        outputs: Tensor = self.head(stem, seen_BHW.transpose(1, 2))
+        return outputs
+
+    def groups(self) -> dict[str, Group]:
+        """The channels of each convolution."""
+        widths = self.fields["hidden"]
+        return {f"convs.{layer}": _group(layer, widths) for layer in range(len(widths))}
+
+
+def depth(window: int) -> int:
+    """The number of layers after which one day is left of a window."""
+    return (1 + (window - 1) // (KERNEL - 1)).bit_length() - 1
+
+
+def _group(layer: int, widths: Sequence[int]) -> Group:
+    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
+        return {**fields, "hidden": [count if place == layer else width for place, width in enumerate(fields["hidden"])]}
+
+    carried = [(f"norms.{layer}.{name}", 0, 1) for name in ("weight", "bias", "running_mean", "running_var")]
+    reader = f"convs.{layer + 1}.weight" if layer + 1 < len(widths) else "head.found"
+    return Group(widths[layer], ((f"convs.{layer}.weight", 0),), (*carried, (reader, 1, 1)), resize)

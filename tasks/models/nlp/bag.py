@@ -1,0 +1,89 @@
+"""A bag of token vectors: no order, no depth, and on topics of text hard to beat for its cost.
+
+After fastText (Joulin et al. 2016, arXiv 1607.01759), with what makes tf-idf strong built in: every token has a weight of its
+own, which begins where Zipf's law puts its inverse frequency and is learnt from there, and the bag has unit length. It may
+begin with what naive Bayes knows (after Wang and Manning 2012, "Baselines and Bigrams").
+
+Legend: B batch, L tokens, D width, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tasks.core.compression import Group
+from tasks.core.errors import Mistake
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+COMMONEST = 10.0
+"""Added to a token's rank before its logarithm is its first weight: the commonest words count little, not nothing."""
+TINY = 1e-3
+"""Keeps an empty bag finite; smaller ones are taken for 0 when a graph is simplified."""
+
+
+class Bag(nn.Module):
+    """Token numbers (B, L), 0 behind the end and the rarer the larger, to logits (B, K). Those beyond the table are 0."""
+
+    def __init__(self, *, tokens: int, classes: int, width: int = 16) -> None:
+        super().__init__()
+        self.fields: dict[str, Any] = {"tokens": tokens, "classes": classes, "width": width}
+        if min(tokens - 1, classes - 1, width) < 1:
+            raise Mistake(f"tokens={tokens}, classes={classes}, width={width}: a bag needs 2 tokens, 2 classes and a width of 1")
+        self.embedding = nn.Embedding(tokens, width, padding_idx=0)
+        self.weight = nn.Embedding(tokens, 1, padding_idx=0)
+        self.head = nn.Linear(width, classes)
+        with torch.no_grad():
+            self.embedding.weight.normal_(std=0.01 / math.sqrt(width))[0] = 0
+            self.weight.weight[:, 0] = (torch.arange(tokens) + COMMONEST).log()
+            self.weight.weight[0] = 0
+
+    def begin(self, tokens_NL: NDArray[np.int32], classes_N: NDArray[np.int64], share: float) -> None:
+        """Start from `share` times the logarithm of how often each token stands in each class, less its mean over classes."""
+        tokens, classes = self.fields["tokens"], self.fields["classes"]
+        count_KV = np.stack([np.bincount(tokens_NL[classes_N == k].ravel(), minlength=tokens)[:tokens] for k in range(classes)])
+        log_KV = np.log(count_KV[:, 1:] + 1.0)
+        log_KV -= np.log(np.exp(log_KV).sum(1, keepdims=True))
+        log_KV -= log_KV.mean(0)
+        width = min(classes, self.fields["width"])
+        spread_KK = np.linalg.eigh(log_KV @ log_KV.T)[1]
+        told_KD = spread_KK[:, ::-1][:, :width]  # all of them, or the directions in which classes differ most
+        with torch.no_grad():
+            self.embedding.weight[1:, :width] = torch.from_numpy(share * log_KV.T @ told_KD).float()
+            self.head.weight[:, :width] = torch.from_numpy(told_KD.copy()).float()
+            self.head.bias.zero_()
+
+    def forward(self, tokens_BL: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        if not torch.compiler.is_exporting():
+            tokens_BL = tokens_BL[:, : max(1, int((tokens_BL != 0).any(0).sum()))]
+        tokens_BL = torch.where(tokens_BL < self.fields["tokens"], tokens_BL, 0)
+        w_BL = self.weight(tokens_BL).squeeze(2)
+        w_BL = w_BL / (w_BL.square().sum(1, keepdim=True) + TINY).sqrt()
+        if torch.compiler.is_exporting():  # the same sum as one product of matrices
+            x_BD = (w_BL.unsqueeze(1) @ self.embedding(tokens_BL)).squeeze(1)
+        else:
+            x_BD = functional.embedding_bag(
+                tokens_BL,
+                self.embedding.weight,
+                mode="sum",
+                per_sample_weights=w_BL.to(self.embedding.weight.dtype),
+                padding_idx=0,
+            )
+        logits_BK: Tensor = self.head(x_BD)
+        return logits_BK
+
+    def groups(self) -> dict[str, Group]:
+        """The tokens, the commonest first. The width is too little to be narrowed: it tells the classes apart."""
+
+        def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
+            return {**fields, "tokens": count}
+
+        return {"tokens": Group(self.fields["tokens"], (("embedding.weight", 0), ("weight.weight", 0)), (), resize, ranked=True)}

@@ -1,0 +1,124 @@
+"""A Transformer encoder for short texts: every token looks at all others, twice or so, and their mean decides.
+
+Normalisation before each layer (Xiong et al. 2020, arXiv 2002.04745), attention as two plain products of matrices: on a CPU
+and at such lengths nothing else is faster, in bf16 above all. Output projections begin at zero, so training begins calm.
+
+Legend: B batch, L tokens, D width, N heads, A width of a head, F width between, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tasks.core.compression import Group
+from tasks.core.errors import Mistake
+
+NEVER = -1e4
+"""Added to the score of a token that is not there; it still fits into half precision."""
+
+
+class Block(nn.Module):
+    """Attention, then two layers with a ReLU between, each added to what came in, (B, L, D)."""
+
+    def __init__(self, width: int, heads: int, head_width: int, between: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.head_width = heads, head_width
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.ask, self.offer, self.tell = (nn.Linear(width, heads * head_width, bias=False) for _ in range(3))
+        self.gather = nn.Linear(heads * head_width, width)
+        self.widen, self.narrow = nn.Linear(width, between), nn.Linear(between, width)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.gather.weight)
+        nn.init.zeros_(self.narrow.weight)
+
+    def forward(self, x_BLD: Tensor, absent_B11L: Tensor) -> Tensor:
+        n_BLD = self.norm1(x_BLD)
+        q_BNLA, k_BNLA, v_BNLA = (
+            layer(n_BLD).unflatten(2, (self.heads, self.head_width)).transpose(1, 2)
+            for layer in (self.ask, self.offer, self.tell)
+        )
+        look_BNLL = (q_BNLA @ k_BNLA.mT / math.sqrt(self.head_width) + absent_B11L).softmax(3)
+        x_BLD = x_BLD + self.dropout(self.gather((look_BNLL @ v_BNLA).transpose(1, 2).flatten(2)))
+        out_BLD: Tensor = x_BLD + self.dropout(self.narrow(self.widen(self.norm2(x_BLD)).relu()))
+        return out_BLD
+
+
+class TextTransformer(nn.Module):
+    """Token numbers (B, L), 0 behind the end, to logits (B, K). Numbers beyond the table are read as 1, the unknown.
+
+    `heads` and `between` hold one number per block. Texts longer than `length` lose their end.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: int,
+        classes: int,
+        length: int = 128,
+        width: int = 96,
+        heads: Sequence[int] = (4, 4),
+        head_width: int = 24,
+        between: Sequence[int] = (192, 192),
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.fields: dict[str, Any] = {"tokens": tokens, "classes": classes, "length": length, "width": width}
+        self.fields |= {"heads": list(heads), "head_width": head_width, "between": list(between), "dropout": dropout}
+        if len(heads) != len(between) or min(tokens - 2, classes - 1, length, width, head_width, *heads, *between) < 1:
+            raise Mistake(f"{self.fields}: expected 3 tokens, 2 classes, positive widths, and heads and between for each block")
+        self.embedding = nn.Embedding(tokens, width, padding_idx=0)
+        self.places = nn.Parameter(torch.zeros(length, width))
+        self.blocks = nn.ModuleList(Block(width, n, head_width, f, dropout) for n, f in zip(heads, between, strict=True))
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, classes)
+        with torch.no_grad():
+            self.embedding.weight.normal_(std=0.1)[0] = 0
+            self.places.normal_(std=0.02)
+
+    def forward(self, tokens_BL: Tensor) -> Tensor:
+        """Logits (B, K)."""
+        tokens_BL = tokens_BL[:, : self.fields["length"]]
+        if not torch.compiler.is_exporting():
+            tokens_BL = tokens_BL[:, : max(1, int((tokens_BL != 0).any(0).sum()))]
+        there_BL = tokens_BL != 0
+        known_BL = torch.where(tokens_BL < self.fields["tokens"], tokens_BL, 1)
+        x_BLD = self.dropout(self.embedding(known_BL) + self.places[: tokens_BL.shape[1]])
+        absent_B11L = torch.where(there_BL, 0.0, NEVER)[:, None, None]
+        for block in self.blocks:
+            x_BLD = block(x_BLD, absent_B11L)
+        there_BL1 = there_BL.unsqueeze(2)
+        mean_BD = (self.norm(x_BLD) * there_BL1).sum(1) / there_BL1.sum(1).clamp(min=1)
+        logits_BK: Tensor = self.head(self.dropout(mean_BD))
+        return logits_BK
+
+    def groups(self) -> dict[str, Group]:
+        """The width everything is added up in, and in each block what lies between its two layers."""
+        blocks = range(len(self.blocks))
+        owners = [("embedding.weight", 1), ("places", 1)]
+        owners += [
+            (f"blocks.{i}.{name}", 0) for i in blocks for name in ("gather.weight", "gather.bias", "narrow.weight", "narrow.bias")
+        ]
+        norms = [f"blocks.{i}.{name}" for i in blocks for name in ("norm1", "norm2")] + ["norm"]
+        followers = [(f"{name}.{part}", 0, 1) for name in norms for part in ("weight", "bias")]
+        followers += [(f"blocks.{i}.{name}.weight", 1, 1) for i in blocks for name in ("ask", "offer", "tell", "widen")]
+        followers.append(("head.weight", 1, 1))
+        found = {"width": Group(self.fields["width"], tuple(owners), tuple(followers), _narrower)}
+        return found | {f"between.{i}": _between(i, self.fields["between"][i]) for i in blocks}
+
+
+def _narrower(fields: dict[str, Any], count: int) -> dict[str, Any]:
+    return {**fields, "width": count}
+
+
+def _between(block: int, size: int) -> Group:
+    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
+        return {**fields, "between": [count if i == block else width for i, width in enumerate(fields["between"])]}
+
+    made = ((f"blocks.{block}.widen.weight", 0), (f"blocks.{block}.widen.bias", 0))
+    return Group(size, made, ((f"blocks.{block}.narrow.weight", 1, 1),), resize)

@@ -1,0 +1,1 @@
+"""The parts of release: the decision and the model card."""

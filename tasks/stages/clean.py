@@ -1,0 +1,85 @@
+"""Keep, mend or quarantine every row, drop duplicates, deal the splits, and account for all of it.
+
+Partitions are judged and written by Dask workers; between the two passes this process settles what needs all rows at
+once (duplicates, likeness, splits) on a light table without pictures: keys, labels, and where each row stands.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.cleaning.deduplication import settle
+from tasks.cleaning.partitions import _write, deal_part, judge_part
+from tasks.cleaning.quality_report import account, refuse_dirt, refuse_missing_classes
+from tasks.core.artifacts import Table
+from tasks.core.atomic_files import write_json
+from tasks.core.errors import Mistake
+from tasks.core.stage_context import Workspace
+from tasks.dask_cluster import cluster, each
+
+if TYPE_CHECKING:
+    pass
+
+
+def main(work: Workspace) -> None:
+    """From raw/part-* to rows/part-*, quarantine/part-* and ledger.json."""
+    refuse_blind_validation()
+    case, parts = work.case, [part.resolve() for part in Table(work.raw.open()).parts()]
+    scratch = work.scratch.resolve()
+    shutil.rmtree(scratch)
+    (scratch / "quarantine").mkdir(parents=True)
+    places = range(len(parts))
+    with cluster(len(parts), __name__, type(case).__module__) as client, work.clean.draft() as draft:
+        each(client, judge_part, [case] * len(parts), parts, places, [scratch] * len(parts), journal=work.journal, unit="judged")
+        light = pd.concat([pd.read_parquet(scratch / f"light-{place:05d}.parquet") for place in places], ignore_index=True)
+        settled = settle(case, light)
+        for place, some in settled.groupby("part", sort=False):
+            _write(some, scratch / f"settled-{place:05d}.parquet")
+        each(client, deal_part, parts, places, [scratch] * len(parts), journal=work.journal, unit="dealt")
+        kept, rejected = _kept_columns(scratch), _rejected_columns(parts[0])
+        for passed in scratch.glob("*.parquet"):
+            passed.unlink()  # so that what stays of a refused run is its quarantine
+        ledger = account(case, settled)
+        refuse_dirt(case.clean, settled, scratch / "quarantine")
+        refuse_missing_classes(case, settled)
+        for name, columns in (("rows", kept), ("quarantine", rejected)):
+            _bring_home(scratch / name, draft / name, columns)
+        write_json(draft / "ledger.json", ledger)
+    shutil.rmtree(scratch)
+    work.journal.table("ledger", [{key: value for key, value in ledger.items() if isinstance(value, int)}])
+    work.journal.log(
+        f"{ledger['rows_in']:,} rows in: {ledger['kept']:,} kept ({ledger['fixed']:,} mended), "
+        f"{ledger['quarantined']:,} quarantined, {ledger['duplicates']:,} duplicates"
+    )
+
+
+def refuse_blind_validation() -> None:
+    """pandera can be told to look at nothing; then nothing here would be true."""
+    from pandera.config import get_config_context
+
+    if not get_config_context().validation_enabled:
+        raise Mistake("pandera is switched off (PANDERA_VALIDATION_ENABLED); unset it: no row can be vouched for without")
+
+
+def _kept_columns(scratch: Path) -> pa.Schema:
+    schema = pq.read_schema(scratch / "judged-00000.parquet").remove_metadata()
+    return pa.schema([field for field in schema if field.name not in ("fault", "key")]).append(pa.field("split", pa.string()))
+
+
+def _rejected_columns(part: Path) -> pa.Schema:
+    return pq.read_schema(part).remove_metadata().append(pa.field("reason", pa.string()))
+
+
+def _bring_home(scratch: Path, folder: Path, columns: pa.Schema) -> None:
+    """Move what the workers wrote into the artifact, numbered without gaps; an empty table still has its columns."""
+    folder.mkdir()
+    for place, part in enumerate(Table(scratch).parts()):
+        shutil.move(part, folder / f"part-{place:05d}.parquet")
+    if not Table(folder).parts():
+        pq.write_table(columns.empty_table(), folder / "part-00000.parquet", compression="zstd")

@@ -1,0 +1,69 @@
+"""Bring the raw rows home, checked and whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tasks.core.artifacts import Table
+from tasks.core.atomic_files import write_json
+from tasks.core.errors import Mistake
+from tasks.core.stage_context import Workspace
+from tasks.dask_cluster import in_blocks
+from tasks.data.table_files import places
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from tasks.core.settings import Fetch
+
+
+def main(work: Workspace) -> None:
+    """The raw rows in partitions of `fetch.partition_rows`, and a report of what came from where."""
+    fetch: Fetch = work.case.fetch
+    rows, columns, found = 0, dict[str, str](), Counter[str]()
+    with work.raw.draft() as draft:
+        table = Table(draft)
+        for position, block in enumerate(in_blocks(_checked(work.case.raw(), fetch.limit), fetch.partition_rows)):
+            table.write(position, block)
+            rows += len(block)
+            found.update(block["file"].value_counts().to_dict())
+            columns = columns or {str(name): str(kind) for name, kind in block.dtypes.items()}
+            work.journal.progress(rows, max(rows, fetch.limit), "rows")
+        if not rows:
+            raise Mistake(f"{fetch.path or fetch.dataset or work.name} holds no rows; there is nothing to learn from")
+        name_of, files = places(found), Counter[str]()
+        for file, count in found.items():
+            files[name_of[file]] += count
+        report = {
+            "rows": rows,
+            "partitions": position + 1,
+            "columns": columns,
+            "source": fetch.source,
+            "dataset": fetch.dataset,
+            "path": fetch.path,
+            "files": dict(sorted(files.items())),
+        }
+        write_json(draft / "report.json", report)
+    work.journal.log(f"{rows:,} raw rows of {len(found):,} files in {position + 1} partitions")
+
+
+def _checked(blocks: Iterator[DataFrame], limit: int) -> Iterator[DataFrame]:
+    """The blocks up to `limit` rows, each with the columns of the first: tables that differ are never silently joined."""
+    columns: list[str] = []
+    first, left = "", limit
+    for block in blocks:
+        if not len(block):
+            continue
+        columns, first = columns or list(block.columns), first or str(block["file"].iloc[0])
+        if list(block.columns) != columns:
+            strange = [str(name) for name in [*block.columns, *columns] if (name in columns) != (name in block.columns)]
+            raise Mistake(
+                f"{block['file'].iloc[0]} and {first} differ in their columns ({', '.join(strange) or 'in their order'}); "
+                "give every file the same columns"
+            )
+        yield block.head(left) if limit else block
+        left -= len(block)
+        if limit and left <= 0:
+            return

@@ -1,0 +1,39 @@
+"""Choose the best model that keeps its contract on validation, or refuse and say by how much each one missed."""
+
+from __future__ import annotations
+
+import shutil
+
+from tasks.core import onnx_model
+from tasks.core.atomic_files import write_bytes, write_json
+from tasks.core.stage_context import Workspace
+from tasks.release.decision import DENSE, decided, weighed
+from tasks.release.model_card import card, headline, rivals, row
+
+
+def main(work: Workspace) -> None:
+    """Weigh every recipe, write the bundle of the chosen one, or the refusal."""
+    names = list(work.recipe_names)
+    metrics = {name: work.evaluation(name).json("metrics.json") for name in names}
+    timing = {name: work.evaluation(name).json("latency.json") for name in names}
+    sign = 1 if work.case.higher_is_better else -1
+    candidates = [weighed(name, metrics[name], timing[name], work.case.contract, sign) for name in names if name != DENSE]
+    verdict = {"headline": headline(metrics[DENSE]), **decided(candidates, work.case.contract)}
+    released = verdict["released"]
+    rows = [row(name, metrics[name], timing[name], candidates, released) for name in names]
+    table = {
+        "rows": rows,
+        "baselines": rivals(metrics[DENSE]),
+        "machine": timing[DENSE]["machine"],
+        "threads": timing[DENSE]["threads"],
+    }
+    with work.release.draft() as draft:
+        write_json(draft / "verdict.json", verdict)
+        write_json(draft / "table.json", table)
+        model = work.compressed(released or DENSE).open() / "model.onnx"
+        if released:
+            shutil.copyfile(model, draft / "model.onnx")
+        metadata = onnx_model.read_metadata(onnx_model.from_bytes(model.read_bytes()))
+        write_bytes(draft / "card.md", card(work, verdict, table, metrics[released or DENSE], metadata).encode())
+    work.journal.table("release", rows)
+    work.journal.log(verdict["reason"])

@@ -1,0 +1,103 @@
+"""A fresh network, fitted to the train rows and their variants, chosen on validation."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tasks.core.artifacts import Checkpoint, Table, split_of
+from tasks.core.atomic_files import write_json
+from tasks.core.stage_context import Workspace
+from tasks.core.use_case import Learnt, UseCase
+from tasks.training import distributed, interfaces, trainer
+from tasks.training.encoding import encoded
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from tasks.core.use_case import Array
+
+
+def main(work: Workspace) -> None:
+    """Learn from the train rows, encode, fit, and write the checkpoint, its curves and a report without any clock's figure."""
+    case, training = work.case, work.case.training
+    torch.set_num_threads(training.threads)
+    rows, variants = Table(work.clean.open() / "rows"), Table(work.augmented.open() / "rows")
+    train, validation = split_of(rows, "train"), split_of(rows, "validation")
+    learnt = case.learn(train)
+    inputs, targets = encoded(case, [train, *variants.partitions()], learnt, work.scratch)
+    held_out, truth = case.encode(validation, learnt)
+    torch.manual_seed(training.seed)
+    network = case.network(learnt)
+    case.begin(network, inputs, targets)
+    work.journal.log(f"{len(inputs):,} train rows, {len(held_out):,} for validation, {parameters(network):,} parameters")
+    began, spent = time.monotonic(), cpu_s()
+    fitted = trainer.fit(
+        network,
+        inputs,
+        targets,
+        objective=lambda model, x, y: case.loss(model(x), y),
+        training=training,
+        validation=(held_out, truth),
+        monitor=monitor(case, validation, learnt),
+        higher_is_better=case.higher_is_better,
+        error=standard_error(case, validation, learnt),
+        policy=case.policy(),
+        journal=work.journal,
+        checkpoint=work.scratch / "fit",
+    )
+    if not distributed.leads():
+        shutil.rmtree(work.scratch)
+        return
+    work.journal.event("cost", wall_s=round(time.monotonic() - began, 3), cpu_s=round(cpu_s() - spent, 3), steps=fitted.steps)
+    with work.model.draft() as draft:
+        Checkpoint(draft, work.case.name).write(fitted.network, learnt)
+        write_json(draft / "curves.json", fitted.curves)
+        write_json(
+            draft / "report.json",
+            {
+                "train_rows": len(train),
+                "variants": len(inputs) - len(train),
+                "validation_rows": len(validation),
+                "epochs": fitted.epochs,
+                "best_epoch": fitted.best_epoch,
+                "steps": fitted.steps,
+                "parameters": parameters(fitted.network),
+                "device": fitted.plan.device,
+                "precision": fitted.plan.precision,
+                "threads": training.threads,
+                "seed": training.seed,
+                "shown": case.shown(fitted.network, learnt),
+            },
+        )
+    shutil.rmtree(work.scratch)
+    work.journal.log(f"kept epoch {fitted.best_epoch} of {fitted.epochs}")
+
+
+def monitor(case: UseCase, rows: DataFrame, learnt: Learnt) -> interfaces.Monitor:
+    """The use case's own scores of the validation rows, after every epoch."""
+    return lambda outputs, _: case.score(case.decode(rows, outputs, learnt))
+
+
+def standard_error(case: UseCase, rows: DataFrame, learnt: Learnt) -> interfaces.Error:
+    """How far the first score of the validation rows is from the truth by chance alone."""
+
+    def error(outputs: Array) -> float:
+        values = np.asarray(case.goodness(case.decode(rows, outputs, learnt)), np.float64)
+        return float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+    return error
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

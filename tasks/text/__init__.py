@@ -1,0 +1,1 @@
+"""Text as every use case may need it: normalization and tokenization."""

@@ -1,0 +1,44 @@
+"""What a fit reads, in memory or mapped into it, and moved to the device once when it fits there."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from tasks.core.use_case import Array
+
+
+class Rows:
+    """Inputs (N, ...) and targets (N, ...)."""
+
+    def __init__(self, inputs: Array | Tensor, targets: Array | Tensor) -> None:
+        self.inputs, self.targets = as_tensor(inputs), as_tensor(targets)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def settle(self, device: str) -> None:
+        """Move to the device, when it has room for them three times over."""
+        size = self.inputs.nbytes + self.targets.nbytes
+        if device == "cuda" and 3 * size < torch.cuda.mem_get_info()[0]:
+            self.inputs, self.targets = self.inputs.to(device), self.targets.to(device)
+
+    def take(self, rows: Tensor, device: str) -> tuple[Tensor, Tensor]:
+        """The rows at these positions, on the device."""
+        x, y = self.inputs[rows.to(self.inputs.device)], self.targets[rows.to(self.inputs.device)]
+        if device == "cuda" and not x.is_cuda:
+            return x.pin_memory().to(device, non_blocking=True), y.pin_memory().to(device, non_blocking=True)
+        return x, y
+
+
+def as_tensor(array: Array | Tensor) -> Tensor:
+    """The same memory as a tensor; nothing here writes to it."""
+    if isinstance(array, Tensor):
+        return array
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)
+        return torch.from_numpy(array)

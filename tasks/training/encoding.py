@@ -1,0 +1,45 @@
+"""Tables become arrays, partition by partition, whatever their size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.core.use_case import Learnt, UseCase
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from tasks.core.use_case import Array
+
+BLOCK_ROWS = 2500
+MEMORY_BYTES = 4 * 2**30
+"""Arrays larger than this are kept in a file and mapped into memory."""
+
+
+def encoded(case: UseCase, tables: Sequence[DataFrame], learnt: Learnt, scratch: Path) -> tuple[Array, Array]:
+    """Inputs and targets of all rows of the tables, block by block; in a mapped file when they would not fit in memory."""
+    total = sum(map(len, tables))
+    inputs, targets, filled = None, None, 0
+    for table in tables:
+        for start in range(0, len(table), BLOCK_ROWS):
+            x, y = case.encode(table.iloc[start : start + BLOCK_ROWS].reset_index(drop=True), learnt)
+            if inputs is None or targets is None:
+                inputs, targets = room(total, x, scratch / "inputs.npy"), room(total, y, scratch / "targets.npy")
+            inputs[filled : filled + len(x)], targets[filled : filled + len(x)] = x, y
+            filled += len(x)
+    assert inputs is not None
+    assert targets is not None
+    return inputs, targets
+
+
+def room(total: int, like: Array, path: Path) -> Array:
+    """An array for `total` rows such as those of `like`."""
+    shape = (total, *like.shape[1:])
+    if total * like.nbytes <= MEMORY_BYTES * len(like):
+        return np.empty(shape, like.dtype)
+    mapped: Array = np.lib.format.open_memmap(path, mode="w+", dtype=like.dtype, shape=shape)
+    return mapped

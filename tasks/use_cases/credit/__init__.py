@@ -1,0 +1,1 @@
+"""Tables: who will not pay back?"""

@@ -1,0 +1,128 @@
+"""Credit files by name: where they are to be had, what their columns and codes mean, and the dirt they are known for.
+
+No package ships such a file, so each is downloaded once, or taken from the folder that `BONSAI_DATASETS` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tasks.core.errors import Mistake
+from tasks.data.downloads import download
+from tasks.use_cases.credit.column_types import as_numbers
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+Finding = tuple["Series", str, Any, str]
+"""Which rows, in which column, what stands there instead (None: left as it is), and what is said of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A credit file with a name."""
+
+    copies: tuple[tuple[str, str, tuple[str, ...]], ...]
+    """The same table as (name, sha256, mirrors), in the order in which they are tried."""
+    label: str
+    event: str
+    """The label of those who did not pay."""
+    groups: tuple[str, ...]
+    separator: str = ","
+    names: tuple[str, ...] = ()
+    """The columns, where the file has no header."""
+    ignored: tuple[str, ...] = ()
+    meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What the codes of the columns in `groups` stand for."""
+    dirt: Callable[[DataFrame], Iterator[Finding]] = lambda rows: iter(())
+
+
+def home(known: Known) -> Path:
+    """The first of the copies that can be had."""
+    refusals = []
+    for name, sha256, mirrors in known.copies:
+        try:
+            return download(tuple(mirror + name.rpartition("/")[2] for mirror in mirrors), sha256, name)
+        except Mistake as refusal:
+            refusals.append(str(refusal))
+    raise Mistake("; or ".join(refusals))
+
+
+def of_taiwan(rows: DataFrame) -> Iterator[Finding]:
+    """Codes that the description of the data does not have, and bills that look odd (I-Cheng Yeh 2016)."""
+    for name, allowed, other in (("EDUCATION", (1, 2, 3, 4), 4), ("MARRIAGE", (1, 2, 3), 3)):
+        if name in rows:
+            number = as_numbers(rows[name])[0]
+            yield number.notna() & ~number.isin(allowed), name, other, f"undocumented {name}"
+    for name in rows.columns:
+        if name.startswith("PAY_") and not name.startswith("PAY_AMT"):
+            yield as_numbers(rows[name])[0].isin([-2, 0]), name, None, f"seen undocumented {name}"
+        if name.startswith("BILL_AMT"):
+            yield as_numbers(rows[name])[0] < 0, name, None, f"seen negative {name}"
+    if {"BILL_AMT1", "LIMIT_BAL"} <= set(rows.columns):
+        over = as_numbers(rows["BILL_AMT1"])[0] > as_numbers(rows["LIMIT_BAL"])[0]
+        yield over, "BILL_AMT1", None, "seen bill above the limit"
+
+
+GERMAN = (
+    "checking_status duration_months credit_history purpose credit_amount savings employment_since instalment_rate "
+    "personal_status other_debtors residence_since property age other_plans housing existing_credits job dependants "
+    "telephone foreign_worker risk"
+)
+FEMALE, MALE = "female", "male"
+DATASETS = {
+    "taiwan": Known(
+        copies=(
+            (
+                "credit/UCI_Credit_Card.csv.gz",
+                "3b1c8e69fc71fb19229d8d3dedeeaf70012b7706bee03b534a33a6ba32a78394",
+                (),
+            ),
+            (
+                "credit/UCI_Credit_Card_1.csv",
+                "a0f0ab49d6326671d6cd83be5c88dcf18007025fe9a53ecd699119c871176ca1",
+                ("https://raw.githubusercontent.com/Trololo37/proyecto_k-means/0f56103a12c3/data/",),
+            ),
+        ),
+        label="default.payment.next.month",
+        event="1",
+        groups=("SEX", "AGE"),
+        ignored=("ID",),
+        meanings={"SEX": {"1": MALE, "2": FEMALE}},
+        dirt=of_taiwan,
+    ),
+    "german": Known(
+        copies=(
+            (
+                "credit/german.data",
+                "b21f3d81db8071257d5ff1deaeba1fd4303b62712e6fcc9715c7a86202cb5871",
+                ("https://archive.ics.uci.edu/ml/machine-learning-databases/statlog/german/",),
+            ),
+        ),
+        label="risk",
+        event="2",
+        groups=("personal_status", "age"),
+        separator=" ",
+        names=tuple(GERMAN.split()),
+        meanings={"personal_status": {"A91": MALE, "A92": FEMALE, "A93": MALE, "A94": MALE, "A95": FEMALE}},
+    ),
+}
+"""`taiwan`: default of credit card clients, 30,000 in Taiwan in 2005 (UCI, CC BY 4.0); `german`: Statlog German credit,
+1,000 loans (UCI, CC BY 4.0)."""
+
+
+def found(known: Known | None, rows: DataFrame) -> tuple[DataFrame, Series]:
+    """The rows with what the file is known for set right, and what was found in each, joined by "; "."""
+    said = pd.Series("", index=rows.index, dtype=object)
+    changed = rows.copy()
+    for mask, name, instead, words in known.dirt(rows) if known else ():
+        told = words + (": " + rows.loc[mask, name].astype(str) + f" to {instead}" if instead is not None else "")
+        said[mask] = said[mask] + "; " + told
+        if instead is not None:
+            changed[name] = changed[name].mask(mask, str(instead))
+    return changed, said.str.removeprefix("; ")

@@ -1,0 +1,274 @@
+"""Who will not pay back? Tables of numbers and categories, told apart by a small network, with the cost of being wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import Field
+
+from tasks.core import registry
+from tasks.core.errors import Mistake
+from tasks.core.settings import settings
+from tasks.core.splits import row_keys, stratified
+from tasks.core.use_case import Learnt, UseCase
+from tasks.data import sources, table_files
+from tasks.metrics import classification
+from tasks.use_cases.credit import binary_metrics, column_types, datasets
+from tasks.use_cases.credit.settings import Augment, Model, TableClean, TableContract, TableFetch, TableTraining
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tasks.core.use_case import Array
+
+USUAL_LABELS = ("label", "target", "default", "class", "outcome", "y", "risk", "loan_status", "default.payment.next.month")
+USUAL_GROUPS = ("sex", "gender", "age")
+FIXED = ("label", "alike", "same", "groups")
+FOUND = ("file", "row", "doubt", "kinds", "split", "fix", "fault", "key", "part", "verdict", "reason", "likeness", "position")
+"""Columns that say where a row was found and where it went; a feature must not be called so."""
+KEPT = ("file", "row", "split", "label", "groups")
+MOST_CODE = 10
+"""Whole numbers up to this are a group's codes, not ages."""
+FEWEST = 10
+"""Train rows that a category's value needs to be told apart."""
+
+
+@settings
+class Credit(UseCase):
+    fetch: TableFetch = Field(default_factory=TableFetch)
+    clean: TableClean = Field(default_factory=TableClean)
+    augment: Augment = Field(default_factory=Augment)
+    model: Model = Field(default_factory=Model)
+    training: TableTraining = Field(default_factory=TableTraining)
+    contract: TableContract = Field(default_factory=TableContract)
+
+    class Rows(pa.DataFrameModel):
+        label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
+        alike: str = pa.Field(str_length=16)
+        """Equal for equal applicants, whatever became of them."""
+        same: str = pa.Field(str_length=16)
+        """Equal for equal rows."""
+        groups: str
+        """Whom fairness is reported for, as "SEX=female; AGE=25-34"."""
+
+    key: ClassVar[tuple[str, ...]] = ("same",)
+    classes: ClassVar[str] = "label"
+
+    def schema(self, rows: pd.DataFrame) -> pa.DataFrameSchema:
+        """The columns of `Rows`, and those of the table: floats (NaN where missing) and text (empty where missing)."""
+        number, category = pa.Column(float, nullable=True), pa.Column(str)
+        found = {name: number if kind == "number" else category for name, kind in self._kinds(rows).items()}
+        return self.Rows.to_schema().add_columns(found)
+
+    def _kinds(self, rows: pd.DataFrame) -> dict[str, str]:
+        """The kind of every column that is learnt from, in raw rows by what `raw` found, in clean rows by what they are."""
+        if "kinds" in rows:
+            told: dict[str, str] = json.loads(rows["kinds"].iloc[0])
+            return {name: kind for name, kind in told.items() if kind != "neither"}
+        beside = {*FIXED, *FOUND}
+        numeric = pd.api.types.is_float_dtype
+        return {name: "number" if numeric(rows[name]) else "category" for name in rows.columns if name not in beside}
+
+    def raw(self) -> Iterator[pd.DataFrame]:
+        """The table as it came, its label named `label`, with the `kinds` of its columns (JSON) in every row."""
+        fetch, known = self.fetch, self.fetch.known
+        path = datasets.home(known) if known else sources.own(fetch.path, fetch.held("path"))
+
+        def blocks() -> Iterator[pd.DataFrame]:
+            if known is None:
+                return table_files.read_table(path, separator=fetch.separator)
+            return table_files.read_table(path, separator=known.separator, names=known.names)
+
+        reader = blocks()
+        first = next(reader)
+        names = [str(name) for name in first.columns if name not in FOUND]
+        label = fetch.label or (known.label if known else next((name for name in USUAL_LABELS if name in names), ""))
+        if not label:
+            raise Mistake(f"{path}: which column says who paid? Name it in fetch.label; there is {', '.join(names)[:300]}")
+        table_files.wanted(path, names, [label, *fetch.numbers, *fetch.categories, *fetch.ignore])
+        if taken := [name for name in names if name != label and name in (*FIXED, *FOUND)]:
+            raise Mistake(f"{path}: a column named {taken[0]!r} would be mistaken for one of ours; rename it")
+        given: dict[str, column_types.Kind] = dict.fromkeys((*fetch.ignore, *(known.ignored if known else ())), "neither")
+        given.update(dict.fromkeys(fetch.numbers, "number"))
+        given.update(dict.fromkeys(fetch.categories, "category"))
+        try:
+            kinds = column_types.survey(chain([first], reader), given, {*FOUND, label})
+        except Mistake as mistake:
+            raise Mistake(f"{path}: {mistake}") from None
+        ordered = json.dumps({name: kinds[name] for name in names if name in kinds}, ensure_ascii=False)
+        return (block.rename(columns={label: "label"}).assign(kinds=ordered) for block in blocks())
+
+    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Every cell read as its column's kind; a row with a cell that cannot be read, or without a label, gets a fault."""
+        told, fix = datasets.found(self.fetch.known, rows)
+        judged, fault = {}, pd.Series("", index=rows.index, dtype=object)
+        label, wrong = column_types.as_categories(rows["label"])
+        for name, kind in self._kinds(rows).items():
+            judged[name], said = (column_types.as_numbers if kind == "number" else column_types.as_categories)(told[name])
+            fresh = (fault == "") & (said != "")
+            fault[fresh] = said[fresh] + f": {name} " + told.loc[fresh, name].astype(str).str[:40].map(repr)
+            unknown = judged[name].isna() if kind == "number" else judged[name] == ""
+            fix = fix.where(~unknown | (said != ""), fix + f"; seen missing {name}")
+        fault = fault.mask(label == "", "empty-label: the row does not say who paid").mask(wrong != "", "unreadable-label")
+        features = pd.DataFrame(judged, index=rows.index)
+        alike = row_keys(features, tuple(features.columns))
+        place = (rows["file"] + ":" + rows["row"].astype(str)) if self.clean.repeats == "keep" else ""
+        same = row_keys(pd.DataFrame({"alike": alike, "label": label, "place": place}), ("alike", "label", "place"))
+        fixed = {"label": label, "alike": alike, "same": same, "groups": self._groups(features)}
+        return pd.DataFrame({**fixed, **judged, "fault": fault, "fix": fix.str.removeprefix("; ")}, index=rows.index)
+
+    def _groups(self, features: pd.DataFrame) -> pd.Series:
+        known = self.fetch.known
+        wanted = self.clean.groups or (known.groups if known else [name for name in features if name.lower() in USUAL_GROUPS])
+        if strange := [name for name in wanted if name not in features]:
+            raise Mistake(registry.unknown("clean.groups: no column", strange[0], map(str, features.columns)))
+        said = pd.Series("", index=features.index, dtype=object)
+        for name in wanted:
+            cells = features[name]
+            if pd.api.types.is_float_dtype(cells):
+                codes = (cells % 1 == 0) & (cells.abs() <= MOST_CODE)
+                cells = binary_metrics.spans(cells, self.clean.group_edges).mask(codes, column_types.coded(cells.where(codes)))
+            meant = cells.replace(dict(known.meanings.get(name, {})) if known else {}).replace("", "unknown")
+            said = said + f"; {name}=" + meant.str.replace(r"[;=|]", " ", regex=True)
+        return said.str.removeprefix("; ").astype(object)
+
+    def likeness(self, rows: pd.DataFrame) -> pd.Series:
+        """Equal applicants stand in one split, whatever became of them."""
+        return rows["alike"]
+
+    def split(self, rows: pd.DataFrame, likeness: pd.Series) -> pd.Series:
+        """Of each label the same share in every split: by the order of their hashes, equal applicants together."""
+        labels = sorted(set(rows["label"]))
+        if len(labels) > 2:
+            some = ", ".join(map(repr, labels[:8]))
+            raise Mistake(f"the label has {len(labels):,} values ({some}); expected two, of those who paid and those who did not")
+        return stratified(likeness, rows["label"], self.clean.validation_share, self.clean.test_share)
+
+    def learn(self, rows: pd.DataFrame) -> Learnt:
+        """Labels, the curve of every number, the values of every category, and the threshold of refusal."""
+        known, counts = self.fetch.known, rows["label"].value_counts()
+        event = self.model.event or (known.event if known else str(min(sorted(counts.index), key=lambda name: counts[name])))
+        if event not in counts.index:
+            raise Mistake(registry.unknown("model.event: no label", event, sorted(counts.index)))
+        (other,) = set(counts.index) - {event}
+        unseen = {part.partition("=")[0] for part in rows["groups"].iloc[0].split("; ")} if self.model.blind else set()
+        kinds = {name: kind for name, kind in self._kinds(rows).items() if name not in unseen}
+        numbers = [name for name, kind in kinds.items() if kind == "number"]
+        codes = [name for name in numbers if column_types.few_whole(rows[name])]
+        curves = [column_types.curve(rows[name].to_numpy(np.float64), self.model.knots) for name in numbers]
+        cells = {name: column_types.coded(rows[name]) for name in codes}
+        cells |= {name: rows[name] for name, kind in kinds.items() if kind == "category"}
+        return {
+            "classes": [other, event],
+            "numbers": numbers,
+            "knots": [knots for knots, _ in curves],
+            "scores": [scores for _, scores in curves],
+            "categories": {name: column_types.common(found, FEWEST) for name, found in cells.items()},
+            "threshold": 1 / (1 + self.model.default_cost),
+        }
+
+    def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+        """N rows to float32 (N, F + C), the numbers as they are and the places of the categories, and 1 for the event (N,)."""
+        other, event = learnt["classes"]
+        if strange := set(rows["label"]) - {other, event}:
+            raise Mistake(f"the model knows no label {sorted(strange)[0]!r}; it knows {other!r} and {event!r}")
+        found = [rows[name].to_numpy(np.float32) for name in learnt["numbers"]]
+        for name, values in learnt["categories"].items():
+            cells = column_types.coded(rows[name]) if pd.api.types.is_float_dtype(rows[name]) else rows[name]
+            found.append(column_types.places(cells, values))
+        return np.stack(found, 1), (rows["label"] == event).to_numpy(np.float32)
+
+    def network(self, learnt: Learnt) -> nn.Module:
+        """The architecture by name, fitted to the columns of the train rows."""
+        sizes = [len(values) + 1 for values in learnt["categories"].values()]
+        shape = {"numbers": len(learnt["numbers"]), "knots": self.model.knots, "sizes": sizes}
+        return self._grown({**shape, **self.model.fields}, learnt)
+
+    def student(self, learnt: Learnt, width_share: float) -> nn.Module:
+        """The same architecture with one member or block and `width_share` of the units."""
+        grown = self.network(learnt)
+        return self._grown(type(grown).smaller(grown.fields, width_share), learnt)  # type: ignore[attr-defined]
+
+    def _grown(self, fields: dict[str, Any], learnt: Learnt) -> nn.Module:
+        network: nn.Module = registry.network(self.name, self.model.architecture, fields)
+        if learnt["numbers"]:
+            network.curves.set(learnt["knots"], learnt["scores"])  # type: ignore[operator,union-attr]
+        return network
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Log loss of logits (B, M), one column for each member, and targets (B,)."""
+        from torch.nn import functional
+
+        smooth = self.training.label_smoothing
+        wanted = (targets * (1 - smooth) + smooth / 2)[:, None].expand_as(outputs)
+        return functional.binary_cross_entropy_with_logits(outputs.float(), wanted)
+
+    def imitation(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """Divergence of the softened logits (B, M) from the teacher's (B, 1), 0 when they are equal."""
+        from torch.nn import functional
+
+        soft = (teacher_outputs.float().mean(1, keepdim=True) / temperature).expand_as(outputs)
+        unlike = functional.binary_cross_entropy_with_logits(outputs.float() / temperature, soft.sigmoid())
+        least = functional.binary_cross_entropy_with_logits(soft, soft.sigmoid())
+        return (unlike - least) * temperature**2
+
+    def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
+        """Logits (N, 1) to the probability of the event, and whether the costs say to refuse."""
+        logits = np.asarray(outputs, np.float64).mean(1)
+        return self._said(rows, 1 / (1 + np.exp(-np.clip(logits, -60, 60))), learnt)
+
+    def _said(self, rows: pd.DataFrame, probability: binary_metrics.Floats, learnt: Learnt) -> pd.DataFrame:
+        both = np.stack([1 - probability, probability], 1)
+        refused = probability >= learnt["threshold"]
+        return classification.judged(rows, both, learnt["classes"], KEPT).assign(
+            predicted=np.where(refused, *learnt["classes"][::-1]).astype(object),
+            confidence=np.where(refused, probability, 1 - probability),
+            target=(rows["label"] == learnt["classes"][1]).to_numpy(np.float64),
+            probability=probability,
+            threshold=learnt["threshold"],
+            refused=refused,
+        )
+
+    def score(self, predictions: pd.DataFrame) -> dict[str, float]:
+        """Area under the ROC curve, separation (KS), Brier score, log loss, expected calibration error."""
+        return binary_metrics.scores(predictions["target"], predictions["probability"])
+
+    def goodness(self, predictions: pd.DataFrame) -> Array:
+        """Row values (N,) whose mean is the area, and whose spread is its own (DeLong)."""
+        return binary_metrics.placements(predictions["target"], predictions["probability"])
+
+    def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
+        """What refusing by cost does (confusion, table per class), calibration, ROC, cost curve, and fairness by group."""
+        target, said = predictions["target"].to_numpy(), predictions["probability"].to_numpy()
+        threshold = float(predictions["threshold"].iloc[0])
+        told = classification.report(predictions)
+        told["calibration"] = binary_metrics.reliability(target, said)
+        names = [part.partition("=")[0] for part in predictions["groups"].iloc[0].split("; ") if part]
+        members = {name: predictions["groups"].str.extract(rf"(?:^|; ){re.escape(name)}=([^;]*)")[0] for name in names}
+        return told | {
+            "event": predictions["classes"].iloc[0][1],
+            "threshold": threshold,
+            "roc": binary_metrics.roc(target, said),
+            "cost_curve": binary_metrics.cost_curve(target, said),
+            "cost": binary_metrics.cheapest(target, said, 1 / threshold - 1, 1.0),
+            "fairness": {name: binary_metrics.fairness(target, said, member, threshold) for name, member in members.items()},
+        }
+
+    def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """The share of the event for all, logistic regression and gradient boosting."""
+        learnt = self.learn(train)
+        known, target = self.encode(train, learnt)
+        asked, _ = self.encode(rows, learnt)
+        guesses = {
+            "base rate": np.full(len(rows), float(target.mean())),
+            "logistic regression": binary_metrics.logistic_regression(known, target, asked, len(learnt["numbers"])),
+            "gradient boosting": binary_metrics.gradient_boosting(known, target, asked, len(learnt["numbers"])),
+        }
+        return {name: self._said(rows, guess, learnt) for name, guess in guesses.items()}

@@ -1,0 +1,1 @@
+"""Risk of the next day's price."""

@@ -1,0 +1,147 @@
+"""Where daily prices come from, as rows: an index at hand, a panel of shares, or a person's own CSV or parquet.
+
+Each row holds `ticker`, `date`, `open`, `high`, `low`, `close`, `volume`, as they came, `fear` (a volatility index at that
+day's close, NaN without one), and `file` and `row`; rows read from text also `doubt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from tasks.core.errors import Mistake
+from tasks.data import sources, table_files
+from tasks.data.downloads import download
+from tasks.use_cases.finance import ohlc_bars
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+COLUMNS = ("ticker", "date", *ohlc_bars.PRICES, "volume", "fear")
+NEEDED = ("date", *ohlc_bars.PRICES)
+FOUND = ("file", "row", "doubt")
+"""What the reader of tables adds."""
+USUAL = {
+    "ticker": ("ticker", "symbol", "name", "stock", "instrument"),
+    "date": ("date", "timestamp", "datetime", "time", "day"),
+    "open": ("open", "open price"),
+    "high": ("high", "high price"),
+    "low": ("low", "low price"),
+    "close": ("close", "close price", "last"),
+    "volume": ("volume", "vol"),
+    "fear": ("fear", "vix"),
+}
+"""What the columns are usually called, in whatever case."""
+OLDEST_FEAR_DAYS = 7
+"""A volatility index that was not quoted on a day is that of the last day it was, unless that is longer ago."""
+KINDS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".gz", ".xz", ".bz2")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A data set with a name: series that ship with `arch`, or a file, which nobody offers for download as it is."""
+
+    packaged: tuple[str, ...] = ()
+    file: str = ""
+    sha256: str = ""
+
+
+DATASETS = {
+    "indices": Known(("sp500", "nasdaq")),
+    "sp500": Known(("sp500",)),
+    "nasdaq": Known(("nasdaq",)),
+    "djia": Known(
+        file="finance/all_stocks_2006-01-01_to_2018-01-01.csv.gz",
+        sha256="ce1008878ab19f3527afab6a244b0317876386717ebdd79c84e1ab65fbddeb1b",
+    ),
+    "stocknet": Known(
+        file="finance/stocknet_price_raw_88.csv.gz",
+        sha256="1593f71be0e5b0e8507ceeaeae7eb776f06b7de1b0192df63ff277e36bbc2367",
+    ),
+}
+"""`indices`, `sp500` and `nasdaq` (1999 to 2018, Yahoo Finance) ship with arch; `djia`: 31 shares of the Dow Jones index,
+2006 to 2017 (Google Finance); `stocknet`: 88 shares, 2012 to 2017 (Yahoo Finance; Xu and Cohen, ACL 2018)."""
+VIX = Known(file="finance/vix-daily.csv.gz", sha256="fe9aee69319214c78d982860b7d8191f62cd16622e5cb9c66f2c5fd11815a863")
+"""The volatility index of the Chicago Board Options Exchange since 1990; what arch holds of it begins in 2014."""
+
+
+def packaged(names: tuple[str, ...]) -> Iterator[DataFrame]:
+    """Indices that ship with arch, whole."""
+    from importlib import import_module
+
+    for name in names:
+        found = import_module(f"arch.data.{name}").load().reset_index()
+        rows = pd.DataFrame({column: found[column.capitalize()] for column in (*NEEDED, "volume")})
+        rows["volume"] = rows["volume"].astype("float64")
+        yield rows.assign(ticker=name, fear=np.nan, file=f"arch/data/{name}", row=range(len(found)))[[*COLUMNS, "file", "row"]]
+
+
+def known(name: str) -> Iterator[DataFrame]:
+    """The data set of that name."""
+    chosen = DATASETS[name]
+    if chosen.packaged:
+        return packaged(chosen.packaged)
+    return own(download((), chosen.sha256, chosen.file), {})
+
+
+def own(place: Path, columns: Mapping[str, str]) -> Iterator[DataFrame]:
+    """Rows of a table, or of all tables of a folder; `columns` says what a column is called, where it is not the usual.
+
+    Without a column for the ticker a file's name is taken for it: AAPL.csv.
+    """
+    files = [place] if place.is_file() else [path for path in sources.files_in(place) if path.suffix.lower() in KINDS]
+    if not files:
+        raise Mistake(f"{place} holds no table ({', '.join(KINDS)}); expected daily prices, one row a day")
+    for path in files:
+        shown = path.name if place.is_file() else path.relative_to(place).as_posix()
+        name: dict[str, str] | None = None
+        for block in table_files.read_table(path, given_as=shown):
+            name = name or named(path, [str(column) for column in block if column not in FOUND], columns)
+            rows = pd.DataFrame({column: block[name[column]] for column in COLUMNS if column in name})
+            if "ticker" not in name:
+                rows["ticker"] = path.name.partition(".")[0]
+            for column in ("volume", "fear"):
+                rows[column] = rows[column] if column in name else np.nan
+            yield rows[list(COLUMNS)].join(block[[column for column in FOUND if column in block]])
+
+
+def named(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """What each of our columns is called in this file; all that is missing is said at once."""
+    asked = {column: name for column, name in columns.items() if name}
+    table_files.wanted(path, header, list(asked.values()))
+    usual = {name.strip().lower().replace("_", " "): name for name in reversed(header)}
+    found = dict(asked)
+    for column, names in USUAL.items():
+        for name in names:
+            if column not in found and name in usual:
+                found[column] = usual[name]
+    if missing := [column for column in NEEDED if column not in found]:
+        raise Mistake(
+            f"{path} has no column for {', '.join(missing)}; it has {', '.join(header)[:200]}: "
+            f"name {'it' if len(missing) == 1 else 'them'} in fetch, as in fetch.{missing[0]}=<column>"
+        )
+    return found
+
+
+def with_fear(blocks: Iterator[DataFrame]) -> Iterator[DataFrame]:
+    """The rows with the VIX at each day's close."""
+    path = download((), VIX.sha256, VIX.file)
+    index = pd.concat(list(table_files.read_table(path, ["DATE", "CLOSE"])))
+    level = (
+        pd.Series(ohlc_bars.as_numbers(index["CLOSE"]).to_numpy(), index=ohlc_bars.as_dates(index["DATE"])).dropna().sort_index()
+    )
+    for block in blocks:
+        yield block.assign(fear=at_close(level, ohlc_bars.as_dates(block["date"])))
+
+
+def at_close(level: Series, date: Series) -> Series:
+    """What an index stood at on each date, or last before, NaN where that is more than `OLDEST_FEAR_DAYS` ago."""
+    place = level.index.searchsorted(date, side="right") - 1
+    quoted = level.index[np.maximum(place, 0)]
+    fresh = (place >= 0) & ((date - quoted.to_numpy()).dt.days <= OLDEST_FEAR_DAYS).to_numpy()
+    return pd.Series(np.where(fresh, level.to_numpy()[np.maximum(place, 0)], np.nan), index=date.index)

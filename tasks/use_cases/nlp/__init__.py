@@ -1,0 +1,1 @@
+"""Texts: topics, named entities, next tokens."""

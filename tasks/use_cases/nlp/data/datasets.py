@@ -1,0 +1,227 @@
+"""Where texts come from, as rows: data sets with a name, and a person's own tables.
+
+Each row holds `text`, `label`, `subset` (the split its source put it in, or empty), `truth` (the right label where the
+source knows its own to be doubtful, else empty), `file`, `row` and `doubt` (see `tables.read_table`).
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tasks.core.errors import Mistake
+from tasks.data import sources
+from tasks.data.downloads import download
+from tasks.data.sampling import spread
+from tasks.data.table_files import BLOCK_ROWS, DOUBT, read_table, wanted
+
+COLUMNS = ("text", "label", "subset", "truth", "file", "row", "doubt")
+TEXT_COLUMNS = ("text", "sentence", "content", "body", "review", "message", "tweet", "document")
+LABEL_COLUMNS = ("label", "class", "category", "target", "topic", "sentiment", "class_index", "class index")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+JOINT = " . "
+"""What stands between two columns that are read as one text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a table is read: which columns hold the text and the label, and what its marks mean."""
+
+    text: tuple[str, ...] = ()
+    """Columns joined to one text; empty for the first of `TEXT_COLUMNS` there is."""
+    label: str = ""
+    """Empty for the first of `LABEL_COLUMNS` there is."""
+    truth: str = ""
+    names: tuple[str, ...] = ()
+    """The columns of a file without a header."""
+    separator: str = ""
+    quotes: bool = True
+    first: int = -1
+    """The number of the first class where labels are numbers, -1 where they are names."""
+    always: str = ""
+    """The label of every line, for a file of bare sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a data set."""
+
+    name: str
+    sha256: str
+    layout: Layout
+    subset: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A data set with a name: its classes in the order of their numbers, and its files."""
+
+    classes: tuple[str, ...]
+    parts: tuple[Part, ...] = ()
+
+
+NEWS = ("World", "Sports", "Business", "Sci/Tech")
+DATASETS = {
+    "documentation": Corpus(()),
+    "ag_news": Corpus(
+        NEWS,
+        (
+            Part(
+                "ag_news/train_20k_balanced.csv.xz",
+                "7e852fdb7680d293b33158f8d66882cf55f1f23bf397c3de1c6c0c66913619eb",
+                Layout(text=("title", "description"), label="class_index", first=1),
+                "train",
+            ),
+            Part(
+                "ag_news/train_12k_random.csv.xz",
+                "a34cfb0bf96687b8a08b62e1852c2fedc99646512a1185d75ec751e9d70cf4b9",
+                Layout(text=("Title", "Description"), label="Class Index", first=1),
+                "train",
+            ),
+            Part(
+                "ag_news/test.csv.xz",
+                "b797f846079c25565eab8e6f9e407ee94f385662d04fd9d0c3b9f6008d0d022a",
+                Layout(text=("title", "description"), label="class", names=("class", "title", "description"), first=1),
+                "test",
+            ),
+        ),
+    ),
+    "noisy_10k": Corpus(
+        NEWS,
+        (
+            Part(
+                "ag_news/noisy_10k.csv.xz",
+                "973dfd2aac20b6f3a39e21ca27837cbbe5f22b3b0c58945ab803d72863cfecc5",
+                Layout(text=("text",), label="label", truth="gt", first=0),
+            ),
+        ),
+    ),
+    "movie_reviews": Corpus(
+        ("negative", "positive"),
+        (
+            Part(
+                "text/rt-polarity.neg.gz",
+                "11eb15001bf7e045356a5b3ff74d38f9070a4a492e4913bcebe11a79561e74cf",
+                Layout(always="negative"),
+            ),
+            Part(
+                "text/rt-polarity.pos.gz",
+                "58c5c5f7391e24de6a72f4a92c3822cee707655a89a8658d31c6e50597114023",
+                Layout(always="positive"),
+            ),
+        ),
+    ),
+    "sms_spam": Corpus(
+        ("ham", "spam"),
+        (
+            Part(
+                "text/SMSSpamCollection.gz",
+                "8fd20918904042e5104c4d5d22642f1332b0bc670c55df3a8688a1ea7b2e9e8d",
+                Layout(text=("text",), label="label", names=("label", "text"), separator="\t", quotes=False),
+            ),
+        ),
+    ),
+}
+"""`noisy_10k`: labels by vote of annotators, one in five wrong, beside the right ones. No mirror holds these files as they
+are checked here; they are found in the folder that BONSAI_DATASETS names."""
+
+
+def named(name: str, limit: int) -> Iterator[pd.DataFrame]:
+    """The rows of a data set with files, at most `limit` of them evenly spread, 0 for all."""
+    corpus = DATASETS[name]
+    files = [(download((), part.sha256, part.name), part.name, part.subset, part.layout) for part in corpus.parts]
+    return _read(files, corpus.classes, limit)
+
+
+def own(place: Path, layout: Layout, limit: int) -> Iterator[pd.DataFrame]:
+    """The rows of a person's table, or of a folder of tables with the same columns, some of them named for a split."""
+    if place.is_file():
+        return _read([(place, place.name, "", layout)], (), limit)
+    found = [path for path in sources.files_in(place) if set(path.suffixes) & set(TABLES)]
+    if not found:
+        raise Mistake(f"{place} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLES)})")
+    names = [path.relative_to(place).as_posix() for path in found]
+    return _read([(path, name, sources.subset_of(name), layout) for path, name in zip(found, names, strict=True)], (), limit)
+
+
+Source = tuple[Path, str, str, Layout]
+"""A file, its name in the rows, its subset, and how it is read."""
+
+
+def _read(files: Sequence[Source], classes: Sequence[str], limit: int) -> Iterator[pd.DataFrame]:
+    kept = spread([sum(map(len, _table(source))) for source in files], limit) if limit else None
+    for number, source in enumerate(files):
+        _, _, subset, layout = source
+        before, numbers = 0, {str(layout.first + place): name for place, name in enumerate(classes)}
+        for frame in _table(source):
+            texts, label, truth = _columns(source[0], list(frame.columns), layout)
+            rows = pd.DataFrame(
+                {
+                    "text": [JOINT.join(part for part in row if part) for row in _values(frame, texts)],
+                    "label": [_label(value, numbers if layout.first >= 0 else {}) for (value,) in _values(frame, [label])],
+                    "subset": subset,
+                    "truth": [_label(value, numbers) for (value,) in _values(frame, [truth])] if truth else "",
+                    "file": frame["file"],
+                    "row": frame["row"],
+                    "doubt": frame.get("doubt", ""),
+                }
+            )
+            if kept is not None:
+                rows = rows[pd.Series(range(before, before + len(rows))).isin(kept[number]).to_numpy()]
+            before += len(frame)
+            yield rows.reset_index(drop=True)
+
+
+def _table(source: Source) -> Iterator[pd.DataFrame]:
+    path, name, _, layout = source
+    if layout.always:
+        return _lines(path, name, layout.always)
+    return read_table(path, separator=layout.separator, names=layout.names, quotes=layout.quotes, given_as=name)
+
+
+def _lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
+    """The lines of a gzipped file of sentences; a byte that is not UTF-8 becomes U+FFFD, which is judged later."""
+    with gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
+        block: list[tuple[str, str, str, int, str]] = []
+        for number, line in enumerate(file, start=1):
+            block.append((line.rstrip("\r\n"), label, name, number, "" if line.endswith("\n") else DOUBT))
+            if len(block) == BLOCK_ROWS:
+                yield pd.DataFrame(block, columns=["text", "label", "file", "row", "doubt"])
+                block = []
+        if block:
+            yield pd.DataFrame(block, columns=["text", "label", "file", "row", "doubt"])
+
+
+def _columns(path: Path, there: list[str], layout: Layout) -> tuple[list[str], str, str]:
+    """The columns that hold the text, the label and, if it is known, the right label."""
+    mine = [name for name in (*layout.text, layout.label, layout.truth) if name]
+    names = [name for name in there if name not in ("file", "row", "doubt")]
+    wanted(path, names, mine)
+    texts = list(layout.text) or [_usual(path, names, TEXT_COLUMNS, "text")]
+    return texts, layout.label or _usual(path, names, LABEL_COLUMNS, "label"), layout.truth
+
+
+def _usual(path: Path, names: list[str], usual: Sequence[str], setting: str) -> str:
+    for wish in usual:
+        for name in names:
+            if name.lower() == wish:
+                return name
+    raise Mistake(f"{path} has no column {' or '.join(usual[:4])}; it has {', '.join(names)[:200]}: name one in fetch.{setting}")
+
+
+def _values(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The columns' values row by row, as text; what is missing is empty."""
+    lists = [
+        ["" if missing else str(value) for value, missing in zip(frame[name], frame[name].isna(), strict=True)]
+        for name in columns
+    ]
+    return zip(*lists, strict=True)
+
+
+def _label(value: str, numbers: dict[str, str]) -> str:
+    name = value.strip().removesuffix(".0")
+    return numbers.get(name, name)

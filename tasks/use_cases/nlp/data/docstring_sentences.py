@@ -1,0 +1,179 @@
+"""Real English that every machine with Bonsai has: sentences from the documentation of Python and of installed libraries.
+
+Source files are read, never imported. A sentence's label is the field its library serves; names that would give the
+field away are hidden. The same installed versions give the same rows in the same order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from hashlib import blake2b
+from importlib.util import find_spec
+from inspect import cleandoc
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+
+from tasks.core.errors import Mistake
+from tasks.use_cases.nlp.data.datasets import COLUMNS
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "data frames": ("pandas", "dask/dataframe", "pyarrow", "pandera"),
+    "databases": ("sqlalchemy", "alembic", "sqlite3"),
+    "deep learning": ("torch", "onnxruntime", "onnx"),
+    "language": ("ast", "dis", "inspect", "typing", "importlib", "collections", "functools", "unittest", "argparse", "pydantic"),
+    "machine learning": ("sklearn", "mlxtend"),
+    "mathematics": ("sympy", "mpmath"),
+    "networks": ("networkx",),
+    "numerics": ("scipy", "numpy"),
+    "orchestration": ("prefect", "dvc", "distributed"),
+    "plotting": ("matplotlib", "altair"),
+    "web": ("starlette", "fastapi", "httpx", "aiohttp", "tornado", "requests", "urllib3", "http", "urllib", "email", "asyncio"),
+}
+"""Each field's packages or folders of packages, as the import system finds them, Python's own library included."""
+
+NAMES = (
+    "alembic",
+    "aiohttp",
+    "altair",
+    "dask",
+    "dvc",
+    "fastapi",
+    "httpx",
+    "ipython",
+    "jupyter",
+    "keras",
+    "matplotlib",
+    "mlxtend",
+    "mpmath",
+    "narwhals",
+    "networkx",
+    "numba",
+    "numpy",
+    "onnx",
+    "pandas",
+    "pandera",
+    "polars",
+    "prefect",
+    "pyarrow",
+    "pydantic",
+    "pyplot",
+    "scikit",
+    "scipy",
+    "seaborn",
+    "sklearn",
+    "sqlalchemy",
+    "sqlite",
+    "starlette",
+    "streamlit",
+    "sympy",
+    "tensorflow",
+    "tornado",
+    "torch",
+    "urllib",
+    "vega",
+    "xarray",
+)
+ALIAS = re.compile(r"\b(?:mpl|np|nx|pa|pd|plt|sa)\b")
+HIDDEN = re.compile(rf"\b(?:\w*(?i:{'|'.join(NAMES)})\w*|{ALIAS.pattern})(?:[-./]\w+)*\b(?:\(\))?")
+"""A word with a library's name in it, and the path that hangs on it."""
+MASK = "NAME"
+
+SENTENCES_OF_A_FIELD = 4500
+LARGEST_FILE_BYTES = 400_000
+SKIPPED = {"test", "tests", "testing", "_vendor", "vendored", "site-packages", "externals", "conftest.py", "idlelib", "lib2to3"}
+TRIPLE = re.compile(r"""(\"{3}|'{3})(.*?)(?<!\\)\1""", re.DOTALL)
+ROLE = re.compile(r":[\w:+.-]+:`~?([^`<]*?)(?:\s*<[^`>]*>)?`")
+LITERAL = re.compile(r"`{1,2}~?([^`]*?)(?:\s*<[^`>]*>)?`{1,2}_{0,2}")
+ENDING = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+SENTENCE = re.compile(r"[A-Z][^|{}\\=<>#@\[\]]{30,400}[.!?]")
+PROSE = re.compile(r"[A-Za-z][a-z]*(?:['’-][A-Za-z]+)*[,.;:!?)]*")
+LISTED = re.compile(r"(?:Args|Arguments|Attributes|Examples?|Note|Notes|Parameters|Raises|Returns|Usage|Yields)\b *:|.*\):")
+"""The head of a list, or an entry of one: `axis (int): ...`."""
+PROSE_SHARE = 0.8
+MIN_WORDS = 6
+NO_PROSE = (" ", ">>>", "..", ":", "-", "*", "|", "+")
+RULE = re.compile(r"^\s*([-=~^*#.+_])\1{2,}\s*$", re.MULTILINE)
+"""A line drawn under a heading; what it heads is a list of parameters more often than prose."""
+BLOCK_ROWS = 2500
+
+
+def sentences(limit: int = 0) -> Iterator[pd.DataFrame]:
+    """Rows as `corpora` has them, field by field; `row` is a docstring's line. With `limit`, each field gives its share of it."""
+    share = -(-limit // len(FIELDS)) if limit else SENTENCES_OF_A_FIELD
+    for field, folders in FIELDS.items():
+        found = islice(_in_turn([_of_folder(folder) for folder in folders]), share)
+        while rows := [(text, field, "", file, line) for text, file, line in islice(found, BLOCK_ROWS)]:
+            frame = pd.DataFrame(rows, columns=["text", "label", "subset", "file", "row"])
+            yield frame.assign(truth="", doubt="")[list(COLUMNS)]
+
+
+Found = tuple[str, str, int]
+"""A sentence, its file and its line."""
+
+
+def _in_turn(sources: list[Iterator[Found]]) -> Iterator[Found]:
+    """One from each in turn, until all are at their end."""
+    while sources:
+        for source in list(sources):
+            found = next(source, None)
+            if found:
+                yield found
+            else:
+                sources.remove(source)
+
+
+def _of_folder(folder: str) -> Iterator[Found]:
+    """The sentences of a package or module, its files in an order that mixes its parts."""
+    root, files = _files(folder)
+    for path in sorted(files, key=lambda path: blake2b(path.relative_to(root).as_posix().encode()).digest()):
+        for text, line in of_source(path.read_text(encoding="utf-8", errors="replace")):
+            yield text, path.relative_to(root).as_posix(), line
+
+
+def _files(folder: str) -> tuple[Path, list[Path]]:
+    """The folder that holds the package, and the package's source files, tests and copies of other libraries left out."""
+    top, _, below = folder.partition("/")
+    spec = find_spec(top)
+    if spec is None or spec.origin is None:
+        raise Mistake(f"the packaged sentences need {top!r}, which is not installed; install Bonsai with its dependencies")
+    home = Path(spec.origin)
+    if not spec.submodule_search_locations:
+        return home.parent, [home]
+    root = home.parent.parent
+    files = [path for path in (home.parent / below).rglob("*.py") if not SKIPPED & set(path.relative_to(root).parts)]
+    return root, [path for path in files if path.stat().st_size <= LARGEST_FILE_BYTES]
+
+
+def of_source(source: str) -> Iterator[tuple[str, int]]:
+    """The sentences in the docstrings of a Python source file, each with the line its docstring begins at.
+
+    A docstring is a string in three quotation marks that begins a line; parsing the file for it costs ten times as much.
+    """
+    line, counted = 1, 0
+    for found in TRIPLE.finditer(source):
+        if not source[source.rfind("\n", 0, found.start()) + 1 : found.start()].strip():
+            line, counted = line + source.count("\n", counted, found.start()), found.start()
+            yield from ((sentence, line) for sentence in of_docstring(found[2]))
+
+
+def of_docstring(docstring: str) -> Iterator[str]:
+    """Its sentences of plain English, without markup and with the names that give the field away hidden."""
+    for paragraph in re.split(r"\n\s*\n", cleandoc(docstring)):
+        if not paragraph.startswith(NO_PROSE) and not RULE.search(paragraph):
+            plain = LITERAL.sub(r"\1", ROLE.sub(r"\1", " ".join(paragraph.split()))).replace("**", "")
+            for sentence in ENDING.split(plain):
+                if SENTENCE.fullmatch(sentence) and not LISTED.match(sentence) and _is_prose(sentence.split()):
+                    yield _hidden(sentence)
+
+
+def _hidden(sentence: str) -> str:
+    lowered = sentence.lower()
+    gives_away = any(name in lowered for name in NAMES) or ALIAS.search(sentence)  # far cheaper than the whole pattern
+    return HIDDEN.sub(MASK, sentence) if gives_away else sentence
+
+
+def _is_prose(found: list[str]) -> bool:
+    return len(found) >= MIN_WORDS and sum(1 for word in found if PROSE.fullmatch(word)) >= PROSE_SHARE * len(found)

@@ -1,0 +1,63 @@
+"""What may be said of where texts come from: which data set or file, in which form, with which columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tasks.core import registry
+from tasks.core.settings import Fetch, settings
+from tasks.use_cases.nlp.data import conll_files, datasets
+
+
+@settings
+class TextFetch(Fetch):
+    text: str = ""
+    """Column that holds the text, or several with commas between, read as one; empty for text, sentence, content, body ..."""
+    label: str = ""
+    """Column that holds the class; empty for label, class, category, target ..."""
+    truth: str = ""
+    """Column with the right classes where those of `label` are doubtful; only reports read it."""
+    columns: str = ""
+    """Names of the columns, with commas between, of files without a header."""
+    separator: str = ""
+    """What stands between values: empty for a comma, or a tab in .tsv files."""
+    form: Literal["auto", "table", "columns"] = "auto"
+    """`columns` holds a word and its tags on each line, as CoNLL 2003 does; `auto` takes it for .conll, .bio, .iob and .ner."""
+    quotes: bool = True
+    """Whether quotation marks hold values together; set it to false where they are letters like any other."""
+
+    def __post_init__(self) -> None:
+        Fetch.__post_init__(self)
+        if self.source != "path" and self.dataset:
+            if self.dataset not in datasets.DATASETS:
+                raise ValueError(registry.unknown("no data set", self.dataset, datasets.DATASETS))
+            object.__setattr__(self, "source", "download" if datasets.DATASETS[self.dataset].parts else "packaged")
+        if self.source == "download" and not self.dataset:
+            raise ValueError(f"source is 'download' but dataset is empty; there is {', '.join(datasets.DATASETS)}")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of a data set with a name, empty for a person's own."""
+        return datasets.DATASETS[self.dataset].classes if self.source == "download" else ()
+
+    @property
+    def tagged(self) -> bool:
+        """Whether every word comes with a tag: then names are to be found, not topics."""
+        return bool(self.path) and (self.form == "columns" or (self.form == "auto" and conll_files.is_tagged(Path(self.path))))
+
+    @property
+    def layout(self) -> datasets.Layout:
+        """How a person's own table is to be read."""
+        return datasets.Layout(
+            text=_names(self.text),
+            label=self.label,
+            truth=self.truth,
+            names=_names(self.columns),
+            separator=self.separator,
+            quotes=self.quotes,
+        )
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in listed.split(",") if name.strip())

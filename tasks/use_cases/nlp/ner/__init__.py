@@ -1,0 +1,1 @@
+"""Named entities: features, CRF loss, metrics."""

@@ -1,0 +1,78 @@
+"""What is a text about? Texts become token numbers, a network's scores become topics, and linear machines are the rivals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.core.errors import Mistake
+from tasks.metrics import classification
+from tasks.text import tokenization
+from tasks.use_cases.nlp.topics import label_errors, text_baselines
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+    from tasks.core.use_case import Array, Learnt
+
+KEPT = ("file", "row", "split", "text", "label", "truth")
+"""Columns of a row that its prediction keeps."""
+KINDS: dict[str, tokenization.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
+"""What each architecture looks up, unless something else is asked for."""
+ENTRIES: dict[tokenization.Kind, int] = {"grams": 150_000, "letters": 150_000, "words": 30_000, "subwords": 8_000}
+"""Most entries of each kind of vocabulary, unless another number is asked for."""
+
+
+def learn(
+    rows: DataFrame, named: Sequence[str], kind: tokenization.Kind, limit: int, min_count: int, longest: int
+) -> dict[str, Any]:
+    """The topics, in the order of `named` where a data set names them, and the vocabulary of the train rows."""
+    found = tokenization.learn(rows["text"].to_list(), kind, limit or ENTRIES[kind], min_count, longest)
+    return {"classes": present(rows["label"], named), "vocabulary": found}
+
+
+def present(labels: Series, named: Sequence[str]) -> list[str]:
+    """The topics there are, in the order of `named`, else of the alphabet."""
+    found = set(labels)
+    return [name for name in named if name in found] or sorted(found)
+
+
+def encode(rows: DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+    """N texts to token numbers, int32 (N, L), 0 behind the end, and the numbers of their classes, int64 (N,)."""
+    number = {name: position for position, name in enumerate(learnt["classes"])}
+    if strange := set(rows["label"]) - set(number):
+        raise Mistake(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
+    targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
+    return tokenization.encode(rows["text"].to_list(), learnt["vocabulary"]), targets
+
+
+def decode(rows: DataFrame, outputs: Array, learnt: Learnt) -> DataFrame:
+    """Logits (N, K) to the class predicted, its confidence and all probabilities."""
+    return classification.judged(rows, classification.softmax(outputs), learnt["classes"], KEPT)
+
+
+def score(predictions: DataFrame) -> dict[str, float]:
+    """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
+    return classification.score(predictions)
+
+
+def goodness(predictions: DataFrame) -> Array:
+    """1 where the prediction is right, else 0."""
+    return classification.hits(predictions)
+
+
+def report(predictions: DataFrame) -> dict[str, Any]:
+    """Confusion, precision, recall and F1 per class, calibration, areas under curves, and labels that seem wrong."""
+    return {**classification.report(predictions), "label_noise": label_errors.doubtful(predictions)}
+
+
+def baselines(train: DataFrame, rows: DataFrame, named: Sequence[str]) -> dict[str, DataFrame]:
+    """The commonest class for all, and linear machines on tf-idf of words and pairs of words, without and with letters."""
+    classes = present(train["label"], named)
+    guesses = {
+        "majority": classification.majority(train["label"], len(rows), classes),
+        **text_baselines.linear_machines(train["text"], train["label"], rows["text"], classes),
+    }
+    return {name: classification.judged(rows, guess, classes, KEPT) for name, guess in guesses.items()}

@@ -1,0 +1,245 @@
+"""What is in the picture? Small images of any source, told apart by a convolutional network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pydantic import Field
+
+from tasks.core import registry
+from tasks.core.errors import Mistake
+from tasks.core.settings import Contract, Training, settings
+from tasks.core.splits import by_hash
+from tasks.core.use_case import Learnt, UseCase
+from tasks.data import sampling, sources
+from tasks.data.downloads import download
+from tasks.metrics import classification
+from tasks.use_cases.vision import augmentation, image_sources, images
+from tasks.use_cases.vision.datasets import DATASETS, packaged_digits
+from tasks.use_cases.vision.settings import Augment, ImageClean, ImageFetch, Model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tasks.core.use_case import Array
+
+MAX_SIDE = 64
+"""Pictures of a source whose usual size is larger are brought down to this, unless `clean.side` says otherwise."""
+MOMENT_ROWS = 5000
+"""Train rows, evenly spread, from which mean and standard deviation are taken."""
+BLANK_LEVELS = 2
+"""Largest difference of brightness in a picture that shows nothing."""
+RIVAL_ROWS = 10_000
+"""Train rows the classic rival knows."""
+PREVIEW_OF_A_CLASS, PREVIEW_PICTURES, PREVIEW_VARIANTS = 2, 24, 5
+KEPT = ("file", "row", "pixels", "split", "label")
+"""Columns of a row that its prediction keeps."""
+
+
+@settings
+class Vision(UseCase):
+    fetch: ImageFetch = Field(default_factory=ImageFetch)
+    clean: ImageClean = Field(default_factory=ImageClean)
+    augment: Augment = Field(default_factory=Augment)
+    model: Model = Field(default_factory=Model)
+    training: Training = Field(default_factory=Training)
+    contract: Contract = Field(default_factory=Contract)
+
+    class Rows(pa.DataFrameModel):
+        image: object
+        """Encoded as it came, or as PNG where it had to be mended."""
+        label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
+        subset: str = pa.Field(isin=["", "train", "validation", "test"])
+        """The split its source put it in, empty if none."""
+        pixels: str = pa.Field(str_length=32)
+        """Equal for equal pixels, however they are encoded."""
+        look: str = pa.Field(str_length=2 * images.LOOK_SIDE**2)
+        """A grey thumbnail by which near-duplicates are found."""
+
+    key: ClassVar[tuple[str, ...]] = ("pixels",)
+    classes: ClassVar[str] = "label"
+
+    def raw(self) -> Iterator[pd.DataFrame]:
+        """Encoded pictures with `label`, `subset`, and the size and channels that are usual in their source."""
+        fetch = self.fetch
+        if fetch.source == "path":
+            return image_sources.own(sources.own(fetch.path, fetch.held("path")), fetch.image, fetch.label, fetch.limit)
+        known = DATASETS[fetch.dataset or "digits"]
+        if fetch.source == "packaged":
+            return packaged_digits(fetch.limit)
+        instead = f"; or set fetch.dataset={known.instead}" if known.instead else ""
+        files = [
+            (download(tuple(mirror + name.rpartition("/")[2] for mirror in known.mirrors), sha256, name, instead), name, subset)
+            for name, sha256, subset in known.files
+        ]
+        if files[0][1].endswith(".tar.gz"):
+            return image_sources.from_cifar(files[0][0], fetch.limit)
+        if files[0][1].endswith(".parquet"):
+            return image_sources.from_tables(files, "jpeg", "label", fetch.limit)
+        pairs = zip(files[::2], files[1::2], strict=True)
+        return image_sources.from_idx(
+            [(pixels, labels, name, subset) for (pixels, name, subset), (labels, _, _) in pairs], fetch.limit
+        )
+
+    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Every picture decoded wholly; what cannot be shown, says nothing or has no possible label gets a fault."""
+        known = self.fetch.known
+        with images.strict():
+            verdicts = [self._judged(row, known.classes if known else ()) for row in rows.itertuples(index=False)]
+        return pd.DataFrame(verdicts, columns=["image", "label", "subset", "pixels", "look", "fault", "fix"], index=rows.index)
+
+    def _judged(self, row: Any, classes: tuple[str, ...]) -> tuple[bytes, str, str, str, str, str, str]:
+        """One row's verdict, in the order of the columns `judge` gives."""
+        label = str(row.label).strip()
+        if classes:
+            number = int(label) if label.isdecimal() else -1
+            label = classes[number] if number < len(classes) and number >= 0 else label
+        usual = max(row.usual_height, row.usual_width)
+        side = self.clean.side or min(usual, MAX_SIDE)
+        try:
+            if not label:
+                raise images.Unreadable("empty-label: the row names no class")
+            if (classes and label not in classes) or len(label) > 100 or not label.isprintable():
+                raise images.Unreadable(
+                    f"impossible-label: {label[:40]!r}" + (f", there is {', '.join(classes)}" if classes else "")
+                )
+            image, fixes = images.read(row.image)
+            low, high = sorted(image.size)
+            if low * 4 < side or high > 4 * low:
+                most = f"{row.usual_height}x{row.usual_width}"
+                raise images.Unreadable(f"wrong-size: {image.height}x{image.width}, most pictures are {most}")
+            if all(high - low <= BLANK_LEVELS for low, high in np.reshape(image.getextrema(), (-1, 2))):
+                raise images.Unreadable("blank: one colour all over")
+            image, more = images.fit_square(image, side, "L" if row.usual_channels == 1 else "RGB")
+        except images.Unreadable as fault:
+            return row.image, label, row.subset, "", "", str(fault), ""
+        fixes = list(dict.fromkeys([*fixes, *more]))
+        encoded = images.as_png(image) if fixes else row.image
+        return encoded, label, row.subset, images.pixel_key(image), images.look(image), "", "; ".join(fixes)
+
+    def likeness(self, rows: pd.DataFrame) -> pd.Series:
+        """The pixel key of one picture out of each group that looks alike; needs all rows at once."""
+        if not self.clean.alike or rows.empty:
+            return rows["pixels"]
+        first = images.alike(list(rows["look"]), self.clean.alike)
+        names = rows["pixels"].to_numpy(dtype=object)
+        return pd.Series(pd.Series(names).groupby(first).transform("min").to_numpy(), index=rows.index)
+
+    def split(self, rows: pd.DataFrame, likeness: pd.Series) -> pd.Series:
+        """The source's own test and validation rows stay that; what it does not have is taken by hash from the others."""
+        own = set(rows["subset"])
+        dealt = by_hash(
+            likeness,
+            0.0 if "validation" in own else self.clean.validation_share,
+            0.0 if "test" in own else self.clean.test_share,
+        )
+        fixed = rows["subset"].isin(["test", "validation"])
+        return dealt.mask(fixed, rows["subset"])
+
+    def policy(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """Shift, rotation, scale, flip, colour and a square cut out, as the settings of `augment` say."""
+        set_to, known = self.augment, self.fetch.known
+        flip = set_to.flip == "sideways" or (set_to.flip == "auto" and known is not None and known.flip)
+        policy = augmentation.Policy(
+            shift=set_to.shift,
+            rotate_degrees=set_to.rotate_degrees,
+            scale=set_to.scale,
+            shear=set_to.shear,
+            flip=flip,
+            cutout=set_to.cutout,
+            colour=set_to.colour,
+        )
+        return policy if policy != augmentation.Policy() else None
+
+    def preview(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+        """A few pictures of each class beside their variants, made by the policy that training uses."""
+        import torch
+
+        each_class = rows.groupby("label", sort=True).head(PREVIEW_OF_A_CLASS)
+        originals = each_class.sort_values("label", kind="stable").head(PREVIEW_PICTURES).reset_index(drop=True)
+        inputs, _ = self.encode(originals, self.learn(rows))
+        inputs_NCHW, numbers, policy = torch.from_numpy(inputs), torch.Generator().manual_seed(seed), self.policy()
+        made = [originals[["image", "label"]].assign(original=range(len(originals)), variant=0)]
+        for variant in range(1, PREVIEW_VARIANTS + 1 if policy else 1):
+            assert policy is not None
+            varied_NCHW = policy(inputs_NCHW, torch.rand(len(inputs), images.UNIFORMS, generator=numbers)).round().byte().numpy()
+            made.append(made[0].assign(image=[images.as_png(picture) for picture in varied_NCHW], variant=variant))
+        return pd.concat(made, ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
+
+    def learn(self, rows: pd.DataFrame) -> Learnt:
+        """Class names, size, and mean and standard deviation per channel on the scale 0..1."""
+        known = self.fetch.known
+        present = set(rows["label"])
+        classes = [name for name in known.classes if name in present] if known else sorted(present)
+        first, _ = images.read(rows["image"].iloc[0])
+        channels, side = 1 if first.mode == "L" else 3, first.width
+        every = max(1, len(rows) // MOMENT_ROWS)
+        pixels_NCHW = images.decode(rows["image"].iloc[::every], side, channels) / np.float64(255)
+        mean, std = pixels_NCHW.mean((0, 2, 3)), pixels_NCHW.std((0, 2, 3))
+        moments = {
+            "mean": [round(float(value), 6) for value in mean],
+            "std": [round(max(float(value), 1e-3), 6) for value in std],
+        }
+        return {"classes": classes, "channels": channels, "side": side, **moments}
+
+    def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+        """N pictures to uint8 (N, C, H, W) and the numbers of their classes, int64 (N,)."""
+        number = {name: position for position, name in enumerate(learnt["classes"])}
+        if strange := set(rows["label"]) - set(number):
+            raise Mistake(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
+        targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
+        return images.decode(rows["image"], learnt["side"], learnt["channels"]), targets
+
+    def network(self, learnt: Learnt) -> nn.Module:
+        """The architecture by name, fitted to the size, channels and classes of the train rows."""
+        return self._grown(learnt, {"widths": list(self.model.widths)} if self.model.widths else {})
+
+    def student(self, learnt: Learnt, width_share: float) -> nn.Module:
+        """The same architecture with `width_share` of the channels of each layer, at least 4."""
+        widths = self.network(learnt).fields["widths"]  # type: ignore[index]
+        return self._grown(learnt, {"widths": [max(4, round(width * width_share)) for width in widths]})
+
+    def _grown(self, learnt: Learnt, shape: dict[str, Any]) -> nn.Module:
+        fields = {"channels": learnt["channels"], "side": learnt["side"], "classes": len(learnt["classes"])}
+        network: nn.Module = registry.network(
+            self.name, self.model.architecture, {**fields, "mean": learnt["mean"], "std": learnt["std"], **shape}
+        )
+        return network
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy of logits (B, K) and class numbers (B,), with label smoothing."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(outputs.float(), targets, label_smoothing=self.training.label_smoothing)
+
+    def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
+        """Logits (N, K) to the class predicted, its confidence and all probabilities; pictures are joined by `pixels`."""
+        return classification.judged(rows, classification.softmax(outputs), learnt["classes"], KEPT)
+
+    def score(self, predictions: pd.DataFrame) -> dict[str, float]:
+        """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
+        return classification.score(predictions)
+
+    def goodness(self, predictions: pd.DataFrame) -> Array:
+        """1 where the prediction is right, else 0."""
+        return classification.hits(predictions)
+
+    def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
+        """Confusion, precision, recall and F1 per class with averages, calibration, areas under ROC and precision-recall."""
+        return classification.report(predictions)
+
+    def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        """The commonest class for all, and a kernel machine on the pixels of up to 10,000 train rows."""
+        learnt = self.learn(train)
+        (some,) = sampling.spread([len(train)], RIVAL_ROWS)
+        known, numbers = self.encode(train.iloc[some], learnt)
+        asked, _ = self.encode(rows, learnt)
+        guesses = {
+            "majority": classification.majority(train["label"], len(rows), learnt["classes"]),
+            "kernel machine": classification.kernel_machine(known, numbers, asked, len(learnt["classes"])),
+        }
+        return {name: classification.judged(rows, guess, learnt["classes"], KEPT) for name, guess in guesses.items()}

@@ -1,0 +1,349 @@
+"""Records, journals and artifacts are read without being believed: whatever is wrong with them is said in a sentence."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from dashboard.charts import training_charts
+from dashboard.readers import artifact_models, project_files, run_records, run_status
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.event_logs import Diary, Tail
+from dashboard.readers.project_files import Unreadable
+from dashboard.readers.run_records import Note, Wanted
+from dashboard.text.translations import catalogue, text
+from tests.support import recorded_runs
+
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    root = recorded_runs.project(tmp_path_factory.mktemp("project") / "p")
+    recorded_runs.finished(root)
+    recorded_runs.run(root, "Failed", number=1)
+    recorded_runs.run(root, "Running", number=2)
+    recorded_runs.run(root, "Cancelled", number=3, overrides={"use_cases.vision.training.epochs": 3}, whole=False)
+    return root
+
+
+@pytest.fixture
+def root(shared, tmp_path):
+    return shutil.copytree(shared, tmp_path / "copy")
+
+
+def found(root):
+    return Artifacts(root, next(iter(sorted((root / "runs").iterdir()))), "vision")
+
+
+def sentence(trouble):
+    return text("en", trouble.key, **trouble.values)
+
+
+def test_runs_are_listed_newest_first_with_their_states(root):
+    page = run_records.listing(root)
+    assert [run.state for run in page.runs] == ["cancelled", "running", "failed", "completed"]
+    assert page.total == 4
+    assert page.next is None
+
+
+def test_a_run_whose_process_is_gone_reads_crashed(root):
+    path = root / "runs" / run_records.names(root)[1] / "run.json"
+    record = json.loads(path.read_text())
+    record["process"]["started"] = "0"
+    path.write_text(json.dumps(record))
+    assert run_records.load(root, path.parent.name).state == "crashed"
+    assert all(
+        stage.state not in run_status.WORKING for stage in run_status.stages(run_records.load(root, path.parent.name)).values()
+    )
+
+
+def test_filters_narrow_by_state_text_use_case_and_pin(root):
+    names = run_records.names(root)
+    run_records.keep(run_records.load(root, names[3]), Note(pinned=True, text="the good one"))
+    assert [run.id for run in run_records.listing(root, Wanted(states=("failed",))).runs] == [names[2]]
+    assert [run.id for run in run_records.listing(root, Wanted(text="GOOD")).runs] == [names[3]]
+    assert [run.id for run in run_records.listing(root, Wanted(text="epochs")).runs] == [names[0]]
+    assert [run.id for run in run_records.listing(root, Wanted(pinned=True)).runs] == [names[3]]
+    assert run_records.listing(root, Wanted(use_case="finance")).runs == []
+
+
+def test_ten_thousand_runs_are_listed_by_reading_only_those_shown(root, monkeypatch):
+    record = (root / "runs" / run_records.names(root)[3] / "run.json").read_text()
+    for number in range(10_000):
+        folder = root / "runs" / f"20250101-{number:06}-vision-0000"
+        folder.mkdir()
+        if number % 100 == 0:
+            (folder / "run.json").write_text(record)
+    read = []
+    monkeypatch.setattr(run_records, "_understood", lambda path, *version: read.append(path) or run_records.Record())
+    page = run_records.listing(root, count=4)
+    assert (len(page.runs), page.total) == (4, 10_004)
+    assert len(read) == 4
+    assert page.next == 4
+
+
+def test_a_run_behind_hundreds_of_another_use_case_is_found_by_its_name_alone(root, monkeypatch):
+    oldest = json.loads((root / "runs" / run_records.names(root)[3] / "run.json").read_text())
+    folder = root / "runs" / "20240101-000000-credit-0000"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({**oldest, "use_cases": ["credit"]}))
+    for number in range(400):
+        (root / "runs" / f"20250101-{number:06}-vision-0000").mkdir()
+    read = []
+    understood = run_records._understood
+    monkeypatch.setattr(
+        run_records, "_understood", lambda path, *version: read.append(path.parent.name) or understood(path, *version)
+    )
+    assert [run.id for run in run_records.latest(root, "credit")] == [folder.name]
+    assert read == [folder.name]
+
+
+def test_a_run_of_many_use_cases_is_found_however_many_others_are_newer(root):
+    oldest = json.loads((root / "runs" / run_records.names(root)[3] / "run.json").read_text())
+    for number in range(700):
+        folder = root / "runs" / f"20250101-{number:06}-5-use-cases-0000"
+        folder.mkdir()
+        (folder / "run.json").write_text(json.dumps({**oldest, "use_cases": ["credit" if number == 0 else "nlp"]}))
+    assert [run.record.use_cases for run in run_records.latest(root, "credit")] == [["credit"]]
+    assert run_records.latest(root, "finance") == []
+
+
+@pytest.mark.parametrize(
+    ("run_id", "use_case", "may_be"),
+    [
+        ("20260101-000000-vision-0a1b", "vision", True),
+        ("20260101-000000-vision-0a1b", "credit", False),
+        ("20260101-000000-vision-my-own-0a1b", "My_own", True),
+        ("20260101-000000-vision-my-own-0a1b", "own_0", False),
+        ("20260101-000000-7-use-cases-0a1b", "credit", True),
+        ("renamed by hand", "credit", True),
+    ],
+)
+def test_an_id_tells_most_of_the_use_cases_it_is_not_of(run_id, use_case, may_be):
+    assert run_records.may_be_of(run_id, use_case) is may_be
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "a/b", "", "..", ".hidden", "x" * 200, "a\nb", "a b", 7, None])
+def test_a_name_that_could_lead_out_of_the_project_is_refused(root, name):
+    with pytest.raises(Unreadable):
+        run_records.load(root, name)
+    with pytest.raises(Unreadable):
+        project_files.slug(name)
+
+
+def test_a_link_that_leads_out_of_the_project_is_not_followed(root, tmp_path):
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"password": "x"}')
+    target = found(root).place / "clean" / "ledger.json"
+    target.unlink()
+    target.symlink_to(secret)
+    with pytest.raises(Unreadable, match="outside"):
+        found(root).ledger()
+
+
+@pytest.mark.parametrize("file", ["evaluations/dense/metrics.json", "release/table.json", "clean/ledger.json"])
+def test_every_prefix_of_a_json_artifact_is_a_sentence(root, file):
+    read = {"metrics.json": lambda some: some.metrics("dense"), "table.json": Artifacts.table, "ledger.json": Artifacts.ledger}
+    path = found(root).place / file
+    whole = path.read_bytes()
+    cuts = range(0, len(whole) - 2, max(1, len(whole) // 60))
+    for cut in cuts:
+        path.write_bytes(whole[:cut])
+        with pytest.raises(Unreadable) as trouble:
+            read[path.name](found(root))
+        assert path.name in sentence(trouble.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "3", '{"rows_in": "many"}', "{}", "[" * 100_000, '{"kept": NaN}'])
+def test_json_of_another_shape_is_a_sentence(root, content):
+    (found(root).place / "clean" / "ledger.json").write_text(content)
+    with pytest.raises(Unreadable) as trouble:
+        found(root).ledger()
+    assert "ledger.json" in sentence(trouble.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"stages": 3}', '{"state": "Completed", "use_cases": "vision"}', "\x00\x01"])
+def test_a_record_that_cannot_be_understood_is_listed_as_such(root, content):
+    name = run_records.names(root)[0]
+    (root / "runs" / name / "run.json").write_text(content)
+    page = run_records.listing(root)
+    assert page.unreadable == [name]
+    assert len(page.runs) == 3
+
+
+def test_null_where_a_record_has_nothing_reads_as_nothing(root):
+    name = run_records.names(root)[3]
+    path = root / "runs" / name / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "error": None, "overrides": None, "code": None, "results": None}))
+    assert run_records.load(root, name).record.error == ""
+    assert run_records.metric(run_records.load(root, name), "vision") == {}
+
+
+def test_a_missing_truncated_or_foreign_parquet_is_a_sentence(root):
+    part = found(root).place / "clean" / "rows" / "part-00000.parquet"
+    whole = part.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], b"PAR1" + b"\x00" * 100 + b"PAR1"):
+        part.write_bytes(content)
+        os.utime(part, ns=(len(content), len(content)))
+        with pytest.raises(Unreadable, match="damaged"):
+            found(root).rows("clean/rows")
+        with pytest.raises(Unreadable, match="damaged"):
+            found(root).columns("clean/rows")
+    part.unlink()
+    with pytest.raises(Unreadable, match="missing"):
+        found(root).rows("clean/rows")
+
+
+def test_artifacts_read_what_the_stages_wrote(root):
+    some = found(root)
+    assert some.recipes() == ["dense", "int8", "pruned"]
+    assert some.verdict().released == "int8"
+    assert some.metrics("int8").against_dense["test"].by_class[0].rows > 0
+    assert some.latency("int8").variants["int8"].batches["1"].median_ms > 0
+    assert len(some.predictions("dense", "test")) == 40
+    assert some.ledger().rows_in == some.ledger().kept + some.ledger().quarantined + some.ledger().duplicates
+    assert some.card().startswith("\n# A card")
+
+
+def test_the_released_row_of_the_record_is_the_runs_measure(root):
+    run = run_records.load(root, run_records.names(root)[3])
+    assert run_records.metric(run, "vision")["recipe"] == "int8"
+
+
+def test_a_journal_is_read_on_from_where_it_was_left(tmp_path):
+    path = recorded_runs.journal(tmp_path, "train@vision", [{"event": "started", "pid": 1}])
+    tail = Tail(path)
+    assert len(tail.read().attempts) == 1
+    with path.open("a") as file:
+        file.write(json.dumps({"event": "progress", "done": 3, "total": 4, "unit": "steps"}) + "\n" + '{"event": "log", "mess')
+    assert tail.read().share == 0.75
+    with path.open("a") as file:
+        file.write('age": "whole now", "level": "info"}\n')
+    assert [line.message for line in tail.read().lines] == ["whole now"]
+
+
+def test_every_prefix_of_a_journal_can_be_read(root, tmp_path):
+    whole = (root / "runs" / run_records.names(root)[3] / "journal" / "train@vision.jsonl").read_bytes()
+    path = tmp_path / "cut.jsonl"
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        assert Tail(path).read().ended == (cut == len(whole))
+
+
+def test_a_journal_begun_anew_is_not_mixed_with_the_old(tmp_path):
+    path = recorded_runs.journal(tmp_path, "train@vision", [{"event": "started"}, {"event": "log", "message": "old"}])
+    tail = Tail(path)
+    assert len(tail.read().lines) == 1
+    again = [{"event": "started", "pid": 2}, *[{"event": "log", "message": f"new {n}"} for n in range(5)]]
+    recorded_runs.journal(tmp_path, "train@vision", again, at=recorded_runs.BEGAN.replace(hour=11))
+    assert next(iter(tail.read().lines)).message == "new 0"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "progress", "done": "x", "total": None, "unit": 3},
+        {"event": "metric", "step": 1, "values": {"loss": "high"}},
+        {"event": "metric", "step": [], "values": 3},
+        {"event": "log"},
+        {"event": "table", "name": "t", "rows": "none"},
+        {"event": "unheard of"},
+        {"event": None},
+        {"event": "finished"},
+    ],
+)
+def test_an_event_of_another_shape_does_not_stop_the_reading(event):
+    diary = Diary()
+    diary.hear(event)
+    diary.hear({"event": "log", "message": "on"})
+    assert diary.lines[-1].message == "on"
+
+
+def test_a_line_of_a_megabyte_is_kept_short():
+    diary = Diary()
+    diary.hear({"event": "log", "message": "x" * 1_000_000})
+    assert len(diary.lines[-1].message) == 2000
+
+
+def test_a_curve_that_goes_on_from_a_checkpoint_is_not_drawn_twice():
+    diary = Diary()
+    for step in (1, 2, 3, 2, 3, 4):
+        diary.hear({"event": "metric", "step": step, "values": {"loss": step, "broken": None}})
+    assert [step for step, _ in diary.curves["loss"]] == [1, 2, 3, 4]
+    assert diary.curves["broken"] == []
+
+
+def test_progress_counts_stages_and_weighs_them_by_their_earlier_times(root):
+    run = run_records.load(root, run_records.names(root)[1])
+    stages = run_status.stages(run, "vision")
+    took = dict.fromkeys(stages, 10.0)
+    reached = run_status.progress(stages, took)
+    assert (reached.done, reached.total) == (3, 11)
+    assert reached.share == pytest.approx((3 + 0.3) / 11)
+    assert reached.seconds_left == pytest.approx(77.0)
+    assert run_status.progress(stages, {}).seconds_left is None
+
+
+def test_a_stage_that_was_never_timed_counts_as_much_as_the_others(root):
+    stages = run_status.stages(run_records.load(root, run_records.names(root)[1]), "vision")
+    settled = {name: 10.0 for name, stage in stages.items() if stage.state in run_status.SETTLED}
+    assert run_status.progress(stages, settled).share == pytest.approx((3 + 0.3) / 11)
+
+
+def test_the_stage_that_failed_is_the_one_to_look_at(root):
+    failed = run_status.stages(run_records.load(root, run_records.names(root)[2]), "vision")
+    assert run_status.notable(failed) == "train@vision"
+    assert "not finite" in failed["train@vision"].error
+    assert "boom" in failed["train@vision"].details
+
+
+def test_curves_of_one_measure_share_an_axis_with_the_loss_first():
+    names = ("validation_accuracy", "loss", "validation_log_loss", "learning_rate", "validation_loss")
+    found = run_status.kinds(dict.fromkeys(names))
+    assert list(found) == ["loss", "accuracy", "log loss", "learning rate"]
+    assert found["loss"] == ["loss", "validation_loss"]
+
+
+@pytest.mark.parametrize(("names", "columns"), [(("loss", "validation_loss"), 2), (("validation_loss", "teacher_loss"), 1)])
+def test_the_names_of_curves_stand_side_by_side_only_where_none_is_cut(names, columns):
+    drawing = training_charts.live_curves(step="epoch", value="loss", order=names, height=200, few=True)
+    assert drawing["encoding"]["color"]["legend"]["columns"] == columns
+
+
+def test_the_projects_own_folder_is_told_by_its_journals(root):
+    source = root / "runs" / run_records.names(root)[3]
+    shutil.copytree(source / "journal", root / "journal")
+    stages = run_status.stages(run_records.load(root, run_records.WORKSPACE), "vision")
+    assert stages["release@vision"].state == "done"
+    assert stages["evaluate@vision-int8"].entry.needs
+
+
+def test_a_note_is_kept_beside_the_record_and_survives_a_damaged_file(root):
+    run = run_records.load(root, run_records.names(root)[0])
+    run_records.keep(run, Note(pinned=True, text="x" * 9000))
+    assert run_records.note(run).pinned
+    assert len(run_records.note(run).text) == run_records.MOST_NOTE_LETTERS
+    (run.folder / run_records.NOTES).write_text("{")
+    assert run_records.note(run) == Note()
+
+
+def test_every_reason_why_something_cannot_be_read_is_in_the_catalogue():
+    assert {key for key in catalogue() if key.startswith("unreadable.")} >= {
+        f"unreadable.{name}"
+        for name in ("name", "outside", "missing", "damaged", "large", "closed", "run", "shape", "rows", "column")
+    }
+    assert artifact_models.DENSE == "dense"
+
+
+def test_a_run_that_took_its_model_from_the_cache_shows_that_models_curves(tmp_path):
+    root = recorded_runs.project(tmp_path / "p")
+    folder = recorded_runs.finished(root)
+    record = json.loads((folder / "run.json").read_text())
+    record["stages"]["train@vision"]["state"] = "Restored"
+    (folder / "run.json").write_text(json.dumps(record))
+    run = run_records.load(root, folder.name)
+    found = run_status.known_curves(run, "vision", run_status.stages(run, "vision"))
+    assert [step for step, _ in found["train@vision"]["loss"]] == [1, 2, 3, 4, 5]

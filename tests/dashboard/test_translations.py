@@ -1,0 +1,257 @@
+"""Every sentence is in the catalogue in both languages, and no word from outside is taken for markup."""
+
+import ast
+import re
+from datetime import UTC
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from dashboard.components.canvas import decoded
+from dashboard.readers.prefect_api import Schedule
+from dashboard.readers.run_records import _STAGE_STATES, _STATES
+from dashboard.text import formatting, translations
+from dashboard.ui import locale
+from dashboard.views.schedules import deployments
+
+ROOM = Path(translations.__file__).parents[1]
+SOURCES = sorted(ROOM.rglob("*.py"))
+NAMED_OUTSIDE = ("use_case", "stage", "stage_about", "section", "setting", "metric", "rival", "flow_state", "weekday")
+NAMED_OUTSIDE += ("verdict", "versions_verdict", "column", "curve")
+"""Groups whose words are said of names that come from outside of this room."""
+SAID = {"title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "button", "metric", "text"}
+SAID |= {
+    "expander",
+    "popover",
+    "toggle",
+    "selectbox",
+    "multiselect",
+    "text_input",
+    "text_area",
+    "file_uploader",
+    "download_button",
+}
+SAID |= {"segmented_control", "pills", "badge", "toast", "link_button", "form_submit_button", "number_input", "tabs", "spinner"}
+
+
+def fields(sentence):
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name}
+
+
+def calls():
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                yield path, node
+
+
+def name_of(function):
+    return function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
+
+
+def keys_in(node):
+    """The keys an expression may give, as regular expressions: what is put into an f-string stands for any word."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+        yield re.escape(node.value)
+    if isinstance(node, ast.JoinedStr):
+        yield "".join(re.escape(part.value) if isinstance(part, ast.Constant) else r"\w+" for part in node.values)
+    if isinstance(node, ast.IfExp):
+        yield from (*keys_in(node.body), *keys_in(node.orelse))
+
+
+def patterns():
+    """All keys that are asked for in the code, and where."""
+    for path, call in calls():
+        name, first = name_of(call.func), call.args[0] if call.args else None
+        if name in ("t", "nothing", "has", "Unreadable") and first is not None:
+            yield from ((path, pattern) for pattern in keys_in(first))
+        if name == "word" and isinstance(first, ast.Constant):
+            yield path, re.escape(first.value) + r"\.[\w-]+"
+        if name == "choose_view":
+            yield path, re.escape(ast.literal_eval(call.args[1])) + r"_view\.\w+"
+
+
+def test_a_sentence_says_the_same_in_every_language():
+    for key, found in translations.catalogue().items():
+        assert set(found) == set(translations.LANGUAGES), f"{key} is not in every language"
+        assert all(words.strip() for words in found.values()), f"{key} is empty"
+        assert len({frozenset(fields(words)) for words in found.values()}) == 1, f"{key} puts in different words"
+
+
+def test_every_key_the_code_asks_for_is_in_the_catalogue():
+    keys = translations.catalogue()
+    for path, pattern in patterns():
+        assert any(re.fullmatch(pattern, key) for key in keys), f"{path.name} asks for {pattern}"
+
+
+def constants(path):
+    """The words in a file's code, those with blanks as keys have them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return {word.replace(" ", "_") for word in found}
+
+
+def known_to(path, words):
+    """The words in a file and in those of the room that it imports by name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = [
+        node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dashboard")
+    ]
+    names = {name for node in imports for name in (*(alias.name for alias in node.names), node.module.rpartition(".")[2])}
+    return set().union(*(words[other] for other in words if other == path or other.stem in names))
+
+
+def test_no_sentence_is_left_that_nothing_says():
+    words = {path: constants(path) for path in SOURCES}
+    known = {path: known_to(path, words) for path in SOURCES}
+    written = set().union(*words.values())
+    wanted = {(path, pattern.replace(r"[\w-]+", r"\w+")) for path, pattern in patterns()}
+
+    def said(key, path, pattern):
+        """Whether the pattern gives the key, what is put into it being a word that its file knows."""
+        found = re.fullmatch(pattern.replace(r"\w+", r"([\w-]+)"), key)
+        return found and all(word in known[path] for word in found.groups())
+
+    for key in translations.catalogue():
+        if key.partition(".")[0] in NAMED_OUTSIDE or key in written:
+            continue
+        assert any(said(key, path, pattern) for path, pattern in wanted), f"nothing says {key}"
+
+
+def test_pages_say_nothing_that_is_not_in_the_catalogue():
+    for path, call in calls():
+        if not (isinstance(call.func, ast.Attribute) and call.func.attr in SAID and call.args):
+            continue
+        first = call.args[0]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str):
+            assert not re.search(r"[A-Za-z]{3}", first.value), f"{path.name}:{call.lineno} says {first.value!r}"
+
+
+def test_every_state_has_a_name():
+    assert {f"state.{state}" for state in _STATES.values()} <= set(translations.catalogue())
+    assert {f"stage_state.{state}" for state in _STAGE_STATES.values()} <= set(translations.catalogue())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "<script>alert(1)</script>",
+        "[x](javascript:alert(1))",
+        "**bold** _it_ `code` $x$ :red[x]",
+        "# title",
+        "| a | b |",
+        "~~x~~ http://x",
+    ],
+)
+def test_markup_from_outside_is_escaped(words):
+    escaped = formatting.escape(words)
+    plain = re.sub(r"\\(.)", r"\1", escaped)
+    assert plain == words
+    assert not re.search(r"(?<!\\)[<\[*_`$#:|~]", escaped)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "![x](http://elsewhere/x.png)",
+        "![x][1]\n\n[1]: http://elsewhere/x.png",
+        "<img src=http://elsewhere/x.png>",
+        "| a | <script>alert(1)</script> |",
+        r"\![x](http://elsewhere/x.png) \[y](javascript:alert(1)) \\<b>",
+        "<http://elsewhere>",
+    ],
+)
+def test_prose_from_outside_keeps_its_headings_but_no_picture_link_or_html(words):
+    shown = formatting.prose(f"# A card\n\n**bold** {words}")
+    assert shown.startswith("# A card\n\n**bold** ")
+    assert not re.search(r"(?<!\\)(\\\\)*[\[\]<$]", shown)
+
+
+def test_code_from_outside_cannot_end_its_own_span():
+    assert formatting.code("a` ![x](http://elsewhere) `b") == "`a' ![x](http://elsewhere) 'b`"
+
+
+def test_characters_that_move_or_hide_text_are_made_visible():
+    assert formatting.clean("a‮b​c\x00d\ne") == "a�b�c�d e"
+    assert len(formatting.clean("x" * 1_000_000)) == 300
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.01, "10 ms"), (0.4, "0.4 s"), (12, "12 s"), (185, "3 min 5 s"), (7800, "2 h 10 min"), (None, "–"), (float("nan"), "–")],
+)
+def test_durations_are_said_as_people_say_them(seconds, said):
+    assert formatting.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 B"), (999, "999 B"), (53062, "53.1 kB"), (5_000_000, "5 MB"), (2e9, "2 GB"), ("x", "–")]
+)
+def test_sizes_carry_units(count, said):
+    assert formatting.size(count) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(12345, "12,345"), (0.98765, "0.988"), (1e-7, "1e-07"), (float("inf"), "–"), (True, "–"), ("x", "–"), (None, "–")],
+)
+def test_numbers_are_said_with_the_digits_that_count(value, said):
+    assert formatting.number(value) == said
+
+
+@pytest.mark.parametrize("at", ["", None, 7, "yesterday", "2026-13-01"])
+def test_a_time_that_is_none_is_a_dash(at):
+    assert formatting.clock(at) == "–"
+
+
+def test_a_recorded_time_is_shown_in_the_readers_zone():
+    assert formatting.clock("2026-11-22T14:03:00+00:00", UTC) == "22 Nov 14:03"
+    assert formatting.moment("2026-11-22T14:03:00").tzinfo is UTC
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", " =1", "\t=1"])
+def test_a_cell_that_a_spreadsheet_would_run_is_neutralised(cell):
+    assert formatting.neutral(cell) == f"'{cell}"
+
+
+def test_other_cells_stay_as_they_are():
+    assert formatting.neutral("plain") == "plain"
+    assert formatting.neutral(-3.5) == -3.5
+
+
+@pytest.mark.parametrize(
+    ("line", "english", "chinese"),
+    [
+        ("*/15 * * * *", "every 15 minutes", "每 15 分钟"),
+        ("5 * * * *", "every hour at minute 05", "每小时第 05 分"),
+        ("30 3 * * *", "every day at 03:30", "每天 03:30"),
+        ("0 15,3 * * *", "every day at 03:00 and 15:00", "每天 03:00、15:00"),
+        ("0 3 * * 1-5", "Monday to Friday at 03:00", "周一至周五 03:00"),
+        ("0 3 * * mon-FRI", "Monday to Friday at 03:00", "周一至周五 03:00"),
+        ("0 3 * * 7", "every Sunday at 03:00", "每周日 03:00"),
+        ("0 3 * * 0-6", "every day at 03:00", "每天 03:00"),
+        ("0 3 * * 1,4", "every Monday and Thursday at 03:00", "每周一、周四 03:00"),
+        ("0 3 * * 0,1,4", "every Monday, Thursday and Sunday at 03:00", "每周一、周四、周日 03:00"),
+        ("0 */6 * * *", "every 6 hours from 00:00 on", "自 00:00 起每 6 小时"),
+        ("30 */6 * * 6", "every Saturday every 6 hours from 00:30 on", "每周六 自 00:30 起每 6 小时"),
+        ("0 9-17 * * 1-5", "Monday to Friday hourly from 09:00 to 17:00", "周一至周五 09:00 至 17:00 每小时"),
+        ("0 3 1 * *", "on day 1 of each month at 03:00", "每月 1 日 03:00"),
+        ("0 3 1 1 *", r"cron: 0 3 1 1 \*", r"cron：0 3 1 1 \*"),
+        ("0 3 1 * 1", r"cron: 0 3 1 \* 1", r"cron：0 3 1 \* 1"),
+        ("0 3 * * */2", r"cron: 0 3 \* \* \*/2", r"cron：0 3 \* \* \*/2"),
+        ("nonsense", "cron: nonsense", "cron：nonsense"),
+        ("99 3 * * *", r"cron: 99 3 \* \* \*", r"cron：99 3 \* \* \*"),
+    ],
+)
+def test_a_cron_line_is_said_in_words(monkeypatch, line, english, chinese):
+    for language, said in (("en", english), ("zh", chinese)):
+        monkeypatch.setattr(locale, "language", lambda language=language: language)
+        assert deployments.in_words(Schedule("x", True, cron=line)) == said
+
+
+@pytest.mark.parametrize(
+    "drawing", [None, 3, "", "data:text/html;base64,PGI+", "data:image/png;base64,!!!", "data:image/png;base64," + "A" * 300_000]
+)
+def test_a_drawing_that_is_none_is_refused(drawing):
+    assert decoded(drawing) is None

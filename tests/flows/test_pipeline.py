@@ -1,0 +1,306 @@
+"""The flow keeps its promises: same bytes as DVC, nothing played twice, nothing left behind. Real DVC, real Prefect."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psutil
+import pytest
+import yaml
+
+from flows.services.prefect_server import Server
+from tests.support.toy_project import REPOSITORY, build
+
+Env = dict[str, str]
+"""What the environment must say to use a Prefect server; empty for none."""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
+    """One Prefect server for all tests: what the environment must say to use it."""
+    with patch.dict(os.environ):
+        running = Server(tmp_path_factory.mktemp("prefect"))
+    try:
+        running.wait_until_healthy()
+        yield {"PREFECT_API_URL": running.api_url, "PREFECT_API_AUTH_STRING": running.password}
+    finally:
+        running.end()
+
+
+@pytest.fixture(scope="session")
+def grown(server: Env, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy project after its first run."""
+    toy = build(tmp_path_factory.mktemp("grown") / "toy")
+    bonsai(toy, "run", server=server)
+    return toy
+
+
+@pytest.fixture
+def toy(grown: Path, tmp_path: Path) -> Path:
+    """A copy of the toy project as the first run left it, without that run's folder."""
+    ignored = shutil.ignore_patterns("runs", ".bonsai", ".prefect", "tmp", "__pycache__")
+    return Path(shutil.copytree(grown, tmp_path / "toy", ignore=ignored))
+
+
+def environment(toy: Path, server: Env) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    here = {"PYTHONPATH": os.pathsep.join([str(toy), str(REPOSITORY)]), "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**kept, **here, "OMP_NUM_THREADS": "1", **server}
+
+
+def start(toy: Path, *arguments: str, server: Env) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "flows.cli.main", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=toy, env=environment(toy, server), stdout=pipe, stderr=subprocess.STDOUT, text=True)
+
+
+def bonsai(toy: Path, *arguments: str, server: Env, code: int = 0) -> str:
+    process = start(toy, *arguments, server=server)
+    said, _ = process.communicate(timeout=250)
+    assert process.returncode == code, said
+    return said
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder, {}), capture_output=True, text=True, check=True, timeout=250
+    )
+    return done.stdout + done.stderr
+
+
+def folders(toy: Path) -> list[Path]:
+    """The folders of the runs there are, oldest first."""
+    return sorted((toy / "runs").iterdir())
+
+
+def records(toy: Path) -> list[dict[str, Any]]:
+    return [json.loads((folder / "run.json").read_text()) for folder in folders(toy)]
+
+
+def states(record: dict[str, Any]) -> dict[str, str]:
+    return {name: entry["state"] for name, entry in record["stages"].items()}
+
+
+def hashes(folder: Path) -> dict[str, list[str]]:
+    """The output hashes in dvc.lock of every stage whose outputs hold nothing measured by a clock."""
+    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    return {
+        name: [out["md5"] for out in entry["outs"]]
+        for name, entry in stages.items()
+        if not name.startswith(("evaluate", "release"))
+    }
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 180) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"did not happen in {seconds} s")
+
+
+@contextmanager
+def held_up(toy: Path, server: Env, *more: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A run that is training slowly, and the number of the process that trains."""
+    process = start(toy, "run", "toy", "--set", "model.pause_s=0.7", *more, server=server)
+    try:
+
+        def trains() -> int:
+            assert process.poll() is None, process.communicate()[0]
+            for journal in toy.glob("runs/*/journal/train@toy.jsonl"):
+                events = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
+                if sum(event["event"] == "metric" for event in events) >= 2:
+                    return int(events[0]["pid"])
+            return 0
+
+        yield process, wait_for(trains, 120)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_run_plays_every_stage_and_the_project_shows_its_results(grown: Path) -> None:
+    record = records(grown)[0]
+    assert record["state"] == "Completed"
+    assert set(states(record).values()) == {"Completed"}
+    assert record["reflected"]
+    assert record["results"]["toy"]["verdict"]["released"] == "quarter"
+    assert "up to date" in dvc(grown, "status")
+    assert "up to date" in dvc(grown, "repro")
+
+
+def test_a_second_run_finds_every_stage_unchanged_and_shows_the_table(toy: Path, server: Env) -> None:
+    said = bonsai(toy, "run", "toy", server=server)
+    assert set(states(records(toy)[0]).values()) == {"Unchanged"}
+    assert "released 'quarter'" in said
+    assert "up to date" in dvc(toy, "status")
+
+
+@pytest.mark.slow
+def test_dvc_repro_and_the_flow_give_the_same_bytes_and_then_have_nothing_to_do(grown: Path, tmp_path: Path, server: Env) -> None:
+    other = build(tmp_path / "toy")
+    dvc(other, "repro")
+    assert hashes(other) == hashes(grown)
+    bonsai(other, "run", server=server)
+    assert set(states(records(other)[0]).values()) == {"Unchanged"}
+
+
+def test_a_changed_number_plays_only_its_own_branch(toy: Path, server: Env) -> None:
+    bonsai(toy, "run", "toy", "--set", "recipes.half.0.halve.times=3", server=server)
+    record = records(toy)[0]
+    played = {name for name, state in states(record).items() if state == "Completed"}
+    assert played == {"compress@toy-half", "evaluate@toy-half", "release@toy"}
+    assert [reason["kind"] for reason in record["stages"]["compress@toy-half"]["reasons"]] == ["params"]
+    assert "up to date" in dvc(toy, "status"), "overrides are the run's own"
+    assert "up to date" in dvc(folders(toy)[0], "repro")
+
+
+@pytest.mark.slow
+def test_edited_code_plays_only_what_it_touches(toy: Path, server: Env) -> None:
+    with (toy / "tasks" / "use_cases" / "twin.py").open("a") as file:
+        file.write("# edited\n")
+    bonsai(toy, "run", server=server)
+    changed = {name for name, state in states(records(toy)[0]).items() if state == "Completed"}
+    assert changed == {"fetch@twin", "clean@twin", "augment@twin", "train@twin"}, "equal bytes cut the rest off early"
+    assert "up to date" in dvc(toy, "status")
+
+
+def test_a_failed_stage_says_why_and_holds_up_only_what_needs_it(toy: Path, server: Env) -> None:
+    said = bonsai(
+        toy, "run", "--set", "use_cases.toy.model.flaw=error", "--set", "use_cases.twin.model.width=5", server=server, code=1
+    )
+    record = records(toy)[0]
+    found = states(record)
+    assert found["train@toy"] == "Failed"
+    assert found["release@toy"] == found["compress@toy-dense"] == "NotRun"
+    assert found["release@twin"] == "Completed"
+    assert record["stages"]["train@toy"]["attempt"] == 2, "dvc.yaml gives it one retry"
+    assert "RuntimeError: the sum does not add up" in said
+    assert "Traceback" not in said
+    assert "Traceback" in record["stages"]["train@toy"]["details"]
+    assert not (folders(toy)[0] / "data" / "toy" / "model").exists()
+
+
+@pytest.mark.slow
+def test_a_mistake_is_not_tried_again(toy: Path, server: Env) -> None:
+    said = bonsai(toy, "run", "toy", "--set", "model.flaw=mistake", server=server, code=1)
+    assert records(toy)[0]["stages"]["train@toy"]["attempt"] == 1
+    assert "train@toy: model.flaw is 'mistake'; take it out" in said
+
+
+def test_a_killed_flow_takes_its_stage_along_and_the_next_run_goes_on(toy: Path, server: Env) -> None:
+    undisturbed = hashes(toy)
+    with held_up(toy, server) as (flow, stage):
+        flow.kill()
+        flow.wait()
+        wait_for(lambda: gone(stage), 20)
+    said = bonsai(toy, "run", "toy", "--set", "model.pause_s=0.7", server=server)
+    crashed, done = records(toy)
+    assert crashed["state"] == "Crashed"
+    assert states(crashed)["train@toy"] == "Crashed"
+    assert done["state"] == "Completed"
+    assert "went on from epoch" in said
+    newest = folders(toy)[-1]
+    assert {name: md5 for name, md5 in undisturbed.items() if "@toy" in name} == {
+        name: md5 for name, md5 in hashes(newest).items() if "@toy" in name
+    }
+
+
+@pytest.mark.slow
+def test_a_killed_stage_is_tried_again_from_where_it_was(toy: Path, server: Env) -> None:
+    with held_up(toy, server) as (flow, stage):
+        os.kill(stage, signal.SIGKILL)
+        said, _ = flow.communicate(timeout=120)
+    assert flow.returncode == 0, said
+    assert "went on from epoch" in said
+    assert records(toy)[0]["stages"]["train@toy"]["attempt"] == 2
+
+
+@pytest.mark.parametrize("call", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_stopping_a_run_ends_its_stage_and_leaves_nothing_half_written(toy: Path, server: Env, call: signal.Signals) -> None:
+    with held_up(toy, server) as (flow, stage):
+        flow.send_signal(call)
+        wait_for(lambda: gone(stage), 10)
+        assert flow.wait(90) == 130
+    record = records(toy)[0]
+    assert record["state"] == "Cancelled"
+    assert states(record)["train@toy"] == "Cancelled"
+    assert states(record)["release@toy"] == "NotRun"
+    assert not list(toy.glob("runs/*/data/**/.*.partial"))
+    assert "goes on from where" in bonsai(toy, "run", "toy", "--set", "model.pause_s=0.7", server=server)
+
+
+@pytest.mark.slow
+def test_ones_own_data_is_noticed_when_its_content_changes(toy: Path, server: Env) -> None:
+    (toy / "own.json").write_text("[2, 4, 6]")
+    for expected in ("Completed", "Unchanged"):
+        bonsai(toy, "run", "toy", "--set", "fetch.path=own.json", server=server)
+        assert states(records(toy)[-1])["fetch@toy"] == expected
+    bonsai(toy, "run", "toy", server=server)
+    bonsai(toy, "run", "toy", "--set", "fetch.path=own.json", server=server)
+    assert set(states(records(toy)[-1]).values()) == {"Unchanged"}, "what ran in between does not matter"
+    (toy / "own.json").write_text("[2, 4, 8]")
+    bonsai(toy, "run", "toy", "--set", "fetch.path=own.json", server=server)
+    assert states(records(toy)[-1])["fetch@toy"] == "Completed"
+
+
+@pytest.mark.slow
+def test_runs_with_different_overrides_go_side_by_side_and_share_what_is_equal(toy: Path, server: Env) -> None:
+    flows = [start(toy, "run", "toy", "--set", f"model.width={width}", server=server) for width in (5, 6, 5)]
+    for flow in flows:
+        said, _ = flow.communicate(timeout=250)
+        assert flow.returncode == 0, said
+        assert "released 'quarter'" in said
+    trained = [states(record)["train@toy"] for record in records(toy)]
+    assert trained == ["Completed", "Completed"], "the two equal requests are one run"
+    bonsai(toy, "run", "toy", "--set", "model.width=5", server=server)
+    assert not {"Completed", "Failed"} & set(states(records(toy)[-1]).values()), "what the first one found is restored"
+    for folder in folders(toy):
+        assert "up to date" in dvc(folder, "repro")
+
+
+@pytest.mark.slow
+def test_without_a_server_a_run_brings_its_own_and_leaves_no_process_however_it_ends(toy: Path) -> None:
+    with held_up(toy, {}) as (flow, _):
+        children = [child.pid for child in psutil.Process(flow.pid).children(recursive=True)]
+        assert len(children) >= 2, "the server and the stage"
+        flow.kill()
+        flow.wait()
+        wait_for(lambda: all(map(gone, children)), 20)
+    process = start(toy, "run", "toy", server={})
+    children = wait_for(lambda: [child.pid for child in psutil.Process(process.pid).children(recursive=True)], 30)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0
+    assert "starting one for this run" in said
+    assert set(states(records(toy)[1]).values()) == {"Unchanged"}
+    assert all(map(gone, children))
+
+
+@pytest.mark.slow
+def test_what_a_person_changed_by_hand_is_not_overwritten(toy: Path, server: Env) -> None:
+    target = toy / "data" / "toy" / "clean" / "rows" / "part-00000.json"
+    target.unlink()
+    target.write_text("[1, 2, 3]")
+    said = bonsai(toy, "run", "toy", server=server)
+    assert "clean@toy: data/toy/clean changed by hand" in said
+    assert target.read_text() == "[1, 2, 3]"
+    assert not records(toy)[0]["reflected"]

@@ -1,0 +1,145 @@
+"""The score is read as DVC means it, and a stage's reasons to be played again are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.dvc_state import stage_graph
+from flows.dvc_state.stage_graph import Reason
+from flows.dvc_state.stage_state import Ledger, open_repo, there
+from tests.support.toy_project import SMALL, build
+
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return build(tmp_path / "toy")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """One use case, two recipes."""
+    return build(tmp_path / "toy", SMALL)
+
+
+@pytest.fixture
+def ledger(toy: Path) -> Iterator[Ledger]:
+    with there(toy), Ledger(toy) as ledger:
+        yield ledger
+
+
+def set_params(toy: Path, **stanzas: Any) -> None:
+    params = yaml.safe_load((toy / "params.yaml").read_text())
+    params["use_cases"]["toy"].update(stanzas)
+    (toy / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def pretend_played(toy: Path, *names: str) -> None:
+    """Write the outputs of these stages, or of all, by hand and have DVC take them for its own."""
+    with there(toy), Ledger(toy) as ledger:
+        for name in names or ledger.stages:
+            ledger.clear(name)
+            for out in ledger.stages[name].outs:
+                (toy / out / "rows").mkdir(parents=True)
+                (toy / out / "rows" / "part.json").write_text(name)
+            ledger.commit(name)
+
+
+def test_the_matrix_is_expanded_and_every_stage_comes_after_what_it_needs(toy: Path) -> None:
+    with there(toy):
+        stages = stage_graph.score_of(toy)
+    assert len(stages) == 2 * (4 + 2 * 3 + 1)
+    names = list(stages)
+    assert all(names.index(need) < names.index(name) for name, stage in stages.items() for need in stage.needs)
+    stage = stages["compress@toy-half"]
+    assert (stage.verb, stage.use_case, stage.recipe) == ("compress", "toy", "half")
+    assert stage.command == ("python", "-m", "tasks", "compress", "toy", "half")
+    assert stage.needs == ("train@toy",)
+    assert stages["train@toy"].tags == ("gpu",)
+    assert stages["evaluate@toy-half"].slots == "all"
+
+
+def test_its_edges_are_those_of_dvc(toy: Path) -> None:
+    with there(toy), open_repo(toy) as repo:
+        graph = repo.index.graph
+        assert {name: set(stage.needs) for name, stage in stage_graph.read(repo).items()} == {
+            node.name: {need.name for need in graph.successors(node)} for node in graph
+        }
+
+
+def test_part_of_it_is_selected_by_use_case_and_recipe(toy: Path) -> None:
+    with there(toy):
+        chosen = stage_graph.select(stage_graph.score_of(toy), ["twin"], ["dense"])
+    assert list(chosen) == [
+        "fetch@twin",
+        "clean@twin",
+        "augment@twin",
+        "train@twin",
+        "compress@twin-dense",
+        "evaluate@twin-dense",
+        "release@twin",
+    ]
+
+
+def test_what_follows_a_stage_is_all_that_reads_its_outputs(toy: Path) -> None:
+    with there(toy):
+        stages = stage_graph.score_of(toy)
+    assert stage_graph.followers(stages, ["compress@toy-half"]) == {"evaluate@toy-half", "release@toy"}
+
+
+def test_a_stage_never_run_says_so(ledger: Ledger) -> None:
+    assert ledger.why("fetch@toy") == [Reason("new", "it has not been run yet")]
+
+
+def test_each_kind_of_change_is_named(small: Path) -> None:
+    pretend_played(small)
+    set_params(small, training={"epochs": 3}, model={"width": 9})
+    with (small / "tasks" / "stages" / "compress.py").open("a") as file:
+        file.write("# edited\n")
+    raw = small / "data" / "toy" / "raw" / "rows" / "part.json"
+    raw.unlink()
+    raw.write_text("other")
+    (small / "dvc.yaml").write_text((small / "dvc.yaml").read_text().replace("tasks augment", "tasks  augment"))
+    with there(small), Ledger(small) as ledger:
+        assert [str(reason) for reason in ledger.why("train@toy")] == [
+            "use_cases.toy.model.width: (none) -> 9",
+            "use_cases.toy.training.epochs: (none) -> 3",
+        ]
+        assert ledger.why("compress@toy-half") == [Reason("code", "tasks/stages/compress.py is modified")]
+        assert ledger.why("clean@toy") == [Reason("data", "data/toy/raw is modified")]
+        assert ledger.why("fetch@toy") == [Reason("output", "data/toy/raw is modified")]
+        assert [reason.kind for reason in ledger.why("augment@toy")] == ["command"]
+        assert ledger.why("release@toy") == []
+
+
+def test_the_ledger_tells_unchanged_from_restored_from_unknown(small: Path) -> None:
+    pretend_played(small, "fetch@toy", "clean@toy", "augment@toy", "train@toy")
+    with there(small), Ledger(small) as ledger:
+        assert ledger.recall("train@toy") == "Unchanged"
+    set_params(small, training={"epochs": 3})
+    with there(small), Ledger(small) as ledger:
+        assert ledger.recall("train@toy") is None
+        assert ledger.key("train@toy")
+        assert ledger.recall("train@toy") is None, "asked again, with its dependencies taken down anew"
+    set_params(small, training={})
+    (small / "dvc.lock").unlink()
+    with there(small), Ledger(small) as ledger:
+        assert ledger.recall("train@toy") == "Restored"
+    with there(small), Ledger(small) as ledger:
+        assert ledger.recall("train@toy") == "Unchanged", "what was restored is remembered in dvc.lock"
+
+
+def test_a_lock_file_is_written_byte_for_byte_as_dvc_would(small: Path) -> None:
+    pretend_played(small, "fetch@toy", "clean@toy")
+    ours = (small / "dvc.lock").read_bytes()
+    (small / "dvc.lock").unlink()
+    for name in ("fetch@toy", "clean@toy"):
+        with there(small), open_repo(small) as repo:
+            repo.commit(name, force=True)
+    assert (small / "dvc.lock").read_bytes() == ours

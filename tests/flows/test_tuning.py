@@ -1,0 +1,110 @@
+"""A search finds better parameters on validation rows alone, ends hopeless trials early, and goes on after it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import tuning
+from flows.tuning import Space
+from tasks.core.errors import Mistake
+from tests.support.toy_project import REPOSITORY, SMALL, build, known
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = build(tmp_path / "toy", SMALL.replace("recipes:", "recipes:  # by name"))
+    known(folder, monkeypatch)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def bonsai(toy: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(toy), str(REPOSITORY)]), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "flows.cli.main", *arguments]
+    return subprocess.Popen(command, cwd=toy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def said(toy: Path, *arguments: str) -> str:
+    process = bonsai(toy, *arguments)
+    words, _ = process.communicate(timeout=250)
+    assert process.returncode == 0, words
+    return words
+
+
+@pytest.mark.parametrize(
+    ("text", "space"),
+    [
+        ("training.learning_rate=0.001..0.1", Space("training.learning_rate", 0.001, 0.1, log=True)),
+        ("training.epochs=4..12", Space("training.epochs", 4, 12)),
+        ("training.optimizer=adamw, muon", Space("training.optimizer", choices=("adamw", "muon"))),
+    ],
+)
+def test_a_space_is_written_as_people_write_it(text: str, space: Space) -> None:
+    assert tuning.understand(text) == space
+
+
+@pytest.mark.parametrize("text", ["training.epochs", "training.epochs=3", "training.epochs=9..3", "training.epochs=a..b"])
+def test_what_is_no_space_is_refused(text: str) -> None:
+    with pytest.raises(Mistake, match=r"is no space; write training\.learning_rate=0\.001\.\.0\.1"):
+        tuning.understand(text)
+
+
+def test_a_space_is_checked_at_both_ends_before_anything_is_tried(toy: Path) -> None:
+    with tuning.opened(toy, "toy") as study, pytest.raises(Mistake, match="got 0"):
+        tuning.search(toy, "toy", [Space("model.width", 0, 4)], 2, study=study)
+    with tuning.opened(toy, "toy") as study, pytest.raises(Mistake, match="did you mean 'width'"):
+        tuning.search(toy, "toy", [Space("model.widht", 1, 4)], 2, study=study)
+
+
+def test_without_a_word_learning_rate_and_weight_decay_are_tried(toy: Path) -> None:
+    assert {space.name for space in tuning.usual(toy, "toy")} <= {"training.learning_rate", "training.weight_decay"}
+
+
+def test_the_first_score_of_the_kept_epoch_decides(tmp_path: Path) -> None:
+    point = {"epoch": 1, "loss": 3.0, "validation_loss": 2.0, "validation_qlike": 0.5, "validation_mse": 9.0}
+    (tmp_path / "curves.json").write_text(json.dumps([point, {**point, "validation_qlike": 0.4}]))
+    (tmp_path / "report.json").write_text(json.dumps({"best_epoch": 2}))
+    assert tuning.kept_value(tmp_path) == 0.4
+
+
+@pytest.mark.slow
+def test_a_search_finds_the_better_number_goes_on_and_touches_no_test_row(toy: Path) -> None:
+    over = ("--over", "training.learning_rate=0.0001..1.0")
+    words = said(toy, "tune", "toy", *over, "--trials", "3")
+    assert words.count("trial ") == 3
+    words = said(toy, "tune", "toy", *over, "--trials", "5", "--write")
+    assert words.count("trial ") == 2, "it goes on where it was"
+    figures = [json.loads(path.read_text()) for path in sorted((toy / ".bonsai" / "tuning" / "toy").glob("*/run.json"))]
+    assert len(figures) == 5
+    for record in figures:
+        assert {name.partition("@")[0] for name in record["stages"]} == {"fetch", "clean", "augment", "train"}
+    written = yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["toy"]["training"]["learning_rate"]
+    assert f"training.learning_rate={written}" in words
+    assert "# by name" in (toy / "params.yaml").read_text()
+    assert not (toy / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_trial_that_falls_behind_is_ended_early_and_a_killed_search_goes_on(toy: Path) -> None:
+    values = yaml.safe_load((toy / "params.yaml").read_text())
+    values["use_cases"]["toy"] |= {"model": {"pause_s": 0.4}, "training": {"epochs": 6}}
+    (toy / "params.yaml").write_text(yaml.safe_dump(values))
+    search = ("tune", "toy", "--over", "training.learning_rate=0.0001..1.0", "--trials", "8")
+    killed = bonsai(toy, *search)
+    deadline = time.monotonic() + 100
+    while len(list(toy.glob(".bonsai/tuning/toy/*/journal/train@toy.jsonl"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    words = said(toy, *search)
+    assert "ended early with" in words
+    assert "best on validation rows" in words

@@ -1,0 +1,166 @@
+"""`bonsai new` begins a use case that works, changes nothing else, and refuses in one line what cannot be."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.cli.use_case_template import copied, with_stanza
+from tasks.core import params_file, registry
+from tasks.core.artifacts import Artifact
+from tests.support import credit_table
+from tests.support.toy_project import PARAMS, REPOSITORY, build, known
+
+COMMENTED = """\
+# What may be turned.
+use_cases:
+  # sums
+  toy:
+    fetch: {limit: 12}   # a dozen
+    training: {epochs: 2}
+
+# How to make it smaller.
+recipes:
+  dense: []
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = build(tmp_path / "toy", COMMENTED)
+    known(folder, monkeypatch)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_new_use_case_is_two_packages_and_a_stanza_and_every_comment_stays(toy: Path, bonsai: Any) -> None:
+    code, out, _ = bonsai("new", "sums_of_mine", "--from", "toy", "--set", "model.width=8")
+    assert code == 0
+    assert (
+        out == "wrote params.yaml, tasks/models/sums_of_mine, tasks/use_cases/sums_of_mine; `bonsai run sums_of_mine` runs it\n"
+    )
+    text = (toy / "params.yaml").read_text()
+    head, tail = COMMENTED.split("\n\n")
+    assert text == (
+        f"{head}\n  sums_of_mine:\n    fetch: {{limit: 12}}\n    clean: {{}}\n    augment: {{}}\n    model: {{width: 8}}\n"
+        f"    training: {{seed: 7, epochs: 2}}\n    contract: {{}}\n\n{tail}"
+    )
+    case = params_file.use_case("sums_of_mine", params_file.read_params(toy / "params.yaml"))
+    assert type(case).__name__ == "SumsOfMine"
+    assert case.model.width == 8
+
+
+def test_a_file_of_ones_own_is_named_from_where_one_stands_and_kept_relative_to_the_project(
+    toy: Path, bonsai: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (toy / "mine").mkdir()
+    monkeypatch.chdir(toy / "mine")
+    assert bonsai("new", "sums", "--from", "toy", "--set", "fetch.path=numbers.json")[0] == 0
+    assert bonsai("new", "others", "--from", "toy", "--set", "fetch.path=/data/numbers.json")[0] == 0
+    stanzas = yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]
+    assert stanzas["sums"]["fetch"]["path"] == "mine/numbers.json"
+    assert stanzas["others"]["fetch"]["path"] == "/data/numbers.json"
+
+
+def test_a_use_case_on_the_shelf_gets_its_stanza_only(toy: Path, bonsai: Any) -> None:
+    code, out, _ = bonsai("new", "twin")
+    assert (code, out) == (0, "wrote params.yaml; `bonsai run twin` runs it\n")
+    assert yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["twin"] == params_file.blank()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["new", "toy", "--from", "twin"], "params.yaml has a use case 'toy' already"),
+        (["new", "twin", "--from", "toy"], "tasks/use_cases/twin is there already"),
+        (["new", "my-sums", "--from", "toy"], "'my_sums' would do"),
+        (["new", "class", "--from", "toy"], "no word of Python"),
+        (["new", "../toy", "--from", "toy"], "cannot name a use case"),
+        (["new", "recipes", "--from", "toy"], "cannot name a use case"),
+        (["new", "sums", "--from", "toi"], "did you mean 'toy'?"),
+        (["new", "sums"], "add --from and one of toy, twin"),
+        (["new", "sums", "--from", "toy", "--set", "model.widht=3"], "did you mean 'width'?"),
+        (["new", "sums", "--from", "toy", "--set", "recipes.dense=3"], "is not of the new use case"),
+    ],
+)
+def test_what_cannot_be_begun_is_refused_in_one_line_and_nothing_is_written(
+    toy: Path, bonsai: Any, arguments: list[str], said: str
+) -> None:
+    code, out, err = bonsai(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert (toy / "params.yaml").read_text() == COMMENTED
+    assert registry.names("use_cases") == ["toy", "twin"]
+
+
+def test_a_stanza_goes_behind_the_last_one_wherever_that_is() -> None:
+    for text in (PARAMS, "recipes: {dense: []}\nuse_cases:\n    a: {}", "use_cases:\n  a: {}\n# end\nrecipes: {dense: []}\n"):
+        fresh = with_stanza(text, "b", {"fetch": {"path": "a b: c.csv"}})
+        assert list(yaml.safe_load(fresh)["use_cases"])[-1] == "b"
+
+
+@pytest.mark.parametrize("template", registry.names("use_cases"))
+def test_the_copy_of_every_template_is_the_same_code_under_another_name(template: str) -> None:
+    files = copied(REPOSITORY, template, "another_one")
+    assert set(files) > {"tasks/use_cases/another_one/use_case.py", "tasks/models/another_one/__init__.py"}
+    for path, copy in files.items():
+        compile(copy, path, "exec")
+        source = (REPOSITORY / path.replace("another_one", template, 1)).read_text()
+        assert len(copy.splitlines()) == len(source.splitlines())
+        assert f".{template}." not in copy
+    assert "class AnotherOne(UseCase)" in files["tasks/use_cases/another_one/use_case.py"]
+
+
+GROWN = {
+    "vision": ["fetch.limit=300"],
+    "nlp": ["fetch.limit=800"],
+    "finance": ["fetch.limit=1200"],
+    "credit": ["fetch.path=lenders.csv"],
+}
+"""What makes each template small, and lets it do without the network."""
+ALL_STAGES = """
+import sys
+from tasks.__main__ import STAGES, main
+for stage, named in STAGES.items():
+    if code := main([stage, "mine", *(["dense"] * named)]):
+        sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("template", GROWN)
+def test_a_new_use_case_goes_through_all_stages_as_they_are(template: str, tmp_path: Path) -> None:
+    shutil.copy2(REPOSITORY / "dvc.yaml", tmp_path)
+    for room in ("tasks", "flows"):
+        shutil.copytree(REPOSITORY / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, "recipes": {"dense": []}}))
+    credit_table.write(tmp_path / "lenders.csv")
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)}
+
+    def run(*words: str) -> None:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    sets = [word for one in (*GROWN[template], "training.epochs=1") for word in ("--set", one)]
+    run("-m", "flows.cli.main", "new", "mine", "--from", template, *sets)
+    run("-c", ALL_STAGES)
+    assert Artifact(tmp_path / "data" / "mine" / "model").json("report.json")["epochs"] == 1
+    verdict = Artifact(tmp_path / "data" / "mine" / "release").json("verdict.json")
+    assert verdict["released"] is None
+    assert "there is no recipe besides dense" in verdict["reason"]
+    assert "mine" in (tmp_path / "data" / "mine" / "release" / "card.md").read_text()
+
+
+def test_every_template_is_grown_here() -> None:
+    assert set(GROWN) == set(registry.names("use_cases"))

@@ -1,0 +1,335 @@
+"""What stages would have made of a few rows of each use case: rows, a model that answers them, rivals; without any training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image, ImageDraw
+
+from tasks.cleaning import deduplication, partitions, quality_report
+from tasks.compression import onnx_export
+from tasks.core import onnx_model, registry
+from tasks.core.use_case import UseCase
+from tasks.metrics import classification
+from tasks.use_cases.vision import images
+
+CLASSES = ("0", "1", "2", "3")
+SIDE = 12
+ROWS = 160
+TOPICS = {
+    "gardens": ("prune", "roots", "leaves", "soil", "shade", "seedlings"),
+    "markets": ("prices", "shares", "profit", "bonds", "traders", "losses"),
+    "sports": ("team", "season", "coach", "goal", "match", "league"),
+    "software": ("function", "module", "returns", "argument", "class", "thread"),
+}
+SAID = ("The {} and the {} changed the {} again.", "New {} bring {} before {}.", "How {} make better {}: a note on {}.")
+HISTORY_DAYS = 22
+CONTRACT = {"max_drop": 0.05, "min_speedup": 2.0, "max_size_share": 0.5}
+STANZAS: dict[str, dict[str, Any]] = {
+    "vision": {"fetch": {"source": "packaged"}},
+    "nlp": {"fetch": {"source": "packaged"}, "augment": {"copies": 2}},
+    "finance": {"fetch": {"source": "packaged"}, "clean": {"history_days": HISTORY_DAYS}},
+    "credit": {"fetch": {"path": "loans.csv"}, "clean": {"max_reject_share": 0.1}},
+}
+"""What each use case's stanza sets beside its seed and contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One use case with data and a model so small that it takes no time."""
+
+    case: UseCase
+    raw: pd.DataFrame
+    kept: pd.DataFrame
+    dirt: pd.DataFrame
+    ledger: dict[str, Any]
+    preview: pd.DataFrame
+    learnt: dict[str, Any]
+    model: Callable[[int], bytes]
+    """An ONNX file; another number, another and slightly worse one."""
+    answers: Callable[[pd.DataFrame, int], pd.DataFrame]
+    """Predictions of the model of that number."""
+    rivals: Callable[[pd.DataFrame], dict[str, pd.DataFrame]]
+
+    def split(self, name: str) -> pd.DataFrame:
+        return self.kept[self.kept["split"] == name].reset_index(drop=True)
+
+
+def names() -> list[str]:
+    """The use cases that can be shown, the first first."""
+    return [name for name in STANZAS if name in registry.names("use_cases")]
+
+
+@cache
+def of(name: str) -> Scene:
+    """The scene of a use case; shared, not to be changed."""
+    case = registry.build("use_cases", name, {**STANZAS[name], "contract": CONTRACT})
+    found: Scene = {"vision": _vision, "nlp": _nlp, "finance": _finance, "credit": _credit}[name](case)
+    return found
+
+
+def _read(case: UseCase, table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The raw rows of a table, read by the use case from a file of that name as a person's own would be."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / name
+        table.to_csv(path, index=False)
+        fetch = replace(case.fetch, source="path", dataset="", path=str(path))
+        return pd.concat(list(replace(case, fetch=fetch).raw()), ignore_index=True).assign(file=name)  # type: ignore[type-var]
+
+
+def _cleaned(case: UseCase, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Kept rows, the others and the ledger, as the stage makes them, in this process."""
+    with tempfile.TemporaryDirectory() as place:
+        scratch = Path(place)
+        (scratch / "quarantine").mkdir()
+        raw.to_parquet(scratch / "raw.parquet")
+        partitions.judge_part(case, scratch / "raw.parquet", 0, scratch)
+        settled = deduplication.settle(case, pd.read_parquet(scratch / "light-00000.parquet"))
+        settled.to_parquet(scratch / "settled-00000.parquet")
+        partitions.deal_part(scratch / "raw.parquet", 0, scratch)
+        kept, dirt = (pd.read_parquet(scratch / name / "part-00000.parquet") for name in ("rows", "quarantine"))
+    return kept, dirt, quality_report.account(case, settled)
+
+
+def _answered(
+    case: UseCase, learnt: dict[str, Any], model: Callable[[int], bytes]
+) -> Callable[[pd.DataFrame, int], pd.DataFrame]:
+    """What the model of a number says of rows, decoded by the use case."""
+
+    def answers(rows: pd.DataFrame, number: int) -> pd.DataFrame:
+        inputs, _ = case.encode(rows, learnt)
+        found = case.decode(rows, onnx_model.predict(model(number), inputs), learnt).reset_index(drop=True)
+        return found.assign(**{name: rows[name].to_numpy() for name in ("split", "file", "row") if name not in found})
+
+    return answers
+
+
+def _shipped(name: str, inputs: Any, outputs: Any, nodes: list[Any], tensors: dict[str, Any], learnt: dict[str, Any]) -> bytes:
+    """An ONNX file that carries what a shipped one carries."""
+    constants = [numpy_helper.from_array(np.asarray(value), key) for key, value in tensors.items()]
+    graph = helper.make_graph(nodes, "tiny", [inputs], [outputs], constants)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx_export.finish(made, {"use_case": name, "architecture": "tiny", "fields": {}, "learnt": learnt})
+    return onnx_model.to_bytes(onnx.load_from_string(made.SerializeToString()))
+
+
+def _vision(case: UseCase) -> Scene:
+    learnt = {"classes": list(CLASSES), "channels": 1, "side": SIDE, "mean": [0.2], "std": [0.3]}
+    rows = _drawings()
+    raw = rows[["file", "row", "image", "label"]]
+    kept = rows.assign(fix="", likeness=rows["pixels"], subset="")
+    dirt = raw.head(6).assign(
+        reason=["blank: one colour all over", "duplicate of digits.csv:4", "unreadable: 0 bytes"] * 2,
+        label=["<b>7</b>", "=1+1", "‮evil", "x" * 5000, "a\x00b", "9"],
+    )
+    dirt["image"] = [b"", b"not a picture", *dirt["image"].tolist()[2:]]
+    originals = kept.head(4)[["image", "label"]].assign(original=range(4), variant=0)
+    varied = [originals.assign(variant=number) for number in range(3)]
+    return Scene(
+        case=case,
+        raw=raw,
+        kept=kept,
+        dirt=dirt,
+        ledger=_vision_ledger(kept, len(dirt)),
+        preview=pd.concat(varied).sort_values(["original", "variant"]),
+        learnt=learnt,
+        model=lambda number: _tiny_eye(number, learnt),
+        answers=_guesses,
+        rivals=lambda rows: {"majority": _judged(rows, np.tile([0.4, 0.2, 0.2, 0.2], (len(rows), 1)))},
+    )
+
+
+def _drawings() -> pd.DataFrame:
+    lines = []
+    for number in range(ROWS):
+        label = CLASSES[number % len(CLASSES)]
+        canvas = Image.new("L", (SIDE, SIDE))
+        ImageDraw.Draw(canvas).rectangle((2, 2, 4 + number % 5, 3 + int(label) * 2), fill=120 + number % 120)
+        file = BytesIO()
+        canvas.save(file, "PNG")
+        split = "train" if number < 80 else "validation" if number < 120 else "test"
+        key = images.pixel_key(canvas) + f"{number:04}"
+        lines.append(("digits.csv", number, file.getvalue(), label, key, images.look(canvas), split))
+    return pd.DataFrame(lines, columns=["file", "row", "image", "label", "pixels", "look", "split"])
+
+
+def _guesses(rows: pd.DataFrame, number: int) -> pd.DataFrame:
+    numbers = np.random.default_rng(number)
+    logits = numbers.normal(0, 1, (len(rows), len(CLASSES)))
+    logits[np.arange(len(rows)), rows["label"].astype(int)] += 2.2 - 0.2 * number
+    return _judged(rows, classification.softmax(logits))
+
+
+def _judged(rows: pd.DataFrame, probabilities: Any) -> pd.DataFrame:
+    return classification.judged(rows, probabilities, CLASSES, ("file", "row", "pixels", "split", "label"))
+
+
+def _tiny_eye(number: int, learnt: dict[str, Any]) -> bytes:
+    """Pictures (N, 1, side, side) to logits (N, 4) by chance."""
+    weights = np.random.default_rng(number).normal(0, 0.01, (SIDE * SIDE, len(CLASSES))).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["inputs"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["real"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["outputs"]),
+    ]
+    inputs = helper.make_tensor_value_info("inputs", TensorProto.UINT8, ["batch", 1, SIDE, SIDE])
+    outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", len(CLASSES)])
+    return _shipped("vision", inputs, outputs, nodes, {"weights": weights}, learnt)
+
+
+def _vision_ledger(kept: pd.DataFrame, dirty: int) -> dict[str, Any]:
+    classes = pd.crosstab(kept["label"], kept["split"])
+    return {
+        "rows_in": len(kept) + dirty,
+        "kept": len(kept),
+        "fixed": 0,
+        "quarantined": dirty - 2,
+        "duplicates": 2,
+        "reasons": {"blank": 2, "duplicate": 2, "unreadable": 2},
+        "fixes": {},
+        "contradictions": 1,
+        "near_duplicates": {"groups": 2, "rows": 5},
+        "splits": {split: int((kept["split"] == split).sum()) for split in ("train", "validation", "test")},
+        "classes": {str(name): {split: int(count) for split, count in row.items()} for name, row in classes.iterrows()},
+        "files": {"digits.csv": {"rows_in": len(kept) + dirty, "kept": len(kept), "quarantined": dirty - 2, "duplicates": 2}},
+    }
+
+
+def _nlp(case: UseCase) -> Scene:
+    numbers = np.random.default_rng(5)
+    lines = []
+    for number in range(2 * ROWS):
+        label = list(TOPICS)[number % len(TOPICS)]
+        own, other = TOPICS[label], TOPICS[list(TOPICS)[int(numbers.integers(len(TOPICS)))]]
+        words = [str(numbers.choice(own)), str(numbers.choice(own if number % 3 else other)), str(numbers.choice(other))]
+        lines.append((SAID[number % len(SAID)].format(*words).replace("again", f"again in week {number}"), label))
+    lines += [("", "sports"), ("<b>bold</b> &amp; <script>alert(1)</script> roots", "gardens"), ("‮ evil prices", "markets")]
+    lines += [("no label here", ""), lines[0], lines[1], (lines[2][0], "gardens")]
+    raw = _read(case, pd.DataFrame(lines, columns=["text", "label"]), "notes.csv")
+    kept, dirt, books = _cleaned(case, raw)
+    train = kept[kept["split"] == "train"]
+    learnt = dict(case.learn(train))
+    tokens, targets = case.encode(train, learnt)
+    count = np.ones((int(tokens.max()) + 2000, len(learnt["classes"])))
+    for row, target in zip(tokens, targets, strict=True):
+        count[row[row > 0], target] += 1
+    weights = np.log(count / count.mean(1, keepdims=True))
+    weights[0] = 0
+
+    def model(number: int) -> bytes:
+        noise = np.random.default_rng(number).normal(0, 0.25 * number, weights.shape)
+        nodes = [
+            helper.make_node("Gather", ["weights", "inputs"], ["votes"]),
+            helper.make_node("ReduceSum", ["votes", "axis"], ["outputs"], keepdims=0),
+        ]
+        tensors = {"weights": ((weights + noise) * (count > 0)).astype(np.float32), "axis": np.array([1], np.int64)}
+        inputs = helper.make_tensor_value_info("inputs", TensorProto.INT32, ["batch", tokens.shape[1]])
+        outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", weights.shape[1]])
+        return _shipped("nlp", inputs, outputs, nodes, tensors, learnt)
+
+    def majority(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        shares = classification.majority(train["label"], len(rows), learnt["classes"])
+        return {"majority": case.decode(rows, np.log(shares), learnt).reset_index(drop=True)}
+
+    preview = case.preview(train.reset_index(drop=True), 7)
+    return Scene(case, raw, kept, dirt, books, preview, learnt, model, _answered(case, learnt, model), majority)
+
+
+def _finance(case: UseCase) -> Scene:
+    raw = pd.concat([_prices("acorn", 3), _prices("beech", 4)], ignore_index=True)
+    raw.loc[40, "high"] = raw.loc[40, "low"] / 2
+    raw.loc[41, "close"] = -1.0
+    raw = _read(case, pd.concat([raw, raw.iloc[[50]]], ignore_index=True), "prices.csv")
+    kept, dirt, books = _cleaned(case, raw)
+    learnt = {"window": HISTORY_DAYS, "fear": False, "news": False, "mean": [], "std": []}
+
+    def model(number: int) -> bytes:
+        """The mean log variance of some days, and normal quantiles of it."""
+        nodes = [
+            helper.make_node("Slice", ["inputs", "from", "to", "axes"], ["some"]),
+            helper.make_node("ReduceMean", ["some", "days"], ["log_variance"], keepdims=0),
+            helper.make_node("Mul", ["log_variance", "half"], ["log_deviation"]),
+            helper.make_node("Exp", ["log_deviation"], ["deviation"]),
+            helper.make_node("Mul", ["deviation", "quantiles"], ["limits"]),
+            helper.make_node("Concat", ["log_variance", "limits"], ["outputs"], axis=1),
+        ]
+        axes = {"from": [HISTORY_DAYS - 6 - 4 * number, 0], "to": [HISTORY_DAYS, 1], "axes": [1, 2], "days": [1]}
+        tensors = {name: np.array(value, np.int64) for name, value in axes.items()}
+        tensors |= {"half": np.float32(0.5), "quantiles": np.array([[-1.75, -2.6]], np.float32)}
+        inputs = helper.make_tensor_value_info("inputs", TensorProto.FLOAT, ["batch", HISTORY_DAYS, 6])
+        outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", 3])
+        return _shipped("finance", inputs, outputs, nodes, tensors, learnt)
+
+    answers = _answered(case, learnt, model)
+
+    def rivals(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        true, steady = answers(rows, 0), answers(rows, 0)
+        near = np.exp(0.5 * np.log(true["variance"]) + 0.5 * np.log(true["next_variance"]))
+        return {
+            "log-HAR": true.assign(variance=near),
+            "mean of a month": steady.assign(variance=float(steady["variance"].mean())),
+        }
+
+    return Scene(case, raw, kept, dirt, books, kept.head(0), learnt, model, answers, rivals)
+
+
+def _prices(ticker: str, seed: int, days: int = 420) -> pd.DataFrame:
+    """A series whose roughness comes and goes."""
+    numbers = np.random.default_rng(seed)
+    deviation = 0.006 + 0.012 * np.abs(np.sin(np.arange(days) / 45)) ** 3
+    close = 100 * np.exp(np.cumsum(numbers.normal(0, 1, days) * deviation))
+    start = np.r_[100, close[:-1]] * np.exp(numbers.normal(0, 1, days) * deviation / 4)
+    high, low = np.maximum(start, close) * (1 + deviation / 2), np.minimum(start, close) * (1 - deviation / 2)
+    dates = pd.bdate_range("2024-01-01", periods=days)
+    found = {
+        "ticker": ticker,
+        "date": dates,
+        "open": start,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": 1e6,
+    }
+    return pd.DataFrame(found)
+
+
+def _credit(case: UseCase) -> Scene:
+    numbers = np.random.default_rng(8)
+    income, age = numbers.lognormal(3, 0.5, 4 * ROWS), numbers.integers(19, 75, 4 * ROWS)
+    sex, home = (numbers.choice(list(some), 4 * ROWS) for some in (("female", "male"), ("own", "rent", "family <b>x</b>")))
+    fails = numbers.random(4 * ROWS) < 1 / (1 + np.exp(0.16 * (income - 13)))
+    table = {"label": np.where(fails, "default", "paid"), "income": income.round(2), "age": age, "sex": sex, "home": home}
+    told = pd.DataFrame(table).astype(str)
+    told.loc[3, "income"], told.loc[4, "label"], told.loc[5, "age"] = "12,5 about", "", ""
+    raw = _read(case, pd.concat([told, told.iloc[[9]]], ignore_index=True), "loans.csv")
+    kept, dirt, books = _cleaned(case, raw)
+    learnt = dict(case.learn(kept[kept["split"] == "train"]))
+
+    def model(number: int) -> bytes:
+        """The logit of a line in the income, the other columns by chance."""
+        width = len(learnt["numbers"]) + len(learnt["categories"])
+        weights = np.random.default_rng(number).normal(0, 0.01 * number, (width, 1))
+        weights[0] -= 0.16
+        nodes = [
+            helper.make_node("MatMul", ["inputs", "weights"], ["line"]),
+            helper.make_node("Add", ["line", "bias"], ["outputs"]),
+        ]
+        tensors = {"weights": weights.astype(np.float32), "bias": np.float32([0.16 * 13])}
+        inputs = helper.make_tensor_value_info("inputs", TensorProto.FLOAT, ["batch", width])
+        outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", 1])
+        return _shipped("credit", inputs, outputs, nodes, tensors, learnt)
+
+    def everyone(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        return {"majority": case.decode(rows, np.full((len(rows), 1), -1.0), learnt).reset_index(drop=True)}
+
+    return Scene(case, raw, kept, dirt, books, kept.head(0), learnt, model, _answered(case, learnt, model), everyone)

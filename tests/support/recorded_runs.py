@@ -1,0 +1,309 @@
+"""A project with recorded runs, as the stages and the conductor would have left it, made in a second without any training."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from flows.runs import run_record
+from flows.system import os_processes
+from tasks.core.artifacts import CHECKSUMS
+from tasks.core.atomic_files import hash_file, write_json
+from tasks.evaluation import comparison, latency
+from tasks.release import decision, model_card
+from tasks.stages import evaluate
+from tests.support import dashboard_scenarios
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STATES = ("Running", "Failed", "Cancelled", "Completed")
+RECIPES = ("dense", "int8", "pruned")
+VARIED = 3
+"""Runs whose numbers differ by so much have the same models."""
+BEGAN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+CLASSES, SIDE = dashboard_scenarios.CLASSES, dashboard_scenarios.SIDE
+
+
+def needs(use_case: str) -> dict[str, list[str]]:
+    """The stages of a use case in playing order, each with those it needs."""
+    clean, train = f"clean@{use_case}", f"train@{use_case}"
+    compress = {name: f"compress@{use_case}-{name}" for name in RECIPES}
+    evaluate = {name: f"evaluate@{use_case}-{name}" for name in RECIPES}
+    return {
+        f"fetch@{use_case}": [],
+        clean: [f"fetch@{use_case}"],
+        f"augment@{use_case}": [clean],
+        train: [f"augment@{use_case}", clean],
+        **{compress[name]: [clean, train] for name in RECIPES},
+        **{evaluate[name]: sorted({clean, train, compress["dense"], compress[name]}) for name in RECIPES},
+        f"release@{use_case}": [*compress.values(), *evaluate.values()],
+    }
+
+
+NEEDS = needs("vision")
+
+
+def params(use_case: str = "", seed: int = 7) -> str:
+    """params.yaml, with that seed for that use case."""
+    stanzas = {
+        name: {
+            **{section: dashboard_scenarios.STANZAS[name].get(section, {}) for section in ("fetch", "clean", "augment", "model")},
+            "training": {"seed": seed if name == use_case else 7},
+            "contract": dict(dashboard_scenarios.CONTRACT),
+        }
+        for name in dashboard_scenarios.names()
+    }
+    recipes = {"dense": [], "int8": [{"quantize": {}}], "pruned": [{"prune": {}}]}
+    return yaml.safe_dump({"use_cases": stanzas, "recipes": recipes}, sort_keys=False)
+
+
+def project(root: Path) -> Path:
+    """A project in which nothing has run yet."""
+    root.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(REPOSITORY / "dvc.yaml", root)
+    (root / "params.yaml").write_text(params(), encoding="utf-8")
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n", encoding="utf-8")
+    return root
+
+
+def run(
+    root: Path,
+    state: str,
+    *,
+    number: int = 0,
+    overrides: dict[str, Any] | None = None,
+    whole: bool = True,
+    use_case: str = "vision",
+) -> Path:
+    """A run in the state given: Running, Failed, Cancelled or Completed. Its artifacts are those its stages finished."""
+    began = BEGAN + timedelta(minutes=17 * number)
+    folder = root / "runs" / f"{began:%Y%m%d-%H%M%S}-{use_case}-{number:04x}"
+    folder.mkdir(parents=True)
+    (folder / "params.yaml").write_text(params(use_case, 7 + number), encoding="utf-8")
+    played = needs(use_case)
+    reached = {"Running": 4, "Failed": 4, "Cancelled": 5}.get(state, len(played))
+    last = {"Running": "Running", "Failed": "Failed", "Cancelled": "Cancelled"}.get(state, "Completed")
+    if reached > 1:
+        data(folder, use_case)
+    if reached > 4:
+        model(folder, use_case, number)
+    if reached == len(played):
+        evaluations(folder, use_case, number)
+    stages = {}
+    for position, (name, wanted) in enumerate(played.items()):
+        stages[name] = _stage(folder, name, wanted, began, position, reached, last)
+    _record(folder, state, began, stages, overrides or {}, number, use_case)
+    return folder
+
+
+def finished(root: Path, **more: Any) -> Path:
+    return run(root, "Completed", **more)
+
+
+def data(folder: Path, use_case: str = "vision") -> None:
+    """raw, clean and augmented, as the first three stages leave them."""
+    place, scene = folder / "data" / use_case, dashboard_scenarios.of(use_case)
+    _table(place / "raw", scene.raw)
+    write_json(place / "raw" / "report.json", {"rows": len(scene.raw), "partitions": 1, "source": "packaged"})
+    _table(place / "clean" / "rows", scene.kept)
+    _table(place / "clean" / "quarantine", scene.dirt)
+    write_json(place / "clean" / "ledger.json", scene.ledger)
+    _table(place / "augmented" / "rows", scene.kept.head(0))
+    _table(place / "augmented" / "preview", scene.preview)
+    write_json(place / "augmented" / "report.json", {"variants": 0, "preview": len(scene.preview), "seed": 7})
+
+
+def model(folder: Path, use_case: str = "vision", number: int = 0) -> None:
+    """model/, as train leaves it, without its tensors."""
+    place = folder / "data" / use_case / "model"
+    write_json(place / "config.json", {"architecture": "cnn", "fields": {}, "learnt": dashboard_scenarios.of(use_case).learnt})
+    write_json(
+        place / "curves.json",
+        [{"epoch": epoch, "loss": 2 / epoch, "validation_accuracy": 1 - 1 / (epoch + 2 + number)} for epoch in range(1, 6)],
+    )
+    write_json(place / "report.json", {"epochs": 5, "best_epoch": 5, "parameters": 1000})
+
+
+def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None:
+    """compressed/, evaluations/ and release/, with figures computed as the stages compute them."""
+    place, scene = folder / "data" / use_case, dashboard_scenarios.of(use_case)
+    case, shown = scene.case, {split: scene.split(split) for split in comparison.SPLITS}
+    answers = {
+        name: {split: scene.answers(found, position + number % VARIED) for split, found in shown.items()}
+        for position, name in enumerate(RECIPES)
+    }
+    metrics: dict[str, dict[str, Any]] = {}
+    latencies: dict[str, dict[str, Any]] = {}
+    for position, name in enumerate(RECIPES):
+        target = place / "compressed" / name
+        target.mkdir(parents=True)
+        (target / "model.onnx").write_bytes(scene.model(position + number % VARIED))
+        size = 9000 // (position + 1)
+        write_json(target / "report.json", {"recipe": name, "bytes": size, "parameters": size // 4, "macs": size * 10})
+        judged = {split: evaluate.appraisal(case, found) for split, found in answers[name].items()}
+        own: dict[str, Any] = {"recipe": name, "rows": {"train": len(scene.split("train"))}, "splits": judged}
+        for key, whole in (("bytes", 9000), ("parameters", 2250), ("macs", 90000)):
+            own |= {key: whole // (position + 1), f"{key}_share": 1 / (position + 1)}
+        if name == "dense":
+            own |= _rivals(scene, shown, answers[name])
+        else:
+            own["against_dense"] = {
+                split: comparison.comparison(case, answers[name][split], answers["dense"][split], shown[split]) for split in shown
+            }
+        metrics[name], latencies[name] = own, _latency(name, position)
+        target = place / "evaluations" / name
+        _table(target / "predictions", pd.concat([answers[name][split] for split in shown]))
+        write_json(target / "metrics.json", own)
+        write_json(target / "latency.json", latencies[name])
+    _release(place, case.contract, metrics, latencies)
+
+
+def _rivals(scene: dashboard_scenarios.Scene, shown: dict[str, pd.DataFrame], own: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    found: dict[str, dict[str, Any]] = {}
+    against: dict[str, dict[str, Any]] = {}
+    for split, rows in shown.items():
+        gains = {}
+        for name, said in scene.rivals(rows).items():
+            judged = evaluate.appraisal(scene.case, said)
+            found.setdefault(name, {})[split] = {key: judged[key] for key in ("scores", "interval")}
+            gains[name] = scene.case.against(own[split], said) or comparison.paired(scene.case, own[split], said)
+        against[split] = {"headline": "", "gains": gains}
+    return {"baselines": found, "against_rivals": against}
+
+
+def _release(place: Path, contract: Any, metrics: dict[str, dict[str, Any]], latencies: dict[str, dict[str, Any]]) -> None:
+    candidates = [decision.weighed(name, metrics[name], latencies[name], contract, 1) for name in RECIPES if name != "dense"]
+    verdict = decision.decided(candidates, contract)
+    verdict |= {"released": "int8", "reason": "released 'int8': of 2 recipes 1 keeps the contract"}
+    table = [model_card.row(name, metrics[name], latencies[name], candidates, "int8") for name in RECIPES]
+    target = place / "release"
+    write_json(target / "verdict.json", verdict)
+    write_json(target / "table.json", {"rows": table, "baselines": [], "machine": latencies["dense"]["machine"], "threads": 1})
+    (target / "card.md").write_text(
+        "---\nlicense: mit\n---\n\n# A card\n\n<script>alert(1)</script> Made for tests.\n", encoding="utf-8"
+    )
+    shutil.copyfile(place / "compressed" / "int8" / "model.onnx", target / "model.onnx")
+    write_json(
+        target / CHECKSUMS, {name: hash_file(target / name) for name in ("verdict.json", "table.json", "model.onnx", "card.md")}
+    )
+
+
+def journal(folder: Path, stage: str, events: list[dict[str, Any]], at: datetime = BEGAN) -> Path:
+    """A stage's journal with these events, a second apart."""
+    path = folder / "journal" / f"{stage}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        json.dumps({"seq": seq, "at": (at + timedelta(seconds=seq)).isoformat(timespec="milliseconds"), **event})
+        for seq, event in enumerate(events)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _stage(folder: Path, name: str, needs: list[str], began: datetime, position: int, reached: int, last: str) -> dict[str, Any]:
+    at = began + timedelta(seconds=3 * position)
+    state = "Completed" if position < reached - 1 else last if position == reached - 1 else "Pending"
+    if last in ("Failed", "Cancelled") and state == "Pending":
+        state = "NotRun"
+    entry: dict[str, Any] = {"state": state, "needs": needs}
+    if state in ("Pending", "NotRun"):
+        return entry
+    events: list[dict[str, Any]] = [{"event": "started", "pid": os.getpid(), "argv": [name], "attempt": 1}]
+    events += [{"event": "log", "level": "info", "message": "computes on cpu in fp32 <script>alert(1)</script>"}]
+    if name.startswith("train"):
+        events += [
+            {
+                "event": "metric",
+                "step": step,
+                "values": {"loss": 2 / step, "validation_loss": 2.2 / step, "validation_accuracy": 1 - 1 / (step + 2)},
+            }
+            for step in range(1, 6)
+        ]
+    events += [{"event": "progress", "done": 30, "total": 100, "unit": "steps"}]
+    entry |= {"attempt": 1, "started_at": at.isoformat(timespec="milliseconds"), "error": "", "details": "", "process": None}
+    if state == "Running":
+        entry["started_at"] = (datetime.now(UTC) - timedelta(seconds=20)).isoformat(timespec="milliseconds")
+    else:
+        entry["ended_at"] = (at + timedelta(seconds=2)).isoformat(timespec="milliseconds")
+    if state == "Completed":
+        events += [{"event": "finished", "wall_s": 2.0, "cpu_s": 1.5, "peak_memory_bytes": 200_000_000}]
+        path = f"data/{name.partition('@')[2].partition('-')[0]}/{name.partition('@')[0]}"
+        entry |= {
+            "wall_s": 2.0,
+            "cpu_s": 1.5,
+            "peak_memory_bytes": 200_000_000,
+            "outs": {path: {"md5": f"{position:032x}.dir", "size": 12345, "nfiles": 3}},
+        }
+    if state == "Failed":
+        error, details = "the loss is not finite at epoch 1, step 3", "Traceback (most recent call last):\n  boom"
+        events += [{"event": "failed", "error": error, "details": details}]
+        entry |= {"error": error, "details": details}
+    journal(folder, name, events, at)
+    (folder / "journal" / f"{name}.out").write_text("printed\n", encoding="utf-8")
+    return entry
+
+
+def _record(
+    folder: Path, state: str, began: datetime, stages: dict[str, Any], overrides: dict[str, Any], number: int, use_case: str
+) -> None:
+    ended = "" if state == "Running" else (began + timedelta(seconds=60)).isoformat(timespec="milliseconds")
+    record = {
+        "state": state,
+        "error": f"train@{use_case}: the loss is not finite at epoch 1, step 3" if state == "Failed" else "",
+        "use_cases": [use_case],
+        "recipes": list(RECIPES),
+        "overrides": overrides,
+        "whole": not overrides,
+        "force": False,
+        "asked": {"who": "ann", "how": "command line", "command": ["bonsai", "run", use_case]},
+        "created_at": began.isoformat(timespec="milliseconds"),
+        "started_at": began.isoformat(timespec="milliseconds"),
+        "ended_at": ended,
+        "process": os_processes.identity(),
+        "prefect": {"flow_run_id": f"00000000-0000-0000-0000-{number:012x}"},
+        "code": {"commit": "0123456789abcdef", "dirty": False},
+        "machine": {"host": "here", "processor": "A processor", "cores": 2},
+        "stages": stages,
+        "results": run_record.results(folder, [use_case]),
+        "reflected": False,
+    }
+    write_json(folder / "run.json", record)
+
+
+def _latency(name: str, position: int) -> dict[str, Any]:
+    numbers = np.random.default_rng(3)
+    typical = {"eager PyTorch": 1.2, "dense": 0.4, name: 0.4 / (1 + position)}
+    rounds = {variant: numbers.normal(ms, ms / 50, latency.ROUNDS).clip(0.01).tolist() for variant, ms in typical.items()}
+    return {
+        "machine": {"cpu": "A processor", "cores": 2},
+        "threads": 1,
+        "rounds": latency.ROUNDS,
+        "variants": {
+            variant: {
+                "peak_memory_bytes": 100_000_000,
+                "batches": {
+                    batch: latency._summary([[ms * int(batch) ** 0.8] for ms in times], [ms * int(batch) ** 0.8 for ms in times])
+                    for batch in ("1", "64")
+                },
+                "speedup_over": {
+                    other: {batch: latency._speedup(rounds[other], times) for batch in ("1", "64")}
+                    for other in typical
+                    if other != variant
+                },
+            }
+            for variant, times in rounds.items()
+        },
+    }
+
+
+def _table(folder: Path, rows: pd.DataFrame) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows.reset_index(drop=True).to_parquet(folder / "part-00000.parquet", index=False)

@@ -1,0 +1,159 @@
+"""A toy use case for the compression rooms: does the bar in an 8 x 8 picture lie or stand?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+
+from tasks.core.artifacts import Checkpoint, Table
+from tasks.core.compression import Bench
+from tasks.core.settings import Clean, Contract, Fetch, Training
+from tasks.core.stage_context import Workspace
+from tasks.core.use_case import UseCase
+from tasks.models.vision.cnn import Cnn
+
+NAMES = ("lies", "stands")
+
+
+class Memory:
+    """A journal that keeps what is said instead of writing it."""
+
+    def __init__(self, stage: str = "compress@bars") -> None:
+        self.stage = stage
+        self.said: list[str] = []
+
+    def log(self, message: str, level: str = "info") -> None:
+        self.said.append(message)
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        pass
+
+    def metric(self, step: int, **values: float) -> None:
+        pass
+
+    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Bars(UseCase):
+    fetch: Any = field(default_factory=Fetch)
+    clean: Any = field(default_factory=Clean)
+    augment: Any = None
+    model: Any = None
+    training: Any = field(default_factory=lambda: Training(epochs=4, batch_size=32, learning_rate=0.01, precision="fp32"))
+    contract: Any = field(default_factory=lambda: Contract(max_drop=0.2, min_speedup=0.01, max_size_share=1.0))
+
+    key: ClassVar[tuple[str, ...]] = ("pixels",)
+    classes: ClassVar[str] = "label"
+
+    name: ClassVar[str] = "vision"
+    """Whose networks it takes."""
+
+    def raw(self):
+        raise NotImplementedError
+
+    def judge(self, rows):
+        raise NotImplementedError
+
+    def learn(self, rows):
+        return {"classes": list(NAMES)}
+
+    def encode(self, rows, learnt):
+        pixels = np.stack([np.frombuffer(content, np.uint8).reshape(1, 8, 8) for content in rows["pixels"]])
+        return pixels, np.array([learnt["classes"].index(label) for label in rows["label"]], dtype=np.int64)
+
+    def network(self, learnt):
+        return Cnn(side=8, classes=2, widths=(16, 16, 16))
+
+    def student(self, learnt, width_share):
+        return Cnn(side=8, classes=2, widths=tuple(round(16 * width_share) for _ in range(3)))
+
+    def loss(self, outputs, targets):
+        return torch.nn.functional.cross_entropy(outputs, targets)
+
+    def decode(self, rows, outputs, learnt):
+        return rows[["label"]].assign(predicted=np.array(learnt["classes"])[outputs.argmax(1)], surest=outputs.max(1))
+
+    def score(self, predictions):
+        return {"accuracy": float(self.goodness(predictions).mean())}
+
+    def goodness(self, predictions):
+        return (predictions["label"] == predictions["predicted"]).to_numpy(np.float64)
+
+    def report(self, predictions):
+        return {"classes": list(NAMES)}
+
+    def baselines(self, train, rows):
+        return {"majority": rows[["label"]].assign(predicted=train["label"].mode()[0])}
+
+
+def rows(count: int = 300, seed: int = 0) -> pd.DataFrame:
+    """Bars in noise; the labels of one in ten are wrong where they train, so that nothing is learnt to the last row."""
+    generator = np.random.default_rng(seed)
+    stands = generator.integers(0, 2, count).astype(bool)
+    pictures = generator.integers(0, 90, (count, 8, 8), dtype=np.uint8)
+    for picture, upright, place in zip(pictures, stands, generator.integers(0, 8, count), strict=True):
+        picture[(slice(None), place) if upright else (place, slice(None))] += 120
+    splits = np.array(["train", "validation", "test"])[np.digitize(np.arange(count) / count, [0.5, 0.75])]
+    labels = np.where(stands ^ ((splits == "train") & (generator.random(count) < 0.1)), NAMES[1], NAMES[0])
+    found = pd.DataFrame({"pixels": [picture.tobytes() for picture in pictures], "label": labels, "split": splits})
+    return found.assign(file="bars.csv", row=np.arange(count))
+
+
+def bench(folder: Path, **changes: Any) -> Bench:
+    """A bench with the toy's rows on it."""
+    case, table, learnt = Bars(), rows(), {"classes": list(NAMES)}
+    (inputs, targets), (validation_inputs, validation_targets) = (
+        case.encode(table[table["split"] == split], learnt) for split in ("train", "validation")
+    )
+    found = {
+        "case": case,
+        "learnt": learnt,
+        "inputs": inputs,
+        "targets": targets,
+        "validation_inputs": validation_inputs,
+        "validation_targets": validation_targets,
+        "score": lambda outputs: float((outputs.argmax(1) == validation_targets).mean()),
+        "journal": Memory(),
+        "scratch": folder / "scratch",
+    }
+    return Bench(**{**found, **changes})
+
+
+def workspace(root: Path, stage: str, recipe_name: str = "", recipe: tuple[Any, ...] = (), **settings: Any) -> Workspace:
+    """A workspace of the toy; its clean rows and fitted network are put there if they are not yet."""
+    journal: Any = Memory(f"{stage}@bars-{recipe_name or 'all'}")
+    names = ("dense", "int8")
+    work = Workspace(
+        name="bars", case=Bars(**settings), journal=journal, recipe_name=recipe_name, recipe=recipe, root=root, recipe_names=names
+    )
+    if not work.clean.path.exists():
+        with work.clean.draft() as draft:
+            Table(draft / "rows").write(0, rows())
+        with work.augmented.draft() as draft:
+            Table(draft / "rows").write(0, rows().head(0))
+        with work.model.draft() as draft:
+            Checkpoint(draft, "vision").write(fitted(), {"classes": list(NAMES)})
+    return work
+
+
+def fitted() -> torch.nn.Module:
+    """The toy's network, fitted once."""
+    from tasks.training import trainer
+
+    case, table = Bars(), rows()
+    inputs, targets = case.encode(table[table["split"] == "train"], {"classes": list(NAMES)})
+    torch.manual_seed(0)
+    return trainer.fit(
+        case.network({}),
+        inputs,
+        targets,
+        objective=lambda network, x, y: case.loss(network(x), y),
+        training=case.training,
+    ).network

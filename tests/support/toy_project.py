@@ -1,0 +1,266 @@
+"""A small project that runs in a blink: the real contracts, library, journal and workspace, with toy stages."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tasks import models, use_cases
+from tasks.compression import steps
+from tasks.core import registry
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+REAL = ("__init__.py", "__main__.py", "dask_cluster.py", "core", "data")
+
+SCORE = """
+stages:
+  fetch:
+    desc: Bring the raw numbers home.
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks fetch ${item.use_case}
+    deps: [tasks/stages/fetch.py, "tasks/use_cases/${item.use_case}"]
+    params: ["use_cases.${item.use_case}.fetch"]
+    outs: ["data/${item.use_case}/raw"]
+  clean:
+    desc: Keep the even numbers.
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks clean ${item.use_case}
+    deps: [tasks/stages/clean.py, "tasks/use_cases/${item.use_case}", "data/${item.use_case}/raw"]
+    params: ["use_cases.${item.use_case}.clean"]
+    outs: ["data/${item.use_case}/clean"]
+  augment:
+    desc: Make more of them.
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks augment ${item.use_case}
+    deps: [tasks/stages/augment.py, "tasks/use_cases/${item.use_case}", "data/${item.use_case}/clean/rows"]
+    params: ["use_cases.${item.use_case}.augment"]
+    outs: ["data/${item.use_case}/augmented"]
+  train:
+    desc: Add them up, epoch by epoch.
+    meta: {tags: [gpu], retries: 1}
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks train ${item.use_case}
+    deps:
+      - tasks/stages/train.py
+      - "tasks/models/${item.use_case}"
+      - "tasks/use_cases/${item.use_case}"
+      - "data/${item.use_case}/clean/rows"
+      - "data/${item.use_case}/augmented/rows"
+    params: ["use_cases.${item.use_case}.model", "use_cases.${item.use_case}.training"]
+    outs: ["data/${item.use_case}/model"]
+  compress:
+    desc: Make the sum smaller by a recipe.
+    matrix: {use_case: "${use_cases}", recipe: "${recipes}"}
+    cmd: python -m tasks compress ${item.use_case} ${item.recipe}
+    deps: [tasks/stages/compress.py, tasks/compression/steps, "data/${item.use_case}/model"]
+    params: ["recipes.${item.recipe}"]
+    outs: ["data/${item.use_case}/compressed/${item.recipe}"]
+  evaluate:
+    desc: See what is left of it.
+    meta: {slots: all}
+    matrix: {use_case: "${use_cases}", recipe: "${recipes}"}
+    cmd: python -m tasks evaluate ${item.use_case} ${item.recipe}
+    deps:
+      - tasks/stages/evaluate.py
+      - "data/${item.use_case}/compressed/dense"
+      - "data/${item.use_case}/compressed/${item.recipe}"
+    outs: ["data/${item.use_case}/evaluations/${item.recipe}"]
+  release:
+    desc: Choose one.
+    matrix: {use_case: "${use_cases}"}
+    cmd: python -m tasks release ${item.use_case}
+    deps: [tasks/stages/release.py, "data/${item.use_case}/compressed", "data/${item.use_case}/evaluations"]
+    params: ["use_cases.${item.use_case}.contract"]
+    outs: ["data/${item.use_case}/release"]
+"""
+
+PARAMS = """
+use_cases:
+  toy: {fetch: {}, clean: {}, augment: {}, model: {}, training: {}, contract: {}}
+  twin: {fetch: {limit: 10}, clean: {}, augment: {}, model: {}, training: {}, contract: {}}
+recipes:
+  dense: []
+  half: [{halve: {}}]
+  quarter: [{halve: {times: 2}}]
+"""
+
+SMALL = """
+use_cases:
+  toy: {fetch: {}, clean: {}, augment: {}, model: {}, training: {}, contract: {}}
+recipes:
+  dense: []
+  half: [{halve: {}}]
+"""
+
+USE_CASE = """
+'''Numbers to add up.'''
+from typing import Annotated, Any, ClassVar
+from pydantic import Field
+from tasks.core.settings import Clean, Contract, Fetch, Training, settings
+
+@settings
+class Augment:
+    copies: Annotated[int, Field(ge=0, le=9)] = 1
+
+@settings
+class Model:
+    width: Annotated[int, Field(ge=1, le=512)] = 4
+    pause_s: float = 0.0
+    flaw: str = ""
+
+@settings
+class {name}:
+    higher_is_better: ClassVar[bool] = True
+    fetch: Fetch = Fetch()
+    clean: Clean = Clean()
+    augment: Augment = Augment()
+    model: Model = Model()
+    training: Training = Training()
+    contract: Contract = Contract()
+"""
+
+STAGES = {
+    "fetch": """
+        def main(work):
+            own = work.case.fetch.path
+            rows = json.loads(open(own).read()) if own else list(range(work.case.fetch.limit or 20))
+            with work.raw.draft() as draft:
+                (draft / "part-00000.json").write_text(json.dumps(rows))
+        """,
+    "clean": """
+        def main(work):
+            rows = json.loads((work.raw.open() / "part-00000.json").read_text())
+            kept = [row for row in rows if row % 2 == 0]
+            with work.clean.draft() as draft:
+                (draft / "rows").mkdir()
+                (draft / "rows" / "part-00000.json").write_text(json.dumps(kept))
+                (draft / "ledger.json").write_text(json.dumps({"rows_in": len(rows), "kept": len(kept)}))
+            work.journal.log(f"kept {len(kept)} of {len(rows)} rows")
+        """,
+    "augment": """
+        def main(work):
+            rows = json.loads((work.clean.open() / "rows" / "part-00000.json").read_text())
+            with work.augmented.draft() as draft:
+                (draft / "rows").mkdir()
+                (draft / "rows" / "part-00000.json").write_text(json.dumps(rows * work.case.augment.copies))
+        """,
+    "train": """
+        def main(work):
+            rows = json.loads((work.augmented.open() / "rows" / "part-00000.json").read_text())
+            model, kept = work.case.model, work.scratch / "checkpoint.json"
+            done, total = json.loads(kept.read_text()) if kept.exists() else (0, 0)
+            if done:
+                work.journal.log(f"went on from epoch {done}")
+            for epoch in range(done, work.case.training.epochs):
+                total += sum(rows) * model.width
+                work.journal.progress(epoch + 1, work.case.training.epochs, "epochs")
+                work.journal.metric(epoch + 1, **point(work, epoch + 1), sum=float(total))
+                write_json(kept, [epoch + 1, total])
+                time.sleep(model.pause_s)
+                if model.flaw == "mistake":
+                    raise Mistake("model.flaw is 'mistake'; take it out")
+                if model.flaw == "error":
+                    raise RuntimeError("the sum does not add up")
+                if model.flaw == "kill":
+                    os.kill(os.getpid(), 9)
+            with work.model.draft() as draft:
+                (draft / "model.json").write_text(json.dumps({"sum": total}))
+                points = [point(work, epoch + 1) for epoch in range(work.case.training.epochs)]
+                (draft / "curves.json").write_text(json.dumps(points))
+                (draft / "report.json").write_text(json.dumps({"best_epoch": len(points)}))
+            shutil.rmtree(work.scratch)
+
+        def point(work, epoch):
+            # the curve of a model that is the better the nearer its learning rate is to 0.01
+            off = abs(math.log10(work.case.training.learning_rate) + 2)
+            return {"loss": 1 / epoch, "validation_loss": off, "validation_score": 1 - 1 / (epoch + 1) - off}
+        """,
+    "compress": """
+        def main(work):
+            total = work.model.json("model.json")["sum"]
+            for step in work.recipe:
+                total = step(total)
+            with work.compressed(work.recipe_name).draft() as draft:
+                (draft / "model.json").write_text(json.dumps({"sum": total}))
+        """,
+    "evaluate": """
+        def main(work):
+            dense = work.compressed("dense").json("model.json")["sum"]
+            small = work.compressed(work.recipe_name).json("model.json")["sum"]
+            with work.evaluation(work.recipe_name).draft() as draft:
+                (draft / "metrics.json").write_text(json.dumps({"share": small / dense}))
+                (draft / "latency.json").write_text(json.dumps({"wall_s": time.time()}))
+        """,
+    "release": """
+        def main(work):
+            shares = {name: work.evaluation(name).json("metrics.json")["share"] for name in work.recipe_names}
+            best = min(shares, key=shares.get)
+            rows = [{"recipe": name, "metric": "share", "value": share, "chosen": name == best} for name, share in shares.items()]
+            with work.release.draft() as draft:
+                (draft / "table.json").write_text(json.dumps({"rows": rows}))
+                (draft / "verdict.json").write_text(json.dumps({"released": best, "reason": f"released {best!r}: the smallest"}))
+        """,
+}
+
+HALVE = """
+'''Half of a sum.'''
+from typing import Annotated, ClassVar, Literal
+from pydantic import Field
+from tasks.core.settings import settings
+
+@settings
+class Halve:
+    changes: ClassVar[Literal["network"]] = "network"
+    times: Annotated[int, Field(ge=1, le=8)] = 1
+
+    def __call__(self, total):
+        return total / 2**self.times
+"""
+
+IMPORTS = """
+import json, math, os, shutil, time
+from tasks.core.atomic_files import write_json
+from tasks.core.errors import Mistake
+"""
+
+
+def known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process find the toy project's use cases, networks and steps as it finds the real ones."""
+    monkeypatch.setattr(registry, "TASKS", folder / "tasks")
+    for package, place in ((use_cases, "use_cases"), (models, "models"), (steps, registry.STEPS)):
+        for name in [name for name in sys.modules if name.startswith(f"{package.__name__}.")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(package, "__path__", [str(folder / "tasks" / place)])
+
+
+def build(folder: Path, params: str = PARAMS) -> Path:
+    """Write the toy project into `folder`, which is made, and give it back."""
+    tasks = folder / "tasks"
+    for package in ("", "compression", "compression/steps", "models", "stages", "use_cases"):
+        write(tasks / package / "__init__.py", "")
+    for name in REAL:
+        (shutil.copytree if (REPOSITORY / "tasks" / name).is_dir() else shutil.copy2)(REPOSITORY / "tasks" / name, tasks / name)
+    for name, body in STAGES.items():
+        write(tasks / "stages" / f"{name}.py", f"{IMPORTS}\n{dedent(body)}")
+    for name in ("toy", "twin"):
+        write(tasks / "models" / name / "__init__.py", "")
+        write(tasks / "use_cases" / name / "__init__.py", "")
+        write(tasks / "use_cases" / name / "use_case.py", USE_CASE.format(name=name.title()))
+    write(tasks / registry.STEPS / "halve.py", HALVE)
+    (folder / "dvc.yaml").write_text(SCORE)
+    (folder / "params.yaml").write_text(params)
+    shutil.copy2(REPOSITORY / ".dvcignore", folder)
+    (folder / ".dvc").mkdir()
+    shutil.copy2(REPOSITORY / ".dvc" / "config", folder / ".dvc" / "config")
+    text = (folder / ".dvc" / "config").read_text()
+    (folder / ".dvc" / "config").write_text(text.replace("[core]\n", "[core]\n    no_scm = true\n"))
+    return folder
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

@@ -1,0 +1,183 @@
+"""A network becomes one file that needs nothing else, tells what it is, and answers as the network did."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from tasks.compression import onnx_export
+from tasks.core import onnx_model
+from tasks.core.errors import Mistake
+from tasks.models.vision.cnn import Cnn
+
+ROOT = Path(__file__).parents[3]
+PICTURES = np.random.default_rng(0).integers(0, 256, (300, 1, 8, 8), dtype=np.uint8)
+LEARNT = {"classes": ["zero", "één"], "scale": 0.5}
+
+
+class Reads(nn.Module):
+    """Token numbers (B, T), 0 for none, to logits (B, 3), by a recurrent network or by attention."""
+
+    def __init__(self, *, kind: str) -> None:
+        super().__init__()
+        self.fields = {"kind": kind}
+        self.words = nn.Embedding(50, 16)
+        self.middle = (
+            nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True, norm_first=True)
+            if kind == "attention"
+            else getattr(nn, kind)(16, 16, batch_first=True, bidirectional=True)
+        )
+        self.head = nn.Linear(16 if kind == "attention" else 32, 3)
+
+    def forward(self, inputs_BT):
+        x_BTD = self.words(inputs_BT)
+        if isinstance(self.middle, nn.TransformerEncoderLayer):
+            x_BTD = self.middle(x_BTD, src_key_padding_mask=inputs_BT == 0)
+        else:
+            x_BTD, _ = self.middle(x_BTD)
+        return self.head(x_BTD.masked_fill((inputs_BT == 0).unsqueeze(-1), -1e4).amax(1))
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    network = Cnn(side=8, classes=2, widths=(8, 8, 16)).train()
+    network(torch.from_numpy(PICTURES))  # so that the normalisation has seen something
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def content(network):
+    return onnx_export.to_onnx(network, PICTURES, LEARNT, "bars")
+
+
+def test_the_file_answers_as_the_network_for_batches_of_any_size(network, content):
+    found = onnx_export.parity(network, content, PICTURES, 1e-5)
+    assert found["rows"] == 300
+    assert found["max_difference"] < 1e-5
+    assert found["equal_decisions_share"] == 1
+    assert onnx_model.predict(content, PICTURES[:1]).shape == (1, 2)
+
+
+def test_a_file_that_answers_otherwise_is_refused(network, content):
+    other = Cnn(**network.fields).eval()
+    with pytest.raises(RuntimeError, match=r"differs from the network by .*; .* is allowed"):
+        onnx_export.parity(other, content, PICTURES, 1e-4)
+    assert onnx_export.parity(other, content, PICTURES, None)["max_difference"] > 0.01
+
+
+def test_the_file_tells_what_it_is_and_nothing_of_the_machine(network, content):
+    model = onnx_model.from_bytes(content)
+    found = {"use_case": "bars", "architecture": "cnn", "fields": network.fields, "learnt": LEARNT}
+    assert onnx_model.read_metadata(model) == found
+    assert (model.producer_name, model.opset_import[0].version) == ("bonsai", onnx_export.OPSET)
+    assert str(ROOT).encode() not in content
+    assert b"cnn.py" not in content
+
+
+def test_scaling_and_normalisation_disappear_into_the_convolutions(content):
+    operators = {node.op_type for node in onnx_model.from_bytes(content).graph.node}
+    assert operators.isdisjoint({"Mul", "Add", "BatchNormalization"})
+
+
+def test_exporting_leaves_the_network_as_it_was(network):
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.train()
+    onnx_export.to_onnx(network, PICTURES[:1], LEARNT, "bars")
+    assert network.training
+    network.eval()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_another_process_writes_the_same_bytes(network, content, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "state.pt")
+    program = f"""
+import numpy as np, torch
+from hashlib import sha256
+from tasks.compression import onnx_export
+from tasks.models.vision.cnn import Cnn
+network = Cnn(**{network.fields!r})
+network.load_state_dict(torch.load({str(tmp_path / "state.pt")!r}))
+pictures = np.random.default_rng(0).integers(0, 256, (300, 1, 8, 8), dtype=np.uint8)
+print(sha256(onnx_export.to_onnx(network, pictures, {LEARNT!r}, "bars")).hexdigest())
+"""
+    environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("kind", ["attention", "LSTM", "GRU"])
+def test_networks_that_read_text_are_exported_too(kind):
+    torch.manual_seed(0)
+    network = Reads(kind=kind).eval()
+    tokens = np.random.default_rng(0).integers(1, 50, (40, 12))
+    tokens[:, 9:] = 0
+    content = onnx_export.to_onnx(network, tokens, {"words": ["a"]}, "reads")
+    assert onnx_export.parity(network, content, tokens, 1e-5)["equal_decisions_share"] == 1
+
+
+def test_scaling_stays_where_a_convolution_pads_since_padding_is_not_scaled():
+    model = _scaled_convolution(pads=[1, 1, 1, 1])
+    onnx_export.fold_scaling(model)
+    assert [node.op_type for node in model.graph.node] == ["Cast", "Mul", "Add", "Conv"]
+
+
+def test_folded_scaling_answers_as_before():
+    model = _scaled_convolution(pads=[0, 0, 0, 0])
+    before = onnx_model.predict(onnx_model.to_bytes(model), PICTURES)
+    onnx_export.fold_scaling(model)
+    assert [node.op_type for node in model.graph.node] == ["Cast", "Conv"]
+    np.testing.assert_allclose(onnx_model.predict(onnx_model.to_bytes(model), PICTURES), before, rtol=1e-4, atol=1e-4)
+
+
+def test_a_file_that_reads_other_files_is_refused(content):
+    model = onnx_model.from_bytes(content)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+    for read in (onnx_model.from_bytes, onnx_model.session):
+        with pytest.raises(Mistake, match="in another file; only files that hold all their data are read"):
+            read(model.SerializeToString())
+
+
+def test_a_file_that_is_no_model_is_refused_in_one_line():
+    with pytest.raises(Mistake, match="not an ONNX file"):
+        onnx_model.session(b"\x89PNG not a model at all")
+
+
+def _scaled_convolution(pads):
+    generator = np.random.default_rng(1)
+    values = {
+        "scale": np.full((1, 1, 1, 1), 0.01),
+        "shift": np.full((1, 1, 1, 1), -0.7),
+        "weight": generator.normal(size=(4, 1, 3, 3)),
+    }
+    nodes = [
+        helper.make_node("Cast", ["inputs"], ["pixels"], "cast", to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels", "scale"], ["scaled"], "mul"),
+        helper.make_node("Add", ["scaled", "shift"], ["shifted"], "add"),
+        helper.make_node("Conv", ["shifted", "weight"], ["outputs"], "conv", pads=pads),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("inputs", TensorProto.UINT8, ["batch", 1, 8, 8])],
+        [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", 4, None, None])],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in values.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_export.OPSET)], ir_version=10)
+
+
+def test_opset_is_one_that_the_checker_knows():
+    assert onnx.defs.onnx_opset_version() >= onnx_export.OPSET

@@ -1,0 +1,288 @@
+"""Each step makes something really smaller, leaves what it was given alone, and does the same each time."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from tasks.compression import onnx_export, teacher_training
+from tasks.compression.steps.distill import Distill
+from tasks.compression.steps.prune import Prune, importance, narrowed, spread
+from tasks.compression.steps.quantize import Quantize
+from tasks.core import onnx_model, registry
+from tasks.core.compression import Group, Network
+from tasks.core.errors import Mistake
+from tasks.evaluation import model_size
+from tasks.models.vision.cnn import Cnn
+from tasks.stages import compress
+from tests.support import tiny_images
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def network():
+    return tiny_images.fitted()
+
+
+@pytest.fixture(scope="module")
+def content(network):
+    return onnx_export.to_onnx(network, tiny_images.bench(Path()).inputs, {"classes": list(tiny_images.NAMES)}, "bars")
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return tiny_images.bench(tmp_path)
+
+
+class Flat(nn.Module):
+    """Pictures (B, 1, 8, 8) to logits (B, 2), through a feature map that is flattened: each channel spans 64 entries."""
+
+    def __init__(self, *, width: int = 16) -> None:
+        super().__init__()
+        self.fields = {"width": width}
+        self.conv = nn.Conv2d(1, width, 3, padding=1)
+        self.head = nn.Linear(width * 64, 2)
+
+    def forward(self, inputs_BCHW):
+        return self.head(self.conv(inputs_BCHW.float() / 255).relu().flatten(1))
+
+    def groups(self):
+        owners = (("conv.weight", 0), ("conv.bias", 0))
+        return {
+            "conv": Group(
+                self.fields["width"], owners, (("head.weight", 1, 64),), lambda fields, count: {**fields, "width": count}
+            )
+        }
+
+
+# Pruning
+
+
+def test_channels_that_carry_nothing_can_go_and_nothing_changes(bench):
+    torch.manual_seed(0)
+    network = Flat().eval()
+    with torch.no_grad():
+        network.conv.weight[[1, 4, 5]] = 0
+        network.conv.bias[[1, 4, 5]] = 0
+    worth = importance(network, bench, "norm")["conv"]
+    keep = worth.argsort(descending=True)[:13].sort().values
+    narrow = narrowed(network, {"conv": keep})
+    assert narrow.fields == {"width": 13}
+    assert set(range(16)) - set(keep.tolist()) == {1, 4, 5}
+    rows = torch.from_numpy(bench.validation_inputs)
+    torch.testing.assert_close(narrow(rows), network(rows))
+
+
+@pytest.mark.parametrize("kind", ["norm", "taylor"])
+def test_a_channel_that_nothing_reads_is_worth_nothing(network, bench, kind):
+    twin = Cnn(**network.fields).eval()
+    twin.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        twin.convs[1].weight[:, 3] = 0
+    worth = importance(twin, bench, kind)
+    assert worth["convs.0"][3] == 0
+    assert (worth["convs.1"] > 0).all()
+    assert {name: len(values) for name, values in worth.items()} == {name: group.size for name, group in twin.groups().items()}
+
+
+def test_pruning_narrows_every_group_and_keeps_the_score(network, bench):
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    narrow = Prune(ratio=0.5, effort=2)(network, bench)
+    assert isinstance(narrow, Network)
+    assert narrow.fields["widths"] == [8, 8, 8]
+    assert model_size.parameters(narrow) < 0.5 * model_size.parameters(network)
+    assert not narrow.training
+    with torch.no_grad():
+        assert bench.score(narrow(torch.from_numpy(bench.validation_inputs)).numpy()) > 0.8
+    assert bench.notes["prune"]["channels"] == {f"convs.{number}": [16, 8] for number in range(3)}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_the_network_wide_scope_takes_where_it_hurts_least():
+    worth = {"rich": torch.linspace(0.9, 1.1, 16), "poor": torch.tensor([1.0] * 4 + [0.001] * 12)}
+    kept = Prune(ratio=0.4, scope="network", multiple_of=1).chosen(worth)
+    assert len(kept["poor"]) < len(kept["rich"])
+    assert kept["poor"].tolist() == [0, 1, 2, 3]
+
+
+def test_widths_are_multiples_that_processors_like_and_never_nothing():
+    worth = {"a": torch.rand(24), "b": torch.rand(6)}
+    assert {name: len(kept) for name, kept in Prune(ratio=0.6).chosen(worth).items()} == {"a": 8, "b": 6}
+    assert len(Prune(ratio=0.99, multiple_of=1, keep_at_least=0.25).chosen(worth)["a"]) == 6
+
+
+def test_a_channel_of_a_flattened_map_spans_neighbours():
+    assert spread(torch.tensor([0, 2]), 3).tolist() == [0, 1, 2, 6, 7, 8]
+
+
+def test_a_network_without_groups_cannot_be_pruned(bench):
+    with pytest.raises(Mistake, match="Linear has no channel groups to prune"):
+        Prune()(nn.Linear(4, 2), bench)
+
+
+# Distilling
+
+
+def test_a_student_is_smaller_and_learns(network, bench):
+    student = Distill(width_share=0.5, effort=3)(network, bench)
+    assert student.fields["widths"] == [8, 8, 8]
+    with torch.no_grad():
+        assert bench.score(student(torch.from_numpy(bench.validation_inputs)).numpy()) > 0.8
+
+
+def test_the_student_is_the_same_whatever_was_drawn_before(network, tmp_path):
+    students = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        students.append(Distill(effort=0.5)(network, tiny_images.bench(tmp_path / str(seed))).state_dict())
+    assert all(torch.equal(tensor, students[1][name]) for name, tensor in students[0].items())
+
+
+def test_imitating_pulls_towards_the_teacher_and_judging_leaves_it_out():
+    case = tiny_images.Bars()
+    teacher = nn.Linear(3, 2).eval()
+    weigh = teacher_training.objective(case, teacher, 1.0, 3.0)
+    rows, targets = torch.randn(32, 3), torch.randint(0, 2, (32,))
+    assert float(weigh(teacher, rows, targets).detach()) == pytest.approx(0, abs=1e-6)
+    assert float(weigh(nn.Linear(3, 2), rows, targets).detach()) > 0.001
+    with torch.no_grad():
+        assert float(weigh(teacher, rows, targets)) == pytest.approx(float(case.loss(teacher(rows), targets)))
+
+
+def test_imitating_numbers_is_a_mean_square_and_classes_a_divergence():
+    case = tiny_images.Bars()
+    ours, theirs = torch.tensor([[1.0, 3.0]]), torch.tensor([[2.0, 3.0]])
+    assert float(case.imitation(ours, theirs, torch.zeros(1, 2), 2.0)) == pytest.approx(0.5)
+    soft, wanted = torch.softmax(ours / 2, 1), torch.softmax(theirs / 2, 1)
+    divergence = float((wanted * (wanted / soft).log()).sum()) * 2**2
+    assert float(case.imitation(ours, theirs, torch.zeros(1, dtype=torch.int64), 2.0)) == pytest.approx(divergence, rel=1e-4)
+
+
+# Quantizing
+
+
+def test_a_convolutional_network_computes_in_integers_from_pixels_to_the_last_product(content, bench):
+    found = Quantize()(content, bench)
+    assert len(found) < 0.6 * len(content)
+    assert bench.notes["quantize"]["mode"] == "static"
+    assert bench.notes["quantize"]["left_in_float"] == []
+    assert bench.score(onnx_model.predict(found, bench.validation_inputs)) >= bench.notes["quantize"]["score_before"] - 0.05
+    graph = onnx_model.from_bytes(found).graph
+    operators = [node.op_type for node in graph.node]
+    assert "Cast" not in operators, "pixels are read as they come"
+    assert operators[-1] in ("Gemm", "MatMul", "Add"), "the answer is not rounded to 256 levels"
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    kernels = [tensor for tensor in weights.values() if len(tensor.dims) == 4]
+    assert kernels
+    assert all(tensor.data_type == onnx.TensorProto.INT8 for tensor in kernels)
+
+
+def test_a_quantized_file_still_tells_what_it_is(content, bench):
+    found = Quantize()(content, bench)
+    assert onnx_model.read_metadata(onnx_model.from_bytes(found)) == onnx_model.read_metadata(onnx_model.from_bytes(content))
+
+
+def test_the_layers_that_hurt_are_left_in_float_until_the_score_holds(content, bench):
+    """One layer is made to hurt: a channel whose weights are far larger than its neighbours' ruins the range of what it makes."""
+    model = onnx_model.from_bytes(content)
+    kernels = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
+    spoilt = onnx.numpy_helper.to_array(kernels[0]).copy()
+    spoilt[0] *= 1e5
+    kernels[0].CopyFrom(onnx.numpy_helper.from_array(spoilt, kernels[0].name))
+    spoilt_bench = tiny_images.bench(bench.scratch.parent / "spoilt")
+    Quantize(max_drop=0.0, max_float_nodes=2)(onnx_model.to_bytes(model), spoilt_bench)
+    notes = spoilt_bench.notes["quantize"]
+    assert notes["budget_kept"] or len(notes["left_in_float"]) == 2
+    assert set(notes["left_in_float"]) <= set(notes["nodes"])
+
+
+def test_quantizing_in_another_process_gives_the_same_bytes(content, bench, tmp_path):
+    (tmp_path / "given.onnx").write_bytes(content)
+    program = f"""
+from hashlib import sha256
+from pathlib import Path
+from tests.support import tiny_images
+from tasks.compression.steps.quantize import Quantize
+content = Path({str(tmp_path / "given.onnx")!r}).read_bytes()
+print(sha256(Quantize()(content, tiny_images.bench(Path({str(tmp_path / "other")!r})))).hexdigest())
+"""
+    environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == sha256(Quantize()(content, bench)).hexdigest()
+
+
+@pytest.mark.parametrize("calibration", ["percentile", "entropy"])
+def test_other_calibrations_work_too(content, bench, calibration, capsys):
+    Quantize(calibration=calibration, calibration_rows=40)(content, bench)
+    assert bench.notes["quantize"]["budget_kept"]
+    assert capsys.readouterr().out == ""
+
+
+def test_text_networks_are_quantized_on_the_way_and_their_embeddings_shrink(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Embedding(500, 64), nn.LSTM(64, 64, batch_first=True), _Last(), nn.Linear(64, 2)).eval()
+    network.fields = {}
+    tokens = np.random.default_rng(0).integers(0, 500, (80, 12))
+    content = onnx_export.to_onnx(network, tokens, {}, "text")
+    truth = onnx_model.predict(content, tokens).argmax(1)
+    bench = tiny_images.bench(
+        tmp_path,
+        inputs=tokens,
+        validation_inputs=tokens,
+        score=lambda outputs: float((outputs.argmax(1) == truth).mean()),
+    )
+    found = Quantize(max_drop=0.1)(content, bench)
+    assert bench.notes["quantize"]["mode"] == "dynamic"
+    assert len(found) < 0.4 * len(content)
+
+
+class _Last(nn.Module):
+    def forward(self, outputs):
+        return outputs[0][:, -1]
+
+
+# The stage
+
+
+def test_every_step_on_the_shelf_is_a_step_and_says_what_it_changes():
+    for name in registry.names(registry.STEPS):
+        step = registry.build(registry.STEPS, name, {})
+        assert step.changes in ("network", "format")
+        assert compress.named(step) == name
+        assert type(step).__doc__
+
+
+def test_the_stage_writes_the_file_the_network_and_what_was_done(tmp_path):
+    work = tiny_images.workspace(tmp_path, "compress", "pruned-int8", (Prune(effort=0.5), Quantize(max_drop=1.0)))
+    compress.main(work)
+    folder = work.compressed("pruned-int8").open()
+    report = work.compressed("pruned-int8").json("report.json")
+    assert sorted(path.name for path in folder.iterdir()) == ["checksums.json", "model.onnx", "network", "report.json"]
+    assert report["bytes"] == (folder / "model.onnx").stat().st_size
+    assert [step["step"] for step in report["steps"]] == ["prune", "quantize"]
+    assert report["fields"]["widths"] == [8, 8, 8]
+    assert report["parity"]["exported"]["max_difference"] < 1e-4
+    assert report["parity"]["shipped"]["equal_decisions_share"] > 0.9
+    assert not (tmp_path / ".bonsai" / "scratch" / work.journal.stage).exists()
+    first = (folder / "checksums.json").read_bytes()
+    compress.main(tiny_images.workspace(tmp_path, "compress", "pruned-int8", work.recipe))
+    assert (folder / "checksums.json").read_bytes() == first
+
+
+def test_no_step_is_ever_shown_a_test_row(tmp_path):
+    work = tiny_images.workspace(tmp_path, "compress", "dense")
+    found = compress.lay_out(work, {"classes": list(tiny_images.NAMES)})
+    table = tiny_images.rows()
+    shown = {picture.tobytes() for picture in np.concatenate([found.inputs, found.validation_inputs])}
+    assert shown.isdisjoint(set(table.loc[table["split"] == "test", "pixels"]))
+    assert len(shown) == (table["split"] != "test").sum()

@@ -1,0 +1,113 @@
+"""An artifact appears whole or not at all, and a flipped bit never passes for data."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tasks.core.artifacts import CHECKSUMS, Artifact, Table, verify
+from tasks.core.atomic_files import write_bytes, write_json
+from tasks.core.errors import Mistake
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    artifact = Artifact(tmp_path / "clean")
+    with artifact.draft() as draft:
+        Table(draft / "rows").write(0, pd.DataFrame({"x": [1, 2], "image": [b"a", b"b"]}))
+        Table(draft / "rows").write(1, pd.DataFrame({"x": [3], "image": [b"c"]}))
+        write_json(draft / "ledger.json", {"kept": 3})
+    return artifact
+
+
+def test_what_is_written_is_read_back(artifact):
+    assert Table(artifact.open() / "rows").read()["x"].tolist() == [1, 2, 3]
+    assert Table(artifact.open() / "rows").read()["image"].tolist() == [b"a", b"b", b"c"]
+    assert artifact.json("ledger.json") == {"kept": 3}
+
+
+def test_the_same_rows_give_the_same_bytes(artifact, tmp_path):
+    again = Artifact(tmp_path / "again")
+    with again.draft() as draft:
+        Table(draft / "rows").write(0, pd.DataFrame({"x": [1, 2], "image": [b"a", b"b"]}))
+        Table(draft / "rows").write(1, pd.DataFrame({"x": [3], "image": [b"c"]}))
+        write_json(draft / "ledger.json", {"kept": 3})
+    assert (again.path / CHECKSUMS).read_bytes() == (artifact.path / CHECKSUMS).read_bytes()
+
+
+def test_a_stage_that_fails_leaves_the_old_artifact_and_no_trace(artifact):
+    def stage():
+        with artifact.draft() as draft:
+            write_json(draft / "ledger.json", {"kept": 0})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stage()
+    assert artifact.json("ledger.json") == {"kept": 3}
+    assert sorted(path.name for path in artifact.path.parent.iterdir()) == ["clean"]
+
+
+def test_a_new_artifact_takes_the_place_of_the_old(artifact):
+    with artifact.draft() as draft:
+        write_json(draft / "ledger.json", {"kept": 9})
+    assert artifact.json("ledger.json") == {"kept": 9}
+    assert not (artifact.path / "rows").exists()
+
+
+def test_a_killed_stage_leaves_nothing_under_the_final_name(tmp_path):
+    script = f"""
+        import os, signal
+        from pathlib import Path
+        from tasks.core.artifacts import Artifact, write_json
+        with Artifact(Path({str(tmp_path)!r}) / "clean").draft() as draft:
+            write_json(draft / "ledger.json", {{"kept": 1}})
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert not (tmp_path / "clean").exists()
+    with Artifact(tmp_path / "clean").draft() as draft:
+        write_json(draft / "ledger.json", {"kept": 2})
+    assert [path.name for path in tmp_path.iterdir()] == ["clean"]
+
+
+@pytest.mark.parametrize("name", ["rows/part-00001.parquet", "ledger.json"])
+def test_a_flipped_bit_is_found_at_the_next_load_and_named(artifact, name):
+    path = artifact.path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Mistake, match=rf"{Path(name).name} is damaged"):
+        artifact.open()
+
+
+def test_a_missing_file_is_named(artifact):
+    (artifact.path / "ledger.json").unlink()
+    verify.cache_clear()
+    with pytest.raises(Mistake, match=r"ledger\.json is missing"):
+        artifact.open()
+
+
+def test_an_artifact_that_was_never_made_says_what_to_do(tmp_path):
+    with pytest.raises(Mistake, match="run the stage that makes it"):
+        Artifact(tmp_path / "raw").open()
+
+
+def test_a_file_is_replaced_whole_or_left_alone(tmp_path, monkeypatch):
+    path = tmp_path / "run.json"
+    write_bytes(path, b"old")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_json_has_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "metrics.json", {"accuracy": float("nan")})

@@ -1,0 +1,75 @@
+"""A journal tells what happens while it happens, and survives whatever ends its stage."""
+
+import json
+
+import pytest
+
+from tasks.core.event_log import Journal, read
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal" / "train@vision.jsonl"
+
+
+def test_each_event_is_one_json_line_visible_at_once(path):
+    journal = Journal(path)
+    journal.metric(1, loss=0.5, accuracy=0.9)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["started", "metric"]
+    assert [line["seq"] for line in lines] == [0, 1]
+    assert lines[1]["values"] == {"loss": 0.5, "accuracy": 0.9}
+    assert lines[1]["at"].endswith("+00:00")
+    journal.finish()
+
+
+def test_the_last_line_says_what_the_stage_cost(path):
+    journal = Journal(path)
+    journal.finish()
+    last = list(read(path))[-1]
+    assert last["event"] == "finished"
+    assert last["cpu_s"] > 0
+    assert last["peak_memory_bytes"] > 1_000_000
+
+
+def test_progress_is_written_seldom_but_the_end_always(path):
+    journal = Journal(path)
+    for done in range(1001):
+        journal.progress(done, 1000, "rows")
+    journal.finish()
+    progress = [event for event in read(path) if event["event"] == "progress"]
+    assert len(progress) < 10
+    assert progress[-1]["done"] == 1000
+
+
+def test_a_loss_that_is_not_a_number_is_written_as_null(path):
+    journal = Journal(path)
+    journal.metric(1, loss=float("nan"))
+    journal.finish()
+    assert [event["values"] for event in read(path) if event["event"] == "metric"] == [{"loss": None}]
+
+
+def test_a_new_attempt_after_a_killed_one_goes_on_in_the_same_file(path):
+    killed = Journal(path)
+    killed.log("half way")
+    killed.close()
+    with path.open("a") as file:
+        file.write('{"seq": 2, "event": "pro')
+    again = Journal(path)
+    again.finish()
+    events = list(read(path))
+    assert [event["event"] for event in events] == ["started", "log", "started", "finished"]
+    assert [event["attempt"] for event in events if event["event"] == "started"] == [1, 2]
+
+
+def test_a_new_attempt_after_a_finished_one_starts_a_new_page(path):
+    Journal(path).finish()
+    again = Journal(path)
+    again.fail("out of luck", "details")
+    events = list(read(path))
+    assert [event["event"] for event in events] == ["started", "failed"]
+    assert events[1]["error"] == "out of luck"
+
+
+def test_a_journal_that_is_not_there_has_no_events(path):
+    assert list(read(path)) == []

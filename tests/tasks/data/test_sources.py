@@ -1,0 +1,152 @@
+"""A person's files are read whole or refused in one line that names what, where and the nearest right thing."""
+
+import gzip
+import os
+import struct
+
+import numpy as np
+import pytest
+
+from tasks.core.errors import Mistake
+from tasks.data import sources
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    return b"\0\0\x08" + bytes([values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+PICTURES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
+
+
+@pytest.fixture
+def images(tmp_path):
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(idx_bytes(PICTURES), mtime=0))
+    return path
+
+
+def test_an_idx_file_is_read_packed_or_plain(images, tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_bytes(idx_bytes(PICTURES))
+    assert np.array_equal(sources.idx(images), PICTURES)
+    assert np.array_equal(sources.idx(plain), PICTURES)
+
+
+def test_an_idx_file_cut_anywhere_is_refused_by_name(images):
+    whole = images.read_bytes()
+    for length in range(len(whole)):
+        images.write_bytes(whole[:length])
+        with pytest.raises(Mistake, match=r"train-images-idx3-ubyte\.gz"):
+            sources.idx(images)
+
+
+def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
+    path, whole = tmp_path / "labels", idx_bytes(PICTURES)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(Mistake, match="labels"):
+            sources.idx(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (b"hello, world", "is not an idx file"),
+        (b"\x89PNG\r\n\x1a\n", "is not an idx file"),
+        (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "idx type 0x0d is not read"),
+        (idx_bytes(PICTURES) + b"\0", "is longer than its header announces"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "at most 4,000,000,000 are read"),
+    ],
+)
+def test_what_is_not_what_it_says_is_refused(tmp_path, content, said):
+    path = tmp_path / "images"
+    path.write_bytes(content)
+    with pytest.raises(Mistake, match=said):
+        sources.idx(path)
+
+
+def test_one_flipped_bit_in_a_packed_file_is_seen(images):
+    whole = bytearray(images.read_bytes())
+    whole[len(whole) // 2] ^= 4
+    images.write_bytes(whole)
+    with pytest.raises(Mistake, match=r"damaged|cut short|header announces|not an idx"):
+        sources.idx(images)
+
+
+def test_pictures_without_their_labels_are_refused(images):
+    with pytest.raises(Mistake, match=r"has no labels beside it; expected train-labels-idx1-ubyte\.gz"):
+        list(sources.idx_pairs(images))
+
+
+def test_a_mistyped_path_is_answered_with_the_nearest_name(tmp_path):
+    (tmp_path / "reviews.csv").write_text("a\n1\n")
+    with pytest.raises(Mistake, match=r"is not there; did you mean .*/reviews\.csv\?"):
+        sources.existing(tmp_path / "review.csv")
+    with pytest.raises(Mistake, match="nor is its folder"):
+        sources.existing(tmp_path / "no" / "such.csv")
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "data.csv")
+    with pytest.raises(Mistake, match="is a named pipe"):
+        sources.existing(tmp_path / "data.csv")
+
+
+def test_a_device_is_refused():
+    with pytest.raises(Mistake, match="is a device"):
+        sources.existing("/dev/zero")
+
+
+@pytest.mark.parametrize("target", ["file", "folder"])
+def test_a_link_that_leads_out_of_a_folder_is_refused(tmp_path, target):
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    inside.mkdir()
+    (outside / "secret.png").write_bytes(b"x")
+    (inside / "link.png").symlink_to(outside / "secret.png" if target == "file" else outside)
+    with pytest.raises(Mistake, match="is a link that leads out of"):
+        sources.files_in(inside)
+
+
+def test_hidden_files_are_no_data(tmp_path):
+    for name in (".DS_Store", "Thumbs.db", "a.png"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in sources.files_in(tmp_path)] == ["a.png"]
+
+
+def test_a_fingerprint_changes_with_a_name_or_a_byte_and_with_nothing_else(tmp_path):
+    folder = tmp_path / "pictures"
+    (folder / "cat").mkdir(parents=True)
+    (folder / "cat" / "1.png").write_bytes(b"one")
+    first = sources.fingerprint(folder)
+    os.utime(folder / "cat" / "1.png", (0, 0))
+    assert sources.fingerprint(folder) == first
+    (folder / "cat" / "1.png").write_bytes(b"two")
+    second = sources.fingerprint(folder)
+    (folder / "cat" / "1.png").rename(folder / "cat" / "2.png")
+    assert len({first, second, sources.fingerprint(folder)}) == 3
+
+
+def test_data_that_changed_since_the_run_was_asked_for_is_refused(tmp_path):
+    path = tmp_path / "my.csv"
+    path.write_text("a\n1\n")
+    expected = sources.fingerprint(path)
+    assert sources.own(str(path), expected) == path
+    path.write_text("a\n2\n")
+    with pytest.raises(Mistake, match=r"my\.csv changed since this run was asked for"):
+        sources.own(str(path), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "subset"),
+    [
+        ("t10k-images-idx3-ubyte.gz", "test"),
+        ("train", "train"),
+        ("cifar10_jpg_test.parquet", "test"),
+        ("val", "validation"),
+        ("latest", ""),
+    ],
+)
+def test_a_name_tells_the_subset(name, subset):
+    assert sources.subset_of(name) == subset

@@ -1,0 +1,129 @@
+"""Every convolutional network can be rebuilt, narrowed channel by channel, and shipped."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.compression import onnx_export
+from tasks.core import onnx_model, registry
+from tasks.core.compression import Network
+from tasks.core.errors import Mistake
+from tasks.models.vision.cnn import Cnn
+
+SMALL = {"widths": [4, 6, 8, 10, 12], "mean": [0.1], "std": [0.3]}
+
+
+def images(count=4, channels=1, side=28):
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, channels, side, side), np.uint8))
+
+
+def lively(network):
+    """Give every tensor values that matter, so that a slip in copying them shows."""
+    torch.manual_seed(0)
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not name.endswith("norms.weight"):
+            tensor.copy_(torch.rand_like(tensor) + 0.5 if "running_var" in name else torch.randn_like(tensor) * 0.3)
+    for norm in network.norms:
+        norm.weight.data.fill_(1.0)
+    return network.eval()
+
+
+def narrowed(network, keep):
+    """The same class with fewer channels, the kept slices copied as `groups` says."""
+    fields, state = network.fields, dict(network.state_dict())
+    for name, group in network.groups().items():
+        fields = group.resize(fields, len(keep[name]))
+        for key, dim in group.owners:
+            state[key] = state[key].index_select(dim, keep[name])
+        for key, dim, repeat in group.followers:
+            spread = (keep[name][:, None] * repeat + torch.arange(repeat)).flatten()
+            state[key] = state[key].index_select(dim, spread)
+    small = type(network)(**fields)
+    small.load_state_dict(state)
+    return small.eval()
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 32), (3, 64), (1, 9)])
+def test_a_picture_of_any_size_and_colour_gets_a_logit_per_class(channels, side):
+    widths = [4, 6, 8, 10, 12, 8, 8] if side > 9 else [4, 6, 8]
+    network = Cnn(channels=channels, side=side, classes=7, widths=widths, mean=[0.5] * channels, std=[0.2] * channels)
+    assert network.eval()(images(3, channels, side)).shape == (3, 7)
+
+
+def test_bytes_and_floats_on_the_same_scale_give_the_same_logits():
+    network = lively(Cnn(**SMALL))
+    assert torch.equal(network(images()), network(images().float()))
+
+
+def test_a_network_is_rebuilt_from_its_fields_and_tensors():
+    network = lively(Cnn(**SMALL))
+    assert isinstance(network, Network)
+    twin = registry.network("vision", "cnn", network.fields)
+    twin.load_state_dict(network.state_dict())
+    assert torch.equal(network(images()), twin.eval()(images()))
+
+
+def test_half_of_every_group_makes_a_network_that_runs():
+    network = lively(Cnn(**SMALL))
+    keep = {name: torch.arange(0, group.size, 2) for name, group in network.groups().items()}
+    small = narrowed(network, keep)
+    assert small.fields["widths"] == [2, 3, 4, 5, 6]
+    assert small(images()).shape == (4, 10)
+
+
+def test_dropping_channels_that_say_nothing_changes_nothing():
+    network = lively(Cnn(**SMALL))
+    keep = {name: torch.arange(0, group.size, 2) for name, group in network.groups().items()}
+    for name, group in network.groups().items():
+        silent = torch.ones(group.size, dtype=torch.bool)
+        silent[keep[name]] = False
+        for key, dim, _ in group.followers:
+            if dim == 1:
+                network.state_dict()[key][:, silent] = 0  # nobody listens to them
+    torch.testing.assert_close(narrowed(network, keep)(images()), network(images()))
+
+
+def test_each_group_is_sized_on_its_own():
+    network = Cnn(**SMALL)
+    for position, group in enumerate(network.groups().values()):
+        resized = group.resize(network.fields, 1)["widths"]
+        assert resized == [1 if i == position else width for i, width in enumerate(SMALL["widths"])]
+
+
+def test_pooling_before_normalisation_is_the_same_function_as_after():
+    network = lively(Cnn(**SMALL))
+    usual = network(images())
+    exported = torch.export.export(network, (images(),)).module()
+    torch.testing.assert_close(exported(images()), usual)
+
+
+def test_the_onnx_file_answers_alike_with_every_normalisation_folded_away():
+    import onnx
+
+    network = lively(Cnn(**SMALL))
+    content = onnx_export.to_onnx(network, images().numpy(), {}, "toy")
+    torch.testing.assert_close(
+        torch.from_numpy(onnx_model.predict(content, images().numpy())), network(images()), atol=1e-4, rtol=1e-4
+    )
+    operators = {node.op_type for node in onnx.load(io.BytesIO(content)).graph.node}
+    assert "BatchNormalization" not in operators
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"widths": [4, 6]}, "the stem and two positive widths per block"),
+        ({"widths": [4, 6, 0]}, "the stem and two positive widths per block"),
+        ({"side": 8}, "side=8 is too small for 3 blocks"),
+        ({"channels": 3}, "one mean and one positive std for each of 3 channels"),
+        ({"std": [0.0]}, "one mean and one positive std"),
+        ({"classes": 1}, "needs at least 2"),
+    ],
+)
+def test_impossible_shapes_are_refused_in_one_line(wrong, said):
+    with pytest.raises(Mistake) as refusal:
+        Cnn(**{**SMALL, "widths": [4] * 7, **wrong})
+    assert said in str(refusal.value)
+    assert "\n" not in str(refusal.value)

@@ -1,0 +1,138 @@
+"""The networks of price windows answer alike whatever the scale, keep their quantiles in order, and can be made narrower."""
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.compression import onnx_export
+from tasks.compression.steps.prune import narrowed
+from tasks.core import onnx_model, registry
+from tasks.use_cases.finance import window_layers
+
+NAMES = ("har_mlp", "series_lstm", "tcn", "series_transformer")
+WINDOW = 66
+
+
+def windows(rows=32, fear=False, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (rows, WINDOW)
+    channels = [
+        torch.randn(shape, generator=generator) * 0.7 - 0.5,
+        torch.randn(shape, generator=generator) * 0.8,
+        torch.rand(shape, generator=generator) - 0.5,
+        torch.randint(0, 5, shape, generator=generator).float(),
+        torch.full(shape, 2.0) + torch.rand(shape, generator=generator),
+        torch.full(shape, 3.2) + torch.rand(shape, generator=generator),
+    ]
+    return torch.stack([*channels, torch.full(shape, 2.8)] if fear else channels, -1)
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+def grown(name, **fields):
+    """A network whose every weight has learnt something, so that nothing is hidden behind a zero."""
+    torch.manual_seed(0)
+    network = registry.network("finance", name, {"window": WINDOW, **fields}).eval()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    return network
+
+
+@pytest.mark.parametrize("fear", [False, True])
+def test_a_window_gives_three_outputs_with_the_quantiles_in_order(name, fear):
+    outputs = grown(name, fear=fear)(windows(fear=fear))
+    assert outputs.shape == (32, len(window_layers.OUTPUTS))
+    assert (outputs[:, 2] < outputs[:, 1]).all()
+    assert (outputs[:, 1] < 0).all()
+
+
+def test_while_training_each_member_answers_for_itself_and_their_mean_is_the_answer():
+    network = grown("har_mlp", members=4)
+    apart = network.train()(windows())
+    assert apart.shape == (32, 4, 3)
+    torch.testing.assert_close(network.eval()(windows())[:, 0], apart[:, :, 0].mean(1))
+
+
+def test_a_series_in_another_scale_looks_alike_but_for_its_level():
+    plain, wild = windows(), windows()
+    wild[..., window_layers.LOG_VARIANCE] += np.log(9.0)
+    wild[..., window_layers.RETURN] *= 3.0
+    stem = window_layers.Stem(WINDOW, fear=False, news=False)
+    calm, rough = stem(plain), stem(wild)
+    torch.testing.assert_close(rough.level_B1, calm.level_B1 + np.log(9.0))
+    torch.testing.assert_close(rough.days_BWC, calm.days_BWC, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(rough.pooled_BP[:, 1:], calm.pooled_BP[:, 1:], rtol=1e-4, atol=1e-3)
+
+
+def test_a_window_never_seen_in_its_like_gives_a_finite_answer(name):
+    wild = windows()
+    wild[..., window_layers.LOG_VARIANCE] = -6.0
+    wild[:, -1, window_layers.LOG_VARIANCE] = 9.0
+    wild[:, -1, window_layers.RETURN] = -60.0
+    assert torch.isfinite(grown(name)(wild)).all()
+    assert torch.isfinite(grown(name)(torch.zeros(2, WINDOW, 6))).all()
+
+
+def test_every_weight_gets_a_gradient_and_the_quantiles_teach_nothing_about_the_variance(name):
+    network = grown(name, fear=True).train()
+    window_layers.loss(network(windows(fear=True)), torch.rand(32, 2) + 0.1).backward()
+    assert [key for key, weight in network.named_parameters() if weight.grad is None or not weight.grad.abs().sum()] == []
+    network.zero_grad()
+    network(windows(fear=True))[..., 1:].sum().backward()
+    assert network.head.plain.grad is None or not network.head.plain.grad.any()
+
+
+def test_the_shipped_file_answers_as_the_network_for_any_batch(name):
+    network, inputs = grown(name), windows(rows=7).numpy()
+    content = onnx_export.to_onnx(network, inputs, {}, "finance")
+    assert onnx_export.parity(network, content, inputs, 1e-4)["max_difference"] < 1e-4
+    assert onnx_model.predict(content, inputs[:1]).shape == (1, 3)
+
+
+def test_channels_that_say_nothing_can_go_without_a_change(name):
+    network = grown(name)
+    keep = {}
+    with torch.no_grad():
+        for group_name, group in network.groups().items():
+            keep[group_name] = torch.arange(0, group.size, 2)
+            idle = torch.arange(1, group.size, 2)
+            for key, dimension in group.owners:
+                dict(network.named_parameters())[key].index_fill_(dimension, idle, 0.0)
+            for key, dimension, _ in group.followers:
+                network.state_dict()[key].index_fill_(dimension, idle, 0.0)
+    narrow = narrowed(network, keep)
+    assert sum(weight.numel() for weight in narrow.parameters()) < sum(weight.numel() for weight in network.parameters())
+    assert type(narrow)(**narrow.fields).fields == narrow.fields
+    torch.testing.assert_close(narrow(windows()), network(windows()), rtol=1e-4, atol=1e-5)
+
+
+def test_imitating_oneself_costs_nothing():
+    outputs = grown("tcn")(windows()).detach()
+    assert window_layers.imitation(outputs, outputs).item() == pytest.approx(0.0, abs=1e-6)
+    assert window_layers.imitation(outputs + 0.1, outputs).item() > 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"window": 10}, "at least 22 days"),
+        ({"mean": [0.0], "std": [1.0]}, "pooled figures"),
+        ({"hidden": [8, 8]}, "takes 5 layers"),
+    ],
+)
+def test_fields_that_cannot_be_are_refused_in_one_line(fields, said):
+    with pytest.raises(ValueError, match=said):
+        registry.network("finance", "tcn", fields)
+
+
+def test_news_are_heard_where_there_are_any(name):
+    network = grown(name, news=True, fear=True)
+    quiet = torch.cat([windows(fear=True), torch.zeros(32, WINDOW, 2)], -1)
+    loud = quiet.clone()
+    loud[:, -1, -2:] = torch.tensor([-0.8, 3.0])
+    assert network(quiet).shape == (32, 3)
+    assert not torch.allclose(network(quiet), network(loud))

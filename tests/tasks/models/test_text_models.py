@@ -1,0 +1,126 @@
+"""Networks that read token numbers: padding says nothing, every one can be narrowed and shipped."""
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.compression import onnx_export
+from tasks.compression.steps.prune import narrowed
+from tasks.core import registry
+from tasks.core.compression import Network
+from tasks.core.errors import Mistake
+
+TOKENS, CLASSES, LENGTH = 50, 3, 20
+NETWORKS = {
+    "bag": {"width": 16},
+    "text_lstm": {"width": 16, "hidden": 8},
+    "text_gru": {"width": 16, "hidden": 8, "cell": "gru"},
+    "text_transformer": {"width": 16, "heads": [2, 1], "head_width": 8, "between": [16, 8], "length": LENGTH},
+}
+
+
+def texts(count=12, longest=LENGTH):
+    """Token numbers of texts of every length, the second one empty, one number beyond the table."""
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(1, TOKENS, (count, LENGTH)).astype(np.int32)
+    for row, length in enumerate(rng.integers(1, longest + 1, count)):
+        numbers[row, length:] = 0
+    if count > 2:
+        numbers[1] = 0
+        numbers[2, 0] = TOKENS + 7
+    return numbers
+
+
+def lively(network):
+    """Give every tensor values that matter, so that a slip in copying them shows."""
+    torch.manual_seed(0)
+    for name, weight in network.named_parameters():
+        weight.data = torch.randn_like(weight) * 0.3
+        if name in ("embedding.weight", "weight.weight"):
+            weight.data[0] = 0
+    return network.eval()
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request):
+    name = "text_lstm" if request.param == "text_gru" else request.param
+    return lively(registry.network("nlp", name, {"tokens": TOKENS, "classes": CLASSES, **NETWORKS[request.param]}))
+
+
+def test_every_text_gets_a_finite_logit_per_class(network):
+    outputs = network(torch.from_numpy(texts()))
+    assert outputs.shape == (12, CLASSES)
+    assert outputs.isfinite().all()
+
+
+def test_what_stands_behind_the_end_says_nothing(network):
+    numbers = texts(longest=8)
+    whole, short = network(torch.from_numpy(numbers)), network(torch.from_numpy(numbers[:, :8].copy()))
+    torch.testing.assert_close(whole, short)
+    alone = torch.cat([network(torch.from_numpy(numbers[row : row + 1])) for row in range(len(numbers))])
+    torch.testing.assert_close(whole, alone)
+
+
+def test_the_order_of_words_counts_unless_it_is_a_bag(network):
+    numbers = texts(1)
+    numbers[0] = np.arange(1, LENGTH + 1)
+    turned = numbers[:, ::-1].copy()
+    same = torch.allclose(network(torch.from_numpy(numbers)), network(torch.from_numpy(turned)), atol=1e-5)
+    assert same == (type(network).__name__ == "Bag")
+
+
+def test_every_parameter_learns(network):
+    network.train()(torch.from_numpy(texts())).square().sum().backward()
+    idle = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert [name for name in idle if "bias" not in name] == []
+
+
+def test_nothing_is_learnt_of_nothing(network):
+    network.train()(torch.from_numpy(texts())).square().sum().backward()
+    assert not network.embedding.weight.grad[0].any()
+
+
+def test_its_fields_rebuild_it(network):
+    twin = type(network)(**network.fields)
+    twin.load_state_dict(network.state_dict())
+    numbers = torch.from_numpy(texts())
+    assert isinstance(network, Network)
+    assert torch.equal(twin.eval()(numbers), network(numbers))
+
+
+def test_channels_that_say_nothing_can_be_taken_out(network):
+    if type(network).__name__ == "TextTransformer":
+        groups = {name: group for name, group in network.groups().items() if name != "width"}  # normalisation mixes its channels
+    else:
+        groups = network.groups()
+    state = network.state_dict()
+    keep = {name: torch.arange(group.size) for name, group in network.groups().items()}
+    for name, group in groups.items():
+        half = group.size // 2
+        keep[name] = torch.arange(half)
+        for key, dimension in group.owners:
+            state[key].index_fill_(dimension, torch.arange(half, group.size), 0)
+        for key, dimension, repeat in group.followers:
+            if dimension > 0:
+                state[key].index_fill_(dimension, torch.arange(half * repeat, group.size * repeat), 0)
+    numbers = torch.from_numpy(texts())
+    torch.testing.assert_close(narrowed(network, keep)(numbers), network(numbers))
+
+
+def test_the_shipped_file_answers_as_the_network(network):
+    model = onnx_export.to_onnx(network, texts(), {}, "nlp")
+    assert onnx_export.parity(network, model, texts(300), 1e-4)["equal_decisions_share"] == 1.0
+    assert onnx_export.to_onnx(network, texts(), {}, "nlp") == model
+
+
+def test_a_bag_passes_over_tokens_it_has_no_room_for():
+    network = lively(registry.network("nlp", "bag", {"tokens": 10, "classes": 2}))
+    known = np.array([[3, 4, 0, 0]], np.int32)
+    more = np.array([[3, 25, 4, 10]], np.int32)
+    torch.testing.assert_close(network(torch.from_numpy(known)), network(torch.from_numpy(more)))
+
+
+@pytest.mark.parametrize("name", ["bag", "text_lstm", "text_transformer"])
+def test_a_network_that_cannot_be_is_refused(name):
+    with pytest.raises(Mistake, match="2 classes"):
+        registry.network("nlp", name, {"tokens": TOKENS, "classes": 1})

@@ -1,0 +1,127 @@
+"""Variants are made of train rows alone, checked like clean rows, and the same at every run."""
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pytest
+from distributed import LocalCluster
+
+from tasks.core.artifacts import CHECKSUMS, Table
+from tasks.core.atomic_files import write_json
+from tasks.core.event_log import Journal
+from tasks.core.settings import Clean, Contract, Fetch, Training
+from tasks.core.stage_context import Workspace
+from tasks.core.use_case import UseCase
+from tasks.stages import augment
+
+
+class Rows(pa.DataFrameModel):
+    word: str = pa.Field(str_length={"min_value": 1})
+
+
+class Words(UseCase):
+    """Words and, as variants, the words spelt backwards."""
+
+    fetch, clean, contract, training = Fetch(), Clean(), Contract(), Training()
+    augment = model = None
+    Rows, key = Rows, ("word",)
+
+    def variants(self, rows, seed):
+        return rows.assign(word=rows["word"].str[::-1] + str(seed))
+
+    def preview(self, rows, seed):
+        return rows.head(2).assign(original=[0, 1], variant=0)
+
+    raw = judge = learn = encode = network = loss = decode = score = goodness = report = baselines = None
+
+
+class Plain(Words):
+    variants = UseCase.variants
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as local:
+        yield local.scheduler_address
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """Nine clean rows in three partitions, six of them to train on."""
+    journal = Journal(tmp_path / "journal" / "augment@words.jsonl")
+
+    def make(case):
+        work = Workspace(name="words", case=case, journal=journal, root=tmp_path)
+        with work.clean.draft() as draft:
+            for part in range(3):
+                words = [f"{part}{letter}" for letter in "abc"]
+                rows = pd.DataFrame(
+                    {"file": "f", "row": np.arange(3), "word": words, "fix": "", "split": ["train", "test", "train"]}
+                )
+                Table(draft / "rows").write(part, rows)
+            write_json(draft / "ledger.json", {})
+        return work
+
+    yield make
+    journal.close()
+
+
+def test_variants_are_made_of_train_rows_alone_in_order(workspace, scheduler, monkeypatch):
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
+    work = workspace(Words())
+    augment.main(work)
+    made = Table(work.augmented.open() / "rows").read()
+    assert made["word"].tolist() == ["a07", "c07", "a17", "c17", "a27", "c27"]
+    assert set(made["split"]) == {"train"}
+    assert work.augmented.json("report.json") == {"variants": 6, "preview": 2, "seed": 7}
+
+
+def test_making_them_again_gives_the_same_bytes(workspace, scheduler, monkeypatch):
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
+    work = workspace(Words())
+    augment.main(work)
+    first = (work.augmented.path / CHECKSUMS).read_bytes()
+    augment.main(work)
+    assert (work.augmented.path / CHECKSUMS).read_bytes() == first
+    assert not (work.root / ".bonsai" / "scratch" / "augment@words").exists()
+
+
+def test_without_variants_no_cluster_starts_and_the_empty_table_has_its_columns(workspace, monkeypatch):
+    monkeypatch.setattr(augment, "cluster", lambda *_: pytest.fail("started a cluster for nothing"))
+    work = workspace(Plain())
+    augment.main(work)
+    rows = Table(work.augmented.open() / "rows").read()
+    assert list(rows.columns) == ["file", "row", "word", "fix", "split"]
+    assert len(rows) == 0
+
+
+def test_the_preview_is_drawn_from_all_over_the_data(workspace, monkeypatch):
+    class Looks(Plain):
+        def preview(self, rows, seed):
+            assert set(rows["split"]) == {"train"}
+            assert set(rows["word"].str[0]) == {"0", "1", "2"}
+            return super().preview(rows, seed)
+
+    work = workspace(Looks())
+    augment.main(work)
+    assert Table(work.augmented.open() / "preview").read()["original"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "said"),
+    [
+        (lambda rows: rows.assign(word=""), AssertionError, "variants of Spoilt break str_length"),
+        (lambda rows: rows.assign(split="test"), AssertionError, "left the train split"),
+        (lambda rows: rows.drop(columns="fix"), AssertionError, "have other columns than its rows"),
+    ],
+)
+def test_variants_that_are_no_clean_train_rows_are_refused(workspace, scheduler, monkeypatch, spoil, error, said):
+    class Spoilt(Words):
+        def variants(self, rows, seed):
+            return spoil(rows)
+
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
+    work = workspace(Spoilt())
+    with pytest.raises(error, match=said):
+        augment.main(work)
+    assert not work.augmented.path.exists()

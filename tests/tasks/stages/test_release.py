@@ -1,0 +1,202 @@
+"""A release keeps its contract, shown and not hoped; else there is none, and the report says by how much each missed."""
+
+import json
+from hashlib import sha256
+
+import pytest
+import yaml
+
+from tasks.compression.steps.quantize import Quantize
+from tasks.core.artifacts import Table
+from tasks.core.errors import Mistake
+from tasks.core.settings import Contract
+from tasks.evaluation import comparison, latency
+from tasks.release import decision, model_card
+from tasks.stages import compress, evaluate, release
+from tests.support import tiny_images
+
+CONTRACT = Contract(max_drop=0.01, min_speedup=3.0, max_size_share=0.15)
+
+
+def candidate(name="int8", *, drop=0.002, at_most=0.006, ratio=4.0, at_least=3.8, share=0.1, accuracy=0.99, objections=()):
+    metrics = {
+        "bytes_share": share,
+        "against_dense": {"validation": {"drop": {"value": drop}, "at_most": at_most}},
+        "splits": {"validation": {"first": "accuracy", "scores": {"accuracy": accuracy}, "objections": list(objections)}},
+    }
+    timing = {"variants": {name: {"speedup_over": {"dense": {"1": {"ratio": ratio, "at_least": at_least}}}}}}
+    return decision.weighed(name, metrics, timing, CONTRACT, 1)
+
+
+def test_a_promise_is_kept_when_the_interval_keeps_it():
+    assert candidate().status == "kept"
+
+
+def test_a_promise_that_only_the_point_keeps_is_not_shown():
+    found = candidate(at_most=0.012)
+    assert (found.status, found.terms["max_drop"]["status"]) == ("not shown", "not shown")
+    assert found.misses == ["loses 0.0020 of accuracy on validation, surely at most 0.0120; 0.0100 is allowed"]
+    assert candidate(at_least=2.9).status == "not shown"
+
+
+@pytest.mark.parametrize("change", [{"drop": 0.02, "at_most": 0.03}, {"ratio": 2.5, "at_least": 2.4}, {"share": 0.2}])
+def test_a_promise_that_even_the_point_misses_is_broken(change):
+    found = candidate(**change)
+    assert found.status == "broken"
+    assert len(found.misses) == 1
+
+
+def test_of_those_that_keep_it_the_one_of_least_bytes_times_time_is_chosen():
+    verdict = decision.decided(
+        [candidate("small", share=0.05, ratio=4.0), candidate("fast", share=0.1, ratio=6.0), candidate("bad", share=0.5)],
+        CONTRACT,
+    )
+    assert verdict["released"] == "small"
+    why = {found["recipe"]: found["why"] for found in verdict["candidates"]}
+    assert why["fast"] == "keeps the contract, but costs 1.33 times what 'small' does (bytes times time)"
+    assert why["bad"] == "has 0.500 of dense's bytes; 0.150 is allowed"
+    assert "2 of 3 recipes keep the contract" in verdict["reason"]
+
+
+def test_what_a_clock_cannot_tell_apart_is_decided_by_accuracy():
+    pair = [candidate("first", ratio=4.0, accuracy=0.98), candidate("second", ratio=3.9, accuracy=0.99)]
+    assert decision.decided(pair, CONTRACT)["released"] == "second"
+
+
+def test_when_none_keeps_it_nothing_is_released_and_the_nearest_are_named():
+    verdict = decision.decided([candidate("far", drop=0.5, at_most=0.6, share=0.9), candidate("near", at_most=0.011)], CONTRACT)
+    assert verdict["released"] is None
+    assert verdict["reason"].startswith("nothing released: no recipe keeps the contract. Nearest: 'near' loses 0.0020")
+    assert "'far'" in verdict["reason"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """The toy, carried through compress and evaluate for two recipes."""
+    root = tmp_path_factory.mktemp("bars")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(latency, "ROUNDS", 3)
+    patch.setattr(latency, "MOST_ROUNDS", 3)
+    for name, recipe in (("dense", ()), ("int8", (Quantize(max_drop=1.0),))):
+        compress.main(tiny_images.workspace(root, "compress", name, recipe))
+        evaluate.main(tiny_images.workspace(root, "evaluate", name, recipe))
+    patch.undo()
+    return root
+
+
+def test_evaluation_tells_scores_losses_and_the_rows_that_changed_sides(root):
+    work = tiny_images.workspace(root, "evaluate", "int8")
+    metrics = work.evaluation("int8").json("metrics.json")
+    assert set(metrics["splits"]) == {"validation", "test"}
+    test = metrics["splits"]["test"]
+    assert test["rows"] == 75
+    assert test["interval"]["low"] <= test["scores"]["accuracy"] <= test["interval"]["high"]
+    against = metrics["against_dense"]["test"]
+    assert against["drop"]["value"] == pytest.approx((against["lost"] - against["won"]) / 75)
+    assert against["drop"]["low"] <= against["drop"]["value"] <= against["at_most"]
+    assert len(against["flipped"]) == against["lost"] + against["won"]
+    assert {row["class"] for row in against["classes"]} == set(tiny_images.NAMES)
+    assert metrics["rows"] == {"train": 150, "validation": 75, "test": 75}
+    assert metrics["bytes"] == (work.compressed("int8").path / "model.onnx").stat().st_size
+    assert 0 < metrics["bytes_share"] < 1
+    dense = work.evaluation("dense").json("metrics.json")
+    assert "against_dense" not in dense
+    assert dense["baselines"]["majority"]["test"]["scores"]["accuracy"] < test["scores"]["accuracy"]
+    rivals = dense["against_rivals"]["test"]
+    assert rivals["gains"]["majority"]["low"] > 0
+    assert rivals["headline"].startswith("The dense network beats its best rival, majority: accuracy ")
+
+
+def test_a_rival_that_may_be_as_good_is_not_beaten():
+    gains = {
+        "weak": {"value": 0.3, "low": 0.2, "high": 0.4, "method": "?"},
+        "strong": {"value": 0.01, "low": -0.01, "high": 0.03, "method": "?"},
+    }
+    found = {name: {"test": {"scores": {"accuracy": 0.5}}} for name in gains}
+    said = comparison.headline({"accuracy": 0.51}, found, gains, "test")
+    assert said.startswith("The dense network does not beat its best rival, strong: accuracy 0.5100 against 0.5000 on test")
+    assert "may be luck" in said
+
+
+def test_an_objection_forbids_a_release_whatever_the_scores():
+    one = candidate("odd", objections=["its 1% quantile is undercut too often"])
+    assert one.status == "broken"
+    assert one.misses == ["its 1% quantile is undercut too often"]
+
+
+def test_predictions_say_where_their_rows_were_found(root):
+    predictions = Table(tiny_images.workspace(root, "evaluate", "int8").evaluation("int8").open() / "predictions").read()
+    assert len(predictions) == 150
+    assert set(predictions["split"]) == {"validation", "test"}
+    assert {"file", "row", "label", "predicted"} <= set(predictions)
+
+
+def test_no_clock_ticks_in_the_metrics(root, monkeypatch):
+    monkeypatch.setattr(latency, "ROUNDS", 1)
+    monkeypatch.setattr(latency, "MOST_ROUNDS", 1)
+    work = tiny_images.workspace(root, "evaluate", "int8")
+    before = (work.evaluation("int8").open() / "metrics.json").read_bytes()
+    evaluate.main(work)
+    assert (work.evaluation("int8").open() / "metrics.json").read_bytes() == before
+
+
+def test_a_release_holds_the_measured_file_its_card_and_its_table(root):
+    work = tiny_images.workspace(root, "release")
+    release.main(work)
+    folder = work.release.open()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "card.md",
+        "checksums.json",
+        "model.onnx",
+        "table.json",
+        "verdict.json",
+    ]
+    assert json.loads((folder / "verdict.json").read_text())["released"] == "int8"
+    measured = work.compressed("int8").open() / "model.onnx"
+    checksums = json.loads((folder / "checksums.json").read_text())
+    assert checksums["model.onnx"] == sha256(measured.read_bytes()).hexdigest()
+    rows = {row["recipe"]: row for row in json.loads((folder / "table.json").read_text())["rows"]}
+    assert rows["int8"]["chosen"]
+    assert rows["dense"]["status"] == "baseline"
+    assert rows["int8"]["speedup_over"]["eager PyTorch"]["1"]["ratio"] > 0
+    front, body = (folder / "card.md").read_text().removeprefix("---\n").split("---\n", 1)
+    assert yaml.safe_load(front)["model-index"][0]["results"][0]["metrics"][0]["name"] == "accuracy"
+    assert "## Limits" in body
+    assert "| **int8** |" in body
+
+
+def test_a_refusal_holds_no_model(root):
+    work = tiny_images.workspace(root, "release", contract=Contract(max_drop=0.2, min_speedup=1000.0, max_size_share=1.0))
+    release.main(work)
+    folder = work.release.open()
+    assert not (folder / "model.onnx").exists()
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert verdict["released"] is None
+    assert "1000.00 is asked" in verdict["reason"]
+    assert "# bars: no release" in (folder / "card.md").read_text()
+
+
+def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path):
+    work = tiny_images.workspace(tmp_path, "evaluate", "int8")
+    object.__setattr__(work, "recipe_names", ("int8",))
+    with pytest.raises(Mistake, match=r"recipes has no 'dense'; add `dense: \[\]`"):
+        evaluate.main(work)
+
+
+def test_a_card_says_what_each_group_of_people_meets_and_of_no_people_nothing():
+    row = {
+        "group": "old",
+        "rows": 1200,
+        "came": 0.2,
+        "said": 0.21,
+        "auc": None,
+        "refused": 0.3,
+        "refused_good": 0.2,
+        "caught": 0.6,
+    }
+    told = model_card.fairness(
+        {"threshold": 1 / 6, "fairness": {"AGE": {"groups": [row], "gaps": {"auc": None, "refused": 0.0}}}}
+    )
+    assert "| old | 1,200 | 0.200 | 0.210 |  | 0.300 | 0.200 | 0.600 |" in told["Fairness"]
+    assert "| widest gap | | | |  | 0.000 |  |  |" in told["Fairness"]
+    assert model_card.fairness({"confusion": []}) == {}

@@ -1,0 +1,124 @@
+"""dvc.yaml is the only place where the graph is written, and its code dependencies are exactly what the code imports."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import grimp
+import pytest
+import yaml
+
+from tasks.__main__ import STAGES
+from tasks.core import params_file, registry
+
+ROOT = Path(__file__).parents[2]
+DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+SPARE = {
+    "tasks.core.onnx_model",
+    "tasks.data.sampling",
+    "tasks.evaluation.model_size",
+    "tasks.text.normalization",
+    "tasks.text.tokenization",
+    "tasks.use_cases.nlp.predictor",
+}
+"""Modules that lie in a declared folder though some stage or use case does not need them: the price of declaring folders."""
+
+
+@cache
+def imports() -> grimp.ImportGraph:
+    return grimp.build_graph("tasks", exclude_type_checking_imports=True)
+
+
+@cache
+def closure(module: str) -> frozenset[str]:
+    """The module and all it imports, packages left out: they hold nothing but a sentence."""
+    return frozenset({module} | imports().find_upstream_modules(module)) - packages()
+
+
+def packages() -> set[str]:
+    return {"tasks"} | {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "tasks").rglob("__init__.py")}
+
+
+def needed(stage: str, use_case: str) -> set[str]:
+    """The modules that a stage of a use case may import, those that are found by name at run time among them."""
+    roots = [f"tasks.stages.{stage}", "tasks.__main__", f"tasks.use_cases.{use_case}.use_case"]
+    if stage in ("train", "compress", "evaluate"):
+        roots += [f"tasks.models.{use_case}.{name}" for name in registry.names(f"models/{use_case}")]
+    if stage == "compress":
+        roots += [f"tasks.compression.steps.{name}" for name in registry.names(registry.STEPS)]
+    return {module for root in roots for module in closure(root)}
+
+
+def declared(stage: str) -> list[str]:
+    return [dep for dep in DAG[stage]["deps"] if dep.startswith("tasks/")]
+
+
+def covered(dependency: str, use_case: str) -> set[str]:
+    """The modules that lie in a declared file or folder."""
+    name = dependency.replace("${item.use_case}", use_case).removesuffix(".py").replace("/", ".")
+    return {module for module in imports().modules - packages() if module == name or module.startswith(f"{name}.")}
+
+
+def test_the_dag_holds_the_stages_that_the_command_line_knows():
+    assert list(DAG) == list(STAGES)
+
+
+@pytest.mark.parametrize("use_case", registry.names("use_cases"))
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_all_the_code_that_it_imports(stage, use_case):
+    missing = needed(stage, use_case) - {module for each in declared(stage) for module in covered(each, use_case)}
+    assert not missing, f"add to the deps of {stage} in dvc.yaml: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_declared_file_or_folder_is_needed_by_some_use_case(stage):
+    for each in declared(stage):
+        users = [name for name in registry.names("use_cases") if needed(stage, name) & covered(each, name)]
+        assert users, f"take {each} from the deps of {stage} in dvc.yaml"
+
+
+def test_what_is_declared_and_not_needed_is_known():
+    spare = {
+        module
+        for stage in STAGES
+        for name in registry.names("use_cases")
+        for each in declared(stage)
+        for module in covered(each, name) - needed(stage, name)
+    }
+    assert spare == SPARE
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_at_most_twelve_code_dependencies(stage):
+    assert len(declared(stage)) <= 12
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_says_in_one_sentence_what_it_does(stage):
+    assert DAG[stage]["desc"].endswith(".")
+    assert len(DAG[stage]["desc"]) < 120
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_command_holds_names_only_and_never_a_parameter(stage):
+    words = DAG[stage]["cmd"].split()
+    assert words[:4] == ["python", "-m", "tasks", stage]
+    assert set(words[4:]) <= {"${item.use_case}", "${item.recipe}"}
+    assert ("${item.recipe}" in words) == STAGES[stage]
+
+
+def test_packages_hold_a_sentence_and_no_code():
+    for init in [*(ROOT / "tasks").rglob("__init__.py")]:
+        assert len(ast.parse(init.read_text()).body) == 1, f"{init} must hold its docstring only"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stanza_that_says_nothing_has_every_parameter_a_stage_names(stage):
+    names = {"${item.use_case}": "mine", "${item.recipe}": "dense"}
+    for dotted in DAG[stage].get("params", []):
+        found = {"use_cases": {"mine": params_file.blank()}, "recipes": {"dense": []}}
+        for placeholder, name in names.items():
+            dotted = dotted.replace(placeholder, name)
+        for word in dotted.split("."):
+            assert word in found, f"{dotted} is missing in library.blank()"
+            found = found[word]

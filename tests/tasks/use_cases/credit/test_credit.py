@@ -1,0 +1,262 @@
+"""Tables of applicants: a bad file is refused in one line, an odd cell is set apart with a reason, and nobody is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tasks.cleaning.deduplication import settle
+from tasks.cleaning.partitions import judge_part, kept_rows
+from tasks.cleaning.quality_report import account, refuse_dirt, refuse_missing_classes
+from tasks.compression import onnx_export
+from tasks.compression.steps.prune import narrowed
+from tasks.core import registry
+from tasks.core.errors import Mistake
+from tasks.training import trainer
+from tasks.use_cases.credit import binary_metrics, datasets
+from tests.support import credit_table
+
+DATASETS = Path(os.environ.get("BONSAI_DATASETS") or Path(__file__).parents[5] / "shared" / "datasets")
+at_hand = pytest.mark.skipif(not (DATASETS / "credit").is_dir(), reason="BONSAI_DATASETS names no folder with credit/")
+
+
+def credit(path: Path | None = None, **sections):
+    sections["fetch"] = {**({"path": str(path)} if path else {}), **sections.get("fetch", {})}
+    return registry.build("use_cases", "credit", sections)
+
+
+def cleaned(case, folder):
+    """Raw rows to clean ones and the ledger, as the stages make them."""
+    raw = pd.concat(list(case.raw()), ignore_index=True)
+    raw.to_parquet(folder / "raw.parquet")
+    judge_part(case, folder / "raw.parquet", 0, folder)
+    judged, light = (pd.read_parquet(folder / f"{kind}-00000.parquet") for kind in ("judged", "light"))
+    settled = settle(case, light)
+    refuse_dirt(case.clean, settled, folder)
+    refuse_missing_classes(case, settled)
+    return kept_rows(judged, settled).reset_index(drop=True), account(case, settled)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """The lenders' file, cleaned, and what was learnt of its train rows."""
+    folder = tmp_path_factory.mktemp("grown")
+    case = credit(credit_table.write(folder / "lenders.csv"))
+    rows, _ = cleaned(case, folder)
+    return case, rows, case.learn(rows[rows["split"] == "train"].reset_index(drop=True))
+
+
+def text(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+HEAD = "income,late,default\n"
+GOOD = "".join(f"{1000 + 7 * n},{n % 5},{'yes' if n % 4 == 0 else 'no'}\n" for n in range(60))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", r"bad\.csv is empty \(0 bytes\)"),
+        (HEAD, r"bad\.csv has a header \(income, late, default\) but no rows"),
+        ((HEAD + GOOD).replace(",", ";"), r"bad\.csv has one column when split at ','.* split at ';'"),
+        ((HEAD + GOOD).encode("utf-16"), r"bad\.csv is encoded as UTF-16; save it as UTF-8"),
+        ((HEAD + GOOD).replace("no", "nö").encode("latin-1"), r"bad\.csv, line 3: byte .* is not UTF-8"),
+        (HEAD + GOOD + "1000,3\n", r"bad\.csv, line 62 has 2 fields, expected 3"),
+        (HEAD + GOOD + "1000,3,no,4\n", r"bad\.csv, line 62 has 4 fields, expected 3"),
+        ("income,late,default,income\n" + GOOD, r"bad\.csv: two columns of the header are named 'income'"),
+        (
+            (HEAD + GOOD).replace("default", "paid"),
+            r"bad\.csv: which column says who paid\? Name it in fetch\.label; there is income",
+        ),
+        (HEAD.replace("late", "groups") + GOOD, r"bad\.csv: a column named 'groups' would be mistaken"),
+        (
+            HEAD + GOOD.replace("1", "one "),
+            r"bad\.csv: column 'late' mixes numbers and text: 48 of 60 .* name it in fetch\.numbers",
+        ),
+    ],
+)
+def test_a_file_that_is_no_table_of_applicants_is_refused_in_one_line(tmp_path, content, said):
+    with pytest.raises(Mistake, match=said) as refusal:
+        list(credit(text(tmp_path / "bad.csv", content)).raw())
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_column_that_is_not_there_is_refused_with_the_nearest(tmp_path):
+    with pytest.raises(Mistake, match="has no column 'defalt'; did you mean 'default'"):
+        list(credit(text(tmp_path / "own.csv", HEAD + GOOD), fetch={"label": "defalt"}).raw())
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+    raw = pd.concat(credit(text(tmp_path / "own.csv", "\ufeff" + HEAD + GOOD)).raw())
+    assert json.loads(raw["kinds"].iloc[0]) == {"income": "number", "late": "number"}
+
+
+def test_cells_that_cannot_be_read_are_set_apart_with_row_column_and_reason(tmp_path):
+    odd = "12abc,1,no\ninf,2,yes\n5000,3,\n,4,no"
+    case = credit(text(tmp_path / "own.csv", HEAD + GOOD + odd), clean={"max_reject_share": 0.1})
+    rows, ledger = cleaned(case, tmp_path)
+    assert ledger["rows_in"] == 64
+    assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"]
+    assert ledger["reasons"] == {"cut-short": 1, "empty-label": 1, "infinite": 1, "not-a-number": 1}
+    assert ledger["remarks"] == {}, "the row with a missing income is the one that may be cut short"
+    assert not rows["income"].isna().any()
+
+
+def test_a_number_cut_in_the_middle_at_the_end_of_a_file_is_never_learnt(tmp_path):
+    rows, ledger = cleaned(credit(text(tmp_path / "own.csv", HEAD + GOOD + "5000,3,ye")), tmp_path)
+    assert ledger["reasons"] == {"cut-short": 1}
+    assert set(rows["label"]) == {"yes", "no"}
+
+
+def test_more_dirt_than_is_borne_names_the_first_row_of_it(tmp_path):
+    with pytest.raises(Mistake, match=r"not-a-number, the first is own\.csv:62 \(not-a-number: income '12abc'\)"):
+        cleaned(credit(text(tmp_path / "own.csv", HEAD + GOOD + "12abc,1,no\n" * 3), clean={"max_reject_share": 0.01}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (GOOD.replace("yes", "no"), "all 60 clean rows have the label 'no'; a classifier needs at least two"),
+        (GOOD + "5000,1,maybe\n", r"the label has 3 values \('maybe', 'no', 'yes'\); expected two"),
+    ],
+)
+def test_a_label_that_tells_not_two_apart_is_refused(tmp_path, content, said):
+    with pytest.raises(Mistake, match=said):
+        cleaned(credit(text(tmp_path / "own.csv", HEAD + content)), tmp_path)
+
+
+def test_equal_rows_are_one_unless_told_that_they_are_several_people(tmp_path):
+    own = text(tmp_path / "own.csv", HEAD + GOOD + GOOD)
+    assert cleaned(credit(own), tmp_path)[1]["duplicates"] == 60
+    rows, ledger = cleaned(credit(own, clean={"repeats": "keep"}), tmp_path)
+    assert ledger["duplicates"] == 0
+    assert rows.groupby("alike")["split"].nunique().max() == 1, "equal applicants in two splits would leak"
+
+
+def test_every_split_has_the_same_share_of_each_label(grown):
+    _, rows, _ = grown
+    share = rows.assign(bad=rows["label"] == "yes").groupby("split")["bad"].mean()
+    assert share.max() - share.min() < 0.02
+
+
+def test_the_rarer_label_is_feared_unless_another_is_named(grown):
+    case, rows, learnt = grown
+    rare = rows["label"].value_counts().index[-1]
+    assert learnt["classes"][1] == rare
+    other = learnt["classes"][0]
+    assert credit(Path("x.csv"), model={"event": other}).learn(rows)["classes"] == [rare, other]
+    with pytest.raises(Mistake, match=r"model\.event: no label 'yess'; did you mean 'yes'"):
+        credit(Path("x.csv"), model={"event": "yess"}).learn(rows)
+    assert case.encode(rows, learnt)[1].mean() == pytest.approx((rows["label"] == rare).mean())
+
+
+def test_a_blind_network_does_not_see_the_groups_that_fairness_is_reported_for(grown):
+    case, rows, learnt = grown
+    blind = credit(Path("x.csv"), model={"blind": True}).learn(rows)
+    assert set(learnt["numbers"]) - set(blind["numbers"]) == {"age"}
+    assert set(learnt["categories"]) - set(blind["categories"]) == {"sex"}
+    told = case.report(case.decode(rows, trainer.predict(case.network(learnt), case.encode(rows, learnt)[0]), learnt))
+    assert {name: {row["group"] for row in table["groups"]} for name, table in told["fairness"].items()} == {
+        "age": {"under 25", "25-34", "35-44", "45-59", "60 and over"},
+        "sex": {"f", "m"},
+    }
+
+
+@pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
+def test_a_network_for_tables_is_pruned_and_taught_whole(grown, architecture):
+    _, rows, learnt = grown
+    case = credit(Path("x.csv"), model={"architecture": architecture})
+    network = case.network(learnt).eval()
+    inputs, _ = case.encode(rows, learnt)
+    assert np.isnan(inputs).any(), "missing numbers reach the network as they are"
+    keep = {name: torch.arange(group.size // 2) for name, group in network.groups().items()}
+    narrow = narrowed(network, keep)
+    assert torch.isfinite(narrow(torch.from_numpy(inputs))).all()
+    small = case.student(learnt, 0.5).eval()
+    assert sum(weight.numel() for weight in small.parameters()) < 0.5 * sum(weight.numel() for weight in network.parameters())
+    assert torch.equal(small.curves.start, network.curves.start), "a student reads numbers by the same curves"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
+def test_the_shipped_file_answers_as_the_network_does_for_missing_numbers_too(grown, architecture):
+    _, rows, learnt = grown
+    network = credit(Path("x.csv"), model={"architecture": architecture}).network(learnt).eval()
+    inputs, _ = credit(Path("x.csv")).encode(rows, learnt)
+    assert onnx_export.parity(network, onnx_export.to_onnx(network, inputs, learnt, "credit"), inputs, 1e-4)["rows"] == len(rows)
+
+
+def test_a_number_passes_its_curve_and_a_missing_one_is_in_the_middle():
+    network = registry.network("credit", "tabular_mlp", {"numbers": 1, "knots": 3})
+    network.curves.set([[0.0, 10.0, 30.0]], [[-2.0, 0.0, 1.0]])
+    scores, missing = network.curves(torch.tensor([[-5.0], [0.0], [5.0], [20.0], [99.0], [float("nan")]]))
+    assert scores[:, 0].tolist() == [-2.0, -2.0, -1.0, 0.5, 1.0, 0.0]
+    assert missing[:, 0].tolist() == [0, 0, 0, 0, 0, 1]
+
+
+def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn_from_it(grown):
+    case, _, _ = grown
+    teacher, targets = torch.tensor([[1.0], [-2.0]]), torch.tensor([0.0, 1.0])
+    assert case.imitation(teacher.expand(2, 3), teacher, targets, 3.0).item() == pytest.approx(0, abs=1e-6)
+    assert case.imitation(-teacher.expand(2, 3), teacher, targets, 3.0).item() > 0.1
+
+
+@pytest.mark.slow
+def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown):
+    case, rows, learnt = grown
+    train, asked = (rows[part].reset_index(drop=True) for part in (rows["split"] == "train", rows["split"] != "train"))
+    inputs, targets = case.encode(train, learnt)
+    torch.manual_seed(0)
+    training = registry.build("use_cases", "credit", {"training": {"epochs": 40, "batch_size": 32, "precision": "fp32"}}).training
+    fitted = trainer.fit(
+        case.network(learnt), inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=training
+    )
+    told = case.decode(asked, trainer.predict(fitted.network, case.encode(asked, learnt)[0]), learnt)
+    rivals = {
+        name: binary_metrics.auc(said["target"], said["probability"]) for name, said in case.baselines(train, asked).items()
+    }
+    assert case.score(told)["auc"] > 0.7
+    assert rivals["base rate"] == 0.5
+    assert min(rivals["logistic regression"], rivals["gradient boosting"]) > 0.7
+
+
+def test_without_the_file_a_data_set_by_name_says_how_to_get_it(tmp_path, monkeypatch):
+    with pytest.raises(Mistake, match="did you mean 'german'"):
+        credit(fetch={"dataset": "germany"})
+    monkeypatch.setenv("BONSAI_DATASETS", str(tmp_path))
+    nowhere = datasets.Known(copies=(("credit/nowhere.csv", "0" * 64, ()),), label="default", event="1", groups=())
+    monkeypatch.setitem(datasets.DATASETS, "taiwan", nowhere)
+    with pytest.raises(Mistake, match=r"no mirror holds it.*name that folder in BONSAI_DATASETS"):
+        list(credit().raw())
+
+
+@at_hand
+@pytest.mark.slow
+def test_the_dirt_of_the_card_holders_of_taiwan_is_all_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("BONSAI_DATASETS", str(DATASETS))
+    rows, ledger = cleaned(credit(fetch={"dataset": "taiwan"}), tmp_path)
+    assert (ledger["rows_in"], ledger["kept"], ledger["quarantined"], ledger["duplicates"]) == (30_000, 29_965, 0, 35)
+    assert ledger["fixes"] == {"undocumented EDUCATION": 345, "undocumented MARRIAGE": 54}
+    assert ledger["fixed"] == 399
+    assert ledger["remarks"]["bill above the limit"] == 2115
+    assert [ledger["remarks"][f"negative BILL_AMT{month}"] for month in range(1, 7)] == [590, 669, 655, 675, 655, 688]
+    assert set(rows["EDUCATION"]) == {1, 2, 3, 4}
+    assert "ID" not in rows
+
+
+@at_hand
+def test_german_credit_is_read_without_a_header_and_its_sexes_out_of_their_codes(tmp_path, monkeypatch):
+    monkeypatch.setenv("BONSAI_DATASETS", str(DATASETS))
+    case = credit(fetch={"dataset": "german"})
+    rows, ledger = cleaned(case, tmp_path)
+    assert (ledger["rows_in"], ledger["kept"]) == (1000, 1000)
+    assert case.learn(rows)["classes"] == ["1", "2"]
+    assert set(rows["groups"].str.extract("personal_status=([^;]*)")[0]) == {"female", "male"}

@@ -1,0 +1,97 @@
+"""What is written counts on the evening by which it was there, and never before; who judges moods must know moods."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tasks.compression import onnx_export
+from tasks.core import registry
+from tasks.core.errors import Mistake
+from tasks.text import tokenization
+from tasks.use_cases.finance import news_sentiment
+from tasks.use_cases.finance.use_case import Finance
+
+GLAD, SAD = "good great gain", "bad awful loss"
+
+
+def scorer(folder, classes=("negative", "positive")):
+    """A model that answers `positive` for glad words, as a use case of texts ships it."""
+    learnt = tokenization.learn([GLAD, SAD] * 4, "words", 100, 1, 8)
+    torch.manual_seed(0)
+    network = registry.network("nlp", "bag", {"tokens": tokenization.size(learnt), "classes": 2, "width": 2})
+    numbers = tokenization.encode([GLAD, SAD], learnt)
+    optimizer = torch.optim.Adam(network.parameters(), 0.1)
+    for _ in range(30):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(torch.from_numpy(numbers)), torch.tensor([1, 0])).backward()
+        optimizer.step()
+    folder.mkdir(exist_ok=True)
+    content = onnx_export.to_onnx(network.eval(), numbers, {"classes": list(classes), "vocabulary": learnt}, "nlp")
+    (folder / "model.onnx").write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    return scorer(tmp_path_factory.mktemp("judge"))
+
+
+def table(path, *rows):
+    lines = ["Symbol,created_at,text", *(",".join(row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def heard(path, judge, *days):
+    rows = pd.DataFrame({"ticker": "ONE", "date": pd.to_datetime(list(days))})
+    (block,) = news_sentiment.joined(iter([rows]), path, judge)
+    return block
+
+
+def test_a_text_counts_from_the_close_by_which_it_was_there(tmp_path, judge):
+    path = table(tmp_path / "news.csv", ("ONE", "2020-01-07 19:59:00", GLAD), ("ONE", "2020-01-07 20:00:00", SAD))
+    found = heard(path, judge, "2020-01-06", "2020-01-07", "2020-01-08", "2020-01-13")
+    np.testing.assert_allclose(found["buzz"], np.log1p([0, 1, 2, 0]))
+    assert found["mood"].iloc[1] > 0.5
+    assert abs(found["mood"].iloc[2]) < 0.3
+    assert found["mood"].iloc[[0, 3]].tolist() == [0.0, 0.0]
+
+
+def test_a_text_with_a_date_alone_counts_the_day_after_and_one_of_a_weekend_on_monday(tmp_path, judge):
+    path = table(tmp_path / "news.csv", ("ONE", "2020-01-07", GLAD), ("TWO", "2020-01-07", SAD))
+    assert heard(path, judge, "2020-01-07", "2020-01-08")["buzz"].gt(0).tolist() == [False, True]
+    path = table(tmp_path / "weekend.csv", ("ONE", "2020-01-11 10:00:00", GLAD))
+    assert heard(path, judge, "2020-01-10", "2020-01-13")["buzz"].gt(0).tolist() == [False, True]
+
+
+def test_texts_to_come_change_nothing(tmp_path, judge):
+    early, late = ("ONE", "2020-01-07 10:00:00", GLAD), ("ONE", "2020-01-08 21:00:00", SAD)
+    before = heard(table(tmp_path / "a.csv", early), judge, "2020-01-07", "2020-01-08")
+    after = heard(table(tmp_path / "b.csv", early, late), judge, "2020-01-07", "2020-01-08")
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_what_cannot_judge_moods_is_refused_in_one_line(tmp_path, judge):
+    path = table(tmp_path / "news.csv", ("ONE", "2020-01-07", GLAD))
+    with pytest.raises(Mistake, match=r"holds no model\.onnx; name the release folder"):
+        heard(path, tmp_path, "2020-01-07")
+    with pytest.raises(Mistake, match=r"tells world, sports apart; a judge of moods tells negative and positive"):
+        heard(path, scorer(tmp_path / "other", ("world", "sports")), "2020-01-07")
+    with pytest.raises(Mistake, match=r"row 2: created_at is 'soon'; expected YYYY-MM-DD"):
+        heard(table(tmp_path / "soon.csv", ("ONE", "soon", GLAD)), judge, "2020-01-07")
+    (tmp_path / "odd.csv").write_text("time,words\n2020-01-07,good\n")
+    with pytest.raises(Mistake, match=r"no column for ticker, text; it has time, words: call the ticker one of"):
+        heard(tmp_path / "odd.csv", judge, "2020-01-07")
+    with pytest.raises(Mistake, match="news and scorer go together"):
+        registry.build("use_cases", "finance", {"fetch": {"news": "news.csv"}})
+
+
+def test_the_use_case_reads_prices_and_news_together(tmp_path, judge):
+    lines = ["date,open,high,low,close,volume", *(f"2020-01-0{day},10,11,9,10.5,100" for day in (7, 8)), ""]
+    (tmp_path / "ONE.csv").write_text("\n".join(lines))
+    path = table(tmp_path / "news.csv", ("ONE", "2020-01-07 19:59:00", GLAD))
+    case = Finance(fetch={"path": str(tmp_path / "ONE.csv"), "news": str(path), "scorer": str(judge)})
+    judged = case.judge(pd.concat(list(case.raw()), ignore_index=True))
+    assert judged["fault"].tolist() == ["", ""]
+    assert judged["mood"].gt(0.5).tolist() == [True, True]

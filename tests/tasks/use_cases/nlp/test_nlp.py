@@ -1,0 +1,429 @@
+"""Texts of any source become rows; what was damaged is mended, what says nothing says why, and noise keeps the label."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.cleaning.deduplication import settle
+from tasks.core.errors import Mistake
+from tasks.core.registry import build
+from tasks.core.splits import stratified
+from tasks.data.downloads import LOCAL
+from tasks.text import normalization, tokenization
+from tasks.use_cases.nlp.data import docstring_sentences
+from tasks.use_cases.nlp.data.augmentation import Augment
+from tasks.use_cases.nlp.data.fetch_settings import TextFetch
+from tasks.use_cases.nlp.settings import Model
+from tasks.use_cases.nlp.topics import label_errors, text_baselines
+from tasks.use_cases.nlp.use_case import Nlp
+
+DATASETS = os.environ.get(LOCAL, "")
+needs_files = pytest.mark.skipif(not DATASETS, reason=f"{LOCAL} names no folder with the data sets' files")
+ANIMALS = [("the cat purrs and sleeps on the sofa", "cat"), ("the dog barks and runs in the yard", "dog")]
+
+
+def judged(raw, label="a", nlp=None):
+    """The verdict on one text of a person's own."""
+    nlp = nlp or Nlp(fetch=TextFetch(path="mine"))
+    return nlp.judge(pd.DataFrame({"text": [raw], "label": [label], "subset": "", "truth": ""})).iloc[0]
+
+
+def animals(count=200):
+    """Rows of two classes that a few words tell apart."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(count):
+        sentence, label = ANIMALS[number % 2]
+        extra = " ".join(rng.choice(["today", "again", "loudly", "often", "here", "there"], 3))
+        rows.append({"text": f"{sentence} {extra} {number}", "label": label, "subset": "", "truth": "", "split": "train"})
+    return pd.DataFrame(rows)
+
+
+# Mending
+
+
+@pytest.mark.parametrize(
+    ("raw", "mended", "fix"),
+    [
+        ("America #39;s top  quot;nuts, quot; he said", 'America\'s top "nuts," he said', "entities"),
+        ("worth  #36;10 million", "worth $10 million", "entities"),
+        ("AT&amp;T and R&amp;amp;D", "AT&T and R&D", "entities"),
+        ("a lot #151; of it", "a lot— of it", "entities"),
+        ('&lt;A HREF="http://a.b/c?d"&gt;GOOG.OQ&lt;/A&gt; rose', "GOOG.OQ rose", "entities; markup; spaces"),
+        ("the end &lt;b&gt;...&lt;/b&gt;", "the end ...", "entities; markup; spaces"),
+        ("a second\\team of rocketeers", "a second team of rocketeers", "backslashes"),
+        ("fined \\$1.35 Million", "fined $1.35 Million", "backslashes"),
+        ("one\ttwo  three ", "one two three", "spaces"),
+        ("cafÃ© dâ€™Ã©tÃ©", "café d’été", "encoding"),
+        ("cafe\u0301 noir", "café noir", "composition"),
+        ("in\u200bvisible\x07", "invisible", "control-characters"),
+    ],
+)
+def test_what_was_damaged_is_mended_and_named(raw, mended, fix):
+    verdict = judged(raw)
+    assert (verdict["text"], verdict["fix"], verdict["fault"]) == (mended, fix, "")
+
+
+@pytest.mark.parametrize(
+    "raw", ["(Reuters) - Oil rose", "I am <#> inches", "3 < 4 and 5 > 2", "ranked #64; x", "Ça va à Zürich", "東京都"]
+)
+def test_what_was_meant_stays_as_it_is(raw):
+    assert judged(raw)["text"] == raw
+    assert judged(raw)["fix"] == ""
+
+
+def test_mending_twice_changes_nothing_more():
+    for raw in ("&amp;lt;b&amp;gt; #39;x", "\\\\$ a", "Ã\u0083Â©"):
+        once, _ = normalization.mend(raw)
+        assert normalization.mend(once) == (once, [])
+
+
+@pytest.mark.parametrize(
+    ("raw", "label", "fault"),
+    [
+        ("", "a", "empty"),
+        (" \t&nbsp;", "a", "empty"),
+        ("!!! 12", "a", "too-short"),
+        ("lost \ufffd here", "a", "wrong-encoding"),
+        ("word " * 5000, "a", "too-long"),
+        ("fine text", "", "empty-label"),
+        ("fine text", "x" * 101, "impossible-label"),
+    ],
+)
+def test_what_cannot_be_used_says_why(raw, label, fault):
+    assert judged(raw, label)["fault"].partition(":")[0] == fault
+
+
+def test_a_label_the_data_set_does_not_have_is_refused():
+    verdict = judged("Oil rose", "7", Nlp(fetch=TextFetch(dataset="ag_news")))
+    assert verdict["fault"] == "impossible-label: '7', there is World, Sports, Business, Sci/Tech"
+
+
+def test_near_duplicates_share_a_split_and_a_leak_is_quarantined():
+    rows = pd.DataFrame(
+        {
+            "text": ["Oil  rose!", "oil rose", "Gold fell", "Gold fell"],
+            "label": ["a", "a", "b", "c"],
+            "subset": ["train", "test", "train", "train"],
+            "truth": "",
+        }
+    )
+    nlp = Nlp(fetch=TextFetch(path="mine"))
+    light = nlp.judge(rows).assign(key=["1", "2", "3", "3"], file="f", row=range(4), part=0)
+    settled = settle(nlp, light)
+    assert settled["verdict"].to_list() == ["quarantined", "kept", "kept", "duplicate"]
+    assert settled["reason"].to_list()[0] == "leak: looks like f:1 of test"
+    assert settled["reason"].to_list()[3] == "duplicate of f:2, which is labelled 'b'"
+
+
+# Sources
+
+
+def test_the_packaged_sentences_are_tens_of_thousands_with_every_field_and_always_the_same():
+    rows = pd.concat(list(docstring_sentences.sentences(1100)), ignore_index=True)
+    assert set(rows["label"]) == set(docstring_sentences.FIELDS)
+    assert rows["label"].value_counts().min() == 100
+    pd.testing.assert_frame_equal(rows, pd.concat(list(docstring_sentences.sentences(1100)), ignore_index=True))
+    assert not rows["text"].str.contains("torch|pandas|sklearn|numpy|scipy", case=False).any()
+
+
+def test_a_sentence_is_plain_english_without_markup_or_names():
+    docstring = """Fit the :class:`~torch.nn.Module` to ``x`` by NumPy, as people do in general.
+
+    Parameters
+    ----------
+    x : array
+        Whatever there is to be said about this one in the list.
+
+    >>> print("This is code and no sentence at all, is it.")
+
+    It keeps what :func:`pd.read_csv <pandas>` found in every file of the folder. Too short.
+    """
+    assert list(docstring_sentences.of_docstring(docstring)) == [
+        "Fit the NAME to x by NAME, as people do in general.",
+        "It keeps what NAME found in every file of the folder.",
+    ]
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("id,Topic,body,title\n1,a,first text,one\n2,b,second text,\n3,a,,\n", encoding="utf-8")
+    return path
+
+
+def raw(path, **how):
+    return pd.concat(list(Nlp(fetch=TextFetch(path=str(path), **how)).raw()), ignore_index=True)
+
+
+def test_a_table_of_ones_own_is_read_by_the_columns_named(table):
+    rows = raw(table, text="title, body", label="Topic")
+    assert rows["text"].to_list() == ["one . first text", "second text", ""]
+    assert rows["label"].to_list() == ["a", "b", "a"]
+    assert rows["row"].to_list() == [2, 3, 4]
+
+
+def test_usual_columns_need_no_name(table):
+    assert raw(table)["text"].to_list() == ["first text", "second text", ""]
+
+
+def test_a_column_that_is_not_there_is_refused_with_the_nearest(table):
+    with pytest.raises(Mistake, match="did you mean 'body'"):
+        raw(table, text="bodi")
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet", "csv.xz"])
+def test_other_kinds_of_tables_give_the_same_rows(tmp_path, kind):
+    path, frame = tmp_path / f"mine.{kind}", pd.DataFrame({"text": ["a b", 'say "c"'], "label": ["x", "y"]})
+    if kind == "tsv":
+        frame.to_csv(path, sep="\t", index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False)
+    assert raw(path)[["text", "label"]].to_numpy().tolist() == frame.to_numpy().tolist()
+
+
+def test_a_table_without_header_is_read_by_the_names_given(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text('3,"Oil rose","a ""lot"""\n', encoding="utf-8")
+    rows = raw(path, columns="label,title,rest", text="title,rest")
+    assert rows[["text", "label"]].to_numpy().tolist() == [['Oil rose . a "lot"', "3"]]
+
+
+def test_files_of_a_folder_may_be_named_for_their_split(tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text("text,label\nsome text,a\n", encoding="utf-8")
+    rows = raw(tmp_path)
+    assert dict(zip(rows["file"], rows["subset"], strict=True)) == {"test.csv": "test", "train.csv": "train"}
+
+
+def test_a_limit_takes_rows_from_everywhere(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label\n" + "".join(f"text {n},{n // 50}\n" for n in range(100)), encoding="utf-8")
+    assert raw(path, limit=10)["label"].value_counts().to_dict() == {"0": 5, "1": 5}
+
+
+def test_an_unknown_data_set_is_refused_with_the_nearest():
+    with pytest.raises(Mistake, match="did you mean 'ag_news'"):
+        build("use_cases", "nlp", {"fetch": {"dataset": "agnews"}})
+
+
+def test_a_data_set_without_its_files_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv(LOCAL, str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(Mistake, match=f"name that folder in {LOCAL}"):
+        list(Nlp(fetch=TextFetch(dataset="sms_spam")).raw())
+
+
+@needs_files
+@pytest.mark.parametrize(
+    ("name", "rows", "labels"),
+    [
+        ("movie_reviews", 10_662, {"negative": 5331, "positive": 5331}),
+        ("sms_spam", 5574, {"ham": 4827, "spam": 747}),
+        ("noisy_10k", 10_000, None),
+        ("ag_news", 39_600, None),
+    ],
+)
+def test_data_sets_with_a_name_are_read_whole(name, rows, labels):
+    found = pd.concat(list(Nlp(fetch=TextFetch(dataset=name)).raw()), ignore_index=True)
+    assert len(found) == rows
+    assert set(found["label"]) == set(Nlp(fetch=TextFetch(dataset=name)).fetch.classes)
+    assert labels is None or found["label"].value_counts().to_dict() == labels
+    if name == "noisy_10k":
+        assert (found["label"] != found["truth"]).mean() == pytest.approx(0.1975)
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
+def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind):
+    texts = animals()["text"].to_list()
+    found = tokenization.learn(texts, kind, 500, 2, 64)
+    assert json.loads(json.dumps(found)) == found == tokenization.learn(texts, kind, 500, 2, 64)
+    numbers = tokenization.encode(texts, found)
+    assert numbers.dtype == np.int32
+    assert numbers.shape == (len(texts), found["length"])
+    assert 0 < numbers.max() < tokenization.size(found)
+    assert ((numbers != 0).cumprod(1) == (numbers != 0)).all(), "zeros stand behind the end only"
+
+
+@pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
+def test_a_text_has_the_same_numbers_alone_and_among_others(kind):
+    texts = [*animals()["text"], "", "unheard of"]
+    found = tokenization.learn(texts, kind, 500, 2, 64)
+    together = tokenization.encode(texts, found)
+    assert all(np.array_equal(tokenization.encode([one], found)[0], row) for one, row in zip(texts, together, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["grams", "letters", "words"])
+def test_a_shorter_vocabulary_forgets_the_rarest(kind):
+    texts = animals()["text"].to_list()
+    found = tokenization.learn(texts, kind, 500, 2, 64)
+    shorter = tokenization.shortened(found, 20)
+    assert tokenization.size(shorter) == 20
+    whole, left = tokenization.encode(texts, found), tokenization.encode(texts, shorter)
+    unknown = 1 if kind == "words" else 0
+    assert [n for n in np.where(whole < 20, whole, unknown)[0] if n] == [n for n in left[0] if n]
+
+
+def test_pairs_of_neighbours_are_grams_of_their_own():
+    found = tokenization.learn(["new york", "york new", "new york"], "grams", 500, 2, 64)
+    onward, turned = tokenization.encode(["new york", "york new"], found)
+    assert set(turned[turned > 0]) < set(onward[onward > 0])
+
+
+def test_words_that_share_letters_share_runs_of_them():
+    found = tokenization.learn(["wonderful", "wonderfully", "wonderful"], "letters", 500, 1, 64)
+    known, strange, other = (set(row[row > 0]) for row in tokenization.encode(["wonderful", "wonder", "brisk"], found))
+    assert len(known & strange) >= 5
+    assert not other
+
+
+def test_a_vocabulary_of_nothing_is_refused():
+    with pytest.raises(Mistake, match="lower model"):
+        tokenization.learn(["one", "two"], "words", 100, 2, 64)
+
+
+# Noise
+
+
+def test_noise_is_the_same_for_a_row_wherever_it_stands_and_keeps_its_label():
+    nlp, rows = Nlp(augment=Augment(copies=2)), animals()
+    whole = nlp.variants(rows, seed=3)
+    halves = pd.concat(
+        [nlp.variants(half, seed=3) for half in (rows.iloc[:70].reset_index(drop=True), rows.iloc[70:].reset_index(drop=True))]
+    )
+    assert sorted(whole["text"]) == sorted(halves["text"])
+    assert set(nlp.variants(rows, seed=4)["text"]) != set(whole["text"])
+    assert (whole["label"] == np.where(whole["text"].str.contains("cat|purr|sofa|sleep"), "cat", whole["label"])).all()
+    assert 300 < len(whole) <= 400
+
+
+def test_without_copies_there_are_no_variants():
+    assert Nlp().variants(animals(), seed=3).empty
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_leaves_at_least_one_word(seed):
+    assert normalization.noisy("only four words here", "key", seed, drop=1.0, swap=1.0, spelling=1.0, mask=1.0).split()
+
+
+def test_the_share_of_words_dropped_is_the_one_asked_for():
+    long = " ".join(f"word{n}" for n in range(2000))
+    assert len(normalization.noisy(long, "key", 0, drop=0.3, swap=0, spelling=0, mask=0).split()) == pytest.approx(1400, abs=80)
+
+
+# Learning
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_bag_that_begins_with_naive_bayes_tells_texts_apart_before_any_step(classes):
+    import torch
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, 300)
+    texts = [f"the sign{label} of it{n % 7}" for n, label in enumerate(labels)]
+    rows = pd.DataFrame({"text": texts, "label": [f"c{label}" for label in labels]})
+    for tokens in ("grams", "letters"):
+        for width in (0, 2):
+            nlp = Nlp(model=Model(head_start=0.3, tokens=tokens, width=width))
+            learnt = nlp.learn(rows)
+            inputs, targets = nlp.encode(rows, learnt)
+            network = nlp.network(learnt)
+            nlp.begin(network, inputs, targets)
+            assert not network.embedding.weight[0].any()
+            found = network.eval()(torch.from_numpy(inputs)).argmax(1).numpy()
+            assert (found == targets).mean() > (0.95 if width == 0 else 1.2 / classes)
+
+
+def test_nothing_is_begun_with_unless_asked_for():
+    import torch
+
+    rows = animals()
+    nlp = Nlp()
+    learnt = nlp.learn(rows)
+    network = nlp.network(learnt)
+    before = network.embedding.weight.clone()
+    nlp.begin(network, *nlp.encode(rows, learnt))
+    assert torch.equal(network.embedding.weight, before)
+
+
+def test_a_student_is_a_bag_with_fewer_tokens_and_no_idle_width():
+    rows = animals(2000)
+    rows["text"] += [f" extra{n % 700} more{n % 900}" for n in range(2000)]
+    nlp = Nlp()
+    learnt = nlp.learn(rows)
+    dense, student = nlp.network(learnt), nlp.student(learnt, 0.5)
+    assert student.fields["width"] == len(learnt["classes"])
+    assert student.fields["tokens"] < dense.fields["tokens"]
+    inputs, _ = nlp.encode(rows.head(3), learnt)
+    import torch
+
+    assert student(torch.from_numpy(inputs)).shape == (3, 2)
+    other = Nlp(model=Model(architecture="text_lstm"))
+    assert type(other.student(other.learn(rows), 0.5)).__name__ == "Bag"
+
+
+def test_a_class_never_seen_in_training_is_refused():
+    nlp = Nlp()
+    learnt = nlp.learn(animals())
+    with pytest.raises(Mistake, match="knows no class 'cow'; it knows cat, dog"):
+        nlp.encode(animals().assign(label="cow"), learnt)
+
+
+def test_the_linear_rivals_answer_in_the_order_of_the_classes():
+    rows = animals()
+    guesses = text_baselines.linear_machines(rows["text"], rows["label"], [one for one, _ in ANIMALS], ["dog", "cat"])
+    assert len(guesses) == 2
+    for guess in guesses.values():
+        assert guess.argmax(1).tolist() == [1, 0]
+        assert np.allclose(guess.sum(1), 1)
+
+
+def test_wrong_labels_are_suspected():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 400)
+    label = np.where(rng.random(400) < 0.1, 1 - truth, truth)
+    sure = np.clip(0.9 + 0.05 * rng.standard_normal(400), 0.6, 0.99)
+    p = np.stack([np.where(truth == 0, sure, 1 - sure), np.where(truth == 1, sure, 1 - sure)], axis=1)
+    names = np.array(["a", "b"], dtype=object)
+    predictions = pd.DataFrame({"label": names[label], "truth": names[truth], "predicted": names[truth]})
+    found = label_errors.doubtful(predictions.assign(classes=[["a", "b"]] * 400, probabilities=list(p)))
+    assert found["precision"] > 0.95
+    assert found["recall"] > 0.5
+    assert found["accuracy_against_truth"] == 1.0
+    assert found["rows"][0]["label"] != found["rows"][0]["seems"]
+
+
+def test_the_module_imports_without_torch():
+    code = "import tasks.use_cases.nlp.use_case, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[4])
+
+
+def test_each_class_has_its_share_of_every_split():
+    labels = pd.Series(["a"] * 900 + ["b"] * 100)
+    keys = pd.Series([str(number) for number in range(1000)])
+    dealt = stratified(keys, labels, 0.15, 0.15)
+    counts = pd.crosstab(labels, dealt)
+    assert counts.loc["a", ["test", "validation", "train"]].to_list() == [135, 135, 630]
+    assert counts.loc["b", ["test", "validation", "train"]].to_list() == [15, 15, 70]
+    assert (stratified(keys[::-1], labels[::-1], 0.15, 0.15).sort_index() == dealt).all()
+
+
+def test_what_is_shipped_holds_no_entry_the_network_has_no_room_for():
+    nlp, rows = Nlp(), animals()
+    learnt = nlp.learn(rows)
+    small = nlp._grown("bag", learnt, {"tokens": 20})
+    assert tokenization.size(nlp.shipped(learnt, small)["vocabulary"]) == 20
+    assert nlp.shipped(learnt, nlp.network(learnt)) == learnt

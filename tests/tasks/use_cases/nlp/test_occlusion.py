@@ -1,0 +1,24 @@
+"""A word that decided is worth most, one that said nothing is worth nothing, and each is found in the text where it stands."""
+
+import numpy as np
+
+from tasks.use_cases.nlp.topics.occlusion import MOST_WORDS, words_worth
+
+
+def answer(texts):
+    """Logits of a machine that looks for one word."""
+    return np.array([[3.0, 0.0] if "cat" in text.split() else [0.0, 1.0] for text in texts])
+
+
+def test_words_are_found_where_they_stand_and_their_worth_is_what_is_lost():
+    text = "a cat here"
+    (told,) = words_worth([text], answer)
+    worth = {text[part["start"] : part["end"]]: part["weight"] for part in told}
+    assert worth["a"] == worth["here"] == 0
+    assert 0.6 < worth["cat"] < 0.7
+
+
+def test_a_long_text_is_weighed_as_far_as_the_limit_and_an_empty_one_not_at_all():
+    long, empty = words_worth(["word " * 500, ""], answer)
+    assert len(long) == MOST_WORDS
+    assert empty == []
