@@ -58,7 +58,7 @@ def measure(name: str) -> None:
     event = datasets.DATASETS[name].event
     found: dict[str, list[dict[str, float]]] = {}
     chosen, spent = [], []
-    for fold, (known, asked) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(rows, labels)):
+    for fold, (known, asked) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).assign_split(rows, labels)):
         train, test = (rows.iloc[places].reset_index(drop=True) for places in (known, asked))
         best = choose(cases, train, fold, event)
         chosen.append(best)
@@ -96,14 +96,14 @@ def choose(cases: Sequence[Credit], train: pd.DataFrame, seed: int, event: str) 
 
 def answer(one: Credit, train: pd.DataFrame, asked: pd.DataFrame, seed: int) -> binary_metrics.Floats:
     """The probabilities of a network fitted to all of `train`, every epoch, for `asked`."""
-    learnt = one.learn(train)
-    inputs, targets = one.encode(train, learnt)
+    state = one.fit_preprocessing(train)
+    inputs, targets = one.encode(train, state)
     torch.manual_seed(seed)
     fitted = trainer.fit(
-        one.network(learnt), inputs, targets, objective=lambda net, x, y: one.loss(net(x), y), training=one.training
+        one.network(state), inputs, targets, objective=lambda net, x, y: one.loss(net(x), y), training=one.training
     )
-    outputs = trainer.predict(fitted.network, one.encode(asked, learnt)[0])
-    said: binary_metrics.Floats = one.decode(asked, outputs, learnt)["probability"].to_numpy()
+    outputs = trainer.predict(fitted.network, one.encode(asked, state)[0])
+    said: binary_metrics.Floats = one.decode(asked, outputs, state)["probability"].to_numpy()
     return said
 
 

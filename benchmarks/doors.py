@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from benchmarks import record
-from benchmarks.flow import BIN, BONSAI, DVC, House, clone, environment, up
+from benchmarks.flow import BIN, BONSAI, DVC, Supervisor, clone, environment, up
 from dashboard.readers import prefect_api
 from flows import settings
 from flows.maintenance.verify import CLOCKED
@@ -151,7 +151,7 @@ def alone(book: Book, project: Path, other: Path, remote: Path) -> None:
     book.check("a search of three trials", lambda: (True, last(said(project, *BONSAI, "tune", CASE, "--trials", "3"))))
 
 
-def asked(house: House) -> Found:
+def asked(house: Supervisor) -> Found:
     found = settings.read_own_server(house.project)
     address = {"PREFECT_API_URL": found["api_url"], "PREFECT_API_AUTH_STRING": found["auth_string"]}
     words = said(house.project, *PREFECT, "deployment", "run", f"pipeline/{CASE}", "--watch", **address)
@@ -159,7 +159,7 @@ def asked(house: House) -> Found:
     return states == {"Completed"} and "Completed" in words, last(words)
 
 
-def unchanged(house: House) -> Found:
+def unchanged(house: Supervisor) -> Found:
     """Three of them; the promise of ten seconds is for an idle machine, so a busy one that takes longer tells nothing."""
     costs = [house.clicked() for _ in range(3)]
     took, cpu_s, load = sorted(each["wall_s"] for each in costs), min(each["cpu_s"] for each in costs), os.getloadavg()[0]
@@ -273,7 +273,7 @@ def seed_of(folder: Path) -> int:
 
 
 @contextmanager
-def listening(house: House) -> Iterator[set[str]]:
+def listening(house: Supervisor) -> Iterator[set[str]]:
     """The addresses at which a process of the house listens at any time while the block runs, those of its runs included."""
     heard: set[str] = set()
     done = threading.Event()

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import record
 from benchmarks.scene import scene
 from tasks.core.artifacts import Artifact
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 RECIPES = ("dense", "pruned-int8")
 """The others take as long again and are not needed for the promise."""
@@ -32,7 +32,7 @@ def main() -> None:
         rows, verdict = [flat(row) for row in release.json("table.json")["rows"]], release.json("verdict.json")
         fitting = next(event for event in place.events("train", "vision") if event["event"] == "cost")
     if not verdict["released"]:
-        raise Mistake(f"nothing was released: {verdict['reason']}")
+        raise UserError(f"nothing was released: {verdict['reason']}")
     record.write(
         "fashion",
         f"Fashion-MNIST, official test split; dense was fitted in {fitting['cpu_s']:.0f} CPU-seconds.",

@@ -70,7 +70,7 @@ def clone(place: Path) -> Path:
     return place
 
 
-class House:
+class Supervisor:
     """A `bonsai up` that runs, and what is measured beside it."""
 
     def __init__(self, project: Path, process: subprocess.Popen[bytes]) -> None:
@@ -111,7 +111,7 @@ class House:
 
 
 @contextmanager
-def up(project: Path) -> Iterator[House]:
+def up(project: Path) -> Iterator[Supervisor]:
     """`bonsai up` while the block runs."""
     log = project / "up.log"
     with log.open("wb") as file:
@@ -124,7 +124,7 @@ def up(project: Path) -> Iterator[House]:
                 raise RuntimeError(f"`bonsai up` does not start: {log.read_text()[-2000:]}")
             time.sleep(0.2)
         time.sleep(10)  # the server settles
-        yield House(project, process)
+        yield Supervisor(project, process)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)

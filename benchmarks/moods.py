@@ -64,7 +64,7 @@ def write(tweets: Path, scorer: Path) -> None:
     found |= {name: classics[name] for name in ("log-HAR with leverage", "log-HAR with leverage and news")}
     lines = []
     for name, predictions in found.items():
-        scores = case.score(predictions)
+        scores = case.metrics(predictions)
         said: dict[str, Any] = {
             "model": name,
             **{key: round(scores[key], 4) for key in ("qlike", "mse", "pinball_5", "pinball_1")},
@@ -72,7 +72,7 @@ def write(tweets: Path, scorer: Path) -> None:
         said |= dict.fromkeys(("gain", "low", "high", "DM p", "news helps"))
         plain = name.removesuffix(" with news").removesuffix(" and news")
         if plain != name:
-            gain = case.against(predictions, found[plain])
+            gain = case.compare_to_baseline(predictions, found[plain])
             said |= {"gain": round(gain["value"], 4), "low": round(gain["low"], 4), "high": round(gain["high"], 4)}
             helps = "yes" if gain["low"] > 0 else "not shown" if gain["high"] > 0 else "no"
             said |= {"DM p": round(gain["p"], 4), "news helps": helps}
@@ -91,22 +91,22 @@ def write(tweets: Path, scorer: Path) -> None:
 def forecast(case: Finance, train: DataFrame, rows: DataFrame, *, news: bool) -> DataFrame:
     """The mean log variance and quantiles of networks of several seeds."""
     given = [some if news else silent(some) for some in (train, rows)]
-    learnt = case.learn(given[0])
-    assert learnt["news"] == news
-    inputs, targets = case.encode(given[0], learnt)
-    asked, _ = case.encode(given[1], learnt)
+    state = case.fit_preprocessing(given[0])
+    assert state["news"] == news
+    inputs, targets = case.encode(given[0], state)
+    asked, _ = case.encode(given[1], state)
     outputs: list[Array] = []
     for seed in SEEDS:
         torch.manual_seed(seed)
         fitted = trainer.fit(
-            case.network(learnt),
+            case.build_model(state),
             inputs,
             targets,
             objective=lambda network, x, y: case.loss(network(x), y),
             training=replace(case.training, seed=seed),
         )
         outputs.append(trainer.predict(fitted.network, asked))
-    return case.decode(rows, np.mean(np.stack(outputs).astype(np.float64), axis=0), learnt)
+    return case.decode(rows, np.mean(np.stack(outputs).astype(np.float64), axis=0), state)
 
 
 def silent(rows: DataFrame) -> DataFrame:

@@ -16,7 +16,7 @@ import yaml
 from tasks.core import params_file
 from tasks.core.artifacts import Artifact
 from tasks.core.event_log import read
-from tasks.core.stage_context import journal_path, stage_name
+from tasks.core.stage_context import event_log_path, stage_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +33,7 @@ class Scene:
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command[1:])} ended with {done.returncode}: {done.stderr.strip()}")
-        return list(read(journal_path(self.root, stage_name(stage, use_case, recipe))))[-1]
+        return list(read(event_log_path(self.root, stage_name(stage, use_case, recipe))))[-1]
 
     def result(self, use_case: str, recipe: str, split: str = "test") -> float:
         """The first score of a recipe that has been evaluated."""
@@ -42,7 +42,7 @@ class Scene:
 
     def events(self, stage: str, use_case: str, recipe: str = "") -> list[dict[str, Any]]:
         """The journal of a stage that has run."""
-        return list(read(journal_path(self.root, stage_name(stage, use_case, recipe))))
+        return list(read(event_log_path(self.root, stage_name(stage, use_case, recipe))))
 
 
 @contextmanager

@@ -15,8 +15,8 @@ import torch
 
 from benchmarks import record
 from tasks.core import onnx_model, params_file
-from tasks.core.compression import Bench
-from tasks.core.event_log import Journal
+from tasks.core.compression import CompressionContext
+from tasks.core.event_log import EventLog
 from tasks.stages.compress import compressed, scorer
 from tasks.training import trainer
 from tasks.use_cases.finance import risk_metrics
@@ -68,7 +68,7 @@ def main(architectures: Sequence[str] = (DENSE, *RIVALS)) -> None:
                 shape, changed = RIVALS[architecture]
                 model: dict[str, Any] = {"architecture": architecture, **shape}
                 other = replace(case, model=Model(**model), training=replace(case.training, **changed))
-            answers = walked(days[fear], shipped(other, recipes if architecture == DENSE else {"dense": ()}))
+            answers = walked(days[fear], export_state(other, recipes if architecture == DENSE else {"dense": ()}))
             found[fear] |= {f"{architecture}, {name}": answer for name, answer in answers.items()}
             tell(cases, found, best)
 
@@ -100,9 +100,9 @@ def tell(cases: Mapping[str, Finance], found: Mapping[str, Any], best: Mapping[s
 
 def known_days(case: Finance) -> DataFrame:
     """All clean days that know their past and their next day, as the clean stage makes them."""
-    judged = case.judge(pd.concat(list(case.raw()), ignore_index=True))
+    judged = case.clean_partition(pd.concat(list(case.load()), ignore_index=True))
     good = judged[judged["fault"] == ""].drop(columns=["fault", "fix"])
-    related = case.relate(good)
+    related = case.clean_table(good)
     days = good[related["fault"] == ""].join(related.drop(columns=["fault", "fix"]))
     return days[days["past"].notna() & days["next_date"].notna()].reset_index(drop=True)
 
@@ -123,36 +123,36 @@ def folds(days: DataFrame) -> Iterator[tuple[DataFrame, DataFrame]]:
         yield days[days["next_date"] < begin - EMBARGO].reset_index(drop=True), rows.reset_index(drop=True)
 
 
-def shipped(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> Forecast:
+def export_state(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> Forecast:
     """A network fitted afresh to the train rows of all series, and what the file that each recipe makes of it answers."""
 
     def forecast(train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
-        learnt = case.learn(train)
-        inputs, targets = case.encode(train, learnt)
-        asked, _ = case.encode(rows, learnt)
+        state = case.fit_preprocessing(train)
+        inputs, targets = case.encode(train, state)
+        asked, _ = case.encode(rows, state)
         last_year = train[train["ticker"] == ASKED].tail(LAST_YEAR).reset_index(drop=True)
-        held_inputs, held_targets = case.encode(last_year, learnt)
+        held_inputs, held_targets = case.encode(last_year, state)
         torch.manual_seed(case.training.seed)
-        fresh = case.network(learnt)
+        fresh = case.build_model(state)
         dense = trainer.fit(
             fresh, inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=case.training
         ).network
         found = {}
         for name, recipe in recipes.items():
             with tempfile.TemporaryDirectory() as folder:
-                bench = Bench(
+                bench = CompressionContext(
                     case=case,
-                    learnt=learnt,
+                    state=state,
                     inputs=inputs,
                     targets=targets,
                     validation_inputs=held_inputs,
                     validation_targets=held_targets,
-                    score=scorer(case, last_year, learnt),
-                    journal=Journal(Path(folder) / "walk.jsonl"),
+                    score=scorer(case, last_year, state),
+                    journal=EventLog(Path(folder) / "walk.jsonl"),
                     scratch=Path(folder),
                 )
                 model = compressed(dense, recipe, bench, "finance")[1]
-            found[name] = case.decode(rows, onnx_model.predict(model, asked), learnt)
+            found[name] = case.decode(rows, onnx_model.predict(model, asked), state)
         return found
 
     return forecast
@@ -164,13 +164,13 @@ def classics(case: Finance, days: DataFrame) -> dict[str, Answer]:
 
 
 def loss(case: Finance, answer: Answer) -> float:
-    return case.score(answer[0])["qlike"]
+    return case.metrics(answer[0])["qlike"]
 
 
 def row(case: Finance, fear: str, name: str, answer: Answer, best: DataFrame, dense: Answer | None) -> dict[str, Any]:
     """One line of the table."""
     predictions, cpu_s = answer
-    scores, gain = case.score(predictions), case.against(predictions, best)
+    scores, gain = case.metrics(predictions), case.compare_to_baseline(predictions, best)
     found: dict[str, Any] = {"model": name, "knows the VIX": bool(fear)}
     found |= {key: round(scores[key], 4) for key in ("qlike", "mse", "log_r2", "pinball_5", "pinball_1")}
     for quantile, level in QUANTILES.items():

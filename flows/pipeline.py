@@ -32,13 +32,13 @@ from prefect.utilities.engine import emit_task_run_state_change_event  # noqa: E
 
 from flows.dvc_state.publish import reflect  # noqa: E402
 from flows.dvc_state.stage_graph import Stage  # noqa: E402
-from flows.dvc_state.stage_state import Ledger, there  # noqa: E402
+from flows.dvc_state.stage_state import StageStore, there  # noqa: E402
 from flows.execution import request_deduplication, run_artifacts  # noqa: E402
 from flows.execution.concurrency_limits import admitted  # noqa: E402
-from flows.execution.progress_artifacts import Relay  # noqa: E402
-from flows.execution.run_executor import GOOD, Concert  # noqa: E402
+from flows.execution.progress_artifacts import ProgressReporter  # noqa: E402
+from flows.execution.run_executor import GOOD, RunExecutor  # noqa: E402
 from flows.parameters import run_request  # noqa: E402
-from flows.parameters.json_schema import Told  # noqa: E402
+from flows.parameters.json_schema import JsonSchemaHint  # noqa: E402
 from flows.reporting.console import Show, Silence, in_words  # noqa: E402
 from flows.runs import recovery, run_record  # noqa: E402
 from flows.runs.workspace import furnish  # noqa: E402
@@ -46,8 +46,8 @@ from tasks.__main__ import die_with_parent  # noqa: E402
 
 SHOW: ContextVar[Show] = ContextVar("SHOW")
 """Who follows the run in this process; the command line puts its screen here."""
-CONCERT: ContextVar[Concert] = ContextVar("CONCERT")
-RELAY: ContextVar[Relay] = ContextVar("RELAY")
+CONCERT: ContextVar[RunExecutor] = ContextVar("CONCERT")
+RELAY: ContextVar[ProgressReporter] = ContextVar("RELAY")
 UNHEARD: ContextVar[Callable[[], None]] = ContextVar("UNHEARD")
 """What to do at the end of a run whose server is gone; Prefect would try for minutes to tell it."""
 
@@ -71,9 +71,9 @@ def run_name() -> str:
 
 @flow(name="pipeline", flow_run_name=run_name, task_runner=RUNNER, persist_result=False)
 def pipeline(
-    use_cases: Annotated[list[str] | None, Told("use_cases")] = None,
-    recipes: Annotated[list[str] | None, Told("recipes")] = None,
-    overrides: Annotated[dict[str, Any] | None, Told("overrides")] = None,
+    use_cases: Annotated[list[str] | None, JsonSchemaHint("use_cases")] = None,
+    recipes: Annotated[list[str] | None, JsonSchemaHint("recipes")] = None,
+    overrides: Annotated[dict[str, Any] | None, JsonSchemaHint("overrides")] = None,
     force: bool = False,
 ) -> State[Any]:
     """Grow a small model for each use case, and compare the recipes.
@@ -97,10 +97,10 @@ def pipeline(
         flow_run = {"flow_run_id": str(flow_run_id), "name": runtime.flow_run.name}
         request = request_deduplication.request_hash(root, asked, force=force)
         run.note(state="Running", started_at=run_record.now(), prefect=flow_run, request=request)
-        with there(run.folder), logged(run.folder / "flow.log"), Ledger(run.folder) as ledger, Relay() as relay:
+        with there(run.folder), logged(run.folder / "flow.log"), StageStore(run.folder) as ledger, ProgressReporter() as relay:
             run.note(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in ledger.stages.items()})
             show.begin(run.id, list(ledger.stages))
-            CONCERT.set(concert := Concert(root, run, ledger, show, force, admitted=admitted))
+            CONCERT.set(concert := RunExecutor(root, run, ledger, show, force, admitted=admitted))
             RELAY.set(relay)
             state = conduct(concert)
         gone = not there_is_a_server()
@@ -136,10 +136,10 @@ def as_given(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 pipeline.serialize_parameters = as_given  # type: ignore[method-assign]
-Told.whole = True
+JsonSchemaHint.whole = True
 
 
-def conduct(concert: Concert) -> str:
+def conduct(concert: RunExecutor) -> str:
     """Submit every stage as a task behind those it needs, and see them all to an end; gives the run's state.
 
     What Prefect could not start, as when its server is away, is played without it: the work does not need it.

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -45,7 +45,7 @@ def project_root(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").is_file() and (folder / "params.yaml").is_file() and not (folder / "run.json").exists():
             return folder
-    raise Mistake(f"no dvc.yaml and params.yaml in {here} or above; go to the project's folder")
+    raise UserError(f"no dvc.yaml and params.yaml in {here} or above; go to the project's folder")
 
 
 def apply(root: Path) -> None:
@@ -58,12 +58,12 @@ def apply(root: Path) -> None:
 def find_server(root: Path) -> str:
     """Point Prefect at the server there is and say where: what PREFECT_API_URL names, or the project's own if it answers.
 
-    Empty when there is none; a `Mistake` when the one named is this machine's and does not answer.
+    Empty when there is none; a `UserError` when the one named is this machine's and does not answer.
     """
     named = os.environ.get("PREFECT_API_URL", "")
     if named:
         if urlsplit(named).hostname in ("127.0.0.1", "localhost", "::1") and not answers(named):
-            raise Mistake(f"no Prefect server answers at PREFECT_API_URL={named}; start it, or unset the variable")
+            raise UserError(f"no Prefect server answers at PREFECT_API_URL={named}; start it, or unset the variable")
     elif own := own_server(root):
         named = os.environ["PREFECT_API_URL"] = own["api_url"]
         if own.get("auth_string"):

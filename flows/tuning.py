@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from dvc.utils.serialize import load_yaml, loads_yaml
 
-from flows.dvc_state.stage_state import Ledger, there
-from flows.execution.run_executor import GOOD, Concert
-from flows.execution.stage_process import Ear, Event
+from flows.dvc_state.stage_state import StageStore, there
+from flows.execution.run_executor import GOOD, RunExecutor
+from flows.execution.stage_process import Event, EventFollower
 from flows.parameters import run_request, yaml_edit
 from flows.runs import run_record
 from flows.runs.workspace import furnish
 from tasks import dask_cluster
 from tasks.core import params_file
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -72,7 +72,7 @@ def understand(text: str) -> Space:
             return Space(name, low, high, log=low > 0 and high / low >= 10)
     elif equals and len(choices := tuple(loads_yaml(f"[{values}]"))) > 1:
         return Space(name, choices=choices)
-    raise Mistake(f"--over {text!r} is no space; write training.learning_rate=0.001..0.1 or training.optimizer=adamw,muon")
+    raise UserError(f"--over {text!r} is no space; write training.learning_rate=0.001..0.1 or training.optimizer=adamw,muon")
 
 
 def usual(root: Path, use_case: str) -> list[Space]:
@@ -128,7 +128,7 @@ def search(
                 trial = study.ask({space.name: space.distribution() for space in spaces})
                 folder = home / f"trial-{trial.number:05}"
                 future = client.submit(play_trial, str(root), use_case, str(folder), dict(trial.params), pure=False)
-                working.append(_Working(trial, folder, future, Ear(folder / "journal" / f"train@{use_case}.jsonl")))
+                working.append(_Working(trial, folder, future, EventFollower(folder / "journal" / f"train@{use_case}.jsonl")))
                 wanted -= 1
             time.sleep(POLL_S)
             for each in working:
@@ -154,8 +154,8 @@ def _played(home: Path, use_case: str, place: Path, values: Mapping[str, Any]) -
     place.mkdir(parents=True)
     run = run_record.Run(place, {"state": "Running", "use_cases": [use_case], "overrides": asked.overrides, "stages": {}})
     furnish(home, place, asked)
-    with there(place), Ledger(place) as ledger:
-        concert = Concert(home, run, ledger)
+    with there(place), StageStore(place) as ledger:
+        concert = RunExecutor(home, run, ledger)
 
         def stop_if_told(event: Event) -> None:
             if (place / STOP).exists():
@@ -204,7 +204,7 @@ class _Working:
     trial: Trial
     folder: Path
     future: Any
-    ear: Ear
+    ear: EventFollower
     pruned: bool = False
 
     def follow(self) -> None:
@@ -231,7 +231,7 @@ class _Working:
         )
         try:
             value, error = self.future.result()
-        except Mistake as mistake:
+        except UserError as mistake:
             value, error = math.nan, str(mistake)
         if not error and math.isfinite(value):
             study.tell(self.trial, value)
@@ -246,7 +246,7 @@ class _Working:
 def _check(root: Path, use_case: str, spaces: list[Space]) -> None:
     """Refuse a space whose ends or choices the use case would refuse, or that no train stage reads."""
     if not spaces:
-        raise Mistake("there is nothing to try; name a parameter, such as --over training.learning_rate=0.001..0.1")
+        raise UserError("there is nothing to try; name a parameter, such as --over training.learning_rate=0.001..0.1")
     for space in spaces:
         for value in space.choices or (space.low, space.high):
             run_request.ask(root, [use_case], ["dense"], {space.name: value})

@@ -21,12 +21,12 @@ def main(arguments: list[str]) -> int:
     from importlib import import_module
 
     from tasks.core import params_file
-    from tasks.core.errors import Mistake
-    from tasks.core.event_log import Journal
-    from tasks.core.stage_context import Workspace, journal_path, stage_name
+    from tasks.core.errors import UserError
+    from tasks.core.event_log import EventLog
+    from tasks.core.stage_context import StageContext, event_log_path, stage_name
 
     root = Path()
-    journal: Journal | None = None
+    journal: EventLog | None = None
     try:
         stage, name, recipe_name = understand(arguments)
         params = params_file.read_params(root / "params.yaml")
@@ -36,11 +36,11 @@ def main(arguments: list[str]) -> int:
         recipe = params_file.recipe(recipe_name, params) if recipe_name else ()
         rank = int(os.environ.get("RANK", "0"))  # torchrun's: of several processes that train together the first one speaks
         if stage != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
-            raise Mistake(f"only train can be done by several processes; run `python -m tasks {' '.join(arguments)}`")
-        journal = Journal(journal_path(root, stage_name(stage, name, recipe_name), rank), screen=rank == 0)
+            raise UserError(f"only train can be done by several processes; run `python -m tasks {' '.join(arguments)}`")
+        journal = EventLog(event_log_path(root, stage_name(stage, name, recipe_name), rank), screen=rank == 0)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         import_module(f"tasks.stages.{stage}").main(
-            Workspace(
+            StageContext(
                 name=name,
                 case=case,
                 journal=journal,
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         )
         journal.finish()
         return 0
-    except Mistake as mistake:
+    except UserError as mistake:
         if journal:
             journal.fail(str(mistake))
         print(f"error: {mistake}", file=sys.stderr)
@@ -72,19 +72,19 @@ def main(arguments: list[str]) -> int:
 
 def understand(arguments: list[str]) -> tuple[str, str, str]:
     """Stage, use case and recipe ("" where the stage takes none), or what is wrong with them."""
-    from tasks.core.errors import Mistake
+    from tasks.core.errors import UserError
     from tasks.core.registry import unknown
 
     usage = "usage: python -m tasks <stage> <use case> [<recipe>]"
     if not arguments or arguments[0] in ("-h", "--help"):
-        raise Mistake(f"{usage}; stages: {', '.join(STAGES)}")
+        raise UserError(f"{usage}; stages: {', '.join(STAGES)}")
     stage, *rest = arguments
     if stage not in STAGES:
-        raise Mistake(unknown("no stage", stage, STAGES))
+        raise UserError(unknown("no stage", stage, STAGES))
     wanted = 2 if STAGES[stage] else 1
     if len(rest) != wanted:
         needs = "a use case and a recipe" if STAGES[stage] else "a use case"
-        raise Mistake(f"{stage} takes {needs}, got {len(rest)} argument{'s' * (len(rest) != 1)}; {usage}")
+        raise UserError(f"{stage} takes {needs}, got {len(rest)} argument{'s' * (len(rest) != 1)}; {usage}")
     return stage, rest[0], rest[1] if STAGES[stage] else ""
 
 

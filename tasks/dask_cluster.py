@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
     from distributed import Client
     from pandas import DataFrame
 
-    from tasks.core.event_log import Journal
+    from tasks.core.event_log import EventLog
 
 Result = TypeVar("Result")
 
@@ -61,7 +61,9 @@ def cluster(tasks: int, *modules: str) -> Iterator[Client]:
         try:
             client = Client(address, set_as_default=False, timeout="20s")
         except (OSError, TimeoutError, ValueError) as error:
-            raise Mistake(f"no Dask scheduler answers at DASK_SCHEDULER_ADDRESS={address} ({error}); start or unset it") from None
+            raise UserError(
+                f"no Dask scheduler answers at DASK_SCHEDULER_ADDRESS={address} ({error}); start or unset it"
+            ) from None
         with client:
             yield client
 
@@ -88,10 +90,10 @@ def _of_this_machine(workers: int, modules: tuple[str, ...]) -> Iterator[Client]
         forkserver._forkserver._stop()  # type: ignore[attr-defined]  # waited for, it counts in this process's time and memory
 
 
-def each(client: Client, work: Callable[..., Result], *arguments: Sequence[Any], journal: Journal, unit: str) -> list[Result]:
+def each(client: Client, work: Callable[..., Result], *arguments: Sequence[Any], journal: EventLog, unit: str) -> list[Result]:
     """`work` once per position of `arguments`, on the cluster; results in order. A lost worker's piece is done again.
 
-    Raises what a piece raised, and a `Mistake` that names the piece which took its workers down with it.
+    Raises what a piece raised, and a `UserError` that names the piece which took its workers down with it.
     """
     from distributed import KilledWorker, as_completed
 
@@ -106,7 +108,7 @@ def each(client: Client, work: Callable[..., Result], *arguments: Sequence[Any],
         except KilledWorker:
             client.cancel(futures)
             what = ", ".join(str(values[place]) for values in arguments if isinstance(values[place], (str, int)))
-            raise Mistake(
+            raise UserError(
                 f"{unit} {place} ({what}) ended its worker process several times over; "
                 "it may need more memory than there is: lower fetch.partition_rows, or look at its rows"
             ) from None

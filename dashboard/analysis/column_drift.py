@@ -20,7 +20,7 @@ MOST_KINDS = 40
 TINY = 1e-4
 PICTURE = "pixels"
 """The column that names a picture by what it shows."""
-HOUSEKEEPING = ("file", "row", "pixels", "look", "fix", "split", "likeness", "subset", "part", "reason")
+HOUSEKEEPING = ("file", "row", "pixels", "look", "fix", "split", "duplicate_group", "subset", "part", "reason")
 """Columns that say where a row came from, not what it is."""
 STEADY, MOVED = 0.1, 0.25
 """The usual thresholds of the population stability index: below the first nothing moved, above the second much did."""

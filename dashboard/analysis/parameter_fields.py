@@ -15,7 +15,7 @@ import pydantic
 import yaml
 
 from tasks.core import params_file, registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 Kind = Literal["whole", "number", "switch", "choice", "words", "yaml"]
 BASELINE = "dense"
@@ -63,7 +63,7 @@ class Form:
 
 
 def form(root: Path, use_case: str) -> Form:
-    """The settings of a use case as params.yaml and the dataclasses have them; raises `Mistake` when they are wrong."""
+    """The settings of a use case as params.yaml and the dataclasses have them; raises `UserError` when they are wrong."""
     path = root / "params.yaml"
     stat = path.stat() if path.exists() else None
     return _form(root, use_case, stat.st_mtime_ns if stat else 0)
@@ -96,7 +96,7 @@ def understand(field: Field, words: str) -> Any:
     try:
         return yaml.safe_load(words) if words.strip() else ([] if isinstance(field.default, list) else "")
     except yaml.YAMLError:
-        raise Mistake(f"{field.name}: {words!r} is not a YAML value; write a list as in [32, 64]") from None
+        raise UserError(f"{field.name}: {words!r} is not a YAML value; write a list as in [32, 64]") from None
 
 
 def in_words(value: Any) -> str:

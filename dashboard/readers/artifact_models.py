@@ -36,7 +36,7 @@ class Interval(Reading):
     level: float = 0.95
 
 
-class Ledger(Reading):
+class DataQualityReport(Reading):
     """Where every raw row ended."""
 
     rows_in: int
@@ -56,7 +56,7 @@ class Ledger(Reading):
     files: dict[str, dict[str, int]] = {}
 
 
-class Appraisal(Reading):
+class SplitMetrics(Reading):
     """How well one model answers the rows of one split."""
 
     rows: int
@@ -70,7 +70,7 @@ class Appraisal(Reading):
         return self.scores.get(self.first)
 
 
-class Rival(Reading):
+class Baseline(Reading):
     scores: dict[str, float | None]
     interval: Interval
 
@@ -148,8 +148,8 @@ class Metrics(Reading):
     bytes_share: float
     parameters: int
     macs: int = 0
-    splits: dict[str, Appraisal]
-    baselines: dict[str, dict[str, Rival]] = {}
+    splits: dict[str, SplitMetrics]
+    baselines: dict[str, dict[str, Baseline]] = {}
     against_rivals: dict[str, dict[str, Any]] = {}
     against_dense: dict[str, Comparison] = {}
 

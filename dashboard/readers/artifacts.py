@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard.readers import project_files
-from dashboard.readers.artifact_models import DENSE, Latency, Ledger, Metrics, T, Table, Verdict, understood
+from dashboard.readers.artifact_models import DENSE, DataQualityReport, Latency, Metrics, T, Table, Verdict, understood
 from dashboard.readers.project_files import Unreadable
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class Artifacts:
             return []
         return sorted(found, key=lambda name: name != DENSE)
 
-    def ledger(self) -> Ledger:
-        return self._read("clean/ledger.json", Ledger)
+    def ledger(self) -> DataQualityReport:
+        return self._read("clean/ledger.json", DataQualityReport)
 
     def metrics(self, recipe: str) -> Metrics:
         return self._read(f"evaluations/{project_files.slug(recipe)}/metrics.json", Metrics)

@@ -41,7 +41,7 @@ class Attempt:
 
 
 @dataclass(slots=True)
-class Diary:
+class StageEvents:
     """All that one stage's journal said so far."""
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -120,7 +120,7 @@ class Diary:
             last.ended_at, last.outcome, last.error = self.at, outcome, error
 
 
-class Tail:
+class LogTail:
     """A journal that is read as it grows; begins anew when another file took its place."""
 
     def __init__(self, path: Path) -> None:
@@ -128,9 +128,9 @@ class Tail:
         self._lock = threading.Lock()
         self._position = 0
         self._head = b""
-        self._diary = Diary()
+        self._diary = StageEvents()
 
-    def read(self) -> Diary:
+    def read(self) -> StageEvents:
         """All that is known of it now. The diary is shared: not to be changed."""
         with self._lock:
             try:
@@ -160,20 +160,20 @@ class Tail:
     def _forget(self) -> None:
         self._position = 0
         self._head = b""
-        self._diary = Diary()
+        self._diary = StageEvents()
 
 
 class Shelf:
     """The journals read lately."""
 
     def __init__(self, most: int = 400) -> None:
-        self._tails: OrderedDict[Path, Tail] = OrderedDict()
+        self._tails: OrderedDict[Path, LogTail] = OrderedDict()
         self._most = most
         self._lock = threading.Lock()
 
-    def tail(self, path: Path) -> Tail:
+    def tail(self, path: Path) -> LogTail:
         with self._lock:
-            found = self._tails.pop(path, None) or Tail(path)
+            found = self._tails.pop(path, None) or LogTail(path)
             self._tails[path] = found
             while len(self._tails) > self._most:
                 self._tails.popitem(last=False)
@@ -183,10 +183,10 @@ class Shelf:
 _SHELF = Shelf()
 
 
-def read(root: Path, folder: Path, stage: str) -> Diary:
+def read(root: Path, folder: Path, stage: str) -> StageEvents:
     """What the stage of that name has said in the workspace `folder`; empty if nothing."""
     if not STAGE.fullmatch(stage):
-        return Diary()
+        return StageEvents()
     path = folder / "journal" / f"{stage}.jsonl"
     return _SHELF.tail(inside(root, path)).read()
 

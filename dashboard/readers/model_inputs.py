@@ -17,7 +17,7 @@ from dashboard.readers.onnx_models import Model
 from tasks.cleaning import deduplication
 from tasks.cleaning.partitions import schema_faults
 from tasks.core import params_file
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -50,29 +50,29 @@ class Piece:
 
 
 def case_of(root: Path, folder: Path, name: str) -> UseCase:
-    """The use case as the run's own params.yaml has it; raises `Mistake`."""
+    """The use case as the run's own params.yaml has it; raises `UserError`."""
     own = folder / "params.yaml"
     return params_file.use_case(name, params_file.read_params(own if own.exists() else root / "params.yaml"))
 
 
 def kind(case: UseCase) -> Kind:
     """What a person gives to ask: by the columns of its rows."""
-    columns = case.Rows.to_schema().columns
+    columns = case.Schema.to_schema().columns
     return "picture" if "image" in columns else "sentence" if TEXT in columns else "table"
 
 
 def sentence(case: UseCase, text: str, model: Model) -> pd.DataFrame:
-    """One row that holds the text, mended as cleaning mends it; raises `Mistake` where cleaning would reject it."""
-    blank: dict[str, Any] = dict.fromkeys(case.Rows.to_schema().columns, "")
-    known = {case.classes: model.classes[0]} if case.classes and model.classes else {}
-    judged = case.judge(pd.DataFrame([{**blank, **known, TEXT: text, "file": "", "row": 0}]))
+    """One row that holds the text, mended as cleaning mends it; raises `UserError` where cleaning would reject it."""
+    blank: dict[str, Any] = dict.fromkeys(case.Schema.to_schema().columns, "")
+    known = {case.label_column: model.classes[0]} if case.label_column and model.classes else {}
+    judged = case.clean_partition(pd.DataFrame([{**blank, **known, TEXT: text, "file": "", "row": 0}]))
     if fault := str(judged["fault"].iloc[0]):
-        raise Mistake(fault)
+        raise UserError(fault)
     return judged.assign(file="", row=0)
 
 
 def from_file(case: UseCase, content: bytes, name: str) -> Checked:
-    """The rows of an uploaded table by the rules and the schema of `clean`; raises `Mistake` where it cannot be read."""
+    """The rows of an uploaded table by the rules and the schema of `clean`; raises `UserError` where it cannot be read."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / f"upload{''.join(Path(name).suffixes[-2:])[:20]}"
         path.write_bytes(content)
@@ -80,12 +80,12 @@ def from_file(case: UseCase, content: bytes, name: str) -> Checked:
         asked = replace(case, fetch=fetch)  # type: ignore[type-var]
         try:
             raw = _some(asked)
-        except Mistake as mistake:
-            raise Mistake(str(mistake).replace(str(path), Path(name).name)) from None
+        except UserError as mistake:
+            raise UserError(str(mistake).replace(str(path), Path(name).name)) from None
     raw["file"] = Path(name).name
     schema = asked.schema(raw)
     columns = list(schema.columns)
-    judged = asked.judge(raw)[[*columns, "fault", "fix"]].assign(file=raw["file"].to_numpy(), row=raw["row"].to_numpy())
+    judged = asked.clean_partition(raw)[[*columns, "fault", "fix"]].assign(file=raw["file"].to_numpy(), row=raw["row"].to_numpy())
     good = judged["fault"] == ""
     if good.any():
         judged.loc[good, "fault"] = schema_faults(case, judged.loc[good, columns], schema).reindex(judged.index[good]).fillna("")
@@ -98,12 +98,12 @@ def from_file(case: UseCase, content: bytes, name: str) -> Checked:
 
 def _some(case: UseCase) -> pd.DataFrame:
     blocks: list[pd.DataFrame] = []
-    for block in case.raw():
+    for block in case.load():
         blocks.append(block)
         if sum(map(len, blocks)) >= MOST_ROWS:
             break
     if not blocks:
-        raise Mistake("the file holds no rows")
+        raise UserError("the file holds no rows")
     return pd.concat(blocks, ignore_index=True).head(MOST_ROWS)
 
 
@@ -140,7 +140,7 @@ def spoke_for(case: UseCase, model: Model, row: pd.DataFrame, answer: int) -> li
 
 def columns_of(case: UseCase, rows: pd.DataFrame) -> list[str]:
     """The columns of a table that are its own, not the use case's: none where all are fixed."""
-    return [name for name in case.schema(rows).columns if name not in case.Rows.to_schema().columns]
+    return [name for name in case.schema(rows).columns if name not in case.Schema.to_schema().columns]
 
 
 def columns_that_spoke(case: UseCase, model: Model, rows: pd.DataFrame, at: int) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard.readers.project_files import Unreadable
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def _load(path: Path, mtime_ns: int) -> Model:
     try:
         told = onnx_model.read_metadata(onnx_model.from_bytes(content))
         session = onnx_model.session(content)
-    except Mistake:
+    except UserError:
         raise Unreadable("unreadable.damaged", file=path.name) from None
     except Exception as error:  # ONNX Runtime's own classes, which it does not export
         if type(error).__module__.startswith("onnxruntime"):

@@ -141,7 +141,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RunFilter:
     """Which runs to list; what is empty does not narrow."""
 
     use_case: str = ""
@@ -151,7 +151,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class RunAnnotation:
     """What people keep about a run."""
 
     pinned: bool = False
@@ -199,11 +199,11 @@ def load(root: Path, run_id: str) -> Run:
     return Run(run_id, root, folder, record, _state(record))
 
 
-def listing(root: Path, wanted: Wanted | None = None, *, start: int = 0, count: int = 50, most_read: int = 1000) -> Page:
+def listing(root: Path, wanted: RunFilter | None = None, *, start: int = 0, count: int = 50, most_read: int = 1000) -> Page:
     """`count` runs that match, from position `start` among the names on; reads no more records than it must,
     and `most_read` at the most.
     """
-    wanted = wanted or Wanted()
+    wanted = wanted or RunFilter()
     every = names(root)
     page = Page(total=len(every))
     read = 0
@@ -240,7 +240,7 @@ def latest(root: Path, use_case: str = "", count: int = 30) -> list[Run]:
     """The newest runs, of one use case if one is named; none only if there is none, however far back it lies."""
     start: int | None = 0
     while start is not None:
-        page = listing(root, Wanted(use_case=use_case), start=start, count=count, most_read=300)
+        page = listing(root, RunFilter(use_case=use_case), start=start, count=count, most_read=300)
         if page.runs:
             return page.runs
         start = page.next
@@ -268,16 +268,16 @@ def stage_state(entry: StageEntry) -> StageState:
     return "retrying" if state == "running" and entry.attempt > 1 else state
 
 
-def note(run: Run) -> Note:
+def note(run: Run) -> RunAnnotation:
     """What people keep about the run; nothing if that cannot be read."""
     try:
         found = project_files.read_object(run.root, run.folder / NOTES)
     except Unreadable:
-        return Note()
-    return Note(bool(found.get("pinned")), str(found.get("note", ""))[:MOST_NOTE_LETTERS])
+        return RunAnnotation()
+    return RunAnnotation(bool(found.get("pinned")), str(found.get("note", ""))[:MOST_NOTE_LETTERS])
 
 
-def keep(run: Run, kept: Note) -> None:
+def keep(run: Run, kept: RunAnnotation) -> None:
     """Write it down beside the record, which only the conductor writes."""
     if run.id != WORKSPACE:
         write_json(run.folder / NOTES, {"pinned": kept.pinned, "note": kept.text[:MOST_NOTE_LETTERS]})
@@ -295,7 +295,7 @@ def metric(run: Run, use_case: str) -> dict[str, Any]:
     return next((row for row in rows if row.get("recipe") == (chosen or "dense")), {})
 
 
-def _matches(run: Run, wanted: Wanted) -> bool:
+def _matches(run: Run, wanted: RunFilter) -> bool:
     checks: Iterator[Callable[[], bool]] = iter(
         (
             lambda: not wanted.use_case or wanted.use_case in run.record.use_cases,

@@ -11,7 +11,7 @@ from typing import Any
 
 from dashboard.readers import event_logs, project_files, run_records
 from dashboard.readers.artifacts import Artifacts
-from dashboard.readers.event_logs import Diary
+from dashboard.readers.event_logs import StageEvents
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import SETTLED, Run, StageEntry, StageState
 from dashboard.text import formatting
@@ -31,7 +31,7 @@ class Stage:
     name: str
     state: StageState
     entry: StageEntry
-    diary: Diary
+    diary: StageEvents
     seconds: float | None
     """How long it has worked, or worked when it last did."""
 
@@ -207,7 +207,7 @@ def _reached(stage: Stage) -> float:
     return 1.0 if stage.state in SETTLED else stage.share or 0.0
 
 
-def _seconds(state: StageState, entry: StageEntry, diary: Diary, now: datetime) -> float | None:
+def _seconds(state: StageState, entry: StageEntry, diary: StageEvents, now: datetime) -> float | None:
     if state in WORKING:
         began = formatting.moment(entry.started_at or (diary.attempts[-1].started_at if diary.attempts else ""))
         return max(0.0, (now - began).total_seconds()) if began else None

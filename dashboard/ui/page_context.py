@@ -15,7 +15,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui.locale import t
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 LOG = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def or_say() -> Iterator[None]:
         yield
     except Unreadable as trouble:
         st.info(why(trouble), icon=":material/info:")
-    except Mistake as mistake:
+    except UserError as mistake:
         st.warning(formatting.escape(mistake, 1000), icon=":material/warning:")
     except Exception as error:
         LOG.exception("a part of the page could not be drawn")
@@ -63,7 +63,7 @@ def project() -> Path:
     """The project's folder, or a page that says that there is none."""
     try:
         return project_files.project()
-    except Mistake as mistake:
+    except UserError as mistake:
         st.error(formatting.escape(mistake))
         st.stop()
 

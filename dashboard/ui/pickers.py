@@ -15,7 +15,7 @@ from dashboard.text import formatting, translations
 from dashboard.ui.locale import t, word, zone
 from dashboard.ui.url_state import addressed
 from tasks.core import params_file, registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 FEW = 6
 NEWEST = 30
@@ -101,7 +101,7 @@ def use_cases(root: Path) -> list[str]:
     shelf = registry.names("use_cases")
     try:
         return list(params_file.with_shelf(params_file.read_params(root / "params.yaml"), shelf).use_cases)
-    except Mistake:
+    except UserError:
         return shelf
 
 

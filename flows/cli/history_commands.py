@@ -31,7 +31,7 @@ def runs(
     from flows.runs import run_record as records
     from flows.runs import search
 
-    wanted = search.Wanted(use_case, state, search.since(since) if since else "", who, pinned)
+    wanted = search.RunFilter(use_case, state, search.since(since) if since else "", who, pinned)
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("", "run", "state", "what was set", "took", "released", "who", "note"):
         table.add_column(column, no_wrap=column in ("", "run", "state"))
@@ -42,7 +42,7 @@ def runs(
         kept, asked = search.note(each.folder), str(each.record.get("asked", {}).get("who", ""))
         cells = (changes, duration(records.seconds(each.record)), released, asked, kept.text)
         table.add_row("*" if kept.pinned else "", each.id, records.state(each), *map(escape, cells))
-    stdout().print(table if table.row_count else "no such run" if wanted != search.Wanted() else "no run yet")
+    stdout().print(table if table.row_count else "no such run" if wanted != search.RunFilter() else "no run yet")
 
 
 def compare(left: Name, right: Name, as_json: AsJson = False) -> None:
@@ -79,7 +79,7 @@ def pin(
     from flows.runs import search
 
     found = search.pick(settings.project_root(), run)
-    kept = search.Note(not off, search.note(found.folder).text if note is None else note)
+    kept = search.RunAnnotation(not off, search.note(found.folder).text if note is None else note)
     search.keep(found, kept)
     stdout().print(f"{found.id} is {'pinned' if kept.pinned else 'no longer pinned'}")
 
@@ -195,7 +195,7 @@ def tune(
     """Look for better parameters on validation rows; go on with an earlier search of that name."""
     from flows import tuning
     from flows.reporting.console import stdout
-    from tasks.core.errors import Mistake
+    from tasks.core.errors import UserError
 
     root, console = settings.project_root(), stdout()
     spaces = [tuning.understand(text) for text in over or ()] or tuning.usual(root, use_case)
@@ -205,7 +205,7 @@ def tune(
         )
         found = tuning.best(opened)
     if found is None:
-        raise Mistake("no trial was completed; .bonsai/tuning holds their journals")
+        raise UserError("no trial was completed; .bonsai/tuning holds their journals")
     values, figure = found
     said = " ".join(f"--set {name}={value}" for name, value in values.items())
     console.print(f"best on validation rows: {figure:.4f} with {said}", markup=False, soft_wrap=True)

@@ -12,10 +12,10 @@ import typer
 
 from flows import settings
 from flows.cli import history_commands, service_commands
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
-    from flows.parameters.run_request import Asked
+    from flows.parameters.run_request import RunRequest
     from flows.reporting.console import Screen
     from flows.runs.run_record import Run
 
@@ -64,7 +64,7 @@ def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = N
     raise typer.Exit(_show_end(screen, (joined or made).record))
 
 
-def _make_run(root: Path, screen: Screen, asked: Asked, recipes: list[str] | None, force: bool) -> Run:
+def _make_run(root: Path, screen: Screen, asked: RunRequest, recipes: list[str] | None, force: bool) -> Run:
     """Play it in this process."""
     from flows.runs import run_record
     from flows.services.prefect_server import for_this_process
@@ -89,7 +89,7 @@ def _make_run(root: Path, screen: Screen, asked: Asked, recipes: list[str] | Non
     UNHEARD.set(leave)
     state = pipeline(use_cases=list(asked.use_cases), recipes=recipes, overrides=asked.overrides, force=force, return_state=True)
     if not screen.run_id:
-        raise Mistake(f"Prefect could not start the run: {state.message}")
+        raise UserError(f"Prefect could not start the run: {state.message}")
     return run_record.find(root, screen.run_id)
 
 
@@ -159,7 +159,7 @@ def status(use_cases: UseCases = None) -> None:
         console.print(escape(line), style="yellow")
     asked = run_request.ask(root, use_cases or ())
     if absent := sorted(set(asked.use_cases) & set(run_request.unlisted(root))):
-        raise Mistake(
+        raise UserError(
             f"params.yaml does not list {absent[0]!r}, so the project has no stages of it; `bonsai new {absent[0]}` lists it"
         )
     found = planned.status(root, asked.use_cases)
@@ -220,7 +220,7 @@ def main() -> None:
     """Say a person's mistake in one line and end with 2."""
     try:
         app()
-    except Mistake as mistake:
+    except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import yaml
 from flows.parameters.run_request import as_given
 from tasks.core import params_file, registry
 from tasks.core.atomic_files import write_bytes
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LINE = 120
@@ -31,13 +31,13 @@ def begin(
     params = params_file.read_params(root / "params.yaml")
     refuse_name(name, params, template)
     if template and template not in registry.names("use_cases"):
-        raise Mistake(registry.unknown("no use case", template, registry.names("use_cases")))
+        raise UserError(registry.unknown("no use case", template, registry.names("use_cases")))
     given = params.use_cases.get(template, {})
     stanza = {section: {**values, **(given.get(section) or {})} for section, values in params_file.blank().items()}
     own = registry.build("use_cases", template or name, stanza).fetch.own
     wanted = {dotted: _near(root, as_given(dotted, value, cwd or root, own)) for dotted, value in (overrides or {}).items()}
     if strange := [dotted for dotted in wanted if dotted.partition(".")[0] in params.as_dict()]:
-        raise Mistake(f"--set {strange[0]} is not of the new use case; name what is in its stanza, as fetch.path")
+        raise UserError(f"--set {strange[0]} is not of the new use case; name what is in its stanza, as fetch.path")
     grown = params_file.override(params_file.as_params({**params.as_dict(), "use_cases": {name: stanza}}), wanted, name)
     registry.build("use_cases", template or name, grown.use_cases[name], where=f"use_cases.{name}")
     text = (root / "params.yaml").read_text(encoding="utf-8")
@@ -77,15 +77,15 @@ def refuse_name(name: str, params: params_file.Params, template: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or name in params.as_dict():
         near = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
         hint = f"; {near!r} would do" if NAME.fullmatch(near) and not keyword.iskeyword(near) and near != name else ""
-        raise Mistake(
+        raise UserError(
             f"{name!r} cannot name a use case: small letters, digits and _ only, a letter first, no word of Python{hint}"
         )
     if name in params.use_cases:
-        raise Mistake(f"params.yaml has a use case {name!r} already; choose another name, or edit its stanza")
+        raise UserError(f"params.yaml has a use case {name!r} already; choose another name, or edit its stanza")
     if name in shelf and template:
-        raise Mistake(f"tasks/use_cases/{name} is there already; choose another name, or leave --from out to use it")
+        raise UserError(f"tasks/use_cases/{name} is there already; choose another name, or leave --from out to use it")
     if name not in shelf and not template:
-        raise Mistake(f"nothing to begin {name!r} from; add --from and one of {', '.join(shelf)}")
+        raise UserError(f"nothing to begin {name!r} from; add --from and one of {', '.join(shelf)}")
 
 
 def renamed(source: str, template: str, name: str) -> str:
@@ -101,7 +101,7 @@ def with_stanza(text: str, name: str, stanza: Mapping[str, Any]) -> str:
     assert root is not None
     (use_cases,) = (value for key, value in root.value if key.value == "use_cases")
     if use_cases.flow_style:
-        raise Mistake("params.yaml: use_cases is written in braces; put one use case a line, then ask again")
+        raise UserError("params.yaml: use_cases is written in braces; put one use case a line, then ask again")
     lines, last = text.splitlines(), use_cases.value[-1][1].end_mark
     end = last.line + (last.column > 0)
     while not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#"):

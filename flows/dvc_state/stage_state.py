@@ -29,7 +29,7 @@ for name in ("dvc.progress", "dvc_data.callbacks"):  # no bars of DVC's own amon
 Recall = Literal["Unchanged", "Restored"]
 
 
-class Ledger:
+class StageStore:
     """DVC's own bookkeeping for the workspace in the current directory, stage by stage.
 
     The same steps as `dvc repro` takes around a stage's command, in the same order: compare, restore from the

@@ -13,8 +13,8 @@ from typing import Literal
 
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Reason
-from flows.dvc_state.stage_state import Ledger, open_repo, there
-from flows.parameters.run_request import Asked
+from flows.dvc_state.stage_state import StageStore, open_repo, there
+from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
 from flows.runs.workspace import furnish
 from tasks.core.event_log import read
@@ -33,14 +33,14 @@ class Step:
     """How long it took when it last ran, None if that is not known."""
 
 
-def plan(root: Path, asked: Asked, *, force: bool = False) -> list[Step]:
+def plan(root: Path, asked: RunRequest, *, force: bool = False) -> list[Step]:
     """The stages of a run in playing order, each with its verdict: in a workspace made for it and thrown away."""
     took = times(root)
     folder = root / ".bonsai" / "plans" / f".plan.{os.getpid()}.partial"
     folder.mkdir(parents=True)
     try:
         furnish(root, folder, asked)
-        with there(folder), Ledger(folder) as ledger:
+        with there(folder), StageStore(folder) as ledger:
             return _steps(ledger, took, force=force)
     finally:
         shutil.rmtree(folder)
@@ -73,7 +73,7 @@ def times(root: Path) -> dict[str, float]:
     return found
 
 
-def _steps(ledger: Ledger, took: dict[str, float], *, force: bool) -> list[Step]:
+def _steps(ledger: StageStore, took: dict[str, float], *, force: bool) -> list[Step]:
     steps: dict[str, Step] = {}
     for name, stage in ledger.stages.items():
         awaited = [need for need in stage.needs if steps[need].verdict == "Run"]

@@ -29,7 +29,7 @@ class Bar:
     artifact: UUID | None = None
 
 
-class Relay:
+class ProgressReporter:
     """Sends what is new every two seconds. It starts its thread with the first news and ends it with the block."""
 
     def __init__(self) -> None:

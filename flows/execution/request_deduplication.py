@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.parameters.run_request import Asked
+from flows.parameters.run_request import RunRequest
 from flows.reporting.console import Show
 from flows.runs import run_record
 from flows.runs.run_record import Run
@@ -19,7 +19,7 @@ from tasks.core.atomic_files import hash_json
 LOOK_S = 0.3
 
 
-def request_hash(root: Path, asked: Asked, *, force: bool) -> str:
+def request_hash(root: Path, asked: RunRequest, *, force: bool) -> str:
     """What makes two requests the same: parameters, code as it is now, and whether all is to be played again."""
     files = (path for path in (root / "tasks").rglob("*.py"))
     stats = sorted((str(path), (stat := path.stat()).st_mtime_ns, stat.st_size) for path in (*files, root / "dvc.yaml"))

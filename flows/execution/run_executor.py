@@ -14,7 +14,7 @@ from typing import Literal
 from dvc.exceptions import DvcException
 
 from flows.dvc_state.stage_graph import Stage
-from flows.dvc_state.stage_state import Ledger
+from flows.dvc_state.stage_state import StageStore
 from flows.execution.stage_process import MISTAKE, Event, Outcome, play
 from flows.reporting.console import Show, Silence, duration
 from flows.runs import run_record
@@ -41,12 +41,12 @@ class Ending:
 
 
 @dataclass(slots=True)
-class Concert:
+class RunExecutor:
     """Everything the stages of one run share. The current directory is the run's folder."""
 
     root: Path
     run: Run
-    ledger: Ledger
+    ledger: StageStore
     show: Show = field(default_factory=Silence)
     force: bool = False
     stop: threading.Event = field(default_factory=threading.Event)

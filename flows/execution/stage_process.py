@@ -61,7 +61,7 @@ def play(
     events = list(read(journal))
     if events and events[-1]["event"] in ("finished", "failed"):
         journal.unlink()  # the stage begins a new one; so no old event is heard again
-    heed = Ear(journal)
+    heed = EventFollower(journal)
     heed.position = journal.stat().st_size if journal.exists() else 0
     argv = [sys.executable if command[0] == "python" else command[0], *command[1:]]
     began = time.monotonic()
@@ -103,7 +103,7 @@ def end(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-class Ear:
+class EventFollower:
     """Hears each line of a growing journal once, when it is whole."""
 
     def __init__(self, path: Path) -> None:

@@ -25,7 +25,7 @@ from flows.reporting.console import stdout
 from flows.runs import recovery
 from flows.services.prefect_server import started
 from flows.system.file_locks import machine_slots
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 ENOUGH_DISK_BYTES = 2_000_000_000
 QUICK_BYTES = 200_000_000
@@ -143,7 +143,7 @@ def server(root: Path) -> Iterator[Finding]:
         with started(root) as server:
             server.wait_until_healthy()
             yield Finding("server", "ok", f"Prefect's starts and answers after {time.monotonic() - began:.0f} s")
-    except Mistake as mistake:
+    except UserError as mistake:
         yield Finding("server", "bad", f"{mistake}; compare the versions above with constraints.txt")
 
 

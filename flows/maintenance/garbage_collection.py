@@ -21,7 +21,7 @@ from flows.runs.run_record import Run
 
 
 @dataclass(slots=True)
-class Sweep:
+class GcReport:
     """What is swept out, or would be."""
 
     runs: list[str] = field(default_factory=list)
@@ -33,14 +33,14 @@ class Sweep:
     """Why the cache's objects stay for now; empty when they do not."""
 
 
-def sweep(root: Path, *, keep: int = 20, dry_run: bool = False) -> Sweep:
+def sweep(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcReport:
     """Remove the folders of all but the newest `keep` runs, the pinned and those under way, and the objects that neither a
     kept run nor the project's own folder needs, be it as it is or as the last commit has it.
 
     While anybody uses the cache its objects stay; whoever wants to use it meanwhile waits.
     """
     recovery.heal(root)
-    found, objects = Sweep(), object_cache.place(root)
+    found, objects = GcReport(), object_cache.place(root)
     with (
         object_cache.alone(objects) as nobody,
         there(root),
@@ -120,7 +120,7 @@ def freed(folders: Iterable[Path], files: Iterable[Path]) -> int:
     return sum(size for inode, (links, size) in sizes.items() if names[inode] >= links)
 
 
-def _remove(root: Path, found: Sweep) -> None:
+def _remove(root: Path, found: GcReport) -> None:
     """Runs first, each out of sight at once; then what they alone needed."""
     for name in found.runs:
         (root / "runs" / name).rename(root / "runs" / f".{name}.{os.getpid()}.partial")

@@ -18,7 +18,7 @@ from flows.dvc_state.stage_state import there
 from flows.runs import run_record
 from flows.runs.run_record import FINAL, Run
 from flows.runs.workspace import dvc_config
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 SHELF = ("bonsai", "runs")
 """Where a remote keeps the folders of runs: beside `files`, where DVC keeps objects."""
@@ -32,7 +32,7 @@ def push(root: Path, run: Run, name: str = "") -> int:
     The record goes last: whoever sees the run there finds it whole.
     """
     if run.record.get("state") not in FINAL:
-        raise Mistake(f"{run.id} is still under way; push it when it has ended")
+        raise UserError(f"{run.id} is still under way; push it when it has ended")
     with _opened(root, run.folder, name) as (repo, remote), object_cache.in_use(object_cache.place(root)):
         sent = int(repo.push(remote=remote.name))
         files = sorted(_files(run.folder), key=lambda path: path.name == run_record.RECORD)
@@ -76,20 +76,20 @@ def _opened(root: Path, folder: Path, name: str) -> Iterator[tuple[Repo, Any]]:
         ):
             yield repo, repo.cloud.get_remote(name or None, "push")
     except DvcException as error:
-        raise Mistake(" ".join(str(error).replace("\n", " ").split())) from None
+        raise UserError(" ".join(str(error).replace("\n", " ").split())) from None
 
 
 def _fetch_folder(root: Path, run_id: str, remote: Any) -> None:
     shelf = remote.fs.join(remote.path, *SHELF, run_id)
     if "/" in run_id or run_id.startswith(".") or not remote.fs.exists(remote.fs.join(shelf, run_record.RECORD)):
-        raise Mistake(f"the remote {remote.name!r} has no run {run_id!r}; `bonsai pull` without a name lists those it has")
+        raise UserError(f"the remote {remote.name!r} has no run {run_id!r}; `bonsai pull` without a name lists those it has")
     draft = root / "runs" / f".{run_id}.{os.getpid()}.partial"
     draft.mkdir(parents=True)
     try:
         for source in remote.fs.find(shelf):
             target = draft / PurePosixPath(source).relative_to(PurePosixPath(shelf))
             if ".." in target.parts or target.name.startswith(".dvc/"):
-                raise Mistake(f"the remote {remote.name!r} names a file outside of the run's folder: {source}")
+                raise UserError(f"the remote {remote.name!r} names a file outside of the run's folder: {source}")
             target.parent.mkdir(parents=True, exist_ok=True)
             remote.fs.get_file(source, str(target))
         (draft / ".dvc" / "tmp").mkdir(parents=True)

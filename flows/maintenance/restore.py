@@ -19,13 +19,13 @@ from flows.maintenance.compare import files
 from flows.parameters import run_request, yaml_edit
 from flows.runs import recovery, run_record
 from flows.runs.run_record import Run
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 
 def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) -> list[str]:
     """Take over the run's params.yaml for its use cases, and check out what its stages made; `code` its tasks/ and dvc.yaml too.
 
-    Says in one line each what a person should know. Raises `Mistake`, with everything as it was, when something would be lost
+    Says in one line each what a person should know. Raises `UserError`, with everything as it was, when something would be lost
     that is saved nowhere else (`force` lets go of it), or when the cache no longer has what the run made.
     """
     recovery.heal(root)
@@ -36,9 +36,9 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
     with there(root), object_cache.in_use(objects):
         entries = {name: entry for name, entry in lock_entries(run.folder).items() if name in good}
         if not entries:
-            raise Mistake(f"no stage of {run.id} was done, so there is nothing to restore")
+            raise UserError(f"no stage of {run.id} was done, so there is nothing to restore")
         if lost := object_cache.missing(objects, object_cache.outputs(entries)):
-            raise Mistake(
+            raise UserError(
                 f"the cache has no longer {len(lost)} of the objects that {run.id} made; `bonsai pull {run.id}` brings them "
                 "from a remote, and `bonsai run` with its parameters makes them again"
             )
@@ -80,7 +80,7 @@ def _leaving(root: Path, use_cases: Iterable[str], recipes: set[str]) -> dict[st
 def _refuse_to_lose(root: Path, wanted: dict[str, Any], stages: list[str], code: list[str]) -> None:
     if changed := changed_by_hand(root, stages):
         path, stage = next(iter(changed.items()))
-        raise Mistake(
+        raise UserError(
             f"{path} was changed by hand and is saved nowhere; keep it with `dvc commit -f {stage}`, or lose it with --force"
         )
     ours, use_cases = load_yaml(str(root / "params.yaml")), list(wanted["use_cases"])
@@ -88,12 +88,14 @@ def _refuse_to_lose(root: Path, wanted: dict[str, Any], stages: list[str], code:
         ours["use_cases"].get(name) == wanted["use_cases"][name] for name in use_cases
     )
     if not same and not _in_git(root, ["params.yaml"]) and not _in_a_run(root, use_cases):
-        raise Mistake(
+        raise UserError(
             "params.yaml has changes that no commit and no run has; keep them with `git commit params.yaml`, "
             "or lose them with --force"
         )
     if code and not _in_git(root, ["tasks", "dvc.yaml"]):
-        raise Mistake("tasks/ or dvc.yaml has changes that no commit has; keep them with `git commit`, or lose them with --force")
+        raise UserError(
+            "tasks/ or dvc.yaml has changes that no commit has; keep them with `git commit`, or lose them with --force"
+        )
 
 
 def _in_git(root: Path, paths: list[str]) -> bool:
@@ -111,7 +113,7 @@ def _in_a_run(root: Path, use_cases: list[str]) -> bool:
     """Whether some run was made with the parameters that params.yaml has for these use cases."""
     try:
         now = run_request.ask(root, use_cases).hash
-    except Mistake:  # such as a use case that params.yaml has not got
+    except UserError:  # such as a use case that params.yaml has not got
         return False
     return any(run.record.get("params_hash") == now for run in run_record.every(root))
 

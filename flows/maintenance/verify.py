@@ -25,7 +25,7 @@ from flows.runs.workspace import dvc_config
 from flows.system.file_locks import taken
 from tasks.core.artifacts import CHECKSUMS
 from tasks.core.atomic_files import write_json
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 CLOCKED = ("latency.json", "timing.json")
 """Files of what a clock measured: the only ones that may differ, by so much as is stated."""
@@ -65,9 +65,9 @@ def verify(
         entries, stages = lock_entries(run.folder), score_of(folder)
         done = [name for name in stages if name in entries and run.record["stages"].get(name, {}).get("outs")]
         if not done:
-            raise Mistake(f"no stage of {run.id} was done, so there is nothing to verify")
+            raise UserError(f"no stage of {run.id} was done, so there is nothing to verify")
         if lost := object_cache.missing(objects, object_cache.outputs({name: entries[name] for name in done})):
-            raise Mistake(
+            raise UserError(
                 f"the cache has no longer {len(lost)} of the objects of {run.id}; `bonsai pull {run.id}` may bring them"
             )
         for name in done:
@@ -160,7 +160,7 @@ def put(objects: Path, md5: str, target: Path) -> None:
     for name, each in listed.items():
         path = object_cache.path_of(objects, each)
         if not object_cache.sound(path):
-            raise Mistake(f"{path} is damaged; delete it, and `bonsai run` makes it again")
+            raise UserError(f"{path} is damaged; delete it, and `bonsai run` makes it again")
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / name if name else target)
 

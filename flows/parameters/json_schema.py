@@ -21,11 +21,11 @@ KEPT = (
 )  # fmt: skip
 
 
-class Told:
+class JsonSchemaHint:
     """An annotation of a flow's parameter whose schema is worked out from params.yaml and the dataclasses behind it.
 
     Prefect asks for the schema each time it loads the flow, which every run does; it is worth the reading only when the flow
-    is deployed, so `Told.whole` is false until the flow has been made.
+    is deployed, so `JsonSchemaHint.whole` is false until the flow has been made.
     """
 
     whole = False
@@ -35,7 +35,7 @@ class Told:
 
     def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> Schema:
         plain: Schema = handler(core_schema)
-        return {**plain, **request_schema(settings.project_root())[self.name]} if Told.whole else plain
+        return {**plain, **request_schema(settings.project_root())[self.name]} if JsonSchemaHint.whole else plain
 
 
 def request_schema(root: Path, use_cases: Iterable[str] = ()) -> dict[str, Schema]:

@@ -16,14 +16,14 @@ from ruamel.yaml.error import YAMLError
 
 from tasks.core import params_file, registry
 from tasks.core.atomic_files import hash_json, write_json
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 BASELINE = "dense"
 """The recipe every other is compared with; never left out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RunRequest:
     """What a run was asked to do, checked against the dataclasses that own the parameters."""
 
     use_cases: tuple[str, ...]
@@ -49,8 +49,8 @@ def ask(
     overrides: Mapping[str, Any] | None = None,
     *,
     cwd: Path | None = None,
-) -> Asked:
-    """Check a request and work out its parameters; raises `Mistake` for the first thing that is wrong.
+) -> RunRequest:
+    """Check a request and work out its parameters; raises `UserError` for the first thing that is wrong.
 
     Overrides are relative to the stanza of each use case asked for, or absolute when they begin with a section's name.
     A use case of tasks/use_cases that params.yaml does not list can be asked for by name; the run's own folder then lists it.
@@ -71,7 +71,7 @@ def ask(
     params_file.check(params_file.as_params(values))
     links = tuple(link for name, stanza in values["use_cases"].items() for link in _own_data(root, name, stanza, params))
     before = _narrowed(plain, chosen, kept)
-    return Asked(
+    return RunRequest(
         use_cases=tuple(values["use_cases"]),
         recipes=tuple(values["recipes"]),
         overrides=dict(_leaves_that_differ("", before, values)),
@@ -93,11 +93,11 @@ def understand(assignments: Iterable[str]) -> dict[str, Any]:
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
-            raise Mistake(f"--set {assignment!r} is not name=value; write it as in --set training.epochs=3")
+            raise UserError(f"--set {assignment!r} is not name=value; write it as in --set training.epochs=3")
         try:
             found[name.strip()] = loads_yaml(text) if text.strip() else ""
         except YAMLError:
-            raise Mistake(f"--set {name}: {text!r} is not a YAML value; quote it if it is text") from None
+            raise UserError(f"--set {name}: {text!r} is not a YAML value; quote it if it is text") from None
     return found
 
 
@@ -158,7 +158,7 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file
         if not path.exists():
             names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
             near = get_close_matches(path.name, names, n=1)
-            raise Mistake(
+            raise UserError(
                 f"use_cases.{name}.fetch.{setting}: there is no {path}" + (f"; did you mean {near[0]!r}?" if near else "")
             )
         found.append(fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json"))

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from flows.system.os_processes import alive, identity
 from flows.system.provenance import _code, _machine
 from tasks.core.atomic_files import write_json
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
-    from flows.parameters.run_request import Asked
+    from flows.parameters.run_request import RunRequest
 
 RECORD = "run.json"
 FINAL = ("Completed", "Failed", "Cancelled", "Crashed")
@@ -65,7 +65,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def create(root: Path, asked: Asked, *, how: str, force: bool = False) -> Run:
+def create(root: Path, asked: RunRequest, *, how: str, force: bool = False) -> Run:
     """A new run's folder, with nothing in it but its record, which says Pending.
 
     `how` says by which door it was asked for, such as "command line".
@@ -83,7 +83,7 @@ def find(root: Path, run_id: str) -> Run:
     """The run of that id; looked up by name among the runs, never by path."""
     folder = root / "runs" / run_id
     if "/" in run_id or run_id.startswith(".") or not (folder / RECORD).is_file():
-        raise Mistake(f"no run {run_id!r}; `bonsai runs` lists them")
+        raise UserError(f"no run {run_id!r}; `bonsai runs` lists them")
     return Run(folder, _read(folder))
 
 
@@ -143,14 +143,14 @@ def results(folder: Path, use_cases: tuple[str, ...] | list[str]) -> dict[str, A
     return found
 
 
-def _new_id(asked: Asked) -> str:
+def _new_id(asked: RunRequest) -> str:
     names = "-".join(asked.use_cases).replace("_", "-").lower()
     if len(names) > 32:
         names = f"{len(asked.use_cases)}-use-cases"
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{names}-{secrets.token_hex(2)}"
 
 
-def _first_record(root: Path, asked: Asked, how: str, force: bool) -> dict[str, Any]:
+def _first_record(root: Path, asked: RunRequest, how: str, force: bool) -> dict[str, Any]:
     return {
         "state": "Pending",
         "error": "",

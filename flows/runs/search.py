@@ -13,7 +13,7 @@ from pathlib import Path
 from flows.runs import run_record
 from flows.runs.run_record import Run
 from tasks.core.atomic_files import write_json
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 NOTES = "notes.json"
 MOST_NOTE_LETTERS = 4000
@@ -23,7 +23,7 @@ UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(da
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RunFilter:
     """Which runs to list; what is empty does not narrow."""
 
     use_case: str = ""
@@ -35,14 +35,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class RunAnnotation:
     """What people keep about a run, in a file beside its record."""
 
     pinned: bool = False
     text: str = ""
 
 
-def select(root: Path, wanted: Wanted) -> Iterator[Run]:
+def select(root: Path, wanted: RunFilter) -> Iterator[Run]:
     """The runs that match, newest first, each read when it is asked for; an id tells the time without reading."""
     for run in run_record.every(root, since=wanted.since):
         record = run.record
@@ -62,7 +62,7 @@ def since(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise Mistake(f"--since {text!r} is no time; write a date such as 2026-01-31, or 3d, 12h, 30min, 2w") from None
+        raise UserError(f"--since {text!r} is no time; write a date such as 2026-01-31, or 3d, 12h, 30min, 2w") from None
     return f"{moment.astimezone(UTC):%Y%m%d-%H%M%S}"
 
 
@@ -73,21 +73,21 @@ def pick(root: Path, name: str) -> Run:
         return run_record.find(root, names[0])
     near = [each for each in names if name and (each.startswith(name) or each.endswith(name))]
     if name not in names and len(near) > 1:
-        raise Mistake(f"{len(near)} runs begin or end with {name!r}, such as {near[0]} and {near[1]}; give more of it")
+        raise UserError(f"{len(near)} runs begin or end with {name!r}, such as {near[0]} and {near[1]}; give more of it")
     if name not in names and not near and (close := get_close_matches(name, names, n=1)):
-        raise Mistake(f"no run {name!r}; did you mean {close[0]}?")
+        raise UserError(f"no run {name!r}; did you mean {close[0]}?")
     return run_record.find(root, name if name in names or not near else near[0])
 
 
-def note(folder: Path) -> Note:
+def note(folder: Path) -> RunAnnotation:
     """What people keep about the run in that folder; nothing if that cannot be read."""
     try:
         found = json.loads((folder / NOTES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return Note()
-    return Note(bool(found.get("pinned")), str(found.get("note", ""))) if isinstance(found, dict) else Note()
+        return RunAnnotation()
+    return RunAnnotation(bool(found.get("pinned")), str(found.get("note", ""))) if isinstance(found, dict) else RunAnnotation()
 
 
-def keep(run: Run, kept: Note) -> None:
+def keep(run: Run, kept: RunAnnotation) -> None:
     """Write it down beside the record, which only the conductor writes."""
     write_json(run.folder / NOTES, {"pinned": kept.pinned, "note": kept.text[:MOST_NOTE_LETTERS]})

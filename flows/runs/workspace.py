@@ -9,13 +9,13 @@ from pathlib import Path
 from dvc.config import Config
 
 from flows.parameters import run_request
-from flows.parameters.run_request import Asked
+from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
 
 RUNS_LOOKED_AT = 30
 
 
-def furnish(root: Path, folder: Path, asked: Asked) -> None:
+def furnish(root: Path, folder: Path, asked: RunRequest) -> None:
     """Make the existing folder `folder` a workspace for what was asked.
 
     It has its own copy of the code, so that editing the project while it works changes nothing, and its own dvc.lock, which
@@ -37,7 +37,7 @@ def furnish(root: Path, folder: Path, asked: Asked) -> None:
         (folder / path).symlink_to((root / path).resolve())
 
 
-def _same(root: Path, asked: Asked) -> Path | None:
+def _same(root: Path, asked: RunRequest) -> Path | None:
     """The dvc.lock of the last run with the same parameters, where they are not the project's own."""
     if asked.whole:
         return None

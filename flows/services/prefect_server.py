@@ -19,7 +19,7 @@ from pathlib import Path
 from flows import settings
 from flows.system.file_locks import locked
 from tasks.__main__ import die_with_parent
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 PATIENCE_S = 180
 """How long a busy machine may take to start it."""
@@ -66,14 +66,14 @@ class Server:
                 )
 
     def wait_until_healthy(self) -> None:
-        """Come back when it answers; a `Mistake` with its last words if it does not."""
+        """Come back when it answers; a `UserError` with its last words if it does not."""
         # The connection waits at the door until someone listens, or is refused when the process is gone.
         healthy = settings.answers(self.api_url, PATIENCE_S)
         self._starting.close()
         if not healthy:
             words = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             why = words[-1] if words else f"no answer in {PATIENCE_S} s, is the machine very busy?"
-            raise Mistake(f"Prefect's server does not start ({why}); see `bonsai doctor`")
+            raise UserError(f"Prefect's server does not start ({why}); see `bonsai doctor`")
 
     def let_start(self) -> subprocess.Popen[bytes]:
         """The process, for those who look after it themselves."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import settings
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 MOST_DEPLOYMENTS = 200
@@ -33,7 +33,7 @@ class Timed:
 
 
 class Timetable:
-    """The deployments of a server. A wrong name or timing is a `Mistake`."""
+    """The deployments of a server. A wrong name or timing is a `UserError`."""
 
     def __init__(self, root: Path, client: Any) -> None:
         self.root = root
@@ -74,7 +74,7 @@ class Timetable:
             wanted = DeploymentScheduleCreate.model_validate({"schedule": dict(timing), "active": True})
         except ValidationError as error:
             reasons = [str(each["msg"]).removeprefix("Value error, ") for each in error.errors() if each["type"] == "value_error"]
-            raise Mistake(f"not a schedule: {reasons[0] if reasons else timing}") from None
+            raise UserError(f"not a schedule: {reasons[0] if reasons else timing}") from None
         self.client.create_deployment_schedules(found.id, [(wanted.schedule, True)])
         for kept in found.schedules:
             self.client.delete_deployment_schedule(found.id, kept.id)
@@ -104,7 +104,7 @@ class Timetable:
         except PrefectHTTPStatusError as error:
             if error.response.status_code != 409:
                 raise
-            raise Mistake(str(error.response.json().get("detail", error))) from None
+            raise UserError(str(error.response.json().get("detail", error))) from None
         return names[made], made
 
     def _known(self, name: str) -> Any:
@@ -112,16 +112,16 @@ class Timetable:
         if name not in found:
             near = get_close_matches(name, found, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise Mistake(f"no deployment {name!r}; {hint}There is: {', '.join(sorted(found)) or 'nothing'}")
+            raise UserError(f"no deployment {name!r}; {hint}There is: {', '.join(sorted(found)) or 'nothing'}")
         return found[name]
 
 
 @contextmanager
 def timetable(root: Path) -> Iterator[Timetable]:
-    """The timetable of the server that runs; a `Mistake` when none does."""
+    """The timetable of the server that runs; a `UserError` when none does."""
     settings.apply(root)
     if not settings.find_server(root):
-        raise Mistake("no Prefect server runs here; start `bonsai up` in another terminal")
+        raise UserError("no Prefect server runs here; start `bonsai up` in another terminal")
     with settings.only_growing():
         from prefect.client.orchestration import get_client
     with get_client(sync_client=True) as client:
@@ -132,7 +132,7 @@ def understand(cron: str, every: str, rrule: str, timezone: str) -> dict[str, An
     """A timing from what was typed; exactly one of the three."""
     given = [name for name, value in (("--cron", cron), ("--every", every), ("--rrule", rrule)) if value]
     if len(given) != 1:
-        raise Mistake(f"say when by one of --cron, --every and --rrule, got {' and '.join(given) or 'none'}")
+        raise UserError(f"say when by one of --cron, --every and --rrule, got {' and '.join(given) or 'none'}")
     if every:
         return {"interval": spell(every), "timezone": timezone}
     return {"cron": cron, "timezone": timezone} if cron else {"rrule": rrule, "timezone": timezone}
@@ -142,7 +142,7 @@ def spell(text: str) -> timedelta:
     """`90s`, `30m`, `6h`, `1d`, `2w`."""
     found = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip())
     if not found or not int(found[1]):
-        raise Mistake(f"--every {text!r} is not a time span; write 30m, 6h or 1d")
+        raise UserError(f"--every {text!r} is not a time span; write 30m, 6h or 1d")
     return timedelta(seconds=int(found[1]) * UNITS[found[2]])
 
 

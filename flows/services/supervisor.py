@@ -26,7 +26,7 @@ from flows.runs import recovery, run_record
 from flows.services.prefect_server import Server
 from flows.system import os_processes
 from flows.system.file_locks import Held, try_lock
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 PREFECT_PORT = 4200
 DASHBOARD_PORT = 8501
@@ -42,7 +42,7 @@ SIGNS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(slots=True)
-class Part:
+class Service:
     """One of the three processes: how to start it, and how to know that it answers."""
 
     name: str
@@ -59,18 +59,18 @@ class Part:
     def begin(self) -> None:
         self.began = [at for at in self.began if at > time.monotonic() - 60] + [time.monotonic()]
         if len(self.began) > MOST_RESTARTS:
-            raise Mistake(f"{self.name} ends again and again; {self.log} says why")
+            raise UserError(f"{self.name} ends again and again; {self.log} says why")
         self.process = self.start()
 
     def wait_until_it_answers(self, told: threading.Event) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not told.is_set() and not self.answers():
             if self.ended or time.monotonic() > deadline:
-                raise Mistake(f"{self.name} does not start ({last_line(self.log)}); see {self.log} and `bonsai doctor`")
+                raise UserError(f"{self.name} does not start ({last_line(self.log)}); see {self.log} and `bonsai doctor`")
             told.wait(0.2)
 
 
-class House:
+class Supervisor:
     """What `bonsai up` runs: addresses, password, and the three parts."""
 
     def __init__(self, root: Path, prefect_port: int, dashboard_port: int) -> None:
@@ -82,9 +82,11 @@ class House:
         self.prefect_url = f"http://127.0.0.1:{free_port(prefect_port)}"
         self.dashboard_url = f"http://127.0.0.1:{free_port(dashboard_port)}"
         self.parts = [
-            Part("Prefect's server", self.server, lambda: settings.answers(f"{self.prefect_url}/api"), self.home / "server.log"),
-            Part("the dashboard", self.dashboard, self.dashboard_answers, self.home / "dashboard.log"),
-            Part("the runner of the deployments", self.runner, self.runner_answers, self.home / "runner.log"),
+            Service(
+                "Prefect's server", self.server, lambda: settings.answers(f"{self.prefect_url}/api"), self.home / "server.log"
+            ),
+            Service("the dashboard", self.dashboard, self.dashboard_answers, self.home / "dashboard.log"),
+            Service("the runner of the deployments", self.runner, self.runner_answers, self.home / "runner.log"),
         ]
 
     @property
@@ -180,7 +182,7 @@ def up(root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHB
     with the_only_one(root), told_to_end() as told:
         for line in recovery.heal(root):
             console.print(line, style="yellow", markup=False)
-        house = House(root, prefect_port, dashboard_port)
+        house = Supervisor(root, prefect_port, dashboard_port)
         console.print("starting Prefect's server, the runner of the deployments and the dashboard", style="dim")
         try:
             for part in house.parts:
@@ -209,12 +211,12 @@ def up(root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHB
 
 @contextmanager
 def the_only_one(root: Path) -> Iterator[None]:
-    """One `bonsai up` for a project; a `Mistake` with its address when there is one already."""
+    """One `bonsai up` for a project; a `UserError` with its address when there is one already."""
     lock: Held | None = try_lock(root / ".bonsai" / "locks" / "up")
     if lock is None:
         found = settings.read_own_server(root)
         where = f": dashboard {found['dashboard_url']}" if found.get("dashboard_url") else " and is starting"
-        raise Mistake(f"bonsai up runs here already{where}; Ctrl-C in its terminal ends it")
+        raise UserError(f"bonsai up runs here already{where}; Ctrl-C in its terminal ends it")
     with lock:
         yield
 
@@ -241,7 +243,7 @@ def free_port(wanted: int) -> int:
             except OSError:
                 continue
             return int(door.getsockname()[1])
-    raise Mistake("no free port on 127.0.0.1")
+    raise UserError("no free port on 127.0.0.1")
 
 
 def kept_password(path: Path) -> str:

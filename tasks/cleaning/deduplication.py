@@ -19,20 +19,20 @@ LABELLED = ", which is labelled "
 KEPT, QUARANTINED, DUPLICATE = "kept", "quarantined", "duplicate"
 RANK = {"test": 0, "validation": 1, "train": 2, CONTEXT: 3}
 """Of equal rows the one in the first of these splits is kept, and of those the first in order."""
-SETTLED = ("part", "file", "row", "fix", "verdict", "reason", "split", "likeness")
+SETTLED = ("part", "file", "row", "fix", "verdict", "reason", "split", "duplicate_group")
 """What is settled of every row; other columns of the settled table are what `relate` added."""
 
 
 def settle(case: UseCase, light: DataFrame) -> DataFrame:
-    """Where every row ends: `verdict` (kept, quarantined or duplicate), `reason`, `split` and `likeness`, for all rows at once.
+    """Where every row ends, for all rows at once: `verdict` (kept, quarantined, duplicate), `reason`, `split`, `duplicate_group`.
 
     Good rows are dealt into splits first. Of rows with an equal key the one in test, else in validation, else the first,
     is kept. A row that looks like one of a split before its own (see `RANK`) would leak, and is quarantined.
     """
     light, good = related(case, light)
     added = [name for name in good.columns if name not in light.columns]
-    likeness = good["key"] if type(case).likeness is UseCase.likeness else case.likeness(good)
-    split = case.split(good, likeness)
+    duplicate_group = good["key"] if type(case).duplicate_group is UseCase.duplicate_group else case.duplicate_group(good)
+    split = case.assign_split(good, duplicate_group)
     rank = split.map(RANK)
     if rank.isna().any():
         raise TypeError(
@@ -42,30 +42,30 @@ def settle(case: UseCase, light: DataFrame) -> DataFrame:
     first = _first_of(good["key"], order)
     twin = first != good.index.to_numpy()
     single = order[~twin[good.index.get_indexer(order)]]
-    ahead = _first_of(likeness, single)
+    ahead = _first_of(duplicate_group, single)
     leak = ~twin & (rank.to_numpy() > rank.loc[ahead].to_numpy())
     where = (light["file"] + ":" + light["row"].astype(str)).to_numpy()
     reason = light["fault"].to_numpy(dtype=object, copy=True)
     verdict = np.where(light["fault"] == "", KEPT, QUARANTINED).astype(object)
     at = good.index.to_numpy()
-    label = light[case.classes].to_numpy(dtype=object) if case.classes else None
+    label = light[case.label_column].to_numpy(dtype=object) if case.label_column else None
     for row, original in zip(at[twin], first[twin], strict=True):
         other = f"{LABELLED}{label[original]!r}" if label is not None and label[row] != label[original] else ""
         verdict[row], reason[row] = DUPLICATE, f"duplicate of {where[original]}{other}"
     for row, original in zip(at[leak], ahead[leak], strict=True):
         verdict[row], reason[row] = QUARANTINED, f"leak: looks like {where[original]} of {split[original]}"
-    kept = light.assign(verdict=verdict, reason=reason, split="", likeness="")
-    kept.loc[good.index, "split"], kept.loc[good.index, "likeness"] = split, likeness
-    classes = [case.classes] if case.classes else []
+    kept = light.assign(verdict=verdict, reason=reason, split="", duplicate_group="")
+    kept.loc[good.index, "split"], kept.loc[good.index, "duplicate_group"] = split, duplicate_group
+    classes = [case.label_column] if case.label_column else []
     return kept[[*SETTLED, *classes]].join(good[added])
 
 
 def related(case: UseCase, light: DataFrame) -> tuple[DataFrame, DataFrame]:
     """All rows, with the faults that show only beside others; and those without any, with what they know of others."""
     good = light[light["fault"] == ""]
-    if type(case).relate is UseCase.relate:
+    if type(case).clean_table is UseCase.clean_table:
         return light, good
-    found = case.relate(good)
+    found = case.clean_table(good)
     assert found.index.equals(good.index), f"relate of {type(case).__name__} gave other rows than it was given"
     fault = found["fault"].reindex(light.index).fillna(light["fault"])
     fix = (light["fix"] + "; " + found["fix"].reindex(light.index).fillna("")).str.strip("; ")

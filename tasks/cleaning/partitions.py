@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def judge_part(case: UseCase, part: Path, place: int, scratch: Path) -> None:
     """On a worker: verdicts of one partition to judged-* and what settling needs to light-*, in `scratch`."""
     raw = pd.read_parquet(part)
-    judged = case.judge(raw)
+    judged = case.clean_partition(raw)
     schema = case.schema(raw)
     columns = list(schema.columns)
-    assert len(judged) == len(raw), f"judge of {type(case).__name__} gave {len(judged)} verdicts for {len(raw)} rows"
+    assert len(judged) == len(raw), f"clean_partition of {type(case).__name__} gave {len(judged)} verdicts for {len(raw)} rows"
     judged = judged[[*columns, "fault", "fix"]].reset_index(drop=True)
     if "doubt" in raw:
         judged["fault"] = judged["fault"].where(judged["fault"] != "", raw["doubt"])
@@ -33,7 +33,7 @@ def judge_part(case: UseCase, part: Path, place: int, scratch: Path) -> None:
     judged.loc[faults.index, "fault"] = faults
     good = judged["fault"] == ""
     judged = judged.assign(key="")
-    judged.loc[good, "key"] = row_keys(judged[good], case.key)
+    judged.loc[good, "key"] = row_keys(judged[good], case.unique_key)
     judged.insert(0, "file", raw["file"].to_numpy())
     judged.insert(1, "row", raw["row"].to_numpy())
     _write(judged, scratch / f"judged-{place:05d}.parquet")
@@ -55,7 +55,7 @@ def schema_faults(case: UseCase, rows: DataFrame, schema: DataFrameSchema) -> Se
     if (whole := failures["index"].isna()).any():
         first = failures[whole].sort_values("check", key=lambda checks: ~checks.astype(str).str.startswith("dtype")).iloc[0]
         raise TypeError(
-            f"judge of {type(case).__name__} gave column {first['column']!r} against its Rows: "
+            f"clean_partition of {type(case).__name__} gave column {first['column']!r} against its Schema: "
             f"{first['check']}, got {first['failure_case']!r}"
         )
     said = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tasks.cleaning.deduplication import DUPLICATE, KEPT, LABELLED, QUARANTINED, RANK
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import Clean
 from tasks.core.splits import SPLITS
 from tasks.core.use_case import UseCase
@@ -27,7 +27,7 @@ def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
     """The ledger: every row counted once, by where it ended and why."""
     verdicts = settled["verdict"].value_counts()
     kept, rejected = settled[settled["verdict"] == KEPT], settled[settled["verdict"] != KEPT]
-    groups = kept["likeness"].value_counts()
+    groups = kept["duplicate_group"].value_counts()
     said = [[fix for fix in fixes.split("; ") if fix] for fixes in kept["fix"]]
     ledger: dict[str, Any] = {
         "rows_in": len(settled),
@@ -45,7 +45,7 @@ def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
         "classes": {},
         "files": _by_file(settled),
     }
-    if case.classes:
+    if case.label_column:
         table = _classes_by_split(case, kept)
         ledger["classes"] = {str(name): {split: int(row[split]) for split in SPLITS} for name, row in table.iterrows()}
     assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"], ledger
@@ -56,13 +56,13 @@ def _leaks(settled: DataFrame) -> dict[str, int]:
     """Rows left out because a row that is alike, or equal, stands in the split named, which comes before their own."""
     good = settled[settled["split"] != ""]
     rank, kept = good["split"].map(RANK).astype(float), good["verdict"] == KEPT
-    ahead = good.loc[~kept, "likeness"].map(rank[kept].groupby(good["likeness"]).min()).astype(float)
+    ahead = good.loc[~kept, "duplicate_group"].map(rank[kept].groupby(good["duplicate_group"]).min()).astype(float)
     crossing = ahead[ahead < rank[~kept]].map({place: split for split, place in RANK.items()})
     return {str(split): int(count) for split, count in crossing.value_counts().sort_index().items()}
 
 
 def _classes_by_split(case: UseCase, kept: DataFrame) -> DataFrame:
-    return pd.crosstab(kept[case.classes], kept["split"]).reindex(columns=list(SPLITS), fill_value=0)
+    return pd.crosstab(kept[case.label_column], kept["split"]).reindex(columns=list(SPLITS), fill_value=0)
 
 
 def _by_file(settled: DataFrame) -> dict[str, dict[str, int]]:
@@ -91,7 +91,7 @@ def refuse_dirt(clean: Clean, settled: DataFrame, quarantine: Path) -> None:
     share = len(bad) / len(settled)
     if share > clean.max_reject_share:
         (top, count), example = Counter(code_of(reason) for reason in bad["reason"]).most_common(1)[0], bad.iloc[0]
-        raise Mistake(
+        raise UserError(
             f"{len(bad):,} of {len(settled):,} rows ({share:.1%}) had to be quarantined, {clean.max_reject_share:.1%} are borne "
             f"(clean.max_reject_share); {count:,} of them for {top}, the first is {example['file']}:{example['row']} "
             f"({example['reason'][:EXAMPLE_LENGTH]}); look at them in {_near(quarantine)}"
@@ -100,20 +100,20 @@ def refuse_dirt(clean: Clean, settled: DataFrame, quarantine: Path) -> None:
 
 def refuse_missing_classes(case: UseCase, settled: DataFrame) -> None:
     """Stop when a class is missing in a split, or there is but one: nothing could be learnt of it, or nothing measured."""
-    if not case.classes:
+    if not case.label_column:
         return
     kept = settled[settled["verdict"] == KEPT]
     table = _classes_by_split(case, kept)
     if len(table) == 1:
-        raise Mistake(
-            f"all {len(kept):,} clean rows have the {case.classes} {table.index[0]!r}; a classifier needs at least two classes"
+        raise UserError(
+            f"all {len(kept):,} clean rows have the {case.label_column} {table.index[0]!r}; a classifier needs two classes"
         )
     for name, row in table.sort_values("train").iterrows():
         if missing := [split for split in SPLITS if not row[split]]:
             total = int(row.sum())
             count = f"{total:,} clean row{'s' * (total != 1)}"
             more = "raise fetch.limit" if case.fetch.limit else "add rows of it"
-            raise Mistake(
+            raise UserError(
                 f"class {name!r} has {count}, none of them in {' or '.join(missing)}; every class "
                 f"must be in all three splits: {more}, leave it out, or raise validation_share or test_share"
             )

@@ -18,17 +18,17 @@ from tasks.core.onnx_model import BLOCK_ROWS, FORMAT, PREFIX, predict, to_bytes
 if TYPE_CHECKING:
     from torch import nn
 
-    from tasks.core.use_case import Array, Learnt
+    from tasks.core.use_case import Array, PreprocessingState
 
 OPSET = 20
 EXPORTERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
-def to_onnx(network: nn.Module, example_inputs: Array, learnt: Learnt, name: str) -> bytes:
+def to_onnx(network: nn.Module, example_inputs: Array, state: PreprocessingState, name: str) -> bytes:
     """`network` as one ONNX file: `inputs` (batch, ...) to `outputs` (batch, ...), any batch, no data beside it.
 
     `example_inputs` (2 or more, ...) give shape and type of the inputs. The metadata says which use case `name` it answers
-    for, the architecture with its fields, and `learnt`, as JSON. Same network, same bytes.
+    for, the architecture with its fields, and `state`, as JSON. Same network, same bytes.
     """
     import torch
 
@@ -51,7 +51,7 @@ def to_onnx(network: nn.Module, example_inputs: Array, learnt: Learnt, name: str
     _forget_origin(model)
     fold_scaling(model)
     architecture = type(network).__module__.rpartition(".")[2]
-    finish(model, {"use_case": name, "architecture": architecture, "fields": network.fields, "learnt": dict(learnt)})
+    finish(model, {"use_case": name, "architecture": architecture, "fields": network.fields, "learnt": dict(state)})
     return to_bytes(model)
 
 

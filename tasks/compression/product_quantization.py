@@ -50,7 +50,7 @@ def coded(model: ModelProto, piece: int, seed: int) -> list[str]:
         ):
             continue
         width = piece if values_VD.shape[1] % piece == 0 else 1
-        book, codes_VM = learn(values_VD, width, seed)
+        book, codes_VM = fit_codebook(values_VD, width, seed)
         names = {part: f"{table.name}_{part}" for part in ("codes", "book", "places")}
         places_M = np.arange(codes_VM.shape[1], dtype=np.int32) * PIECES
         parts: dict[str, NDArray[Any]] = {"codes": codes_VM, "book": book.reshape(-1, width), "places": places_M}
@@ -69,7 +69,7 @@ def coded(model: ModelProto, piece: int, seed: int) -> list[str]:
     return made
 
 
-def learn(values_VD: Floats, piece: int, seed: int) -> tuple[Floats, Codes]:
+def fit_codebook(values_VD: Floats, piece: int, seed: int) -> tuple[Floats, Codes]:
     """The book (M, 256, P) and each row's pieces in it (V, M), by k-means; entry 0 of each book is row 0's own."""
     pieces_MVP = values_VD.reshape(len(values_VD), -1, piece).transpose(1, 0, 2)
     books, codes = [], []

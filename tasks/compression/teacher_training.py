@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from tasks.training import interfaces, trainer
 
 if TYPE_CHECKING:
-    from tasks.core.compression import Bench
+    from tasks.core.compression import CompressionContext
     from tasks.core.use_case import Array, UseCase
 
 
 def taught(
     network: nn.Module,
     teacher: nn.Module,
-    bench: Bench,
+    bench: CompressionContext,
     *,
     effort: float,
     learning_rate_share: float,
@@ -46,7 +46,7 @@ def taught(
         ),
         validation=(bench.validation_inputs, bench.validation_targets),
         monitor=_monitor(bench.score),
-        policy=case.policy(),
+        policy=case.batch_augmentation(),
         journal=bench.journal,
         checkpoint=bench.scratch / checkpoint,
     )
@@ -67,7 +67,7 @@ def objective(case: UseCase, teacher: nn.Module, teacher_share: float, temperatu
             placed[inputs.device] = deepcopy(teacher).eval().to(inputs.device, memory_format=layout)  # type: ignore[call-overload]
         with torch.no_grad():
             wanted = placed[inputs.device](inputs)
-        return (1 - teacher_share) * loss + teacher_share * case.imitation(outputs, wanted, targets, temperature)
+        return (1 - teacher_share) * loss + teacher_share * case.distillation_loss(outputs, wanted, targets, temperature)
 
     return call
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core import registry
 from tasks.core.atomic_files import _sync, hash_file, write_json
-from tasks.core.errors import Mistake
-from tasks.core.use_case import Learnt
+from tasks.core.errors import UserError
+from tasks.core.use_case import PreprocessingState
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -65,7 +65,7 @@ class Artifact:
         """The folder, after every file in it was found as it was written."""
         manifest = self.path / CHECKSUMS
         if not manifest.exists():
-            raise Mistake(f"{self.path} is not there yet or was not made here; run the stage that makes it, or `dvc repro`")
+            raise UserError(f"{self.path} is not there yet or was not made here; run the stage that makes it, or `dvc repro`")
         verify(self.path, manifest.stat().st_mtime_ns)
         return self.path
 
@@ -80,9 +80,9 @@ def verify(folder: Path, _written_ns: int) -> None:
     for name, expected in json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")).items():
         path, mend = folder / name, f"delete {folder} and run `dvc repro` to make it again"
         if not path.is_file():
-            raise Mistake(f"{path} is missing; {mend}")
+            raise UserError(f"{path} is missing; {mend}")
         if hash_file(path) != expected:
-            raise Mistake(f"{path} is damaged (its sha256 differs from {CHECKSUMS}); {mend}")
+            raise UserError(f"{path} is damaged (its sha256 differs from {CHECKSUMS}); {mend}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +122,16 @@ class Checkpoint:
     use_case: str
     """The use case whose networks it is one of."""
 
-    def write(self, network: nn.Module, learnt: Learnt) -> None:
+    def write(self, network: nn.Module, state: PreprocessingState) -> None:
         from safetensors.torch import save_file
 
         self.path.mkdir(parents=True, exist_ok=True)
         architecture = type(network).__module__.rpartition(".")[2]
-        write_json(self.path / "config.json", {"architecture": architecture, "fields": network.fields, "learnt": dict(learnt)})
+        write_json(self.path / "config.json", {"architecture": architecture, "fields": network.fields, "learnt": dict(state)})
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         save_file(tensors, self.path / "model.safetensors")
 
-    def read(self) -> tuple[nn.Module, Learnt]:
+    def read(self) -> tuple[nn.Module, PreprocessingState]:
         """The network in evaluation mode, and what its use case learnt."""
         from safetensors.torch import load_file
 

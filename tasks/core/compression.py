@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from tasks.core.event_log import Journal
+    from tasks.core.event_log import EventLog
 
     Array = NDArray[np.generic]
-from tasks.core.use_case import Learnt, UseCase
+from tasks.core.use_case import PreprocessingState, UseCase
 
 
 @runtime_checkable
@@ -25,12 +25,12 @@ class Network(Protocol):
     fields: dict[str, Any]
     """The constructor's keyword arguments, plain JSON values: `type(network)(**network.fields)` rebuilds it."""
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The channel groups that may be made narrower, by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ChannelGroup:
     """Channels that live and die together, such as those of one convolution.
 
     `owners` are the tensors whose slices produce the channels, `(state_dict key, dimension)`; their norms say what
@@ -48,18 +48,18 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class CompressionContext:
     """What a compression step finds on the table: train and validation rows as arrays, never a test row."""
 
     case: UseCase
-    learnt: Learnt
+    state: PreprocessingState
     inputs: Array
     targets: Array
     validation_inputs: Array
     validation_targets: Array
     score: Callable[[Array], float]
     """The first metric of these outputs for the validation rows, turned so that more is better."""
-    journal: Journal
+    journal: EventLog
     scratch: Path
     """A folder that outlives a killed stage: where a fit keeps its crash-safe checkpoint."""
     notes: dict[str, Any] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class NetworkStep(Protocol):
 
     changes: ClassVar[Literal["network"]] = "network"
 
-    def __call__(self, network: nn.Module, bench: Bench) -> nn.Module: ...
+    def __call__(self, network: nn.Module, bench: CompressionContext) -> nn.Module: ...
 
 
 class FormatStep(Protocol):
@@ -79,7 +79,7 @@ class FormatStep(Protocol):
 
     changes: ClassVar[Literal["format"]] = "format"
 
-    def __call__(self, model: bytes, bench: Bench) -> bytes: ...
+    def __call__(self, model: bytes, bench: CompressionContext) -> bytes: ...
 
 
 Step = NetworkStep | FormatStep

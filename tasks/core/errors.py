@@ -11,5 +11,5 @@ if TYPE_CHECKING:
     Array = NDArray[np.generic]
 
 
-class Mistake(ValueError):
+class UserError(ValueError):
     """A person's mistake, said in one line: what came, what would do, and the nearest right thing."""

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 PROGRESS_INTERVAL_S = 0.2
 
 
-class Journal:
+class EventLog:
     """One stage's diary.
 
     A new attempt after a finished one starts a new file; after one that died it goes on in the same file.

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -37,10 +37,10 @@ def from_bytes(content: bytes) -> ModelProto:
     try:
         model = onnx.load_from_string(content)
     except Exception as error:  # protobuf's own class, which onnx does not re-export
-        raise Mistake(f"not an ONNX file ({' '.join(str(error).split())}); expected the model.onnx of a release") from None
+        raise UserError(f"not an ONNX file ({' '.join(str(error).split())}); expected the model.onnx of a release") from None
     outside = [tensor.name for tensor in _tensors(model.graph) if tensor.data_location == TensorProto.EXTERNAL]
     if outside:
-        raise Mistake(f"the ONNX file keeps {outside[0]!r} in another file; only files that hold all their data are read")
+        raise UserError(f"the ONNX file keeps {outside[0]!r} in another file; only files that hold all their data are read")
     return model
 
 

@@ -11,7 +11,7 @@ import pydantic
 import yaml
 
 from tasks.core.compression import Step
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.registry import STEPS, build, names, unknown
 from tasks.core.settings import Training
 from tasks.core.use_case import UseCase
@@ -33,18 +33,18 @@ class Params:
 def read_params(path: Path) -> Params:
     """Read params.yaml; refuses what is missing, too large, aliased, or of another shape."""
     if not path.exists():
-        raise Mistake(f"{path.name} is missing in {path.parent.resolve()}; run from the project's root, or restore it from git")
+        raise UserError(f"{path.name} is missing in {path.parent.resolve()}; run from the project's root, or restore it from git")
     if path.stat().st_size > MAX_PARAMS_BYTES:
-        raise Mistake(f"{path.name} has {path.stat().st_size:,} bytes; {MAX_PARAMS_BYTES:,} is the most that is read")
+        raise UserError(f"{path.name} has {path.stat().st_size:,} bytes; {MAX_PARAMS_BYTES:,} is the most that is read")
     try:
         text = path.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise Mistake(f"{path.name}: YAML aliases (*name) are not read; write the value out")
+            raise UserError(f"{path.name}: YAML aliases (*name) are not read; write the value out")
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise Mistake(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError as error:
-        raise Mistake(f"{path.name} is not UTF-8: byte {error.start}") from None
+        raise UserError(f"{path.name} is not UTF-8: byte {error.start}") from None
     return as_params(found, path.name)
 
 
@@ -52,19 +52,19 @@ def as_params(found: object, where: str = "params.yaml") -> Params:
     """Plain values to `Params`, checking the shape only: two sections, mappings of stanzas and lists of steps."""
     known = [field.name for field in fields(Params)]
     if not isinstance(found, dict):
-        raise Mistake(f"{where}: expected the sections {', '.join(known)}, got {type(found).__name__}")
+        raise UserError(f"{where}: expected the sections {', '.join(known)}, got {type(found).__name__}")
     for section in found:
         if section not in known:
-            raise Mistake(unknown(f"{where} has no section", str(section), known))
+            raise UserError(unknown(f"{where} has no section", str(section), known))
     for section in known:
         if not isinstance(found.get(section), dict) or not found[section]:
-            raise Mistake(f"{where}: section {section!r} is missing or empty; it maps names to settings")
+            raise UserError(f"{where}: section {section!r} is missing or empty; it maps names to settings")
     for name, stanza in found["use_cases"].items():
         if not isinstance(stanza, dict):
-            raise Mistake(f"{where}: use_cases.{name} is {type(stanza).__name__}; expected sections such as fetch and training")
+            raise UserError(f"{where}: use_cases.{name} is {type(stanza).__name__}; expected sections such as fetch and training")
     for name, steps in found["recipes"].items():
         if not isinstance(steps, list) or not all(isinstance(step, dict) and len(step) == 1 for step in steps):
-            raise Mistake(f"{where}: recipes.{name} must be a list of steps `name: {{settings}}`, as in [{{quantize: {{}}}}]")
+            raise UserError(f"{where}: recipes.{name} must be a list of steps `name: {{settings}}`, as in [{{quantize: {{}}}}]")
     return Params(**found)
 
 
@@ -90,8 +90,8 @@ def use_case(name: str, params: Params) -> UseCase:
     """The use case `name`, built from its stanza."""
     if name not in params.use_cases:
         if name in names("use_cases"):
-            raise Mistake(f"params.yaml: use_cases has no {name!r} yet; add a stanza to run tasks/use_cases/{name}")
-        raise Mistake(unknown("no use case", name, params.use_cases))
+            raise UserError(f"params.yaml: use_cases has no {name!r} yet; add a stanza to run tasks/use_cases/{name}")
+        raise UserError(unknown("no use case", name, params.use_cases))
     stanza = params.use_cases[name]
     found: UseCase = build("use_cases", name, stanza, where=f"params.yaml: use_cases.{name}")
     return found
@@ -100,13 +100,13 @@ def use_case(name: str, params: Params) -> UseCase:
 def recipe(name: str, params: Params) -> tuple[Step, ...]:
     """The steps of the recipe `name`, in order: first those that change the network, then those that change its format."""
     if name not in params.recipes:
-        raise Mistake(unknown("no recipe", name, params.recipes))
+        raise UserError(unknown("no recipe", name, params.recipes))
     steps: list[Step] = []
     for position, step in enumerate(params.recipes[name]):
         ((kind, knobs),) = step.items()
         steps.append(build(STEPS, kind, knobs or {}, where=f"params.yaml: recipes.{name}.{position}.{kind}"))
         if len(steps) > 1 and steps[-2].changes == "format" and steps[-1].changes == "network":
-            raise Mistake(
+            raise UserError(
                 f"params.yaml: recipes.{name}: {kind!r} changes the network; put it before steps that change its format"
             )
     return tuple(steps)
@@ -130,7 +130,7 @@ def override(params: Params, assignments: Mapping[str, Any], name: str = "") -> 
         words = dotted.split(".")
         if words[0] not in plain:
             if not name:
-                raise Mistake(f"{dotted!r} names no use case; write use_cases.<name>.{dotted}")
+                raise UserError(f"{dotted!r} names no use case; write use_cases.<name>.{dotted}")
             words = ["use_cases", name, *words]
         place: Any = plain
         for depth, word in enumerate(words[:-1]):
@@ -141,7 +141,7 @@ def override(params: Params, assignments: Mapping[str, Any], name: str = "") -> 
         elif isinstance(place, dict):
             place[last] = value
         else:
-            raise Mistake(f"params.yaml: {'.'.join(words[:-1])} is a plain value and has no {last!r}")
+            raise UserError(f"params.yaml: {'.'.join(words[:-1])} is a plain value and has no {last!r}")
     return as_params(plain)
 
 
@@ -149,13 +149,13 @@ def _step_into(place: Any, word: str, path: str, *, create: bool) -> Any:
     if isinstance(place, list):
         return place[_position(place, word, path)]
     if not isinstance(place, dict):
-        raise Mistake(f"params.yaml: {path} leads into a plain value")
+        raise UserError(f"params.yaml: {path} leads into a plain value")
     if word not in place and not create:
-        raise Mistake(unknown(f"params.yaml: {path.rpartition('.')[0] or 'the file'} has no", word, map(str, place)))
+        raise UserError(unknown(f"params.yaml: {path.rpartition('.')[0] or 'the file'} has no", word, map(str, place)))
     return place.setdefault(word, {})
 
 
 def _position(place: list[Any], word: str, path: str) -> int:
     if not word.isdigit() or int(word) >= len(place):
-        raise Mistake(f"params.yaml: {path}: {word!r} is no position; the list has {len(place)} entries, counted from 0")
+        raise UserError(f"params.yaml: {path}: {word!r} is no position; the list has {len(place)} entries, counted from 0")
     return int(word)

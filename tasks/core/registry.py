@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 TASKS = Path(__file__).parents[1]
 STEPS = "compression/steps"
@@ -30,19 +30,19 @@ def names(folder: str) -> list[str]:
 def find(folder: str, name: str) -> type:
     """The class of that name: `find("models/vision", "cnn")` is `tasks.models.vision.cnn.Cnn`."""
     if name not in names(folder):
-        raise Mistake(unknown(f"{folder} has no", name, names(folder)))
+        raise UserError(unknown(f"{folder} has no", name, names(folder)))
     module = f"tasks.{folder.replace('/', '.')}.{name}" + (".use_case" if folder == "use_cases" else "")
     found: type = getattr(import_module(module), name.title().replace("_", ""))
     return found
 
 
 def build(folder: str, name: str, parameters: Mapping[str, Any], where: str = "") -> Any:
-    """`build("use_cases", "vision", {...})` is `Vision(...)`, or a `Mistake` that names the place in `where`."""
+    """`build("use_cases", "vision", {...})` is `Vision(...)`, or a `UserError` that names the place in `where`."""
     found = find(folder, name)
     try:
         return found(**parameters)
     except pydantic.ValidationError as error:
-        raise Mistake(_explain(error, found, where or f"{folder}.{name}")) from None
+        raise UserError(_explain(error, found, where or f"{folder}.{name}")) from None
 
 
 def network(use_case: str, architecture: str, parameters: Mapping[str, Any]) -> Any:

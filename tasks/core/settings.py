@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.generic]
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class Fetch:
         named = [setting for setting in self.own if getattr(self, setting)]
         known = self.fingerprint.split("+") if self.fingerprint else [""] * len(named)
         if len(known) != len(named):
-            raise Mistake(
+            raise UserError(
                 f"fetch.fingerprint tells of {len(known)}, but {len(named)} are named by {', '.join(self.own)}; leave it empty"
             )
         return dict(zip(named, known, strict=True)).get(name, "")

@@ -10,17 +10,17 @@ from tasks.core.compression import Step
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import Journal
+    from tasks.core.event_log import EventLog
 from tasks.core.artifacts import Artifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workspace:
+class StageContext:
     """Everything one stage of one use case, and one recipe if it has one, reads and writes."""
 
     name: str
     case: UseCase
-    journal: Journal
+    journal: EventLog
     recipe_name: str = ""
     recipe: tuple[Step, ...] = ()
     recipe_names: tuple[str, ...] = ()
@@ -69,6 +69,6 @@ def stage_name(stage: str, name: str, recipe_name: str = "") -> str:
     return f"{stage}@{name}-{recipe_name}" if recipe_name else f"{stage}@{name}"
 
 
-def journal_path(root: Path, stage: str, rank: int = 0) -> Path:
+def event_log_path(root: Path, stage: str, rank: int = 0) -> Path:
     """Where the stage of that name keeps its journal; of several processes at it, only the first one's is for readers."""
     return root / ".bonsai" / "ranks" / f"{stage}.{rank}.jsonl" if rank else root / "journal" / f"{stage}.jsonl"

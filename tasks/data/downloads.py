@@ -21,7 +21,7 @@ from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Opene
 from platformdirs import user_cache_path
 
 from tasks.core.atomic_files import hash_file
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 LOCAL = "BONSAI_DATASETS"
 """Names a folder that is looked into before the net is."""
@@ -41,7 +41,7 @@ class Limits:
     max_bytes: int = 4_000_000_000
 
 
-class Refused(OSError):
+class DownloadError(OSError):
     """A mirror that could not or must not be used; the message says why."""
 
 
@@ -49,7 +49,7 @@ def download(urls: tuple[str, ...], sha256: str, name: str, instead: str = "", l
     """The file `name` (such as `mnist/train-labels-idx1-ubyte.gz`) with that sha256, from wherever it can be had.
 
     First the folder that `BONSAI_DATASETS` names, then the cache, then the mirrors in order. Two processes that want the
-    same file make one download. Raises a `Mistake` that says what each mirror answered, and what to do without a net
+    same file make one download. Raises a `UserError` that says what each mirror answered, and what to do without a net
     (`instead` adds to that).
     """
     if found := _at_hand(sha256, name):
@@ -74,7 +74,7 @@ def download(urls: tuple[str, ...], sha256: str, name: str, instead: str = "", l
             bad = place.with_name(f"{place.name}.bad")
             part.replace(bad)
             reasons.append(f"{url}: expected sha256 {sha256}, got {got}, kept as {bad}")
-    raise Mistake(
+    raise UserError(
         f"{name} could not be had ({'; '.join(reasons) or 'no mirror holds it'}); "
         f"put the file with sha256 {sha256} into a folder and name that folder in {LOCAL}{instead}"
     )
@@ -86,7 +86,7 @@ def _at_hand(sha256: str, name: str) -> Path | None:
         return None
     folder = Path(os.environ[LOCAL]).expanduser()
     if not folder.is_dir():
-        raise Mistake(f"{LOCAL}={folder} is no folder; name one that holds data sets, or unset it")
+        raise UserError(f"{LOCAL}={folder} is no folder; name one that holds data sets, or unset it")
     base, exact = name.rpartition("/")[2], folder / name
     for candidate in [exact, folder / base, *sorted(folder.glob(f"*/{base}"))]:
         if candidate.is_file():
@@ -94,7 +94,7 @@ def _at_hand(sha256: str, name: str) -> Path | None:
             if found == sha256:
                 return candidate
             if candidate == exact:
-                raise Mistake(f"{candidate} has sha256 {found}, expected {sha256}; replace it, or unset {LOCAL}")
+                raise UserError(f"{candidate} has sha256 {found}, expected {sha256}; replace it, or unset {LOCAL}")
     return None
 
 
@@ -109,7 +109,7 @@ def _locked(path: Path, deadline_s: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
-                    raise Mistake(
+                    raise UserError(
                         f"another process has been fetching {path.stem[1:]} for {deadline_s:.0f} s; end it first"
                     ) from None
                 time.sleep(0.1)
@@ -135,13 +135,13 @@ def _continue(url: str, part: Path, have: int, limits: Limits, until: float) -> 
     with response:
         expected = have + int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
         if (expected or 0) > limits.max_bytes:
-            raise Refused(f"announces {expected:,} bytes, at most {limits.max_bytes:,} are taken")
+            raise DownloadError(f"announces {expected:,} bytes, at most {limits.max_bytes:,} are taken")
         with part.open("r+b" if have else "wb") as file:
             file.seek(have)
             file.truncate()
             size = have + _copy(response, file, limits, until, limits.max_bytes - have)
     if expected is not None and size < expected:
-        raise Refused(f"hung up after {size:,} of {expected:,} bytes")
+        raise DownloadError(f"hung up after {size:,} of {expected:,} bytes")
 
 
 def _asked(url: str, have: int, limits: Limits) -> tuple[HTTPResponse, int]:
@@ -152,14 +152,14 @@ def _asked(url: str, have: int, limits: Limits) -> tuple[HTTPResponse, int]:
         response: HTTPResponse = _opener(url).open(asked, timeout=limits.silence_s)
     except HTTPError as error:
         if error.code != 416 or not have:
-            raise Refused(f"answers {error.code} {error.reason}") from None
+            raise DownloadError(f"answers {error.code} {error.reason}") from None
         return _asked(url, 0, limits)  # the part here is longer than the file there: of another version
     except URLError as error:
-        raise Refused(str(error.reason)) from None
+        raise DownloadError(str(error.reason)) from None
     if response.status != 206:
         return response, 0
     if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-        raise Refused("answers with another part than asked for")
+        raise DownloadError("answers with another part than asked for")
     return response, have
 
 
@@ -170,18 +170,18 @@ def _copy(response: HTTPResponse, file: IO[bytes], limits: Limits, until: float,
         size += len(chunk)
         now = time.monotonic()
         if size > room:
-            raise Refused(f"sends more than {limits.max_bytes:,} bytes")
+            raise DownloadError(f"sends more than {limits.max_bytes:,} bytes")
         if now > until:
-            raise Refused(f"took longer than {limits.deadline_s:.0f} s")
+            raise DownloadError(f"took longer than {limits.deadline_s:.0f} s")
         if now - began > limits.silence_s and size < limits.min_bytes_per_s * (now - began):
-            raise Refused(f"is too slow: {size:,} bytes in {now - began:.0f} s")
+            raise DownloadError(f"is too slow: {size:,} bytes in {now - began:.0f} s")
     return size
 
 
 def _opener(url: str) -> OpenerDirector:
     """Opens http and https only, and no address of a private network, unless the URL itself names this machine."""
     if urlsplit(url).scheme not in ("http", "https"):
-        raise Refused("is neither http nor https")
+        raise DownloadError("is neither http nor https")
     if urlsplit(url).scheme in getproxies():  # a proxy looks names up itself; what can be checked here are redirects
         return build_opener(_Redirects())
     loopback = _is_loopback(urlsplit(url).hostname or "")
@@ -193,10 +193,10 @@ class _Redirects(HTTPRedirectHandler):
 
     def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         if urlsplit(newurl).scheme not in ("http", "https"):
-            raise Refused(f"redirects to {newurl}, which is neither http nor https")
+            raise DownloadError(f"redirects to {newurl}, which is neither http nor https")
         host = urlsplit(newurl).hostname or ""
         if _is_private(host) and not _is_loopback(urlsplit(req.full_url).hostname or ""):
-            raise Refused(f"redirects to {newurl}, a private address")
+            raise DownloadError(f"redirects to {newurl}, a private address")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -242,7 +242,7 @@ def _connected(host: str, port: int, timeout: float | None, loopback: bool) -> s
     addresses = [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     for address in addresses:
         if _is_private(address) and not (loopback and _is_loopback(address)):
-            raise Refused(f"{host} is at {address}, a private address")
+            raise DownloadError(f"{host} is at {address}, a private address")
     for address in addresses[:-1]:
         try:
             return socket.create_connection((address, port), timeout)

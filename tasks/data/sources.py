@@ -17,25 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.atomic_files import hash_file
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 MAX_IDX_BYTES = 4_000_000_000
 TEST_NAMES, VALIDATION_NAMES = ("test", "t10k"), ("validation", "valid", "val")
 
 
 def existing(path: str | Path, inside: Path | None = None) -> Path:
-    """A regular file or a folder, or a `Mistake` with the nearest name; with `inside`, one that does not lead out of it."""
+    """A regular file or a folder, or a `UserError` with the nearest name; with `inside`, one that does not lead out of it."""
     given = Path(path).expanduser()
     if not given.exists():
-        raise Mistake(_missing(given))
+        raise UserError(_missing(given))
     mode = given.stat().st_mode
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
-        raise Mistake(f"{given} is {kinds.get(stat.S_IFMT(mode), 'no file')}; name a file or a folder")
+        raise UserError(f"{given} is {kinds.get(stat.S_IFMT(mode), 'no file')}; name a file or a folder")
     if not os.access(given, os.R_OK):
-        raise Mistake(f"{given} may not be read by this user; change its permissions")
+        raise UserError(f"{given} may not be read by this user; change its permissions")
     if inside is not None and not given.resolve().is_relative_to(inside.resolve()):
-        raise Mistake(f"{given} is a link that leads out of {inside}, to {given.resolve()}; put the file itself there")
+        raise UserError(f"{given} is a link that leads out of {inside}, to {given.resolve()}; put the file itself there")
     return given
 
 
@@ -48,10 +48,10 @@ def files_in(folder: Path) -> list[Path]:
             if not _hidden(name):
                 path = existing(Path(directory, name), inside=folder)
                 if not name.isprintable():
-                    raise Mistake(f"{str(path)!r} has a name that cannot be shown; rename it")
+                    raise UserError(f"{str(path)!r} has a name that cannot be shown; rename it")
                 found += [path] if path.is_file() else []
                 if path.is_dir() and path.is_symlink():
-                    raise Mistake(f"{path} is a link to a folder; put the folder itself there")
+                    raise UserError(f"{path} is a link to a folder; put the folder itself there")
     return sorted(found)
 
 
@@ -70,7 +70,7 @@ def own(path: str, expected: str = "") -> Path:
     """The user's own file or folder; with `expected`, only as long as it holds what it held when the run was asked for."""
     place = existing(path)
     if expected and (found := fingerprint(place)) != expected:
-        raise Mistake(
+        raise UserError(
             f"{place} changed since this run was asked for: its fingerprint was {expected[:12]}…, now {found[:12]}…; "
             "ask for a new run, or put the old content back"
         )
@@ -94,36 +94,36 @@ def idx(path: Path) -> NDArray[np.uint8]:
     dimensions, then each dimension and the values, big-endian.
     """
     if existing(path).stat().st_size == 0:
-        raise Mistake(f"{path} is empty (0 bytes); fetch or copy it again")
+        raise UserError(f"{path} is empty (0 bytes); fetch or copy it again")
     with path.open("rb") as plain:
         packed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         try:
             return _idx(cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if packed else plain, path)
         except EOFError:
-            raise Mistake(f"{path} is cut short: its gzip stream ends early; fetch or copy it again") from None
+            raise UserError(f"{path} is cut short: its gzip stream ends early; fetch or copy it again") from None
         except (gzip.BadGzipFile, zlib.error) as error:
-            raise Mistake(f"{path} is damaged: {' '.join(str(error).split())}; fetch or copy it again") from None
+            raise UserError(f"{path} is damaged: {' '.join(str(error).split())}; fetch or copy it again") from None
 
 
 def _idx(file: BinaryIO, path: Path) -> NDArray[np.uint8]:
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
-        raise Mistake(
+        raise UserError(
             f"{path} is not an idx file: it begins with {head!r}; expected two zero bytes, a type and a dimension count"
         )
     if head[2] != 8:
-        raise Mistake(f"{path}: idx type {head[2]:#04x} is not read; expected 0x08, unsigned bytes")
+        raise UserError(f"{path}: idx type {head[2]:#04x} is not read; expected 0x08, unsigned bytes")
     shape_bytes = file.read(4 * head[3])
     shape = tuple(int.from_bytes(shape_bytes[at : at + 4], "big") for at in range(0, len(shape_bytes), 4))
     expected = int(np.prod(shape, dtype=object)) if len(shape_bytes) == 4 * head[3] else 0
     if expected > MAX_IDX_BYTES:
-        raise Mistake(f"{path} announces {expected:,} values {shape}; at most {MAX_IDX_BYTES:,} are read")
+        raise UserError(f"{path} announces {expected:,} values {shape}; at most {MAX_IDX_BYTES:,} are read")
     values = file.read(expected)
     if len(values) < expected or len(shape_bytes) < 4 * head[3]:
-        raise Mistake(f"{path} is cut short: its header announces {expected:,} values {shape}, it holds {len(values):,}")
+        raise UserError(f"{path} is cut short: its header announces {expected:,} values {shape}, it holds {len(values):,}")
     if file.read(1):
-        raise Mistake(f"{path} is longer than its header announces ({expected:,} values {shape}); it is not what it says")
+        raise UserError(f"{path} is longer than its header announces ({expected:,} values {shape}); it is not what it says")
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
@@ -134,7 +134,7 @@ def idx_pairs(place: Path) -> Iterator[tuple[Path, Path]]:
         wanted = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
         labels = [path.with_name(name) for name in (wanted + ".gz", wanted) if path.with_name(name).exists()]
         if not labels:
-            raise Mistake(f"{path} has no labels beside it; expected {wanted}.gz or {wanted} in {path.parent}")
+            raise UserError(f"{path} has no labels beside it; expected {wanted}.gz or {wanted} in {path.parent}")
         yield path, labels[0]
 
 

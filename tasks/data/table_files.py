@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data.sources import existing
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def read_table(
         yield from _parquet_blocks(place, columns, shown)
         return
     if place.stat().st_size == 0:
-        raise Mistake(f"{place} is empty (0 bytes); expected a table")
+        raise UserError(f"{place} is empty (0 bytes); expected a table")
     with _unpacked(place) as file:
         lines = _Lines(file, place)
         if kind in JSON_LINES:
@@ -79,14 +79,14 @@ def read_table(
             yield frame.assign(file=shown, row=[line for line, _ in block], doubt=pd.array(doubts, dtype="str"))
             count += len(frame)
     if not count:
-        raise Mistake(f"{place} has a header ({', '.join(header)[:200]}) but no rows")
+        raise UserError(f"{place} has a header ({', '.join(header)[:200]}) but no rows")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a text file, packed or not, with their numbers from 1 and without their ends; refuses what is no UTF-8."""
     place = existing(path)
     if place.stat().st_size == 0:
-        raise Mistake(f"{place} is empty (0 bytes); expected lines of text")
+        raise UserError(f"{place} is empty (0 bytes); expected lines of text")
     with _unpacked(place) as file:
         lines = _Lines(file, place)
         for line in lines:
@@ -112,7 +112,7 @@ def wanted(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
             near = get_close_matches(column, names, n=1) or [name for name in names if name.lower() == column.lower()]
             hint = f"did you mean {near[0]!r}? " if near else ""
             has = ", ".join(name if len(name) <= 40 else name[:40] + "…" for name in names)
-            raise Mistake(f"{path} has no column {column!r}; {hint}It has {has}")
+            raise UserError(f"{path} has no column {column!r}; {hint}It has {has}")
 
 
 class _Lines:
@@ -130,15 +130,15 @@ class _Lines:
             self.number += 1
             if self.number == 1:
                 if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                    raise Mistake(f"{self.path} is encoded as UTF-16; save it as UTF-8")
+                    raise UserError(f"{self.path} is encoded as UTF-16; save it as UTF-8")
                 if line.startswith(b"\xef\xbb\xbf"):
                     line, offset = line[3:], 3
             if b"\0" in line:
-                raise Mistake(f"{self.path}, line {self.number}: byte {offset + line.index(0):,} is zero; this is no text")
+                raise UserError(f"{self.path}, line {self.number}: byte {offset + line.index(0):,} is zero; this is no text")
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise Mistake(
+                raise UserError(
                     f"{self.path}, line {self.number}: byte {offset + error.start:,} ({line[error.start]:#04x}) is not UTF-8; "
                     "save the file as UTF-8 (it may be Latin-1 or Windows-1252)"
                 ) from None
@@ -150,11 +150,11 @@ class _Lines:
         try:
             line = self.file.readline(MAX_LINE_BYTES + 1)
         except EOFError:
-            raise Mistake(f"{self.path} is cut short: what it is packed in ends early; fetch or copy it again") from None
+            raise UserError(f"{self.path} is cut short: what it is packed in ends early; fetch or copy it again") from None
         except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, OSError) as error:
-            raise Mistake(f"{self.path} is damaged: {' '.join(str(error).split())}; fetch or copy it again") from None
+            raise UserError(f"{self.path} is damaged: {' '.join(str(error).split())}; fetch or copy it again") from None
         if len(line) > MAX_LINE_BYTES:
-            raise Mistake(f"{self.path}, line {self.number + 1} is longer than {MAX_LINE_BYTES:,} bytes; is this a table?")
+            raise UserError(f"{self.path}, line {self.number + 1} is longer than {MAX_LINE_BYTES:,} bytes; is this a table?")
         return line
 
 
@@ -186,7 +186,7 @@ def _csv_records(
                     continue
             if len(values) != len(header):
                 short = "; the file may be cut short" if lines.unended and len(values) < len(header) else ""
-                raise Mistake(
+                raise UserError(
                     f"{path}, line {line} has {len(values)} field{'s' * (len(values) != 1)}, expected {len(header)} "
                     f"({', '.join(header)[:200]}){short or '; is a value with a separator in it not in quotes?'}"
                 )
@@ -194,9 +194,9 @@ def _csv_records(
     except csv.Error as error:
         said = "a quotation mark is never closed" if "unexpected end of data" in str(error) else str(error)
         hint = "" if not quotes else "; double the quotation marks inside a value, or read the file without quotes"
-        raise Mistake(f"{path}, line {begins}: {said}{hint}") from None
+        raise UserError(f"{path}, line {begins}: {said}{hint}") from None
     if chosen is None:
-        raise Mistake(f"{path} holds blank lines only; expected a table")
+        raise UserError(f"{path} holds blank lines only; expected a table")
 
 
 def _check_header(path: Path, header: Sequence[str], separator: str, first: Sequence[str]) -> None:
@@ -204,17 +204,17 @@ def _check_header(path: Path, header: Sequence[str], separator: str, first: Sequ
         others = {mark: first[0].count(mark) for mark in (",", ";", "\t", "|") if mark != separator}
         mark = max(others, key=lambda mark: others[mark])
         if others[mark]:
-            raise Mistake(
+            raise UserError(
                 f"{path} has one column when split at {separator!r}: {first[0][:80]!r}; it seems to be split at {mark!r}"
             )
     for place, name in enumerate(header, start=1):
         if not name.strip():
-            raise Mistake(f"{path}: column {place} of the header has no name")
+            raise UserError(f"{path}: column {place} of the header has no name")
         if name in header[: place - 1]:
-            raise Mistake(f"{path}: two columns of the header are named {name!r}; rename one")
+            raise UserError(f"{path}: two columns of the header are named {name!r}; rename one")
     for name in ("file", "row", "doubt"):
         if name in header:
-            raise Mistake(f"{path}: a column named {name!r} would hide where rows were found; rename it")
+            raise UserError(f"{path}: a column named {name!r} would hide where rows were found; rename it")
 
 
 def _json_records(lines: _Lines, path: Path, columns: Sequence[str]) -> Iterator[Record]:
@@ -228,9 +228,9 @@ def _json_records(lines: _Lines, path: Path, columns: Sequence[str]) -> Iterator
         except (ValueError, RecursionError) as error:
             place = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
             short = "; the file may be cut short" if lines.unended else ""
-            raise Mistake(f"{path}, line {lines.number}{place} is not JSON: {getattr(error, 'msg', error)}{short}") from None
+            raise UserError(f"{path}, line {lines.number}{place} is not JSON: {getattr(error, 'msg', error)}{short}") from None
         if not isinstance(found, dict):
-            raise Mistake(f"{path}, line {lines.number}: expected one object per line, {{…}}, got {text.strip()[:40]!r}")
+            raise UserError(f"{path}, line {lines.number}: expected one object per line, {{…}}, got {text.strip()[:40]!r}")
         if not header:
             wanted(path, list(found), columns)
             header = list(columns) or list(found)
@@ -238,12 +238,12 @@ def _json_records(lines: _Lines, path: Path, columns: Sequence[str]) -> Iterator
             yield 0, header
         strange = [] if columns else [name for name in found if name not in header]
         if strange:
-            raise Mistake(
+            raise UserError(
                 f"{path}, line {lines.number} has {strange[0]!r}, which the first line has not ({', '.join(header)[:200]})"
             )
         yield lines.number, [_text(found.get(name), name, text) for name in header]
     if not header:
-        raise Mistake(f"{path} holds blank lines only; expected one JSON object per line")
+        raise UserError(f"{path} holds blank lines only; expected one JSON object per line")
 
 
 def _text(value: Any, name: str, line: str) -> str | None:
@@ -267,12 +267,12 @@ def _blocks(records: Iterator[Record]) -> Iterator[list[Record]]:
 def _kind(path: Path) -> str:
     """The suffix that says how to read a file, the packing aside; text with a suffix nobody knows is read as CSV."""
     if path.is_dir():
-        raise Mistake(f"{path} is a folder; name the table in it")
+        raise UserError(f"{path} is a folder; name the table in it")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = bool(suffixes) and suffixes[-1] in PACKED
     kind = suffixes[-1 - packed] if len(suffixes) > packed else ""
     if kind in FOREIGN:
-        raise Mistake(f"{path} is not read as it is; {FOREIGN[kind]}")
+        raise UserError(f"{path} is not read as it is; {FOREIGN[kind]}")
     return kind
 
 
@@ -289,7 +289,7 @@ def _parquet_blocks(path: Path, columns: Sequence[str], shown: str) -> Iterator[
     file, row = _parquet(path), 0
     wanted(path, file.schema_arrow.names, columns)
     if not file.metadata.num_rows:
-        raise Mistake(f"{path} has columns ({', '.join(file.schema_arrow.names)[:200]}) but no rows")
+        raise UserError(f"{path} has columns ({', '.join(file.schema_arrow.names)[:200]}) but no rows")
     try:
         size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
         rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES * file.metadata.num_rows // max(1, size)))
@@ -298,7 +298,7 @@ def _parquet_blocks(path: Path, columns: Sequence[str], shown: str) -> Iterator[
             yield frame.assign(file=shown, row=range(row, row + len(frame)))
             row += len(frame)
     except (pa.ArrowException, OSError) as error:
-        raise Mistake(f"{path}, after row {row}: {' '.join(str(error).split())}; the file is damaged") from None
+        raise UserError(f"{path}, after row {row}: {' '.join(str(error).split())}; the file is damaged") from None
 
 
 def _parquet(path: Path) -> pq.ParquetFile:
@@ -306,8 +306,8 @@ def _parquet(path: Path) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
     if existing(path).stat().st_size == 0:
-        raise Mistake(f"{path} is empty (0 bytes); expected a parquet file")
+        raise UserError(f"{path} is empty (0 bytes); expected a parquet file")
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise Mistake(f"{path} is no whole parquet file: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"{path} is no whole parquet file: {' '.join(str(error).split())[:200]}") from None

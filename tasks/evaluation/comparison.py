@@ -34,17 +34,17 @@ def rivals(case: UseCase, rows: Table, own: Mapping[str, DataFrame]) -> tuple[di
         found[name] = {}
         for split in SPLITS:
             part = predictions[(asked["split"] == split).to_numpy()].reset_index(drop=True)
-            interval = statistics.mean_interval(np.asarray(case.goodness(part), dtype=np.float64))
-            found[name][split] = {"scores": case.score(part), "interval": interval.as_dict()}
-            gains[split][name] = case.against(own[split], part) or paired(case, own[split], part)
-    said = {split: headline(case.score(own[split]), found, gains[split], split) for split in SPLITS}
+            interval = statistics.mean_interval(np.asarray(case.per_row_metric(part), dtype=np.float64))
+            found[name][split] = {"scores": case.metrics(part), "interval": interval.as_dict()}
+            gains[split][name] = case.compare_to_baseline(own[split], part) or paired(case, own[split], part)
+    said = {split: headline(case.metrics(own[split]), found, gains[split], split) for split in SPLITS}
     return found, {split: {"headline": said[split], "gains": gains[split]} for split in SPLITS}
 
 
 def paired(case: UseCase, predictions: DataFrame, rival: DataFrame) -> dict[str, Any]:
     """How much better the first metric is than a rival's, positive is better, over rows that know nothing of each other."""
     better, worse = (predictions, rival) if case.higher_is_better else (rival, predictions)
-    return statistics.paired_drop(case.goodness(better), case.goodness(worse)).as_dict()
+    return statistics.paired_drop(case.per_row_metric(better), case.per_row_metric(worse)).as_dict()
 
 
 def headline(scores: Mapping[str, float], rivalry: Mapping[str, Any], gains: Mapping[str, Any], split: str) -> str:
@@ -63,7 +63,7 @@ def headline(scores: Mapping[str, float], rivalry: Mapping[str, Any], gains: Map
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class PairedScores:
     """The same rows judged twice: goodness (N,) of the dense model and of this one, larger is better."""
 
     dense: np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -73,7 +73,7 @@ class Sides:
 def comparison(case: UseCase, predictions: DataFrame, dense: DataFrame, rows: DataFrame) -> dict[str, Any]:
     """What was lost against the dense model on the same rows: how much, how surely, in which classes, on which rows."""
     sign = 1.0 if case.higher_is_better else -1.0
-    sides = Sides(*(sign * np.asarray(case.goodness(found), dtype=np.float64) for found in (dense, predictions)))
+    sides = PairedScores(*(sign * np.asarray(case.per_row_metric(found), dtype=np.float64) for found in (dense, predictions)))
     drop = statistics.paired_drop(sides.dense, sides.own)
     found: dict[str, Any] = {
         "drop": drop.as_dict(),
@@ -87,19 +87,19 @@ def comparison(case: UseCase, predictions: DataFrame, dense: DataFrame, rows: Da
     return found
 
 
-def by_class(case: UseCase, sides: Sides, rows: DataFrame) -> list[dict[str, Any]]:
+def by_class(case: UseCase, sides: PairedScores, rows: DataFrame) -> list[dict[str, Any]]:
     """The change in each class, the worst first; nothing where the use case has no classes."""
-    if not case.classes:
+    if not case.label_column:
         return []
     found = []
-    for name, places in rows.groupby(case.classes).indices.items():
+    for name, places in rows.groupby(case.label_column).indices.items():
         drop = statistics.paired_drop(sides.dense[places], sides.own[places])
         means = {"dense": float(sides.dense[places].mean()), "own": float(sides.own[places].mean())}
         found.append({"class": str(name), "rows": len(places), **means, "drop": drop.value, "low": drop.low, "high": drop.high})
     return sorted(found, key=lambda row: -row["drop"])
 
 
-def flipped(sides: Sides, predictions: DataFrame, dense: DataFrame) -> list[dict[str, Any]]:
+def flipped(sides: PairedScores, predictions: DataFrame, dense: DataFrame) -> list[dict[str, Any]]:
     """Rows that one model gets right and the other wrong, those newly wrong first, by where they were found."""
     listed = []
     for place in sorted(np.flatnonzero(sides.dense != sides.own).tolist(), key=lambda at: (sides.dense[at] < sides.own[at], at)):

@@ -24,7 +24,7 @@ from tasks.core import onnx_model
 from tasks.evaluation import statistics
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import Journal
+    from tasks.core.event_log import EventLog
     from tasks.core.use_case import Array
 
 BATCHES = (1, 64)
@@ -51,7 +51,7 @@ class Variant:
 
 
 def latency(
-    variants: Sequence[Variant], inputs: Array, scratch: Path, *, threads: int = 1, journal: Journal | None = None
+    variants: Sequence[Variant], inputs: Array, scratch: Path, *, threads: int = 1, journal: EventLog | None = None
 ) -> dict[str, Any]:
     """Wall-clock milliseconds of one call of each variant, at each batch size, with peak memory and load time.
 

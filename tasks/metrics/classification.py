@@ -66,7 +66,7 @@ def classes_of(predictions: DataFrame) -> list[str]:
     return list(predictions["classes"].iloc[0])
 
 
-def score(predictions: DataFrame) -> dict[str, float]:
+def metrics(predictions: DataFrame) -> dict[str, float]:
     """Accuracy first, then F1 averaged over classes (plain, and weighted by their rows), log loss and calibration error."""
     confusion = _confusion(predictions, classes_of(predictions))
     table = _by_class(confusion)

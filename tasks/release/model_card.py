@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tasks.core.stage_context import Workspace
+from tasks.core.stage_context import StageContext
 from tasks.release.decision import DENSE, EAGER, Candidate
 
 
@@ -54,7 +54,11 @@ def rivals(dense: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def card(
-    work: Workspace, verdict: Mapping[str, Any], table: Mapping[str, Any], metrics: Mapping[str, Any], metadata: Mapping[str, Any]
+    work: StageContext,
+    verdict: Mapping[str, Any],
+    table: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    metadata: Mapping[str, Any],
 ) -> str:
     """A model card as the Hugging Face hub reads it: YAML front matter, then prose."""
     case, released = work.case, verdict["released"]

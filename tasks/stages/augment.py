@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tasks.core.artifacts import Table
 from tasks.core.atomic_files import write_json
-from tasks.core.stage_context import Workspace
+from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.dask_cluster import cluster, each
 
@@ -22,14 +22,14 @@ PREVIEW_ROWS = 512
 """Train rows among which a use case chooses those to preview."""
 
 
-def main(work: Workspace) -> None:
+def main(work: StageContext) -> None:
     """From clean/rows to rows/part-* (variants only), preview/part-* and report.json."""
     case, seed, clean = work.case, work.case.training.seed, Table(work.clean.open() / "rows")
     parts = [part.resolve() for part in clean.parts()]
     with work.augmented.draft() as draft:
         rows, counts = Table(draft / "rows"), [0]
         rows.path.mkdir()
-        if type(case).variants is not UseCase.variants:
+        if type(case).augment_rows is not UseCase.augment_rows:
             scratch = work.scratch.resolve()
             with cluster(len(parts), __name__, type(case).__module__) as client:
                 several = [[value] * len(parts) for value in (case, scratch, seed)]
@@ -41,7 +41,7 @@ def main(work: Workspace) -> None:
             shutil.rmtree(scratch)
         if not rows.parts():
             pq.write_table(pq.read_schema(parts[0]).remove_metadata().empty_table(), rows.path / "part-00000.parquet")
-        preview = case.preview(spread_sample(clean), seed)
+        preview = case.preview_augmentation(spread_sample(clean), seed)
         Table(draft / "preview").write(0, preview)
         write_json(draft / "report.json", {"variants": sum(counts), "preview": len(preview), "seed": seed})
     work.journal.log(f"{sum(counts):,} variants kept as rows; {len(preview)} pictures or rows in the preview")
@@ -59,11 +59,13 @@ def spread_sample(clean: Table) -> DataFrame:
 def vary_part(case: UseCase, part: Path, scratch: Path, seed: int) -> int:
     """On a worker: the variants of one partition's train rows, checked like clean rows; how many there are."""
     clean = pd.read_parquet(part)
-    variants = case.variants(clean[clean["split"] == "train"].reset_index(drop=True), seed)
+    variants = case.augment_rows(clean[clean["split"] == "train"].reset_index(drop=True), seed)
     if variants.empty:
         return 0
-    assert list(variants.columns) == list(clean.columns), f"variants of {type(case).__name__} have other columns than its rows"
-    assert (variants["split"] == "train").all(), f"variants of {type(case).__name__} left the train split"
+    assert list(variants.columns) == list(clean.columns), (
+        f"augment_rows of {type(case).__name__} have other columns than its rows"
+    )
+    assert (variants["split"] == "train").all(), f"augment_rows of {type(case).__name__} left the train split"
     _check(case, variants[list(case.schema(variants).columns)])
     partial = scratch / f".{part.name}.partial"
     variants.to_parquet(partial, index=False, compression="zstd")
@@ -80,5 +82,5 @@ def _check(case: UseCase, rows: DataFrame) -> None:
         case.schema(rows).validate(rows, lazy=True)
     except SchemaErrors as errors:
         first = errors.failure_cases.iloc[0]
-        said = f"variants of {type(case).__name__} break {first['check']} in {first['column']!r}: {first['failure_case']!r}"
+        said = f"augment_rows of {type(case).__name__} break {first['check']} in {first['column']!r}: {first['failure_case']!r}"
     assert not said, said  # the error itself does not survive the way back from a worker

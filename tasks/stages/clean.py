@@ -1,7 +1,7 @@
 """Keep, mend or quarantine every row, drop duplicates, deal the splits, and account for all of it.
 
 Partitions are judged and written by Dask workers; between the two passes this process settles what needs all rows at
-once (duplicates, likeness, splits) on a light table without pictures: keys, labels, and where each row stands.
+once (duplicates, duplicate_group, splits) on a light table without pictures: keys, labels, and where each row stands.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tasks.cleaning.partitions import _write, deal_part, judge_part
 from tasks.cleaning.quality_report import account, refuse_dirt, refuse_missing_classes
 from tasks.core.artifacts import Table
 from tasks.core.atomic_files import write_json
-from tasks.core.errors import Mistake
-from tasks.core.stage_context import Workspace
+from tasks.core.errors import UserError
+from tasks.core.stage_context import StageContext
 from tasks.dask_cluster import cluster, each
 
 if TYPE_CHECKING:
     pass
 
 
-def main(work: Workspace) -> None:
+def main(work: StageContext) -> None:
     """From raw/part-* to rows/part-*, quarantine/part-* and ledger.json."""
     refuse_blind_validation()
     case, parts = work.case, [part.resolve() for part in Table(work.raw.open()).parts()]
@@ -64,7 +64,7 @@ def refuse_blind_validation() -> None:
     from pandera.config import get_config_context
 
     if not get_config_context().validation_enabled:
-        raise Mistake("pandera is switched off (PANDERA_VALIDATION_ENABLED); unset it: no row can be vouched for without")
+        raise UserError("pandera is switched off (PANDERA_VALIDATION_ENABLED); unset it: no row can be vouched for without")
 
 
 def _kept_columns(scratch: Path) -> pa.Schema:

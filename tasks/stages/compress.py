@@ -14,9 +14,9 @@ from tasks.compression import onnx_export
 from tasks.core import onnx_model
 from tasks.core.artifacts import Checkpoint, Table, split_of
 from tasks.core.atomic_files import write_bytes, write_json
-from tasks.core.compression import Bench, Step
-from tasks.core.stage_context import Workspace
-from tasks.core.use_case import Learnt, UseCase
+from tasks.core.compression import CompressionContext, Step
+from tasks.core.stage_context import StageContext
+from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.evaluation import model_size
 from tasks.training.encoding import encoded
 
@@ -30,47 +30,49 @@ TOLERANCE = 1e-4
 PARITY_ROWS = 1024
 
 
-def main(work: Workspace) -> None:
+def main(work: StageContext) -> None:
     """Read the fitted network and the rows it may learn from, apply the recipe, write the file, the network and a report."""
     torch.set_num_threads(work.case.training.threads)
-    network, learnt = Checkpoint(work.model.open(), work.case.name).read()
-    bench = lay_out(work, learnt)
+    network, state = Checkpoint(work.model.open(), work.case.name).read()
+    bench = lay_out(work, state)
     network, model, report = compressed(network, work.recipe, bench, work.case.name)
     with work.compressed(work.recipe_name).draft() as draft:
         write_bytes(draft / "model.onnx", model)
-        Checkpoint(draft / "network", work.case.name).write(network, work.case.shipped(learnt, network))
+        Checkpoint(draft / "network", work.case.name).write(network, work.case.export_state(state, network))
         write_json(draft / "report.json", {"recipe": work.recipe_name, **report})
     shutil.rmtree(work.scratch)
     work.journal.log(f"{len(model):,} bytes, {report['parameters']:,} parameters, {report['macs']:,} multiply-accumulates a row")
 
 
-def lay_out(work: Workspace, learnt: Learnt) -> Bench:
+def lay_out(work: StageContext, state: PreprocessingState) -> CompressionContext:
     """What the steps find: train rows with their variants and validation rows, as arrays. The test rows stay where they are."""
     case = work.case
     rows, variants = Table(work.clean.open() / "rows"), Table(work.augmented.open() / "rows")
     validation = split_of(rows, "validation")
-    inputs, targets = encoded(case, [split_of(rows, "train"), *variants.partitions()], learnt, work.scratch)
-    validation_inputs, validation_targets = case.encode(validation, learnt)
-    return Bench(
+    inputs, targets = encoded(case, [split_of(rows, "train"), *variants.partitions()], state, work.scratch)
+    validation_inputs, validation_targets = case.encode(validation, state)
+    return CompressionContext(
         case=case,
-        learnt=learnt,
+        state=state,
         inputs=inputs,
         targets=targets,
         validation_inputs=validation_inputs,
         validation_targets=validation_targets,
-        score=scorer(case, validation, learnt),
+        score=scorer(case, validation, state),
         journal=work.journal,
         scratch=work.scratch,
     )
 
 
-def scorer(case: UseCase, rows: DataFrame, learnt: Learnt) -> Callable[[Array], float]:
+def scorer(case: UseCase, rows: DataFrame, state: PreprocessingState) -> Callable[[Array], float]:
     """The first metric of outputs for these rows, turned so that more is better."""
     sign = 1.0 if case.higher_is_better else -1.0
-    return lambda outputs: sign * next(iter(case.score(case.decode(rows, outputs, learnt)).values()))
+    return lambda outputs: sign * next(iter(case.metrics(case.decode(rows, outputs, state)).values()))
 
 
-def compressed(network: nn.Module, recipe: tuple[Step, ...], bench: Bench, name: str) -> tuple[nn.Module, bytes, dict[str, Any]]:
+def compressed(
+    network: nn.Module, recipe: tuple[Step, ...], bench: CompressionContext, name: str
+) -> tuple[nn.Module, bytes, dict[str, Any]]:
     """The network after the recipe's first steps, the ONNX file after all of them, and a report without any clock's figure."""
     inputs = bench.validation_inputs
     steps: list[dict[str, Any]] = []
@@ -78,7 +80,7 @@ def compressed(network: nn.Module, recipe: tuple[Step, ...], bench: Bench, name:
         if step.changes == "network":
             network = step(network, bench)
             steps.append({"step": named(step), "settings": asdict(step), **size(network, inputs)})  # type: ignore[call-overload]
-    model = onnx_export.to_onnx(network, inputs, bench.case.shipped(bench.learnt, network), name)
+    model = onnx_export.to_onnx(network, inputs, bench.case.export_state(bench.state, network), name)
     exported = onnx_export.parity(network, model, inputs[:PARITY_ROWS], TOLERANCE)
     bench.journal.log(f"exported; the file's answers differ by at most {exported['max_difference']:.2g}")
     for step in recipe:
@@ -93,7 +95,7 @@ def compressed(network: nn.Module, recipe: tuple[Step, ...], bench: Bench, name:
         **size(network, inputs),
         "bytes": len(model),
         "steps": steps,
-        "shown": bench.case.shown(network, bench.learnt),
+        "shown": bench.case.sample_outputs(network, bench.state),
         "validation_score": bench.score(onnx_model.predict(model, inputs)),
         "parity": {"exported": exported, "shipped": onnx_export.parity(network, model, inputs[:PARITY_ROWS], None)},
         "train_rows": len(bench.inputs),

@@ -10,9 +10,9 @@ import numpy as np
 from tasks.core import onnx_model
 from tasks.core.artifacts import Artifact, Table, split_of
 from tasks.core.atomic_files import write_json
-from tasks.core.errors import Mistake
-from tasks.core.stage_context import Workspace
-from tasks.core.use_case import Learnt, UseCase
+from tasks.core.errors import UserError
+from tasks.core.stage_context import StageContext
+from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.evaluation import latency, statistics
 from tasks.evaluation.comparison import SPLITS, comparison, rivals
 from tasks.evaluation.latency import Variant
@@ -27,10 +27,10 @@ EXPLAINED_ROWS = 50
 """So many of the best and of the worst answers of a split are explained."""
 
 
-def main(work: Workspace) -> None:
+def main(work: StageContext) -> None:
     """The only stage that reads test rows. Figures of a clock go to latency.json, everything else is the same each time."""
     if DENSE not in work.recipe_names:
-        raise Mistake(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are held against")
+        raise UserError(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are held against")
     own, dense = work.compressed(work.recipe_name), work.compressed(DENSE)
     rows = Table(work.clean.open() / "rows")
     judged = {split: answers(own, work.case, split_of(rows, split)) for split in SPLITS}
@@ -63,9 +63,9 @@ def main(work: Workspace) -> None:
 def answers(recipe: Artifact, case: UseCase, rows: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Predictions of the recipe's shipped file for `rows`, with `split`, `file` and `row`, and the rows."""
     model = (recipe.open() / "model.onnx").read_bytes()
-    learnt: Learnt = onnx_model.read_metadata(onnx_model.from_bytes(model))["learnt"]
-    inputs, _ = case.encode(rows, learnt)
-    predictions = case.decode(rows, onnx_model.predict(model, inputs), learnt).reset_index(drop=True)
+    state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes(model))["learnt"]
+    inputs, _ = case.encode(rows, state)
+    predictions = case.decode(rows, onnx_model.predict(model, inputs), state).reset_index(drop=True)
     origin = [name for name in ("split", "file", "row") if name in rows and name not in predictions]
     return predictions.assign(**{name: rows[name].to_numpy() for name in origin}), rows
 
@@ -75,12 +75,12 @@ def explained(recipe: Artifact, case: UseCase, predictions: DataFrame, rows: Dat
     if type(case).explain is UseCase.explain:
         return predictions
     model = (recipe.open() / "model.onnx").read_bytes()
-    learnt: Learnt = onnx_model.read_metadata(onnx_model.from_bytes(model))["learnt"]
-    good = np.asarray(case.goodness(predictions), np.float64)
+    state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes(model))["learnt"]
+    good = np.asarray(case.per_row_metric(predictions), np.float64)
     order = np.argsort(good, kind="stable")
     chosen = np.unique(np.concatenate([order[:EXPLAINED_ROWS], order[::-1][:EXPLAINED_ROWS]]))
     runtime = onnx_model.session(model)
-    told = case.explain(rows.iloc[chosen].reset_index(drop=True), learnt, lambda inputs: runtime.run(None, {"inputs": inputs})[0])
+    told = case.explain(rows.iloc[chosen].reset_index(drop=True), state, lambda inputs: runtime.run(None, {"inputs": inputs})[0])
     worth: list[list[dict[str, Any]]] = [[] for _ in range(len(predictions))]
     for place, parts in zip(chosen.tolist(), told, strict=True):
         worth[place] = parts
@@ -89,15 +89,15 @@ def explained(recipe: Artifact, case: UseCase, predictions: DataFrame, rows: Dat
 
 def appraisal(case: UseCase, predictions: DataFrame) -> dict[str, Any]:
     """Scores, the first with its interval, and what a person reads beside them."""
-    scores = case.score(predictions)
-    interval = statistics.mean_interval(np.asarray(case.goodness(predictions), dtype=np.float64))
+    scores = case.metrics(predictions)
+    interval = statistics.mean_interval(np.asarray(case.per_row_metric(predictions), dtype=np.float64))
     return {
         "rows": len(predictions),
         "scores": scores,
         "first": next(iter(scores)),
         "interval": interval.as_dict(),
         "report": case.report(predictions),
-        "objections": case.objections(predictions),
+        "objections": case.release_blockers(predictions),
     }
 
 
@@ -110,10 +110,12 @@ def weight(own: Artifact, dense: Artifact) -> dict[str, Any]:
     return found
 
 
-def clock(work: Workspace, own: Artifact, dense: Artifact, rows: DataFrame) -> dict[str, Any]:
+def clock(work: StageContext, own: Artifact, dense: Artifact, rows: DataFrame) -> dict[str, Any]:
     """Latency of this file, of the dense one and of the dense network under eager PyTorch, side by side."""
-    learnt: Learnt = onnx_model.read_metadata(onnx_model.from_bytes((own.open() / "model.onnx").read_bytes()))["learnt"]
-    inputs, _ = work.case.encode(rows.head(max(latency.BATCHES)), learnt)
+    state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes((own.open() / "model.onnx").read_bytes()))[
+        "learnt"
+    ]
+    inputs, _ = work.case.encode(rows.head(max(latency.BATCHES)), state)
     variants = [
         Variant(name=EAGER, runtime="eager", path=dense.open() / "network", use_case=work.case.name),
         Variant(name=DENSE, runtime="onnx", path=dense.open() / "model.onnx"),
@@ -123,7 +125,7 @@ def clock(work: Workspace, own: Artifact, dense: Artifact, rows: DataFrame) -> d
     return latency.latency(variants, inputs, work.scratch, threads=work.case.training.threads, journal=work.journal)
 
 
-def tell(work: Workspace, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
+def tell(work: StageContext, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
     """The figures in one line for people."""
     test, own = metrics["splits"]["test"], timing["variants"][work.recipe_name]
     told = f"test {test['first']} {test['scores'][test['first']]:.4f}, {metrics['bytes']:,} bytes, "

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tasks.core.artifacts import Table
 from tasks.core.atomic_files import write_json
-from tasks.core.errors import Mistake
-from tasks.core.stage_context import Workspace
+from tasks.core.errors import UserError
+from tasks.core.stage_context import StageContext
 from tasks.dask_cluster import in_blocks
 from tasks.data.table_files import places
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from tasks.core.settings import Fetch
 
 
-def main(work: Workspace) -> None:
+def main(work: StageContext) -> None:
     """The raw rows in partitions of `fetch.partition_rows`, and a report of what came from where."""
     fetch: Fetch = work.case.fetch
     rows, columns, found = 0, dict[str, str](), Counter[str]()
     with work.raw.draft() as draft:
         table = Table(draft)
-        for position, block in enumerate(in_blocks(_checked(work.case.raw(), fetch.limit), fetch.partition_rows)):
+        for position, block in enumerate(in_blocks(_checked(work.case.load(), fetch.limit), fetch.partition_rows)):
             table.write(position, block)
             rows += len(block)
             found.update(block["file"].value_counts().to_dict())
             columns = columns or {str(name): str(kind) for name, kind in block.dtypes.items()}
             work.journal.progress(rows, max(rows, fetch.limit), "rows")
         if not rows:
-            raise Mistake(f"{fetch.path or fetch.dataset or work.name} holds no rows; there is nothing to learn from")
+            raise UserError(f"{fetch.path or fetch.dataset or work.name} holds no rows; there is nothing to learn from")
         name_of, files = places(found), Counter[str]()
         for file, count in found.items():
             files[name_of[file]] += count
@@ -59,7 +59,7 @@ def _checked(blocks: Iterator[DataFrame], limit: int) -> Iterator[DataFrame]:
         columns, first = columns or list(block.columns), first or str(block["file"].iloc[0])
         if list(block.columns) != columns:
             strange = [str(name) for name in [*block.columns, *columns] if (name in columns) != (name in block.columns)]
-            raise Mistake(
+            raise UserError(
                 f"{block['file'].iloc[0]} and {first} differ in their columns ({', '.join(strange) or 'in their order'}); "
                 "give every file the same columns"
             )

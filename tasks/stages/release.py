@@ -6,12 +6,12 @@ import shutil
 
 from tasks.core import onnx_model
 from tasks.core.atomic_files import write_bytes, write_json
-from tasks.core.stage_context import Workspace
+from tasks.core.stage_context import StageContext
 from tasks.release.decision import DENSE, decided, weighed
 from tasks.release.model_card import card, headline, rivals, row
 
 
-def main(work: Workspace) -> None:
+def main(work: StageContext) -> None:
     """Weigh every recipe, write the bundle of the chosen one, or the refusal."""
     names = list(work.recipe_names)
     metrics = {name: work.evaluation(name).json("metrics.json") for name in names}

@@ -12,8 +12,8 @@ import torch
 
 from tasks.core.artifacts import Checkpoint, Table, split_of
 from tasks.core.atomic_files import write_json
-from tasks.core.stage_context import Workspace
-from tasks.core.use_case import Learnt, UseCase
+from tasks.core.stage_context import StageContext
+from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.training import distributed, interfaces, trainer
 from tasks.training.encoding import encoded
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 
-def main(work: Workspace) -> None:
+def main(work: StageContext) -> None:
     """Learn from the train rows, encode, fit, and write the checkpoint, its curves and a report without any clock's figure."""
     case, training = work.case, work.case.training
     torch.set_num_threads(training.threads)
     rows, variants = Table(work.clean.open() / "rows"), Table(work.augmented.open() / "rows")
     train, validation = split_of(rows, "train"), split_of(rows, "validation")
-    learnt = case.learn(train)
-    inputs, targets = encoded(case, [train, *variants.partitions()], learnt, work.scratch)
-    held_out, truth = case.encode(validation, learnt)
+    state = case.fit_preprocessing(train)
+    inputs, targets = encoded(case, [train, *variants.partitions()], state, work.scratch)
+    held_out, truth = case.encode(validation, state)
     torch.manual_seed(training.seed)
-    network = case.network(learnt)
-    case.begin(network, inputs, targets)
+    network = case.build_model(state)
+    case.initialize_weights(network, inputs, targets)
     work.journal.log(f"{len(inputs):,} train rows, {len(held_out):,} for validation, {parameters(network):,} parameters")
     began, spent = time.monotonic(), cpu_s()
     fitted = trainer.fit(
@@ -44,10 +44,10 @@ def main(work: Workspace) -> None:
         objective=lambda model, x, y: case.loss(model(x), y),
         training=training,
         validation=(held_out, truth),
-        monitor=monitor(case, validation, learnt),
+        monitor=monitor(case, validation, state),
         higher_is_better=case.higher_is_better,
-        error=standard_error(case, validation, learnt),
-        policy=case.policy(),
+        error=standard_error(case, validation, state),
+        policy=case.batch_augmentation(),
         journal=work.journal,
         checkpoint=work.scratch / "fit",
     )
@@ -56,7 +56,7 @@ def main(work: Workspace) -> None:
         return
     work.journal.event("cost", wall_s=round(time.monotonic() - began, 3), cpu_s=round(cpu_s() - spent, 3), steps=fitted.steps)
     with work.model.draft() as draft:
-        Checkpoint(draft, work.case.name).write(fitted.network, learnt)
+        Checkpoint(draft, work.case.name).write(fitted.network, state)
         write_json(draft / "curves.json", fitted.curves)
         write_json(
             draft / "report.json",
@@ -72,23 +72,23 @@ def main(work: Workspace) -> None:
                 "precision": fitted.plan.precision,
                 "threads": training.threads,
                 "seed": training.seed,
-                "shown": case.shown(fitted.network, learnt),
+                "shown": case.sample_outputs(fitted.network, state),
             },
         )
     shutil.rmtree(work.scratch)
     work.journal.log(f"kept epoch {fitted.best_epoch} of {fitted.epochs}")
 
 
-def monitor(case: UseCase, rows: DataFrame, learnt: Learnt) -> interfaces.Monitor:
+def monitor(case: UseCase, rows: DataFrame, state: PreprocessingState) -> interfaces.Monitor:
     """The use case's own scores of the validation rows, after every epoch."""
-    return lambda outputs, _: case.score(case.decode(rows, outputs, learnt))
+    return lambda outputs, _: case.metrics(case.decode(rows, outputs, state))
 
 
-def standard_error(case: UseCase, rows: DataFrame, learnt: Learnt) -> interfaces.Error:
+def standard_error(case: UseCase, rows: DataFrame, state: PreprocessingState) -> interfaces.Error:
     """How far the first score of the validation rows is from the truth by chance alone."""
 
     def error(outputs: Array) -> float:
-        values = np.asarray(case.goodness(case.decode(rows, outputs, learnt)), np.float64)
+        values = np.asarray(case.per_row_metric(case.decode(rows, outputs, state)), np.float64)
         return float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
     return error

@@ -17,7 +17,7 @@ from zlib import crc32
 
 import numpy as np
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.text.normalization import words
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ LONG_SHARE = 0.995
 """Texts longer than so many of the train texts are cut."""
 
 
-def learn(texts: Sequence[str], kind: Kind, limit: int, min_count: int, longest: int) -> dict[str, Any]:
+def fit_vocabulary(texts: Sequence[str], kind: Kind, limit: int, min_count: int, longest: int) -> dict[str, Any]:
     """What to look up: at most `limit` entries found in at least `min_count` texts, and the `length` texts are brought to."""
     makers = {"grams": _learn_grams, "letters": _learn_letters, "words": _learn_words, "subwords": _learn_subwords}
     found = makers[kind](texts, limit, min_count)
     if not found["entries"]:
-        raise Mistake(f"no word stands in {min_count} of {len(texts):,} train texts; lower model.min_count or add rows")
+        raise UserError(f"no word stands in {min_count} of {len(texts):,} train texts; lower model.min_count or add rows")
     sample = texts[:: -(-len(texts) // LENGTH_ROWS)]
     counts = np.concatenate([(block > 0).sum(1) for block in _blocks(sample, {"kind": kind, "length": longest, **found})])
     usual = int(np.quantile(counts, LONG_SHARE, method="higher"))

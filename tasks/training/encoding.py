@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.core.use_case import Learnt, UseCase
+from tasks.core.use_case import PreprocessingState, UseCase
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,13 +20,13 @@ MEMORY_BYTES = 4 * 2**30
 """Arrays larger than this are kept in a file and mapped into memory."""
 
 
-def encoded(case: UseCase, tables: Sequence[DataFrame], learnt: Learnt, scratch: Path) -> tuple[Array, Array]:
+def encoded(case: UseCase, tables: Sequence[DataFrame], state: PreprocessingState, scratch: Path) -> tuple[Array, Array]:
     """Inputs and targets of all rows of the tables, block by block; in a mapped file when they would not fit in memory."""
     total = sum(map(len, tables))
     inputs, targets, filled = None, None, 0
     for table in tables:
         for start in range(0, len(table), BLOCK_ROWS):
-            x, y = case.encode(table.iloc[start : start + BLOCK_ROWS].reset_index(drop=True), learnt)
+            x, y = case.encode(table.iloc[start : start + BLOCK_ROWS].reset_index(drop=True), state)
             if inputs is None or targets is None:
                 inputs, targets = room(total, x, scratch / "inputs.npy"), room(total, y, scratch / "targets.npy")
             inputs[filled : filled + len(x)], targets[filled : filled + len(x)] = x, y

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import Training
 from tasks.training import distributed, optimizers, precision
 from tasks.training.batches import Rows
@@ -22,10 +22,10 @@ from tasks.training.determinism import seed_step
 from tasks.training.optimizers import schedule
 from tasks.training.precision import Plan
 from tasks.training.resume import Resume, State
-from tasks.training.validation import Judge
+from tasks.training.validation import Validator
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import Journal
+    from tasks.core.event_log import EventLog
     from tasks.training.interfaces import Objective, Policy
 
 UNIFORMS = 16
@@ -69,18 +69,18 @@ class Loop:
         self.epoch_steps = math.ceil(batches / training.accumulate)
         self.bounds = np.linspace(0, len(data), batches + 1).astype(int).tolist()  # even batches: no row, no stub left over
         if min(stop - start for start, stop in pairwise(self.bounds)) < distributed.processes():
-            raise Mistake(
+            raise UserError(
                 f"a batch has fewer rows than there are processes ({distributed.processes()}); raise training.batch_size"
             )
         self.losses = torch.zeros(self.epoch_steps, device=plan.device)
         self.now = Progress()
 
     @property
-    def shown(self) -> nn.Module:
+    def evaluated_network(self) -> nn.Module:
         """The network that is judged and kept: the average of the weights, if there is one."""
         return self.network if self.average is None else self.average
 
-    def run(self, judge: Judge | None, journal: Journal | None, resume: Resume | None) -> nn.Module:
+    def run(self, judge: Validator | None, journal: EventLog | None, resume: Resume | None) -> nn.Module:
         """All the steps still to come; gives the network that is kept, in evaluation mode on the CPU."""
         training, now = self.training, self.now
         if resume:
@@ -114,8 +114,8 @@ class Loop:
                 self._check(epoch, position)
                 resume.write(self._state())
                 saved_at = time.monotonic()
-        self.shown.load_state_dict(self.best)
-        kept: nn.Module = self.shown.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+        self.evaluated_network.load_state_dict(self.best)
+        kept: nn.Module = self.evaluated_network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
         return kept
 
     def _rests(self) -> bool:
@@ -189,22 +189,22 @@ class Loop:
         bad = (~self.losses[: position + 1].isfinite()).nonzero()
         if len(bad):
             at = int(bad[0])
-            raise Mistake(_diverged(float(self.losses[at]), epoch, epoch * self.epoch_steps + at + 1, self.training))
+            raise UserError(_diverged(float(self.losses[at]), epoch, epoch * self.epoch_steps + at + 1, self.training))
 
-    def _close(self, epoch: int, judge: Judge | None, journal: Journal | None) -> None:
+    def _close(self, epoch: int, judge: Validator | None, journal: EventLog | None) -> None:
         """The end of an epoch: its point on the curves, and its weights if they are good."""
         now, training = self.now, self.training
         rate = training.learning_rate * schedule(training, (now.step - 1) / (training.epochs * self.epoch_steps))
         point = {"epoch": epoch + 1, "loss": float(self.losses.mean()), "learning_rate": rate}
         score, error = float(epoch), 0.0
-        distributed.alike(self.shown.state_dict().values())  # what a network counts for itself is of its own rows
+        distributed.alike(self.evaluated_network.state_dict().values())  # what a network counts for itself is of its own rows
         if judge:
             more, score, error = distributed.told(
-                judge(self.shown, self.objective, self.plan) if distributed.leads() else ({}, 0.0, 0.0)
+                judge(self.evaluated_network, self.objective, self.plan) if distributed.leads() else ({}, 0.0, 0.0)
             )
             point |= more
         if not math.isfinite(point.get("validation_loss", 0.0)) or not all(weight.isfinite().all() for weight in self.weights):
-            raise Mistake(_diverged(math.nan, epoch, now.step, training))
+            raise UserError(_diverged(math.nan, epoch, now.step, training))
         now.curves.append(point)
         if score >= now.top_score - now.top_error:
             now.best_epoch, self.best = epoch + 1, self._shown_state()
@@ -214,7 +214,7 @@ class Loop:
             journal.metric(epoch + 1, **{name: value for name, value in point.items() if name != "epoch"})
 
     def _shown_state(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().clone() for name, tensor in self.shown.state_dict().items()}
+        return {name: tensor.detach().clone() for name, tensor in self.evaluated_network.state_dict().items()}
 
     def _tensors(self) -> dict[str, Tensor]:
         """Every tensor the fit goes on from, by name."""

@@ -18,7 +18,7 @@ from platformdirs import user_cache_path
 from torch import Tensor, nn
 
 from tasks.core.atomic_files import hash_json
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import Training
 
 WORTH = 1.3
@@ -57,7 +57,7 @@ def plan(network: nn.Module, inputs: Tensor, training: Training) -> Plan:
     device = _device(training.device)
     channels_last = inputs.ndim == 4
     if training.precision == "fp16" and device == "cpu":
-        raise Mistake("training.precision is 'fp16', which needs a CUDA device; take 'bf16', 'fp32' or 'auto' on a CPU")
+        raise UserError("training.precision is 'fp16', which needs a CUDA device; take 'bf16', 'fp32' or 'auto' on a CPU")
     if training.precision != "auto":
         return Plan(device, training.precision, channels_last, "as asked")
     if device == "cuda":
@@ -69,7 +69,7 @@ def plan(network: nn.Module, inputs: Tensor, training: Training) -> Plan:
 
 def _device(asked: str) -> str:
     if asked == "cuda" and not torch.cuda.is_available():
-        raise Mistake("training.device is 'cuda' but torch sees no CUDA device; take 'auto' or 'cpu'")
+        raise UserError("training.device is 'cuda' but torch sees no CUDA device; take 'auto' or 'cpu'")
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return asked

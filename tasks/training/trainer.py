@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import Training
 from tasks.training import distributed, precision
 from tasks.training.batches import Rows, as_tensor
@@ -22,10 +22,10 @@ from tasks.training.interfaces import Error, Monitor, Objective, Policy
 from tasks.training.loop import UNIFORMS, Loop
 from tasks.training.precision import Plan
 from tasks.training.resume import Resume
-from tasks.training.validation import PREDICT_ROWS, Judge, forward
+from tasks.training.validation import PREDICT_ROWS, Validator, forward
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import Journal
+    from tasks.core.event_log import EventLog
     from tasks.core.use_case import Array
 
 __all__ = ["UNIFORMS", "Error", "Fitted", "Monitor", "Objective", "Policy", "fit", "predict"]
@@ -56,7 +56,7 @@ def fit(
     higher_is_better: bool = True,
     error: Error | None = None,
     policy: Policy | None = None,
-    journal: Journal | None = None,
+    journal: EventLog | None = None,
     checkpoint: Path | None = None,
 ) -> Fitted:
     """Fit a copy of `network` to inputs (N, ...) and targets (N, ...), on the scale `training` sets.
@@ -67,10 +67,10 @@ def fit(
     with the same arguments goes on from its last state and ends with the same bytes. Where torchrun started several processes,
     all of them call this with the same arguments, and each works on its part of every batch.
 
-    Raises `Mistake` when the loss stops being finite, naming epoch and step, and when the GPU's memory is too small.
+    Raises `UserError` when the loss stops being finite, naming epoch and step, and when the GPU's memory is too small.
     """
     if len(inputs) != len(targets) or len(inputs) == 0:
-        raise Mistake(f"{len(inputs)} inputs and {len(targets)} targets: a fit needs as many of one as of the other, and some")
+        raise UserError(f"{len(inputs)} inputs and {len(targets)} targets: a fit needs as many of one as of the other, and some")
     torch.set_num_threads(training.threads)
     with distributed.joined(), deterministic(), torch.random.fork_rng():
         data = Rows(inputs, targets)
@@ -84,12 +84,12 @@ def fit(
         held_out = Rows(*validation) if validation else None
         resume = Resume(checkpoint / _key(network, data, held_out, training, chosen)) if checkpoint else None
         try:
-            judge = Judge(held_out, monitor, error, 1.0 if higher_is_better else -1.0) if held_out else None
+            judge = Validator(held_out, monitor, error, 1.0 if higher_is_better else -1.0) if held_out else None
             fitted, now = loop.run(judge, journal, resume), loop.now
             return Fitted(fitted, now.curves, now.best_epoch, len(now.curves), now.step, chosen)
         except torch.OutOfMemoryError:
             smaller = max(1, training.batch_size // 2)
-            raise Mistake(
+            raise UserError(
                 f"the GPU's memory does not hold a batch of {training.batch_size} rows; "
                 f"take batch_size={smaller} and accumulate={2 * training.accumulate}"
             ) from None

@@ -22,7 +22,7 @@ PREDICT_ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class Validator:
     """The validation rows and what is asked of them; `sign` turns the first measure into a score to raise."""
 
     rows: Rows

@@ -19,7 +19,7 @@ from dashboard.views.data import quality
 from dashboard.views.predict import model_comparison
 from dashboard.views.predict.model_comparison import centred
 from flows.parameters import run_request
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tests.support import recorded_runs
 
 
@@ -187,13 +187,13 @@ def test_the_command_for_the_terminal_means_the_same(value):
 
 
 def test_a_list_that_is_no_yaml_is_refused_in_one_line():
-    with pytest.raises(Mistake, match=r"model\.widths"):
+    with pytest.raises(UserError, match=r"model\.widths"):
         parameter_fields.understand(Field("model.widths", "yaml", []), "[1, 2")
 
 
 def test_a_parameter_that_params_yaml_has_wrong_is_a_mistake(root, tmp_path):
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text().replace("seed: 7", "sed: 7"))
-    with pytest.raises(Mistake, match="did you mean 'seed'"):
+    with pytest.raises(UserError, match="did you mean 'seed'"):
         parameter_fields.form(tmp_path, "vision")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dashboard.readers import model_inputs, onnx_models
 from dashboard.readers.artifacts import Artifacts
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tests.support import dashboard_scenarios, recorded_runs
 
 BARS = ["ticker", "date", "open", "high", "low", "close", "volume"]
@@ -48,7 +48,7 @@ def test_a_sentence_is_mended_answered_and_explained_word_by_word(project):
 
 def test_a_sentence_that_cleaning_would_reject_is_refused_for_the_same_reason(project):
     case, model, _ = asked(project, "nlp")
-    with pytest.raises(Mistake, match="empty"):
+    with pytest.raises(UserError, match="empty"):
         model_inputs.sentence(case, " \t ", model)
 
 
@@ -106,7 +106,7 @@ def test_columns_that_are_fixed_are_not_explained(project):
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\x00\xff\xfe", b"ticker,date,open\nx,2024-01-01,1\n"])
 def test_a_file_that_is_no_such_table_is_refused_by_its_own_name(project, content):
     case, _, _ = asked(project, "finance")
-    with pytest.raises(Mistake) as mistake:
+    with pytest.raises(UserError) as mistake:
         model_inputs.from_file(case, content, "../../etc/mine.csv")
     assert "/tmp" not in str(mistake.value)
 

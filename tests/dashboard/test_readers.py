@@ -9,9 +9,9 @@ import pytest
 from dashboard.charts import training_charts
 from dashboard.readers import artifact_models, project_files, run_records, run_status
 from dashboard.readers.artifacts import Artifacts
-from dashboard.readers.event_logs import Diary, Tail
+from dashboard.readers.event_logs import LogTail, StageEvents
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Note, Wanted
+from dashboard.readers.run_records import RunAnnotation, RunFilter
 from dashboard.text.translations import catalogue, text
 from tests.support import recorded_runs
 
@@ -61,12 +61,12 @@ def test_a_run_whose_process_is_gone_reads_crashed(root):
 
 def test_filters_narrow_by_state_text_use_case_and_pin(root):
     names = run_records.names(root)
-    run_records.keep(run_records.load(root, names[3]), Note(pinned=True, text="the good one"))
-    assert [run.id for run in run_records.listing(root, Wanted(states=("failed",))).runs] == [names[2]]
-    assert [run.id for run in run_records.listing(root, Wanted(text="GOOD")).runs] == [names[3]]
-    assert [run.id for run in run_records.listing(root, Wanted(text="epochs")).runs] == [names[0]]
-    assert [run.id for run in run_records.listing(root, Wanted(pinned=True)).runs] == [names[3]]
-    assert run_records.listing(root, Wanted(use_case="finance")).runs == []
+    run_records.keep(run_records.load(root, names[3]), RunAnnotation(pinned=True, text="the good one"))
+    assert [run.id for run in run_records.listing(root, RunFilter(states=("failed",))).runs] == [names[2]]
+    assert [run.id for run in run_records.listing(root, RunFilter(text="GOOD")).runs] == [names[3]]
+    assert [run.id for run in run_records.listing(root, RunFilter(text="epochs")).runs] == [names[0]]
+    assert [run.id for run in run_records.listing(root, RunFilter(pinned=True)).runs] == [names[3]]
+    assert run_records.listing(root, RunFilter(use_case="finance")).runs == []
 
 
 def test_ten_thousand_runs_are_listed_by_reading_only_those_shown(root, monkeypatch):
@@ -215,7 +215,7 @@ def test_the_released_row_of_the_record_is_the_runs_measure(root):
 
 def test_a_journal_is_read_on_from_where_it_was_left(tmp_path):
     path = recorded_runs.journal(tmp_path, "train@vision", [{"event": "started", "pid": 1}])
-    tail = Tail(path)
+    tail = LogTail(path)
     assert len(tail.read().attempts) == 1
     with path.open("a") as file:
         file.write(json.dumps({"event": "progress", "done": 3, "total": 4, "unit": "steps"}) + "\n" + '{"event": "log", "mess')
@@ -230,12 +230,12 @@ def test_every_prefix_of_a_journal_can_be_read(root, tmp_path):
     path = tmp_path / "cut.jsonl"
     for cut in range(len(whole) + 1):
         path.write_bytes(whole[:cut])
-        assert Tail(path).read().ended == (cut == len(whole))
+        assert LogTail(path).read().ended == (cut == len(whole))
 
 
 def test_a_journal_begun_anew_is_not_mixed_with_the_old(tmp_path):
     path = recorded_runs.journal(tmp_path, "train@vision", [{"event": "started"}, {"event": "log", "message": "old"}])
-    tail = Tail(path)
+    tail = LogTail(path)
     assert len(tail.read().lines) == 1
     again = [{"event": "started", "pid": 2}, *[{"event": "log", "message": f"new {n}"} for n in range(5)]]
     recorded_runs.journal(tmp_path, "train@vision", again, at=recorded_runs.BEGAN.replace(hour=11))
@@ -256,20 +256,20 @@ def test_a_journal_begun_anew_is_not_mixed_with_the_old(tmp_path):
     ],
 )
 def test_an_event_of_another_shape_does_not_stop_the_reading(event):
-    diary = Diary()
+    diary = StageEvents()
     diary.hear(event)
     diary.hear({"event": "log", "message": "on"})
     assert diary.lines[-1].message == "on"
 
 
 def test_a_line_of_a_megabyte_is_kept_short():
-    diary = Diary()
+    diary = StageEvents()
     diary.hear({"event": "log", "message": "x" * 1_000_000})
     assert len(diary.lines[-1].message) == 2000
 
 
 def test_a_curve_that_goes_on_from_a_checkpoint_is_not_drawn_twice():
-    diary = Diary()
+    diary = StageEvents()
     for step in (1, 2, 3, 2, 3, 4):
         diary.hear({"event": "metric", "step": step, "values": {"loss": step, "broken": None}})
     assert [step for step, _ in diary.curves["loss"]] == [1, 2, 3, 4]
@@ -323,11 +323,11 @@ def test_the_projects_own_folder_is_told_by_its_journals(root):
 
 def test_a_note_is_kept_beside_the_record_and_survives_a_damaged_file(root):
     run = run_records.load(root, run_records.names(root)[0])
-    run_records.keep(run, Note(pinned=True, text="x" * 9000))
+    run_records.keep(run, RunAnnotation(pinned=True, text="x" * 9000))
     assert run_records.note(run).pinned
     assert len(run_records.note(run).text) == run_records.MOST_NOTE_LETTERS
     (run.folder / run_records.NOTES).write_text("{")
-    assert run_records.note(run) == Note()
+    assert run_records.note(run) == RunAnnotation()
 
 
 def test_every_reason_why_something_cannot_be_read_is_in_the_catalogue():

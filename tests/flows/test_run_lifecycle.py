@@ -16,16 +16,16 @@ import pytest
 import yaml
 
 from flows.dvc_state.stage_graph import Stage, score_of
-from flows.dvc_state.stage_state import Ledger, there
+from flows.dvc_state.stage_state import StageStore, there
 from flows.execution.plan import plan, times
-from flows.execution.run_executor import Concert
+from flows.execution.run_executor import RunExecutor
 from flows.execution.stage_process import play
 from flows.parameters import run_request
 from flows.runs import recovery, run_record
 from flows.runs.workspace import furnish
 from flows.system import file_locks, os_processes
 from tasks.core import registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data import sources
 from tests.support.toy_project import REPOSITORY, build, known
 
@@ -39,7 +39,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def asked(toy: Path, **more: Any) -> run_request.Asked:
+def asked(toy: Path, **more: Any) -> run_request.RunRequest:
     return run_request.ask(toy, ["toy"], **more)
 
 
@@ -75,7 +75,7 @@ def test_a_relative_setting_goes_to_every_use_case_asked_for(toy: Path) -> None:
 )
 def test_a_wrong_request_is_refused_with_the_nearest_right_thing(toy: Path, request_: dict[str, Any], said: str) -> None:
     (toy / "own.csv").write_text("a\n1\n")
-    with pytest.raises(Mistake, match=said) as refusal:
+    with pytest.raises(UserError, match=said) as refusal:
         run_request.ask(toy, **{"use_cases": ["toy"], **request_})
     assert "\n" not in str(refusal.value)
 
@@ -84,9 +84,9 @@ def test_values_are_read_as_in_params_yaml() -> None:
     given = ["a=3", "b=1e-3", "c=[1, 2]", "d=no", "e=", "f=x=y", "g=true"]
     assert run_request.understand(given) == {"a": 3, "b": 0.001, "c": [1, 2], "d": "no", "e": "", "f": "x=y", "g": True}
     for wrong in ("a", "=3"):
-        with pytest.raises(Mistake, match="name=value"):
+        with pytest.raises(UserError, match="name=value"):
             run_request.understand([wrong])
-    with pytest.raises(Mistake, match="not a YAML value"):
+    with pytest.raises(UserError, match="not a YAML value"):
         run_request.understand(["a=[1"])
 
 
@@ -116,9 +116,9 @@ def test_all_that_a_fetch_reads_is_named_by_its_content(tmp_path: Path) -> None:
     second = fetched()
     (tmp_path / "news.csv").write_text("ticker,time,text\nONE,2020-01-07,good\n")
     assert len({first["fingerprint"], second["fingerprint"], fetched()["fingerprint"]}) == 3
-    with pytest.raises(Mistake, match=r"news\.csv changed since this run was asked for"):
-        next(case.raw())
-    with pytest.raises(Mistake, match=r"did you mean 'news\.csv'"):
+    with pytest.raises(UserError, match=r"news\.csv changed since this run was asked for"):
+        next(case.load())
+    with pytest.raises(UserError, match=r"did you mean 'news\.csv'"):
         run_request.ask(tmp_path, ["finance"], overrides={**wanted, "fetch.news": "news.cvs"}, cwd=tmp_path)
 
 
@@ -152,7 +152,7 @@ def test_the_fetch_stage_accepts_what_the_run_wrote_down(tmp_path: Path) -> None
     for path in (folder, folder / "cats" / "1.png"):
         assert sources.own(str(path), run_request.fingerprint(path, tmp_path / "memory.json")) == path
     (folder / "cats" / "1.png").write_bytes(b"other")
-    with pytest.raises(Mistake, match="changed since this run was asked for"):
+    with pytest.raises(UserError, match="changed since this run was asked for"):
         sources.own(str(folder), json.loads((tmp_path / "memory.json").read_text())[str(folder)]["fingerprint"])
 
 
@@ -180,7 +180,7 @@ def test_a_run_is_recorded_from_the_first_moment(toy: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../toy", "/etc", ".", "", "nothing"])
 def test_a_run_is_found_by_name_only(toy: Path, name: str) -> None:
-    with pytest.raises(Mistake, match="no run"):
+    with pytest.raises(UserError, match="no run"):
         run_record.find(toy, name)
 
 
@@ -395,7 +395,7 @@ def test_whatever_goes_wrong_around_a_stage_is_recorded_as_its_failure(toy: Path
     run = run_record.create(toy, asked(toy), how="test")
     run.note_stage("fetch@toy", state="Pending")
     run.note_stage("clean@toy", state="Pending")
-    concert = Concert(toy, run, cast(Ledger, Deaf()))
+    concert = RunExecutor(toy, run, cast(StageStore, Deaf()))
     assert concert.perform("fetch@toy").state == "Failed"
     assert concert.finish() == "Failed"
     record = run_record.find(toy, run.id).record
@@ -405,7 +405,7 @@ def test_whatever_goes_wrong_around_a_stage_is_recorded_as_its_failure(toy: Path
 
 
 def test_a_stage_that_hangs_is_ended_when_its_time_is_up_and_its_checkpoints_are_kept(toy: Path) -> None:
-    (toy / "tasks" / "fetch.py").write_text("import time\n\ndef main(work):\n    time.sleep(600)\n")
+    (toy / "tasks" / "stages" / "fetch.py").write_text("import time\n\ndef main(work):\n    time.sleep(600)\n")
     score = (toy / "dvc.yaml").read_text()
     (toy / "dvc.yaml").write_text(score.replace("    desc: Bring", "    meta: {timeout_s: 0.5}\n    desc: Bring"))
     run = run_record.create(toy, asked(toy), how="test")
@@ -413,9 +413,9 @@ def test_a_stage_that_hangs_is_ended_when_its_time_is_up_and_its_checkpoints_are
     checkpoint = run.folder / ".bonsai" / "scratch" / "fetch@toy" / "far.json"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("[1]")
-    with there(run.folder), Ledger(run.folder) as ledger:
+    with there(run.folder), StageStore(run.folder) as ledger:
         assert ledger.stages["clean@toy"].timeout_s == 86400, "a day where dvc.yaml says nothing"
-        ending = Concert(toy, run, ledger).perform("fetch@toy")
+        ending = RunExecutor(toy, run, ledger).perform("fetch@toy")
     assert (ending.state, ending.text) == ("Failed", "ran out of time: 0.5 s")
     entry = run_record.find(toy, run.id).record["stages"]["fetch@toy"]
     assert (toy / ".bonsai" / "kept" / entry["key"] / "far.json").exists()

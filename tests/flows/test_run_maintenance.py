@@ -16,18 +16,18 @@ import yaml
 
 from flows.dvc_state import object_cache
 from flows.dvc_state.publish import reflect
-from flows.dvc_state.stage_state import Ledger, there
+from flows.dvc_state.stage_state import StageStore, there
 from flows.execution.plan import status
-from flows.execution.run_executor import Concert
+from flows.execution.run_executor import RunExecutor
 from flows.maintenance import compare, doctor, garbage_collection, remote, verify
 from flows.maintenance.restore import restore
 from flows.parameters import run_request, yaml_edit
 from flows.runs import run_record, search
 from flows.runs.run_record import Run
-from flows.runs.search import Note, Wanted
+from flows.runs.search import RunAnnotation, RunFilter
 from flows.runs.workspace import furnish
 from flows.system import os_processes
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tests.support.toy_project import SMALL, build, known
 
 COMMENTED = SMALL.replace("recipes:", "# the recipes, with a word about them\nrecipes:").replace("half: [", "half:  [")
@@ -38,9 +38,9 @@ def played(root: Path, **more: Any) -> Run:
     asked = run_request.ask(root, ["toy"], **more)
     run = run_record.create(root, asked, how="test")
     furnish(root, run.folder, asked)
-    with there(run.folder), Ledger(run.folder) as ledger:
+    with there(run.folder), StageStore(run.folder) as ledger:
         run.note(state="Running", started_at=run_record.now(), stages={name: {"state": "Pending"} for name in ledger.stages})
-        concert = Concert(root, run, ledger)
+        concert = RunExecutor(root, run, ledger)
         for name in ledger.stages:
             concert.perform(name)
         concert.finish()
@@ -99,18 +99,18 @@ def clean(toy: Path) -> bool:
 
 def test_runs_are_narrowed_by_use_case_state_time_person_and_pin(toy: Path, bonsai: Any) -> None:
     first, second = both(toy)
-    search.keep(first, Note(pinned=True, text="the good one"))
+    search.keep(first, RunAnnotation(pinned=True, text="the good one"))
     who = first.record["asked"]["who"]
     for wanted, found in (
-        (Wanted(use_case="toy"), 2),
-        (Wanted(use_case="twin"), 0),
-        (Wanted(state="completed"), 2),
-        (Wanted(state="Failed"), 0),
-        (Wanted(who=who), 2),
-        (Wanted(who="nobody"), 0),
-        (Wanted(pinned=True), 1),
-        (Wanted(since=search.since("1h")), 2),
-        (Wanted(since=search.since("2200-01-01")), 0),
+        (RunFilter(use_case="toy"), 2),
+        (RunFilter(use_case="twin"), 0),
+        (RunFilter(state="completed"), 2),
+        (RunFilter(state="Failed"), 0),
+        (RunFilter(who=who), 2),
+        (RunFilter(who="nobody"), 0),
+        (RunFilter(pinned=True), 1),
+        (RunFilter(since=search.since("1h")), 2),
+        (RunFilter(since=search.since("2200-01-01")), 0),
     ):
         assert len(list(search.select(toy, wanted))) == found, wanted
     assert "the good one" in bonsai("runs", "toy", "--pinned", "--since", "1d")[1]
@@ -148,12 +148,12 @@ def test_a_run_is_named_by_a_part_of_its_id(toy: Path) -> None:
     first, second = both(toy)
     assert search.pick(toy, first.id[-4:]).id == first.id
     assert search.pick(toy, "newest").id == run_record.names(toy)[0]
-    with pytest.raises(Mistake, match="2 runs begin or end with '20"):
+    with pytest.raises(UserError, match="2 runs begin or end with '20"):
         search.pick(toy, "20")
-    with pytest.raises(Mistake, match=f"did you mean {second.id}"):
+    with pytest.raises(UserError, match=f"did you mean {second.id}"):
         search.pick(toy, second.id[:-1] + "?")
     for wrong in ("../toy", "", "/etc", "."):
-        with pytest.raises(Mistake, match="no run"):
+        with pytest.raises(UserError, match="no run"):
             search.pick(toy, wrong)
 
 
@@ -213,7 +213,7 @@ def test_restore_does_not_overwrite_what_is_saved_nowhere(toy: Path) -> None:
     before = target.read_bytes()
     target.unlink()
     target.write_text("[1, 2, 3]")
-    with pytest.raises(Mistake, match=r"data/toy/clean was changed by hand .* `dvc commit -f clean@toy`.* --force") as refusal:
+    with pytest.raises(UserError, match=r"data/toy/clean was changed by hand .* `dvc commit -f clean@toy`.* --force") as refusal:
         restore(toy, second)
     assert "\n" not in str(refusal.value)
     assert target.read_text() == "[1, 2, 3]"
@@ -221,7 +221,7 @@ def test_restore_does_not_overwrite_what_is_saved_nowhere(toy: Path) -> None:
     assert restore(toy, second, force=True) == []
     assert target.read_bytes() == before
     yaml_edit.turn(toy / "params.yaml", {"use_cases.toy.model.width": 7})
-    with pytest.raises(Mistake, match=r"params.yaml has changes that no commit and no run has"):
+    with pytest.raises(UserError, match=r"params.yaml has changes that no commit and no run has"):
         restore(toy, second)
     commit(toy)
     assert restore(toy, second) == []
@@ -236,7 +236,7 @@ def test_restore_says_that_the_code_has_changed_and_takes_the_runs_on_request(to
     assert "tasks/stages/train.py" in said[0]
     assert "--code" in said[0]
     assert said[1].startswith("not up to date: train@toy")
-    with pytest.raises(Mistake, match=r"tasks/ or dvc.yaml has changes that no commit has"):
+    with pytest.raises(UserError, match=r"tasks/ or dvc.yaml has changes that no commit has"):
         restore(toy, second, code=True)
     assert restore(toy, second, code=True, force=True) == []
     assert (toy / "tasks" / "stages" / "train.py").read_text() == code
@@ -248,7 +248,7 @@ def test_restore_says_when_the_cache_has_it_no_longer(toy: Path) -> None:
     md5 = second.record["stages"]["train@toy"]["outs"]["data/toy/model"]["md5"]
     object_cache.path_of(object_cache.place(toy), md5).unlink()
     before = (toy / "params.yaml").read_text()
-    with pytest.raises(Mistake, match=f"`bonsai pull {second.id}`"):
+    with pytest.raises(UserError, match=f"`bonsai pull {second.id}`"):
         restore(toy, second)
     assert (toy / "params.yaml").read_text() == before
 
@@ -264,14 +264,14 @@ def test_gc_keeps_what_a_kept_run_or_the_project_needs(toy: Path, bonsai: Any) -
     assert "would remove" in out
     assert objects(toy) == before
     assert first.folder.exists()
-    search.keep(second, Note(pinned=True))
+    search.keep(second, RunAnnotation(pinned=True))
     _, out, _ = bonsai("gc", "--keep", "0")
     assert out.splitlines() == [f"removed {first.id}", out.splitlines()[-1]]
     assert second.folder.exists()
     assert not first.folder.exists()
     assert objects(toy) == before, "the project's own folder shows the first run, and the second is pinned"
     assert clean(toy)
-    search.keep(second, Note(pinned=False))
+    search.keep(second, RunAnnotation(pinned=False))
     swept = garbage_collection.sweep(toy, keep=0)
     assert swept.runs == [second.id]
     assert swept.freed_bytes > 0
@@ -285,7 +285,7 @@ def test_gc_keeps_what_a_kept_run_or_the_project_needs(toy: Path, bonsai: Any) -
 
 def test_gc_keeps_its_hands_off_the_cache_while_a_run_is_at_work(toy: Path) -> None:
     second, before = both(toy)[1], objects(toy)
-    with there(second.folder), Ledger(second.folder):
+    with there(second.folder), StageStore(second.folder):
         swept = garbage_collection.sweep(toy, keep=1)
     assert "at work" in swept.waits
     assert len(swept.runs) == 1

@@ -11,7 +11,7 @@ import yaml
 
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Reason
-from flows.dvc_state.stage_state import Ledger, open_repo, there
+from flows.dvc_state.stage_state import StageStore, open_repo, there
 from tests.support.toy_project import SMALL, build
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -29,8 +29,8 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(toy: Path) -> Iterator[Ledger]:
-    with there(toy), Ledger(toy) as ledger:
+def ledger(toy: Path) -> Iterator[StageStore]:
+    with there(toy), StageStore(toy) as ledger:
         yield ledger
 
 
@@ -42,7 +42,7 @@ def set_params(toy: Path, **stanzas: Any) -> None:
 
 def pretend_played(toy: Path, *names: str) -> None:
     """Write the outputs of these stages, or of all, by hand and have DVC take them for its own."""
-    with there(toy), Ledger(toy) as ledger:
+    with there(toy), StageStore(toy) as ledger:
         for name in names or ledger.stages:
             ledger.clear(name)
             for out in ledger.stages[name].outs:
@@ -93,7 +93,7 @@ def test_what_follows_a_stage_is_all_that_reads_its_outputs(toy: Path) -> None:
     assert stage_graph.followers(stages, ["compress@toy-half"]) == {"evaluate@toy-half", "release@toy"}
 
 
-def test_a_stage_never_run_says_so(ledger: Ledger) -> None:
+def test_a_stage_never_run_says_so(ledger: StageStore) -> None:
     assert ledger.why("fetch@toy") == [Reason("new", "it has not been run yet")]
 
 
@@ -106,7 +106,7 @@ def test_each_kind_of_change_is_named(small: Path) -> None:
     raw.unlink()
     raw.write_text("other")
     (small / "dvc.yaml").write_text((small / "dvc.yaml").read_text().replace("tasks augment", "tasks  augment"))
-    with there(small), Ledger(small) as ledger:
+    with there(small), StageStore(small) as ledger:
         assert [str(reason) for reason in ledger.why("train@toy")] == [
             "use_cases.toy.model.width: (none) -> 9",
             "use_cases.toy.training.epochs: (none) -> 3",
@@ -120,18 +120,18 @@ def test_each_kind_of_change_is_named(small: Path) -> None:
 
 def test_the_ledger_tells_unchanged_from_restored_from_unknown(small: Path) -> None:
     pretend_played(small, "fetch@toy", "clean@toy", "augment@toy", "train@toy")
-    with there(small), Ledger(small) as ledger:
+    with there(small), StageStore(small) as ledger:
         assert ledger.recall("train@toy") == "Unchanged"
     set_params(small, training={"epochs": 3})
-    with there(small), Ledger(small) as ledger:
+    with there(small), StageStore(small) as ledger:
         assert ledger.recall("train@toy") is None
         assert ledger.key("train@toy")
         assert ledger.recall("train@toy") is None, "asked again, with its dependencies taken down anew"
     set_params(small, training={})
     (small / "dvc.lock").unlink()
-    with there(small), Ledger(small) as ledger:
+    with there(small), StageStore(small) as ledger:
         assert ledger.recall("train@toy") == "Restored"
-    with there(small), Ledger(small) as ledger:
+    with there(small), StageStore(small) as ledger:
         assert ledger.recall("train@toy") == "Unchanged", "what was restored is remembered in dvc.lock"
 
 

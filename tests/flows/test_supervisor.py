@@ -32,10 +32,10 @@ from flows.parameters.json_schema import request_schema
 from flows.runs.run_record import Run
 from flows.services import schedules
 from flows.services.deployments import declared
-from flows.services.supervisor import House, kept_password, the_only_one
+from flows.services.supervisor import Supervisor, kept_password, the_only_one
 from tasks.core import params_file
 from tasks.core.atomic_files import write_json
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tests.flows.test_pipeline import bonsai, dvc, environment, gone, start, states, wait_for
 from tests.support.toy_project import REPOSITORY, SMALL, build, known
 
@@ -192,7 +192,7 @@ def test_a_second_bonsai_up_is_told_where_the_first_is(toy: Path) -> None:
     (toy / ".prefect" / "server.json").write_text(json.dumps({"dashboard_url": "http://127.0.0.1:8501"}))
     with (
         the_only_one(toy),
-        pytest.raises(Mistake, match=r"runs here already: dashboard http://127.0.0.1:8501"),
+        pytest.raises(UserError, match=r"runs here already: dashboard http://127.0.0.1:8501"),
         the_only_one(toy),
     ):
         pass
@@ -201,7 +201,7 @@ def test_a_second_bonsai_up_is_told_where_the_first_is(toy: Path) -> None:
 def test_the_password_is_kept_and_only_this_user_reads_it(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PREFECT_HOME", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
-    house = House(toy, 0, 0)
+    house = Supervisor(toy, 0, 0)
     house.tell()
     assert house.password == kept_password(toy / ".prefect" / "password")
     for name in ("password", "server.json"):
@@ -245,7 +245,7 @@ def test_a_time_span_is_read_as_people_write_it() -> None:
     assert schedules.spell("6h") == timedelta(hours=6)
     assert schedules.understand("", "90s", "", "UTC") == {"interval": timedelta(seconds=90), "timezone": "UTC"}
     for wrong in (("", "soon", ""), ("0 3 * * *", "6h", ""), ("", "", "")):
-        with pytest.raises(Mistake):
+        with pytest.raises(UserError):
             schedules.understand(*wrong, "UTC")
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from flows import tuning
 from flows.tuning import Space
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tests.support.toy_project import REPOSITORY, SMALL, build, known
 
 
@@ -54,14 +54,14 @@ def test_a_space_is_written_as_people_write_it(text: str, space: Space) -> None:
 
 @pytest.mark.parametrize("text", ["training.epochs", "training.epochs=3", "training.epochs=9..3", "training.epochs=a..b"])
 def test_what_is_no_space_is_refused(text: str) -> None:
-    with pytest.raises(Mistake, match=r"is no space; write training\.learning_rate=0\.001\.\.0\.1"):
+    with pytest.raises(UserError, match=r"is no space; write training\.learning_rate=0\.001\.\.0\.1"):
         tuning.understand(text)
 
 
 def test_a_space_is_checked_at_both_ends_before_anything_is_tried(toy: Path) -> None:
-    with tuning.opened(toy, "toy") as study, pytest.raises(Mistake, match="got 0"):
+    with tuning.opened(toy, "toy") as study, pytest.raises(UserError, match="got 0"):
         tuning.search(toy, "toy", [Space("model.width", 0, 4)], 2, study=study)
-    with tuning.opened(toy, "toy") as study, pytest.raises(Mistake, match="did you mean 'width'"):
+    with tuning.opened(toy, "toy") as study, pytest.raises(UserError, match="did you mean 'width'"):
         tuning.search(toy, "toy", [Space("model.widht", 1, 4)], 2, study=study)
 
 

@@ -54,7 +54,7 @@ class Scene:
     dirt: pd.DataFrame
     ledger: dict[str, Any]
     preview: pd.DataFrame
-    learnt: dict[str, Any]
+    state: dict[str, Any]
     model: Callable[[int], bytes]
     """An ONNX file; another number, another and slightly worse one."""
     answers: Callable[[pd.DataFrame, int], pd.DataFrame]
@@ -84,7 +84,7 @@ def _read(case: UseCase, table: pd.DataFrame, name: str) -> pd.DataFrame:
         path = Path(place) / name
         table.to_csv(path, index=False)
         fetch = replace(case.fetch, source="path", dataset="", path=str(path))
-        return pd.concat(list(replace(case, fetch=fetch).raw()), ignore_index=True).assign(file=name)  # type: ignore[type-var]
+        return pd.concat(list(replace(case, fetch=fetch).load()), ignore_index=True).assign(file=name)  # type: ignore[type-var]
 
 
 def _cleaned(case: UseCase, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -101,33 +101,31 @@ def _cleaned(case: UseCase, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
     return kept, dirt, quality_report.account(case, settled)
 
 
-def _answered(
-    case: UseCase, learnt: dict[str, Any], model: Callable[[int], bytes]
-) -> Callable[[pd.DataFrame, int], pd.DataFrame]:
+def _answered(case: UseCase, state: dict[str, Any], model: Callable[[int], bytes]) -> Callable[[pd.DataFrame, int], pd.DataFrame]:
     """What the model of a number says of rows, decoded by the use case."""
 
     def answers(rows: pd.DataFrame, number: int) -> pd.DataFrame:
-        inputs, _ = case.encode(rows, learnt)
-        found = case.decode(rows, onnx_model.predict(model(number), inputs), learnt).reset_index(drop=True)
+        inputs, _ = case.encode(rows, state)
+        found = case.decode(rows, onnx_model.predict(model(number), inputs), state).reset_index(drop=True)
         return found.assign(**{name: rows[name].to_numpy() for name in ("split", "file", "row") if name not in found})
 
     return answers
 
 
-def _shipped(name: str, inputs: Any, outputs: Any, nodes: list[Any], tensors: dict[str, Any], learnt: dict[str, Any]) -> bytes:
+def _shipped(name: str, inputs: Any, outputs: Any, nodes: list[Any], tensors: dict[str, Any], state: dict[str, Any]) -> bytes:
     """An ONNX file that carries what a shipped one carries."""
     constants = [numpy_helper.from_array(np.asarray(value), key) for key, value in tensors.items()]
     graph = helper.make_graph(nodes, "tiny", [inputs], [outputs], constants)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    onnx_export.finish(made, {"use_case": name, "architecture": "tiny", "fields": {}, "learnt": learnt})
+    onnx_export.finish(made, {"use_case": name, "architecture": "tiny", "fields": {}, "learnt": state})
     return onnx_model.to_bytes(onnx.load_from_string(made.SerializeToString()))
 
 
 def _vision(case: UseCase) -> Scene:
-    learnt = {"classes": list(CLASSES), "channels": 1, "side": SIDE, "mean": [0.2], "std": [0.3]}
+    state = {"classes": list(CLASSES), "channels": 1, "side": SIDE, "mean": [0.2], "std": [0.3]}
     rows = _drawings()
     raw = rows[["file", "row", "image", "label"]]
-    kept = rows.assign(fix="", likeness=rows["pixels"], subset="")
+    kept = rows.assign(fix="", duplicate_group=rows["pixels"], subset="")
     dirt = raw.head(6).assign(
         reason=["blank: one colour all over", "duplicate of digits.csv:4", "unreadable: 0 bytes"] * 2,
         label=["<b>7</b>", "=1+1", "‮evil", "x" * 5000, "a\x00b", "9"],
@@ -142,8 +140,8 @@ def _vision(case: UseCase) -> Scene:
         dirt=dirt,
         ledger=_vision_ledger(kept, len(dirt)),
         preview=pd.concat(varied).sort_values(["original", "variant"]),
-        learnt=learnt,
-        model=lambda number: _tiny_eye(number, learnt),
+        state=state,
+        model=lambda number: _tiny_eye(number, state),
         answers=_guesses,
         rivals=lambda rows: {"majority": _judged(rows, np.tile([0.4, 0.2, 0.2, 0.2], (len(rows), 1)))},
     )
@@ -174,7 +172,7 @@ def _judged(rows: pd.DataFrame, probabilities: Any) -> pd.DataFrame:
     return classification.judged(rows, probabilities, CLASSES, ("file", "row", "pixels", "split", "label"))
 
 
-def _tiny_eye(number: int, learnt: dict[str, Any]) -> bytes:
+def _tiny_eye(number: int, state: dict[str, Any]) -> bytes:
     """Pictures (N, 1, side, side) to logits (N, 4) by chance."""
     weights = np.random.default_rng(number).normal(0, 0.01, (SIDE * SIDE, len(CLASSES))).astype(np.float32)
     nodes = [
@@ -184,7 +182,7 @@ def _tiny_eye(number: int, learnt: dict[str, Any]) -> bytes:
     ]
     inputs = helper.make_tensor_value_info("inputs", TensorProto.UINT8, ["batch", 1, SIDE, SIDE])
     outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", len(CLASSES)])
-    return _shipped("vision", inputs, outputs, nodes, {"weights": weights}, learnt)
+    return _shipped("vision", inputs, outputs, nodes, {"weights": weights}, state)
 
 
 def _vision_ledger(kept: pd.DataFrame, dirty: int) -> dict[str, Any]:
@@ -218,9 +216,9 @@ def _nlp(case: UseCase) -> Scene:
     raw = _read(case, pd.DataFrame(lines, columns=["text", "label"]), "notes.csv")
     kept, dirt, books = _cleaned(case, raw)
     train = kept[kept["split"] == "train"]
-    learnt = dict(case.learn(train))
-    tokens, targets = case.encode(train, learnt)
-    count = np.ones((int(tokens.max()) + 2000, len(learnt["classes"])))
+    state = dict(case.fit_preprocessing(train))
+    tokens, targets = case.encode(train, state)
+    count = np.ones((int(tokens.max()) + 2000, len(state["classes"])))
     for row, target in zip(tokens, targets, strict=True):
         count[row[row > 0], target] += 1
     weights = np.log(count / count.mean(1, keepdims=True))
@@ -235,14 +233,14 @@ def _nlp(case: UseCase) -> Scene:
         tensors = {"weights": ((weights + noise) * (count > 0)).astype(np.float32), "axis": np.array([1], np.int64)}
         inputs = helper.make_tensor_value_info("inputs", TensorProto.INT32, ["batch", tokens.shape[1]])
         outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", weights.shape[1]])
-        return _shipped("nlp", inputs, outputs, nodes, tensors, learnt)
+        return _shipped("nlp", inputs, outputs, nodes, tensors, state)
 
     def majority(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        shares = classification.majority(train["label"], len(rows), learnt["classes"])
-        return {"majority": case.decode(rows, np.log(shares), learnt).reset_index(drop=True)}
+        shares = classification.majority(train["label"], len(rows), state["classes"])
+        return {"majority": case.decode(rows, np.log(shares), state).reset_index(drop=True)}
 
-    preview = case.preview(train.reset_index(drop=True), 7)
-    return Scene(case, raw, kept, dirt, books, preview, learnt, model, _answered(case, learnt, model), majority)
+    preview = case.preview_augmentation(train.reset_index(drop=True), 7)
+    return Scene(case, raw, kept, dirt, books, preview, state, model, _answered(case, state, model), majority)
 
 
 def _finance(case: UseCase) -> Scene:
@@ -251,7 +249,7 @@ def _finance(case: UseCase) -> Scene:
     raw.loc[41, "close"] = -1.0
     raw = _read(case, pd.concat([raw, raw.iloc[[50]]], ignore_index=True), "prices.csv")
     kept, dirt, books = _cleaned(case, raw)
-    learnt = {"window": HISTORY_DAYS, "fear": False, "news": False, "mean": [], "std": []}
+    state = {"window": HISTORY_DAYS, "fear": False, "news": False, "mean": [], "std": []}
 
     def model(number: int) -> bytes:
         """The mean log variance of some days, and normal quantiles of it."""
@@ -268,9 +266,9 @@ def _finance(case: UseCase) -> Scene:
         tensors |= {"half": np.float32(0.5), "quantiles": np.array([[-1.75, -2.6]], np.float32)}
         inputs = helper.make_tensor_value_info("inputs", TensorProto.FLOAT, ["batch", HISTORY_DAYS, 6])
         outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", 3])
-        return _shipped("finance", inputs, outputs, nodes, tensors, learnt)
+        return _shipped("finance", inputs, outputs, nodes, tensors, state)
 
-    answers = _answered(case, learnt, model)
+    answers = _answered(case, state, model)
 
     def rivals(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         true, steady = answers(rows, 0), answers(rows, 0)
@@ -280,7 +278,7 @@ def _finance(case: UseCase) -> Scene:
             "mean of a month": steady.assign(variance=float(steady["variance"].mean())),
         }
 
-    return Scene(case, raw, kept, dirt, books, kept.head(0), learnt, model, answers, rivals)
+    return Scene(case, raw, kept, dirt, books, kept.head(0), state, model, answers, rivals)
 
 
 def _prices(ticker: str, seed: int, days: int = 420) -> pd.DataFrame:
@@ -313,11 +311,11 @@ def _credit(case: UseCase) -> Scene:
     told.loc[3, "income"], told.loc[4, "label"], told.loc[5, "age"] = "12,5 about", "", ""
     raw = _read(case, pd.concat([told, told.iloc[[9]]], ignore_index=True), "loans.csv")
     kept, dirt, books = _cleaned(case, raw)
-    learnt = dict(case.learn(kept[kept["split"] == "train"]))
+    state = dict(case.fit_preprocessing(kept[kept["split"] == "train"]))
 
     def model(number: int) -> bytes:
         """The logit of a line in the income, the other columns by chance."""
-        width = len(learnt["numbers"]) + len(learnt["categories"])
+        width = len(state["numbers"]) + len(state["categories"])
         weights = np.random.default_rng(number).normal(0, 0.01 * number, (width, 1))
         weights[0] -= 0.16
         nodes = [
@@ -327,9 +325,9 @@ def _credit(case: UseCase) -> Scene:
         tensors = {"weights": weights.astype(np.float32), "bias": np.float32([0.16 * 13])}
         inputs = helper.make_tensor_value_info("inputs", TensorProto.FLOAT, ["batch", width])
         outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", 1])
-        return _shipped("credit", inputs, outputs, nodes, tensors, learnt)
+        return _shipped("credit", inputs, outputs, nodes, tensors, state)
 
     def everyone(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        return {"majority": case.decode(rows, np.full((len(rows), 1), -1.0), learnt).reset_index(drop=True)}
+        return {"majority": case.decode(rows, np.full((len(rows), 1), -1.0), state).reset_index(drop=True)}
 
-    return Scene(case, raw, kept, dirt, books, kept.head(0), learnt, model, _answered(case, learnt, model), everyone)
+    return Scene(case, raw, kept, dirt, books, kept.head(0), state, model, _answered(case, state, model), everyone)

@@ -124,7 +124,7 @@ def data(folder: Path, use_case: str = "vision") -> None:
 def model(folder: Path, use_case: str = "vision", number: int = 0) -> None:
     """model/, as train leaves it, without its tensors."""
     place = folder / "data" / use_case / "model"
-    write_json(place / "config.json", {"architecture": "cnn", "fields": {}, "learnt": dashboard_scenarios.of(use_case).learnt})
+    write_json(place / "config.json", {"architecture": "cnn", "fields": {}, "learnt": dashboard_scenarios.of(use_case).state})
     write_json(
         place / "curves.json",
         [{"epoch": epoch, "loss": 2 / epoch, "validation_accuracy": 1 - 1 / (epoch + 2 + number)} for epoch in range(1, 6)],
@@ -174,7 +174,7 @@ def _rivals(scene: dashboard_scenarios.Scene, shown: dict[str, pd.DataFrame], ow
         for name, said in scene.rivals(rows).items():
             judged = evaluate.appraisal(scene.case, said)
             found.setdefault(name, {})[split] = {key: judged[key] for key in ("scores", "interval")}
-            gains[name] = scene.case.against(own[split], said) or comparison.paired(scene.case, own[split], said)
+            gains[name] = scene.case.compare_to_baseline(own[split], said) or comparison.paired(scene.case, own[split], said)
         against[split] = {"headline": "", "gains": gains}
     return {"baselines": found, "against_rivals": against}
 

@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 
 from tasks.core.artifacts import Checkpoint, Table
-from tasks.core.compression import Bench
+from tasks.core.compression import CompressionContext
 from tasks.core.settings import Clean, Contract, Fetch, Training
-from tasks.core.stage_context import Workspace
+from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.models.vision.cnn import Cnn
 
@@ -49,41 +49,41 @@ class Bars(UseCase):
     training: Any = field(default_factory=lambda: Training(epochs=4, batch_size=32, learning_rate=0.01, precision="fp32"))
     contract: Any = field(default_factory=lambda: Contract(max_drop=0.2, min_speedup=0.01, max_size_share=1.0))
 
-    key: ClassVar[tuple[str, ...]] = ("pixels",)
-    classes: ClassVar[str] = "label"
+    unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
+    label_column: ClassVar[str] = "label"
 
     name: ClassVar[str] = "vision"
     """Whose networks it takes."""
 
-    def raw(self):
+    def load(self):
         raise NotImplementedError
 
-    def judge(self, rows):
+    def clean_partition(self, rows):
         raise NotImplementedError
 
-    def learn(self, rows):
+    def fit_preprocessing(self, rows):
         return {"classes": list(NAMES)}
 
-    def encode(self, rows, learnt):
+    def encode(self, rows, state):
         pixels = np.stack([np.frombuffer(content, np.uint8).reshape(1, 8, 8) for content in rows["pixels"]])
-        return pixels, np.array([learnt["classes"].index(label) for label in rows["label"]], dtype=np.int64)
+        return pixels, np.array([state["classes"].index(label) for label in rows["label"]], dtype=np.int64)
 
-    def network(self, learnt):
+    def build_model(self, state):
         return Cnn(side=8, classes=2, widths=(16, 16, 16))
 
-    def student(self, learnt, width_share):
+    def build_student(self, state, width_share):
         return Cnn(side=8, classes=2, widths=tuple(round(16 * width_share) for _ in range(3)))
 
     def loss(self, outputs, targets):
         return torch.nn.functional.cross_entropy(outputs, targets)
 
-    def decode(self, rows, outputs, learnt):
-        return rows[["label"]].assign(predicted=np.array(learnt["classes"])[outputs.argmax(1)], surest=outputs.max(1))
+    def decode(self, rows, outputs, state):
+        return rows[["label"]].assign(predicted=np.array(state["classes"])[outputs.argmax(1)], surest=outputs.max(1))
 
-    def score(self, predictions):
-        return {"accuracy": float(self.goodness(predictions).mean())}
+    def metrics(self, predictions):
+        return {"accuracy": float(self.per_row_metric(predictions).mean())}
 
-    def goodness(self, predictions):
+    def per_row_metric(self, predictions):
         return (predictions["label"] == predictions["predicted"]).to_numpy(np.float64)
 
     def report(self, predictions):
@@ -106,15 +106,15 @@ def rows(count: int = 300, seed: int = 0) -> pd.DataFrame:
     return found.assign(file="bars.csv", row=np.arange(count))
 
 
-def bench(folder: Path, **changes: Any) -> Bench:
+def bench(folder: Path, **changes: Any) -> CompressionContext:
     """A bench with the toy's rows on it."""
-    case, table, learnt = Bars(), rows(), {"classes": list(NAMES)}
+    case, table, state = Bars(), rows(), {"classes": list(NAMES)}
     (inputs, targets), (validation_inputs, validation_targets) = (
-        case.encode(table[table["split"] == split], learnt) for split in ("train", "validation")
+        case.encode(table[table["split"] == split], state) for split in ("train", "validation")
     )
     found = {
         "case": case,
-        "learnt": learnt,
+        "state": state,
         "inputs": inputs,
         "targets": targets,
         "validation_inputs": validation_inputs,
@@ -123,14 +123,14 @@ def bench(folder: Path, **changes: Any) -> Bench:
         "journal": Memory(),
         "scratch": folder / "scratch",
     }
-    return Bench(**{**found, **changes})
+    return CompressionContext(**{**found, **changes})
 
 
-def workspace(root: Path, stage: str, recipe_name: str = "", recipe: tuple[Any, ...] = (), **settings: Any) -> Workspace:
+def workspace(root: Path, stage: str, recipe_name: str = "", recipe: tuple[Any, ...] = (), **settings: Any) -> StageContext:
     """A workspace of the toy; its clean rows and fitted network are put there if they are not yet."""
     journal: Any = Memory(f"{stage}@bars-{recipe_name or 'all'}")
     names = ("dense", "int8")
-    work = Workspace(
+    work = StageContext(
         name="bars", case=Bars(**settings), journal=journal, recipe_name=recipe_name, recipe=recipe, root=root, recipe_names=names
     )
     if not work.clean.path.exists():
@@ -151,7 +151,7 @@ def fitted() -> torch.nn.Module:
     inputs, targets = case.encode(table[table["split"] == "train"], {"classes": list(NAMES)})
     torch.manual_seed(0)
     return trainer.fit(
-        case.network({}),
+        case.build_model({}),
         inputs,
         targets,
         objective=lambda network, x, y: case.loss(network(x), y),

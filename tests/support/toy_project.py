@@ -162,7 +162,7 @@ STAGES = {
                 write_json(kept, [epoch + 1, total])
                 time.sleep(model.pause_s)
                 if model.flaw == "mistake":
-                    raise Mistake("model.flaw is 'mistake'; take it out")
+                    raise UserError("model.flaw is 'mistake'; take it out")
                 if model.flaw == "error":
                     raise RuntimeError("the sum does not add up")
                 if model.flaw == "kill":
@@ -224,7 +224,7 @@ class Halve:
 IMPORTS = """
 import json, math, os, shutil, time
 from tasks.core.atomic_files import write_json
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 """
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.__main__ import understand
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ def workspace(tmp_path):
     ],
 )
 def test_a_wrong_command_line_is_explained(arguments, said):
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UserError) as caught:
         understand(arguments)
     assert said in str(caught.value)
 

@@ -15,7 +15,7 @@ from tasks.cleaning.deduplication import KEPT, settle
 from tasks.cleaning.partitions import judge_part, kept_rows, schema_faults
 from tasks.cleaning.quality_report import account
 from tasks.core import params_file, registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.splits import CONTEXT, SPLITS
 from tasks.core.use_case import UseCase
 from tasks.evaluation import statistics
@@ -40,8 +40,8 @@ def case(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def raw(case):
     """A few raw rows of the packaged data: spread over what the source gives, or neighbours where rows know each other."""
-    blocks = pd.concat(list(case.raw()), ignore_index=True)
-    apart = 1 if type(case).relate is not UseCase.relate else max(1, len(blocks) // RAW_ROWS)
+    blocks = pd.concat(list(case.load()), ignore_index=True)
+    apart = 1 if type(case).clean_table is not UseCase.clean_table else max(1, len(blocks) // RAW_ROWS)
     return blocks.iloc[::apart].head(RAW_ROWS).reset_index(drop=True)
 
 
@@ -51,8 +51,8 @@ def rows(case, raw, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def learnt(case, rows):
-    return case.learn(rows[rows["split"] == "train"].reset_index(drop=True))
+def state(case, rows):
+    return case.fit_preprocessing(rows[rows["split"] == "train"].reset_index(drop=True))
 
 
 def cleaned(case, parts, folder) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def test_its_settings_are_frozen_and_travel_to_a_worker(case):
 
 
 def test_a_wrong_setting_is_refused_with_the_nearest_right_one(case):
-    with pytest.raises(Mistake, match="did you mean 'epochs'"):
+    with pytest.raises(UserError, match="did you mean 'epochs'"):
         registry.build("use_cases", type(case).__name__.lower(), {"training": {"epoch": 1}})
 
 
@@ -87,7 +87,7 @@ def test_every_raw_row_says_where_it_was_found(raw):
 
 
 def test_judging_keeps_length_and_order_and_gives_rows_of_the_schema(case, raw):
-    judged = case.judge(raw)
+    judged = case.clean_partition(raw)
     assert len(judged) == len(raw)
     good = judged[judged["fault"] == ""].reset_index(drop=True)
     assert len(good) > len(raw) / 2
@@ -104,40 +104,40 @@ def test_every_row_has_a_split_and_every_split_has_rows(rows):
     assert set(rows["split"]) == set(SPLITS)
 
 
-def test_encode_gives_one_input_and_one_target_per_row(case, rows, learnt):
-    inputs, targets = case.encode(rows, learnt)
+def test_encode_gives_one_input_and_one_target_per_row(case, rows, state):
+    inputs, targets = case.encode(rows, state)
     assert len(inputs) == len(targets) == len(rows)
-    again, _ = case.encode(rows.tail(7).reset_index(drop=True), learnt)
+    again, _ = case.encode(rows.tail(7).reset_index(drop=True), state)
     assert again.shape[1:] == inputs.shape[1:]
     assert not np.isinf(inputs).any()
 
 
-def test_every_parameter_learns(case, rows, learnt):
-    network = case.network(learnt).train()
-    inputs, targets = (torch.from_numpy(part) for part in case.encode(rows.head(64), learnt))
+def test_every_parameter_learns(case, rows, state):
+    network = case.build_model(state).train()
+    inputs, targets = (torch.from_numpy(part) for part in case.encode(rows.head(64), state))
     case.loss(network(inputs), targets).backward()
     idle = [name for name, weight in network.named_parameters() if weight.requires_grad and weight.grad is None]
     assert idle == []
 
 
-def test_a_few_rows_can_be_learnt(case, rows, learnt):
-    inputs, targets = case.encode(rows[rows["split"] == "train"].head(32).reset_index(drop=True), learnt)
+def test_a_few_rows_can_be_learnt(case, rows, state):
+    inputs, targets = case.encode(rows[rows["split"] == "train"].head(32).reset_index(drop=True), state)
     training = replace(case.training, epochs=20, batch_size=16, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
     torch.manual_seed(0)
     fitted = trainer.fit(
-        case.network(learnt), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
+        case.build_model(state), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
     )
     assert fitted.curves[-1]["loss"] < fitted.curves[0]["loss"]
 
 
-def test_decode_judges_every_row_and_the_first_score_is_the_mean_goodness(case, rows, learnt):
-    outputs = trainer.predict(case.network(learnt), case.encode(rows, learnt)[0])
+def test_decode_judges_every_row_and_the_first_score_is_the_mean_goodness(case, rows, state):
+    outputs = trainer.predict(case.build_model(state), case.encode(rows, state)[0])
     assert np.isfinite(outputs).all()
-    predictions = case.decode(rows, outputs, learnt)
+    predictions = case.decode(rows, outputs, state)
     assert len(predictions) == len(rows)
-    scores = case.score(predictions)
+    scores = case.metrics(predictions)
     assert all(np.isfinite(value) for value in scores.values())
-    assert np.mean(case.goodness(predictions)) == pytest.approx(next(iter(scores.values())), abs=1e-9)
+    assert np.mean(case.per_row_metric(predictions)) == pytest.approx(next(iter(scores.values())), abs=1e-9)
     assert case.report(predictions)
 
 
@@ -147,14 +147,14 @@ def test_baselines_answer_for_every_row(case, rows):
     assert len(rivals) >= 2
     for predictions in rivals.values():
         assert len(predictions) == len(asked)
-        assert all(np.isfinite(value) for value in case.score(predictions).values())
+        assert all(np.isfinite(value) for value in case.metrics(predictions).values())
 
 
-def test_the_policy_keeps_shape_and_repeats_itself(case, rows, learnt):
-    policy = case.policy()
+def test_the_policy_keeps_shape_and_repeats_itself(case, rows, state):
+    policy = case.batch_augmentation()
     if policy is None:
         return
-    inputs = torch.from_numpy(case.encode(rows.head(16), learnt)[0])
+    inputs = torch.from_numpy(case.encode(rows.head(16), state)[0])
     numbers = torch.rand(len(inputs), trainer.UNIFORMS, generator=torch.Generator().manual_seed(0))
     varied = policy(inputs, numbers)
     assert varied.shape == inputs.shape
@@ -163,15 +163,15 @@ def test_the_policy_keeps_shape_and_repeats_itself(case, rows, learnt):
 
 def test_variants_are_repeatable_and_keep_the_schema(case, rows):
     train = rows[rows["split"] == "train"].reset_index(drop=True)
-    variants = case.variants(train, seed=1)
-    pd.testing.assert_frame_equal(variants, case.variants(train, seed=1))
+    variants = case.augment_rows(train, seed=1)
+    pd.testing.assert_frame_equal(variants, case.augment_rows(train, seed=1))
     if len(variants):
         schema = case.schema(variants)
         assert schema_faults(case, variants[list(schema.columns)].reset_index(drop=True), schema).empty
 
 
-def test_narrower_networks_can_be_built_from_every_group(case, learnt):
-    network = case.network(learnt)
+def test_narrower_networks_can_be_built_from_every_group(case, state):
+    network = case.build_model(state)
     state = network.state_dict()
     for name, group in network.groups().items():
         half = max(1, group.size // 2)
@@ -213,21 +213,21 @@ def test_what_is_clean_stays_as_it_is_when_cleaned_again(case, raw, tmp_path):
     assert list(settled_again["split"]) == list(settled.loc[kept, "split"])
 
 
-def test_labels_dealt_at_random_cannot_be_told(case, rows, learnt):
+def test_labels_dealt_at_random_cannot_be_told(case, rows, state):
     """Whoever does better than the commonest class on labels that mean nothing has seen them."""
-    if not case.classes:
+    if not case.label_column:
         pytest.skip("its targets are days to come, not labels; its own tests move the future")
-    chance = np.random.default_rng(0).permutation(rows[case.classes].to_numpy())
-    mixed = rows.assign(**{case.classes: chance})
+    chance = np.random.default_rng(0).permutation(rows[case.label_column].to_numpy())
+    mixed = rows.assign(**{case.label_column: chance})
     train, asked = (mixed[part].reset_index(drop=True) for part in (mixed["split"] == "train", mixed["split"] != "train"))
-    inputs, targets = case.encode(train, learnt)
+    inputs, targets = case.encode(train, state)
     training = replace(case.training, epochs=5, batch_size=32, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
     torch.manual_seed(0)
     fitted = trainer.fit(
-        case.network(learnt), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
+        case.build_model(state), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
     )
-    told = case.decode(asked, trainer.predict(fitted.network, case.encode(asked, learnt)[0]), learnt)
+    told = case.decode(asked, trainer.predict(fitted.network, case.encode(asked, state)[0]), state)
     trivial = next(iter(case.baselines(train, asked).values()))
     sign = 1.0 if case.higher_is_better else -1.0
-    gain = statistics.paired_drop(sign * case.goodness(told), sign * case.goodness(trivial), level=0.999)
+    gain = statistics.paired_drop(sign * case.per_row_metric(told), sign * case.per_row_metric(trivial), level=0.999)
     assert gain.low <= 0, f"{gain.value:+.3f} over the trivial rival on labels without meaning: the inputs hold the label"

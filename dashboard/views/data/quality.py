@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard.analysis import column_drift
 from dashboard.charts import data_charts
 from dashboard.readers import run_records
-from dashboard.readers.artifact_models import Ledger
+from dashboard.readers.artifact_models import DataQualityReport
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
@@ -147,7 +147,7 @@ def drift(found: Artifacts, context: Context) -> None:
     widgets.table(frame, key="drift", alt_text=t("data.drift"), columns={"PSI": number, t("data.distance"): number})
 
 
-def _cards(books: Ledger) -> None:
+def _cards(books: DataQualityReport) -> None:
     widgets.cards(
         {
             t("data.rows_in"): (
@@ -166,7 +166,7 @@ def _cards(books: Ledger) -> None:
     st.caption(t(key, rows=formatting.number(books.rows_in), sum=formatting.number(balance)))
 
 
-def _reasons(books: Ledger) -> tuple[str, str]:
+def _reasons(books: DataQualityReport) -> tuple[str, str]:
     """The reasons with their counts; gives the fate and the code of the one to look at."""
     told = [
         (code, fate, count)

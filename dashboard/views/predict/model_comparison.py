@@ -33,7 +33,7 @@ MAX_UPLOAD_MB = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
+class ComparedModel:
     """A model with the name under which it stands in the ring."""
 
     name: str
@@ -41,7 +41,7 @@ class Contestant:
     model: Model
 
 
-def contestants(found: Artifacts) -> list[Contestant]:
+def contestants(found: Artifacts) -> list[ComparedModel]:
     """The dense model, and the released one where there is one."""
     ring = [(t("try_it.dense"), DENSE, f"compressed/{DENSE}/model.onnx")]
     try:
@@ -53,10 +53,10 @@ def contestants(found: Artifacts) -> list[Contestant]:
     others = [name for name in found.recipes() if name not in (DENSE, released)]
     extra = st.multiselect(t("try_it.also"), others, key="also", persist_state="session") if others else []
     ring += [(name, name, f"compressed/{name}/model.onnx") for name in extra]
-    return [Contestant(name, recipe, onnx_models.load(found.file(path))) for name, recipe, path in ring]
+    return [ComparedModel(name, recipe, onnx_models.load(found.file(path))) for name, recipe, path in ring]
 
 
-def picture(found: Artifacts, ring: list[Contestant]) -> None:
+def picture(found: Artifacts, ring: list[ComparedModel]) -> None:
     """Draw or upload, and see what each model makes of it."""
     learnt = ring[0].model.learnt
     side, channels = learnt.get("side"), learnt.get("channels")
@@ -75,7 +75,7 @@ def picture(found: Artifacts, ring: list[Contestant]) -> None:
         answers(found, ring, pixels)
 
 
-def answers(found: Artifacts, ring: list[Contestant], pixels: NDArray[np.uint8]) -> None:
+def answers(found: Artifacts, ring: list[ComparedModel], pixels: NDArray[np.uint8]) -> None:
     """Each model's answer to one picture (C, H, W), with its probabilities, its time and what spoke for it."""
     for place, contestant in zip(st.columns(len(ring), gap="medium"), ring, strict=True):
         with place, st.container(border=True):
@@ -89,7 +89,7 @@ def answers(found: Artifacts, ring: list[Contestant], pixels: NDArray[np.uint8])
             st.image(heat, alt=t("results.spoke_for"), caption=t("try_it.seen"), width="stretch")
 
 
-def verdict(contestant: Contestant, shares: NDArray[Any], inputs: NDArray[Any]) -> None:
+def verdict(contestant: ComparedModel, shares: NDArray[Any], inputs: NDArray[Any]) -> None:
     """One model's answer by its probabilities (K,), how long it takes for such inputs (1, ...), and the next likely classes."""
     model, best = contestant.model, int(shares.argmax())
     name = model.classes[best] if best < len(model.classes) else str(best)

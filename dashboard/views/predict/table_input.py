@@ -15,7 +15,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t
-from dashboard.views.predict.model_comparison import Contestant
+from dashboard.views.predict.model_comparison import ComparedModel
 from tasks.core.use_case import UseCase
 
 MAX_UPLOAD_MB = 20
@@ -29,7 +29,7 @@ RISK = {"next_date", "next_return", "variance", "quantile_5"}
 """Columns of a prediction of risk."""
 
 
-def show(found: Artifacts, case: UseCase, ring: Sequence[Contestant]) -> None:
+def show(found: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> None:
     """Rows from here or there, and what each model says of them."""
     way = pickers.choose_from("way", ["rows", "upload"], t("try_it.way"), "rows", lambda name: t(f"try_it.{name}"), few=True)
     rows = _uploaded(found, case) if way == "upload" else _of_test(found, case)
@@ -54,7 +54,7 @@ def show(found: Artifacts, case: UseCase, ring: Sequence[Contestant]) -> None:
 
 def _of_test(found: Artifacts, case: UseCase) -> pd.DataFrame | None:
     """Test rows: of one series and some days where they have such, else the first ones."""
-    rows = found.whole_rows("clean/rows", case.Rows.to_schema().columns, [("split", "==", "test")])
+    rows = found.whole_rows("clean/rows", case.Schema.to_schema().columns, [("split", "==", "test")])
     if rows.empty:
         return rows
     days = next((name for name in ("next_date", "date") if name in rows and pd.api.types.is_datetime64_any_dtype(rows[name])), "")
@@ -122,7 +122,7 @@ def _together(rows: pd.DataFrame, told: dict[str, pd.DataFrame]) -> int:
     return int(picked[0]) if picked and picked[0] < len(frame) else 0
 
 
-def _spoke(case: UseCase, ring: Sequence[Contestant], rows: pd.DataFrame, told: dict[str, pd.DataFrame], at: int) -> None:
+def _spoke(case: UseCase, ring: Sequence[ComparedModel], rows: pd.DataFrame, told: dict[str, pd.DataFrame], at: int) -> None:
     """Which columns of a row spoke for each model's answer, where the answer is a class."""
     explained = [one for one in ring if {"predicted", "probabilities"} <= set(told.get(one.name, ()))]
     if not explained or not model_inputs.columns_of(case, rows):

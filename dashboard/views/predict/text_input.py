@@ -14,14 +14,14 @@ from dashboard.text import formatting
 from dashboard.ui import page_context
 from dashboard.ui.locale import t
 from dashboard.views.predict import model_comparison
-from dashboard.views.predict.model_comparison import Contestant
+from dashboard.views.predict.model_comparison import ComparedModel
 from tasks.core.use_case import UseCase
 
 MOST_LETTERS = 5000
 EXAMPLES = 4
 
 
-def show(found: Artifacts, case: UseCase, ring: Sequence[Contestant]) -> None:
+def show(found: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> None:
     """A box to type in, some sentences of the test rows to begin with, and the answers."""
     said = st.text_area(t("try_it.text"), key="said", max_chars=MOST_LETTERS, height=110, placeholder=t("try_it.text_hint"))
     examples = _examples(found)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from dashboard.analysis import threshold_curves
 from dashboard.charts import classification_charts
-from dashboard.readers.artifact_models import Appraisal, Reading, understood
+from dashboard.readers.artifact_models import Reading, SplitMetrics, understood
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
@@ -65,7 +65,7 @@ class Subject:
     found: Artifacts
     recipe: str
     split: str
-    appraisal: Appraisal
+    appraisal: SplitMetrics
     report: Report
 
     def predictions(self) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def is_mine(report: dict[str, Any]) -> bool:
     return "confusion" in report and "classes" in report
 
 
-def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> None:
+def show(found: Artifacts, recipe: str, split: str, appraisal: SplitMetrics) -> None:
     """The views of a classifier's results."""
     report = understood(appraisal.report, Report, "metrics.json")
     subject = Subject(found, recipe, split, appraisal, report)

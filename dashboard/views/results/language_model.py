@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components import highlighted_text
-from dashboard.readers.artifact_models import Appraisal, Reading, understood
+from dashboard.readers.artifact_models import Reading, SplitMetrics, understood
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.model_inputs import Piece
 from dashboard.readers.project_files import Unreadable
@@ -24,7 +24,7 @@ MOST = 20
 LISTED = ("hardest", "easiest")
 
 
-class Foretold(Reading):
+class PredictedTokens(Reading):
     """A text, and how surprised the model was by it."""
 
     text: str
@@ -36,7 +36,7 @@ def is_mine(report: dict[str, Any]) -> bool:
     return "hardest" in report
 
 
-def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> None:
+def show(found: Artifacts, recipe: str, split: str, appraisal: SplitMetrics) -> None:
     """Samples, texts by perplexity, and the measures of all recipes and rivals."""
     report = appraisal.report
     written = _written(found)
@@ -72,7 +72,7 @@ def samples(written: list[Any]) -> None:
 
 def listed(rows: Any, name: str) -> None:
     """Texts with the perplexity of each."""
-    frame = pd.DataFrame([row.model_dump() for row in understood(rows, list[Foretold], "metrics.json")])
+    frame = pd.DataFrame([row.model_dump() for row in understood(rows, list[PredictedTokens], "metrics.json")])
     columns = {
         "text": st.column_config.TextColumn(t("doubts.text"), width="large"),
         "perplexity": st.column_config.NumberColumn(summary.name_of("perplexity"), format="%.2f"),

@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboard.components import highlighted_text
 from dashboard.readers import model_inputs
-from dashboard.readers.artifact_models import Appraisal, understood
+from dashboard.readers.artifact_models import SplitMetrics, understood
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
@@ -30,7 +30,7 @@ def is_mine(report: dict[str, Any]) -> bool:
     return "per_entity" in report
 
 
-def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> None:
+def show(found: Artifacts, recipe: str, split: str, appraisal: SplitMetrics) -> None:
     """The views of marked names."""
     chosen = pickers.choose_view(["kinds", "marked", "standings"], "entities")
     with page_context.or_say():

@@ -9,7 +9,7 @@ import streamlit as st
 from pydantic import Field, model_validator
 
 from dashboard.charts import finance_charts
-from dashboard.readers.artifact_models import Appraisal, Reading, understood
+from dashboard.readers.artifact_models import Reading, SplitMetrics, understood
 from dashboard.readers.artifacts import Artifacts
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, widgets
@@ -99,7 +99,7 @@ def is_mine(report: dict[str, Any]) -> bool:
     return "coverage" in report and "backtest" in report
 
 
-def show(found: Artifacts, recipe: str, split: str, appraisal: Appraisal) -> None:
+def show(found: Artifacts, recipe: str, split: str, appraisal: SplitMetrics) -> None:
     """The views of a risk forecast's results."""
     views = {"forecast": forecast, "coverage": coverage, "account": account, "periods": periods}
     chosen = pickers.choose_view([*views, "standings"], "risk")

@@ -8,14 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import classification_charts
-from dashboard.readers.artifact_models import DENSE, Appraisal, Interval, Metrics
+from dashboard.readers.artifact_models import DENSE, Interval, Metrics, SplitMetrics
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting, translations
 from dashboard.ui import widgets
 from dashboard.ui.locale import t, word
 from tasks.core import registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 AS_PERCENT = ("accuracy", "token_accuracy")
 LESS_IS_BETTER = ("log_loss", "ece", "brier", "qlike", "mse", "pinball_5", "pinball_1", "perplexity")
@@ -23,7 +23,7 @@ MOST_CARDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class Baseline:
     """Something simpler that answered the same rows."""
 
     name: str
@@ -57,21 +57,21 @@ def higher_is_better(use_case: str) -> bool:
     """Whether the first metric of the use case is to be raised."""
     try:
         return bool(getattr(registry.find("use_cases", use_case), "higher_is_better", True))
-    except (Mistake, ImportError, AttributeError):
+    except (UserError, ImportError, AttributeError):
         return True
 
 
-def best_rival(metrics: Metrics, split: str, first: str, *, higher: bool) -> Rival | None:
+def best_rival(metrics: Metrics, split: str, first: str, *, higher: bool) -> Baseline | None:
     """The best of the trivial and classic rivals; only the dense model's metrics know them."""
     found = [
-        Rival(name, value, rival[split].interval)
+        Baseline(name, value, rival[split].interval)
         for name, rival in metrics.baselines.items()
         if split in rival and (value := rival[split].scores.get(first)) is not None
     ]
     return (max if higher else min)(found, key=lambda rival: rival.value, default=None)
 
 
-def sentence(found: Artifacts, recipe: str, appraisal: Appraisal, split: str) -> None:
+def sentence(found: Artifacts, recipe: str, appraisal: SplitMetrics, split: str) -> None:
     """What the model does, in a sentence; a warning first where something simpler does as well or better."""
     first, value = appraisal.first, appraisal.value
     if value is None:
@@ -113,7 +113,7 @@ def sentence(found: Artifacts, recipe: str, appraisal: Appraisal, split: str) ->
         st.caption(t("results.gain", value=formatting.number(gain.value, 4), low_high=low_high, method=method))
 
 
-def cards(found: Artifacts, recipe: str, metrics: Metrics, appraisal: Appraisal) -> None:
+def cards(found: Artifacts, recipe: str, metrics: Metrics, appraisal: SplitMetrics) -> None:
     """The measures side by side, the first with its interval; then size and latency."""
     shown: dict[str, tuple[str, str]] = {}
     for metric, value in list(appraisal.scores.items())[:MOST_CARDS]:
@@ -137,7 +137,7 @@ def cards(found: Artifacts, recipe: str, metrics: Metrics, appraisal: Appraisal)
         st.caption(t("results.less", metrics=", ".join(less)))
 
 
-def standings(found: Artifacts, split: str, appraisal: Appraisal) -> None:
+def standings(found: Artifacts, split: str, appraisal: SplitMetrics) -> None:
     """All recipes and their rivals on one scale, with intervals."""
     first, rows = appraisal.first, []
     for recipe in found.recipes():

@@ -12,7 +12,7 @@ from dashboard.analysis.graph_layout import lay_out
 from dashboard.charts import theme, training_charts
 from dashboard.components.graph import Node, graph, spoken
 from dashboard.readers import prefect_api, project_files, run_records, run_status
-from dashboard.readers.event_logs import Diary
+from dashboard.readers.event_logs import StageEvents
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run, StageEntry
 from dashboard.readers.run_status import Curves, Stage
@@ -56,7 +56,7 @@ def preview(context: Context) -> None:
         if run_records.parts(name)[1] == context.use_case
     }
     if needs:
-        nodes = {name: _node(Stage(name, "waiting", StageEntry(), Diary(), None)) for name in needs}
+        nodes = {name: _node(Stage(name, "waiting", StageEntry(), StageEvents(), None)) for name in needs}
         graph(lay_out(needs), nodes, key="preview", alt=t("run.graph_alt", summary=t("stage_state.waiting")))
 
 

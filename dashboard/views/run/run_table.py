@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.analysis.run_differences import MOST_RUNS
 from dashboard.readers import run_records
-from dashboard.readers.run_records import Note, Page, Run, Wanted
+from dashboard.readers.run_records import Page, Run, RunAnnotation, RunFilter
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, url_state, widgets
 from dashboard.ui.locale import t
@@ -29,7 +29,7 @@ def table(root: Path) -> None:
         page_context.nothing("history.none")
         return
     wanted = _filters(root)
-    narrowed = wanted != Wanted()
+    narrowed = wanted != RunFilter()
     slot = st.container()
     page = _page(root, wanted, narrowed)
     with slot:
@@ -39,7 +39,7 @@ def table(root: Path) -> None:
     _deeds(picked)
 
 
-def _filters(root: Path) -> Wanted:
+def _filters(root: Path) -> RunFilter:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
             t("history.search"), key="find", bind="query-params", placeholder=t("history.search_help"), width=260
@@ -62,10 +62,10 @@ def _filters(root: Path) -> Wanted:
             **url_state.addressed_many("states", STATES),
         )
         pinned = st.toggle(t("history.pinned"), key="pinned", bind="query-params")
-    return Wanted(use_case=use_case or "", states=tuple(states or ()), text=(text or "").strip(), pinned=pinned)
+    return RunFilter(use_case=use_case or "", states=tuple(states or ()), text=(text or "").strip(), pinned=pinned)
 
 
-def _page(root: Path, wanted: Wanted, narrowed: bool) -> Page:
+def _page(root: Path, wanted: RunFilter, narrowed: bool) -> Page:
     """Without a filter by number; with one, as many as were asked for, since only reading tells which match."""
     if not narrowed:
         pages = -(-len(run_records.names(root)) // PAGE)
@@ -182,7 +182,7 @@ def _deeds(picked: Sequence[Run]) -> None:
             height=90,
         )
         if st.button(t("history.save"), icon=":material/save:", key="save_note"):
-            run_records.keep(run, Note(run_records.note(run).pinned, words or ""))
+            run_records.keep(run, RunAnnotation(run_records.note(run).pinned, words or ""))
             st.rerun()
 
 
@@ -194,4 +194,4 @@ def go(page: str, address: dict[str, str]) -> None:
 
 def _pin(picked: list[Run], pinned: bool) -> None:
     for run in picked:
-        run_records.keep(run, Note(pinned, run_records.note(run).text))
+        run_records.keep(run, RunAnnotation(pinned, run_records.note(run).text))

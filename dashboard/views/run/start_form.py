@@ -23,10 +23,10 @@ from dashboard.ui import page_context, parameter_form, widgets
 from dashboard.ui.locale import t, word
 from dashboard.ui.page_context import Context
 from flows.runs import run_record as records
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 PLAN_TIMEOUT_S = 120
-PREFECTS_OWN = "Flow run encountered an exception: Mistake: "
+PREFECTS_OWN = "Flow run encountered an exception: UserError: "
 """What Prefect puts before a sentence that was written for people."""
 
 
@@ -153,7 +153,7 @@ def _settings(form: Form) -> dict[str, Any] | None:
     """What the form holds; None when something in it cannot be understood."""
     try:
         return parameter_form.settings(form)
-    except Mistake as mistake:
+    except UserError as mistake:
         st.error(formatting.escape(mistake, 600))
         return None
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from tasks.core.compression import Bench
+from tasks.core.compression import CompressionContext
 from tasks.core.settings import Share, settings
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class Distill:
     temperature: Annotated[float, Field(gt=0, le=100)] = 3.0
     """How much the answers are softened before they are compared."""
 
-    def __call__(self, network: nn.Module, bench: Bench) -> nn.Module:
+    def __call__(self, network: nn.Module, bench: CompressionContext) -> nn.Module:
         import torch
 
         from tasks.compression import teacher_training
 
         with torch.random.fork_rng():
             torch.manual_seed(bench.case.training.seed)
-            student = bench.case.student(bench.learnt, self.width_share)
+            student = bench.case.build_student(bench.state, self.width_share)
         return teacher_training.taught(
             student,
             network,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tasks.core.compression import Bench, Group, Network
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup, CompressionContext, Network
+from tasks.core.errors import UserError
 from tasks.core.settings import Share, settings
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ class Prune:
     temperature: Annotated[float, Field(gt=0, le=100)] = 3.0
     """How much the answers are softened before they are compared."""
 
-    def __call__(self, network: nn.Module, bench: Bench) -> nn.Module:
+    def __call__(self, network: nn.Module, bench: CompressionContext) -> nn.Module:
         from tasks.compression import teacher_training
 
         if not isinstance(network, Network):
-            raise Mistake(f"{type(network).__name__} has no channel groups to prune; leave 'prune' out of its recipes")
+            raise UserError(f"{type(network).__name__} has no channel groups to prune; leave 'prune' out of its recipes")
         worth = importance(network, bench, self.importance)
         keep = self.chosen(worth)
         narrow = narrowed(network, keep)
@@ -92,11 +92,11 @@ class Prune:
         return min(size, max(self.multiple_of, round(count / self.multiple_of) * self.multiple_of))
 
 
-def importance(network: Any, bench: Bench, kind: Literal["taylor", "norm"]) -> dict[str, Tensor]:
+def importance(network: Any, bench: CompressionContext, kind: Literal["taylor", "norm"]) -> dict[str, Tensor]:
     """What each channel of each group is worth, (size,) per group, larger is more; in a ranked group, its place."""
     import torch
 
-    groups: dict[str, Group] = network.groups()
+    groups: dict[str, ChannelGroup] = network.groups()
     ranked = {name: torch.arange(group.size, 0, -1).float() for name, group in groups.items() if group.ranked}
     others = {name: group for name, group in groups.items() if not group.ranked}
     if kind == "norm":
@@ -127,7 +127,7 @@ def spread(channels: Tensor, repeat: int) -> Tensor:
     return (channels[:, None] * repeat + torch.arange(repeat)).flatten()
 
 
-def _norm(state: Mapping[str, Tensor], group: Group) -> Tensor:
+def _norm(state: Mapping[str, Tensor], group: ChannelGroup) -> Tensor:
     """The length of the weights that make each channel times the length of those that use it."""
     import torch
 
@@ -139,7 +139,7 @@ def _norm(state: Mapping[str, Tensor], group: Group) -> Tensor:
     return made * length(_readers(group)) if _readers(group) else made
 
 
-def _taylor(network: Any, groups: Mapping[str, Group], bench: Bench) -> dict[str, Tensor]:
+def _taylor(network: Any, groups: Mapping[str, ChannelGroup], bench: CompressionContext) -> dict[str, Tensor]:
     """Mean over batches of the squared sum of weight times gradient, where each channel is used."""
     import numpy as np
     import torch
@@ -163,7 +163,7 @@ def _taylor(network: Any, groups: Mapping[str, Group], bench: Bench) -> dict[str
     return worth
 
 
-def _readers(group: Group) -> list[tuple[str, int]]:
+def _readers(group: ChannelGroup) -> list[tuple[str, int]]:
     """The tensors that read the channels: those that carry them anywhere but along their first dimension."""
     return [(key, dimension) for key, dimension, _ in group.followers if dimension > 0]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tasks.core.compression import Bench
-from tasks.core.errors import Mistake
+from tasks.core.compression import CompressionContext
+from tasks.core.errors import UserError
 from tasks.core.settings import Share, settings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Quantize:
     piece: Annotated[int, Field(ge=1, le=64)] = 2
     """Numbers of a table's row that share one byte."""
 
-    def __call__(self, model: bytes, bench: Bench) -> bytes:
+    def __call__(self, model: bytes, bench: CompressionContext) -> bytes:
         from tasks.core import onnx_model
 
         float_score = bench.score(onnx_model.predict(model, bench.validation_inputs))
@@ -74,7 +74,7 @@ class Quantize:
         }
         return found
 
-    def _coded(self, model: bytes, bench: Bench, float_score: float) -> tuple[bytes, list[str]]:
+    def _coded(self, model: bytes, bench: CompressionContext, float_score: float) -> tuple[bytes, list[str]]:
         """The model with its large tables as codes, and the nodes that read them; as it came where that costs too much."""
         from tasks.compression import onnx_export, product_quantization
         from tasks.core import onnx_model
@@ -109,7 +109,7 @@ class Quantize:
 class _Work:
     """One model being quantized: its ranges are read once, then any of its nodes can be left out."""
 
-    def __init__(self, model: bytes, step: Quantize, bench: Bench, folder: Path, coded: list[str]) -> None:
+    def __init__(self, model: bytes, step: Quantize, bench: CompressionContext, folder: Path, coded: list[str]) -> None:
         from onnxruntime.quantization import quant_pre_process
 
         from tasks.compression import onnx_export
@@ -135,7 +135,7 @@ class _Work:
             if node.op_type in quantized_types and node.name not in coded and self._has_weights(node)
         ]
         if not self.nodes:
-            raise Mistake("the network has no convolution, matrix product or recurrence to quantize; leave 'quantize' out")
+            raise UserError("the network has no convolution, matrix product or recurrence to quantize; leave 'quantize' out")
         self.method = METHODS[step.calibration]
         self.float_outputs = onnx_model.predict(model, bench.validation_inputs)
         if self.mode == "static":

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import Group
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup
+from tasks.core.errors import UserError
 from tasks.models.credit._quantile_layer import Curves
 
 
@@ -35,9 +35,9 @@ class FtTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if width % heads:
-            raise Mistake(f"width={width} is not a multiple of heads={heads}; try {heads * max(1, round(width / heads))}")
+            raise UserError(f"width={width} is not a multiple of heads={heads}; try {heads * max(1, round(width / heads))}")
         if not numbers + len(sizes):
-            raise Mistake("neither numbers nor categories: a row needs at least one of them")
+            raise UserError("neither numbers nor categories: a row needs at least one of them")
         self.fields: dict[str, Any] = {
             "numbers": numbers,
             "knots": knots,
@@ -75,10 +75,10 @@ class FtTransformer(nn.Module):
         found += [table(places_BC[:, place]).unsqueeze(1) for place, table in enumerate(self.categories)]
         return torch.cat(found, 1)
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The inner units of every block."""
         return {
-            f"blocks.{place}": Group(
+            f"blocks.{place}": ChannelGroup(
                 inner,
                 ((f"blocks.{place}.widen.weight", 0),),
                 ((f"blocks.{place}.widen.bias", 0, 1), (f"blocks.{place}.narrow.weight", 1, 1)),

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import Group
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup
+from tasks.core.errors import UserError
 from tasks.models.credit._quantile_layer import Curves
 
 
@@ -39,9 +39,9 @@ class TabularMlp(nn.Module):
     ) -> None:
         super().__init__()
         if len(hidden) != 2 or min(hidden) < 1:
-            raise Mistake(f"hidden={list(hidden)}: expected the widths of two hidden layers, as in [64, 64]")
+            raise UserError(f"hidden={list(hidden)}: expected the widths of two hidden layers, as in [64, 64]")
         if not numbers + len(sizes):
-            raise Mistake("neither numbers nor categories: a row needs at least one of them")
+            raise UserError("neither numbers nor categories: a row needs at least one of them")
         self.fields: dict[str, Any] = {
             "numbers": numbers,
             "knots": knots,
@@ -81,11 +81,11 @@ class TabularMlp(nn.Module):
         found += [table(places_BC[:, place]) for place, table in enumerate(self.categories)]
         return torch.cat(found, 1)
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The units of both hidden layers, the same number in each member."""
         wide, narrow = self.fields["hidden"]
-        first = Group(wide, (("enter", 0),), (("enter_bias", 0, 1), ("deepen", 2, 1)), _resize(0))
-        second = Group(narrow, (("deepen", 0),), (("deepen_bias", 0, 1), ("leave", 1, 1)), _resize(1))
+        first = ChannelGroup(wide, (("enter", 0),), (("enter_bias", 0, 1), ("deepen", 2, 1)), _resize(0))
+        second = ChannelGroup(narrow, (("deepen", 0),), (("deepen_bias", 0, 1), ("leave", 1, 1)), _resize(1))
         return {"enter": first, "deepen": second}
 
     @classmethod

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import Group
+from tasks.core.compression import ChannelGroup
 from tasks.use_cases.finance.window_layers import Head, Stem, plain
 
 
@@ -51,11 +51,11 @@ class HarMlp(nn.Module):
         outputs: Tensor = self.head(stem, found_BMH)
         return outputs
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The hidden units, the same number in each member."""
 
         def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
             return {**fields, "hidden": count}
 
         owners = (("weight", 0),)
-        return {"hidden": Group(self.fields["hidden"], owners, (("bias", 0, 1), ("head.found", 1, 1)), resize)}
+        return {"hidden": ChannelGroup(self.fields["hidden"], owners, (("bias", 0, 1), ("head.found", 1, 1)), resize)}

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tasks.core.compression import Group
+from tasks.core.compression import ChannelGroup
 from tasks.use_cases.finance.window_layers import Head, Stem, plain
 
 GATES = ("input", "forget", "cell", "output")
@@ -53,7 +53,7 @@ class SeriesLstm(nn.Module):
         outputs: Tensor = self.head(stem, last_1BH.transpose(0, 1))
         return outputs
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The hidden units."""
 
         def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
@@ -61,4 +61,4 @@ class SeriesLstm(nn.Module):
 
         owners = tuple((f"{kind}.{gate}", 0) for kind in ("read", "recall") for gate in GATES)
         followers = [(f"bias.{gate}", 0, 1) for gate in GATES] + [(f"recall.{gate}", 1, 1) for gate in GATES]
-        return {"hidden": Group(self.fields["hidden"], owners, (*followers, ("head.found", 1, 1)), resize)}
+        return {"hidden": ChannelGroup(self.fields["hidden"], owners, (*followers, ("head.found", 1, 1)), resize)}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import Group
+from tasks.core.compression import ChannelGroup
 from tasks.use_cases.finance.window_layers import Head, Stem, plain
 
 
@@ -55,7 +55,7 @@ class SeriesTransformer(nn.Module):
         outputs: Tensor = self.head(stem, found_B1D)
         return outputs
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The heads and the hidden units of each block; the width runs through the whole network and stays."""
         fields = self.fields
         found = {f"blocks.{n}.heads": _heads(n, count) for n, count in enumerate(fields["heads"])}
@@ -96,11 +96,11 @@ def _replaced(name: str, block: int) -> Any:
     return resize
 
 
-def _heads(block: int, count: int) -> Group:
+def _heads(block: int, count: int) -> ChannelGroup:
     owners = tuple((f"blocks.{block}.{name}", 0) for name in ("ask", "offer", "value"))
-    return Group(count, owners, ((f"blocks.{block}.merge", 1, 1),), _replaced("heads", block))
+    return ChannelGroup(count, owners, ((f"blocks.{block}.merge", 1, 1),), _replaced("heads", block))
 
 
-def _hidden(block: int, count: int) -> Group:
+def _hidden(block: int, count: int) -> ChannelGroup:
     followers = ((f"blocks.{block}.widen.bias", 0, 1), (f"blocks.{block}.narrow.weight", 1, 1))
-    return Group(count, ((f"blocks.{block}.widen.weight", 0),), followers, _replaced("hidden", block))
+    return ChannelGroup(count, ((f"blocks.{block}.widen.weight", 0),), followers, _replaced("hidden", block))

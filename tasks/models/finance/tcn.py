@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tasks.core.compression import Group
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup
+from tasks.core.errors import UserError
 from tasks.use_cases.finance.window_layers import Head, Stem, plain
 
 KERNEL = 3
@@ -37,7 +37,7 @@ class Tcn(nn.Module):
         layers = depth(window)
         widths = [hidden] * layers if isinstance(hidden, int) else list(hidden)
         if len(widths) != layers:
-            raise Mistake(f"hidden={hidden}: a window of {window} days takes {layers} layers; give one width, or one for each")
+            raise UserError(f"hidden={hidden}: a window of {window} days takes {layers} layers; give one width, or one for each")
         self.fields = plain(window=window, fear=fear, news=news, hidden=widths, mean=mean, std=std)
         self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
         self.reach = 1 + (KERNEL - 1) * (2**layers - 1)
@@ -57,7 +57,7 @@ class Tcn(nn.Module):
         outputs: Tensor = self.head(stem, seen_BHW.transpose(1, 2))
         return outputs
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The channels of each convolution."""
         widths = self.fields["hidden"]
         return {f"convs.{layer}": _group(layer, widths) for layer in range(len(widths))}
@@ -68,10 +68,10 @@ def depth(window: int) -> int:
     return (1 + (window - 1) // (KERNEL - 1)).bit_length() - 1
 
 
-def _group(layer: int, widths: Sequence[int]) -> Group:
+def _group(layer: int, widths: Sequence[int]) -> ChannelGroup:
     def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
         return {**fields, "hidden": [count if place == layer else width for place, width in enumerate(fields["hidden"])]}
 
     carried = [(f"norms.{layer}.{name}", 0, 1) for name in ("weight", "bias", "running_mean", "running_var")]
     reader = f"convs.{layer + 1}.weight" if layer + 1 < len(widths) else "head.found"
-    return Group(widths[layer], ((f"convs.{layer}.weight", 0),), (*carried, (reader, 1, 1)), resize)
+    return ChannelGroup(widths[layer], ((f"convs.{layer}.weight", 0),), (*carried, (reader, 1, 1)), resize)

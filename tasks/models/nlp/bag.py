@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import Group
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup
+from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,9 @@ class Bag(nn.Module):
         super().__init__()
         self.fields: dict[str, Any] = {"tokens": tokens, "classes": classes, "width": width}
         if min(tokens - 1, classes - 1, width) < 1:
-            raise Mistake(f"tokens={tokens}, classes={classes}, width={width}: a bag needs 2 tokens, 2 classes and a width of 1")
+            raise UserError(
+                f"tokens={tokens}, classes={classes}, width={width}: a bag needs 2 tokens, 2 classes and a width of 1"
+            )
         self.embedding = nn.Embedding(tokens, width, padding_idx=0)
         self.weight = nn.Embedding(tokens, 1, padding_idx=0)
         self.head = nn.Linear(width, classes)
@@ -45,7 +47,7 @@ class Bag(nn.Module):
             self.weight.weight[:, 0] = (torch.arange(tokens) + COMMONEST).log()
             self.weight.weight[0] = 0
 
-    def begin(self, tokens_NL: NDArray[np.int32], classes_N: NDArray[np.int64], share: float) -> None:
+    def initialize_weights(self, tokens_NL: NDArray[np.int32], classes_N: NDArray[np.int64], share: float) -> None:
         """Start from `share` times the logarithm of how often each token stands in each class, less its mean over classes."""
         tokens, classes = self.fields["tokens"], self.fields["classes"]
         count_KV = np.stack([np.bincount(tokens_NL[classes_N == k].ravel(), minlength=tokens)[:tokens] for k in range(classes)])
@@ -80,10 +82,14 @@ class Bag(nn.Module):
         logits_BK: Tensor = self.head(x_BD)
         return logits_BK
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The tokens, the commonest first. The width is too little to be narrowed: it tells the classes apart."""
 
         def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
             return {**fields, "tokens": count}
 
-        return {"tokens": Group(self.fields["tokens"], (("embedding.weight", 0), ("weight.weight", 0)), (), resize, ranked=True)}
+        return {
+            "tokens": ChannelGroup(
+                self.fields["tokens"], (("embedding.weight", 0), ("weight.weight", 0)), (), resize, ranked=True
+            )
+        }

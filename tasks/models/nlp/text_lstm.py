@@ -12,8 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tasks.core.compression import Group
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup
+from tasks.core.errors import UserError
 from tasks.models.nlp._recurrent_layers import GATES, Reader, turned
 
 POOLS = 4
@@ -36,7 +36,7 @@ class TextLstm(nn.Module):
         self.fields: dict[str, Any] = {"tokens": tokens, "classes": classes, "width": width}
         self.fields |= {"hidden": hidden, "cell": cell, "dropout": dropout}
         if min(tokens - 2, classes - 1, width, hidden) < 1 or cell not in GATES or not 0 <= dropout < 1:
-            raise Mistake(f"{self.fields}: expected 3 tokens, 2 classes, positive widths, cell lstm or gru, dropout below 1")
+            raise UserError(f"{self.fields}: expected 3 tokens, 2 classes, positive widths, cell lstm or gru, dropout below 1")
         self.embedding = nn.Embedding(tokens, width, padding_idx=0)
         self.onward, self.turned = Reader(width, hidden, cell), Reader(width, hidden, cell)
         self.dropout = nn.Dropout(dropout)
@@ -59,15 +59,15 @@ class TextLstm(nn.Module):
         logits_BK: Tensor = self.head(self.dropout(torch.stack(pools, dim=2).flatten(1)))
         return logits_BK
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The width of the embeddings, and the states, as many in each direction."""
         readers = ("onward", "turned")
         reads = tuple((f"{reader}.read_HGD", 2, 1) for reader in readers)
         carried = [(f"{reader}.{name}", 0, 1) for reader in readers for name in ("read_HGD", "recall_HGH", "bias_HG")]
         recalls = [(f"{reader}.recall_HGH", 2, 1) for reader in readers]
         return {
-            "width": Group(self.fields["width"], (("embedding.weight", 1),), reads, _resize("width")),
-            "hidden": Group(
+            "width": ChannelGroup(self.fields["width"], (("embedding.weight", 1),), reads, _resize("width")),
+            "hidden": ChannelGroup(
                 self.fields["hidden"],
                 tuple((key, dimension) for key, dimension, _ in carried),
                 (*recalls, ("head.weight", 1, POOLS)),

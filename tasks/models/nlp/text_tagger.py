@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tasks.core.compression import Group
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup
+from tasks.core.errors import UserError
 from tasks.models.nlp._recurrent_layers import Reader, turned
 
 
@@ -26,7 +26,7 @@ class TextTagger(nn.Module):
         self.fields: dict[str, Any] = {"tokens": tokens, "classes": classes, "width": width, "hidden": hidden}
         self.fields["dropout"] = dropout
         if min(tokens - 2, classes - 1, width, hidden) < 1 or not 0 <= dropout < 1:
-            raise Mistake(f"{self.fields}: expected 3 tokens, 2 tags, positive widths and dropout below 1")
+            raise UserError(f"{self.fields}: expected 3 tokens, 2 tags, positive widths and dropout below 1")
         self.embedding = nn.Embedding(tokens, width, padding_idx=0)
         self.onward, self.backward_reader = Reader(width, hidden, "lstm"), Reader(width, hidden, "lstm")
         self.dropout = nn.Dropout(dropout)
@@ -48,15 +48,15 @@ class TextTagger(nn.Module):
         scores_BLKK: Tensor = tags_BLK.unsqueeze(2) + self.follows
         return scores_BLKK
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The width of the embeddings, and the states, as many in each direction."""
         readers = ("onward", "backward_reader")
         reads = tuple((f"{reader}.read_HGD", 2, 1) for reader in readers)
         carried = tuple((f"{reader}.{name}", 0) for reader in readers for name in ("read_HGD", "recall_HGH", "bias_HG"))
         recalls = tuple((f"{reader}.recall_HGH", 2, 1) for reader in readers)
         return {
-            "width": Group(self.fields["width"], (("embedding.weight", 1),), reads, _resize("width")),
-            "hidden": Group(self.fields["hidden"], carried, (*recalls, ("head.weight", 1, 2)), _resize("hidden")),
+            "width": ChannelGroup(self.fields["width"], (("embedding.weight", 1),), reads, _resize("width")),
+            "hidden": ChannelGroup(self.fields["hidden"], carried, (*recalls, ("head.weight", 1, 2)), _resize("hidden")),
         }
 
 

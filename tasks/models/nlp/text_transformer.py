@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tasks.core.compression import Group
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup
+from tasks.core.errors import UserError
 
 NEVER = -1e4
 """Added to the score of a token that is not there; it still fits into half precision."""
@@ -70,7 +70,7 @@ class TextTransformer(nn.Module):
         self.fields: dict[str, Any] = {"tokens": tokens, "classes": classes, "length": length, "width": width}
         self.fields |= {"heads": list(heads), "head_width": head_width, "between": list(between), "dropout": dropout}
         if len(heads) != len(between) or min(tokens - 2, classes - 1, length, width, head_width, *heads, *between) < 1:
-            raise Mistake(f"{self.fields}: expected 3 tokens, 2 classes, positive widths, and heads and between for each block")
+            raise UserError(f"{self.fields}: expected 3 tokens, 2 classes, positive widths, and heads and between for each block")
         self.embedding = nn.Embedding(tokens, width, padding_idx=0)
         self.places = nn.Parameter(torch.zeros(length, width))
         self.blocks = nn.ModuleList(Block(width, n, head_width, f, dropout) for n, f in zip(heads, between, strict=True))
@@ -97,7 +97,7 @@ class TextTransformer(nn.Module):
         logits_BK: Tensor = self.head(self.dropout(mean_BD))
         return logits_BK
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The width everything is added up in, and in each block what lies between its two layers."""
         blocks = range(len(self.blocks))
         owners = [("embedding.weight", 1), ("places", 1)]
@@ -108,7 +108,7 @@ class TextTransformer(nn.Module):
         followers = [(f"{name}.{part}", 0, 1) for name in norms for part in ("weight", "bias")]
         followers += [(f"blocks.{i}.{name}.weight", 1, 1) for i in blocks for name in ("ask", "offer", "tell", "widen")]
         followers.append(("head.weight", 1, 1))
-        found = {"width": Group(self.fields["width"], tuple(owners), tuple(followers), _narrower)}
+        found = {"width": ChannelGroup(self.fields["width"], tuple(owners), tuple(followers), _narrower)}
         return found | {f"between.{i}": _between(i, self.fields["between"][i]) for i in blocks}
 
 
@@ -116,9 +116,9 @@ def _narrower(fields: dict[str, Any], count: int) -> dict[str, Any]:
     return {**fields, "width": count}
 
 
-def _between(block: int, size: int) -> Group:
+def _between(block: int, size: int) -> ChannelGroup:
     def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
         return {**fields, "between": [count if i == block else width for i, width in enumerate(fields["between"])]}
 
     made = ((f"blocks.{block}.widen.weight", 0), (f"blocks.{block}.widen.bias", 0))
-    return Group(size, made, ((f"blocks.{block}.narrow.weight", 1, 1),), resize)
+    return ChannelGroup(size, made, ((f"blocks.{block}.narrow.weight", 1, 1),), resize)

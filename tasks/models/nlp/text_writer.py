@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tasks.core.compression import Group
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup
+from tasks.core.errors import UserError
 from tasks.models.nlp._recurrent_layers import Reader
 
 
@@ -24,7 +24,7 @@ class TextWriter(nn.Module):
         super().__init__()
         self.fields: dict[str, Any] = {"tokens": tokens, "width": width, "hidden": hidden, "dropout": dropout}
         if min(tokens - 2, width, hidden) < 1 or not 0 <= dropout < 1:
-            raise Mistake(f"{self.fields}: expected 3 tokens, positive widths and dropout below 1")
+            raise UserError(f"{self.fields}: expected 3 tokens, positive widths and dropout below 1")
         self.embedding = nn.Embedding(tokens, width, padding_idx=0)
         self.onward = Reader(width, hidden, "lstm")
         self.narrow = nn.Linear(hidden, width)
@@ -48,7 +48,7 @@ class TextWriter(nn.Module):
         logits_BLV: Tensor = y_BLD @ self.embedding.weight.T + self.bias
         return logits_BLV
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """The states, and the width of what is read and told."""
 
         def resize(name: str) -> Any:
@@ -57,8 +57,8 @@ class TextWriter(nn.Module):
         made = tuple((f"onward.{name}", 0) for name in ("read_HGD", "recall_HGH", "bias_HG"))
         told = (("embedding.weight", 1), ("narrow.weight", 0), ("narrow.bias", 0))
         return {
-            "hidden": Group(
+            "hidden": ChannelGroup(
                 self.fields["hidden"], made, (("onward.recall_HGH", 2, 1), ("narrow.weight", 1, 1)), resize("hidden")
             ),
-            "width": Group(self.fields["width"], told, (("onward.read_HGD", 2, 1),), resize("width")),
+            "width": ChannelGroup(self.fields["width"], told, (("onward.read_HGD", 2, 1),), resize("width")),
         }

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import Group
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup
+from tasks.core.errors import UserError
 
 HEAD_SCALE = 1 / 9
 
@@ -86,7 +86,7 @@ class Cnn(nn.Module):
         x_BD = self.whole(x_BCHW).flatten(1)
         return functional.linear(x_BD, self.head.weight * HEAD_SCALE, self.head.bias * HEAD_SCALE)
 
-    def groups(self) -> dict[str, Group]:
+    def groups(self) -> dict[str, ChannelGroup]:
         """One group per convolution: nothing else ties their widths."""
         widths = self.fields["widths"]
         return {f"convs.{position}": _group(position, widths) for position in range(len(widths))}
@@ -97,13 +97,13 @@ def side_after(side: int, blocks: int) -> int:
     return (side - 1) >> blocks
 
 
-def _group(position: int, widths: Sequence[int]) -> Group:
+def _group(position: int, widths: Sequence[int]) -> ChannelGroup:
     def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
         return {**fields, "widths": [count if i == position else width for i, width in enumerate(fields["widths"])]}
 
     carried = [(f"norms.{position}.{name}", 0, 1) for name in ("weight", "bias", "running_mean", "running_var")]
     reader = f"convs.{position + 1}.weight" if position + 1 < len(widths) else "head.weight"
-    return Group(
+    return ChannelGroup(
         size=widths[position],
         owners=((f"convs.{position}.weight", 0),),
         followers=(*carried, (reader, 1, 1)),
@@ -113,10 +113,10 @@ def _group(position: int, widths: Sequence[int]) -> Group:
 
 def _check(*, channels: int, side: int, classes: int, widths: list[int], mean: list[float], std: list[float]) -> None:
     if len(widths) < 3 or len(widths) % 2 == 0 or min(widths) < 1:
-        raise Mistake(f"widths={widths}: expected the stem and two positive widths per block, as in [24, 32, 32, 64, 64]")
+        raise UserError(f"widths={widths}: expected the stem and two positive widths per block, as in [24, 32, 32, 64, 64]")
     if side_after(side, (len(widths) - 1) // 2) < 1:
-        raise Mistake(f"side={side} is too small for {(len(widths) - 1) // 2} blocks that each halve it; use fewer widths")
+        raise UserError(f"side={side} is too small for {(len(widths) - 1) // 2} blocks that each halve it; use fewer widths")
     if len(mean) != channels or len(std) != channels or min(std) <= 0:
-        raise Mistake(f"mean={mean}, std={std}: expected one mean and one positive std for each of {channels} channels")
+        raise UserError(f"mean={mean}, std={std}: expected one mean and one positive std for each of {channels} channels")
     if classes < 2:
-        raise Mistake(f"classes={classes}: a classifier needs at least 2")
+        raise UserError(f"classes={classes}: a classifier needs at least 2")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +71,7 @@ class _Seen:
         if share >= MOSTLY:
             return "number"
         if share > RARELY:
-            raise Mistake(
+            raise UserError(
                 f"column {name!r} mixes numbers and text: {self.numbers:,} of {self.known:,} cells are numbers, {self.strange!r} "
                 "is none; name it in fetch.numbers (then the others are quarantined), fetch.categories or fetch.ignore"
             )
@@ -90,7 +90,7 @@ def survey(blocks: Iterable[DataFrame], given: Mapping[str, Kind], beside: Colle
                 seen.setdefault(str(name), _Seen()).add(block[name])
     kinds = {name: given.get(name) or column.kind(name) for name, column in seen.items()} | dict(given)
     if not {"number", "category"} & set(kinds.values()):
-        raise Mistake(f"no column to learn from: each of {', '.join(kinds) or 'none'} has one value only, or names its row")
+        raise UserError(f"no column to learn from: each of {', '.join(kinds) or 'none'} has one value only, or names its row")
     return kinds
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data.downloads import download
 from tasks.use_cases.credit.column_types import as_numbers
 
@@ -48,9 +48,9 @@ def home(known: Known) -> Path:
     for name, sha256, mirrors in known.copies:
         try:
             return download(tuple(mirror + name.rpartition("/")[2] for mirror in mirrors), sha256, name)
-        except Mistake as refusal:
+        except UserError as refusal:
             refusals.append(str(refusal))
-    raise Mistake("; or ".join(refusals))
+    raise UserError("; or ".join(refusals))
 
 
 def of_taiwan(rows: DataFrame) -> Iterator[Finding]:

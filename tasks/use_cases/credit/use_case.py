@@ -14,10 +14,10 @@ import pandera.pandas as pa
 from pydantic import Field
 
 from tasks.core import registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import settings
 from tasks.core.splits import row_keys, stratified
-from tasks.core.use_case import Learnt, UseCase
+from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources, table_files
 from tasks.metrics import classification
 from tasks.use_cases.credit import binary_metrics, column_types, datasets
@@ -31,7 +31,21 @@ if TYPE_CHECKING:
 USUAL_LABELS = ("label", "target", "default", "class", "outcome", "y", "risk", "loan_status", "default.payment.next.month")
 USUAL_GROUPS = ("sex", "gender", "age")
 FIXED = ("label", "alike", "same", "groups")
-FOUND = ("file", "row", "doubt", "kinds", "split", "fix", "fault", "key", "part", "verdict", "reason", "likeness", "position")
+FOUND = (
+    "file",
+    "row",
+    "doubt",
+    "kinds",
+    "split",
+    "fix",
+    "fault",
+    "key",
+    "part",
+    "verdict",
+    "reason",
+    "duplicate_group",
+    "position",
+)
 """Columns that say where a row was found and where it went; a feature must not be called so."""
 KEPT = ("file", "row", "split", "label", "groups")
 MOST_CODE = 10
@@ -49,7 +63,7 @@ class Credit(UseCase):
     training: TableTraining = Field(default_factory=TableTraining)
     contract: TableContract = Field(default_factory=TableContract)
 
-    class Rows(pa.DataFrameModel):
+    class Schema(pa.DataFrameModel):
         label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
         alike: str = pa.Field(str_length=16)
         """Equal for equal applicants, whatever became of them."""
@@ -58,14 +72,14 @@ class Credit(UseCase):
         groups: str
         """Whom fairness is reported for, as "SEX=female; AGE=25-34"."""
 
-    key: ClassVar[tuple[str, ...]] = ("same",)
-    classes: ClassVar[str] = "label"
+    unique_key: ClassVar[tuple[str, ...]] = ("same",)
+    label_column: ClassVar[str] = "label"
 
     def schema(self, rows: pd.DataFrame) -> pa.DataFrameSchema:
         """The columns of `Rows`, and those of the table: floats (NaN where missing) and text (empty where missing)."""
         number, category = pa.Column(float, nullable=True), pa.Column(str)
         found = {name: number if kind == "number" else category for name, kind in self._kinds(rows).items()}
-        return self.Rows.to_schema().add_columns(found)
+        return self.Schema.to_schema().add_columns(found)
 
     def _kinds(self, rows: pd.DataFrame) -> dict[str, str]:
         """The kind of every column that is learnt from, in raw rows by what `raw` found, in clean rows by what they are."""
@@ -76,7 +90,7 @@ class Credit(UseCase):
         numeric = pd.api.types.is_float_dtype
         return {name: "number" if numeric(rows[name]) else "category" for name in rows.columns if name not in beside}
 
-    def raw(self) -> Iterator[pd.DataFrame]:
+    def load(self) -> Iterator[pd.DataFrame]:
         """The table as it came, its label named `label`, with the `kinds` of its columns (JSON) in every row."""
         fetch, known = self.fetch, self.fetch.known
         path = datasets.home(known) if known else sources.own(fetch.path, fetch.held("path"))
@@ -91,21 +105,21 @@ class Credit(UseCase):
         names = [str(name) for name in first.columns if name not in FOUND]
         label = fetch.label or (known.label if known else next((name for name in USUAL_LABELS if name in names), ""))
         if not label:
-            raise Mistake(f"{path}: which column says who paid? Name it in fetch.label; there is {', '.join(names)[:300]}")
+            raise UserError(f"{path}: which column says who paid? Name it in fetch.label; there is {', '.join(names)[:300]}")
         table_files.wanted(path, names, [label, *fetch.numbers, *fetch.categories, *fetch.ignore])
         if taken := [name for name in names if name != label and name in (*FIXED, *FOUND)]:
-            raise Mistake(f"{path}: a column named {taken[0]!r} would be mistaken for one of ours; rename it")
+            raise UserError(f"{path}: a column named {taken[0]!r} would be mistaken for one of ours; rename it")
         given: dict[str, column_types.Kind] = dict.fromkeys((*fetch.ignore, *(known.ignored if known else ())), "neither")
         given.update(dict.fromkeys(fetch.numbers, "number"))
         given.update(dict.fromkeys(fetch.categories, "category"))
         try:
             kinds = column_types.survey(chain([first], reader), given, {*FOUND, label})
-        except Mistake as mistake:
-            raise Mistake(f"{path}: {mistake}") from None
+        except UserError as mistake:
+            raise UserError(f"{path}: {mistake}") from None
         ordered = json.dumps({name: kinds[name] for name in names if name in kinds}, ensure_ascii=False)
         return (block.rename(columns={label: "label"}).assign(kinds=ordered) for block in blocks())
 
-    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Every cell read as its column's kind; a row with a cell that cannot be read, or without a label, gets a fault."""
         told, fix = datasets.found(self.fetch.known, rows)
         judged, fault = {}, pd.Series("", index=rows.index, dtype=object)
@@ -128,7 +142,7 @@ class Credit(UseCase):
         known = self.fetch.known
         wanted = self.clean.groups or (known.groups if known else [name for name in features if name.lower() in USUAL_GROUPS])
         if strange := [name for name in wanted if name not in features]:
-            raise Mistake(registry.unknown("clean.groups: no column", strange[0], map(str, features.columns)))
+            raise UserError(registry.unknown("clean.groups: no column", strange[0], map(str, features.columns)))
         said = pd.Series("", index=features.index, dtype=object)
         for name in wanted:
             cells = features[name]
@@ -139,24 +153,26 @@ class Credit(UseCase):
             said = said + f"; {name}=" + meant.str.replace(r"[;=|]", " ", regex=True)
         return said.str.removeprefix("; ").astype(object)
 
-    def likeness(self, rows: pd.DataFrame) -> pd.Series:
+    def duplicate_group(self, rows: pd.DataFrame) -> pd.Series:
         """Equal applicants stand in one split, whatever became of them."""
         return rows["alike"]
 
-    def split(self, rows: pd.DataFrame, likeness: pd.Series) -> pd.Series:
+    def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
         """Of each label the same share in every split: by the order of their hashes, equal applicants together."""
         labels = sorted(set(rows["label"]))
         if len(labels) > 2:
             some = ", ".join(map(repr, labels[:8]))
-            raise Mistake(f"the label has {len(labels):,} values ({some}); expected two, of those who paid and those who did not")
-        return stratified(likeness, rows["label"], self.clean.validation_share, self.clean.test_share)
+            raise UserError(
+                f"the label has {len(labels):,} values ({some}); expected two, of those who paid and those who did not"
+            )
+        return stratified(duplicate_group, rows["label"], self.clean.validation_share, self.clean.test_share)
 
-    def learn(self, rows: pd.DataFrame) -> Learnt:
+    def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """Labels, the curve of every number, the values of every category, and the threshold of refusal."""
         known, counts = self.fetch.known, rows["label"].value_counts()
         event = self.model.event or (known.event if known else str(min(sorted(counts.index), key=lambda name: counts[name])))
         if event not in counts.index:
-            raise Mistake(registry.unknown("model.event: no label", event, sorted(counts.index)))
+            raise UserError(registry.unknown("model.event: no label", event, sorted(counts.index)))
         (other,) = set(counts.index) - {event}
         unseen = {part.partition("=")[0] for part in rows["groups"].iloc[0].split("; ")} if self.model.blind else set()
         kinds = {name: kind for name, kind in self._kinds(rows).items() if name not in unseen}
@@ -174,32 +190,32 @@ class Credit(UseCase):
             "threshold": 1 / (1 + self.model.default_cost),
         }
 
-    def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+    def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """N rows to float32 (N, F + C), the numbers as they are and the places of the categories, and 1 for the event (N,)."""
-        other, event = learnt["classes"]
+        other, event = state["classes"]
         if strange := set(rows["label"]) - {other, event}:
-            raise Mistake(f"the model knows no label {sorted(strange)[0]!r}; it knows {other!r} and {event!r}")
-        found = [rows[name].to_numpy(np.float32) for name in learnt["numbers"]]
-        for name, values in learnt["categories"].items():
+            raise UserError(f"the model knows no label {sorted(strange)[0]!r}; it knows {other!r} and {event!r}")
+        found = [rows[name].to_numpy(np.float32) for name in state["numbers"]]
+        for name, values in state["categories"].items():
             cells = column_types.coded(rows[name]) if pd.api.types.is_float_dtype(rows[name]) else rows[name]
             found.append(column_types.places(cells, values))
         return np.stack(found, 1), (rows["label"] == event).to_numpy(np.float32)
 
-    def network(self, learnt: Learnt) -> nn.Module:
+    def build_model(self, state: PreprocessingState) -> nn.Module:
         """The architecture by name, fitted to the columns of the train rows."""
-        sizes = [len(values) + 1 for values in learnt["categories"].values()]
-        shape = {"numbers": len(learnt["numbers"]), "knots": self.model.knots, "sizes": sizes}
-        return self._grown({**shape, **self.model.fields}, learnt)
+        sizes = [len(values) + 1 for values in state["categories"].values()]
+        shape = {"numbers": len(state["numbers"]), "knots": self.model.knots, "sizes": sizes}
+        return self._grown({**shape, **self.model.fields}, state)
 
-    def student(self, learnt: Learnt, width_share: float) -> nn.Module:
+    def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The same architecture with one member or block and `width_share` of the units."""
-        grown = self.network(learnt)
-        return self._grown(type(grown).smaller(grown.fields, width_share), learnt)  # type: ignore[attr-defined]
+        grown = self.build_model(state)
+        return self._grown(type(grown).smaller(grown.fields, width_share), state)  # type: ignore[attr-defined]
 
-    def _grown(self, fields: dict[str, Any], learnt: Learnt) -> nn.Module:
+    def _grown(self, fields: dict[str, Any], state: PreprocessingState) -> nn.Module:
         network: nn.Module = registry.network(self.name, self.model.architecture, fields)
-        if learnt["numbers"]:
-            network.curves.set(learnt["knots"], learnt["scores"])  # type: ignore[operator,union-attr]
+        if state["numbers"]:
+            network.curves.set(state["knots"], state["scores"])  # type: ignore[operator,union-attr]
         return network
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -210,7 +226,7 @@ class Credit(UseCase):
         wanted = (targets * (1 - smooth) + smooth / 2)[:, None].expand_as(outputs)
         return functional.binary_cross_entropy_with_logits(outputs.float(), wanted)
 
-    def imitation(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
         """Divergence of the softened logits (B, M) from the teacher's (B, 1), 0 when they are equal."""
         from torch.nn import functional
 
@@ -219,28 +235,28 @@ class Credit(UseCase):
         least = functional.binary_cross_entropy_with_logits(soft, soft.sigmoid())
         return (unlike - least) * temperature**2
 
-    def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
+    def decode(self, rows: pd.DataFrame, outputs: Array, state: PreprocessingState) -> pd.DataFrame:
         """Logits (N, 1) to the probability of the event, and whether the costs say to refuse."""
         logits = np.asarray(outputs, np.float64).mean(1)
-        return self._said(rows, 1 / (1 + np.exp(-np.clip(logits, -60, 60))), learnt)
+        return self._said(rows, 1 / (1 + np.exp(-np.clip(logits, -60, 60))), state)
 
-    def _said(self, rows: pd.DataFrame, probability: binary_metrics.Floats, learnt: Learnt) -> pd.DataFrame:
+    def _said(self, rows: pd.DataFrame, probability: binary_metrics.Floats, state: PreprocessingState) -> pd.DataFrame:
         both = np.stack([1 - probability, probability], 1)
-        refused = probability >= learnt["threshold"]
-        return classification.judged(rows, both, learnt["classes"], KEPT).assign(
-            predicted=np.where(refused, *learnt["classes"][::-1]).astype(object),
+        refused = probability >= state["threshold"]
+        return classification.judged(rows, both, state["classes"], KEPT).assign(
+            predicted=np.where(refused, *state["classes"][::-1]).astype(object),
             confidence=np.where(refused, probability, 1 - probability),
-            target=(rows["label"] == learnt["classes"][1]).to_numpy(np.float64),
+            target=(rows["label"] == state["classes"][1]).to_numpy(np.float64),
             probability=probability,
-            threshold=learnt["threshold"],
+            threshold=state["threshold"],
             refused=refused,
         )
 
-    def score(self, predictions: pd.DataFrame) -> dict[str, float]:
+    def metrics(self, predictions: pd.DataFrame) -> dict[str, float]:
         """Area under the ROC curve, separation (KS), Brier score, log loss, expected calibration error."""
         return binary_metrics.scores(predictions["target"], predictions["probability"])
 
-    def goodness(self, predictions: pd.DataFrame) -> Array:
+    def per_row_metric(self, predictions: pd.DataFrame) -> Array:
         """Row values (N,) whose mean is the area, and whose spread is its own (DeLong)."""
         return binary_metrics.placements(predictions["target"], predictions["probability"])
 
@@ -263,12 +279,12 @@ class Credit(UseCase):
 
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """The share of the event for all, logistic regression and gradient boosting."""
-        learnt = self.learn(train)
-        known, target = self.encode(train, learnt)
-        asked, _ = self.encode(rows, learnt)
+        state = self.fit_preprocessing(train)
+        known, target = self.encode(train, state)
+        asked, _ = self.encode(rows, state)
         guesses = {
             "base rate": np.full(len(rows), float(target.mean())),
-            "logistic regression": binary_metrics.logistic_regression(known, target, asked, len(learnt["numbers"])),
-            "gradient boosting": binary_metrics.gradient_boosting(known, target, asked, len(learnt["numbers"])),
+            "logistic regression": binary_metrics.logistic_regression(known, target, asked, len(state["numbers"])),
+            "gradient boosting": binary_metrics.gradient_boosting(known, target, asked, len(state["numbers"])),
         }
-        return {name: self._said(rows, guess, learnt) for name, guess in guesses.items()}
+        return {name: self._said(rows, guess, state) for name, guess in guesses.items()}

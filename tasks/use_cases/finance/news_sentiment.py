@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data import table_files
 from tasks.metrics import classification
 from tasks.text import normalization, tokenization
@@ -56,7 +56,7 @@ def read(path: Path) -> DataFrame:
     time = pd.to_datetime(found["time"], format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
     if time.isna().any():
         first = found[time.isna()].iloc[0]
-        raise Mistake(
+        raise UserError(
             f"{path}, row {first['row']}: {name['time']} is {str(first['time'])[:40]!r}; expected YYYY-MM-DD, or with a time"
         )
     dated = (time == time.dt.normalize()).all()
@@ -70,7 +70,7 @@ def named(path: Path, header: list[str]) -> dict[str, str]:
     usual = {name.strip().lower(): name for name in reversed(header)}
     found = {ours: next((usual[name] for name in names if name in usual), "") for ours, names in USUAL.items()}
     if missing := [ours for ours, name in found.items() if not name]:
-        raise Mistake(
+        raise UserError(
             f"{path} has no column for {', '.join(missing)}; it has {', '.join(header)[:200]}: "
             + "; ".join(f"call the {ours} one of {', '.join(USUAL[ours])}" for ours in missing)
         )
@@ -96,16 +96,16 @@ def moods(texts: list[str], scorer: Path) -> Floats:
 
     path = scorer / "model.onnx" if scorer.is_dir() else scorer
     if not path.is_file():
-        raise Mistake(f"{scorer} holds no model.onnx; name the release folder of a use case of texts, as in data/nlp/release")
+        raise UserError(f"{scorer} holds no model.onnx; name the release folder of a use case of texts, as in data/nlp/release")
     content = path.read_bytes()
-    learnt = onnx_model.read_metadata(onnx_model.from_bytes(content)).get("learnt", {})
-    classes = list(learnt.get("classes", ()))
-    if "vocabulary" not in learnt or not set(MOODS) <= set(classes):
-        raise Mistake(
+    state = onnx_model.read_metadata(onnx_model.from_bytes(content)).get("learnt", {})
+    classes = list(state.get("classes", ()))
+    if "vocabulary" not in state or not set(MOODS) <= set(classes):
+        raise UserError(
             f"{path} tells {', '.join(classes)[:200] or 'no classes of texts'} apart; "
             f"a judge of moods tells {' and '.join(MOODS)}"
         )
-    inputs = tokenization.encode([normalization.mend(one)[0] for one in texts], learnt["vocabulary"])
+    inputs = tokenization.encode([normalization.mend(one)[0] for one in texts], state["vocabulary"])
     odds = classification.softmax(onnx_model.predict(content, inputs))
     found: Floats = odds[:, classes.index("positive")] - odds[:, classes.index("negative")]
     return found

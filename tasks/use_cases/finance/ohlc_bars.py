@@ -58,10 +58,10 @@ def garman_klass(high: Any, low: Any, move: Any) -> Any:
     return np.maximum(0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * move**2, LEAST_VARIANCE)
 
 
-def judge(rows: DataFrame, *, today: pd.Timestamp, max_bar_error: float) -> DataFrame:
+def clean_bars(rows: DataFrame, *, today: pd.Timestamp, max_bar_error: float) -> DataFrame:
     """Whether each bar can be true by itself. `rows` holds `date`, the prices and `volume`, as they came.
 
-    Returns, row by row, `date`, the prices and `volume` as numbers, `fault` and `fix` as `UseCase.judge` has them. No move
+    Returns, row by row, `date`, the prices and `volume` as numbers, `fault` and `fix` as in `UseCase.clean_partition`. No move
     is too large to be true: the worst days are what a forecast of risk is for. A high that misses the open or the close
     by at most `max_bar_error` (a share) is raised to it, such a low is lowered.
     """

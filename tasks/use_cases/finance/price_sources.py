@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data import sources, table_files
 from tasks.data.downloads import download
 from tasks.use_cases.finance import ohlc_bars
@@ -96,7 +96,7 @@ def own(place: Path, columns: Mapping[str, str]) -> Iterator[DataFrame]:
     """
     files = [place] if place.is_file() else [path for path in sources.files_in(place) if path.suffix.lower() in KINDS]
     if not files:
-        raise Mistake(f"{place} holds no table ({', '.join(KINDS)}); expected daily prices, one row a day")
+        raise UserError(f"{place} holds no table ({', '.join(KINDS)}); expected daily prices, one row a day")
     for path in files:
         shown = path.name if place.is_file() else path.relative_to(place).as_posix()
         name: dict[str, str] | None = None
@@ -121,7 +121,7 @@ def named(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str
             if column not in found and name in usual:
                 found[column] = usual[name]
     if missing := [column for column in NEEDED if column not in found]:
-        raise Mistake(
+        raise UserError(
             f"{path} has no column for {', '.join(missing)}; it has {', '.join(header)[:200]}: "
             f"name {'it' if len(missing) == 1 else 'them'} in fetch, as in fetch.{missing[0]}=<column>"
         )

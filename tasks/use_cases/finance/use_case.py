@@ -15,10 +15,10 @@ import pandera.pandas as pa
 from pydantic import Field
 
 from tasks.core import registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import Contract, Training, settings
 from tasks.core.splits import CONTEXT
-from tasks.core.use_case import Learnt, UseCase
+from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources
 from tasks.use_cases.finance import forecast_report, news_sentiment, ohlc_bars, price_sources, risk_metrics, volatility_baselines
 from tasks.use_cases.finance.settings import Augment, Model, PriceClean, PriceFetch
@@ -44,7 +44,7 @@ class Finance(UseCase):
     training: Training = Field(default_factory=Training)
     contract: Contract = Field(default_factory=Contract)
 
-    class Rows(pa.DataFrameModel):
+    class Schema(pa.DataFrameModel):
         ticker: str = pa.Field(str_length={"min_value": 1, "max_value": 40})
         date: pd.Timestamp
         open: float = pa.Field(gt=0)
@@ -62,10 +62,10 @@ class Finance(UseCase):
             body = rows[["open", "close"]]
             return (rows["low"] <= body.min(axis=1)) & (body.max(axis=1) <= rows["high"])
 
-    key: ClassVar[tuple[str, ...]] = ("ticker", "date")
+    unique_key: ClassVar[tuple[str, ...]] = ("ticker", "date")
     higher_is_better: ClassVar[bool] = False
 
-    def raw(self) -> Iterator[pd.DataFrame]:
+    def load(self) -> Iterator[pd.DataFrame]:
         """Bars as they come, with `fear` joined by date where the VIX is asked for."""
         fetch = self.fetch
         if fetch.source == "path":
@@ -79,9 +79,11 @@ class Finance(UseCase):
         texts, scorer = (sources.own(getattr(fetch, name), fetch.held(name)) for name in ("news", "scorer"))
         return news_sentiment.joined(blocks, texts, scorer)
 
-    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Each bar by itself: what cannot be read or cannot be true gets a fault; a high or low that just misses is mended."""
-        judged = ohlc_bars.judge(rows, today=pd.Timestamp.now("UTC").tz_localize(None), max_bar_error=self.clean.max_bar_error)
+        judged = ohlc_bars.clean_bars(
+            rows, today=pd.Timestamp.now("UTC").tz_localize(None), max_bar_error=self.clean.max_bar_error
+        )
         ticker = rows["ticker"].astype("string").str.strip().fillna("")
         unnamed = (judged["fault"] == "") & ((ticker == "") | (ticker.str.len() > 40))
         fear = ohlc_bars.as_numbers(rows["fear"])
@@ -89,7 +91,7 @@ class Finance(UseCase):
         written = {name: rows[name].astype("float64") for name in ("mood", "buzz")}
         return judged.assign(ticker=ticker.astype(object), fear=fear.where(fear > 0), **written)
 
-    def relate(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def clean_table(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Each day's past (`past`, none while it is too short) and what came the day after (`next_*`); faults beside others."""
         calendar = ohlc_bars.trading_days(rows)
         related = [self._series(series, calendar) for _, series in rows.groupby("ticker", sort=False)]
@@ -111,7 +113,7 @@ class Finance(UseCase):
         fix = ohlc_bars.bridges(once, calendar).reindex(rows.index).fillna("")
         return pd.DataFrame({"fault": fault, "fix": fix}).join(found)
 
-    def split(self, rows: pd.DataFrame, likeness: pd.Series) -> pd.Series:
+    def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
         """By the day that is forecast; days without a past or a next day, and those under embargo, are context."""
         usable = rows["past"].notna() & rows["next_date"].notna()
         day = rows["next_date"]
@@ -124,7 +126,7 @@ class Finance(UseCase):
         }
         if empty := [name for name, chosen in inside.items() if not (chosen & usable).any()]:
             first, final = (f"{found:%Y-%m-%d}" if usable.any() else "none" for found in (day[usable].min(), day[usable].max()))
-            raise Mistake(
+            raise UserError(
                 f"no day left for {' and '.join(empty)}: days to be forecast go from {first} to {final}, validation begins "
                 f"{validation:%Y-%m-%d} and test {test:%Y-%m-%d}; set clean.validation_from and clean.test_from, or add days"
             )
@@ -137,19 +139,21 @@ class Finance(UseCase):
         """The first days of validation and of test."""
         clean, days = self.clean, np.sort(day.unique())
         if not len(days):
-            raise Mistake(f"no series has more than clean.history_days={clean.history_days} clean days; nothing can be forecast")
+            raise UserError(
+                f"no series has more than clean.history_days={clean.history_days} clean days; nothing can be forecast"
+            )
         shares = {"validation": clean.validation_share + clean.test_share, "test": clean.test_share}
         borders = {name: pd.Timestamp(days[min(len(days) - 1, int(len(days) * (1 - share)))]) for name, share in shares.items()}
         validation = pd.Timestamp(clean.validation_from) if clean.validation_from else borders["validation"]
         test = pd.Timestamp(clean.test_from) if clean.test_from else borders["test"]
         if validation >= test:
-            raise Mistake(
+            raise UserError(
                 f"validation begins {validation:%Y-%m-%d} and test {test:%Y-%m-%d}, but validation must come first: "
                 "set clean.validation_from and clean.test_from"
             )
         return validation, test
 
-    def learn(self, rows: pd.DataFrame) -> Learnt:
+    def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """The length of the past, whether it holds a volatility index, and mean and deviation of the figures networks pool."""
         import torch
 
@@ -158,35 +162,35 @@ class Finance(UseCase):
         bars = stacked(rows)
         fear = bool(np.isfinite(bars[..., ohlc_bars.FEAR]).all())
         written = bool(np.isfinite(bars[..., ohlc_bars.MOOD]).all())
-        learnt = {"window": bars.shape[1], "fear": fear, "news": written}
+        state = {"window": bars.shape[1], "fear": fear, "news": written}
         stem = Stem(bars.shape[1], fear=fear, news=written)
         with torch.no_grad():
             figures = stem(torch.from_numpy(days_of(bars, fear, written))).pooled_BP.double()
         deviation = figures.std(0).clamp_min(1e-3)
         moments = {"mean": figures.mean(0), "std": deviation}
-        return learnt | {name: [round(float(value), 6) for value in values] for name, values in moments.items()}
+        return state | {name: [round(float(value), 6) for value in values] for name, values in moments.items()}
 
-    def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+    def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """Pasts to inputs (N, W, F), float32, channels as in `window_layers.DAY`; targets (N, 2): next variance and return."""
         bars = stacked(rows)
-        if bars.shape[1] < learnt["window"]:
-            raise Mistake(
-                f"rows know {bars.shape[1]} days of the past, the model reads {learnt['window']}; set clean.history_days"
+        if bars.shape[1] < state["window"]:
+            raise UserError(
+                f"rows know {bars.shape[1]} days of the past, the model reads {state['window']}; set clean.history_days"
             )
         targets = rows[["next_variance", "next_return"]].to_numpy(np.float32, copy=True)
-        return days_of(bars[:, -learnt["window"] :], learnt["fear"], learnt["news"]), targets
+        return days_of(bars[:, -state["window"] :], state["fear"], state["news"]), targets
 
-    def network(self, learnt: Learnt) -> nn.Module:
+    def build_model(self, state: PreprocessingState) -> nn.Module:
         """The architecture by name, for the days and channels that the rows have."""
         model = self.model
         shape = {name: value for name, value in (("hidden", model.hidden), ("members", model.members)) if value}
-        network: nn.Module = registry.network(self.name, model.architecture, {**learnt, **shape})
+        network: nn.Module = registry.network(self.name, model.architecture, {**state, **shape})
         return network
 
-    def student(self, learnt: Learnt, width_share: float) -> nn.Module:
+    def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """A plain HAR perceptron, which reads the pooled figures only, with that share of its widest hidden layer."""
         hidden = max(4, round(WIDEST_STUDENT * width_share))
-        network: nn.Module = registry.network(self.name, "har_mlp", {**learnt, "hidden": hidden, "members": 1})
+        network: nn.Module = registry.network(self.name, "har_mlp", {**state, "hidden": hidden, "members": 1})
         return network
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -195,18 +199,18 @@ class Finance(UseCase):
 
         return window_layers.loss(outputs.float(), targets)
 
-    def imitation(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
         """QLIKE against the teacher's variance, and its quantiles in volatilities, squared."""
         from tasks.use_cases.finance import window_layers
 
-        return window_layers.imitation(outputs.float(), teacher_outputs.float())
+        return window_layers.distillation_loss(outputs.float(), teacher_outputs.float())
 
-    def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
+    def decode(self, rows: pd.DataFrame, outputs: Array, state: PreprocessingState) -> pd.DataFrame:
         """Outputs (N, 3) to `variance` (squared percent) and quantiles (percent), beside what came."""
         values = np.asarray(outputs, np.float64)
         return judged(rows, {"variance": np.exp(values[:, 0]), "quantile_5": values[:, 1], "quantile_1": values[:, 2]})
 
-    def score(self, predictions: pd.DataFrame) -> dict[str, float]:
+    def metrics(self, predictions: pd.DataFrame) -> dict[str, float]:
         """QLIKE, squared error, share of the log variance explained, pinball losses, and how often quantiles were undercut."""
         came, variance, returns = (
             predictions[name].to_numpy(np.float64) for name in ("next_variance", "variance", "next_return")
@@ -222,7 +226,7 @@ class Finance(UseCase):
             scores[f"undercut_{name[-1]}"] = float((returns < predictions[name].to_numpy()).mean())
         return scores
 
-    def goodness(self, predictions: pd.DataFrame) -> Array:
+    def per_row_metric(self, predictions: pd.DataFrame) -> Array:
         """QLIKE row by row; lower is better."""
         return risk_metrics.qlike(predictions["next_variance"], predictions["variance"])
 
@@ -230,7 +234,7 @@ class Finance(UseCase):
         """Coverage tests, QLIKE by year and series, the account of trading by it, directions, calibration."""
         return {
             "coverage": forecast_report.coverage(predictions, QUANTILES),
-            **forecast_report.tables(predictions.assign(loss=self.goodness(predictions))),
+            **forecast_report.tables(predictions.assign(loss=self.per_row_metric(predictions))),
             "backtest": forecast_report.accounts(predictions),
             "direction": forecast_report.direction(predictions),
             "calibration": forecast_report.calibration(predictions),
@@ -245,9 +249,9 @@ class Finance(UseCase):
         found = volatility_baselines.forecasts(pasts[0], variance, returns, pasts[1])
         return {name: judged(rows, said) for name, said in found.items()}
 
-    def against(self, predictions: pd.DataFrame, rival: pd.DataFrame) -> dict[str, Any]:
+    def compare_to_baseline(self, predictions: pd.DataFrame, rival: pd.DataFrame) -> dict[str, Any]:
         """By how much QLIKE is lower than a rival's (Diebold and Mariano), over days: series that share a day count as one."""
-        gain = pd.Series(np.subtract(self.goodness(rival), self.goodness(predictions)))
+        gain = pd.Series(np.subtract(self.per_row_metric(rival), self.per_row_metric(predictions)))
         gain = gain.groupby(predictions["next_date"].to_numpy()).mean()
         found = risk_metrics.diebold_mariano(gain, np.zeros(len(gain)))
         return {
@@ -260,7 +264,7 @@ class Finance(UseCase):
             "method": f"Diebold-Mariano p {found.p:.3f} with Newey-West over {found.lags} days",
         }
 
-    def objections(self, predictions: pd.DataFrame) -> list[str]:
+    def release_blockers(self, predictions: pd.DataFrame) -> list[str]:
         """A quantile that is undercut so often, or so seldom, that it cannot be luck (Kupiec, over all series together)."""
         return [
             f"its {found['level']:.0%} quantile is undercut on {found['share']:.2%} of {found['days']:,} days "

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 DAY = ("log_variance", "return", "place", "weekday", "tail_5", "tail_1", "fear", "mood", "buzz")
 """The channels of a day: logarithm of its variance (squared percent), its return (percent), where in its range it closed
@@ -75,9 +75,9 @@ class Stem(nn.Module):
         self.pooled, self.channels, self.fear = pooled_count(window, fear, news), 5 + fear + 2 * news, fear
         self.news = FEAR + fear if news else 0
         if window < MONTH:
-            raise Mistake(f"window={window}: at least {MONTH} days, a month, are needed")
+            raise UserError(f"window={window}: at least {MONTH} days, a month, are needed")
         if (mean or std) and not len(mean) == len(std) == self.pooled:
-            raise Mistake(
+            raise UserError(
                 f"{len(mean)} means and {len(std)} deviations; a window of {window} days has {self.pooled} pooled figures"
             )
         self.spans = spans_of(window)
@@ -190,7 +190,7 @@ def loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return total
 
 
-def imitation(outputs: Tensor, teacher_outputs: Tensor) -> Tensor:
+def distillation_loss(outputs: Tensor, teacher_outputs: Tensor) -> Tensor:
     """How far `outputs` (B, O) or (B, M, O) are from a teacher's (B, O): QLIKE, and the quantiles in volatilities, squared."""
     teacher = teacher_outputs.unsqueeze(1) if outputs.ndim == 3 else teacher_outputs
     difference = teacher[..., 0] - outputs[..., 0]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-    from tasks.core.use_case import Array, Learnt
+    from tasks.core.use_case import Array, PreprocessingState
 
 KEPT = ("file", "row", "split", "text", "label")
 EDGE = 1
@@ -28,19 +28,22 @@ DISCOUNT = 0.75
 SAMPLES, SAMPLE_LENGTH, TEMPERATURE = 6, 60, 0.7
 
 
-def learn(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str, Any]:
+def fit_preprocessing(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str, Any]:
     """The pieces of the train rows' words, by Hugging Face's byte-pair encoding."""
-    return {"task": "words", "vocabulary": tokenization.learn(rows["text"].to_list(), "subwords", limit, min_count, longest)}
+    return {
+        "task": "words",
+        "vocabulary": tokenization.fit_vocabulary(rows["text"].to_list(), "subwords", limit, min_count, longest),
+    }
 
 
-def encode(rows: DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
     """Numbers int32 (N, L + 2), an edge before and behind each text, then 0; and how many pieces are foretold, int64 (N,)."""
-    return numbers(rows["text"].to_list(), learnt)
+    return numbers(rows["text"].to_list(), state)
 
 
-def numbers(texts: Sequence[str], learnt: Learnt) -> tuple[Array, Array]:
+def numbers(texts: Sequence[str], state: PreprocessingState) -> tuple[Array, Array]:
     """The same of bare texts."""
-    pieces_NL = tokenization.encode(texts, learnt["vocabulary"])
+    pieces_NL = tokenization.encode(texts, state["vocabulary"])
     count_N = (pieces_NL != 0).sum(1)
     inputs = np.pad(pieces_NL, ((0, 0), (1, 1)))
     inputs[:, 0] = EDGE
@@ -48,19 +51,19 @@ def numbers(texts: Sequence[str], learnt: Learnt) -> tuple[Array, Array]:
     return inputs, (count_N + 1).astype(np.int64)
 
 
-def decode(rows: DataFrame, outputs: Array, learnt: Learnt) -> DataFrame:
+def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
     """How likely each text is."""
     pieces = (outputs != 0).sum(1)
     return _told(rows, np.asarray(outputs, np.float64).sum(1), np.maximum(pieces, 1))
 
 
-def score(predictions: DataFrame) -> dict[str, float]:
+def metrics(predictions: DataFrame) -> dict[str, float]:
     """Mean log-likelihood of a piece first (higher is better), then perplexity, its exponential turned round."""
     mean = float(predictions["log_likelihood"].sum() / predictions["pieces"].sum())
     return {"log_likelihood": mean, "perplexity": exp(-mean)}
 
 
-def goodness(predictions: DataFrame) -> NDArray[np.float64]:
+def per_row_metric(predictions: DataFrame) -> NDArray[np.float64]:
     """What each row adds to the mean log-likelihood of a piece, (N,): its mean is that, and its spread (delta method)."""
     told, pieces = (predictions[name].to_numpy(np.float64) for name in ("log_likelihood", "pieces"))
     mean = told.sum() / pieces.sum()
@@ -79,15 +82,15 @@ def report(predictions: DataFrame) -> dict[str, Any]:
     }
 
 
-def baselines(learnt: Learnt, train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
+def baselines(state: PreprocessingState, train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
     """How often each piece is; and what followed the two before it, by absolute discounting down to single pieces."""
-    known, asked = (_texts(encode(some, learnt)[0]) for some in (train, rows))
+    known, asked = (_texts(encode(some, state)[0]) for some in (train, rows))
     counts = _counted(known)
-    size = tokenization.size(learnt["vocabulary"])
+    size = tokenization.size(state["vocabulary"])
     return {f"{order}-gram": _by_grams(rows, asked, counts, order, size) for order in (1, ORDER)}
 
 
-def written(scores: Callable[[Array], Array], learnt: Learnt, seed: int) -> list[str]:
+def written(scores: Callable[[Array], Array], state: PreprocessingState, seed: int) -> list[str]:
     """Texts written piece by piece. `scores` gives from numbers (1, L) the scores (V,) of what may come next."""
     dice = np.random.default_rng(seed)
     texts = []
@@ -101,7 +104,7 @@ def written(scores: Callable[[Array], Array], learnt: Learnt, seed: int) -> list
             if chosen == EDGE:
                 break
             run.append(chosen)
-        texts.append(tokenization.spelled(run[1:], learnt["vocabulary"]))
+        texts.append(tokenization.spelled(run[1:], state["vocabulary"]))
     return texts
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core import onnx_model
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.metrics import classification
 from tasks.text import normalization, tokenization
 from tasks.use_cases.nlp import language_modeling
@@ -17,19 +17,19 @@ from tasks.use_cases.nlp.ner import entity_metrics, token_features
 from tasks.use_cases.nlp.topics import occlusion
 
 if TYPE_CHECKING:
-    from tasks.core.use_case import Array, Learnt
+    from tasks.core.use_case import Array, PreprocessingState
 
 
-class Reader:
-    """A released model, loaded: `Reader(Path("data/nlp/release/model.onnx")).answers(["some text"])`."""
+class Predictor:
+    """A released model, loaded: `Predictor(Path("data/nlp/release/model.onnx")).answers(["some text"])`."""
 
     def __init__(self, path: Path) -> None:
         content = path.read_bytes()
-        self.learnt: Learnt = onnx_model.read_metadata(onnx_model.from_bytes(content)).get("learnt", {})
-        if "vocabulary" not in self.learnt:
-            raise Mistake(f"{path} reads no texts; name the model.onnx of a release of texts, as in data/nlp/release")
+        self.state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes(content)).get("learnt", {})
+        if "vocabulary" not in self.state:
+            raise UserError(f"{path} reads no texts; name the model.onnx of a release of texts, as in data/nlp/release")
         self.session = onnx_model.session(content)
-        self.task = str(self.learnt.get("task", "topics"))
+        self.task = str(self.state.get("task", "topics"))
 
     def answers(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """One answer per text: for topics `probabilities` by class, for names `entities`, for words `perplexity`."""
@@ -40,7 +40,7 @@ class Reader:
         if self.task == "words":
             told = [-float(row.sum()) / max(1, int((row != 0).sum())) for row in outputs]
             return [{"perplexity": float(np.exp(value))} for value in told]
-        classes = list(self.learnt["classes"])
+        classes = list(self.state["classes"])
         shares = classification.softmax(outputs)
         return [{"probabilities": dict(zip(classes, map(float, row), strict=True))} for row in shares]
 
@@ -51,16 +51,16 @@ class Reader:
 
     def _outputs(self, texts: Sequence[str]) -> Array:
         if self.task == "names":
-            numbers = token_features.numbers(texts, self.learnt)
+            numbers = token_features.numbers(texts, self.state)
         elif self.task == "words":
-            numbers = language_modeling.numbers(texts, self.learnt)[0]
+            numbers = language_modeling.numbers(texts, self.state)[0]
         else:
-            numbers = tokenization.encode(texts, self.learnt["vocabulary"])
+            numbers = tokenization.encode(texts, self.state["vocabulary"])
         found: Array = self.session.run(None, {"inputs": numbers})[0]
         return found
 
     def _names(self, one: str, scores_LKK: Array) -> dict[str, Any]:
-        words, tags = one.split(), list(self.learnt["tags"])
+        words, tags = one.split(), list(self.state["tags"])
         length = min(len(words), len(scores_LKK))
         path, _ = entity_metrics.best_paths(scores_LKK[None], np.array([length]), tags)
         spans = entity_metrics.spans([tags[number] for number in path[0, :length]])

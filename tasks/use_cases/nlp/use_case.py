@@ -12,7 +12,7 @@ from pydantic import Field
 from tasks.core import registry
 from tasks.core.settings import Contract, Training, settings
 from tasks.core.splits import row_keys, stratified
-from tasks.core.use_case import Learnt, UseCase
+from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources
 from tasks.text import normalization, tokenization
 from tasks.use_cases.nlp import language_modeling
@@ -45,7 +45,7 @@ class Nlp(UseCase):
     training: Training = Field(default_factory=Training)
     contract: Contract = Field(default_factory=Contract)
 
-    class Rows(pa.DataFrameModel):
+    class Schema(pa.DataFrameModel):
         text: str = pa.Field(str_length={"min_value": 1})
         label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
         subset: str = pa.Field(isin=["", "train", "validation", "test"])
@@ -55,10 +55,10 @@ class Nlp(UseCase):
         tags: str
         """One tag per word in the IOB2 form, with blanks between; empty where texts are not tagged."""
 
-    key: ClassVar[tuple[str, ...]] = ("text",)
+    unique_key: ClassVar[tuple[str, ...]] = ("text",)
 
     @property
-    def classes(self) -> str:  # type: ignore[override]
+    def label_column(self) -> str:  # type: ignore[override]
         """Topics are classes; kinds of names and next words are not."""
         return "label" if self.task == "topics" else ""
 
@@ -71,7 +71,7 @@ class Nlp(UseCase):
     def architecture(self) -> str:
         return self.model.architecture or OWN[self.task]
 
-    def raw(self) -> Iterator[pd.DataFrame]:
+    def load(self) -> Iterator[pd.DataFrame]:
         """Texts with `label`, `subset` and `truth`, as they come."""
         fetch = self.fetch
         if fetch.tagged:
@@ -82,7 +82,7 @@ class Nlp(UseCase):
             return docstring_sentences.sentences(fetch.limit)
         return datasets.named(fetch.dataset, fetch.limit)
 
-    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Every text mended; what is empty, damaged or too short, or has no possible label, gets a fault."""
         named = [rows[name] for name in ("text", "label", "subset", "truth")]
         tags = rows["tags"] if "tags" in rows else [""] * len(rows)
@@ -110,98 +110,98 @@ class Nlp(UseCase):
             return mended, label, subset, truth, tags, str(fault), ""
         return mended, label, subset, truth, tags, "", "; ".join(fixes)
 
-    def likeness(self, rows: pd.DataFrame) -> pd.Series:
+    def duplicate_group(self, rows: pd.DataFrame) -> pd.Series:
         """A key that texts with the same letters and digits share."""
         if not self.clean.alike:
-            return row_keys(rows, self.key)
+            return row_keys(rows, self.unique_key)
         return pd.Series(normalization.alike(rows["text"]), index=rows.index, dtype=object)
 
-    def split(self, rows: pd.DataFrame, likeness: pd.Series) -> pd.Series:
+    def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
         """The source's own test and validation rows stay that; what it does not have is taken by hash from each class."""
         own = set(rows["subset"])
         dealt = stratified(
-            likeness,
+            duplicate_group,
             rows["label"],
             0.0 if "validation" in own else self.clean.validation_share,
             0.0 if "test" in own else self.clean.test_share,
         )
         return dealt.mask(rows["subset"].isin(["test", "validation"]), rows["subset"])
 
-    def variants(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    def augment_rows(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         """Noisy copies of train rows, those that changed; a row gives the same ones in whatever partition it stands."""
         if self.task != "topics":  # noise would part words from their tags
             return rows.head(0)
-        return augmentation.variants(self.augment, rows, row_keys(rows, self.key), seed)
+        return augmentation.augment_rows(self.augment, rows, row_keys(rows, self.unique_key), seed)
 
-    def preview(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    def preview_augmentation(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         """A few texts of each class beside noisy variants of them."""
         few = augmentation.few_of_each(rows)
-        return augmentation.preview(self.augment, few, row_keys(few, self.key), seed)
+        return augmentation.preview_augmentation(self.augment, few, row_keys(few, self.unique_key), seed)
 
-    def learn(self, rows: pd.DataFrame) -> Learnt:
+    def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """Class names or tags, and the vocabulary of the train rows."""
         model = self.model
         if self.task == "names":
-            return token_features.learn(rows, model.entries or FEATURES, model.min_count, model.length)
+            return token_features.fit_preprocessing(rows, model.entries or FEATURES, model.min_count, model.length)
         if self.task == "words":
-            return language_modeling.learn(rows, model.entries or FORETOLD, model.min_count, model.length)
+            return language_modeling.fit_preprocessing(rows, model.entries or FORETOLD, model.min_count, model.length)
         kind = classification.KINDS.get(self.architecture, "words") if model.tokens == "auto" else model.tokens
-        return classification.learn(rows, self.fetch.classes, kind, model.entries, model.min_count, model.length)
+        return classification.fit_preprocessing(rows, self.fetch.classes, kind, model.entries, model.min_count, model.length)
 
-    def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+    def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """N texts to numbers of tokens or features, int32 (N, L) or (N, L, F), 0 behind the end, and int64 targets, as in
         `topics`, `tagging` and `next_words`.
         """
-        numbers: tuple[Array, Array] = self._reader.encode(rows, learnt)
+        numbers: tuple[Array, Array] = self._reader.encode(rows, state)
         return numbers
 
-    def network(self, learnt: Learnt) -> nn.Module:
+    def build_model(self, state: PreprocessingState) -> nn.Module:
         """The architecture by name, with room for the vocabulary and the classes of the train rows."""
         fields: dict[str, Any] = {"width": self.model.width} if self.model.width else {}
         if self.architecture == "text_transformer":
-            fields["length"] = learnt["vocabulary"]["length"]
-        return self._grown(self.architecture, learnt, fields)
+            fields["length"] = state["vocabulary"]["length"]
+        return self._grown(self.architecture, state, fields)
 
-    def begin(self, network: nn.Module, inputs: Array, targets: Array) -> None:
+    def initialize_weights(self, network: nn.Module, inputs: Array, targets: Array) -> None:
         """A bag may begin with what naive Bayes says of the train rows."""
         if self.task == "topics" and self.architecture == "bag" and self.model.head_start:
-            network.begin(inputs, targets, self.model.head_start)  # type: ignore[operator]
+            network.initialize_weights(inputs, targets, self.model.head_start)  # type: ignore[operator]
 
-    def student(self, learnt: Learnt, width_share: float) -> nn.Module:
+    def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """For topics a bag whatever the architecture: for short texts it beats every smaller network of the same kind.
 
         For names and words the same architecture, narrower. Of a bag's tokens it has `width_share`, the commonest ones, and no
         more width than tells the classes apart.
         """
         if self.task != "topics":
-            wide: dict[str, Any] = self.network(learnt).fields  # type: ignore[assignment]
+            wide: dict[str, Any] = self.build_model(state).fields  # type: ignore[assignment]
             shape = {name: max(4, round(wide[name] * width_share)) for name in ("width", "hidden")}
-            return self._grown(self.architecture, learnt, shape)
+            return self._grown(self.architecture, state, shape)
         if self.architecture != "bag":
-            return self._grown("bag", learnt, {"width": max(4, round(STUDENT_WIDTH * width_share))})
-        tokens, classes = tokenization.size(learnt["vocabulary"]), len(learnt["classes"])
+            return self._grown("bag", state, {"width": max(4, round(STUDENT_WIDTH * width_share))})
+        tokens, classes = tokenization.size(state["vocabulary"]), len(state["classes"])
         kept = min(tokens, max(STUDENT_TOKENS, round(tokens * width_share)))
-        return self._grown("bag", learnt, {"width": min(self.model.width or WIDTH, classes), "tokens": kept})
+        return self._grown("bag", state, {"width": min(self.model.width or WIDTH, classes), "tokens": kept})
 
-    def shipped(self, learnt: Learnt, network: nn.Module) -> Learnt:
+    def export_state(self, state: PreprocessingState, network: nn.Module) -> PreprocessingState:
         """Without the entries of the vocabulary that the network has no room for."""
         fields: dict[str, Any] = network.fields  # type: ignore[assignment]
-        return {**learnt, "vocabulary": tokenization.shortened(learnt["vocabulary"], fields["tokens"])}
+        return {**state, "vocabulary": tokenization.shortened(state["vocabulary"], fields["tokens"])}
 
-    def _grown(self, architecture: str, learnt: Learnt, shape: dict[str, Any]) -> nn.Module:
-        fields = {"tokens": tokenization.size(learnt["vocabulary"])}
-        if answers := learnt.get("classes") or learnt.get("tags"):
+    def _grown(self, architecture: str, state: PreprocessingState, shape: dict[str, Any]) -> nn.Module:
+        fields = {"tokens": tokenization.size(state["vocabulary"])}
+        if answers := state.get("classes") or state.get("tags"):
             fields["classes"] = len(answers)
         network: nn.Module = registry.network(self.name, architecture, {**fields, **shape})
         return network
 
-    def imitation(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
         """As for all; but a teacher who only says how likely the next word was cannot say what else it might have been."""
         if self.task == "words":
             return self.loss(outputs, targets)
-        return UseCase.imitation(self, outputs, teacher_outputs, targets, temperature)
+        return UseCase.distillation_loss(self, outputs, teacher_outputs, targets, temperature)
 
-    def shown(self, network: nn.Module, learnt: Learnt) -> dict[str, Any]:
+    def sample_outputs(self, network: nn.Module, state: PreprocessingState) -> dict[str, Any]:
         """What a network that foretells words writes by itself."""
         if self.task != "words":
             return {}
@@ -212,14 +212,16 @@ class Nlp(UseCase):
                 found: Array = network.scores(torch.from_numpy(numbers))[0, -1].numpy()  # type: ignore[operator]
             return found
 
-        return {"written": language_modeling.written(scores, learnt, self.training.seed)}
+        return {"written": language_modeling.written(scores, state, self.training.seed)}
 
-    def explain(self, rows: pd.DataFrame, learnt: Learnt, answer: Callable[[Array], Array]) -> list[list[dict[str, Any]]]:
+    def explain(
+        self, rows: pd.DataFrame, state: PreprocessingState, answer: Callable[[Array], Array]
+    ) -> list[list[dict[str, Any]]]:
         """For topics, what each word was worth to the answer, by leaving it out."""
         if self.task != "topics":
             return [[] for _ in range(len(rows))]
         return occlusion.words_worth(
-            rows["text"].to_list(), lambda texts: answer(tokenization.encode(texts, learnt["vocabulary"]))
+            rows["text"].to_list(), lambda texts: answer(tokenization.encode(texts, state["vocabulary"]))
         )
 
     @property
@@ -244,22 +246,22 @@ class Nlp(UseCase):
 
         return functional.cross_entropy(outputs.float(), targets, label_smoothing=self.training.label_smoothing)
 
-    def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
+    def decode(self, rows: pd.DataFrame, outputs: Array, state: PreprocessingState) -> pd.DataFrame:
         """Logits to the class predicted, its confidence and all probabilities; to tags; or to what the next words were worth."""
-        answers: pd.DataFrame = self._reader.decode(rows, outputs, learnt)
+        answers: pd.DataFrame = self._reader.decode(rows, outputs, state)
         return answers
 
-    def score(self, predictions: pd.DataFrame) -> dict[str, float]:
+    def metrics(self, predictions: pd.DataFrame) -> dict[str, float]:
         """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error.
 
         For names the F1 of whole entities; for words the log-likelihood of a piece, and perplexity.
         """
-        scores: dict[str, float] = self._judge.score(predictions)
+        scores: dict[str, float] = self._judge.metrics(predictions)
         return scores
 
-    def goodness(self, predictions: pd.DataFrame) -> Array:
+    def per_row_metric(self, predictions: pd.DataFrame) -> Array:
         """1 where the prediction is right, else 0; for names and words what the row adds to the first score."""
-        values: Array = self._judge.goodness(predictions)
+        values: Array = self._judge.per_row_metric(predictions)
         return values
 
     def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
@@ -270,7 +272,7 @@ class Nlp(UseCase):
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """The classic rivals of the task: linear machines on tf-idf, the tag a word had most often, runs of words counted."""
         if self.task == "words":
-            return language_modeling.baselines(self.learn(train), train, rows)
+            return language_modeling.baselines(self.fit_preprocessing(train), train, rows)
         if self.task == "names":
             return token_features.baselines(train, rows)
         return classification.baselines(train, rows, self.fetch.classes)

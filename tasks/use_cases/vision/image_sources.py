@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data import sources
 from tasks.data.sampling import spread
 from tasks.data.table_files import columns_of, read_table
@@ -38,7 +38,7 @@ def own(place: Path, image: str, label: str, limit: int) -> Iterator[pd.DataFram
             return from_idx([(*pair, pair[0].name, sources.subset_of(pair[0].name)) for pair in sources.idx_pairs(place)], limit)
         if place.suffix == ".parquet":
             return from_tables([(place, place.name, "")], image, label, limit)
-        raise Mistake(
+        raise UserError(
             f"{place} is no source of pictures; expected an idx images file (its labels beside it), "
             "a .parquet file with pictures and labels, or a folder with one sub-folder per class"
         )
@@ -80,7 +80,7 @@ def from_cifar(archive: Path, limit: int) -> Iterator[pd.DataFrame]:
     with tarfile.open(archive, "r:gz") as packed:
         found = {member.name.rpartition("/")[2]: member for member in packed if member.isfile() and member.size < MAX_CIFAR_BYTES}
         if missing := [name for name in names if name not in found]:
-            raise Mistake(f"{archive} holds no {missing[0]}; it is not CIFAR-10's binary version")
+            raise UserError(f"{archive} holds no {missing[0]}; it is not CIFAR-10's binary version")
         opened = [packed.extractfile(found[name]) for name in names]
         batches = [np.frombuffer(file.read(), np.uint8).reshape(-1, 3073) for file in opened if file]
     kept = spread([len(batch) for batch in batches], limit)
@@ -96,11 +96,11 @@ def from_idx(pairs: Sequence[tuple[Path, Path, str, str]], limit: int) -> Iterat
     for (path, labels_path, name, subset), values, places in zip(pairs, labels, kept, strict=True):
         pixels = sources.idx(path)
         if pixels.ndim != 3 or values.ndim != 1:
-            raise Mistake(
+            raise UserError(
                 f"{path} and {labels_path.name} have the shapes {pixels.shape} and {values.shape}; expected (N, H, W) and (N,)"
             )
         if len(pixels) != len(values):
-            raise Mistake(
+            raise UserError(
                 f"{path} holds {len(pixels):,} pictures but {labels_path.name} {len(values):,} labels; they do not match"
             )
         yield from from_arrays(pixels, values, name, subset, places)
@@ -132,13 +132,13 @@ def from_tables(tables: Sequence[tuple[Path, str, str]], image: str, label: str,
 def from_folder(place: Path, files: Sequence[Path], limit: int) -> Iterator[pd.DataFrame]:
     """Rows of a folder with one sub-folder per class, or of such folders named train, validation, test."""
     if not files:
-        raise Mistake(f"{place} holds no files; expected one sub-folder per class with pictures in it")
+        raise UserError(f"{place} holds no files; expected one sub-folder per class with pictures in it")
     found = [path.relative_to(place).parts for path in files]
     folders = sorted(path.name for path in place.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
     depth = 1 if folders and all(sources.subset_of(name) for name in folders) else 0
     loose = sum(len(parts) < depth + 2 for parts in found)
     if loose == len(found):
-        raise Mistake(
+        raise UserError(
             f"{place} holds {loose:,} files but no sub-folders with files; the name of its sub-folder is a picture's class"
         )
     for folder in (
@@ -147,13 +147,13 @@ def from_folder(place: Path, files: Sequence[Path], limit: int) -> Iterator[pd.D
         else [path for name in folders for path in sorted((place / name).iterdir())]
     ):
         if folder.is_dir() and not any(folder in path.parents for path in files):
-            raise Mistake(f"{folder} is a class without a picture; put some there, or remove the folder")
+            raise UserError(f"{folder} is a class without a picture; put some there, or remove the folder")
     (kept,) = spread([len(files)], limit)
     files, found = [files[place] for place in kept], [found[place] for place in kept]
     usual = _usual(_opened(files))
     sizes = np.array([path.stat().st_size for path in files])
     if (sizes > MAX_PICTURE_BYTES).any():
-        raise Mistake(f"{files[sizes.argmax()]} has {sizes.max():,} bytes; pictures of up to {MAX_PICTURE_BYTES:,} are read")
+        raise UserError(f"{files[sizes.argmax()]} has {sizes.max():,} bytes; pictures of up to {MAX_PICTURE_BYTES:,} are read")
     for start, end in _stretches(sizes):
         some = found[start:end]
         yield _rows(
@@ -206,12 +206,12 @@ def _usual(encoded: Iterable[bytes | IO[bytes]]) -> tuple[int, int, int]:
 def _column(path: Path, names: Sequence[str], wanted: str, usual: Sequence[str], setting: str) -> str:
     if wanted:
         if wanted not in names:
-            raise Mistake(f"{path} has no column {wanted!r} (fetch.{setting}); it has {', '.join(names)}")
+            raise UserError(f"{path} has no column {wanted!r} (fetch.{setting}); it has {', '.join(names)}")
         return wanted
     for name in usual:
         if name in names:
             return name
-    raise Mistake(f"{path} has no column {' or '.join(usual)}; it has {', '.join(names)}: name one in fetch.{setting}")
+    raise UserError(f"{path} has no column {' or '.join(usual)}; it has {', '.join(names)}: name one in fetch.{setting}")
 
 
 def _encoded(value: Any) -> bytes:

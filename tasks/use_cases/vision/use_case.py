@@ -11,10 +11,10 @@ import pandera.pandas as pa
 from pydantic import Field
 
 from tasks.core import registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import Contract, Training, settings
 from tasks.core.splits import by_hash
-from tasks.core.use_case import Learnt, UseCase
+from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sampling, sources
 from tasks.data.downloads import download
 from tasks.metrics import classification
@@ -49,7 +49,7 @@ class Vision(UseCase):
     training: Training = Field(default_factory=Training)
     contract: Contract = Field(default_factory=Contract)
 
-    class Rows(pa.DataFrameModel):
+    class Schema(pa.DataFrameModel):
         image: object
         """Encoded as it came, or as PNG where it had to be mended."""
         label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
@@ -60,10 +60,10 @@ class Vision(UseCase):
         look: str = pa.Field(str_length=2 * images.LOOK_SIDE**2)
         """A grey thumbnail by which near-duplicates are found."""
 
-    key: ClassVar[tuple[str, ...]] = ("pixels",)
-    classes: ClassVar[str] = "label"
+    unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
+    label_column: ClassVar[str] = "label"
 
-    def raw(self) -> Iterator[pd.DataFrame]:
+    def load(self) -> Iterator[pd.DataFrame]:
         """Encoded pictures with `label`, `subset`, and the size and channels that are usual in their source."""
         fetch = self.fetch
         if fetch.source == "path":
@@ -85,7 +85,7 @@ class Vision(UseCase):
             [(pixels, labels, name, subset) for (pixels, name, subset), (labels, _, _) in pairs], fetch.limit
         )
 
-    def judge(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Every picture decoded wholly; what cannot be shown, says nothing or has no possible label gets a fault."""
         known = self.fetch.known
         with images.strict():
@@ -121,7 +121,7 @@ class Vision(UseCase):
         encoded = images.as_png(image) if fixes else row.image
         return encoded, label, row.subset, images.pixel_key(image), images.look(image), "", "; ".join(fixes)
 
-    def likeness(self, rows: pd.DataFrame) -> pd.Series:
+    def duplicate_group(self, rows: pd.DataFrame) -> pd.Series:
         """The pixel key of one picture out of each group that looks alike; needs all rows at once."""
         if not self.clean.alike or rows.empty:
             return rows["pixels"]
@@ -129,18 +129,18 @@ class Vision(UseCase):
         names = rows["pixels"].to_numpy(dtype=object)
         return pd.Series(pd.Series(names).groupby(first).transform("min").to_numpy(), index=rows.index)
 
-    def split(self, rows: pd.DataFrame, likeness: pd.Series) -> pd.Series:
+    def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
         """The source's own test and validation rows stay that; what it does not have is taken by hash from the others."""
         own = set(rows["subset"])
         dealt = by_hash(
-            likeness,
+            duplicate_group,
             0.0 if "validation" in own else self.clean.validation_share,
             0.0 if "test" in own else self.clean.test_share,
         )
         fixed = rows["subset"].isin(["test", "validation"])
         return dealt.mask(fixed, rows["subset"])
 
-    def policy(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def batch_augmentation(self) -> Callable[[Tensor, Tensor], Tensor] | None:
         """Shift, rotation, scale, flip, colour and a square cut out, as the settings of `augment` say."""
         set_to, known = self.augment, self.fetch.known
         flip = set_to.flip == "sideways" or (set_to.flip == "auto" and known is not None and known.flip)
@@ -155,14 +155,14 @@ class Vision(UseCase):
         )
         return policy if policy != augmentation.Policy() else None
 
-    def preview(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    def preview_augmentation(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         """A few pictures of each class beside their variants, made by the policy that training uses."""
         import torch
 
         each_class = rows.groupby("label", sort=True).head(PREVIEW_OF_A_CLASS)
         originals = each_class.sort_values("label", kind="stable").head(PREVIEW_PICTURES).reset_index(drop=True)
-        inputs, _ = self.encode(originals, self.learn(rows))
-        inputs_NCHW, numbers, policy = torch.from_numpy(inputs), torch.Generator().manual_seed(seed), self.policy()
+        inputs, _ = self.encode(originals, self.fit_preprocessing(rows))
+        inputs_NCHW, numbers, policy = torch.from_numpy(inputs), torch.Generator().manual_seed(seed), self.batch_augmentation()
         made = [originals[["image", "label"]].assign(original=range(len(originals)), variant=0)]
         for variant in range(1, PREVIEW_VARIANTS + 1 if policy else 1):
             assert policy is not None
@@ -170,7 +170,7 @@ class Vision(UseCase):
             made.append(made[0].assign(image=[images.as_png(picture) for picture in varied_NCHW], variant=variant))
         return pd.concat(made, ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
 
-    def learn(self, rows: pd.DataFrame) -> Learnt:
+    def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """Class names, size, and mean and standard deviation per channel on the scale 0..1."""
         known = self.fetch.known
         present = set(rows["label"])
@@ -186,27 +186,27 @@ class Vision(UseCase):
         }
         return {"classes": classes, "channels": channels, "side": side, **moments}
 
-    def encode(self, rows: pd.DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+    def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """N pictures to uint8 (N, C, H, W) and the numbers of their classes, int64 (N,)."""
-        number = {name: position for position, name in enumerate(learnt["classes"])}
+        number = {name: position for position, name in enumerate(state["classes"])}
         if strange := set(rows["label"]) - set(number):
-            raise Mistake(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
+            raise UserError(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
         targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
-        return images.decode(rows["image"], learnt["side"], learnt["channels"]), targets
+        return images.decode(rows["image"], state["side"], state["channels"]), targets
 
-    def network(self, learnt: Learnt) -> nn.Module:
+    def build_model(self, state: PreprocessingState) -> nn.Module:
         """The architecture by name, fitted to the size, channels and classes of the train rows."""
-        return self._grown(learnt, {"widths": list(self.model.widths)} if self.model.widths else {})
+        return self._grown(state, {"widths": list(self.model.widths)} if self.model.widths else {})
 
-    def student(self, learnt: Learnt, width_share: float) -> nn.Module:
+    def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The same architecture with `width_share` of the channels of each layer, at least 4."""
-        widths = self.network(learnt).fields["widths"]  # type: ignore[index]
-        return self._grown(learnt, {"widths": [max(4, round(width * width_share)) for width in widths]})
+        widths = self.build_model(state).fields["widths"]  # type: ignore[index]
+        return self._grown(state, {"widths": [max(4, round(width * width_share)) for width in widths]})
 
-    def _grown(self, learnt: Learnt, shape: dict[str, Any]) -> nn.Module:
-        fields = {"channels": learnt["channels"], "side": learnt["side"], "classes": len(learnt["classes"])}
+    def _grown(self, state: PreprocessingState, shape: dict[str, Any]) -> nn.Module:
+        fields = {"channels": state["channels"], "side": state["side"], "classes": len(state["classes"])}
         network: nn.Module = registry.network(
-            self.name, self.model.architecture, {**fields, "mean": learnt["mean"], "std": learnt["std"], **shape}
+            self.name, self.model.architecture, {**fields, "mean": state["mean"], "std": state["std"], **shape}
         )
         return network
 
@@ -216,15 +216,15 @@ class Vision(UseCase):
 
         return functional.cross_entropy(outputs.float(), targets, label_smoothing=self.training.label_smoothing)
 
-    def decode(self, rows: pd.DataFrame, outputs: Array, learnt: Learnt) -> pd.DataFrame:
+    def decode(self, rows: pd.DataFrame, outputs: Array, state: PreprocessingState) -> pd.DataFrame:
         """Logits (N, K) to the class predicted, its confidence and all probabilities; pictures are joined by `pixels`."""
-        return classification.judged(rows, classification.softmax(outputs), learnt["classes"], KEPT)
+        return classification.judged(rows, classification.softmax(outputs), state["classes"], KEPT)
 
-    def score(self, predictions: pd.DataFrame) -> dict[str, float]:
+    def metrics(self, predictions: pd.DataFrame) -> dict[str, float]:
         """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
-        return classification.score(predictions)
+        return classification.metrics(predictions)
 
-    def goodness(self, predictions: pd.DataFrame) -> Array:
+    def per_row_metric(self, predictions: pd.DataFrame) -> Array:
         """1 where the prediction is right, else 0."""
         return classification.hits(predictions)
 
@@ -234,12 +234,12 @@ class Vision(UseCase):
 
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """The commonest class for all, and a kernel machine on the pixels of up to 10,000 train rows."""
-        learnt = self.learn(train)
+        state = self.fit_preprocessing(train)
         (some,) = sampling.spread([len(train)], RIVAL_ROWS)
-        known, numbers = self.encode(train.iloc[some], learnt)
-        asked, _ = self.encode(rows, learnt)
+        known, numbers = self.encode(train.iloc[some], state)
+        asked, _ = self.encode(rows, state)
         guesses = {
-            "majority": classification.majority(train["label"], len(rows), learnt["classes"]),
-            "kernel machine": classification.kernel_machine(known, numbers, asked, len(learnt["classes"])),
+            "majority": classification.majority(train["label"], len(rows), state["classes"]),
+            "kernel machine": classification.kernel_machine(known, numbers, asked, len(state["classes"])),
         }
-        return {name: classification.judged(rows, guess, learnt["classes"], KEPT) for name, guess in guesses.items()}
+        return {name: classification.judged(rows, guess, state["classes"], KEPT) for name, guess in guesses.items()}

@@ -15,7 +15,7 @@ from torch import nn
 
 from tasks.compression import onnx_export
 from tasks.core import onnx_model
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.models.vision.cnn import Cnn
 
 ROOT = Path(__file__).parents[3]
@@ -147,12 +147,12 @@ def test_a_file_that_reads_other_files_is_refused(content):
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../../etc/passwd")
     for read in (onnx_model.from_bytes, onnx_model.session):
-        with pytest.raises(Mistake, match="in another file; only files that hold all their data are read"):
+        with pytest.raises(UserError, match="in another file; only files that hold all their data are read"):
             read(model.SerializeToString())
 
 
 def test_a_file_that_is_no_model_is_refused_in_one_line():
-    with pytest.raises(Mistake, match="not an ONNX file"):
+    with pytest.raises(UserError, match="not an ONNX file"):
         onnx_model.session(b"\x89PNG not a model at all")
 
 

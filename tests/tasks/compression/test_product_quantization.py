@@ -19,7 +19,7 @@ def clustered(width, seed=0):
 @pytest.mark.parametrize(("width", "piece"), [(8, 2), (8, 4), (7, 1)])
 def test_rows_of_few_kinds_are_kept_as_they_are(width, piece):
     values = clustered(width)
-    book, codes = product_quantization.learn(values, piece, seed=1)
+    book, codes = product_quantization.fit_codebook(values, piece, seed=1)
     assert codes.shape == (TOKENS, width // piece)
     assert codes.dtype == np.uint8
     assert np.abs(product_quantization.read(book, codes) - values).max() < 0.05
@@ -28,9 +28,9 @@ def test_rows_of_few_kinds_are_kept_as_they_are(width, piece):
 def test_row_0_keeps_its_value_and_the_same_seed_gives_the_same_codes():
     values = np.random.default_rng(0).standard_normal((TOKENS, 8)).astype(np.float32)
     values[0] = 0
-    book, codes = product_quantization.learn(values, 2, seed=1)
+    book, codes = product_quantization.fit_codebook(values, 2, seed=1)
     assert not product_quantization.read(book, codes)[0].any()
-    again = product_quantization.learn(values, 2, seed=1)
+    again = product_quantization.fit_codebook(values, 2, seed=1)
     assert np.array_equal(codes, again[1])
     assert np.array_equal(book, again[0])
 

@@ -17,8 +17,8 @@ from tasks.compression.steps.distill import Distill
 from tasks.compression.steps.prune import Prune, importance, narrowed, spread
 from tasks.compression.steps.quantize import Quantize
 from tasks.core import onnx_model, registry
-from tasks.core.compression import Group, Network
-from tasks.core.errors import Mistake
+from tasks.core.compression import ChannelGroup, Network
+from tasks.core.errors import UserError
 from tasks.evaluation import model_size
 from tasks.models.vision.cnn import Cnn
 from tasks.stages import compress
@@ -57,7 +57,7 @@ class Flat(nn.Module):
     def groups(self):
         owners = (("conv.weight", 0), ("conv.bias", 0))
         return {
-            "conv": Group(
+            "conv": ChannelGroup(
                 self.fields["width"], owners, (("head.weight", 1, 64),), lambda fields, count: {**fields, "width": count}
             )
         }
@@ -124,7 +124,7 @@ def test_a_channel_of_a_flattened_map_spans_neighbours():
 
 
 def test_a_network_without_groups_cannot_be_pruned(bench):
-    with pytest.raises(Mistake, match="Linear has no channel groups to prune"):
+    with pytest.raises(UserError, match="Linear has no channel groups to prune"):
         Prune()(nn.Linear(4, 2), bench)
 
 
@@ -160,10 +160,12 @@ def test_imitating_pulls_towards_the_teacher_and_judging_leaves_it_out():
 def test_imitating_numbers_is_a_mean_square_and_classes_a_divergence():
     case = tiny_images.Bars()
     ours, theirs = torch.tensor([[1.0, 3.0]]), torch.tensor([[2.0, 3.0]])
-    assert float(case.imitation(ours, theirs, torch.zeros(1, 2), 2.0)) == pytest.approx(0.5)
+    assert float(case.distillation_loss(ours, theirs, torch.zeros(1, 2), 2.0)) == pytest.approx(0.5)
     soft, wanted = torch.softmax(ours / 2, 1), torch.softmax(theirs / 2, 1)
     divergence = float((wanted * (wanted / soft).log()).sum()) * 2**2
-    assert float(case.imitation(ours, theirs, torch.zeros(1, dtype=torch.int64), 2.0)) == pytest.approx(divergence, rel=1e-4)
+    assert float(case.distillation_loss(ours, theirs, torch.zeros(1, dtype=torch.int64), 2.0)) == pytest.approx(
+        divergence, rel=1e-4
+    )
 
 
 # Quantizing

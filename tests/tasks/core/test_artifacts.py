@@ -12,7 +12,7 @@ import pytest
 
 from tasks.core.artifacts import CHECKSUMS, Artifact, Table, verify
 from tasks.core.atomic_files import write_bytes, write_json
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 
 @pytest.fixture
@@ -82,19 +82,19 @@ def test_a_flipped_bit_is_found_at_the_next_load_and_named(artifact, name):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(Mistake, match=rf"{Path(name).name} is damaged"):
+    with pytest.raises(UserError, match=rf"{Path(name).name} is damaged"):
         artifact.open()
 
 
 def test_a_missing_file_is_named(artifact):
     (artifact.path / "ledger.json").unlink()
     verify.cache_clear()
-    with pytest.raises(Mistake, match=r"ledger\.json is missing"):
+    with pytest.raises(UserError, match=r"ledger\.json is missing"):
         artifact.open()
 
 
 def test_an_artifact_that_was_never_made_says_what_to_do(tmp_path):
-    with pytest.raises(Mistake, match="run the stage that makes it"):
+    with pytest.raises(UserError, match="run the stage that makes it"):
         Artifact(tmp_path / "raw").open()
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tasks.core.event_log import Journal, read
+from tasks.core.event_log import EventLog, read
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def path(tmp_path):
 
 
 def test_each_event_is_one_json_line_visible_at_once(path):
-    journal = Journal(path)
+    journal = EventLog(path)
     journal.metric(1, loss=0.5, accuracy=0.9)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["event"] for line in lines] == ["started", "metric"]
@@ -24,7 +24,7 @@ def test_each_event_is_one_json_line_visible_at_once(path):
 
 
 def test_the_last_line_says_what_the_stage_cost(path):
-    journal = Journal(path)
+    journal = EventLog(path)
     journal.finish()
     last = list(read(path))[-1]
     assert last["event"] == "finished"
@@ -33,7 +33,7 @@ def test_the_last_line_says_what_the_stage_cost(path):
 
 
 def test_progress_is_written_seldom_but_the_end_always(path):
-    journal = Journal(path)
+    journal = EventLog(path)
     for done in range(1001):
         journal.progress(done, 1000, "rows")
     journal.finish()
@@ -43,19 +43,19 @@ def test_progress_is_written_seldom_but_the_end_always(path):
 
 
 def test_a_loss_that_is_not_a_number_is_written_as_null(path):
-    journal = Journal(path)
+    journal = EventLog(path)
     journal.metric(1, loss=float("nan"))
     journal.finish()
     assert [event["values"] for event in read(path) if event["event"] == "metric"] == [{"loss": None}]
 
 
 def test_a_new_attempt_after_a_killed_one_goes_on_in_the_same_file(path):
-    killed = Journal(path)
+    killed = EventLog(path)
     killed.log("half way")
     killed.close()
     with path.open("a") as file:
         file.write('{"seq": 2, "event": "pro')
-    again = Journal(path)
+    again = EventLog(path)
     again.finish()
     events = list(read(path))
     assert [event["event"] for event in events] == ["started", "log", "started", "finished"]
@@ -63,8 +63,8 @@ def test_a_new_attempt_after_a_killed_one_goes_on_in_the_same_file(path):
 
 
 def test_a_new_attempt_after_a_finished_one_starts_a_new_page(path):
-    Journal(path).finish()
-    again = Journal(path)
+    EventLog(path).finish()
+    again = EventLog(path)
     again.fail("out of luck", "details")
     events = list(read(path))
     assert [event["event"] for event in events] == ["started", "failed"]

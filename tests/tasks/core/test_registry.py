@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.core import params_file
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def params():
 
 
 def refused(work) -> str:
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UserError) as caught:
         work()
     assert "\n" not in str(caught.value)
     return str(caught.value)

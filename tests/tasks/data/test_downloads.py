@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import pytest
 
-from tasks.core.errors import Mistake
-from tasks.data.downloads import LOCAL, Limits, Refused, _connected, _opener, download
+from tasks.core.errors import UserError
+from tasks.data.downloads import LOCAL, DownloadError, Limits, _connected, _opener, download
 
 CONTENT = bytes(range(256)) * 4000
 TRUE = hashlib.sha256(CONTENT).hexdigest()
@@ -112,7 +112,7 @@ def test_the_next_mirror_is_asked_when_one_fails(mirror, folder):
 
 
 def test_a_file_that_is_not_the_one_named_is_kept_aside_and_both_hashes_are_said(mirror, folder):
-    with pytest.raises(Mistake, match=f"expected sha256 {TRUE}, got [0-9a-f]{{64}}, kept as .*bad") as caught:
+    with pytest.raises(UserError, match=f"expected sha256 {TRUE}, got [0-9a-f]{{64}}, kept as .*bad") as caught:
         download((f"{mirror}/wrong",), TRUE, "set/file.gz")
     assert LOCAL in str(caught.value)
     assert not (folder / "file.gz").exists()
@@ -129,25 +129,25 @@ def test_a_file_that_is_not_the_one_named_is_kept_aside_and_both_hashes_are_said
     ],
 )
 def test_a_mirror_that_cannot_be_used_is_named_with_its_reason(mirror, folder, behaviour, said):
-    with pytest.raises(Mistake, match=re.escape(said)):
+    with pytest.raises(UserError, match=re.escape(said)):
         download((f"{mirror}/{behaviour}",), TRUE, "set/file.gz")
     assert not (folder / "file.gz").exists()
 
 
 def test_a_mirror_that_drips_is_given_up(mirror, folder):
     began = time.monotonic()
-    with pytest.raises(Mistake, match="is too slow"):
+    with pytest.raises(UserError, match="is too slow"):
         download((f"{mirror}/drips",), TRUE, "set/file.gz", limits=Limits(silence_s=0.3))
     assert time.monotonic() - began < 10
 
 
 def test_a_mirror_that_never_ends_is_left_at_the_deadline(mirror, folder):
-    with pytest.raises(Mistake, match="took longer than 0 s"):
+    with pytest.raises(UserError, match="took longer than 0 s"):
         download((f"{mirror}/drips",), TRUE, "set/file.gz", limits=Limits(deadline_s=0.2))
 
 
 def test_no_mirror_and_no_folder_says_what_to_do(mirror):
-    with pytest.raises(Mistake, match=f"no mirror holds it.*put the file with sha256 {TRUE} into a folder"):
+    with pytest.raises(UserError, match=f"no mirror holds it.*put the file with sha256 {TRUE} into a folder"):
         download((), TRUE, "set/file.gz")
 
 
@@ -164,18 +164,18 @@ def test_a_file_at_hand_that_is_another_is_refused_with_both_hashes(mirror, tmp_
     (tmp_path / "mine" / "set").mkdir(parents=True)
     (tmp_path / "mine" / "set" / "file.gz").write_bytes(b"other")
     monkeypatch.setenv(LOCAL, str(tmp_path / "mine"))
-    with pytest.raises(Mistake, match=f"has sha256 {hashlib.sha256(b'other').hexdigest()}, expected {TRUE}"):
+    with pytest.raises(UserError, match=f"has sha256 {hashlib.sha256(b'other').hexdigest()}, expected {TRUE}"):
         download((f"{mirror}/good",), TRUE, "set/file.gz")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "::1", "192.168.1.1", "0.0.0.0"])
 def test_no_address_of_a_private_network_is_connected_to(host):
-    with pytest.raises(Refused, match="a private address"):
+    with pytest.raises(DownloadError, match="a private address"):
         _connected(host, 80, 1.0, loopback=False)
 
 
 def test_only_http_is_spoken():
-    with pytest.raises(Refused, match="neither http nor https"):
+    with pytest.raises(DownloadError, match="neither http nor https"):
         _opener("file:///etc/passwd")
 
 

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data import sources
 
 
@@ -36,7 +36,7 @@ def test_an_idx_file_cut_anywhere_is_refused_by_name(images):
     whole = images.read_bytes()
     for length in range(len(whole)):
         images.write_bytes(whole[:length])
-        with pytest.raises(Mistake, match=r"train-images-idx3-ubyte\.gz"):
+        with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz"):
             sources.idx(images)
 
 
@@ -44,7 +44,7 @@ def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
     path, whole = tmp_path / "labels", idx_bytes(PICTURES)
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(Mistake, match="labels"):
+        with pytest.raises(UserError, match="labels"):
             sources.idx(path)
 
 
@@ -62,7 +62,7 @@ def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
 def test_what_is_not_what_it_says_is_refused(tmp_path, content, said):
     path = tmp_path / "images"
     path.write_bytes(content)
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         sources.idx(path)
 
 
@@ -70,31 +70,31 @@ def test_one_flipped_bit_in_a_packed_file_is_seen(images):
     whole = bytearray(images.read_bytes())
     whole[len(whole) // 2] ^= 4
     images.write_bytes(whole)
-    with pytest.raises(Mistake, match=r"damaged|cut short|header announces|not an idx"):
+    with pytest.raises(UserError, match=r"damaged|cut short|header announces|not an idx"):
         sources.idx(images)
 
 
 def test_pictures_without_their_labels_are_refused(images):
-    with pytest.raises(Mistake, match=r"has no labels beside it; expected train-labels-idx1-ubyte\.gz"):
+    with pytest.raises(UserError, match=r"has no labels beside it; expected train-labels-idx1-ubyte\.gz"):
         list(sources.idx_pairs(images))
 
 
 def test_a_mistyped_path_is_answered_with_the_nearest_name(tmp_path):
     (tmp_path / "reviews.csv").write_text("a\n1\n")
-    with pytest.raises(Mistake, match=r"is not there; did you mean .*/reviews\.csv\?"):
+    with pytest.raises(UserError, match=r"is not there; did you mean .*/reviews\.csv\?"):
         sources.existing(tmp_path / "review.csv")
-    with pytest.raises(Mistake, match="nor is its folder"):
+    with pytest.raises(UserError, match="nor is its folder"):
         sources.existing(tmp_path / "no" / "such.csv")
 
 
 def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
     os.mkfifo(tmp_path / "data.csv")
-    with pytest.raises(Mistake, match="is a named pipe"):
+    with pytest.raises(UserError, match="is a named pipe"):
         sources.existing(tmp_path / "data.csv")
 
 
 def test_a_device_is_refused():
-    with pytest.raises(Mistake, match="is a device"):
+    with pytest.raises(UserError, match="is a device"):
         sources.existing("/dev/zero")
 
 
@@ -105,7 +105,7 @@ def test_a_link_that_leads_out_of_a_folder_is_refused(tmp_path, target):
     inside.mkdir()
     (outside / "secret.png").write_bytes(b"x")
     (inside / "link.png").symlink_to(outside / "secret.png" if target == "file" else outside)
-    with pytest.raises(Mistake, match="is a link that leads out of"):
+    with pytest.raises(UserError, match="is a link that leads out of"):
         sources.files_in(inside)
 
 
@@ -134,7 +134,7 @@ def test_data_that_changed_since_the_run_was_asked_for_is_refused(tmp_path):
     expected = sources.fingerprint(path)
     assert sources.own(str(path), expected) == path
     path.write_text("a\n2\n")
-    with pytest.raises(Mistake, match=r"my\.csv changed since this run was asked for"):
+    with pytest.raises(UserError, match=r"my\.csv changed since this run was asked for"):
         sources.own(str(path), expected)
 
 

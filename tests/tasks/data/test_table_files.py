@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data import table_files
 
 GOOD = 'text,label\n"a, b",x\n"two\nlines",y\nthree,15.0\n'
@@ -92,7 +92,7 @@ def test_a_file_without_a_header_is_given_names(tmp_path):
     ],
 )
 def test_a_bad_csv_is_refused_in_one_line_that_names_the_place(tmp_path, content, said):
-    with pytest.raises(Mistake, match=re.escape(said)) as caught:
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
         read(written(tmp_path, content))
     assert "\n" not in str(caught.value)
 
@@ -109,14 +109,14 @@ def test_a_csv_cut_anywhere_gives_no_row_that_is_neither_true_nor_doubted(tmp_pa
     for length in range(len(whole)):
         try:
             rows = read(written(tmp_path, whole[:length]))
-        except Mistake:
+        except UserError:
             continue
         sure = rows[rows["doubt"] == ""]
         assert {tuple(row) for row in sure[["text", "price"]].to_numpy()} <= true, whole[:length]
 
 
 def test_a_column_that_is_not_there_is_answered_with_the_nearest(tmp_path):
-    with pytest.raises(Mistake, match=r"my\.csv has no column 'lable'; did you mean 'label'\? It has text, label"):
+    with pytest.raises(UserError, match=r"my\.csv has no column 'lable'; did you mean 'label'\? It has text, label"):
         read(written(tmp_path, GOOD), "lable")
 
 
@@ -126,7 +126,7 @@ def test_a_packed_file_cut_or_damaged_is_refused_by_name(tmp_path, pack):
     content = "a,b\n" + "".join(f"{i},{i * i}\n" for i in range(2000))
     whole = pack(content.encode())
     for bad in (whole[: len(whole) // 2], whole[:-9], whole[:20] + b"\0\0\0\0" + whole[24:], b"a,b\n1,2\n"):
-        with pytest.raises(Mistake, match=rf"my\.csv\.{suffix} is (cut short|damaged)"):
+        with pytest.raises(UserError, match=rf"my\.csv\.{suffix} is (cut short|damaged)"):
             read(written(tmp_path, bad, f"my.csv.{suffix}"))
 
 
@@ -151,7 +151,7 @@ def test_json_lines_keep_what_was_written(tmp_path):
     ],
 )
 def test_bad_json_lines_are_refused_with_line_and_column(tmp_path, content, said):
-    with pytest.raises(Mistake, match=re.escape(said)):
+    with pytest.raises(UserError, match=re.escape(said)):
         read(written(tmp_path, content, "my.jsonl"))
 
 
@@ -171,7 +171,7 @@ def test_a_parquet_file_cut_anywhere_is_refused_by_name(tmp_path):
     whole = path.read_bytes()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        with pytest.raises(Mistake, match=r"my\.parquet"):
+        with pytest.raises(UserError, match=r"my\.parquet"):
             read(path)
 
 
@@ -179,11 +179,11 @@ def test_a_parquet_file_cut_anywhere_is_refused_by_name(tmp_path):
     ("name", "said"), [("my.xlsx", "save the sheet as CSV"), ("my.json", "one object per line"), ("my.zip", "unpack it")]
 )
 def test_what_is_no_table_is_refused_with_a_way_out(tmp_path, name, said):
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         read(written(tmp_path, b"PK\x03\x04", name))
 
 
 def test_a_folder_named_like_a_table_is_refused(tmp_path):
     (tmp_path / "my.csv").mkdir()
-    with pytest.raises(Mistake, match="is a folder"):
+    with pytest.raises(UserError, match="is a folder"):
         read(tmp_path / "my.csv")

@@ -97,7 +97,7 @@ def test_a_ratio_that_may_be_one_is_no_gain():
 
 @pytest.mark.parametrize(("sure", "rounds"), [(np.inf, 2), (0.0, 6)])
 def test_timing_goes_on_while_a_ratio_is_not_sure_and_not_for_ever(tmp_path, monkeypatch, sure, rounds):
-    model = onnx_export.to_onnx(tiny_images.Bars().network({}), PICTURES, {}, "bars")
+    model = onnx_export.to_onnx(tiny_images.Bars().build_model({}), PICTURES, {}, "bars")
     for name in ("one", "other"):
         (tmp_path / f"{name}.onnx").write_bytes(model)
     for name, value in {"ROUNDS": 2, "MOST_ROUNDS": 6, "SURE": sure, "WARMUP_S": 0.01, "BLOCK_S": 0.001}.items():
@@ -128,7 +128,7 @@ def test_a_worker_that_dies_is_an_error_that_names_it_and_leaves_no_process(tmp_
 
 
 def test_a_worker_ends_when_whoever_asked_is_gone(tmp_path):
-    (tmp_path / "model.onnx").write_bytes(onnx_export.to_onnx(tiny_images.Bars().network({}), PICTURES, {}, "bars"))
+    (tmp_path / "model.onnx").write_bytes(onnx_export.to_onnx(tiny_images.Bars().build_model({}), PICTURES, {}, "bars"))
     np.save(tmp_path / "rows.npy", PICTURES)
     variant = Variant(name="orphan", runtime="onnx", path=tmp_path / "model.onnx")
     with latency._worker(variant, tmp_path / "rows.npy", 1) as worker:

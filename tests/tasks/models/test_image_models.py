@@ -9,7 +9,7 @@ import torch
 from tasks.compression import onnx_export
 from tasks.core import onnx_model, registry
 from tasks.core.compression import Network
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.models.vision.cnn import Cnn
 
 SMALL = {"widths": [4, 6, 8, 10, 12], "mean": [0.1], "std": [0.3]}
@@ -123,7 +123,7 @@ def test_the_onnx_file_answers_alike_with_every_normalisation_folded_away():
     ],
 )
 def test_impossible_shapes_are_refused_in_one_line(wrong, said):
-    with pytest.raises(Mistake) as refusal:
+    with pytest.raises(UserError) as refusal:
         Cnn(**{**SMALL, "widths": [4] * 7, **wrong})
     assert said in str(refusal.value)
     assert "\n" not in str(refusal.value)

@@ -112,8 +112,8 @@ def test_channels_that_say_nothing_can_go_without_a_change(name):
 
 def test_imitating_oneself_costs_nothing():
     outputs = grown("tcn")(windows()).detach()
-    assert window_layers.imitation(outputs, outputs).item() == pytest.approx(0.0, abs=1e-6)
-    assert window_layers.imitation(outputs + 0.1, outputs).item() > 0
+    assert window_layers.distillation_loss(outputs, outputs).item() == pytest.approx(0.0, abs=1e-6)
+    assert window_layers.distillation_loss(outputs + 0.1, outputs).item() > 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from tasks.compression import onnx_export
 from tasks.compression.steps.prune import narrowed
 from tasks.core import registry
 from tasks.core.compression import Network
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 
 TOKENS, CLASSES, LENGTH = 50, 3, 20
 NETWORKS = {
@@ -122,5 +122,5 @@ def test_a_bag_passes_over_tokens_it_has_no_room_for():
 
 @pytest.mark.parametrize("name", ["bag", "text_lstm", "text_transformer"])
 def test_a_network_that_cannot_be_is_refused(name):
-    with pytest.raises(Mistake, match="2 classes"):
+    with pytest.raises(UserError, match="2 classes"):
         registry.network("nlp", name, {"tokens": TOKENS, "classes": 1})

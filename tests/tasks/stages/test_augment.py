@@ -8,9 +8,9 @@ from distributed import LocalCluster
 
 from tasks.core.artifacts import CHECKSUMS, Table
 from tasks.core.atomic_files import write_json
-from tasks.core.event_log import Journal
+from tasks.core.event_log import EventLog
 from tasks.core.settings import Clean, Contract, Fetch, Training
-from tasks.core.stage_context import Workspace
+from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.stages import augment
 
@@ -24,19 +24,21 @@ class Words(UseCase):
 
     fetch, clean, contract, training = Fetch(), Clean(), Contract(), Training()
     augment = model = None
-    Rows, key = Rows, ("word",)
+    Schema, unique_key = Rows, ("word",)
 
-    def variants(self, rows, seed):
+    def augment_rows(self, rows, seed):
         return rows.assign(word=rows["word"].str[::-1] + str(seed))
 
-    def preview(self, rows, seed):
+    def preview_augmentation(self, rows, seed):
         return rows.head(2).assign(original=[0, 1], variant=0)
 
-    raw = judge = learn = encode = network = loss = decode = score = goodness = report = baselines = None
+    load = clean_partition = fit_preprocessing = encode = build_model = loss = decode = metrics = per_row_metric = report = (
+        baselines
+    ) = None
 
 
 class Plain(Words):
-    variants = UseCase.variants
+    augment_rows = UseCase.augment_rows
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +50,10 @@ def scheduler():
 @pytest.fixture
 def workspace(tmp_path):
     """Nine clean rows in three partitions, six of them to train on."""
-    journal = Journal(tmp_path / "journal" / "augment@words.jsonl")
+    journal = EventLog(tmp_path / "journal" / "augment@words.jsonl")
 
     def make(case):
-        work = Workspace(name="words", case=case, journal=journal, root=tmp_path)
+        work = StageContext(name="words", case=case, journal=journal, root=tmp_path)
         with work.clean.draft() as draft:
             for part in range(3):
                 words = [f"{part}{letter}" for letter in "abc"]
@@ -97,10 +99,10 @@ def test_without_variants_no_cluster_starts_and_the_empty_table_has_its_columns(
 
 def test_the_preview_is_drawn_from_all_over_the_data(workspace, monkeypatch):
     class Looks(Plain):
-        def preview(self, rows, seed):
+        def preview_augmentation(self, rows, seed):
             assert set(rows["split"]) == {"train"}
             assert set(rows["word"].str[0]) == {"0", "1", "2"}
-            return super().preview(rows, seed)
+            return super().preview_augmentation(rows, seed)
 
     work = workspace(Looks())
     augment.main(work)
@@ -110,14 +112,14 @@ def test_the_preview_is_drawn_from_all_over_the_data(workspace, monkeypatch):
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [
-        (lambda rows: rows.assign(word=""), AssertionError, "variants of Spoilt break str_length"),
+        (lambda rows: rows.assign(word=""), AssertionError, "augment_rows of Spoilt break str_length"),
         (lambda rows: rows.assign(split="test"), AssertionError, "left the train split"),
         (lambda rows: rows.drop(columns="fix"), AssertionError, "have other columns than its rows"),
     ],
 )
 def test_variants_that_are_no_clean_train_rows_are_refused(workspace, scheduler, monkeypatch, spoil, error, said):
     class Spoilt(Words):
-        def variants(self, rows, seed):
+        def augment_rows(self, rows, seed):
             return spoil(rows)
 
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)

@@ -22,10 +22,10 @@ from tasks.cleaning.deduplication import settle
 from tasks.cleaning.partitions import kept_rows
 from tasks.cleaning.quality_report import account, code_of, refuse_missing_classes
 from tasks.core.artifacts import CHECKSUMS, Table
-from tasks.core.errors import Mistake
-from tasks.core.event_log import Journal
+from tasks.core.errors import UserError
+from tasks.core.event_log import EventLog
 from tasks.core.settings import Clean, Contract, Fetch, Training
-from tasks.core.stage_context import Workspace
+from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.data.table_files import MOST_FILES, places
 from tasks.stages import clean, fetch
@@ -50,8 +50,8 @@ def workspace(tmp_path, scheduler, monkeypatch):
 
     def make(case, name="mine"):
         root = tmp_path / name
-        opened.append(Journal(root / "journal" / f"clean@{name}.jsonl"))
-        return Workspace(name=name, case=case, journal=opened[-1], root=root)
+        opened.append(EventLog(root / "journal" / f"clean@{name}.jsonl"))
+        return StageContext(name=name, case=case, journal=opened[-1], root=root)
 
     yield make
     for journal in opened:
@@ -116,8 +116,8 @@ def test_a_quarantined_row_is_kept_as_it_came_with_its_reason_and_place(workspac
 def test_clean_rows_are_what_the_use_case_promised(workspace, pets):
     case = vision(pets)
     _, rows, _ = cleaned(workspace(case))
-    assert list(rows.columns) == ["file", "row", *case.Rows.to_schema().columns, "fix", "split"]
-    case.Rows.validate(rows[list(case.Rows.to_schema().columns)])
+    assert list(rows.columns) == ["file", "row", *case.Schema.to_schema().columns, "fix", "split"]
+    case.Schema.validate(rows[list(case.Schema.to_schema().columns)])
     assert rows["pixels"].is_unique
 
 
@@ -140,7 +140,7 @@ def test_cleaning_again_gives_the_same_bytes(workspace, pets):
 
 def test_too_much_dirt_stops_with_the_share_the_reason_an_example_and_where_to_look(workspace, pets):
     work = workspace(vision(pets, max_reject_share=0.01))
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UserError) as caught:
         cleaned(work)
     assert "2 of 125 rows (1.6%) had to be quarantined, 1.0% are borne (clean.max_reject_share)" in str(caught.value)
     assert "the first is cow/cut.png:0 (truncated" in str(caught.value)
@@ -153,7 +153,7 @@ def test_a_class_with_one_picture_is_named_with_what_would_do(workspace, pets):
     (pets / "zebra").mkdir()
     (pets / "zebra" / "1.png").write_bytes(picture(700))
     with pytest.raises(
-        Mistake, match=r"class 'zebra' has 1 clean row, none of them in .*; every class must be in all three splits"
+        UserError, match=r"class 'zebra' has 1 clean row, none of them in .*; every class must be in all three splits"
     ):
         cleaned(workspace(vision(pets)))
 
@@ -162,7 +162,7 @@ def test_one_class_alone_is_refused(workspace, tmp_path):
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     for place in range(20):
         (tmp_path / "pets" / "cat" / f"{place}.png").write_bytes(picture(place))
-    with pytest.raises(Mistake, match="all 20 clean rows have the label 'cat'"):
+    with pytest.raises(UserError, match="all 20 clean rows have the label 'cat'"):
         cleaned(workspace(vision(tmp_path / "pets")))
 
 
@@ -171,7 +171,7 @@ def test_a_folder_of_text_files_is_refused_and_nothing_is_left(workspace, tmp_pa
         (tmp_path / "pets" / label).mkdir(parents=True)
         (tmp_path / "pets" / label / "1.png").write_text("hello")
     work = workspace(vision(tmp_path / "pets"))
-    with pytest.raises(Mistake, match=r"2 of 2 rows \(100.0%\) had to be quarantined.*unreadable, the first is cat/1\.png:0"):
+    with pytest.raises(UserError, match=r"2 of 2 rows \(100.0%\) had to be quarantined.*unreadable, the first is cat/1\.png:0"):
         cleaned(work)
     assert not work.clean.path.exists()
     assert list(work.clean.path.parent.glob(".*")) == []
@@ -180,7 +180,7 @@ def test_a_folder_of_text_files_is_refused_and_nothing_is_left(workspace, tmp_pa
 def test_validation_that_is_switched_off_is_refused(workspace, pets):
     from pandera.config import config_context
 
-    with config_context(validation_enabled=False), pytest.raises(Mistake, match="pandera is switched off"):
+    with config_context(validation_enabled=False), pytest.raises(UserError, match="pandera is switched off"):
         clean.main(workspace(vision(pets)))
 
 
@@ -194,18 +194,18 @@ class Sums(UseCase):
 
     fetch, clean, contract, training = Fetch(partition_rows=4), Clean(max_reject_share=1), Contract(), Training()
     augment = model = None
-    Rows, key, classes = Rows, ("label", "amount"), ""
+    Schema, unique_key, label_column = Rows, ("label", "amount"), ""
 
     def __init__(self, table):
         self.table = table
 
-    def raw(self):
+    def load(self):
         yield self.table.assign(file="sums.csv", row=range(2, len(self.table) + 2))
 
-    def judge(self, rows):
+    def clean_partition(self, rows):
         return rows[["label", "amount"]].assign(fault="", fix="")
 
-    learn = encode = network = loss = decode = score = goodness = report = baselines = None
+    fit_preprocessing = encode = build_model = loss = decode = metrics = per_row_metric = report = baselines = None
 
 
 def test_what_the_schema_finds_is_quarantined_under_column_and_check(workspace):
@@ -229,33 +229,33 @@ def test_what_a_reader_doubted_is_quarantined(workspace):
 
 def test_a_judge_that_loses_a_row_or_a_type_is_a_mistake_of_the_code(workspace):
     class Loses(Sums):
-        def judge(self, rows):
-            return super().judge(rows).head(1)
+        def clean_partition(self, rows):
+            return super().clean_partition(rows).head(1)
 
     class Types(Sums):
-        def judge(self, rows):
-            return super().judge(rows).assign(amount="much")
+        def clean_partition(self, rows):
+            return super().clean_partition(rows).assign(amount="much")
 
     table = pd.DataFrame({"label": ["a", "b"], "amount": [1.0, 2.0]})
-    with pytest.raises(AssertionError, match="judge of Loses gave 1 verdicts for 2 rows"):
+    with pytest.raises(AssertionError, match="clean_partition of Loses gave 1 verdicts for 2 rows"):
         cleaned(workspace(Loses(table), "loses"))
-    with pytest.raises(TypeError, match="judge of Types gave column 'amount' against its Rows"):
+    with pytest.raises(TypeError, match="clean_partition of Types gave column 'amount' against its Schema"):
         cleaned(workspace(Types(table), "types"))
 
 
 def test_tables_whose_columns_differ_are_never_joined(workspace):
     class Two(Sums):
-        def raw(self):
-            yield from super().raw()
+        def load(self):
+            yield from super().load()
             yield self.table.assign(file="more.csv", row=2).rename(columns={"amount": "sum"})
 
-    with pytest.raises(Mistake, match=r"more\.csv and sums\.csv differ in their columns \(sum, amount\)"):
+    with pytest.raises(UserError, match=r"more\.csv and sums\.csv differ in their columns \(sum, amount\)"):
         fetch.main(workspace(Two(pd.DataFrame({"label": ["a"], "amount": [1.0]}))))
 
 
 def test_no_rows_are_refused_and_leave_nothing(workspace):
     work = workspace(Sums(pd.DataFrame({"label": [], "amount": []})))
-    with pytest.raises(Mistake, match="holds no rows"):
+    with pytest.raises(UserError, match="holds no rows"):
         fetch.main(work)
     assert not work.raw.path.exists()
 
@@ -274,15 +274,15 @@ def test_a_limit_is_kept(workspace):
 
 
 class Dealt(Sums):
-    classes = "label"
+    label_column = "label"
 
     def __init__(self):
         super().__init__(None)
 
-    def likeness(self, rows):
+    def duplicate_group(self, rows):
         return rows["looks"]
 
-    def split(self, rows, likeness):
+    def assign_split(self, rows, duplicate_group):
         return rows["subset"]
 
 
@@ -319,7 +319,7 @@ def test_a_split_nobody_knows_is_a_mistake_of_the_code():
 class Beside(Dealt):
     """Knows of each row the one before it, and believes none that repeats it."""
 
-    def relate(self, rows):
+    def clean_table(self, rows):
         before = rows["amount"].shift()
         again = rows["amount"] == before
         return pd.DataFrame(
@@ -344,7 +344,7 @@ def test_every_class_must_stand_in_every_split():
     settled = settle(
         Dealt(), light(key=list("abcdef"), label=list("aaabbb"), subset=["train", "validation", "test"] + ["train"] * 3)
     )
-    with pytest.raises(Mistake, match="class 'b' has 3 clean rows, none of them in validation or test"):
+    with pytest.raises(UserError, match="class 'b' has 3 clean rows, none of them in validation or test"):
         refuse_missing_classes(Dealt(), settled)
 
 
@@ -378,16 +378,16 @@ def die(_: int) -> None:
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "nowhere")
-    with pytest.raises(Mistake, match="no Dask scheduler answers at DASK_SCHEDULER_ADDRESS=nowhere"), dask_cluster.cluster(1):
+    with pytest.raises(UserError, match="no Dask scheduler answers at DASK_SCHEDULER_ADDRESS=nowhere"), dask_cluster.cluster(1):
         pass
 
 
 @pytest.mark.slow
 def test_a_piece_that_kills_its_workers_is_named(tmp_path, monkeypatch):
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    journal = Journal(tmp_path / "clean@mine.jsonl")
+    journal = EventLog(tmp_path / "clean@mine.jsonl")
     with (
-        pytest.raises(Mistake, match=r"partitions 0 \(7\) ended its worker process several times over"),
+        pytest.raises(UserError, match=r"partitions 0 \(7\) ended its worker process several times over"),
         dask_cluster.cluster(1) as client,
     ):
         dask_cluster.each(client, die, [7], journal=journal, unit="partitions")

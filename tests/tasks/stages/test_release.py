@@ -8,7 +8,7 @@ import yaml
 
 from tasks.compression.steps.quantize import Quantize
 from tasks.core.artifacts import Table
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import Contract
 from tasks.evaluation import comparison, latency
 from tasks.release import decision, model_card
@@ -179,7 +179,7 @@ def test_a_refusal_holds_no_model(root):
 def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path):
     work = tiny_images.workspace(tmp_path, "evaluate", "int8")
     object.__setattr__(work, "recipe_names", ("int8",))
-    with pytest.raises(Mistake, match=r"recipes has no 'dense'; add `dense: \[\]`"):
+    with pytest.raises(UserError, match=r"recipes has no 'dense'; add `dense: \[\]`"):
         evaluate.main(work)
 
 

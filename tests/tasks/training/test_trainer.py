@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import Training
 from tasks.models.vision.cnn import Cnn
 from tasks.training import loop, optimizers, precision, trainer
@@ -258,20 +258,20 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_with_one_line():
         return objective(model, x, y) * (float("nan") if watch.append(0) or len(watch) == 9 else 1.0)
 
     watch: list[int] = []
-    with pytest.raises(Mistake, match=r"the loss became nan in epoch 2, step 9; lower training\.learning_rate \(now 0\.01\)"):
+    with pytest.raises(UserError, match=r"the loss became nan in epoch 2, step 9; lower training\.learning_rate \(now 0\.01\)"):
         trainer.fit(network(), *pictures(), objective=poisoned, training=QUICK)
     assert len(watch) == 9
 
 
 def test_a_learning_rate_far_too_high_is_caught_too():
-    with pytest.raises(Mistake, match="the loss became"):
+    with pytest.raises(UserError, match="the loss became"):
         trainer.fit(nn.Linear(4, 1), np.ones((64, 4), np.float32) * 1e4, np.ones((64, 1), np.float32),
                 objective=lambda model, x, y: (model(x) - y).square().mean(),
                 training=replace(QUICK, optimizer="sgd", learning_rate=10.0, epochs=30))  # fmt: skip
 
 
 def test_unequal_or_empty_arrays_are_refused():
-    with pytest.raises(Mistake, match="3 inputs and 2 targets"):
+    with pytest.raises(UserError, match="3 inputs and 2 targets"):
         trainer.fit(network(), pictures(3)[0], np.zeros(2, np.int64), objective=objective, training=QUICK)
 
 
@@ -459,7 +459,7 @@ def test_the_probe_times_both_formats_and_changes_nothing():
 )
 def test_what_this_machine_cannot_do_is_refused(wish, said, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         fitted(replace(QUICK, **wish))
 
 

@@ -32,7 +32,7 @@ class Augment:
     """Words hidden, in one run."""
 
 
-def variants(noise: Augment, rows: DataFrame, keys: Series, seed: int) -> DataFrame:
+def augment_rows(noise: Augment, rows: DataFrame, keys: Series, seed: int) -> DataFrame:
     """Noisy copies of rows, those that changed; `keys` (N,) tell the rows apart, wherever they stand."""
     made = [rows.assign(text=noisy(noise, rows["text"], keys, seed, copy)) for copy in range(1, noise.copies + 1)]
     varied = [copy[copy["text"] != rows["text"]] for copy in made]
@@ -45,7 +45,7 @@ def few_of_each(rows: DataFrame) -> DataFrame:
     return each_class.sort_values("label", kind="stable").head(PREVIEW_TEXTS).reset_index(drop=True)
 
 
-def preview(noise: Augment, originals: DataFrame, keys: Series, seed: int) -> DataFrame:
+def preview_augmentation(noise: Augment, originals: DataFrame, keys: Series, seed: int) -> DataFrame:
     """Rows beside noisy variants of them: `text`, `label`, `original` and `variant` (0 = as it came)."""
     plain = originals[["text", "label"]].assign(original=range(len(originals)), variant=0)
     copies = range(1, PREVIEW_VARIANTS + 1 if noise.copies else 1)

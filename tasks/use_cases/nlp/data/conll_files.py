@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data import sources
 from tasks.data.table_files import BLOCK_ROWS, read_lines
 
@@ -46,7 +46,7 @@ def _blocks(path: Path) -> Iterator[list[tuple[str, str, int]]]:
             yield block
             block = []
     if not block and not sentence_seen(path):
-        raise Mistake(f"{path} holds no sentence; expected lines such as `London B-LOC`, and a blank line after each sentence")
+        raise UserError(f"{path} holds no sentence; expected lines such as `London B-LOC`, and a blank line after each sentence")
     if block:
         yield block
 
@@ -70,7 +70,7 @@ def _sentences(path: Path) -> Iterator[tuple[str, str, int]]:
             continue
         columns = columns or len(parts)
         if len(parts) < 2 or len(parts) != columns:
-            raise Mistake(
+            raise UserError(
                 f"{path}, line {number} has {len(parts)} column{'s' * (len(parts) != 1)}, expected {max(2, columns)}: "
                 "a word, perhaps more, and its tag, with blanks or a tab between"
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data import sources
 from tasks.data.downloads import download
 from tasks.data.sampling import spread
@@ -143,7 +143,7 @@ def own(place: Path, layout: Layout, limit: int) -> Iterator[pd.DataFrame]:
         return _read([(place, place.name, "", layout)], (), limit)
     found = [path for path in sources.files_in(place) if set(path.suffixes) & set(TABLES)]
     if not found:
-        raise Mistake(f"{place} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLES)})")
+        raise UserError(f"{place} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLES)})")
     names = [path.relative_to(place).as_posix() for path in found]
     return _read([(path, name, sources.subset_of(name), layout) for path, name in zip(found, names, strict=True)], (), limit)
 
@@ -210,7 +210,9 @@ def _usual(path: Path, names: list[str], usual: Sequence[str], setting: str) -> 
         for name in names:
             if name.lower() == wish:
                 return name
-    raise Mistake(f"{path} has no column {' or '.join(usual[:4])}; it has {', '.join(names)[:200]}: name one in fetch.{setting}")
+    raise UserError(
+        f"{path} has no column {' or '.join(usual[:4])}; it has {', '.join(names)[:200]}: name one in fetch.{setting}"
+    )
 
 
 def _values(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.use_cases.nlp.data.datasets import COLUMNS
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -138,7 +138,7 @@ def _files(folder: str) -> tuple[Path, list[Path]]:
     top, _, below = folder.partition("/")
     spec = find_spec(top)
     if spec is None or spec.origin is None:
-        raise Mistake(f"the packaged sentences need {top!r}, which is not installed; install Bonsai with its dependencies")
+        raise UserError(f"the packaged sentences need {top!r}, which is not installed; install Bonsai with its dependencies")
     home = Path(spec.origin)
     if not spec.submodule_search_locations:
         return home.parent, [home]

@@ -105,7 +105,7 @@ def counted(predictions: DataFrame) -> list[tuple[Counter[str], Counter[str], Co
     return rows  # type: ignore[return-value]
 
 
-def score(predictions: DataFrame) -> dict[str, float]:
+def metrics(predictions: DataFrame) -> dict[str, float]:
     """F1 of whole entities first (CoNLL 2003: kind and both ends right), precision, recall, share of words tagged rightly."""
     right, found, there = (sum(row[part].total() for row in counted(predictions)) for part in range(3))
     words = [
@@ -121,7 +121,7 @@ def score(predictions: DataFrame) -> dict[str, float]:
     }
 
 
-def goodness(predictions: DataFrame) -> Floats:
+def per_row_metric(predictions: DataFrame) -> Floats:
     """What each row adds to the F1 of entities, (N,): its mean is the F1, and its spread that of the F1 (delta method)."""
     rows = counted(predictions)
     right = np.array([row[0].total() for row in rows], np.float64)

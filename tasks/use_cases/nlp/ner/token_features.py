@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.text.tokenization import FIRST
 from tasks.use_cases.nlp.ner import entity_metrics
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from tasks.core.use_case import Array, Learnt
+    from tasks.core.use_case import Array, PreprocessingState
 
 KEPT = ("file", "row", "split", "text", "tags")
 SHAPES = ((re.compile(r"[A-Z]+"), "X"), (re.compile(r"[^\W\d_A-Zx]+"), "x"), (re.compile(r"\d+"), "d"))
@@ -34,37 +34,37 @@ def features(word: str) -> tuple[str, ...]:
     return f"w:{low}", f"p:{low[:3]}", f"s:{low[-3:]}", f"e:{low[-2:]}", f"x:{shape[:12]}"
 
 
-def learn(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str, Any]:
+def fit_preprocessing(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str, Any]:
     """The tags, O first, and the features of the train rows, the commonest first."""
     texts = [text.split() for text in rows["text"]]
     counts = Counter(feature for words in texts for word in words for feature in features(word))
     ranked = sorted((one for one, count in counts.items() if count >= min_count), key=lambda one: (-counts[one], one))[:limit]
     kinds = sorted({kind for tags in rows["tags"] for kind, _, _ in entity_metrics.spans(tags.split())})
     if not kinds:
-        raise Mistake("no train row names an entity; every tag is O: there is nothing to learn")
+        raise UserError("no train row names an entity; every tag is O: there is nothing to learn")
     known = {"kind": "features", "count": len(ranked), "entries": " ".join(ranked)}
     length = min(longest, max(len(words) for words in texts))
     tags = [entity_metrics.OUT, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
     return {"task": "names", "tags": tags, "vocabulary": {**known, "length": length}}
 
 
-def encode(rows: DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
     """Numbers of features, int32 (N, L, F), 0 behind the end, and of tags, int64 (N, L), `entities.ABSENT` there.
 
     A tag that no train row has counts as O: no network could answer it.
     """
-    length = learnt["vocabulary"]["length"]
-    place = {tag: position for position, tag in enumerate(learnt["tags"])}
+    length = state["vocabulary"]["length"]
+    place = {tag: position for position, tag in enumerate(state["tags"])}
     targets = np.full((len(rows), length), entity_metrics.ABSENT, np.int64)
     for row, tags in enumerate(rows["tags"]):
         known = [place.get(tag, 0) for tag in tags.split()[:length]]
         targets[row, : len(known)] = known
-    return numbers(rows["text"].to_list(), learnt), targets
+    return numbers(rows["text"].to_list(), state), targets
 
 
-def numbers(texts: Sequence[str], learnt: Learnt) -> Array:
+def numbers(texts: Sequence[str], state: PreprocessingState) -> Array:
     """Numbers of the features of each word, int32 (N, L, F), 0 behind the end."""
-    known = learnt["vocabulary"]
+    known = state["vocabulary"]
     number = {feature: place for place, feature in enumerate(known["entries"].split(" "), start=FIRST["features"])}
     found = np.zeros((len(texts), known["length"], len(features("word"))), np.int32)
     for row, text in enumerate(texts):
@@ -74,11 +74,11 @@ def numbers(texts: Sequence[str], learnt: Learnt) -> Array:
     return found
 
 
-def decode(rows: DataFrame, outputs: Array, learnt: Learnt) -> DataFrame:
+def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
     """The likeliest tags of every text as `predicted`, and as `confidence` how probable they are all together."""
     lengths = np.array([min(len(text.split()), outputs.shape[1]) for text in rows["text"]], np.int64)
-    paths, sure = entity_metrics.best_paths(outputs, lengths, learnt["tags"])
-    named = [_tags(path[:length], learnt["tags"], text) for path, length, text in zip(paths, lengths, rows["text"], strict=True)]
+    paths, sure = entity_metrics.best_paths(outputs, lengths, state["tags"])
+    named = [_tags(path[:length], state["tags"], text) for path, length, text in zip(paths, lengths, rows["text"], strict=True)]
     return rows[[name for name in KEPT if name in rows]].assign(predicted=named, confidence=sure)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.metrics import classification
 from tasks.text import tokenization
 from tasks.use_cases.nlp.topics import label_errors, text_baselines
@@ -15,7 +15,7 @@ from tasks.use_cases.nlp.topics import label_errors, text_baselines
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from tasks.core.use_case import Array, Learnt
+    from tasks.core.use_case import Array, PreprocessingState
 
 KEPT = ("file", "row", "split", "text", "label", "truth")
 """Columns of a row that its prediction keeps."""
@@ -25,11 +25,11 @@ ENTRIES: dict[tokenization.Kind, int] = {"grams": 150_000, "letters": 150_000, "
 """Most entries of each kind of vocabulary, unless another number is asked for."""
 
 
-def learn(
+def fit_preprocessing(
     rows: DataFrame, named: Sequence[str], kind: tokenization.Kind, limit: int, min_count: int, longest: int
 ) -> dict[str, Any]:
     """The topics, in the order of `named` where a data set names them, and the vocabulary of the train rows."""
-    found = tokenization.learn(rows["text"].to_list(), kind, limit or ENTRIES[kind], min_count, longest)
+    found = tokenization.fit_vocabulary(rows["text"].to_list(), kind, limit or ENTRIES[kind], min_count, longest)
     return {"classes": present(rows["label"], named), "vocabulary": found}
 
 
@@ -39,26 +39,26 @@ def present(labels: Series, named: Sequence[str]) -> list[str]:
     return [name for name in named if name in found] or sorted(found)
 
 
-def encode(rows: DataFrame, learnt: Learnt) -> tuple[Array, Array]:
+def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
     """N texts to token numbers, int32 (N, L), 0 behind the end, and the numbers of their classes, int64 (N,)."""
-    number = {name: position for position, name in enumerate(learnt["classes"])}
+    number = {name: position for position, name in enumerate(state["classes"])}
     if strange := set(rows["label"]) - set(number):
-        raise Mistake(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
+        raise UserError(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
     targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
-    return tokenization.encode(rows["text"].to_list(), learnt["vocabulary"]), targets
+    return tokenization.encode(rows["text"].to_list(), state["vocabulary"]), targets
 
 
-def decode(rows: DataFrame, outputs: Array, learnt: Learnt) -> DataFrame:
+def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
     """Logits (N, K) to the class predicted, its confidence and all probabilities."""
-    return classification.judged(rows, classification.softmax(outputs), learnt["classes"], KEPT)
+    return classification.judged(rows, classification.softmax(outputs), state["classes"], KEPT)
 
 
-def score(predictions: DataFrame) -> dict[str, float]:
+def metrics(predictions: DataFrame) -> dict[str, float]:
     """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
-    return classification.score(predictions)
+    return classification.metrics(predictions)
 
 
-def goodness(predictions: DataFrame) -> Array:
+def per_row_metric(predictions: DataFrame) -> Array:
     """1 where the prediction is right, else 0."""
     return classification.hits(predictions)
 

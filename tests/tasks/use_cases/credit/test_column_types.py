@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.use_cases.credit import column_types
 
 
@@ -37,12 +37,14 @@ def test_numbers_words_counters_and_constants_are_told_apart():
 
 def test_a_few_words_among_numbers_are_errors_many_are_a_question():
     assert kinds(income=["3"] + ["9"] * 96 + ["1", "2", "oops"]) == {"income": "number"}
-    with pytest.raises(Mistake, match=r"'income' mixes numbers and text: 70 of 100 .* 'oops' is none; name it in fetch\.numbers"):
+    with pytest.raises(
+        UserError, match=r"'income' mixes numbers and text: 70 of 100 .* 'oops' is none; name it in fetch\.numbers"
+    ):
         kinds(income=[str(number) for number in range(0, 140, 2)] + ["oops"] * 30)
 
 
 def test_a_table_that_says_nothing_is_refused():
-    with pytest.raises(Mistake, match="no column to learn from: each of bank has one value only"):
+    with pytest.raises(UserError, match="no column to learn from: each of bank has one value only"):
         kinds(bank=["ours"] * 30)
 
 

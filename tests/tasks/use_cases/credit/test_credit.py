@@ -17,7 +17,7 @@ from tasks.cleaning.quality_report import account, refuse_dirt, refuse_missing_c
 from tasks.compression import onnx_export
 from tasks.compression.steps.prune import narrowed
 from tasks.core import registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.training import trainer
 from tasks.use_cases.credit import binary_metrics, datasets
 from tests.support import credit_table
@@ -33,7 +33,7 @@ def credit(path: Path | None = None, **sections):
 
 def cleaned(case, folder):
     """Raw rows to clean ones and the ledger, as the stages make them."""
-    raw = pd.concat(list(case.raw()), ignore_index=True)
+    raw = pd.concat(list(case.load()), ignore_index=True)
     raw.to_parquet(folder / "raw.parquet")
     judge_part(case, folder / "raw.parquet", 0, folder)
     judged, light = (pd.read_parquet(folder / f"{kind}-00000.parquet") for kind in ("judged", "light"))
@@ -49,7 +49,7 @@ def grown(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grown")
     case = credit(credit_table.write(folder / "lenders.csv"))
     rows, _ = cleaned(case, folder)
-    return case, rows, case.learn(rows[rows["split"] == "train"].reset_index(drop=True))
+    return case, rows, case.fit_preprocessing(rows[rows["split"] == "train"].reset_index(drop=True))
 
 
 def text(path: Path, content: str | bytes) -> Path:
@@ -84,18 +84,18 @@ GOOD = "".join(f"{1000 + 7 * n},{n % 5},{'yes' if n % 4 == 0 else 'no'}\n" for n
     ],
 )
 def test_a_file_that_is_no_table_of_applicants_is_refused_in_one_line(tmp_path, content, said):
-    with pytest.raises(Mistake, match=said) as refusal:
-        list(credit(text(tmp_path / "bad.csv", content)).raw())
+    with pytest.raises(UserError, match=said) as refusal:
+        list(credit(text(tmp_path / "bad.csv", content)).load())
     assert "\n" not in str(refusal.value)
 
 
 def test_a_column_that_is_not_there_is_refused_with_the_nearest(tmp_path):
-    with pytest.raises(Mistake, match="has no column 'defalt'; did you mean 'default'"):
-        list(credit(text(tmp_path / "own.csv", HEAD + GOOD), fetch={"label": "defalt"}).raw())
+    with pytest.raises(UserError, match="has no column 'defalt'; did you mean 'default'"):
+        list(credit(text(tmp_path / "own.csv", HEAD + GOOD), fetch={"label": "defalt"}).load())
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
-    raw = pd.concat(credit(text(tmp_path / "own.csv", "\ufeff" + HEAD + GOOD)).raw())
+    raw = pd.concat(credit(text(tmp_path / "own.csv", "\ufeff" + HEAD + GOOD)).load())
     assert json.loads(raw["kinds"].iloc[0]) == {"income": "number", "late": "number"}
 
 
@@ -117,19 +117,19 @@ def test_a_number_cut_in_the_middle_at_the_end_of_a_file_is_never_learnt(tmp_pat
 
 
 def test_more_dirt_than_is_borne_names_the_first_row_of_it(tmp_path):
-    with pytest.raises(Mistake, match=r"not-a-number, the first is own\.csv:62 \(not-a-number: income '12abc'\)"):
+    with pytest.raises(UserError, match=r"not-a-number, the first is own\.csv:62 \(not-a-number: income '12abc'\)"):
         cleaned(credit(text(tmp_path / "own.csv", HEAD + GOOD + "12abc,1,no\n" * 3), clean={"max_reject_share": 0.01}), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (GOOD.replace("yes", "no"), "all 60 clean rows have the label 'no'; a classifier needs at least two"),
+        (GOOD.replace("yes", "no"), "all 60 clean rows have the label 'no'; a classifier needs two"),
         (GOOD + "5000,1,maybe\n", r"the label has 3 values \('maybe', 'no', 'yes'\); expected two"),
     ],
 )
 def test_a_label_that_tells_not_two_apart_is_refused(tmp_path, content, said):
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         cleaned(credit(text(tmp_path / "own.csv", HEAD + content)), tmp_path)
 
 
@@ -148,22 +148,22 @@ def test_every_split_has_the_same_share_of_each_label(grown):
 
 
 def test_the_rarer_label_is_feared_unless_another_is_named(grown):
-    case, rows, learnt = grown
+    case, rows, state = grown
     rare = rows["label"].value_counts().index[-1]
-    assert learnt["classes"][1] == rare
-    other = learnt["classes"][0]
-    assert credit(Path("x.csv"), model={"event": other}).learn(rows)["classes"] == [rare, other]
-    with pytest.raises(Mistake, match=r"model\.event: no label 'yess'; did you mean 'yes'"):
-        credit(Path("x.csv"), model={"event": "yess"}).learn(rows)
-    assert case.encode(rows, learnt)[1].mean() == pytest.approx((rows["label"] == rare).mean())
+    assert state["classes"][1] == rare
+    other = state["classes"][0]
+    assert credit(Path("x.csv"), model={"event": other}).fit_preprocessing(rows)["classes"] == [rare, other]
+    with pytest.raises(UserError, match=r"model\.event: no label 'yess'; did you mean 'yes'"):
+        credit(Path("x.csv"), model={"event": "yess"}).fit_preprocessing(rows)
+    assert case.encode(rows, state)[1].mean() == pytest.approx((rows["label"] == rare).mean())
 
 
 def test_a_blind_network_does_not_see_the_groups_that_fairness_is_reported_for(grown):
-    case, rows, learnt = grown
-    blind = credit(Path("x.csv"), model={"blind": True}).learn(rows)
-    assert set(learnt["numbers"]) - set(blind["numbers"]) == {"age"}
-    assert set(learnt["categories"]) - set(blind["categories"]) == {"sex"}
-    told = case.report(case.decode(rows, trainer.predict(case.network(learnt), case.encode(rows, learnt)[0]), learnt))
+    case, rows, state = grown
+    blind = credit(Path("x.csv"), model={"blind": True}).fit_preprocessing(rows)
+    assert set(state["numbers"]) - set(blind["numbers"]) == {"age"}
+    assert set(state["categories"]) - set(blind["categories"]) == {"sex"}
+    told = case.report(case.decode(rows, trainer.predict(case.build_model(state), case.encode(rows, state)[0]), state))
     assert {name: {row["group"] for row in table["groups"]} for name, table in told["fairness"].items()} == {
         "age": {"under 25", "25-34", "35-44", "45-59", "60 and over"},
         "sex": {"f", "m"},
@@ -172,15 +172,15 @@ def test_a_blind_network_does_not_see_the_groups_that_fairness_is_reported_for(g
 
 @pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
 def test_a_network_for_tables_is_pruned_and_taught_whole(grown, architecture):
-    _, rows, learnt = grown
+    _, rows, state = grown
     case = credit(Path("x.csv"), model={"architecture": architecture})
-    network = case.network(learnt).eval()
-    inputs, _ = case.encode(rows, learnt)
+    network = case.build_model(state).eval()
+    inputs, _ = case.encode(rows, state)
     assert np.isnan(inputs).any(), "missing numbers reach the network as they are"
     keep = {name: torch.arange(group.size // 2) for name, group in network.groups().items()}
     narrow = narrowed(network, keep)
     assert torch.isfinite(narrow(torch.from_numpy(inputs))).all()
-    small = case.student(learnt, 0.5).eval()
+    small = case.build_student(state, 0.5).eval()
     assert sum(weight.numel() for weight in small.parameters()) < 0.5 * sum(weight.numel() for weight in network.parameters())
     assert torch.equal(small.curves.start, network.curves.start), "a student reads numbers by the same curves"
 
@@ -188,10 +188,10 @@ def test_a_network_for_tables_is_pruned_and_taught_whole(grown, architecture):
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
 def test_the_shipped_file_answers_as_the_network_does_for_missing_numbers_too(grown, architecture):
-    _, rows, learnt = grown
-    network = credit(Path("x.csv"), model={"architecture": architecture}).network(learnt).eval()
-    inputs, _ = credit(Path("x.csv")).encode(rows, learnt)
-    assert onnx_export.parity(network, onnx_export.to_onnx(network, inputs, learnt, "credit"), inputs, 1e-4)["rows"] == len(rows)
+    _, rows, state = grown
+    network = credit(Path("x.csv"), model={"architecture": architecture}).network(state).eval()
+    inputs, _ = credit(Path("x.csv")).encode(rows, state)
+    assert onnx_export.parity(network, onnx_export.to_onnx(network, inputs, state, "credit"), inputs, 1e-4)["rows"] == len(rows)
 
 
 def test_a_number_passes_its_curve_and_a_missing_one_is_in_the_middle():
@@ -205,37 +205,37 @@ def test_a_number_passes_its_curve_and_a_missing_one_is_in_the_middle():
 def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn_from_it(grown):
     case, _, _ = grown
     teacher, targets = torch.tensor([[1.0], [-2.0]]), torch.tensor([0.0, 1.0])
-    assert case.imitation(teacher.expand(2, 3), teacher, targets, 3.0).item() == pytest.approx(0, abs=1e-6)
-    assert case.imitation(-teacher.expand(2, 3), teacher, targets, 3.0).item() > 0.1
+    assert case.distillation_loss(teacher.expand(2, 3), teacher, targets, 3.0).item() == pytest.approx(0, abs=1e-6)
+    assert case.distillation_loss(-teacher.expand(2, 3), teacher, targets, 3.0).item() > 0.1
 
 
 @pytest.mark.slow
 def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown):
-    case, rows, learnt = grown
+    case, rows, state = grown
     train, asked = (rows[part].reset_index(drop=True) for part in (rows["split"] == "train", rows["split"] != "train"))
-    inputs, targets = case.encode(train, learnt)
+    inputs, targets = case.encode(train, state)
     torch.manual_seed(0)
     training = registry.build("use_cases", "credit", {"training": {"epochs": 40, "batch_size": 32, "precision": "fp32"}}).training
     fitted = trainer.fit(
-        case.network(learnt), inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=training
+        case.build_model(state), inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=training
     )
-    told = case.decode(asked, trainer.predict(fitted.network, case.encode(asked, learnt)[0]), learnt)
+    told = case.decode(asked, trainer.predict(fitted.network, case.encode(asked, state)[0]), state)
     rivals = {
         name: binary_metrics.auc(said["target"], said["probability"]) for name, said in case.baselines(train, asked).items()
     }
-    assert case.score(told)["auc"] > 0.7
+    assert case.metrics(told)["auc"] > 0.7
     assert rivals["base rate"] == 0.5
     assert min(rivals["logistic regression"], rivals["gradient boosting"]) > 0.7
 
 
 def test_without_the_file_a_data_set_by_name_says_how_to_get_it(tmp_path, monkeypatch):
-    with pytest.raises(Mistake, match="did you mean 'german'"):
+    with pytest.raises(UserError, match="did you mean 'german'"):
         credit(fetch={"dataset": "germany"})
     monkeypatch.setenv("BONSAI_DATASETS", str(tmp_path))
     nowhere = datasets.Known(copies=(("credit/nowhere.csv", "0" * 64, ()),), label="default", event="1", groups=())
     monkeypatch.setitem(datasets.DATASETS, "taiwan", nowhere)
-    with pytest.raises(Mistake, match=r"no mirror holds it.*name that folder in BONSAI_DATASETS"):
-        list(credit().raw())
+    with pytest.raises(UserError, match=r"no mirror holds it.*name that folder in BONSAI_DATASETS"):
+        list(credit().load())
 
 
 @at_hand
@@ -258,5 +258,5 @@ def test_german_credit_is_read_without_a_header_and_its_sexes_out_of_their_codes
     case = credit(fetch={"dataset": "german"})
     rows, ledger = cleaned(case, tmp_path)
     assert (ledger["rows_in"], ledger["kept"]) == (1000, 1000)
-    assert case.learn(rows)["classes"] == ["1", "2"]
+    assert case.fit_preprocessing(rows)["classes"] == ["1", "2"]
     assert set(rows["groups"].str.extract("personal_status=([^;]*)")[0]) == {"female", "male"}

@@ -11,7 +11,7 @@ import pytest
 from tasks.cleaning.deduplication import KEPT, settle
 from tasks.cleaning.quality_report import code_of
 from tasks.core import registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.splits import row_keys
 from tasks.data.downloads import LOCAL
 from tasks.use_cases.finance import ohlc_bars, price_sources
@@ -47,16 +47,16 @@ def market(days=600, seed=0, ticker="one", start="2017-01-02"):
 def related(rows, case=None):
     """Judged and related, all columns together."""
     case = case or Finance(clean=DAYS)
-    judged = case.judge(rows)
+    judged = case.clean_partition(rows)
     good = judged[judged["fault"] == ""]
-    return good.drop(columns=["fault", "fix"]).join(case.relate(good))
+    return good.drop(columns=["fault", "fix"]).join(case.clean_table(good))
 
 
 def settled(rows, case=None):
     case = case or Finance(clean=DAYS)
-    judged = case.judge(rows).assign(file=rows["file"], row=rows["row"], part=0, key="")
+    judged = case.clean_partition(rows).assign(file=rows["file"], row=rows["row"], part=0, key="")
     good = judged["fault"] == ""
-    judged.loc[good, "key"] = row_keys(judged[good], case.key)
+    judged.loc[good, "key"] = row_keys(judged[good], case.unique_key)
     return settle(case, judged.reset_index(drop=True))
 
 
@@ -64,7 +64,7 @@ def verdict(**change):
     """The fault and the fix of one bar that is good but for this change."""
     bar = {"ticker": "one", "date": "2020-01-06", "open": 10.0, "high": 11.0, "low": 9.0, "close": 10.5}
     bar |= {"volume": 100.0, "fear": None, "mood": None, "buzz": None}
-    found = Finance().judge(pd.DataFrame([bar | change])).iloc[0]
+    found = Finance().clean_partition(pd.DataFrame([bar | change])).iloc[0]
     return found["fault"], found["fix"]
 
 
@@ -101,7 +101,9 @@ def test_a_bar_that_cannot_be_true_says_why(change, code):
 
 
 def test_a_high_or_low_that_just_misses_is_mended_and_said():
-    found = Finance().judge(market(2).assign(high=[104.0, 100.0], open=100.0, low=99.0, close=[104.5, 100.0], volume=[0.0, 5.0]))
+    found = Finance().clean_partition(
+        market(2).assign(high=[104.0, 100.0], open=100.0, low=99.0, close=[104.5, 100.0], volume=[0.0, 5.0])
+    )
     assert found["high"].tolist() == [104.5, 100.0]
     assert [code_of(fix) for fix in found["fix"].iloc[0].split("; ")] == ["raised-high", "unknown-volume"]
     assert np.isnan(found["volume"].iloc[0])
@@ -220,19 +222,19 @@ def test_tails_are_those_of_the_days_before_and_usual_while_a_series_is_young():
 def test_splits_follow_the_day_that_is_forecast_and_keep_a_distance():
     rows = related(market(600))
     case = Finance(clean=DAYS)
-    split = case.split(rows, rows["ticker"])
+    split = case.assign_split(rows, rows["ticker"])
     day = rows["next_date"]
     assert day[split == "train"].max() < pd.Timestamp("2018-07-02") - pd.Timedelta(days=5)
     assert day[split == "validation"].min() == pd.Timestamp("2018-07-02")
     assert day[split == "test"].min() == pd.Timestamp("2019-01-02")
     assert (split[rows["past"].isna() | day.isna()] == "context").all()
     until = Finance(clean=DAYS | {"test_until": "2019-02-28"})
-    assert day[until.split(rows, rows["ticker"]) == "test"].max() == pd.Timestamp("2019-02-28")
+    assert day[until.assign_split(rows, rows["ticker"]) == "test"].max() == pd.Timestamp("2019-02-28")
 
 
 def test_without_dates_the_splits_take_their_share_of_the_days():
     rows = related(market(600))
-    split = Finance(clean={"history_days": 22}).split(rows, rows["ticker"])
+    split = Finance(clean={"history_days": 22}).assign_split(rows, rows["ticker"])
     assert (split == "test").mean() == pytest.approx(0.15, abs=0.02)
     assert rows["next_date"][split == "train"].max() < rows["next_date"][split == "validation"].min()
 
@@ -248,17 +250,17 @@ def test_without_dates_the_splits_take_their_share_of_the_days():
 def test_splits_that_cannot_be_are_refused_in_one_line(clean, said):
     case = Finance(clean=clean)
     rows = related(market(600), case)
-    with pytest.raises(Mistake, match=said):
-        case.split(rows, rows["ticker"])
+    with pytest.raises(UserError, match=said):
+        case.assign_split(rows, rows["ticker"])
 
 
 def test_what_is_learnt_is_learnt_from_the_rows_given_and_from_no_target():
     rows = related(market(300)).iloc[30:].reset_index(drop=True)
     case = Finance(clean=DAYS)
-    learnt = case.learn(rows.iloc[:200])
-    assert learnt == case.learn(rows.iloc[:200].assign(next_return=9.0, next_variance=9.0))
-    assert learnt != case.learn(rows)
-    assert (learnt["window"], learnt["fear"]) == (22, False)
+    state = case.fit_preprocessing(rows.iloc[:200])
+    assert state == case.fit_preprocessing(rows.iloc[:200].assign(next_return=9.0, next_variance=9.0))
+    assert state != case.fit_preprocessing(rows)
+    assert (state["window"], state["fear"]) == (22, False)
 
 
 def test_a_volatility_index_is_that_of_the_day_and_never_of_a_later_one():
@@ -282,24 +284,24 @@ def test_ones_own_table_is_read_by_its_usual_names_or_by_those_given(tmp_path):
     usual.to_csv(tmp_path / "panel.csv", index=False)
     unusual = rows[["date", "open", "high", "low", "close"]].rename(columns={"close": "Last price"})
     unusual.to_csv(tmp_path / "SHARE.csv", index=False)
-    (panel,) = Finance(fetch={"path": str(tmp_path / "panel.csv")}).raw()
+    (panel,) = Finance(fetch={"path": str(tmp_path / "panel.csv")}).load()
     assert (panel["ticker"].iloc[0], panel["row"].iloc[0]) == ("one", 2)
     case = Finance(fetch={"path": str(tmp_path / "SHARE.csv"), "close": "Last price"})
-    (single,) = case.raw()
+    (single,) = case.load()
     assert set(single["ticker"]) == {"SHARE"}
-    assert (case.judge(single)["fault"] == "").all()
+    assert (case.clean_partition(single)["fault"] == "").all()
 
 
 def test_a_column_that_is_not_there_is_named_with_what_there_is(tmp_path):
     market(5)[["date", "open", "low", "volume"]].to_csv(tmp_path / "short.csv", index=False)
-    with pytest.raises(Mistake, match=r"no column for high, close; it has date, open, low, volume: name them in fetch"):
-        next(Finance(fetch={"path": str(tmp_path / "short.csv")}).raw())
-    with pytest.raises(Mistake, match=r"no column 'Opening'; .*It has date, open"):
-        next(Finance(fetch={"path": str(tmp_path / "short.csv"), "open": "Opening"}).raw())
+    with pytest.raises(UserError, match=r"no column for high, close; it has date, open, low, volume: name them in fetch"):
+        next(Finance(fetch={"path": str(tmp_path / "short.csv")}).load())
+    with pytest.raises(UserError, match=r"no column 'Opening'; .*It has date, open"):
+        next(Finance(fetch={"path": str(tmp_path / "short.csv"), "open": "Opening"}).load())
 
 
 def test_an_unknown_data_set_is_refused_with_the_nearest():
-    with pytest.raises(Mistake, match="did you mean 'djia'"):
+    with pytest.raises(UserError, match="did you mean 'djia'"):
         registry.build("use_cases", "finance", {"fetch": {"dataset": "djla"}})
 
 
@@ -325,15 +327,15 @@ def predictions(seed=0, days=500, factor=1.0):
 def test_the_better_forecast_gains_and_says_how_surely():
     good, bad = predictions(), predictions(factor=3.0)
     case = Finance()
-    gain = case.against(good, bad)
+    gain = case.compare_to_baseline(good, bad)
     assert 0 < gain["low"] < gain["value"] < gain["high"]
-    assert case.against(bad, good)["value"] == pytest.approx(-gain["value"])
-    assert gain["value"] == pytest.approx(case.score(bad)["qlike"] - case.score(good)["qlike"])
+    assert case.compare_to_baseline(bad, good)["value"] == pytest.approx(-gain["value"])
+    assert gain["value"] == pytest.approx(case.metrics(bad)["qlike"] - case.metrics(good)["qlike"])
 
 
 def test_quantiles_that_are_undercut_too_often_forbid_a_release():
-    assert Finance().objections(predictions()) == []
-    said = Finance().objections(predictions(factor=0.2))
+    assert Finance().release_blockers(predictions()) == []
+    said = Finance().release_blockers(predictions(factor=0.2))
     assert len(said) == 2
     assert said[0].startswith("its 5% quantile is undercut on ")
 
@@ -359,7 +361,7 @@ def test_many_series_are_judged_each_by_itself_and_their_worst_times_their_numbe
 )
 def test_the_dirt_of_the_known_panels_is_found(dataset, reasons, fixes):
     case = Finance(fetch={"dataset": dataset})
-    rows = pd.concat(list(case.raw()), ignore_index=True)
+    rows = pd.concat(list(case.load()), ignore_index=True)
     found = settled(rows, case)
     rejected = found[found["verdict"] != KEPT]
     assert rejected["reason"].map(code_of).value_counts().to_dict() == reasons
@@ -368,7 +370,7 @@ def test_the_dirt_of_the_known_panels_is_found(dataset, reasons, fixes):
 
 
 def test_packaged_prices_need_no_net_and_hold_two_indices():
-    rows = pd.concat(list(Finance().raw()))
+    rows = pd.concat(list(Finance().load()))
     assert rows.groupby("ticker")["date"].agg(["min", "max", "count"]).loc["sp500"].tolist() == [
         pd.Timestamp("1999-01-04"),
         pd.Timestamp("2018-12-31"),
@@ -380,7 +382,7 @@ def test_a_packed_table_is_read_too(tmp_path):
     path = Path(tmp_path / "one.csv.gz")
     with gzip.open(path, "wt") as file:
         market(30).drop(columns=["file", "row"]).to_csv(file, index=False)
-    assert len(next(Finance(fetch={"path": str(path)}).raw())) == 30
+    assert len(next(Finance(fetch={"path": str(path)}).load())) == 30
 
 
 def written(path, text):
@@ -406,8 +408,8 @@ GOOD = "2020-01-06,10,11,9,10.5,100"
 )
 def test_a_table_that_cannot_be_read_is_refused_in_one_line_that_says_where(tmp_path, text, said):
     case = Finance(fetch={"path": str(written(tmp_path / "own.csv", text))})
-    with pytest.raises(Mistake, match=said) as refused:
-        list(case.raw())
+    with pytest.raises(UserError, match=said) as refused:
+        list(case.load())
     assert "\n" not in str(refused.value)
 
 
@@ -425,8 +427,8 @@ def test_what_is_wrong_in_a_row_is_quarantined_with_its_reason_and_line(tmp_path
         "2020-01-16,10,11,9,10.5,10",
     ]
     text = "\ufeff" + "\n".join([HEADER, *lines])
-    (raw,) = Finance(fetch={"path": str(written(tmp_path / "own.csv", text))}).raw()
-    judged = Finance().judge(raw)
+    (raw,) = Finance(fetch={"path": str(written(tmp_path / "own.csv", text))}).load()
+    judged = Finance().clean_partition(raw)
     assert {row: code_of(fault) for row, fault in zip(raw["row"], judged["fault"], strict=True) if fault} == {
         6: "future-date",
         7: "impossible-bar",

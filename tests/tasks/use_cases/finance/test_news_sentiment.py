@@ -7,7 +7,7 @@ import torch
 
 from tasks.compression import onnx_export
 from tasks.core import registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.text import tokenization
 from tasks.use_cases.finance import news_sentiment
 from tasks.use_cases.finance.use_case import Finance
@@ -17,17 +17,17 @@ GLAD, SAD = "good great gain", "bad awful loss"
 
 def scorer(folder, classes=("negative", "positive")):
     """A model that answers `positive` for glad words, as a use case of texts ships it."""
-    learnt = tokenization.learn([GLAD, SAD] * 4, "words", 100, 1, 8)
+    state = tokenization.fit_vocabulary([GLAD, SAD] * 4, "words", 100, 1, 8)
     torch.manual_seed(0)
-    network = registry.network("nlp", "bag", {"tokens": tokenization.size(learnt), "classes": 2, "width": 2})
-    numbers = tokenization.encode([GLAD, SAD], learnt)
+    network = registry.network("nlp", "bag", {"tokens": tokenization.size(state), "classes": 2, "width": 2})
+    numbers = tokenization.encode([GLAD, SAD], state)
     optimizer = torch.optim.Adam(network.parameters(), 0.1)
     for _ in range(30):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(network(torch.from_numpy(numbers)), torch.tensor([1, 0])).backward()
         optimizer.step()
     folder.mkdir(exist_ok=True)
-    content = onnx_export.to_onnx(network.eval(), numbers, {"classes": list(classes), "vocabulary": learnt}, "nlp")
+    content = onnx_export.to_onnx(network.eval(), numbers, {"classes": list(classes), "vocabulary": state}, "nlp")
     (folder / "model.onnx").write_bytes(content)
     return folder
 
@@ -74,16 +74,16 @@ def test_texts_to_come_change_nothing(tmp_path, judge):
 
 def test_what_cannot_judge_moods_is_refused_in_one_line(tmp_path, judge):
     path = table(tmp_path / "news.csv", ("ONE", "2020-01-07", GLAD))
-    with pytest.raises(Mistake, match=r"holds no model\.onnx; name the release folder"):
+    with pytest.raises(UserError, match=r"holds no model\.onnx; name the release folder"):
         heard(path, tmp_path, "2020-01-07")
-    with pytest.raises(Mistake, match=r"tells world, sports apart; a judge of moods tells negative and positive"):
+    with pytest.raises(UserError, match=r"tells world, sports apart; a judge of moods tells negative and positive"):
         heard(path, scorer(tmp_path / "other", ("world", "sports")), "2020-01-07")
-    with pytest.raises(Mistake, match=r"row 2: created_at is 'soon'; expected YYYY-MM-DD"):
+    with pytest.raises(UserError, match=r"row 2: created_at is 'soon'; expected YYYY-MM-DD"):
         heard(table(tmp_path / "soon.csv", ("ONE", "soon", GLAD)), judge, "2020-01-07")
     (tmp_path / "odd.csv").write_text("time,words\n2020-01-07,good\n")
-    with pytest.raises(Mistake, match=r"no column for ticker, text; it has time, words: call the ticker one of"):
+    with pytest.raises(UserError, match=r"no column for ticker, text; it has time, words: call the ticker one of"):
         heard(tmp_path / "odd.csv", judge, "2020-01-07")
-    with pytest.raises(Mistake, match="news and scorer go together"):
+    with pytest.raises(UserError, match="news and scorer go together"):
         registry.build("use_cases", "finance", {"fetch": {"news": "news.csv"}})
 
 
@@ -92,6 +92,6 @@ def test_the_use_case_reads_prices_and_news_together(tmp_path, judge):
     (tmp_path / "ONE.csv").write_text("\n".join(lines))
     path = table(tmp_path / "news.csv", ("ONE", "2020-01-07 19:59:00", GLAD))
     case = Finance(fetch={"path": str(tmp_path / "ONE.csv"), "news": str(path), "scorer": str(judge)})
-    judged = case.judge(pd.concat(list(case.raw()), ignore_index=True))
+    judged = case.clean_partition(pd.concat(list(case.load()), ignore_index=True))
     assert judged["fault"].tolist() == ["", ""]
     assert judged["mood"].gt(0.5).tolist() == [True, True]

@@ -29,13 +29,13 @@ def case():
 
 @pytest.fixture(scope="module")
 def fitted(case, rows):
-    learnt = case.learn(rows.head(200))
-    inputs, targets = case.encode(rows.head(200), learnt)
+    state = case.fit_preprocessing(rows.head(200))
+    inputs, targets = case.encode(rows.head(200), state)
     torch.manual_seed(0)
     found = trainer.fit(
-        case.network(learnt), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=case.training
+        case.build_model(state), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=case.training
     )
-    return found.network, learnt
+    return found.network, state
 
 
 def test_every_text_begins_and_ends_with_an_edge(case, rows, fitted):
@@ -46,20 +46,20 @@ def test_every_text_begins_and_ends_with_an_edge(case, rows, fitted):
 
 
 def test_it_foretells_better_than_counting_pieces(case, rows, fitted):
-    network, learnt = fitted
+    network, state = fitted
     asked = rows.tail(100).reset_index(drop=True)
-    told = case.decode(asked, trainer.predict(network, case.encode(asked, learnt)[0]), learnt)
-    scores = case.score(told)
-    rivals = {name: case.score(found) for name, found in case.baselines(rows.head(200), asked).items()}
+    told = case.decode(asked, trainer.predict(network, case.encode(asked, state)[0]), state)
+    scores = case.metrics(told)
+    rivals = {name: case.metrics(found) for name, found in case.baselines(rows.head(200), asked).items()}
     assert scores["perplexity"] < 0.5 * rivals["1-gram"]["perplexity"]
     assert rivals["3-gram"]["perplexity"] < 0.5 * rivals["1-gram"]["perplexity"]
-    assert np.mean(case.goodness(told)) == pytest.approx(scores["log_likelihood"])
+    assert np.mean(case.per_row_metric(told)) == pytest.approx(scores["log_likelihood"])
     assert case.report(told)["hardest"][0]["perplexity"] >= case.report(told)["easiest"][0]["perplexity"]
 
 
 def test_what_was_told_does_not_depend_on_what_comes_after(case, rows, fitted):
-    network, learnt = fitted
-    inputs = torch.from_numpy(case.encode(rows.head(1), learnt)[0])
+    network, state = fitted
+    inputs = torch.from_numpy(case.encode(rows.head(1), state)[0])
     other = inputs.clone()
     other[0, 4:] = 3
     with torch.no_grad():
@@ -67,14 +67,14 @@ def test_what_was_told_does_not_depend_on_what_comes_after(case, rows, fitted):
 
 
 def test_it_writes_texts_of_words_it_knows_the_same_each_time(case, fitted):
-    network, learnt = fitted
-    written = case.shown(network, learnt)["written"]
+    network, state = fitted
+    written = case.sample_outputs(network, state)["written"]
     assert len(written) == language_modeling.SAMPLES
-    assert written == case.shown(network, learnt)["written"]
+    assert written == case.sample_outputs(network, state)["written"]
     assert sum(any(verb in text for verb in VERBS) for text in written) >= 4
 
 
 def test_the_shipped_file_tells_the_same(case, rows, fitted):
-    network, learnt = fitted
-    inputs, _ = case.encode(rows.head(20), learnt)
-    assert onnx_export.parity(network, onnx_export.to_onnx(network, inputs, learnt, "nlp"), inputs, 1e-4)["max_difference"] < 1e-3
+    network, state = fitted
+    inputs, _ = case.encode(rows.head(20), state)
+    assert onnx_export.parity(network, onnx_export.to_onnx(network, inputs, state, "nlp"), inputs, 1e-4)["max_difference"] < 1e-3

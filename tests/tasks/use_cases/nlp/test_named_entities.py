@@ -10,7 +10,7 @@ import torch
 
 from tasks.compression.steps.prune import narrowed
 from tasks.core import registry
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.settings import Training
 from tasks.text.normalization import Unusable
 from tasks.training import trainer
@@ -74,11 +74,11 @@ def test_f1_counts_whole_entities_and_is_the_mean_of_the_rows_goodness():
             "predicted": ["B-PER O O B-LOC", "O B-PER", "B-LOC O"],
         }
     )
-    scores = entity_metrics.score(predictions)
+    scores = entity_metrics.metrics(predictions)
     assert scores["precision"] == pytest.approx(2 / 4)
     assert scores["recall"] == pytest.approx(2 / 3)
     assert scores["entity_f1"] == pytest.approx(4 / 7)
-    assert entity_metrics.goodness(predictions).mean() == pytest.approx(4 / 7)
+    assert entity_metrics.per_row_metric(predictions).mean() == pytest.approx(4 / 7)
     table = {row["class"]: row for row in entity_metrics.report(predictions)["per_entity"]}
     assert table["LOC"]["f1"] == 1.0
     assert table["PER"]["support"] == 1
@@ -107,10 +107,10 @@ def test_the_likelihood_is_that_of_all_ways_and_the_best_path_is_the_likeliest()
 
 def test_padding_and_company_say_nothing(columns):
     case, rows = prepared(columns)
-    learnt = case.learn(rows)
+    state = case.fit_preprocessing(rows)
     torch.manual_seed(0)
-    network = case.network(learnt).eval()
-    inputs, _ = case.encode(rows.head(8), learnt)
+    network = case.build_model(state).eval()
+    inputs, _ = case.encode(rows.head(8), state)
     whole = network(torch.from_numpy(inputs))
     alone = network(torch.from_numpy(inputs[3:4]))
     length = len(rows["text"].iloc[3].split())
@@ -119,17 +119,17 @@ def test_padding_and_company_say_nothing(columns):
 
 def prepared(columns):
     case = Nlp(fetch=TextFetch(path=str(columns)), training=Training(precision="fp32"))
-    raw = pd.concat(list(case.raw()), ignore_index=True)
-    rows = case.judge(raw)
+    raw = pd.concat(list(case.load()), ignore_index=True)
+    rows = case.clean_partition(raw)
     assert (rows["fault"] == "").all()
     return case, rows
 
 
 def test_a_column_file_is_read_sentence_by_sentence(columns):
     case, rows = prepared(columns)
-    assert (case.task, case.classes, len(rows)) == ("names", "", 240)
+    assert (case.task, case.label_column, len(rows)) == ("names", "", 240)
     assert (rows["text"].str.split().str.len() == rows["tags"].str.split().str.len()).all()
-    raw = next(case.raw())
+    raw = next(case.load())
     assert raw["row"].iloc[0] == 3
     assert set(rows["label"]) == {"PER", "LOC", "none"}
 
@@ -137,7 +137,7 @@ def test_a_column_file_is_read_sentence_by_sentence(columns):
 def test_a_ragged_line_is_refused_with_its_number(tmp_path):
     path = tmp_path / "ragged.conll"
     path.write_text("London X B-LOC\nis O\n")
-    with pytest.raises(Mistake, match=r"ragged.conll, line 2 has 2 columns, expected 3"):
+    with pytest.raises(UserError, match=r"ragged.conll, line 2 has 2 columns, expected 3"):
         list(conll_files.own(path, 0))
 
 
@@ -147,26 +147,26 @@ def test_a_ragged_line_is_refused_with_its_number(tmp_path):
 def test_a_file_without_sentences_is_refused(tmp_path, content, said):
     path = tmp_path / "none.conll"
     path.write_text(content)
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         list(conll_files.own(path, 0))
 
 
 def test_names_are_found_in_sentences_never_seen(columns):
     case, rows = prepared(columns)
     train, test = rows.iloc[:180].reset_index(drop=True), rows.iloc[180:].reset_index(drop=True)
-    learnt = case.learn(train)
-    inputs, targets = case.encode(train, learnt)
+    state = case.fit_preprocessing(train)
+    inputs, targets = case.encode(train, state)
     torch.manual_seed(0)
     training = Training(epochs=6, batch_size=16, learning_rate=0.01, precision="fp32")
     fitted = trainer.fit(
-        case.network(learnt), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
+        case.build_model(state), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
     )
-    predictions = case.decode(test, trainer.predict(fitted.network, case.encode(test, learnt)[0]), learnt)
-    scores = case.score(predictions)
+    predictions = case.decode(test, trainer.predict(fitted.network, case.encode(test, state)[0]), state)
+    scores = case.metrics(predictions)
     assert scores["entity_f1"] > 0.9
-    assert np.mean(case.goodness(predictions)) == pytest.approx(scores["entity_f1"])
+    assert np.mean(case.per_row_metric(predictions)) == pytest.approx(scores["entity_f1"])
     rivals = case.baselines(train, test)
-    assert case.score(rivals["no entity"])["entity_f1"] == 0
+    assert case.metrics(rivals["no entity"])["entity_f1"] == 0
 
 
 @pytest.mark.parametrize(("name", "fields"), [("text_tagger", {"classes": 3}), ("text_writer", {})])

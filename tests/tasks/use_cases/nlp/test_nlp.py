@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tasks.cleaning.deduplication import settle
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.registry import build
 from tasks.core.splits import stratified
 from tasks.data.downloads import LOCAL
@@ -31,7 +31,7 @@ ANIMALS = [("the cat purrs and sleeps on the sofa", "cat"), ("the dog barks and 
 def judged(raw, label="a", nlp=None):
     """The verdict on one text of a person's own."""
     nlp = nlp or Nlp(fetch=TextFetch(path="mine"))
-    return nlp.judge(pd.DataFrame({"text": [raw], "label": [label], "subset": "", "truth": ""})).iloc[0]
+    return nlp.clean_partition(pd.DataFrame({"text": [raw], "label": [label], "subset": "", "truth": ""})).iloc[0]
 
 
 def animals(count=200):
@@ -115,7 +115,7 @@ def test_near_duplicates_share_a_split_and_a_leak_is_quarantined():
         }
     )
     nlp = Nlp(fetch=TextFetch(path="mine"))
-    light = nlp.judge(rows).assign(key=["1", "2", "3", "3"], file="f", row=range(4), part=0)
+    light = nlp.clean_partition(rows).assign(key=["1", "2", "3", "3"], file="f", row=range(4), part=0)
     settled = settle(nlp, light)
     assert settled["verdict"].to_list() == ["quarantined", "kept", "kept", "duplicate"]
     assert settled["reason"].to_list()[0] == "leak: looks like f:1 of test"
@@ -159,7 +159,7 @@ def table(tmp_path):
 
 
 def raw(path, **how):
-    return pd.concat(list(Nlp(fetch=TextFetch(path=str(path), **how)).raw()), ignore_index=True)
+    return pd.concat(list(Nlp(fetch=TextFetch(path=str(path), **how)).load()), ignore_index=True)
 
 
 def test_a_table_of_ones_own_is_read_by_the_columns_named(table):
@@ -174,7 +174,7 @@ def test_usual_columns_need_no_name(table):
 
 
 def test_a_column_that_is_not_there_is_refused_with_the_nearest(table):
-    with pytest.raises(Mistake, match="did you mean 'body'"):
+    with pytest.raises(UserError, match="did you mean 'body'"):
         raw(table, text="bodi")
 
 
@@ -213,15 +213,15 @@ def test_a_limit_takes_rows_from_everywhere(tmp_path):
 
 
 def test_an_unknown_data_set_is_refused_with_the_nearest():
-    with pytest.raises(Mistake, match="did you mean 'ag_news'"):
+    with pytest.raises(UserError, match="did you mean 'ag_news'"):
         build("use_cases", "nlp", {"fetch": {"dataset": "agnews"}})
 
 
 def test_a_data_set_without_its_files_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv(LOCAL, str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(Mistake, match=f"name that folder in {LOCAL}"):
-        list(Nlp(fetch=TextFetch(dataset="sms_spam")).raw())
+    with pytest.raises(UserError, match=f"name that folder in {LOCAL}"):
+        list(Nlp(fetch=TextFetch(dataset="sms_spam")).load())
 
 
 @needs_files
@@ -235,7 +235,7 @@ def test_a_data_set_without_its_files_says_what_to_do(monkeypatch, tmp_path):
     ],
 )
 def test_data_sets_with_a_name_are_read_whole(name, rows, labels):
-    found = pd.concat(list(Nlp(fetch=TextFetch(dataset=name)).raw()), ignore_index=True)
+    found = pd.concat(list(Nlp(fetch=TextFetch(dataset=name)).load()), ignore_index=True)
     assert len(found) == rows
     assert set(found["label"]) == set(Nlp(fetch=TextFetch(dataset=name)).fetch.classes)
     assert labels is None or found["label"].value_counts().to_dict() == labels
@@ -249,8 +249,8 @@ def test_data_sets_with_a_name_are_read_whole(name, rows, labels):
 @pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
 def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind):
     texts = animals()["text"].to_list()
-    found = tokenization.learn(texts, kind, 500, 2, 64)
-    assert json.loads(json.dumps(found)) == found == tokenization.learn(texts, kind, 500, 2, 64)
+    found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
+    assert json.loads(json.dumps(found)) == found == tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
     numbers = tokenization.encode(texts, found)
     assert numbers.dtype == np.int32
     assert numbers.shape == (len(texts), found["length"])
@@ -261,7 +261,7 @@ def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind):
 @pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
 def test_a_text_has_the_same_numbers_alone_and_among_others(kind):
     texts = [*animals()["text"], "", "unheard of"]
-    found = tokenization.learn(texts, kind, 500, 2, 64)
+    found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
     together = tokenization.encode(texts, found)
     assert all(np.array_equal(tokenization.encode([one], found)[0], row) for one, row in zip(texts, together, strict=True))
 
@@ -269,7 +269,7 @@ def test_a_text_has_the_same_numbers_alone_and_among_others(kind):
 @pytest.mark.parametrize("kind", ["grams", "letters", "words"])
 def test_a_shorter_vocabulary_forgets_the_rarest(kind):
     texts = animals()["text"].to_list()
-    found = tokenization.learn(texts, kind, 500, 2, 64)
+    found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
     shorter = tokenization.shortened(found, 20)
     assert tokenization.size(shorter) == 20
     whole, left = tokenization.encode(texts, found), tokenization.encode(texts, shorter)
@@ -278,21 +278,21 @@ def test_a_shorter_vocabulary_forgets_the_rarest(kind):
 
 
 def test_pairs_of_neighbours_are_grams_of_their_own():
-    found = tokenization.learn(["new york", "york new", "new york"], "grams", 500, 2, 64)
+    found = tokenization.fit_vocabulary(["new york", "york new", "new york"], "grams", 500, 2, 64)
     onward, turned = tokenization.encode(["new york", "york new"], found)
     assert set(turned[turned > 0]) < set(onward[onward > 0])
 
 
 def test_words_that_share_letters_share_runs_of_them():
-    found = tokenization.learn(["wonderful", "wonderfully", "wonderful"], "letters", 500, 1, 64)
+    found = tokenization.fit_vocabulary(["wonderful", "wonderfully", "wonderful"], "letters", 500, 1, 64)
     known, strange, other = (set(row[row > 0]) for row in tokenization.encode(["wonderful", "wonder", "brisk"], found))
     assert len(known & strange) >= 5
     assert not other
 
 
 def test_a_vocabulary_of_nothing_is_refused():
-    with pytest.raises(Mistake, match="lower model"):
-        tokenization.learn(["one", "two"], "words", 100, 2, 64)
+    with pytest.raises(UserError, match="lower model"):
+        tokenization.fit_vocabulary(["one", "two"], "words", 100, 2, 64)
 
 
 # Noise
@@ -300,18 +300,21 @@ def test_a_vocabulary_of_nothing_is_refused():
 
 def test_noise_is_the_same_for_a_row_wherever_it_stands_and_keeps_its_label():
     nlp, rows = Nlp(augment=Augment(copies=2)), animals()
-    whole = nlp.variants(rows, seed=3)
+    whole = nlp.augment_rows(rows, seed=3)
     halves = pd.concat(
-        [nlp.variants(half, seed=3) for half in (rows.iloc[:70].reset_index(drop=True), rows.iloc[70:].reset_index(drop=True))]
+        [
+            nlp.augment_rows(half, seed=3)
+            for half in (rows.iloc[:70].reset_index(drop=True), rows.iloc[70:].reset_index(drop=True))
+        ]
     )
     assert sorted(whole["text"]) == sorted(halves["text"])
-    assert set(nlp.variants(rows, seed=4)["text"]) != set(whole["text"])
+    assert set(nlp.augment_rows(rows, seed=4)["text"]) != set(whole["text"])
     assert (whole["label"] == np.where(whole["text"].str.contains("cat|purr|sofa|sleep"), "cat", whole["label"])).all()
     assert 300 < len(whole) <= 400
 
 
 def test_without_copies_there_are_no_variants():
-    assert Nlp().variants(animals(), seed=3).empty
+    assert Nlp().augment_rows(animals(), seed=3).empty
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -338,10 +341,10 @@ def test_a_bag_that_begins_with_naive_bayes_tells_texts_apart_before_any_step(cl
     for tokens in ("grams", "letters"):
         for width in (0, 2):
             nlp = Nlp(model=Model(head_start=0.3, tokens=tokens, width=width))
-            learnt = nlp.learn(rows)
-            inputs, targets = nlp.encode(rows, learnt)
-            network = nlp.network(learnt)
-            nlp.begin(network, inputs, targets)
+            state = nlp.fit_preprocessing(rows)
+            inputs, targets = nlp.encode(rows, state)
+            network = nlp.build_model(state)
+            nlp.initialize_weights(network, inputs, targets)
             assert not network.embedding.weight[0].any()
             found = network.eval()(torch.from_numpy(inputs)).argmax(1).numpy()
             assert (found == targets).mean() > (0.95 if width == 0 else 1.2 / classes)
@@ -352,10 +355,10 @@ def test_nothing_is_begun_with_unless_asked_for():
 
     rows = animals()
     nlp = Nlp()
-    learnt = nlp.learn(rows)
-    network = nlp.network(learnt)
+    state = nlp.fit_preprocessing(rows)
+    network = nlp.build_model(state)
     before = network.embedding.weight.clone()
-    nlp.begin(network, *nlp.encode(rows, learnt))
+    nlp.initialize_weights(network, *nlp.encode(rows, state))
     assert torch.equal(network.embedding.weight, before)
 
 
@@ -363,23 +366,23 @@ def test_a_student_is_a_bag_with_fewer_tokens_and_no_idle_width():
     rows = animals(2000)
     rows["text"] += [f" extra{n % 700} more{n % 900}" for n in range(2000)]
     nlp = Nlp()
-    learnt = nlp.learn(rows)
-    dense, student = nlp.network(learnt), nlp.student(learnt, 0.5)
-    assert student.fields["width"] == len(learnt["classes"])
+    state = nlp.fit_preprocessing(rows)
+    dense, student = nlp.build_model(state), nlp.build_student(state, 0.5)
+    assert student.fields["width"] == len(state["classes"])
     assert student.fields["tokens"] < dense.fields["tokens"]
-    inputs, _ = nlp.encode(rows.head(3), learnt)
+    inputs, _ = nlp.encode(rows.head(3), state)
     import torch
 
     assert student(torch.from_numpy(inputs)).shape == (3, 2)
     other = Nlp(model=Model(architecture="text_lstm"))
-    assert type(other.student(other.learn(rows), 0.5)).__name__ == "Bag"
+    assert type(other.build_student(other.fit_preprocessing(rows), 0.5)).__name__ == "Bag"
 
 
 def test_a_class_never_seen_in_training_is_refused():
     nlp = Nlp()
-    learnt = nlp.learn(animals())
-    with pytest.raises(Mistake, match="knows no class 'cow'; it knows cat, dog"):
-        nlp.encode(animals().assign(label="cow"), learnt)
+    state = nlp.fit_preprocessing(animals())
+    with pytest.raises(UserError, match="knows no class 'cow'; it knows cat, dog"):
+        nlp.encode(animals().assign(label="cow"), state)
 
 
 def test_the_linear_rivals_answer_in_the_order_of_the_classes():
@@ -423,7 +426,7 @@ def test_each_class_has_its_share_of_every_split():
 
 def test_what_is_shipped_holds_no_entry_the_network_has_no_room_for():
     nlp, rows = Nlp(), animals()
-    learnt = nlp.learn(rows)
-    small = nlp._grown("bag", learnt, {"tokens": 20})
-    assert tokenization.size(nlp.shipped(learnt, small)["vocabulary"]) == 20
-    assert nlp.shipped(learnt, nlp.network(learnt)) == learnt
+    state = nlp.fit_preprocessing(rows)
+    small = nlp._grown("bag", state, {"tokens": 20})
+    assert tokenization.size(nlp.export_state(state, small)["vocabulary"]) == 20
+    assert nlp.export_state(state, nlp.build_model(state)) == state

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from tasks.compression import onnx_export
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
-from tasks.use_cases.nlp.predictor import Reader
+from tasks.use_cases.nlp.predictor import Predictor
 from tasks.use_cases.nlp.settings import Model
 from tasks.use_cases.nlp.use_case import Nlp
 
@@ -30,17 +30,17 @@ ROWS = pd.DataFrame(
 def released(case, folder):
     """A model.onnx of an unfitted network, and its numbers and outputs for the rows."""
     torch.manual_seed(0)
-    learnt = case.learn(ROWS)
-    network = case.network(learnt).eval()
-    inputs, _ = case.encode(ROWS, learnt)
+    state = case.fit_preprocessing(ROWS)
+    network = case.build_model(state).eval()
+    inputs, _ = case.encode(ROWS, state)
     path = folder / "model.onnx"
-    path.write_bytes(onnx_export.to_onnx(network, inputs, case.shipped(learnt, network), "nlp"))
-    return path, case.decode(ROWS, network(torch.from_numpy(inputs)).detach().numpy(), learnt)
+    path.write_bytes(onnx_export.to_onnx(network, inputs, case.export_state(state, network), "nlp"))
+    return path, case.decode(ROWS, network(torch.from_numpy(inputs)).detach().numpy(), state)
 
 
 def test_topics_come_as_probabilities_by_class(tmp_path):
     path, expected = released(Nlp(), tmp_path)
-    reader = Reader(path)
+    reader = Predictor(path)
     (found, _) = reader.answers(ROWS["text"].to_list()[:2])
     assert list(found["probabilities"]) == ["cat", "dog"]
     np.testing.assert_allclose(list(found["probabilities"].values()), expected["probabilities"].iloc[0], atol=1e-5)
@@ -51,14 +51,14 @@ def test_names_come_as_their_words_and_kinds(tmp_path):
     file = tmp_path / "a.conll"
     file.write_text("cat B-PET\n")
     path, expected = released(Nlp(fetch=TextFetch(path=str(file))), tmp_path)
-    (found,) = Reader(path).answers([ROWS["text"].iloc[0]])
+    (found,) = Predictor(path).answers([ROWS["text"].iloc[0]])
     named = sum(tag.startswith("B-") for tag in expected["predicted"].iloc[0].split())
     assert len(found["entities"]) == named
 
 
 def test_texts_to_foretell_come_with_their_perplexity(tmp_path):
     path, expected = released(Nlp(model=Model(task="words")), tmp_path)
-    (found,) = Reader(path).answers([ROWS["text"].iloc[0]])
+    (found,) = Predictor(path).answers([ROWS["text"].iloc[0]])
     told = np.exp(-expected["log_likelihood"].iloc[0] / expected["pieces"].iloc[0])
     assert found["perplexity"] == pytest.approx(told, rel=1e-3)
 
@@ -69,8 +69,8 @@ def test_a_file_that_reads_no_texts_is_refused(tmp_path):
     (tmp_path / "model.onnx").write_bytes(
         onnx_export.to_onnx(network, np.zeros((2, 2), np.float32), {"classes": ["a"]}, "vision")
     )
-    with pytest.raises(Mistake, match="reads no texts"):
-        Reader(tmp_path / "model.onnx")
+    with pytest.raises(UserError, match="reads no texts"):
+        Predictor(tmp_path / "model.onnx")
 
 
 def test_it_works_without_torch():

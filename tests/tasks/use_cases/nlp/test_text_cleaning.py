@@ -12,7 +12,7 @@ import pytest
 from tasks.cleaning.deduplication import KEPT, settle
 from tasks.cleaning.partitions import judge_part
 from tasks.cleaning.quality_report import account, refuse_missing_classes
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.data.downloads import LOCAL
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.topics.label_errors import doubtful
@@ -26,7 +26,7 @@ needs_files = pytest.mark.skipif(not DATASETS, reason=f"{LOCAL} names no folder 
 
 def ledger_of(case, folder):
     """The ledger of all raw rows, judged and settled as the clean stage does, and what became of each row."""
-    raw = pd.concat(list(case.raw()), ignore_index=True)
+    raw = pd.concat(list(case.load()), ignore_index=True)
     raw.to_parquet(folder / "raw.parquet")
     judge_part(case, folder / "raw.parquet", 0, folder)
     settled = settle(case, pd.read_parquet(folder / "light-00000.parquet"))
@@ -79,7 +79,7 @@ def test_labels_of_noisy_10k_that_are_suspected_are_mostly_wrong(datasets):
     from tasks.metrics import classification
     from tasks.use_cases.nlp.topics import text_baselines
 
-    rows = pd.concat(list(Nlp(fetch=TextFetch(dataset="noisy_10k")).raw()), ignore_index=True)
+    rows = pd.concat(list(Nlp(fetch=TextFetch(dataset="noisy_10k")).load()), ignore_index=True)
     classes, even = sorted(set(rows["label"])), rows.index % 2 == 0
     known, asked = rows[even], rows[~even].reset_index(drop=True)
     guesses = text_baselines.linear_machines(known["text"], known["label"], asked["text"], classes)
@@ -90,7 +90,7 @@ def test_labels_of_noisy_10k_that_are_suspected_are_mostly_wrong(datasets):
 
 
 def rows_of(path, **how):
-    return pd.concat(list(Nlp(fetch=TextFetch(path=str(path), **how)).raw()), ignore_index=True)
+    return pd.concat(list(Nlp(fetch=TextFetch(path=str(path), **how)).load()), ignore_index=True)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def rows_of(path, **how):
 def test_a_bad_file_is_refused_in_one_line_that_names_it(tmp_path, name, content, said):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(Mistake) as refused:
+    with pytest.raises(UserError) as refused:
         rows_of(path)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -132,7 +132,7 @@ def test_one_class_alone_is_refused(tmp_path):
     path.write_text("text,label\n" + "".join(f"some words {number},a\n" for number in range(50)))
     case = Nlp(fetch=TextFetch(path=str(path)))
     _, settled = ledger_of(case, tmp_path)
-    with pytest.raises(Mistake, match="all 50 clean rows have the label 'a'"):
+    with pytest.raises(UserError, match="all 50 clean rows have the label 'a'"):
         refuse_missing_classes(case, settled)
 
 

