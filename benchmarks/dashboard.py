@@ -110,11 +110,11 @@ def _healthy(address: str) -> bool:
 
 
 @contextmanager
-def at_work(journal: Path) -> Iterator[None]:
+def at_work(event_log: Path) -> Iterator[None]:
     """The stage of that journal goes on and tells of a step and its losses twice a second."""
     over = threading.Event()
 
-    def work() -> None:
+    def context() -> None:
         step = 10
         while not over.wait(0.5):
             step += 1
@@ -125,10 +125,10 @@ def at_work(journal: Path) -> Iterator[None]:
                 {"event": "metric", "step": step, "values": losses},
                 {"event": "log", "level": "info", "message": f"step {step} is done"},
             ]
-            with journal.open("a", encoding="utf-8") as file:
+            with event_log.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps({"seq": 1000 + step, "at": at, **event}) + "\n" for event in told)
 
-    worker = threading.Thread(target=work)
+    worker = threading.Thread(target=context)
     worker.start()
     try:
         yield

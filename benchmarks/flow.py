@@ -98,9 +98,9 @@ class Supervisor:
 
         return self.counted(click)
 
-    def counted(self, work: Callable[[], Cost]) -> Cost:
+    def counted(self, context: Callable[[], Cost]) -> Cost:
         before = self.cpu_s()
-        found = work()
+        found = context()
         time.sleep(2)  # what ends after the run, such as the last events, is of it too
         return {**found, "cpu_s": round(found["cpu_s"] + self.cpu_s() - before, 2)}
 

@@ -55,10 +55,10 @@ def main() -> None:
     )
 
 
-def _timed(work: Callable[[], None]) -> Callable[[], float]:
+def _timed(context: Callable[[], None]) -> Callable[[], float]:
     def run() -> float:
         began = time.process_time()
-        work()
+        context()
         return time.process_time() - began
 
     return run

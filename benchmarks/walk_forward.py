@@ -140,7 +140,7 @@ def export_state(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> Fore
         found = {}
         for name, recipe in recipes.items():
             with tempfile.TemporaryDirectory() as folder:
-                bench = CompressionContext(
+                context = CompressionContext(
                     case=case,
                     state=state,
                     inputs=inputs,
@@ -148,10 +148,10 @@ def export_state(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> Fore
                     validation_inputs=held_inputs,
                     validation_targets=held_targets,
                     score=scorer(case, last_year, state),
-                    journal=EventLog(Path(folder) / "walk.jsonl"),
+                    event_log=EventLog(Path(folder) / "walk.jsonl"),
                     scratch=Path(folder),
                 )
-                model = compressed(dense, recipe, bench, "finance")[1]
+                model = compressed(dense, recipe, context, "finance")[1]
             found[name] = case.decode(rows, onnx_model.predict(model, asked), state)
         return found
 

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     from tasks.core.stage_context import StageContext, event_log_path, stage_name
 
     root = Path()
-    journal: EventLog | None = None
+    event_log: EventLog | None = None
     try:
         stage, name, recipe_name = understand(arguments)
         params = params_file.read_params(root / "params.yaml")
@@ -37,35 +37,35 @@ def main(arguments: list[str]) -> int:
         rank = int(os.environ.get("RANK", "0"))  # torchrun's: of several processes that train together the first one speaks
         if stage != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
             raise UserError(f"only train can be done by several processes; run `python -m tasks {' '.join(arguments)}`")
-        journal = EventLog(event_log_path(root, stage_name(stage, name, recipe_name), rank), screen=rank == 0)
+        event_log = EventLog(event_log_path(root, stage_name(stage, name, recipe_name), rank), screen=rank == 0)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         import_module(f"tasks.stages.{stage}").main(
             StageContext(
                 name=name,
                 case=case,
-                journal=journal,
+                event_log=event_log,
                 recipe_name=recipe_name,
                 recipe=recipe,
                 recipe_names=tuple(params.recipes),
                 root=root,
             )
         )
-        journal.finish()
+        event_log.finish()
         return 0
     except UserError as mistake:
-        if journal:
-            journal.fail(str(mistake))
+        if event_log:
+            event_log.fail(str(mistake))
         print(f"error: {mistake}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, SystemExit) as stop:
-        if journal:
-            journal.fail("stopped before it was done")
+        if event_log:
+            event_log.fail("stopped before it was done")
         return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
     except Exception as error:
         details = traceback.format_exc()
-        where = f"; details in {journal.path}" if journal else f"\n{details}"
-        if journal:
-            journal.fail(f"{type(error).__name__}: {' '.join(str(error).split())}", details)
+        where = f"; details in {event_log.path}" if event_log else f"\n{details}"
+        if event_log:
+            event_log.fail(f"{type(error).__name__}: {' '.join(str(error).split())}", details)
         print(f"error: {type(error).__name__}: {' '.join(str(error).split())}{where}", file=sys.stderr)
         return 1
 

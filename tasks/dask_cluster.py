@@ -90,17 +90,19 @@ def _of_this_machine(workers: int, modules: tuple[str, ...]) -> Iterator[Client]
         forkserver._forkserver._stop()  # type: ignore[attr-defined]  # waited for, it counts in this process's time and memory
 
 
-def each(client: Client, work: Callable[..., Result], *arguments: Sequence[Any], journal: EventLog, unit: str) -> list[Result]:
-    """`work` once per position of `arguments`, on the cluster; results in order. A lost worker's piece is done again.
+def each(
+    client: Client, context: Callable[..., Result], *arguments: Sequence[Any], event_log: EventLog, unit: str
+) -> list[Result]:
+    """`context` once per position of `arguments`, on the cluster; results in order. A lost worker's piece is done again.
 
     Raises what a piece raised, and a `UserError` that names the piece which took its workers down with it.
     """
     from distributed import KilledWorker, as_completed
 
-    futures = client.map(work, *arguments, pure=False)
+    futures = client.map(context, *arguments, pure=False)
     position = {future.key: place for place, future in enumerate(futures)}
     results: list[Any] = [None] * len(futures)
-    journal.progress(0, len(futures), unit)
+    event_log.progress(0, len(futures), unit)
     for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
         place = position[future.key]
         try:
@@ -116,7 +118,7 @@ def each(client: Client, work: Callable[..., Result], *arguments: Sequence[Any],
             client.cancel(futures)
             raise
         future.release()
-        journal.progress(done, len(futures), unit)
+        event_log.progress(done, len(futures), unit)
     return results
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def taught(
     network: nn.Module,
     teacher: nn.Module,
-    bench: CompressionContext,
+    context: CompressionContext,
     *,
     effort: float,
     learning_rate_share: float,
@@ -33,22 +33,22 @@ def taught(
     `effort` multiplies the use case's epochs and `learning_rate_share` its learning rate. The weights that do best on the
     validation rows are kept. `checkpoint` names a folder on the bench, from which a killed fit goes on.
     """
-    case, training = bench.case, bench.case.training
+    case, training = context.case, context.case.training
     fitted = trainer.fit(
         network,
-        bench.inputs,
-        bench.targets,
+        context.inputs,
+        context.targets,
         objective=objective(case, teacher, teacher_share, temperature),
         training=replace(
             training,
             epochs=max(1, round(training.epochs * effort)),
             learning_rate=training.learning_rate * learning_rate_share,
         ),
-        validation=(bench.validation_inputs, bench.validation_targets),
-        monitor=_monitor(bench.score),
+        validation=(context.validation_inputs, context.validation_targets),
+        monitor=_monitor(context.score),
         policy=case.batch_augmentation(),
-        journal=bench.journal,
-        checkpoint=bench.scratch / checkpoint,
+        event_log=context.event_log,
+        checkpoint=context.scratch / checkpoint,
     )
     return fitted.network
 

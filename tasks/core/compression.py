@@ -59,7 +59,7 @@ class CompressionContext:
     validation_targets: Array
     score: Callable[[Array], float]
     """The first metric of these outputs for the validation rows, turned so that more is better."""
-    journal: EventLog
+    event_log: EventLog
     scratch: Path
     """A folder that outlives a killed stage: where a fit keeps its crash-safe checkpoint."""
     notes: dict[str, Any] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class NetworkStep(Protocol):
 
     changes: ClassVar[Literal["network"]] = "network"
 
-    def __call__(self, network: nn.Module, bench: CompressionContext) -> nn.Module: ...
+    def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module: ...
 
 
 class FormatStep(Protocol):
@@ -79,7 +79,7 @@ class FormatStep(Protocol):
 
     changes: ClassVar[Literal["format"]] = "format"
 
-    def __call__(self, model: bytes, bench: CompressionContext) -> bytes: ...
+    def __call__(self, model: bytes, context: CompressionContext) -> bytes: ...
 
 
 Step = NetworkStep | FormatStep

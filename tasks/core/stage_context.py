@@ -20,7 +20,7 @@ class StageContext:
 
     name: str
     case: UseCase
-    journal: EventLog
+    event_log: EventLog
     recipe_name: str = ""
     recipe: tuple[Step, ...] = ()
     recipe_names: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class StageContext:
     @property
     def scratch(self) -> Path:
         """A folder outside the outputs that outlives a killed stage; the stage removes it when it is done."""
-        path = self.root / ".bonsai" / "scratch" / self.journal.stage
+        path = self.root / ".bonsai" / "scratch" / self.event_log.stage
         path.mkdir(parents=True, exist_ok=True)
         return path
 

@@ -51,7 +51,7 @@ class Variant:
 
 
 def latency(
-    variants: Sequence[Variant], inputs: Array, scratch: Path, *, threads: int = 1, journal: EventLog | None = None
+    variants: Sequence[Variant], inputs: Array, scratch: Path, *, threads: int = 1, event_log: EventLog | None = None
 ) -> dict[str, Any]:
     """Wall-clock milliseconds of one call of each variant, at each batch size, with peak memory and load time.
 
@@ -78,8 +78,8 @@ def latency(
                     rounds[name][batch].append(workers[name].time(batch, runs[name][batch]))
                     medians[name][batch].append(median(rounds[name][batch][-1]))
             played += 1
-            if journal:
-                journal.progress(played, max(ROUNDS, played), "rounds of timing")
+            if event_log:
+                event_log.progress(played, max(ROUNDS, played), "rounds of timing")
         ended = {name: worker.end() for name, worker in workers.items()}
     rows_path.unlink()
     return {

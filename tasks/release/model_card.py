@@ -54,32 +54,32 @@ def rivals(dense: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def card(
-    work: StageContext,
+    context: StageContext,
     verdict: Mapping[str, Any],
     table: Mapping[str, Any],
     metrics: Mapping[str, Any],
     metadata: Mapping[str, Any],
 ) -> str:
     """A model card as the Hugging Face hub reads it: YAML front matter, then prose."""
-    case, released = work.case, verdict["released"]
+    case, released = context.case, verdict["released"]
     rows: list[dict[str, Any]] = table["rows"]
     own = next(found for found in rows if found["recipe"] == (released or DENSE))
-    dataset = " ".join(filter(None, [case.fetch.source, case.fetch.dataset])) or work.name
+    dataset = " ".join(filter(None, [case.fetch.source, case.fetch.dataset])) or context.name
     result = {
-        "task": {"type": work.name},
+        "task": {"type": context.name},
         "dataset": {"name": dataset, "type": case.fetch.source},
         "metrics": [{"name": own["metric"], "type": own["metric"], "value": round(own["value"], 6)}],
     }
     front = {
         "library_name": "onnxruntime",
-        "tags": ["onnx", "bonsai", work.name, released or "refused"],
+        "tags": ["onnx", "bonsai", context.name, released or "refused"],
         "metrics": [own["metric"]],
-        "model-index": [{"name": f"{work.name}-{released or 'refused'}", "results": [result]}],
+        "model-index": [{"name": f"{context.name}-{released or 'refused'}", "results": [result]}],
     }
     machine = ", ".join(f"{key} {value}" for key, value in table["machine"].items())
     counts = ", ".join(f"{count:,} {split}" for split, count in sorted(metrics["rows"].items()))
     sections = {
-        f"{work.name}: {released or 'no release'}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
+        f"{context.name}: {released or 'no release'}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
         "Intended use": f"{_sentence(case)} One file, `model.onnx`: `inputs` in, `outputs` out, pre-processing inside; "
         "what it learnt of its data (such as the names of the classes) is in the file's metadata under `bonsai.learnt`.",
         "Data": f"{dataset}: {counts} rows after cleaning. Rows alike stand in the same split; test rows chose nothing.",

@@ -22,19 +22,19 @@ PREVIEW_ROWS = 512
 """Train rows among which a use case chooses those to preview."""
 
 
-def main(work: StageContext) -> None:
+def main(context: StageContext) -> None:
     """From clean/rows to rows/part-* (variants only), preview/part-* and report.json."""
-    case, seed, clean = work.case, work.case.training.seed, Table(work.clean.open() / "rows")
+    case, seed, clean = context.case, context.case.training.seed, Table(context.clean.open() / "rows")
     parts = [part.resolve() for part in clean.parts()]
-    with work.augmented.draft() as draft:
+    with context.augmented.draft() as draft:
         rows, counts = Table(draft / "rows"), [0]
         rows.path.mkdir()
         if type(case).augment_rows is not UseCase.augment_rows:
-            scratch = work.scratch.resolve()
+            scratch = context.scratch.resolve()
             with cluster(len(parts), __name__, type(case).__module__) as client:
                 several = [[value] * len(parts) for value in (case, scratch, seed)]
                 counts = each(
-                    client, vary_part, several[0], parts, several[1], several[2], journal=work.journal, unit="partitions"
+                    client, vary_part, several[0], parts, several[1], several[2], event_log=context.event_log, unit="partitions"
                 )
             for position, made in enumerate(Table(scratch).parts()):
                 shutil.move(made, rows.path / f"part-{position:05d}.parquet")
@@ -44,7 +44,7 @@ def main(work: StageContext) -> None:
         preview = case.preview_augmentation(spread_sample(clean), seed)
         Table(draft / "preview").write(0, preview)
         write_json(draft / "report.json", {"variants": sum(counts), "preview": len(preview), "seed": seed})
-    work.journal.log(f"{sum(counts):,} variants kept as rows; {len(preview)} pictures or rows in the preview")
+    context.event_log.log(f"{sum(counts):,} variants kept as rows; {len(preview)} pictures or rows in the preview")
 
 
 def spread_sample(clean: Table) -> DataFrame:

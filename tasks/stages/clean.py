@@ -27,21 +27,30 @@ if TYPE_CHECKING:
     pass
 
 
-def main(work: StageContext) -> None:
+def main(context: StageContext) -> None:
     """From raw/part-* to rows/part-*, quarantine/part-* and ledger.json."""
     refuse_blind_validation()
-    case, parts = work.case, [part.resolve() for part in Table(work.raw.open()).parts()]
-    scratch = work.scratch.resolve()
+    case, parts = context.case, [part.resolve() for part in Table(context.raw.open()).parts()]
+    scratch = context.scratch.resolve()
     shutil.rmtree(scratch)
     (scratch / "quarantine").mkdir(parents=True)
     places = range(len(parts))
-    with cluster(len(parts), __name__, type(case).__module__) as client, work.clean.draft() as draft:
-        each(client, judge_part, [case] * len(parts), parts, places, [scratch] * len(parts), journal=work.journal, unit="judged")
+    with cluster(len(parts), __name__, type(case).__module__) as client, context.clean.draft() as draft:
+        each(
+            client,
+            judge_part,
+            [case] * len(parts),
+            parts,
+            places,
+            [scratch] * len(parts),
+            event_log=context.event_log,
+            unit="judged",
+        )
         light = pd.concat([pd.read_parquet(scratch / f"light-{place:05d}.parquet") for place in places], ignore_index=True)
         settled = settle(case, light)
         for place, some in settled.groupby("part", sort=False):
             _write(some, scratch / f"settled-{place:05d}.parquet")
-        each(client, deal_part, parts, places, [scratch] * len(parts), journal=work.journal, unit="dealt")
+        each(client, deal_part, parts, places, [scratch] * len(parts), event_log=context.event_log, unit="dealt")
         kept, rejected = _kept_columns(scratch), _rejected_columns(parts[0])
         for passed in scratch.glob("*.parquet"):
             passed.unlink()  # so that what stays of a refused run is its quarantine
@@ -52,8 +61,8 @@ def main(work: StageContext) -> None:
             _bring_home(scratch / name, draft / name, columns)
         write_json(draft / "ledger.json", ledger)
     shutil.rmtree(scratch)
-    work.journal.table("ledger", [{key: value for key, value in ledger.items() if isinstance(value, int)}])
-    work.journal.log(
+    context.event_log.table("ledger", [{key: value for key, value in ledger.items() if isinstance(value, int)}])
+    context.event_log.log(
         f"{ledger['rows_in']:,} rows in: {ledger['kept']:,} kept ({ledger['fixed']:,} mended), "
         f"{ledger['quarantined']:,} quarantined, {ledger['duplicates']:,} duplicates"
     )

@@ -30,26 +30,28 @@ TOLERANCE = 1e-4
 PARITY_ROWS = 1024
 
 
-def main(work: StageContext) -> None:
+def main(context: StageContext) -> None:
     """Read the fitted network and the rows it may learn from, apply the recipe, write the file, the network and a report."""
-    torch.set_num_threads(work.case.training.threads)
-    network, state = Checkpoint(work.model.open(), work.case.name).read()
-    bench = lay_out(work, state)
-    network, model, report = compressed(network, work.recipe, bench, work.case.name)
-    with work.compressed(work.recipe_name).draft() as draft:
+    torch.set_num_threads(context.case.training.threads)
+    network, state = Checkpoint(context.model.open(), context.case.name).read()
+    compression_context = lay_out(context, state)
+    network, model, report = compressed(network, context.recipe, compression_context, context.case.name)
+    with context.compressed(context.recipe_name).draft() as draft:
         write_bytes(draft / "model.onnx", model)
-        Checkpoint(draft / "network", work.case.name).write(network, work.case.export_state(state, network))
-        write_json(draft / "report.json", {"recipe": work.recipe_name, **report})
-    shutil.rmtree(work.scratch)
-    work.journal.log(f"{len(model):,} bytes, {report['parameters']:,} parameters, {report['macs']:,} multiply-accumulates a row")
+        Checkpoint(draft / "network", context.case.name).write(network, context.case.export_state(state, network))
+        write_json(draft / "report.json", {"recipe": context.recipe_name, **report})
+    shutil.rmtree(context.scratch)
+    context.event_log.log(
+        f"{len(model):,} bytes, {report['parameters']:,} parameters, {report['macs']:,} multiply-accumulates a row"
+    )
 
 
-def lay_out(work: StageContext, state: PreprocessingState) -> CompressionContext:
+def lay_out(context: StageContext, state: PreprocessingState) -> CompressionContext:
     """What the steps find: train rows with their variants and validation rows, as arrays. The test rows stay where they are."""
-    case = work.case
-    rows, variants = Table(work.clean.open() / "rows"), Table(work.augmented.open() / "rows")
+    case = context.case
+    rows, variants = Table(context.clean.open() / "rows"), Table(context.augmented.open() / "rows")
     validation = split_of(rows, "validation")
-    inputs, targets = encoded(case, [split_of(rows, "train"), *variants.partitions()], state, work.scratch)
+    inputs, targets = encoded(case, [split_of(rows, "train"), *variants.partitions()], state, context.scratch)
     validation_inputs, validation_targets = case.encode(validation, state)
     return CompressionContext(
         case=case,
@@ -59,8 +61,8 @@ def lay_out(work: StageContext, state: PreprocessingState) -> CompressionContext
         validation_inputs=validation_inputs,
         validation_targets=validation_targets,
         score=scorer(case, validation, state),
-        journal=work.journal,
-        scratch=work.scratch,
+        event_log=context.event_log,
+        scratch=context.scratch,
     )
 
 
@@ -71,34 +73,34 @@ def scorer(case: UseCase, rows: DataFrame, state: PreprocessingState) -> Callabl
 
 
 def compressed(
-    network: nn.Module, recipe: tuple[Step, ...], bench: CompressionContext, name: str
+    network: nn.Module, recipe: tuple[Step, ...], compression_context: CompressionContext, name: str
 ) -> tuple[nn.Module, bytes, dict[str, Any]]:
     """The network after the recipe's first steps, the ONNX file after all of them, and a report without any clock's figure."""
-    inputs = bench.validation_inputs
+    inputs = compression_context.validation_inputs
     steps: list[dict[str, Any]] = []
     for step in recipe:
         if step.changes == "network":
-            network = step(network, bench)
+            network = step(network, compression_context)
             steps.append({"step": named(step), "settings": asdict(step), **size(network, inputs)})  # type: ignore[call-overload]
-    model = onnx_export.to_onnx(network, inputs, bench.case.export_state(bench.state, network), name)
+    model = onnx_export.to_onnx(network, inputs, compression_context.case.export_state(compression_context.state, network), name)
     exported = onnx_export.parity(network, model, inputs[:PARITY_ROWS], TOLERANCE)
-    bench.journal.log(f"exported; the file's answers differ by at most {exported['max_difference']:.2g}")
+    compression_context.event_log.log(f"exported; the file's answers differ by at most {exported['max_difference']:.2g}")
     for step in recipe:
         if step.changes == "format":
-            model = step(model, bench)
+            model = step(model, compression_context)
             steps.append({"step": named(step), "settings": asdict(step), "bytes": len(model)})  # type: ignore[call-overload]
     for step_report in steps:
-        step_report |= {"notes": bench.notes.get(step_report["step"], {})}
+        step_report |= {"notes": compression_context.notes.get(step_report["step"], {})}
     report = {
         "architecture": type(network).__module__.rpartition(".")[2],
         "fields": network.fields,
         **size(network, inputs),
         "bytes": len(model),
         "steps": steps,
-        "shown": bench.case.sample_outputs(network, bench.state),
-        "validation_score": bench.score(onnx_model.predict(model, inputs)),
+        "shown": compression_context.case.sample_outputs(network, compression_context.state),
+        "validation_score": compression_context.score(onnx_model.predict(model, inputs)),
         "parity": {"exported": exported, "shipped": onnx_export.parity(network, model, inputs[:PARITY_ROWS], None)},
-        "train_rows": len(bench.inputs),
+        "train_rows": len(compression_context.inputs),
         "validation_rows": len(inputs),
     }
     return network, model, report

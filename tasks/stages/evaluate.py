@@ -27,37 +27,37 @@ EXPLAINED_ROWS = 50
 """So many of the best and of the worst answers of a split are explained."""
 
 
-def main(work: StageContext) -> None:
+def main(context: StageContext) -> None:
     """The only stage that reads test rows. Figures of a clock go to latency.json, everything else is the same each time."""
-    if DENSE not in work.recipe_names:
+    if DENSE not in context.recipe_names:
         raise UserError(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are held against")
-    own, dense = work.compressed(work.recipe_name), work.compressed(DENSE)
-    rows = Table(work.clean.open() / "rows")
-    judged = {split: answers(own, work.case, split_of(rows, split)) for split in SPLITS}
+    own, dense = context.compressed(context.recipe_name), context.compressed(DENSE)
+    rows = Table(context.clean.open() / "rows")
+    judged = {split: answers(own, context.case, split_of(rows, split)) for split in SPLITS}
     counts = {
         split: sum(int((part["split"] == split).sum()) for part in rows.partitions(["split"])) for split in ("train", *SPLITS)
     }
-    metrics: dict[str, Any] = {"recipe": work.recipe_name, "rows": counts}
+    metrics: dict[str, Any] = {"recipe": context.recipe_name, "rows": counts}
     metrics |= weight(own, dense)
-    metrics["splits"] = {split: appraisal(work.case, predictions) for split, (predictions, _) in judged.items()}
-    if work.recipe_name == DENSE:
+    metrics["splits"] = {split: appraisal(context.case, predictions) for split, (predictions, _) in judged.items()}
+    if context.recipe_name == DENSE:
         own_answers = {split: predictions for split, (predictions, _) in judged.items()}
-        metrics["baselines"], metrics["against_rivals"] = rivals(work.case, rows, own_answers)
+        metrics["baselines"], metrics["against_rivals"] = rivals(context.case, rows, own_answers)
     else:
         metrics["against_dense"] = {
-            split: comparison(work.case, predictions, answers(dense, work.case, found)[0], found)
+            split: comparison(context.case, predictions, answers(dense, context.case, found)[0], found)
             for split, (predictions, found) in judged.items()
         }
     for split, (predictions, found) in judged.items():
-        judged[split] = (explained(own, work.case, predictions, found), found)
-    timing = clock(work, own, dense, judged["validation"][1])
-    with work.evaluation(work.recipe_name).draft() as draft:
+        judged[split] = (explained(own, context.case, predictions, found), found)
+    timing = clock(context, own, dense, judged["validation"][1])
+    with context.evaluation(context.recipe_name).draft() as draft:
         for position, (predictions, _) in enumerate(judged.values()):
             Table(draft / "predictions").write(position, predictions)
         write_json(draft / "metrics.json", metrics)
         write_json(draft / "latency.json", timing)
-    shutil.rmtree(work.scratch)
-    tell(work, metrics, timing)
+    shutil.rmtree(context.scratch)
+    tell(context, metrics, timing)
 
 
 def answers(recipe: Artifact, case: UseCase, rows: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -110,26 +110,26 @@ def weight(own: Artifact, dense: Artifact) -> dict[str, Any]:
     return found
 
 
-def clock(work: StageContext, own: Artifact, dense: Artifact, rows: DataFrame) -> dict[str, Any]:
+def clock(context: StageContext, own: Artifact, dense: Artifact, rows: DataFrame) -> dict[str, Any]:
     """Latency of this file, of the dense one and of the dense network under eager PyTorch, side by side."""
     state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes((own.open() / "model.onnx").read_bytes()))[
         "learnt"
     ]
-    inputs, _ = work.case.encode(rows.head(max(latency.BATCHES)), state)
+    inputs, _ = context.case.encode(rows.head(max(latency.BATCHES)), state)
     variants = [
-        Variant(name=EAGER, runtime="eager", path=dense.open() / "network", use_case=work.case.name),
+        Variant(name=EAGER, runtime="eager", path=dense.open() / "network", use_case=context.case.name),
         Variant(name=DENSE, runtime="onnx", path=dense.open() / "model.onnx"),
     ]
-    if work.recipe_name != DENSE:
-        variants.append(Variant(name=work.recipe_name, runtime="onnx", path=own.open() / "model.onnx"))
-    return latency.latency(variants, inputs, work.scratch, threads=work.case.training.threads, journal=work.journal)
+    if context.recipe_name != DENSE:
+        variants.append(Variant(name=context.recipe_name, runtime="onnx", path=own.open() / "model.onnx"))
+    return latency.latency(variants, inputs, context.scratch, threads=context.case.training.threads, event_log=context.event_log)
 
 
-def tell(work: StageContext, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
+def tell(context: StageContext, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
     """The figures in one line for people."""
-    test, own = metrics["splits"]["test"], timing["variants"][work.recipe_name]
+    test, own = metrics["splits"]["test"], timing["variants"][context.recipe_name]
     told = f"test {test['first']} {test['scores'][test['first']]:.4f}, {metrics['bytes']:,} bytes, "
     told += f"{own['batches']['1']['median_ms']:.3f} ms a row"
     for other, speedup in own["speedup_over"].items():
         told += f", {speedup['1']['ratio']:.1f}x {other}"
-    work.journal.log(told)
+    context.event_log.log(told)

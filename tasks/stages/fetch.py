@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from tasks.core.settings import Fetch
 
 
-def main(work: StageContext) -> None:
+def main(context: StageContext) -> None:
     """The raw rows in partitions of `fetch.partition_rows`, and a report of what came from where."""
-    fetch: Fetch = work.case.fetch
+    fetch: Fetch = context.case.fetch
     rows, columns, found = 0, dict[str, str](), Counter[str]()
-    with work.raw.draft() as draft:
+    with context.raw.draft() as draft:
         table = Table(draft)
-        for position, block in enumerate(in_blocks(_checked(work.case.load(), fetch.limit), fetch.partition_rows)):
+        for position, block in enumerate(in_blocks(_checked(context.case.load(), fetch.limit), fetch.partition_rows)):
             table.write(position, block)
             rows += len(block)
             found.update(block["file"].value_counts().to_dict())
             columns = columns or {str(name): str(kind) for name, kind in block.dtypes.items()}
-            work.journal.progress(rows, max(rows, fetch.limit), "rows")
+            context.event_log.progress(rows, max(rows, fetch.limit), "rows")
         if not rows:
-            raise UserError(f"{fetch.path or fetch.dataset or work.name} holds no rows; there is nothing to learn from")
+            raise UserError(f"{fetch.path or fetch.dataset or context.name} holds no rows; there is nothing to learn from")
         name_of, files = places(found), Counter[str]()
         for file, count in found.items():
             files[name_of[file]] += count
@@ -46,7 +46,7 @@ def main(work: StageContext) -> None:
             "files": dict(sorted(files.items())),
         }
         write_json(draft / "report.json", report)
-    work.journal.log(f"{rows:,} raw rows of {len(found):,} files in {position + 1} partitions")
+    context.event_log.log(f"{rows:,} raw rows of {len(found):,} files in {position + 1} partitions")
 
 
 def _checked(blocks: Iterator[DataFrame], limit: int) -> Iterator[DataFrame]:

@@ -11,14 +11,14 @@ from tasks.release.decision import DENSE, decided, weighed
 from tasks.release.model_card import card, headline, rivals, row
 
 
-def main(work: StageContext) -> None:
+def main(context: StageContext) -> None:
     """Weigh every recipe, write the bundle of the chosen one, or the refusal."""
-    names = list(work.recipe_names)
-    metrics = {name: work.evaluation(name).json("metrics.json") for name in names}
-    timing = {name: work.evaluation(name).json("latency.json") for name in names}
-    sign = 1 if work.case.higher_is_better else -1
-    candidates = [weighed(name, metrics[name], timing[name], work.case.contract, sign) for name in names if name != DENSE]
-    verdict = {"headline": headline(metrics[DENSE]), **decided(candidates, work.case.contract)}
+    names = list(context.recipe_names)
+    metrics = {name: context.evaluation(name).json("metrics.json") for name in names}
+    timing = {name: context.evaluation(name).json("latency.json") for name in names}
+    sign = 1 if context.case.higher_is_better else -1
+    candidates = [weighed(name, metrics[name], timing[name], context.case.contract, sign) for name in names if name != DENSE]
+    verdict = {"headline": headline(metrics[DENSE]), **decided(candidates, context.case.contract)}
     released = verdict["released"]
     rows = [row(name, metrics[name], timing[name], candidates, released) for name in names]
     table = {
@@ -27,13 +27,13 @@ def main(work: StageContext) -> None:
         "machine": timing[DENSE]["machine"],
         "threads": timing[DENSE]["threads"],
     }
-    with work.release.draft() as draft:
+    with context.release.draft() as draft:
         write_json(draft / "verdict.json", verdict)
         write_json(draft / "table.json", table)
-        model = work.compressed(released or DENSE).open() / "model.onnx"
+        model = context.compressed(released or DENSE).open() / "model.onnx"
         if released:
             shutil.copyfile(model, draft / "model.onnx")
         metadata = onnx_model.read_metadata(onnx_model.from_bytes(model.read_bytes()))
-        write_bytes(draft / "card.md", card(work, verdict, table, metrics[released or DENSE], metadata).encode())
-    work.journal.table("release", rows)
-    work.journal.log(verdict["reason"])
+        write_bytes(draft / "card.md", card(context, verdict, table, metrics[released or DENSE], metadata).encode())
+    context.event_log.table("release", rows)
+    context.event_log.log(verdict["reason"])

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 
-def main(work: StageContext) -> None:
+def main(context: StageContext) -> None:
     """Learn from the train rows, encode, fit, and write the checkpoint, its curves and a report without any clock's figure."""
-    case, training = work.case, work.case.training
+    case, training = context.case, context.case.training
     torch.set_num_threads(training.threads)
-    rows, variants = Table(work.clean.open() / "rows"), Table(work.augmented.open() / "rows")
+    rows, variants = Table(context.clean.open() / "rows"), Table(context.augmented.open() / "rows")
     train, validation = split_of(rows, "train"), split_of(rows, "validation")
     state = case.fit_preprocessing(train)
-    inputs, targets = encoded(case, [train, *variants.partitions()], state, work.scratch)
+    inputs, targets = encoded(case, [train, *variants.partitions()], state, context.scratch)
     held_out, truth = case.encode(validation, state)
     torch.manual_seed(training.seed)
     network = case.build_model(state)
     case.initialize_weights(network, inputs, targets)
-    work.journal.log(f"{len(inputs):,} train rows, {len(held_out):,} for validation, {parameters(network):,} parameters")
+    context.event_log.log(f"{len(inputs):,} train rows, {len(held_out):,} for validation, {parameters(network):,} parameters")
     began, spent = time.monotonic(), cpu_s()
     fitted = trainer.fit(
         network,
@@ -48,15 +48,17 @@ def main(work: StageContext) -> None:
         higher_is_better=case.higher_is_better,
         error=standard_error(case, validation, state),
         policy=case.batch_augmentation(),
-        journal=work.journal,
-        checkpoint=work.scratch / "fit",
+        event_log=context.event_log,
+        checkpoint=context.scratch / "fit",
     )
     if not distributed.leads():
-        shutil.rmtree(work.scratch)
+        shutil.rmtree(context.scratch)
         return
-    work.journal.event("cost", wall_s=round(time.monotonic() - began, 3), cpu_s=round(cpu_s() - spent, 3), steps=fitted.steps)
-    with work.model.draft() as draft:
-        Checkpoint(draft, work.case.name).write(fitted.network, state)
+    context.event_log.event(
+        "cost", wall_s=round(time.monotonic() - began, 3), cpu_s=round(cpu_s() - spent, 3), steps=fitted.steps
+    )
+    with context.model.draft() as draft:
+        Checkpoint(draft, context.case.name).write(fitted.network, state)
         write_json(draft / "curves.json", fitted.curves)
         write_json(
             draft / "report.json",
@@ -75,8 +77,8 @@ def main(work: StageContext) -> None:
                 "shown": case.sample_outputs(fitted.network, state),
             },
         )
-    shutil.rmtree(work.scratch)
-    work.journal.log(f"kept epoch {fitted.best_epoch} of {fitted.epochs}")
+    shutil.rmtree(context.scratch)
+    context.event_log.log(f"kept epoch {fitted.best_epoch} of {fitted.epochs}")
 
 
 def monitor(case: UseCase, rows: DataFrame, state: PreprocessingState) -> interfaces.Monitor:

@@ -80,7 +80,7 @@ class Loop:
         """The network that is judged and kept: the average of the weights, if there is one."""
         return self.network if self.average is None else self.average
 
-    def run(self, judge: Validator | None, journal: EventLog | None, resume: Resume | None) -> nn.Module:
+    def run(self, judge: Validator | None, event_log: EventLog | None, resume: Resume | None) -> nn.Module:
         """All the steps still to come; gives the network that is kept, in evaluation mode on the CPU."""
         training, now = self.training, self.now
         if resume:
@@ -88,8 +88,8 @@ class Loop:
             if state:
                 self._restore(state)
                 now = self.now
-            if journal and (faults or state):
-                journal.log("; ".join([*faults, f"goes on from step {now.step}"]), "warning" if faults else "info")
+            if event_log and (faults or state):
+                event_log.log("; ".join([*faults, f"goes on from step {now.step}"]), "warning" if faults else "info")
         self.data.settle(self.plan.device)
         if judge:
             judge.rows.settle(self.plan.device)
@@ -105,10 +105,10 @@ class Loop:
             ended = position + 1 == self.epoch_steps
             if self.plan.device == "cpu" or now.step % CHECK_EVERY == 0 or ended:
                 self._check(epoch, position)
-            if journal:
-                journal.progress(now.step, total, "steps")
+            if event_log:
+                event_log.progress(now.step, total, "steps")
             if ended:
-                self._close(epoch, judge, journal)
+                self._close(epoch, judge, event_log)
                 resting = self._rests()
             if resume and distributed.leads() and (resting or now.step == total or time.monotonic() - saved_at > CHECKPOINT_S):
                 self._check(epoch, position)
@@ -191,7 +191,7 @@ class Loop:
             at = int(bad[0])
             raise UserError(_diverged(float(self.losses[at]), epoch, epoch * self.epoch_steps + at + 1, self.training))
 
-    def _close(self, epoch: int, judge: Validator | None, journal: EventLog | None) -> None:
+    def _close(self, epoch: int, judge: Validator | None, event_log: EventLog | None) -> None:
         """The end of an epoch: its point on the curves, and its weights if they are good."""
         now, training = self.now, self.training
         rate = training.learning_rate * schedule(training, (now.step - 1) / (training.epochs * self.epoch_steps))
@@ -210,8 +210,8 @@ class Loop:
             now.best_epoch, self.best = epoch + 1, self._shown_state()
         if score > now.top_score:
             now.top_score, now.top_error, now.top_epoch = score, error, epoch + 1
-        if journal:
-            journal.metric(epoch + 1, **{name: value for name, value in point.items() if name != "epoch"})
+        if event_log:
+            event_log.metric(epoch + 1, **{name: value for name, value in point.items() if name != "epoch"})
 
     def _shown_state(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.evaluated_network.state_dict().items()}

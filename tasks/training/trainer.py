@@ -56,7 +56,7 @@ def fit(
     higher_is_better: bool = True,
     error: Error | None = None,
     policy: Policy | None = None,
-    journal: EventLog | None = None,
+    event_log: EventLog | None = None,
     checkpoint: Path | None = None,
 ) -> Fitted:
     """Fit a copy of `network` to inputs (N, ...) and targets (N, ...), on the scale `training` sets.
@@ -78,14 +78,14 @@ def fit(
         sample = policy(sample, torch.full((len(sample), UNIFORMS), 0.5)) if policy else sample
         chosen = distributed.told(precision.plan(network, sample, training) if distributed.leads() else None)
         assert chosen
-        if journal:
-            journal.log(f"computes on {chosen.device} in {chosen.precision}: {chosen.reason}")
+        if event_log:
+            event_log.log(f"computes on {chosen.device} in {chosen.precision}: {chosen.reason}")
         loop = Loop(network, data, objective, training, chosen, policy)
         held_out = Rows(*validation) if validation else None
         resume = Resume(checkpoint / _key(network, data, held_out, training, chosen)) if checkpoint else None
         try:
             judge = Validator(held_out, monitor, error, 1.0 if higher_is_better else -1.0) if held_out else None
-            fitted, now = loop.run(judge, journal, resume), loop.now
+            fitted, now = loop.run(judge, event_log, resume), loop.now
             return Fitted(fitted, now.curves, now.best_epoch, len(now.curves), now.step, chosen)
         except torch.OutOfMemoryError:
             smaller = max(1, training.batch_size // 2)

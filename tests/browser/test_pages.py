@@ -90,7 +90,7 @@ def test_words_from_outside_stay_words(visit, serve, tmp_path):
     record["stages"]["train@vision"] |= {"error": evil, "state": "Failed", "details": evil}
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "notes.json").write_text(json.dumps({"pinned": True, "note": evil}))
-    recorded_runs.journal(folder, "train@vision", [{"event": "started"}, {"event": "log", "level": "info", "message": evil}])
+    recorded_runs.event_log(folder, "train@vision", [{"event": "started"}, {"event": "log", "level": "info", "message": evil}])
     with serve(root) as address:
         window = visit()
         for page in ("run?stage=train@vision", "history", "data", "compare", "compression?view=bundle"):

@@ -116,7 +116,7 @@ def test_the_drawer_shows_what_a_stage_took_and_made_and_each_of_its_attempts(mo
     root = recorded_runs.project(tmp_path / "p")
     folder = recorded_runs.run(root, "Failed")
     tries = [{"event": "started"}, {"event": "failed", "error": "the disk was full"}, {"event": "started"}]
-    recorded_runs.journal(folder, "train@vision", tries)
+    recorded_runs.event_log(folder, "train@vision", tries)
     record = json.loads((folder / "run.json").read_text())
     record["stages"]["train@vision"]["attempt"] = 2
     (folder / "run.json").write_text(json.dumps(record))

@@ -214,7 +214,7 @@ def test_the_released_row_of_the_record_is_the_runs_measure(root):
 
 
 def test_a_journal_is_read_on_from_where_it_was_left(tmp_path):
-    path = recorded_runs.journal(tmp_path, "train@vision", [{"event": "started", "pid": 1}])
+    path = recorded_runs.event_log(tmp_path, "train@vision", [{"event": "started", "pid": 1}])
     tail = LogTail(path)
     assert len(tail.read().attempts) == 1
     with path.open("a") as file:
@@ -234,11 +234,11 @@ def test_every_prefix_of_a_journal_can_be_read(root, tmp_path):
 
 
 def test_a_journal_begun_anew_is_not_mixed_with_the_old(tmp_path):
-    path = recorded_runs.journal(tmp_path, "train@vision", [{"event": "started"}, {"event": "log", "message": "old"}])
+    path = recorded_runs.event_log(tmp_path, "train@vision", [{"event": "started"}, {"event": "log", "message": "old"}])
     tail = LogTail(path)
     assert len(tail.read().lines) == 1
     again = [{"event": "started", "pid": 2}, *[{"event": "log", "message": f"new {n}"} for n in range(5)]]
-    recorded_runs.journal(tmp_path, "train@vision", again, at=recorded_runs.BEGAN.replace(hour=11))
+    recorded_runs.event_log(tmp_path, "train@vision", again, at=recorded_runs.BEGAN.replace(hour=11))
     assert next(iter(tail.read().lines)).message == "new 0"
 
 

@@ -405,7 +405,7 @@ def test_whatever_goes_wrong_around_a_stage_is_recorded_as_its_failure(toy: Path
 
 
 def test_a_stage_that_hangs_is_ended_when_its_time_is_up_and_its_checkpoints_are_kept(toy: Path) -> None:
-    (toy / "tasks" / "stages" / "fetch.py").write_text("import time\n\ndef main(work):\n    time.sleep(600)\n")
+    (toy / "tasks" / "stages" / "fetch.py").write_text("import time\n\ndef main(context):\n    time.sleep(600)\n")
     score = (toy / "dvc.yaml").read_text()
     (toy / "dvc.yaml").write_text(score.replace("    desc: Bring", "    meta: {timeout_s: 0.5}\n    desc: Bring"))
     run = run_record.create(toy, asked(toy), how="test")

@@ -53,7 +53,7 @@ def held_back(toy: Path) -> Path:
     for verb in VERBS:
         path = toy / "tasks" / f"{verb}.py"
         wait = f'while os.path.exists(os.path.join(os.environ.get("BONSAI_ROOT", "."), "hold-{verb}")): time.sleep(0.05)'
-        path.write_text(path.read_text().replace("def main(work):", f"def main(work):\n    {wait}"))
+        path.write_text(path.read_text().replace("def main(context):", f"def main(context):\n    {wait}"))
     return toy
 
 

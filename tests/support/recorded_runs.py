@@ -196,7 +196,7 @@ def _release(place: Path, contract: Any, metrics: dict[str, dict[str, Any]], lat
     )
 
 
-def journal(folder: Path, stage: str, events: list[dict[str, Any]], at: datetime = BEGAN) -> Path:
+def event_log(folder: Path, stage: str, events: list[dict[str, Any]], at: datetime = BEGAN) -> Path:
     """A stage's journal with these events, a second apart."""
     path = folder / "journal" / f"{stage}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +246,7 @@ def _stage(folder: Path, name: str, needs: list[str], began: datetime, position:
         error, details = "the loss is not finite at epoch 1, step 3", "Traceback (most recent call last):\n  boom"
         events += [{"event": "failed", "error": error, "details": details}]
         entry |= {"error": error, "details": details}
-    journal(folder, name, events, at)
+    event_log(folder, name, events, at)
     (folder / "journal" / f"{name}.out").write_text("printed\n", encoding="utf-8")
     return entry
 

@@ -106,7 +106,7 @@ def rows(count: int = 300, seed: int = 0) -> pd.DataFrame:
     return found.assign(file="bars.csv", row=np.arange(count))
 
 
-def bench(folder: Path, **changes: Any) -> CompressionContext:
+def context(folder: Path, **changes: Any) -> CompressionContext:
     """A bench with the toy's rows on it."""
     case, table, state = Bars(), rows(), {"classes": list(NAMES)}
     (inputs, targets), (validation_inputs, validation_targets) = (
@@ -120,7 +120,7 @@ def bench(folder: Path, **changes: Any) -> CompressionContext:
         "validation_inputs": validation_inputs,
         "validation_targets": validation_targets,
         "score": lambda outputs: float((outputs.argmax(1) == validation_targets).mean()),
-        "journal": Memory(),
+        "event_log": Memory(),
         "scratch": folder / "scratch",
     }
     return CompressionContext(**{**found, **changes})
@@ -128,19 +128,25 @@ def bench(folder: Path, **changes: Any) -> CompressionContext:
 
 def workspace(root: Path, stage: str, recipe_name: str = "", recipe: tuple[Any, ...] = (), **settings: Any) -> StageContext:
     """A workspace of the toy; its clean rows and fitted network are put there if they are not yet."""
-    journal: Any = Memory(f"{stage}@bars-{recipe_name or 'all'}")
+    event_log: Any = Memory(f"{stage}@bars-{recipe_name or 'all'}")
     names = ("dense", "int8")
-    work = StageContext(
-        name="bars", case=Bars(**settings), journal=journal, recipe_name=recipe_name, recipe=recipe, root=root, recipe_names=names
+    context = StageContext(
+        name="bars",
+        case=Bars(**settings),
+        event_log=event_log,
+        recipe_name=recipe_name,
+        recipe=recipe,
+        root=root,
+        recipe_names=names,
     )
-    if not work.clean.path.exists():
-        with work.clean.draft() as draft:
+    if not context.clean.path.exists():
+        with context.clean.draft() as draft:
             Table(draft / "rows").write(0, rows())
-        with work.augmented.draft() as draft:
+        with context.augmented.draft() as draft:
             Table(draft / "rows").write(0, rows().head(0))
-        with work.model.draft() as draft:
+        with context.model.draft() as draft:
             Checkpoint(draft, "vision").write(fitted(), {"classes": list(NAMES)})
-    return work
+    return context
 
 
 def fitted() -> torch.nn.Module:

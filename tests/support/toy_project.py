@@ -125,40 +125,40 @@ class {name}:
 
 STAGES = {
     "fetch": """
-        def main(work):
-            own = work.case.fetch.path
-            rows = json.loads(open(own).read()) if own else list(range(work.case.fetch.limit or 20))
-            with work.raw.draft() as draft:
+        def main(context):
+            own = context.case.fetch.path
+            rows = json.loads(open(own).read()) if own else list(range(context.case.fetch.limit or 20))
+            with context.raw.draft() as draft:
                 (draft / "part-00000.json").write_text(json.dumps(rows))
         """,
     "clean": """
-        def main(work):
-            rows = json.loads((work.raw.open() / "part-00000.json").read_text())
+        def main(context):
+            rows = json.loads((context.raw.open() / "part-00000.json").read_text())
             kept = [row for row in rows if row % 2 == 0]
-            with work.clean.draft() as draft:
+            with context.clean.draft() as draft:
                 (draft / "rows").mkdir()
                 (draft / "rows" / "part-00000.json").write_text(json.dumps(kept))
                 (draft / "ledger.json").write_text(json.dumps({"rows_in": len(rows), "kept": len(kept)}))
-            work.journal.log(f"kept {len(kept)} of {len(rows)} rows")
+            context.event_log.log(f"kept {len(kept)} of {len(rows)} rows")
         """,
     "augment": """
-        def main(work):
-            rows = json.loads((work.clean.open() / "rows" / "part-00000.json").read_text())
-            with work.augmented.draft() as draft:
+        def main(context):
+            rows = json.loads((context.clean.open() / "rows" / "part-00000.json").read_text())
+            with context.augmented.draft() as draft:
                 (draft / "rows").mkdir()
-                (draft / "rows" / "part-00000.json").write_text(json.dumps(rows * work.case.augment.copies))
+                (draft / "rows" / "part-00000.json").write_text(json.dumps(rows * context.case.augment.copies))
         """,
     "train": """
-        def main(work):
-            rows = json.loads((work.augmented.open() / "rows" / "part-00000.json").read_text())
-            model, kept = work.case.model, work.scratch / "checkpoint.json"
+        def main(context):
+            rows = json.loads((context.augmented.open() / "rows" / "part-00000.json").read_text())
+            model, kept = context.case.model, context.scratch / "checkpoint.json"
             done, total = json.loads(kept.read_text()) if kept.exists() else (0, 0)
             if done:
-                work.journal.log(f"went on from epoch {done}")
-            for epoch in range(done, work.case.training.epochs):
+                context.event_log.log(f"went on from epoch {done}")
+            for epoch in range(done, context.case.training.epochs):
                 total += sum(rows) * model.width
-                work.journal.progress(epoch + 1, work.case.training.epochs, "epochs")
-                work.journal.metric(epoch + 1, **point(work, epoch + 1), sum=float(total))
+                context.event_log.progress(epoch + 1, context.case.training.epochs, "epochs")
+                context.event_log.metric(epoch + 1, **point(context, epoch + 1), sum=float(total))
                 write_json(kept, [epoch + 1, total])
                 time.sleep(model.pause_s)
                 if model.flaw == "mistake":
@@ -167,40 +167,40 @@ STAGES = {
                     raise RuntimeError("the sum does not add up")
                 if model.flaw == "kill":
                     os.kill(os.getpid(), 9)
-            with work.model.draft() as draft:
+            with context.model.draft() as draft:
                 (draft / "model.json").write_text(json.dumps({"sum": total}))
-                points = [point(work, epoch + 1) for epoch in range(work.case.training.epochs)]
+                points = [point(context, epoch + 1) for epoch in range(context.case.training.epochs)]
                 (draft / "curves.json").write_text(json.dumps(points))
                 (draft / "report.json").write_text(json.dumps({"best_epoch": len(points)}))
-            shutil.rmtree(work.scratch)
+            shutil.rmtree(context.scratch)
 
-        def point(work, epoch):
+        def point(context, epoch):
             # the curve of a model that is the better the nearer its learning rate is to 0.01
-            off = abs(math.log10(work.case.training.learning_rate) + 2)
+            off = abs(math.log10(context.case.training.learning_rate) + 2)
             return {"loss": 1 / epoch, "validation_loss": off, "validation_score": 1 - 1 / (epoch + 1) - off}
         """,
     "compress": """
-        def main(work):
-            total = work.model.json("model.json")["sum"]
-            for step in work.recipe:
+        def main(context):
+            total = context.model.json("model.json")["sum"]
+            for step in context.recipe:
                 total = step(total)
-            with work.compressed(work.recipe_name).draft() as draft:
+            with context.compressed(context.recipe_name).draft() as draft:
                 (draft / "model.json").write_text(json.dumps({"sum": total}))
         """,
     "evaluate": """
-        def main(work):
-            dense = work.compressed("dense").json("model.json")["sum"]
-            small = work.compressed(work.recipe_name).json("model.json")["sum"]
-            with work.evaluation(work.recipe_name).draft() as draft:
+        def main(context):
+            dense = context.compressed("dense").json("model.json")["sum"]
+            small = context.compressed(context.recipe_name).json("model.json")["sum"]
+            with context.evaluation(context.recipe_name).draft() as draft:
                 (draft / "metrics.json").write_text(json.dumps({"share": small / dense}))
                 (draft / "latency.json").write_text(json.dumps({"wall_s": time.time()}))
         """,
     "release": """
-        def main(work):
-            shares = {name: work.evaluation(name).json("metrics.json")["share"] for name in work.recipe_names}
+        def main(context):
+            shares = {name: context.evaluation(name).json("metrics.json")["share"] for name in context.recipe_names}
             best = min(shares, key=shares.get)
             rows = [{"recipe": name, "metric": "share", "value": share, "chosen": name == best} for name, share in shares.items()]
-            with work.release.draft() as draft:
+            with context.release.draft() as draft:
                 (draft / "table.json").write_text(json.dumps({"rows": rows}))
                 (draft / "verdict.json").write_text(json.dumps({"released": best, "reason": f"released {best!r}: the smallest"}))
         """,

@@ -33,18 +33,18 @@ class Distill:
     temperature: Annotated[float, Field(gt=0, le=100)] = 3.0
     """How much the answers are softened before they are compared."""
 
-    def __call__(self, network: nn.Module, bench: CompressionContext) -> nn.Module:
+    def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         import torch
 
         from tasks.compression import teacher_training
 
         with torch.random.fork_rng():
-            torch.manual_seed(bench.case.training.seed)
-            student = bench.case.build_student(bench.state, self.width_share)
+            torch.manual_seed(context.case.training.seed)
+            student = context.case.build_student(context.state, self.width_share)
         return teacher_training.taught(
             student,
             network,
-            bench,
+            context,
             effort=self.effort,
             learning_rate_share=self.learning_rate_share,
             teacher_share=self.teacher_share,

@@ -48,22 +48,22 @@ class Prune:
     temperature: Annotated[float, Field(gt=0, le=100)] = 3.0
     """How much the answers are softened before they are compared."""
 
-    def __call__(self, network: nn.Module, bench: CompressionContext) -> nn.Module:
+    def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         from tasks.compression import teacher_training
 
         if not isinstance(network, Network):
             raise UserError(f"{type(network).__name__} has no channel groups to prune; leave 'prune' out of its recipes")
-        worth = importance(network, bench, self.importance)
+        worth = importance(network, context, self.importance)
         keep = self.chosen(worth)
         narrow = narrowed(network, keep)
         before = {name: len(values) for name, values in worth.items()}
-        bench.notes["prune"] = {"channels": {name: [before[name], len(keep[name])] for name in keep}}
+        context.notes["prune"] = {"channels": {name: [before[name], len(keep[name])] for name in keep}}
         if self.effort == 0:
             return narrow
         return teacher_training.taught(
             narrow,
             network,
-            bench,
+            context,
             effort=self.effort,
             learning_rate_share=self.learning_rate_share,
             teacher_share=self.teacher_share,
@@ -92,7 +92,7 @@ class Prune:
         return min(size, max(self.multiple_of, round(count / self.multiple_of) * self.multiple_of))
 
 
-def importance(network: Any, bench: CompressionContext, kind: Literal["taylor", "norm"]) -> dict[str, Tensor]:
+def importance(network: Any, context: CompressionContext, kind: Literal["taylor", "norm"]) -> dict[str, Tensor]:
     """What each channel of each group is worth, (size,) per group, larger is more; in a ranked group, its place."""
     import torch
 
@@ -102,7 +102,7 @@ def importance(network: Any, bench: CompressionContext, kind: Literal["taylor", 
     if kind == "norm":
         state = network.state_dict()
         return ranked | {name: _norm(state, group) for name, group in others.items()}
-    return ranked | (_taylor(network, others, bench) if others else {})
+    return ranked | (_taylor(network, others, context) if others else {})
 
 
 def narrowed(network: Any, keep: Mapping[str, Tensor]) -> nn.Module:
@@ -139,19 +139,19 @@ def _norm(state: Mapping[str, Tensor], group: ChannelGroup) -> Tensor:
     return made * length(_readers(group)) if _readers(group) else made
 
 
-def _taylor(network: Any, groups: Mapping[str, ChannelGroup], bench: CompressionContext) -> dict[str, Tensor]:
+def _taylor(network: Any, groups: Mapping[str, ChannelGroup], context: CompressionContext) -> dict[str, Tensor]:
     """Mean over batches of the squared sum of weight times gradient, where each channel is used."""
     import numpy as np
     import torch
 
-    chosen = np.random.default_rng(bench.case.training.seed).permutation(len(bench.inputs))[:PROBE_ROWS]
+    chosen = np.random.default_rng(context.case.training.seed).permutation(len(context.inputs))[:PROBE_ROWS]
     weights = dict(network.named_parameters())
     worth = {name: torch.zeros(group.size) for name, group in groups.items()}
     network.eval()
     with torch.enable_grad():
         for rows in np.array_split(chosen, -(-len(chosen) // PROBE_BATCH)):
-            outputs = network(torch.from_numpy(bench.inputs[rows]))
-            loss = bench.case.loss(outputs, torch.from_numpy(bench.targets[rows]))
+            outputs = network(torch.from_numpy(context.inputs[rows]))
+            loss = context.case.loss(outputs, torch.from_numpy(context.targets[rows]))
             names = [name for name, weight in weights.items() if weight.requires_grad]
             slopes = dict(zip(names, torch.autograd.grad(loss, [weights[name] for name in names]), strict=True))
             for name, group in groups.items():

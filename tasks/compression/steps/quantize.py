@@ -55,17 +55,17 @@ class Quantize:
     piece: Annotated[int, Field(ge=1, le=64)] = 2
     """Numbers of a table's row that share one byte."""
 
-    def __call__(self, model: bytes, bench: CompressionContext) -> bytes:
+    def __call__(self, model: bytes, context: CompressionContext) -> bytes:
         from tasks.core import onnx_model
 
-        float_score = bench.score(onnx_model.predict(model, bench.validation_inputs))
-        model, coded = self._coded(model, bench, float_score)
+        float_score = context.score(onnx_model.predict(model, context.validation_inputs))
+        model, coded = self._coded(model, context, float_score)
         with tempfile.TemporaryDirectory() as folder, _quietly():
-            work = _Work(model, self, bench, Path(folder), coded)
-            found, score, left = self._within_budget(work, float_score)
-        bench.notes["quantize"] = {
-            "mode": work.mode,
-            "nodes": work.nodes,
+            search = _Work(model, self, context, Path(folder), coded)
+            found, score, left = self._within_budget(search, float_score)
+        context.notes["quantize"] = {
+            "mode": search.mode,
+            "nodes": search.nodes,
             "tables": "codes" if coded else "int8",
             "left_in_float": left,
             "score_before": float_score,
@@ -74,48 +74,48 @@ class Quantize:
         }
         return found
 
-    def _coded(self, model: bytes, bench: CompressionContext, float_score: float) -> tuple[bytes, list[str]]:
+    def _coded(self, model: bytes, context: CompressionContext, float_score: float) -> tuple[bytes, list[str]]:
         """The model with its large tables as codes, and the nodes that read them; as it came where that costs too much."""
         from tasks.compression import onnx_export, product_quantization
         from tasks.core import onnx_model
 
         graph = onnx_model.from_bytes(model)
-        made = product_quantization.coded(graph, self.piece, bench.case.training.seed) if self.tables != "int8" else []
+        made = product_quantization.coded(graph, self.piece, context.case.training.seed) if self.tables != "int8" else []
         if not made:
             return model, []
         onnx_export.finish(graph, onnx_model.read_metadata(graph))
         found = onnx_model.to_bytes(graph)
-        score = bench.score(onnx_model.predict(found, bench.validation_inputs))
+        score = context.score(onnx_model.predict(found, context.validation_inputs))
         if self.tables == "auto" and score < float_score - self.max_drop:
-            bench.journal.log(f"with tables as codes the score falls from {float_score:.4f} to {score:.4f}: taking int8")
+            context.event_log.log(f"with tables as codes the score falls from {float_score:.4f} to {score:.4f}: taking int8")
             return model, []
         return found, made
 
-    def _within_budget(self, work: _Work, float_score: float) -> tuple[bytes, float, list[str]]:
+    def _within_budget(self, search: _Work, float_score: float) -> tuple[bytes, float, list[str]]:
         """Quantize all; while the score falls too far, leave the node in float that disturbs the outputs most."""
         left: list[str] = []
-        found = work.quantized(left)
-        score = work.score(found)
+        found = search.quantized(left)
+        score = search.score(found)
         order: list[str] = []
-        while score < float_score - self.max_drop and len(left) < min(self.max_float_nodes, len(work.nodes)):
-            order = order or work.by_harm()
+        while score < float_score - self.max_drop and len(left) < min(self.max_float_nodes, len(search.nodes)):
+            order = order or search.by_harm()
             left.append(order.pop(0))
-            work.log(f"quantized, the score falls from {float_score:.4f} to {score:.4f}: leaving {left[-1]} in float")
-            found = work.quantized(left)
-            score = work.score(found)
+            search.log(f"quantized, the score falls from {float_score:.4f} to {score:.4f}: leaving {left[-1]} in float")
+            found = search.quantized(left)
+            score = search.score(found)
         return found, score, left
 
 
 class _Work:
     """One model being quantized: its ranges are read once, then any of its nodes can be left out."""
 
-    def __init__(self, model: bytes, step: Quantize, bench: CompressionContext, folder: Path, coded: list[str]) -> None:
+    def __init__(self, model: bytes, step: Quantize, context: CompressionContext, folder: Path, coded: list[str]) -> None:
         from onnxruntime.quantization import quant_pre_process
 
         from tasks.compression import onnx_export
         from tasks.core import onnx_model
 
-        self.bench, self.folder, self.metadata = bench, folder, onnx_model.read_metadata(onnx_model.from_bytes(model))
+        self.context, self.folder, self.metadata = context, folder, onnx_model.read_metadata(onnx_model.from_bytes(model))
         self.path, self.ranges = folder / "prepared.onnx", folder / "ranges.json"
         (folder / "given.onnx").write_bytes(model)
         quant_pre_process(folder / "given.onnx", self.path, skip_symbolic_shape=True)
@@ -137,18 +137,18 @@ class _Work:
         if not self.nodes:
             raise UserError("the network has no convolution, matrix product or recurrence to quantize; leave 'quantize' out")
         self.method = METHODS[step.calibration]
-        self.float_outputs = onnx_model.predict(model, bench.validation_inputs)
+        self.float_outputs = onnx_model.predict(model, context.validation_inputs)
         if self.mode == "static":
             self._calibrate(step.calibration_rows)
 
     def log(self, message: str) -> None:
-        self.bench.journal.log(message)
+        self.context.event_log.log(message)
 
     def score(self, model: bytes) -> float:
         """The validation score of a quantized model."""
         from tasks.core import onnx_model
 
-        return self.bench.score(onnx_model.predict(model, self.bench.validation_inputs))
+        return self.context.score(onnx_model.predict(model, self.context.validation_inputs))
 
     def by_harm(self) -> list[str]:
         """The nodes, first the one without which the outputs come closest to those of the float model."""
@@ -157,7 +157,7 @@ class _Work:
         from tasks.core import onnx_model
 
         def distance(node: str) -> float:
-            outputs = onnx_model.predict(self.quantized([node]), self.bench.validation_inputs)
+            outputs = onnx_model.predict(self.quantized([node]), self.context.validation_inputs)
             return float(np.square(np.subtract(outputs, self.float_outputs)).mean())
 
         return sorted(self.nodes, key=distance)
@@ -206,14 +206,14 @@ class _Work:
 
         from tasks.core import onnx_model
 
-        bench = self.bench
-        chosen = np.sort(np.random.default_rng(bench.case.training.seed).permutation(len(bench.inputs))[:rows])
+        context = self.context
+        chosen = np.sort(np.random.default_rng(context.case.training.seed).permutation(len(context.inputs))[:rows])
         augmented = self.folder / "augmented.onnx"
         calibrator = create_calibrator(
             self.path, [*PRODUCTS, *CARRIERS], augmented_model_path=str(augmented), calibrate_method=self._method()
         )
         calibrator.infer_session = onnx_model.session(augmented.read_bytes(), threads=1)
-        calibrator.collect_data(_Rows(bench.inputs[chosen]))
+        calibrator.collect_data(_Rows(context.inputs[chosen]))
         save_tensors_data(calibrator.compute_data(), self.ranges)
 
     def _method(self) -> Any:

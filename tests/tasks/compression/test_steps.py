@@ -34,12 +34,12 @@ def network():
 
 @pytest.fixture(scope="module")
 def content(network):
-    return onnx_export.to_onnx(network, tiny_images.bench(Path()).inputs, {"classes": list(tiny_images.NAMES)}, "bars")
+    return onnx_export.to_onnx(network, tiny_images.context(Path()).inputs, {"classes": list(tiny_images.NAMES)}, "bars")
 
 
 @pytest.fixture
-def bench(tmp_path):
-    return tiny_images.bench(tmp_path)
+def context(tmp_path):
+    return tiny_images.context(tmp_path)
 
 
 class Flat(nn.Module):
@@ -66,43 +66,43 @@ class Flat(nn.Module):
 # Pruning
 
 
-def test_channels_that_carry_nothing_can_go_and_nothing_changes(bench):
+def test_channels_that_carry_nothing_can_go_and_nothing_changes(context):
     torch.manual_seed(0)
     network = Flat().eval()
     with torch.no_grad():
         network.conv.weight[[1, 4, 5]] = 0
         network.conv.bias[[1, 4, 5]] = 0
-    worth = importance(network, bench, "norm")["conv"]
+    worth = importance(network, context, "norm")["conv"]
     keep = worth.argsort(descending=True)[:13].sort().values
     narrow = narrowed(network, {"conv": keep})
     assert narrow.fields == {"width": 13}
     assert set(range(16)) - set(keep.tolist()) == {1, 4, 5}
-    rows = torch.from_numpy(bench.validation_inputs)
+    rows = torch.from_numpy(context.validation_inputs)
     torch.testing.assert_close(narrow(rows), network(rows))
 
 
 @pytest.mark.parametrize("kind", ["norm", "taylor"])
-def test_a_channel_that_nothing_reads_is_worth_nothing(network, bench, kind):
+def test_a_channel_that_nothing_reads_is_worth_nothing(network, context, kind):
     twin = Cnn(**network.fields).eval()
     twin.load_state_dict(network.state_dict())
     with torch.no_grad():
         twin.convs[1].weight[:, 3] = 0
-    worth = importance(twin, bench, kind)
+    worth = importance(twin, context, kind)
     assert worth["convs.0"][3] == 0
     assert (worth["convs.1"] > 0).all()
     assert {name: len(values) for name, values in worth.items()} == {name: group.size for name, group in twin.groups().items()}
 
 
-def test_pruning_narrows_every_group_and_keeps_the_score(network, bench):
+def test_pruning_narrows_every_group_and_keeps_the_score(network, context):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    narrow = Prune(ratio=0.5, effort=2)(network, bench)
+    narrow = Prune(ratio=0.5, effort=2)(network, context)
     assert isinstance(narrow, Network)
     assert narrow.fields["widths"] == [8, 8, 8]
     assert model_size.parameters(narrow) < 0.5 * model_size.parameters(network)
     assert not narrow.training
     with torch.no_grad():
-        assert bench.score(narrow(torch.from_numpy(bench.validation_inputs)).numpy()) > 0.8
-    assert bench.notes["prune"]["channels"] == {f"convs.{number}": [16, 8] for number in range(3)}
+        assert context.score(narrow(torch.from_numpy(context.validation_inputs)).numpy()) > 0.8
+    assert context.notes["prune"]["channels"] == {f"convs.{number}": [16, 8] for number in range(3)}
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
@@ -123,26 +123,26 @@ def test_a_channel_of_a_flattened_map_spans_neighbours():
     assert spread(torch.tensor([0, 2]), 3).tolist() == [0, 1, 2, 6, 7, 8]
 
 
-def test_a_network_without_groups_cannot_be_pruned(bench):
+def test_a_network_without_groups_cannot_be_pruned(context):
     with pytest.raises(UserError, match="Linear has no channel groups to prune"):
-        Prune()(nn.Linear(4, 2), bench)
+        Prune()(nn.Linear(4, 2), context)
 
 
 # Distilling
 
 
-def test_a_student_is_smaller_and_learns(network, bench):
-    student = Distill(width_share=0.5, effort=3)(network, bench)
+def test_a_student_is_smaller_and_learns(network, context):
+    student = Distill(width_share=0.5, effort=3)(network, context)
     assert student.fields["widths"] == [8, 8, 8]
     with torch.no_grad():
-        assert bench.score(student(torch.from_numpy(bench.validation_inputs)).numpy()) > 0.8
+        assert context.score(student(torch.from_numpy(context.validation_inputs)).numpy()) > 0.8
 
 
 def test_the_student_is_the_same_whatever_was_drawn_before(network, tmp_path):
     students = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        students.append(Distill(effort=0.5)(network, tiny_images.bench(tmp_path / str(seed))).state_dict())
+        students.append(Distill(effort=0.5)(network, tiny_images.context(tmp_path / str(seed))).state_dict())
     assert all(torch.equal(tensor, students[1][name]) for name, tensor in students[0].items())
 
 
@@ -171,12 +171,12 @@ def test_imitating_numbers_is_a_mean_square_and_classes_a_divergence():
 # Quantizing
 
 
-def test_a_convolutional_network_computes_in_integers_from_pixels_to_the_last_product(content, bench):
-    found = Quantize()(content, bench)
+def test_a_convolutional_network_computes_in_integers_from_pixels_to_the_last_product(content, context):
+    found = Quantize()(content, context)
     assert len(found) < 0.6 * len(content)
-    assert bench.notes["quantize"]["mode"] == "static"
-    assert bench.notes["quantize"]["left_in_float"] == []
-    assert bench.score(onnx_model.predict(found, bench.validation_inputs)) >= bench.notes["quantize"]["score_before"] - 0.05
+    assert context.notes["quantize"]["mode"] == "static"
+    assert context.notes["quantize"]["left_in_float"] == []
+    assert context.score(onnx_model.predict(found, context.validation_inputs)) >= context.notes["quantize"]["score_before"] - 0.05
     graph = onnx_model.from_bytes(found).graph
     operators = [node.op_type for node in graph.node]
     assert "Cast" not in operators, "pixels are read as they come"
@@ -187,26 +187,26 @@ def test_a_convolutional_network_computes_in_integers_from_pixels_to_the_last_pr
     assert all(tensor.data_type == onnx.TensorProto.INT8 for tensor in kernels)
 
 
-def test_a_quantized_file_still_tells_what_it_is(content, bench):
-    found = Quantize()(content, bench)
+def test_a_quantized_file_still_tells_what_it_is(content, context):
+    found = Quantize()(content, context)
     assert onnx_model.read_metadata(onnx_model.from_bytes(found)) == onnx_model.read_metadata(onnx_model.from_bytes(content))
 
 
-def test_the_layers_that_hurt_are_left_in_float_until_the_score_holds(content, bench):
+def test_the_layers_that_hurt_are_left_in_float_until_the_score_holds(content, context):
     """One layer is made to hurt: a channel whose weights are far larger than its neighbours' ruins the range of what it makes."""
     model = onnx_model.from_bytes(content)
     kernels = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
     spoilt = onnx.numpy_helper.to_array(kernels[0]).copy()
     spoilt[0] *= 1e5
     kernels[0].CopyFrom(onnx.numpy_helper.from_array(spoilt, kernels[0].name))
-    spoilt_bench = tiny_images.bench(bench.scratch.parent / "spoilt")
+    spoilt_bench = tiny_images.context(context.scratch.parent / "spoilt")
     Quantize(max_drop=0.0, max_float_nodes=2)(onnx_model.to_bytes(model), spoilt_bench)
     notes = spoilt_bench.notes["quantize"]
     assert notes["budget_kept"] or len(notes["left_in_float"]) == 2
     assert set(notes["left_in_float"]) <= set(notes["nodes"])
 
 
-def test_quantizing_in_another_process_gives_the_same_bytes(content, bench, tmp_path):
+def test_quantizing_in_another_process_gives_the_same_bytes(content, context, tmp_path):
     (tmp_path / "given.onnx").write_bytes(content)
     program = f"""
 from hashlib import sha256
@@ -214,19 +214,19 @@ from pathlib import Path
 from tests.support import tiny_images
 from tasks.compression.steps.quantize import Quantize
 content = Path({str(tmp_path / "given.onnx")!r}).read_bytes()
-print(sha256(Quantize()(content, tiny_images.bench(Path({str(tmp_path / "other")!r})))).hexdigest())
+print(sha256(Quantize()(content, tiny_images.context(Path({str(tmp_path / "other")!r})))).hexdigest())
 """
     environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == sha256(Quantize()(content, bench)).hexdigest()
+    assert done.stdout.strip() == sha256(Quantize()(content, context)).hexdigest()
 
 
 @pytest.mark.parametrize("calibration", ["percentile", "entropy"])
-def test_other_calibrations_work_too(content, bench, calibration, capsys):
-    Quantize(calibration=calibration, calibration_rows=40)(content, bench)
-    assert bench.notes["quantize"]["budget_kept"]
+def test_other_calibrations_work_too(content, context, calibration, capsys):
+    Quantize(calibration=calibration, calibration_rows=40)(content, context)
+    assert context.notes["quantize"]["budget_kept"]
     assert capsys.readouterr().out == ""
 
 
@@ -237,14 +237,14 @@ def test_text_networks_are_quantized_on_the_way_and_their_embeddings_shrink(tmp_
     tokens = np.random.default_rng(0).integers(0, 500, (80, 12))
     content = onnx_export.to_onnx(network, tokens, {}, "text")
     truth = onnx_model.predict(content, tokens).argmax(1)
-    bench = tiny_images.bench(
+    context = tiny_images.context(
         tmp_path,
         inputs=tokens,
         validation_inputs=tokens,
         score=lambda outputs: float((outputs.argmax(1) == truth).mean()),
     )
-    found = Quantize(max_drop=0.1)(content, bench)
-    assert bench.notes["quantize"]["mode"] == "dynamic"
+    found = Quantize(max_drop=0.1)(content, context)
+    assert context.notes["quantize"]["mode"] == "dynamic"
     assert len(found) < 0.4 * len(content)
 
 
@@ -265,25 +265,25 @@ def test_every_step_on_the_shelf_is_a_step_and_says_what_it_changes():
 
 
 def test_the_stage_writes_the_file_the_network_and_what_was_done(tmp_path):
-    work = tiny_images.workspace(tmp_path, "compress", "pruned-int8", (Prune(effort=0.5), Quantize(max_drop=1.0)))
-    compress.main(work)
-    folder = work.compressed("pruned-int8").open()
-    report = work.compressed("pruned-int8").json("report.json")
+    context = tiny_images.workspace(tmp_path, "compress", "pruned-int8", (Prune(effort=0.5), Quantize(max_drop=1.0)))
+    compress.main(context)
+    folder = context.compressed("pruned-int8").open()
+    report = context.compressed("pruned-int8").json("report.json")
     assert sorted(path.name for path in folder.iterdir()) == ["checksums.json", "model.onnx", "network", "report.json"]
     assert report["bytes"] == (folder / "model.onnx").stat().st_size
     assert [step["step"] for step in report["steps"]] == ["prune", "quantize"]
     assert report["fields"]["widths"] == [8, 8, 8]
     assert report["parity"]["exported"]["max_difference"] < 1e-4
     assert report["parity"]["shipped"]["equal_decisions_share"] > 0.9
-    assert not (tmp_path / ".bonsai" / "scratch" / work.journal.stage).exists()
+    assert not (tmp_path / ".bonsai" / "scratch" / context.event_log.stage).exists()
     first = (folder / "checksums.json").read_bytes()
-    compress.main(tiny_images.workspace(tmp_path, "compress", "pruned-int8", work.recipe))
+    compress.main(tiny_images.workspace(tmp_path, "compress", "pruned-int8", context.recipe))
     assert (folder / "checksums.json").read_bytes() == first
 
 
 def test_no_step_is_ever_shown_a_test_row(tmp_path):
-    work = tiny_images.workspace(tmp_path, "compress", "dense")
-    found = compress.lay_out(work, {"classes": list(tiny_images.NAMES)})
+    context = tiny_images.workspace(tmp_path, "compress", "dense")
+    found = compress.lay_out(context, {"classes": list(tiny_images.NAMES)})
     table = tiny_images.rows()
     shown = {picture.tobytes() for picture in np.concatenate([found.inputs, found.validation_inputs])}
     assert shown.isdisjoint(set(table.loc[table["split"] == "test", "pixels"]))

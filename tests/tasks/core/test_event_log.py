@@ -13,19 +13,19 @@ def path(tmp_path):
 
 
 def test_each_event_is_one_json_line_visible_at_once(path):
-    journal = EventLog(path)
-    journal.metric(1, loss=0.5, accuracy=0.9)
+    event_log = EventLog(path)
+    event_log.metric(1, loss=0.5, accuracy=0.9)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["event"] for line in lines] == ["started", "metric"]
     assert [line["seq"] for line in lines] == [0, 1]
     assert lines[1]["values"] == {"loss": 0.5, "accuracy": 0.9}
     assert lines[1]["at"].endswith("+00:00")
-    journal.finish()
+    event_log.finish()
 
 
 def test_the_last_line_says_what_the_stage_cost(path):
-    journal = EventLog(path)
-    journal.finish()
+    event_log = EventLog(path)
+    event_log.finish()
     last = list(read(path))[-1]
     assert last["event"] == "finished"
     assert last["cpu_s"] > 0
@@ -33,19 +33,19 @@ def test_the_last_line_says_what_the_stage_cost(path):
 
 
 def test_progress_is_written_seldom_but_the_end_always(path):
-    journal = EventLog(path)
+    event_log = EventLog(path)
     for done in range(1001):
-        journal.progress(done, 1000, "rows")
-    journal.finish()
+        event_log.progress(done, 1000, "rows")
+    event_log.finish()
     progress = [event for event in read(path) if event["event"] == "progress"]
     assert len(progress) < 10
     assert progress[-1]["done"] == 1000
 
 
 def test_a_loss_that_is_not_a_number_is_written_as_null(path):
-    journal = EventLog(path)
-    journal.metric(1, loss=float("nan"))
-    journal.finish()
+    event_log = EventLog(path)
+    event_log.metric(1, loss=float("nan"))
+    event_log.finish()
     assert [event["values"] for event in read(path) if event["event"] == "metric"] == [{"loss": None}]
 
 

@@ -16,9 +16,9 @@ def params():
     )
 
 
-def refused(work) -> str:
+def refused(context) -> str:
     with pytest.raises(UserError) as caught:
-        work()
+        context()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

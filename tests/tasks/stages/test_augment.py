@@ -50,11 +50,11 @@ def scheduler():
 @pytest.fixture
 def workspace(tmp_path):
     """Nine clean rows in three partitions, six of them to train on."""
-    journal = EventLog(tmp_path / "journal" / "augment@words.jsonl")
+    event_log = EventLog(tmp_path / "journal" / "augment@words.jsonl")
 
     def make(case):
-        work = StageContext(name="words", case=case, journal=journal, root=tmp_path)
-        with work.clean.draft() as draft:
+        context = StageContext(name="words", case=case, event_log=event_log, root=tmp_path)
+        with context.clean.draft() as draft:
             for part in range(3):
                 words = [f"{part}{letter}" for letter in "abc"]
                 rows = pd.DataFrame(
@@ -62,37 +62,37 @@ def workspace(tmp_path):
                 )
                 Table(draft / "rows").write(part, rows)
             write_json(draft / "ledger.json", {})
-        return work
+        return context
 
     yield make
-    journal.close()
+    event_log.close()
 
 
 def test_variants_are_made_of_train_rows_alone_in_order(workspace, scheduler, monkeypatch):
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
-    work = workspace(Words())
-    augment.main(work)
-    made = Table(work.augmented.open() / "rows").read()
+    context = workspace(Words())
+    augment.main(context)
+    made = Table(context.augmented.open() / "rows").read()
     assert made["word"].tolist() == ["a07", "c07", "a17", "c17", "a27", "c27"]
     assert set(made["split"]) == {"train"}
-    assert work.augmented.json("report.json") == {"variants": 6, "preview": 2, "seed": 7}
+    assert context.augmented.json("report.json") == {"variants": 6, "preview": 2, "seed": 7}
 
 
 def test_making_them_again_gives_the_same_bytes(workspace, scheduler, monkeypatch):
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
-    work = workspace(Words())
-    augment.main(work)
-    first = (work.augmented.path / CHECKSUMS).read_bytes()
-    augment.main(work)
-    assert (work.augmented.path / CHECKSUMS).read_bytes() == first
-    assert not (work.root / ".bonsai" / "scratch" / "augment@words").exists()
+    context = workspace(Words())
+    augment.main(context)
+    first = (context.augmented.path / CHECKSUMS).read_bytes()
+    augment.main(context)
+    assert (context.augmented.path / CHECKSUMS).read_bytes() == first
+    assert not (context.root / ".bonsai" / "scratch" / "augment@words").exists()
 
 
 def test_without_variants_no_cluster_starts_and_the_empty_table_has_its_columns(workspace, monkeypatch):
     monkeypatch.setattr(augment, "cluster", lambda *_: pytest.fail("started a cluster for nothing"))
-    work = workspace(Plain())
-    augment.main(work)
-    rows = Table(work.augmented.open() / "rows").read()
+    context = workspace(Plain())
+    augment.main(context)
+    rows = Table(context.augmented.open() / "rows").read()
     assert list(rows.columns) == ["file", "row", "word", "fix", "split"]
     assert len(rows) == 0
 
@@ -104,9 +104,9 @@ def test_the_preview_is_drawn_from_all_over_the_data(workspace, monkeypatch):
             assert set(rows["word"].str[0]) == {"0", "1", "2"}
             return super().preview_augmentation(rows, seed)
 
-    work = workspace(Looks())
-    augment.main(work)
-    assert Table(work.augmented.open() / "preview").read()["original"].tolist() == [0, 1]
+    context = workspace(Looks())
+    augment.main(context)
+    assert Table(context.augmented.open() / "preview").read()["original"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_variants_that_are_no_clean_train_rows_are_refused(workspace, scheduler,
             return spoil(rows)
 
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
-    work = workspace(Spoilt())
+    context = workspace(Spoilt())
     with pytest.raises(error, match=said):
-        augment.main(work)
-    assert not work.augmented.path.exists()
+        augment.main(context)
+    assert not context.augmented.path.exists()

@@ -51,11 +51,11 @@ def workspace(tmp_path, scheduler, monkeypatch):
     def make(case, name="mine"):
         root = tmp_path / name
         opened.append(EventLog(root / "journal" / f"clean@{name}.jsonl"))
-        return StageContext(name=name, case=case, journal=opened[-1], root=root)
+        return StageContext(name=name, case=case, event_log=opened[-1], root=root)
 
     yield make
-    for journal in opened:
-        journal.close()
+    for event_log in opened:
+        event_log.close()
 
 
 def picture(seed: int) -> bytes:
@@ -85,10 +85,14 @@ def vision(folder, partition_rows=50, **how):
     return Vision(fetch=ImageFetch(path=str(folder), partition_rows=partition_rows), clean=ImageClean(**how))
 
 
-def cleaned(work):
-    fetch.main(work)
-    clean.main(work)
-    return work.clean.json("ledger.json"), Table(work.clean.path / "rows").read(), Table(work.clean.path / "quarantine").read()
+def cleaned(context):
+    fetch.main(context)
+    clean.main(context)
+    return (
+        context.clean.json("ledger.json"),
+        Table(context.clean.path / "rows").read(),
+        Table(context.clean.path / "quarantine").read(),
+    )
 
 
 def test_the_ledger_balances_and_names_every_reason(workspace, pets):
@@ -130,21 +134,21 @@ def test_rows_do_not_depend_on_the_partitions(workspace, pets):
 
 
 def test_cleaning_again_gives_the_same_bytes(workspace, pets):
-    work = workspace(vision(pets))
-    cleaned(work)
-    first = (work.clean.path / CHECKSUMS).read_bytes()
-    clean.main(work)
-    assert (work.clean.path / CHECKSUMS).read_bytes() == first
-    assert not (work.root / ".bonsai" / "scratch" / "clean@mine").exists()
+    context = workspace(vision(pets))
+    cleaned(context)
+    first = (context.clean.path / CHECKSUMS).read_bytes()
+    clean.main(context)
+    assert (context.clean.path / CHECKSUMS).read_bytes() == first
+    assert not (context.root / ".bonsai" / "scratch" / "clean@mine").exists()
 
 
 def test_too_much_dirt_stops_with_the_share_the_reason_an_example_and_where_to_look(workspace, pets):
-    work = workspace(vision(pets, max_reject_share=0.01))
+    context = workspace(vision(pets, max_reject_share=0.01))
     with pytest.raises(UserError) as caught:
-        cleaned(work)
+        cleaned(context)
     assert "2 of 125 rows (1.6%) had to be quarantined, 1.0% are borne (clean.max_reject_share)" in str(caught.value)
     assert "the first is cow/cut.png:0 (truncated" in str(caught.value)
-    assert not work.clean.path.exists()
+    assert not context.clean.path.exists()
     looked_at = Path(str(caught.value).rpartition("look at them in ")[2])
     assert set(Table(looked_at).read()["file"]) >= {"cow/text.png", "cow/cut.png"}
 
@@ -170,11 +174,11 @@ def test_a_folder_of_text_files_is_refused_and_nothing_is_left(workspace, tmp_pa
     for label in ("cat", "dog"):
         (tmp_path / "pets" / label).mkdir(parents=True)
         (tmp_path / "pets" / label / "1.png").write_text("hello")
-    work = workspace(vision(tmp_path / "pets"))
+    context = workspace(vision(tmp_path / "pets"))
     with pytest.raises(UserError, match=r"2 of 2 rows \(100.0%\) had to be quarantined.*unreadable, the first is cat/1\.png:0"):
-        cleaned(work)
-    assert not work.clean.path.exists()
-    assert list(work.clean.path.parent.glob(".*")) == []
+        cleaned(context)
+    assert not context.clean.path.exists()
+    assert list(context.clean.path.parent.glob(".*")) == []
 
 
 def test_validation_that_is_switched_off_is_refused(workspace, pets):
@@ -254,20 +258,20 @@ def test_tables_whose_columns_differ_are_never_joined(workspace):
 
 
 def test_no_rows_are_refused_and_leave_nothing(workspace):
-    work = workspace(Sums(pd.DataFrame({"label": [], "amount": []})))
+    context = workspace(Sums(pd.DataFrame({"label": [], "amount": []})))
     with pytest.raises(UserError, match="holds no rows"):
-        fetch.main(work)
-    assert not work.raw.path.exists()
+        fetch.main(context)
+    assert not context.raw.path.exists()
 
 
 def test_a_limit_is_kept(workspace):
     class Few(Sums):
         fetch = Fetch(limit=5, partition_rows=2)
 
-    work = workspace(Few(pd.DataFrame({"label": ["a"] * 100, "amount": np.arange(100.0)})))
-    fetch.main(work)
-    assert [len(part) for part in Table(work.raw.open()).partitions()] == [2, 2, 1]
-    assert work.raw.json("report.json")["rows"] == 5
+    context = workspace(Few(pd.DataFrame({"label": ["a"] * 100, "amount": np.arange(100.0)})))
+    fetch.main(context)
+    assert [len(part) for part in Table(context.raw.open()).partitions()] == [2, 2, 1]
+    assert context.raw.json("report.json")["rows"] == 5
 
 
 # Settling
@@ -385,13 +389,13 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 @pytest.mark.slow
 def test_a_piece_that_kills_its_workers_is_named(tmp_path, monkeypatch):
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    journal = EventLog(tmp_path / "clean@mine.jsonl")
+    event_log = EventLog(tmp_path / "clean@mine.jsonl")
     with (
         pytest.raises(UserError, match=r"partitions 0 \(7\) ended its worker process several times over"),
         dask_cluster.cluster(1) as client,
     ):
-        dask_cluster.each(client, die, [7], journal=journal, unit="partitions")
-    journal.close()
+        dask_cluster.each(client, die, [7], event_log=event_log, unit="partitions")
+    event_log.close()
 
 
 def stage(root: Path, name: str) -> subprocess.Popen[bytes]:
@@ -421,16 +425,16 @@ def test_workers_killed_in_the_middle_change_no_byte_and_leave_no_process(digits
     root, undisturbed = digits
     process = stage(root, "clean")
     killed: set[int] = set()
-    journal = root / "journal" / "clean@vision.jsonl"
+    event_log = root / "journal" / "clean@vision.jsonl"
     while process.poll() is None and not killed:
-        if '"unit": "judged"' in journal.read_text():
+        if '"unit": "judged"' in event_log.read_text():
             workers = [child for child in psutil.Process(process.pid).children(recursive=True) if child.num_threads() > 3]
             for worker in workers[:1] if victims == "one" else workers:
                 worker.kill()
                 killed.add(worker.pid)
         time.sleep(0.02)
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-    assert process.wait() == 0, journal.read_text()
+    assert process.wait() == 0, event_log.read_text()
     assert killed
     assert (root / "data/vision/clean" / CHECKSUMS).read_bytes() == undisturbed
     assert psutil.wait_procs(family, timeout=10)[1] == []

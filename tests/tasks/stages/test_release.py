@@ -85,8 +85,8 @@ def root(tmp_path_factory):
 
 
 def test_evaluation_tells_scores_losses_and_the_rows_that_changed_sides(root):
-    work = tiny_images.workspace(root, "evaluate", "int8")
-    metrics = work.evaluation("int8").json("metrics.json")
+    context = tiny_images.workspace(root, "evaluate", "int8")
+    metrics = context.evaluation("int8").json("metrics.json")
     assert set(metrics["splits"]) == {"validation", "test"}
     test = metrics["splits"]["test"]
     assert test["rows"] == 75
@@ -97,9 +97,9 @@ def test_evaluation_tells_scores_losses_and_the_rows_that_changed_sides(root):
     assert len(against["flipped"]) == against["lost"] + against["won"]
     assert {row["class"] for row in against["classes"]} == set(tiny_images.NAMES)
     assert metrics["rows"] == {"train": 150, "validation": 75, "test": 75}
-    assert metrics["bytes"] == (work.compressed("int8").path / "model.onnx").stat().st_size
+    assert metrics["bytes"] == (context.compressed("int8").path / "model.onnx").stat().st_size
     assert 0 < metrics["bytes_share"] < 1
-    dense = work.evaluation("dense").json("metrics.json")
+    dense = context.evaluation("dense").json("metrics.json")
     assert "against_dense" not in dense
     assert dense["baselines"]["majority"]["test"]["scores"]["accuracy"] < test["scores"]["accuracy"]
     rivals = dense["against_rivals"]["test"]
@@ -134,16 +134,16 @@ def test_predictions_say_where_their_rows_were_found(root):
 def test_no_clock_ticks_in_the_metrics(root, monkeypatch):
     monkeypatch.setattr(latency, "ROUNDS", 1)
     monkeypatch.setattr(latency, "MOST_ROUNDS", 1)
-    work = tiny_images.workspace(root, "evaluate", "int8")
-    before = (work.evaluation("int8").open() / "metrics.json").read_bytes()
-    evaluate.main(work)
-    assert (work.evaluation("int8").open() / "metrics.json").read_bytes() == before
+    context = tiny_images.workspace(root, "evaluate", "int8")
+    before = (context.evaluation("int8").open() / "metrics.json").read_bytes()
+    evaluate.main(context)
+    assert (context.evaluation("int8").open() / "metrics.json").read_bytes() == before
 
 
 def test_a_release_holds_the_measured_file_its_card_and_its_table(root):
-    work = tiny_images.workspace(root, "release")
-    release.main(work)
-    folder = work.release.open()
+    context = tiny_images.workspace(root, "release")
+    release.main(context)
+    folder = context.release.open()
     assert sorted(path.name for path in folder.iterdir()) == [
         "card.md",
         "checksums.json",
@@ -152,7 +152,7 @@ def test_a_release_holds_the_measured_file_its_card_and_its_table(root):
         "verdict.json",
     ]
     assert json.loads((folder / "verdict.json").read_text())["released"] == "int8"
-    measured = work.compressed("int8").open() / "model.onnx"
+    measured = context.compressed("int8").open() / "model.onnx"
     checksums = json.loads((folder / "checksums.json").read_text())
     assert checksums["model.onnx"] == sha256(measured.read_bytes()).hexdigest()
     rows = {row["recipe"]: row for row in json.loads((folder / "table.json").read_text())["rows"]}
@@ -166,9 +166,9 @@ def test_a_release_holds_the_measured_file_its_card_and_its_table(root):
 
 
 def test_a_refusal_holds_no_model(root):
-    work = tiny_images.workspace(root, "release", contract=Contract(max_drop=0.2, min_speedup=1000.0, max_size_share=1.0))
-    release.main(work)
-    folder = work.release.open()
+    context = tiny_images.workspace(root, "release", contract=Contract(max_drop=0.2, min_speedup=1000.0, max_size_share=1.0))
+    release.main(context)
+    folder = context.release.open()
     assert not (folder / "model.onnx").exists()
     verdict = json.loads((folder / "verdict.json").read_text())
     assert verdict["released"] is None
@@ -177,10 +177,10 @@ def test_a_refusal_holds_no_model(root):
 
 
 def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path):
-    work = tiny_images.workspace(tmp_path, "evaluate", "int8")
-    object.__setattr__(work, "recipe_names", ("int8",))
+    context = tiny_images.workspace(tmp_path, "evaluate", "int8")
+    object.__setattr__(context, "recipe_names", ("int8",))
     with pytest.raises(UserError, match=r"recipes has no 'dense'; add `dense: \[\]`"):
-        evaluate.main(work)
+        evaluate.main(context)
 
 
 def test_a_card_says_what_each_group_of_people_meets_and_of_no_people_nothing():

@@ -465,12 +465,12 @@ def test_what_this_machine_cannot_do_is_refused(wish, said, monkeypatch):
 
 def test_the_journal_hears_of_every_step_and_epoch():
     heard = []
-    journal = SimpleNamespace(
+    event_log = SimpleNamespace(
         progress=lambda done, total, unit: heard.append((done, total, unit)),
         metric=lambda step, **values: heard.append((step, sorted(values))),
         log=lambda message, level="info": heard.append((level, message)),
     )
-    fitted(journal=journal, validation=pictures(8, 1), monitor=accuracy)
+    fitted(event_log=event_log, validation=pictures(8, 1), monitor=accuracy)
     assert heard[0] == ("info", "computes on cpu in fp32: as asked")
     assert (18, 18, "steps") in heard
     assert (3, ["learning_rate", "loss", "validation_accuracy", "validation_loss"]) in heard
