@@ -38,7 +38,7 @@ def series(order: Sequence[str], field: str = "series", across: int = 4, named: 
 
 def legend(across: int = 4, named: Sequence[str] | None = None) -> alt.Legend:
     """The names of colours on top of a chart, `across` of them side by side; only those `named`, if some are."""
-    only = {"values": list(named)} if named else {}
+    only: dict[str, Any] = {"values": list(named)} if named else {}
     return alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=across, offset=4, **only)
 
 
