@@ -20,8 +20,8 @@ from benchmarks import record
 from benchmarks.scene import scene
 from tasks.core import registry
 from tasks.core.artifacts import Artifact, Table
+from tasks.metrics import binary_classification, datasets
 from tasks.training import trainer
-from tasks.use_cases.credit import binary_metrics, datasets
 from tasks.use_cases.credit.use_case import Credit
 
 FOLDS, SEED = 5, 0
@@ -68,7 +68,7 @@ def measure(name: str) -> None:
         rivals = cases[best].baselines(train, test)
         said |= {rival: rivals[rival]["probability"].to_numpy() for rival in ("logistic regression", "gradient boosting")}
         for model, probability in said.items():
-            found.setdefault(model, []).append(binary_metrics.scores(test["label"] == event, probability))
+            found.setdefault(model, []).append(binary_classification.scores(test["label"] == event, probability))
     write(name, found, chosen, spent, len(rows))
 
 
@@ -90,11 +90,11 @@ def choose(cases: Sequence[Credit], train: pd.DataFrame, seed: int, event: str) 
     """Which settings rank a fifth of the train rows best, fitted to the others."""
     learn, judge = train_test_split(train, test_size=0.2, stratify=train["label"], random_state=seed)
     learn, judge = learn.reset_index(drop=True), judge.reset_index(drop=True)
-    areas = [binary_metrics.auc(judge["label"] == event, answer(one, learn, judge, seed)) for one in cases]
+    areas = [binary_classification.auc(judge["label"] == event, answer(one, learn, judge, seed)) for one in cases]
     return int(np.argmax(areas))
 
 
-def answer(one: Credit, train: pd.DataFrame, asked: pd.DataFrame, seed: int) -> binary_metrics.Floats:
+def answer(one: Credit, train: pd.DataFrame, asked: pd.DataFrame, seed: int) -> binary_classification.Floats:
     """The probabilities of a network fitted to all of `train`, every epoch, for `asked`."""
     state = one.fit_preprocessing(train)
     inputs, targets = one.encode(train, state)
@@ -103,7 +103,7 @@ def answer(one: Credit, train: pd.DataFrame, asked: pd.DataFrame, seed: int) -> 
         one.network(state), inputs, targets, objective=lambda net, x, y: one.loss(net(x), y), training=one.training
     )
     outputs = trainer.predict(fitted.network, one.encode(asked, state)[0])
-    said: binary_metrics.Floats = one.decode(asked, outputs, state)["probability"].to_numpy()
+    said: binary_classification.Floats = one.decode(asked, outputs, state)["probability"].to_numpy()
     return said
 
 

@@ -17,6 +17,7 @@ SPARE = {
     "tasks.core.onnx_model",
     "tasks.data.sampling",
     "tasks.evaluation.model_size",
+    "tasks.metrics.binary_classification",
     "tasks.text.normalization",
     "tasks.text.tokenization",
     "tasks.use_cases.nlp.predictor",

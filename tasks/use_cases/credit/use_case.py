@@ -19,8 +19,8 @@ from tasks.core.settings import settings
 from tasks.core.splits import row_keys, stratified
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources, table_files
-from tasks.metrics import classification
-from tasks.use_cases.credit import binary_metrics, column_types, datasets
+from tasks.metrics import binary_classification, classification
+from tasks.use_cases.credit import column_types, datasets
 from tasks.use_cases.credit.settings import Augment, Model, TableClean, TableContract, TableFetch, TableTraining
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ class Credit(UseCase):
             cells = features[name]
             if pd.api.types.is_float_dtype(cells):
                 codes = (cells % 1 == 0) & (cells.abs() <= MOST_CODE)
-                cells = binary_metrics.spans(cells, self.clean.group_edges).mask(codes, column_types.coded(cells.where(codes)))
+                cells = binary_classification.spans(cells, self.clean.group_edges).mask(
+                    codes, column_types.coded(cells.where(codes))
+                )
             meant = cells.replace(dict(known.meanings.get(name, {})) if known else {}).replace("", "unknown")
             said = said + f"; {name}=" + meant.str.replace(r"[;=|]", " ", regex=True)
         return said.str.removeprefix("; ").astype(object)
@@ -240,7 +242,7 @@ class Credit(UseCase):
         logits = np.asarray(outputs, np.float64).mean(1)
         return self._said(rows, 1 / (1 + np.exp(-np.clip(logits, -60, 60))), state)
 
-    def _said(self, rows: pd.DataFrame, probability: binary_metrics.Floats, state: PreprocessingState) -> pd.DataFrame:
+    def _said(self, rows: pd.DataFrame, probability: binary_classification.Floats, state: PreprocessingState) -> pd.DataFrame:
         both = np.stack([1 - probability, probability], 1)
         refused = probability >= state["threshold"]
         return classification.judged(rows, both, state["classes"], KEPT).assign(
@@ -254,27 +256,29 @@ class Credit(UseCase):
 
     def metrics(self, predictions: pd.DataFrame) -> dict[str, float]:
         """Area under the ROC curve, separation (KS), Brier score, log loss, expected calibration error."""
-        return binary_metrics.scores(predictions["target"], predictions["probability"])
+        return binary_classification.scores(predictions["target"], predictions["probability"])
 
     def per_row_metric(self, predictions: pd.DataFrame) -> Array:
         """Row values (N,) whose mean is the area, and whose spread is its own (DeLong)."""
-        return binary_metrics.placements(predictions["target"], predictions["probability"])
+        return binary_classification.placements(predictions["target"], predictions["probability"])
 
     def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
         """What refusing by cost does (confusion, table per class), calibration, ROC, cost curve, and fairness by group."""
         target, said = predictions["target"].to_numpy(), predictions["probability"].to_numpy()
         threshold = float(predictions["threshold"].iloc[0])
         told = classification.report(predictions)
-        told["calibration"] = binary_metrics.reliability(target, said)
+        told["calibration"] = binary_classification.reliability(target, said)
         names = [part.partition("=")[0] for part in predictions["groups"].iloc[0].split("; ") if part]
         members = {name: predictions["groups"].str.extract(rf"(?:^|; ){re.escape(name)}=([^;]*)")[0] for name in names}
         return told | {
             "event": predictions["classes"].iloc[0][1],
             "threshold": threshold,
-            "roc": binary_metrics.roc(target, said),
-            "cost_curve": binary_metrics.cost_curve(target, said),
-            "cost": binary_metrics.cheapest(target, said, 1 / threshold - 1, 1.0),
-            "fairness": {name: binary_metrics.fairness(target, said, member, threshold) for name, member in members.items()},
+            "roc": binary_classification.roc(target, said),
+            "cost_curve": binary_classification.cost_curve(target, said),
+            "cost": binary_classification.cheapest(target, said, 1 / threshold - 1, 1.0),
+            "fairness": {
+                name: binary_classification.fairness(target, said, member, threshold) for name, member in members.items()
+            },
         }
 
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -284,7 +288,7 @@ class Credit(UseCase):
         asked, _ = self.encode(rows, state)
         guesses = {
             "base rate": np.full(len(rows), float(target.mean())),
-            "logistic regression": binary_metrics.logistic_regression(known, target, asked, len(state["numbers"])),
-            "gradient boosting": binary_metrics.gradient_boosting(known, target, asked, len(state["numbers"])),
+            "logistic regression": binary_classification.logistic_regression(known, target, asked, len(state["numbers"])),
+            "gradient boosting": binary_classification.gradient_boosting(known, target, asked, len(state["numbers"])),
         }
         return {name: self._said(rows, guess, state) for name, guess in guesses.items()}

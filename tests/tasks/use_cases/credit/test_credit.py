@@ -18,8 +18,8 @@ from tasks.compression import onnx_export
 from tasks.compression.steps.prune import narrowed
 from tasks.core import registry
 from tasks.core.errors import UserError
+from tasks.metrics import binary_classification, datasets
 from tasks.training import trainer
-from tasks.use_cases.credit import binary_metrics, datasets
 from tests.support import credit_table
 
 DATASETS = Path(os.environ.get("BONSAI_DATASETS") or Path(__file__).parents[5] / "shared" / "datasets")
@@ -221,7 +221,8 @@ def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown):
     )
     told = case.decode(asked, trainer.predict(fitted.network, case.encode(asked, state)[0]), state)
     rivals = {
-        name: binary_metrics.auc(said["target"], said["probability"]) for name, said in case.baselines(train, asked).items()
+        name: binary_classification.auc(said["target"], said["probability"])
+        for name, said in case.baselines(train, asked).items()
     }
     assert case.metrics(told)["auc"] > 0.7
     assert rivals["base rate"] == 0.5
