@@ -30,9 +30,9 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner  # noqa: E402
 from prefect.tasks import Task, exponential_backoff  # noqa: E402
 from prefect.utilities.engine import emit_task_run_state_change_event  # noqa: E402
 
-from flows.dvc_state.publish import reflect  # noqa: E402
+from flows.dvc_state.publish import publish  # noqa: E402
 from flows.dvc_state.stage_graph import Stage  # noqa: E402
-from flows.dvc_state.stage_state import StageStore, there  # noqa: E402
+from flows.dvc_state.stage_state import StageStore, working_directory  # noqa: E402
 from flows.execution import request_deduplication, run_artifacts  # noqa: E402
 from flows.execution.concurrency_limits import admitted  # noqa: E402
 from flows.execution.progress_artifacts import ProgressReporter  # noqa: E402
@@ -41,7 +41,7 @@ from flows.parameters import run_request  # noqa: E402
 from flows.parameters.json_schema import JsonSchemaHint  # noqa: E402
 from flows.reporting.console import Show, Silence, in_words  # noqa: E402
 from flows.runs import recovery, run_record  # noqa: E402
-from flows.runs.workspace import furnish  # noqa: E402
+from flows.runs.workspace import create_workspace  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
 
 SHOW: ContextVar[Show] = ContextVar("SHOW")
@@ -87,17 +87,22 @@ def pipeline(
     if os.environ.get("BONSAI_RUNNER") == str(os.getppid()):
         die_with_parent()
     root, show = settings.project_root(), SHOW.get(Silence())
-    for line in recovery.heal(root):
+    for line in recovery.recover(root):
         show.say(line, "yellow")
     asked = run_request.ask(root, use_cases or (), recipes or (), overrides)
     run = run_record.create(root, asked, how=door(), force=force)
     with to_the_end(run):
-        furnish(root, run.folder, asked)
+        create_workspace(root, run.folder, asked)
         flow_run_id = UUID(str(runtime.flow_run.id))
         flow_run = {"flow_run_id": str(flow_run_id), "name": runtime.flow_run.name}
         request = request_deduplication.request_hash(root, asked, force=force)
         run.note(state="Running", started_at=run_record.now(), prefect=flow_run, request=request)
-        with there(run.folder), logged(run.folder / "flow.log"), StageStore(run.folder) as ledger, ProgressReporter() as relay:
+        with (
+            working_directory(run.folder),
+            logged(run.folder / "flow.log"),
+            StageStore(run.folder) as ledger,
+            ProgressReporter() as relay,
+        ):
             run.note(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in ledger.stages.items()})
             show.begin(run.id, list(ledger.stages))
             CONCERT.set(concert := RunExecutor(root, run, ledger, show, force, admitted=admitted))
@@ -107,9 +112,9 @@ def pipeline(
         if not gone:
             run_artifacts.keep(run, flow_run_id)
     if asked.whole:
-        with there(root):
+        with working_directory(root):
             names = [name for name, entry in run.record["stages"].items() if entry["state"] in GOOD]
-            left = reflect(root, ledger.entries(names))
+            left = publish(root, ledger.entries(names))
             run.note(reflected=not left)
         for line in left:
             show.say(f"the project's own folder keeps what it had of {line}", "yellow")

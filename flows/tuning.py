@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from dvc.utils.serialize import load_yaml, loads_yaml
 
-from flows.dvc_state.stage_state import StageStore, there
+from flows.dvc_state.stage_state import StageStore, working_directory
 from flows.execution.run_executor import GOOD, RunExecutor
 from flows.execution.stage_process import Event, EventFollower
 from flows.parameters import run_request, yaml_edit
 from flows.runs import run_record
-from flows.runs.workspace import furnish
+from flows.runs.workspace import create_workspace
 from tasks import dask_cluster
 from tasks.core import params_file
 from tasks.core.errors import UserError
@@ -153,8 +153,8 @@ def _played(home: Path, use_case: str, place: Path, values: Mapping[str, Any]) -
     asked = run_request.ask(home, [use_case], ["dense"], values)
     place.mkdir(parents=True)
     run = run_record.Run(place, {"state": "Running", "use_cases": [use_case], "overrides": asked.overrides, "stages": {}})
-    furnish(home, place, asked)
-    with there(place), StageStore(place) as ledger:
+    create_workspace(home, place, asked)
+    with working_directory(place), StageStore(place) as ledger:
         concert = RunExecutor(home, run, ledger)
 
         def stop_if_told(event: Event) -> None:

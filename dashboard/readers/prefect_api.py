@@ -250,7 +250,7 @@ def request_run(
     if found is None:
         raise Unreadable("conductor.none")
     parameters = {"use_cases": list(use_cases), "recipes": list(recipes) or None, "overrides": dict(overrides), "force": force}
-    if twin := under_way(root, parameters):
+    if twin := active_runs(root, parameters):
         return twin
     named = {each.name: each for each in found.deployments()}
     chosen = next((named[name] for name in (*use_cases, "all", FLOW) if name in named), None)
@@ -264,7 +264,7 @@ def request_run(
     return request_deduplication.once(root, {"deployment": chosen.name, **parameters}, ask)
 
 
-def under_way(root: Path, parameters: Mapping[str, Any]) -> str:
+def active_runs(root: Path, parameters: Mapping[str, Any]) -> str:
     """The flow run of a live run that was asked for the same, "" if there is none."""
     for run in run_records.latest(root, count=10):
         same = set(run.record.use_cases) == set(parameters["use_cases"]) and run.record.overrides == parameters["overrides"]

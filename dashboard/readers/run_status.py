@@ -247,10 +247,10 @@ def planned(root: Path) -> dict[str, list[str]]:
     if key not in _SCORES:
         from dvc.exceptions import DvcException
 
-        from flows.dvc_state.stage_graph import score_of
+        from flows.dvc_state.stage_graph import load_stages
 
         try:
-            _SCORES[key] = {name: list(stage.needs) for name, stage in score_of(root).items()}
+            _SCORES[key] = {name: list(stage.needs) for name, stage in load_stages(root).items()}
         except DvcException:
             return {}
     return _SCORES[key]

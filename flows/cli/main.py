@@ -122,7 +122,7 @@ def plan(
     from flows.runs import recovery
 
     root = settings.project_root()
-    recovery.heal(root)
+    recovery.recover(root)
     asked = run_request.ask(root, use_cases or (), recipes or (), run_request.understand(overrides or ()), cwd=Path.cwd())
     steps = planned.plan(root, asked, force=force)
     if as_json:
@@ -155,7 +155,7 @@ def status(use_cases: UseCases = None) -> None:
 
     root = settings.project_root()
     console = stdout()
-    for line in recovery.heal(root):
+    for line in recovery.recover(root):
         console.print(escape(line), style="yellow")
     asked = run_request.ask(root, use_cases or ())
     if absent := sorted(set(asked.use_cases) & set(run_request.unlisted(root))):
@@ -167,7 +167,7 @@ def status(use_cases: UseCases = None) -> None:
     for name, reasons in found.items():
         said = f"[yellow]{escape('; '.join(map(str, reasons)))}[/]" if reasons else "[dim]up to date[/]"
         console.print(f"{escape(name):<{width}}  {said}", soft_wrap=True)
-    last = next((each for each in run_record.every(root) if set(asked.use_cases) & set(each.record["use_cases"])), None)
+    last = next((each for each in run_record.iter_runs(root) if set(asked.use_cases) & set(each.record["use_cases"])), None)
     console.print(f"last run: {last.id} {run_record.state(last)}" if last else "no run yet")
     if last and not last.record.get("whole", True):
         where, words = last.folder.relative_to(root), "it had settings of its own, so what it made is in"
@@ -196,13 +196,13 @@ def stages() -> None:
     from rich import box
     from rich.table import Table
 
-    from flows.dvc_state.stage_graph import score_of
-    from flows.dvc_state.stage_state import there
+    from flows.dvc_state.stage_graph import load_stages
+    from flows.dvc_state.stage_state import working_directory
     from flows.reporting.console import stdout
 
     root = settings.project_root()
-    with there(root):
-        found = score_of(root)
+    with working_directory(root):
+        found = load_stages(root)
     table = Table("stage", "what it does", "needs", "for each", box=box.SIMPLE_HEAD)
     verbs = {stage.verb: stage for stage in found.values()}
     for verb, stage in verbs.items():

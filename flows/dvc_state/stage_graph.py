@@ -1,4 +1,4 @@
-"""dvc.yaml, read: its stages in playing order, and why a stage would have to be played again."""
+"""The stages of dvc.yaml in execution order, and the reasons why a stage is not up to date."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
 MISSING = "(none)"
-DAY_S = 86400.0
-"""How long a stage may take that does not say so itself."""
+DEFAULT_TIMEOUT_S = 86400.0
+"""The time limit of a stage that names none in dvc.yaml: a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One stage of the score, with matrix and parameters put in."""
+    """One stage of dvc.yaml, with its matrix and parameters resolved."""
 
     name: str
     """As DVC names it: `compress@vision-int8`."""
@@ -28,9 +28,9 @@ class Stage:
     recipe: str = ""
     desc: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
-    """What dvc.yaml says under `meta`: tags, retries, retry_delay_s, timeout_s, slots."""
+    """The stage's `meta` in dvc.yaml: tags, retries, retry_delay_s, timeout_s, slots."""
     needs: tuple[str, ...] = ()
-    """Names of the stages whose outputs it reads."""
+    """Names of its upstream stages, whose outputs it reads."""
     deps: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
     outs: tuple[str, ...] = ()
@@ -41,12 +41,12 @@ class Stage:
 
     @property
     def timeout_s(self) -> float:
-        """After how long at work, waiting for slots not counted, it is taken to hang and its process group is ended."""
-        return float(self.meta.get("timeout_s", DAY_S))
+        """Seconds of work, without waiting for slots, after which its process group is ended."""
+        return float(self.meta.get("timeout_s", DEFAULT_TIMEOUT_S))
 
     @property
     def slots(self) -> int | Literal["all"]:
-        """How much of the machine it wants; `all` for what must be alone, such as measuring latency."""
+        """How many of the machine's slots it needs; `all` for work that must run alone, such as measuring latency."""
         slots: int | Literal["all"] = self.meta.get("slots", 1)
         return slots
 
@@ -63,23 +63,23 @@ class Reason:
 
 
 def read(repo: Repo) -> dict[str, Stage]:
-    """Every stage of dvc.yaml by name, use case by use case, each after all it needs."""
-    found = {node.name: _stage(node, _needs(repo, node)) for node in repo.index.stages if node.cmd}
+    """Every stage of dvc.yaml by name, grouped by use case and topologically sorted."""
+    stages = {node.name: _stage(node, _upstream(repo, node)) for node in repo.index.stages if node.cmd}
     depth: dict[str, int] = {}
 
     def depth_of(name: str) -> int:
         if name not in depth:
-            depth[name] = 1 + max(map(depth_of, found[name].needs), default=0)
+            depth[name] = 1 + max(map(depth_of, stages[name].needs), default=0)
         return depth[name]
 
-    position = {name: index for index, name in enumerate(found)}
-    use_cases = list(dict.fromkeys(stage.use_case for stage in found.values()))
-    order = sorted(found, key=lambda name: (use_cases.index(found[name].use_case), depth_of(name), position[name]))
-    return {name: found[name] for name in order}
+    position = {name: index for index, name in enumerate(stages)}
+    use_cases = list(dict.fromkeys(stage.use_case for stage in stages.values()))
+    order = sorted(stages, key=lambda name: (use_cases.index(stages[name].use_case), depth_of(name), position[name]))
+    return {name: stages[name] for name in order}
 
 
 def select(stages: Mapping[str, Stage], use_cases: Iterable[str] = (), recipes: Iterable[str] = ()) -> dict[str, Stage]:
-    """The part of the score that belongs to these use cases and recipes; to all of them where none is named."""
+    """The stages of these use cases and recipes; an empty argument selects all."""
     use_cases, recipes = set(use_cases), set(recipes)
     return {
         name: stage
@@ -88,46 +88,47 @@ def select(stages: Mapping[str, Stage], use_cases: Iterable[str] = (), recipes: 
     }
 
 
-def followers(stages: Mapping[str, Stage], names: Iterable[str]) -> set[str]:
-    """The stages that directly or indirectly read what `names` write."""
-    found = set(names)
-    for name, stage in stages.items():  # in playing order, so one pass is enough
-        if found.intersection(stage.needs):
-            found.add(name)
-    return found - set(names)
+def downstream(stages: Mapping[str, Stage], names: Iterable[str]) -> set[str]:
+    """The stages that directly or indirectly read the outputs of `names`."""
+    reached = set(names)
+    for name, stage in stages.items():  # in topological order, so one pass is enough
+        if reached.intersection(stage.needs):
+            reached.add(name)
+    return reached - set(names)
 
 
-def why(repo: Repo, node: Any, *, outputs: bool = True) -> list[Reason]:
-    """Why the stage `node` of `repo` is not up to date, or nothing if it is. `repo` must be locked and its folder be the cwd.
+def stale_reasons(repo: Repo, node: Any, *, outputs: bool = True) -> list[Reason]:
+    """Why the stage `node` of `repo` is not up to date; empty if it is.
 
-    Dependencies that other stages write are compared as they lie there; with `outputs` so are the stage's own.
+    The files on disk are compared with dvc.lock: the dependencies and, with `outputs`, the stage's outputs. `repo` must be
+    locked, and its folder must be the current directory.
     """
     if not any(dep.hash_info for dep in node.deps):
         return [Reason("new", "it has not been run yet")]
     reasons = [Reason("command", "its command changed")] if node.cmd_changed else []
-    written = [out.fs_path for stage in repo.index.stages for out in stage.outs]
+    output_paths = [out.fs_path for stage in repo.index.stages for out in stage.outs]
     for dep in node.deps:
         if isinstance(dep, ParamsDependency):
             reasons += [Reason("params", f"{key}: {old} -> {new}") for key, old, new in _changed_params(dep)]
         elif state := dep.status():
-            made = any(repo.fs.isin_or_eq(dep.fs_path, path) or repo.fs.isin(path, dep.fs_path) for path in written)
-            ((path, how),) = state.items()
-            reasons.append(Reason("data" if made else "code", f"{path} is {how}"))
+            is_output = any(repo.fs.isin_or_eq(dep.fs_path, path) or repo.fs.isin(path, dep.fs_path) for path in output_paths)
+            ((path, change),) = state.items()
+            reasons.append(Reason("data" if is_output else "code", f"{path} is {change}"))
     if outputs:
-        reasons += [Reason("output", f"{path} is {how}") for out in node.outs for path, how in out.status().items()]
+        reasons += [Reason("output", f"{path} is {change}") for out in node.outs for path, change in out.status().items()]
     return reasons
 
 
-def _needs(repo: Repo, node: Any) -> tuple[str, ...]:
-    """The stages with an output that a dependency is, lies in or holds: DVC's own edges, without the graph library it loads."""
+def _upstream(repo: Repo, node: Any) -> tuple[str, ...]:
+    """The stages with an output that equals, contains or lies in a dependency: the edges of DVC's graph, without networkx."""
     outs = repo.index.outs_trie
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for dep in node.deps:
         key = dep.fs.parts(dep.fs_path)
-        found.update(dict.fromkeys(at.value.stage.name for at in outs.prefixes(key)))
+        names.update(dict.fromkeys(at.value.stage.name for at in outs.prefixes(key)))
         if outs.has_subtrie(key):
-            found.update(dict.fromkeys(out.stage.name for out in outs.values(prefix=key)))
-    return tuple(sorted(found))
+            names.update(dict.fromkeys(out.stage.name for out in outs.values(prefix=key)))
+    return tuple(sorted(names))
 
 
 def _stage(node: Any, needs: tuple[str, ...]) -> Stage:
@@ -149,7 +150,7 @@ def _stage(node: Any, needs: tuple[str, ...]) -> Stage:
 
 
 def _changed_params(dep: ParamsDependency) -> Iterator[tuple[str, str, str]]:
-    """Key, old and new value of every single parameter that differs from dvc.lock."""
+    """(key, old value, new value) of each parameter that differs from dvc.lock."""
     old, new = dict(dep.hash_info.value or {}), dict(dep.read_params())
     for key in dep.params:
         yield from _differences(key, old.get(key, MISSING), new.get(key, MISSING))
@@ -157,18 +158,18 @@ def _changed_params(dep: ParamsDependency) -> Iterator[tuple[str, str, str]]:
 
 def _differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, str, str]]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for word in dict.fromkeys([*old, *new]):
-            yield from _differences(f"{key}.{word}", old.get(word, MISSING), new.get(word, MISSING))
+        for name in dict.fromkeys([*old, *new]):
+            yield from _differences(f"{key}.{name}", old.get(name, MISSING), new.get(name, MISSING))
     elif old != new:
-        yield key, _brief(old), _brief(new)
+        yield key, _truncate(old), _truncate(new)
 
 
-def _brief(value: Any, most: int = 60) -> str:
+def _truncate(value: Any, max_length: int = 60) -> str:
     text = str(value)
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    return text if len(text) <= max_length else f"{text[: max_length - 3]}..."
 
 
-def score_of(folder: Path) -> dict[str, Stage]:
+def load_stages(folder: Path) -> dict[str, Stage]:
     """The stages of the dvc.yaml in `folder`."""
     with Repo(str(folder)) as repo:
         return read(repo)

@@ -1,4 +1,4 @@
-"""What is already done: one workspace's memory, kept by DVC in dvc.lock, its cache and its run-cache."""
+"""Which stages of a workspace are up to date: DVC's state in dvc.lock, its object cache and its run-cache."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ from flows.dvc_state.stage_graph import Reason, Stage
 from tasks.core.atomic_files import hash_json
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
-for name in ("dvc.progress", "dvc_data.callbacks"):  # no bars of DVC's own among ours
+for name in ("dvc.progress", "dvc_data.callbacks"):  # no progress bars of DVC's among ours
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
-Recall = Literal["Unchanged", "Restored"]
+CachedState = Literal["Unchanged", "Restored"]
 
 
 class StageStore:
-    """DVC's own bookkeeping for the workspace in the current directory, stage by stage.
+    """DVC's state of each stage of the workspace in the current directory.
 
-    The same steps as `dvc repro` takes around a stage's command, in the same order: compare, restore from the
-    run-cache, remove stale outputs, (the command), save, commit, write dvc.lock. Threads may share one ledger; DVC's
-    lock on the workspace is held during bookkeeping and never while a stage works. dvc.lock is written whole or not at all.
+    It takes the same steps as `dvc repro` around a stage's command, in the same order: compare, restore from the
+    run-cache, remove stale outputs, (the command), save, commit, write dvc.lock. Threads may share one store. DVC's
+    lock on the workspace is held during each step and never while a stage runs. dvc.lock is written atomically.
     """
 
     def __init__(self, folder: Path) -> None:
         if folder.resolve() != Path.cwd():
             raise AssertionError("DVC resolves paths against the current directory: go to the workspace first")
         self.folder = folder.resolve()
-        self._held = ExitStack()
-        self._held.enter_context(object_cache.in_use(object_cache.place(folder)))
+        self._resources = ExitStack()
+        self._resources.enter_context(object_cache.shared_lock(object_cache.objects_folder(folder)))
         self.repo = open_repo(self.folder)
-        self._nodes, self._entries = nodes_and_entries(self.repo)
+        self._nodes, self._entries = load_nodes_and_entries(self.repo)
         self.stages: dict[str, Stage] = stage_graph.read(self.repo)
         self.reasons: dict[str, list[Reason]] = {}
-        """Why each stage that was not found unchanged was not."""
+        """Why each stage was not up to date, for those that were not."""
         self._mutex = threading.RLock()
-        self._unwritten = False
+        self._lock_file_outdated = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with self.bookkeeping():
-            if self._unwritten:
+        with self.locked():
+            if self._lock_file_outdated:
                 self._write()
         self.repo.close()
-        self._held.close()
+        self._resources.close()
 
     @contextmanager
-    def bookkeeping(self) -> Iterator[None]:
-        """One thread and one process at a time."""
+    def locked(self) -> Iterator[None]:
+        """Hold DVC's lock on the workspace: one thread and one process at a time."""
         with self._mutex:
             if self.repo.lock.is_locked:
                 yield
@@ -71,86 +71,87 @@ class StageStore:
                 with self.repo.lock:
                     yield
 
-    def why(self, name: str, *, outputs: bool = True) -> list[Reason]:
-        """Why the stage is not up to date; nothing if it is."""
-        with self.bookkeeping():
-            return stage_graph.why(self.repo, self._nodes[name], outputs=outputs)
+    def stale_reasons(self, name: str, *, outputs: bool = True) -> list[Reason]:
+        """Why the stage is not up to date; empty if it is."""
+        with self.locked():
+            return stage_graph.stale_reasons(self.repo, self._nodes[name], outputs=outputs)
 
-    def recall(self, name: str) -> Recall | None:
-        """Put the stage's outputs in place without working, if they are known.
+    def restore(self, name: str) -> CachedState | None:
+        """Check out the stage's outputs from the cache, if they are in it.
 
-        `Unchanged` when dvc.lock already says what they are, `Restored` when the run-cache remembers another run that had
-        the same command, dependencies and parameters. None when it has to be played.
+        Returns `Unchanged` when dvc.lock has their hashes, `Restored` when the run-cache has an entry with the same command,
+        dependencies and parameters, None when the stage has to be run.
         """
         node = self._nodes[name]
-        with self.bookkeeping():
-            same = not node.changed_stage() and all(out.hash_info for out in node.outs) and node.deps_cached()
-            if not same:
-                self.reasons.setdefault(name, stage_graph.why(self.repo, node, outputs=False))
-                _forget_outs(node)
+        with self.locked():
+            unchanged = not node.changed_stage() and all(out.hash_info for out in node.outs) and node.deps_cached()
+            if not unchanged:
+                self.reasons.setdefault(name, stage_graph.stale_reasons(self.repo, node, outputs=False))
+                _clear_output_hashes(node)
             try:
                 self.repo.stage_cache.restore(node)
             except RunCacheNotFoundError:
                 return None
-            if same:
+            if unchanged:
                 return "Unchanged"
             node.save()
             node.commit()
             self._entries.update(to_lockfile(node))
-            self._unwritten = True
+            self._lock_file_outdated = True
             return "Restored"
 
     def clear(self, name: str) -> None:
-        """Remove the stage's stale outputs, and take down what it is about to depend on."""
+        """Remove the stage's stale outputs and save the hashes of its dependencies."""
         node = self._nodes[name]
-        with self.bookkeeping():
-            _forget_outs(node)
+        with self.locked():
+            _clear_output_hashes(node)
             node.save_deps()
             node.remove_outs(ignore_remove=False, force=False)
 
     def key(self, name: str) -> str:
-        """A hash of all that decides the stage's outputs: its command, dependencies and parameters, as they are now."""
+        """A hash of everything that determines the stage's outputs: its command, dependencies and parameters, as they are now."""
         node = self._nodes[name]
-        with self.bookkeeping():
-            _forget_outs(node)
+        with self.locked():
+            _clear_output_hashes(node)
             node.save_deps()
             entry = to_single_stage_lockfile(node)
         return hash_json({part: entry.get(part) for part in ("cmd", "deps", "params")})
 
     def commit(self, name: str) -> None:
-        """Take the stage's outputs into the cache and remember them in dvc.lock and the run-cache."""
+        """Add the stage's outputs to the cache and record them in dvc.lock and the run-cache."""
         node = self._nodes[name]
-        with self.bookkeeping():
+        with self.locked():
             node.save()
             node.commit()
             self._entries.update(to_lockfile(node))
             self._write()
 
     def outs(self, name: str) -> dict[str, dict[str, Any]]:
-        """Hash, size and number of files of each output, by path."""
+        """MD5, size and number of files of each output, by path."""
         entry = self._entries.get(name, {})
         return {out["path"]: {key: out[key] for key in ("md5", "size", "nfiles") if key in out} for out in entry.get("outs", [])}
 
     def entries(self, names: Iterable[str]) -> dict[str, Any]:
-        """What dvc.lock says, or is about to, of these stages."""
+        """The entries of these stages in dvc.lock, including those not written yet."""
         return {name: self._entries[name] for name in names if name in self._entries}
 
     def _write(self) -> None:
-        write_lock(self.folder, self.entries(self._nodes))
-        self._unwritten = False
+        write_lock_file(self.folder, self.entries(self._nodes))
+        self._lock_file_outdated = False
 
 
-def _forget_outs(node: Any) -> None:
-    """What dvc.lock says of the outputs belongs to the dependencies it says. Once these are taken down anew, DVC would
-    otherwise find them unchanged and put the old outputs in place.
+def _clear_output_hashes(node: Any) -> None:
+    """Forget the hashes of the outputs, which belong to the dependencies in dvc.lock.
+
+    Once the dependencies' hashes are saved anew, DVC would otherwise find the stage unchanged and check out the old outputs.
     """
     for out in node.outs:
         out.clear()
 
 
 @contextmanager
-def there(folder: Path) -> Iterator[None]:
-    """Be in that folder: DVC resolves every path against the current one."""
+def working_directory(folder: Path) -> Iterator[None]:
+    """Change the current directory while the block runs: DVC resolves every path against it."""
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -160,15 +161,15 @@ def there(folder: Path) -> Iterator[None]:
 
 
 def open_repo(folder: Path) -> Repo:
-    """DVC's view of a workspace, with its hash state inside it: DVC's default is a folder that all users of the machine share."""
+    """DVC's view of a workspace whose hash database lies in it: by default all users of a machine share one."""
     return Repo(str(folder), config={"core": {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}}, _wait_for_lock=True)
 
 
-def nodes_and_entries(repo: Repo) -> tuple[dict[str, Any], dict[str, Any]]:
-    """DVC's stages of the workspace's dvc.yaml, and what its dvc.lock remembers of each, by name.
+def load_nodes_and_entries(repo: Repo) -> tuple[dict[str, Any], dict[str, Any]]:
+    """DVC's stages of the workspace's dvc.yaml, and their entries in its dvc.lock, by name.
 
-    Each file is read once and no other is looked for: left to itself, DVC walks all folders for more of them, and reads
-    dvc.lock, a third of a second, again for whoever asks.
+    Each file is read once, and no other is searched for. DVC by default walks all folders for more of them, and reads
+    dvc.lock, which takes a third of a second, again for each stage.
     """
     project = ProjectFile(repo, str(Path(repo.root_dir) / PROJECT_FILE))
     stages = list(project.stages.values())
@@ -176,15 +177,15 @@ def nodes_and_entries(repo: Repo) -> tuple[dict[str, Any], dict[str, Any]]:
     return {stage.name: stage for stage in stages}, dict(project.lockfile_contents.get("stages", {}))
 
 
-def write_lock(folder: Path, entries: dict[str, Any]) -> None:
-    """Write dvc.lock as DVC would, but whole or not at all: DVC itself writes it in place."""
+def write_lock_file(folder: Path, entries: dict[str, Any]) -> None:
+    """Write dvc.lock as DVC would, but atomically: DVC itself writes it in place."""
     partial = folder / ".dvc" / "tmp" / f"dvc.lock.{os.getpid()}.partial"
     partial.parent.mkdir(parents=True, exist_ok=True)
     dump_yaml(partial, {"schema": "2.0", "stages": entries})
     partial.replace(folder / "dvc.lock")
 
 
-def lock_entries(folder: Path) -> dict[str, Any]:
-    """What dvc.lock remembers of each stage."""
+def read_lock_file(folder: Path) -> dict[str, Any]:
+    """The entries of dvc.lock by stage."""
     with open_repo(folder) as repo:
         return dict(Lockfile(repo, str(folder / LOCK_FILE)).load().get("stages", {}))

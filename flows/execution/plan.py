@@ -13,10 +13,10 @@ from typing import Literal
 
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Reason
-from flows.dvc_state.stage_state import StageStore, open_repo, there
+from flows.dvc_state.stage_state import StageStore, open_repo, working_directory
 from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
-from flows.runs.workspace import furnish
+from flows.runs.workspace import create_workspace
 from tasks.core.event_log import read
 
 RUNS_LOOKED_AT = 30
@@ -39,8 +39,8 @@ def plan(root: Path, asked: RunRequest, *, force: bool = False) -> list[Step]:
     folder = root / ".bonsai" / "plans" / f".plan.{os.getpid()}.partial"
     folder.mkdir(parents=True)
     try:
-        furnish(root, folder, asked)
-        with there(folder), StageStore(folder) as ledger:
+        create_workspace(root, folder, asked)
+        with working_directory(folder), StageStore(folder) as ledger:
             return _steps(ledger, took, force=force)
     finally:
         shutil.rmtree(folder)
@@ -48,10 +48,10 @@ def plan(root: Path, asked: RunRequest, *, force: bool = False) -> list[Step]:
 
 def status(root: Path, use_cases: Iterable[str] = ()) -> dict[str, list[Reason]]:
     """Why each stage of the project's own folder is not up to date; no reasons where it is."""
-    with there(root), open_repo(root) as repo, repo.lock:
+    with working_directory(root), open_repo(root) as repo, repo.lock:
         stages = stage_graph.select(stage_graph.read(repo), use_cases)
         nodes = {node.name: node for node in repo.index.stages}
-        reasons = {name: stage_graph.why(repo, nodes[name]) for name in stages}
+        reasons = {name: stage_graph.stale_reasons(repo, nodes[name]) for name in stages}
     for name, stage in stages.items():
         late = [need for need in stage.needs if reasons.get(need)]
         if late and not reasons[name]:
@@ -62,7 +62,7 @@ def status(root: Path, use_cases: Iterable[str] = ()) -> dict[str, list[Reason]]
 def times(root: Path) -> dict[str, float]:
     """Seconds each stage took when it last ran: by the newest runs' records, or else by the project's own journals."""
     found: dict[str, float] = {}
-    for run in islice(run_record.every(root), RUNS_LOOKED_AT):
+    for run in islice(run_record.iter_runs(root), RUNS_LOOKED_AT):
         for name, entry in run.record.get("stages", {}).items():
             if entry.get("state") == "Completed" and "wall_s" in entry:
                 found.setdefault(name, float(entry["wall_s"]))
@@ -77,13 +77,13 @@ def _steps(ledger: StageStore, took: dict[str, float], *, force: bool) -> list[S
     steps: dict[str, Step] = {}
     for name, stage in ledger.stages.items():
         awaited = [need for need in stage.needs if steps[need].verdict == "Run"]
-        reasons = ledger.why(name, outputs=False)
+        reasons = ledger.stale_reasons(name, outputs=False)
         if force:
             reasons = [Reason("force", "--force")]
         elif awaited:
             own = [reason for reason in reasons if reason.kind != "data"]
             reasons = [*own, Reason("upstream", f"after {', '.join(awaited)}")]
-        elif known := ledger.recall(name):
+        elif known := ledger.restore(name):
             steps[name] = Step(name, known, tuple(reasons))
             continue
         steps[name] = Step(name, "Run", tuple(reasons or [Reason("output", "its outputs are not in the cache")]), took.get(name))

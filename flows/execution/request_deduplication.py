@@ -52,7 +52,7 @@ def alone(root: Path, request: str, show: Show) -> Iterator[Run | None]:
     """
     seen = ""
     while True:
-        twin = next((run for run in run_record.under_way(root) if _same(run, request)), None)
+        twin = next((run for run in run_record.active_runs(root) if _same(run, request)), None)
         if twin is None and seen:
             yield run_record.find(root, seen)
             return

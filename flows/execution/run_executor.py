@@ -18,7 +18,7 @@ from flows.dvc_state.stage_state import StageStore
 from flows.execution.stage_process import MISTAKE, Event, Outcome, play
 from flows.reporting.console import Show, Silence, duration
 from flows.runs import run_record
-from flows.runs.recovery import find_scratch, keep_scratch
+from flows.runs.recovery import restore_checkpoints, save_checkpoints
 from flows.runs.run_record import Run
 from flows.system import os_processes
 from flows.system.file_locks import Stopped, locked, taken
@@ -84,7 +84,7 @@ class RunExecutor:
     def _recalled(self, name: str) -> Ending | None:
         if self.stop.is_set():
             raise Stopped
-        known = None if self.force else self.ledger.recall(name)
+        known = None if self.force else self.ledger.restore(name)
         return Ending(known) if known else None
 
     def _played(self, name: str, heard: Callable[[Event], None]) -> Ending:
@@ -102,13 +102,13 @@ class RunExecutor:
             stage, slots = self.ledger.stages[name], self.root / ".bonsai" / "slots"
             with self.admitted(stage.tags, self.stop, waits), taken(slots, stage.slots, self.stop, waits):
                 self.ledger.clear(name)
-                if find_scratch(self.root, self.run.folder, name, key):
+                if restore_checkpoints(self.root, self.run.folder, name, key):
                     self.show.say(f"{name}  goes on from where an earlier run was stopped", "dim")
                 outcome = self._work(stage, heard)
             if outcome.code == 0 and not outcome.stopped:
                 self.ledger.commit(name)
                 return Ending("Completed", duration(outcome.cost.get("wall_s", 0.0)))
-            keep_scratch(self.root, self.run.folder, name, key)
+            save_checkpoints(self.root, self.run.folder, name, key)
             if outcome.stopped and self.stop.is_set():
                 return Ending("Cancelled", outcome.error)
             lost = outcome.code < 0 and not outcome.stopped

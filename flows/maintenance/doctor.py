@@ -88,7 +88,7 @@ def installed(root: Path) -> Iterator[Finding]:
 
 def leftovers(root: Path) -> Iterator[Finding]:
     """What a kill left behind; it is mended on the way."""
-    mended = recovery.heal(root)
+    mended = recovery.recover(root)
     for line in mended:
         yield Finding("leftovers", "note", line)
     if not mended:
@@ -100,13 +100,13 @@ def cache(root: Path, *, full: bool = False) -> Iterator[Finding]:
 
     Hashes all of them with `full`, and otherwise as many as are read in a moment, others each time.
     """
-    place = objects.place(root)
+    place = objects.objects_folder(root)
     there = [path for path in place.glob("??/*") if path.is_file()]
     looked = there if full else _some(there)
-    damaged = [path for path in looked if not objects.sound(path)]
+    damaged = [path for path in looked if not objects.is_intact(path)]
     for path in damaged:
         yield Finding("cache", "bad", f"{path} is damaged; delete it, and the next run makes it again")
-    if lost := objects.missing(place, objects.outputs(_remembered(root))):
+    if lost := objects.missing_hashes(place, objects.output_hashes(_remembered(root))):
         yield Finding("cache", "note", f"{len(lost)} objects of dvc.lock are not here; `dvc pull`, or the next run, brings them")
     if not damaged:
         size = sum(path.stat().st_size for path in looked)
@@ -126,7 +126,7 @@ def _some(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _remembered(root: Path) -> objects.Entries:
+def _remembered(root: Path) -> objects.LockEntries:
     if not (root / "dvc.lock").exists():
         return {}
     found = yaml.load((root / "dvc.lock").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -14,8 +14,8 @@ import yaml
 from dvc.config import Config
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.object_cache import Entries
-from flows.dvc_state.stage_state import open_repo, there
+from flows.dvc_state.object_cache import LockEntries
+from flows.dvc_state.stage_state import open_repo, working_directory
 from flows.runs import recovery, run_record, search
 from flows.runs.run_record import Run
 
@@ -27,7 +27,7 @@ class GcReport:
     runs: list[str] = field(default_factory=list)
     objects: list[Path] = field(default_factory=list)
     memories: list[Path] = field(default_factory=list)
-    """Entries of DVC's run-cache that lead to objects which go."""
+    """LockEntries of DVC's run-cache that lead to objects which go."""
     freed_bytes: int = 0
     waits: str = ""
     """Why the cache's objects stay for now; empty when they do not."""
@@ -39,11 +39,11 @@ def sweep(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcReport:
 
     While anybody uses the cache its objects stay; whoever wants to use it meanwhile waits.
     """
-    recovery.heal(root)
-    found, objects = GcReport(), object_cache.place(root)
+    recovery.recover(root)
+    found, objects = GcReport(), object_cache.objects_folder(root)
     with (
-        object_cache.alone(objects) as nobody,
-        there(root),
+        object_cache.exclusive_lock(objects) as nobody,
+        working_directory(root),
         open_repo(root) as repo,
         repo.lock,
     ):  # nor does a `dvc` of the project
@@ -51,8 +51,8 @@ def sweep(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcReport:
         found.runs = [run.id for run in leaving]
         found.waits = _why_not(root, objects, nobody)
         if not found.waits:
-            needed = object_cache.needed(
-                objects, [md5 for entries in _locks(root, staying) for md5 in object_cache.outputs(entries)]
+            needed = object_cache.referenced_hashes(
+                objects, [md5 for entries in _locks(root, staying) for md5 in object_cache.output_hashes(entries)]
             )
             found.objects = [path for path in objects.glob("??/*") if f"{path.parent.name}{path.name}" not in needed]
             gone = {f"{path.parent.name}{path.name}" for path in found.objects}
@@ -65,10 +65,10 @@ def sweep(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcReport:
 
 def _sorted(root: Path, keep: int) -> tuple[list[Run], list[Run]]:
     """The runs that stay, and those that go."""
-    working = {run.id for run in run_record.under_way(root)}
+    working = {run.id for run in run_record.active_runs(root)}
     staying: list[Run] = []
     leaving: list[Run] = []
-    for position, run in enumerate(run_record.every(root)):
+    for position, run in enumerate(run_record.iter_runs(root)):
         stays = position < keep or run.id in working or search.note(run.folder).pinned
         (staying if stays else leaving).append(run)
     return staying, leaving
@@ -80,7 +80,7 @@ def _why_not(root: Path, objects: Path, nobody: bool) -> str:
     return "" if nobody else "a run is at work; its objects and all others stay until the next time"
 
 
-def _locks(root: Path, staying: Iterable[Run]) -> Iterator[Entries]:
+def _locks(root: Path, staying: Iterable[Run]) -> Iterator[LockEntries]:
     """What every dvc.lock that counts says, that of the project's last commit included."""
     for path in (root / "dvc.lock", *(run.folder / "dvc.lock" for run in staying)):
         if path.is_file():
@@ -92,9 +92,9 @@ def _locks(root: Path, staying: Iterable[Run]) -> Iterator[Entries]:
         return  # no git, or nothing committed
 
 
-def _stages(text: str) -> Entries:
+def _stages(text: str) -> LockEntries:
     found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    stages: Entries = (found or {}).get("stages") or {}
+    stages: LockEntries = (found or {}).get("stages") or {}
     return stages
 
 

@@ -14,7 +14,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.stage_state import there
+from flows.dvc_state.stage_state import working_directory
 from flows.runs import run_record
 from flows.runs.run_record import FINAL, Run
 from flows.runs.workspace import dvc_config
@@ -33,7 +33,7 @@ def push(root: Path, run: Run, name: str = "") -> int:
     """
     if run.record.get("state") not in FINAL:
         raise UserError(f"{run.id} is still under way; push it when it has ended")
-    with _opened(root, run.folder, name) as (repo, remote), object_cache.in_use(object_cache.place(root)):
+    with _opened(root, run.folder, name) as (repo, remote), object_cache.shared_lock(object_cache.objects_folder(root)):
         sent = int(repo.push(remote=remote.name))
         files = sorted(_files(run.folder), key=lambda path: path.name == run_record.RECORD)
         for path in files:
@@ -50,7 +50,7 @@ def pull(root: Path, run_id: str, name: str = "") -> tuple[Run, int]:
         with _opened(root, root, name) as (_, remote):
             _fetch_folder(root, run_id, remote)
     run = run_record.find(root, run_id)
-    with _opened(root, folder, name) as (repo, remote), object_cache.in_use(object_cache.place(root)):
+    with _opened(root, folder, name) as (repo, remote), object_cache.shared_lock(object_cache.objects_folder(root)):
         return run, int(repo.fetch(remote=remote.name))
 
 
@@ -71,7 +71,7 @@ def _opened(root: Path, folder: Path, name: str) -> Iterator[tuple[Repo, Any]]:
     core = {key: ours["core"][key] for key in ("remote",) if ours["core"].get(key)}
     try:
         with (
-            there(folder),
+            working_directory(folder),
             Repo(str(folder), config={"core": state | core, "remote": dict(ours["remote"])}, _wait_for_lock=True) as repo,
         ):
             yield repo, repo.cloud.get_remote(name or None, "push")

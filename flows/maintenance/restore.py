@@ -11,8 +11,8 @@ from typing import Any
 from dvc.utils.serialize import load_yaml
 
 from flows.dvc_state import object_cache, stage_graph
-from flows.dvc_state.publish import changed_by_hand, reflect
-from flows.dvc_state.stage_state import lock_entries, open_repo, there
+from flows.dvc_state.publish import publish, unsaved_outputs
+from flows.dvc_state.stage_state import open_repo, read_lock_file, working_directory
 from flows.execution.plan import status
 from flows.execution.run_executor import GOOD
 from flows.maintenance.compare import files
@@ -28,16 +28,16 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
     Says in one line each what a person should know. Raises `UserError`, with everything as it was, when something would be lost
     that is saved nowhere else (`force` lets go of it), or when the cache no longer has what the run made.
     """
-    recovery.heal(root)
+    recovery.recover(root)
     wanted = load_yaml(str(run.folder / "params.yaml"))
     use_cases = list(wanted["use_cases"])
     good = [name for name, entry in run.record.get("stages", {}).items() if entry.get("state") in GOOD]
-    objects = object_cache.place(root)
-    with there(root), object_cache.in_use(objects):
-        entries = {name: entry for name, entry in lock_entries(run.folder).items() if name in good}
+    objects = object_cache.objects_folder(root)
+    with working_directory(root), object_cache.shared_lock(objects):
+        entries = {name: entry for name, entry in read_lock_file(run.folder).items() if name in good}
         if not entries:
             raise UserError(f"no stage of {run.id} was done, so there is nothing to restore")
-        if lost := object_cache.missing(objects, object_cache.outputs(entries)):
+        if lost := object_cache.missing_hashes(objects, object_cache.output_hashes(entries)):
             raise UserError(
                 f"the cache has no longer {len(lost)} of the objects that {run.id} made; `bonsai pull {run.id}` brings them "
                 "from a remote, and `bonsai run` with its parameters makes them again"
@@ -52,7 +52,7 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
         for paths in leaving.values():
             for path in paths:
                 shutil.rmtree(path, ignore_errors=True)
-        said = [f"kept as it was: {line}" for line in reflect(root, entries, force=force)]
+        said = [f"kept as it was: {line}" for line in publish(root, entries, force=force)]
         late = [name for name, reasons in status(root, use_cases).items() if reasons]
     if others and not code:
         said.append(
@@ -78,7 +78,7 @@ def _leaving(root: Path, use_cases: Iterable[str], recipes: set[str]) -> dict[st
 
 
 def _refuse_to_lose(root: Path, wanted: dict[str, Any], stages: list[str], code: list[str]) -> None:
-    if changed := changed_by_hand(root, stages):
+    if changed := unsaved_outputs(root, stages):
         path, stage = next(iter(changed.items()))
         raise UserError(
             f"{path} was changed by hand and is saved nowhere; keep it with `dvc commit -f {stage}`, or lose it with --force"
@@ -115,7 +115,7 @@ def _in_a_run(root: Path, use_cases: list[str]) -> bool:
         now = run_request.ask(root, use_cases).hash
     except UserError:  # such as a use case that params.yaml has not got
         return False
-    return any(run.record.get("params_hash") == now for run in run_record.every(root))
+    return any(run.record.get("params_hash") == now for run in run_record.iter_runs(root))
 
 
 def _take_code(root: Path, folder: Path) -> None:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from dvc.utils.serialize import load_yaml
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.stage_graph import Stage, score_of
-from flows.dvc_state.stage_state import lock_entries, there
+from flows.dvc_state.stage_graph import Stage, load_stages
+from flows.dvc_state.stage_state import read_lock_file, working_directory
 from flows.execution.stage_process import play
 from flows.maintenance.compare import flat
 from flows.runs import run_record
@@ -57,16 +57,16 @@ def verify(
     may be off by the share `tolerance`. No server is asked, and nothing that was computed before is used. A clone in which
     something differs stays to be looked at; the verdicts are kept beside the run's record.
     """
-    folder, objects = root / ".bonsai" / "verify" / run.id, object_cache.place(root)
+    folder, objects = root / ".bonsai" / "verify" / run.id, object_cache.objects_folder(root)
     shutil.rmtree(folder, ignore_errors=True)
     _clone(root, run, folder)
     found: list[Verdict] = []
-    with there(folder), object_cache.in_use(objects):
-        entries, stages = lock_entries(run.folder), score_of(folder)
+    with working_directory(folder), object_cache.shared_lock(objects):
+        entries, stages = read_lock_file(run.folder), load_stages(folder)
         done = [name for name in stages if name in entries and run.record["stages"].get(name, {}).get("outs")]
         if not done:
             raise UserError(f"no stage of {run.id} was done, so there is nothing to verify")
-        if lost := object_cache.missing(objects, object_cache.outputs({name: entries[name] for name in done})):
+        if lost := object_cache.missing_hashes(objects, object_cache.output_hashes({name: entries[name] for name in done})):
             raise UserError(
                 f"the cache has no longer {len(lost)} of the objects of {run.id}; `bonsai pull {run.id}` may bring them"
             )
@@ -109,7 +109,7 @@ def _judged(root: Path, folder: Path, stage: Stage, expected: Mapping[str, str],
         return Verdict(stage.name, "failed", outcome.error)
     off = 0.0
     for path, md5 in expected.items():
-        for name, ours, theirs in _pairs(object_cache.place(root), folder / path, md5):
+        for name, ours, theirs in _pairs(object_cache.objects_folder(root), folder / path, md5):
             where = f"{path}/{name}" if name else path
             if ours is None or theirs is None:
                 return Verdict(stage.name, "differs", f"{where} {'is missing' if ours is None else 'is one more than there was'}")
@@ -132,12 +132,12 @@ def _judged(root: Path, folder: Path, stage: Stage, expected: Mapping[str, str],
 def _pairs(objects: Path, made: Path, md5: str) -> Iterator[tuple[str, Path | None, Path | None]]:
     """Each file of an output by name: as it was made now, and the object it was; checksums last, for they differ with any."""
     if not md5.endswith(".dir"):
-        yield "", made if made.is_file() else None, object_cache.path_of(objects, md5)
+        yield "", made if made.is_file() else None, object_cache.object_path(objects, md5)
         return
-    then = object_cache.listing(objects, md5)
+    then = object_cache.folder_files(objects, md5)
     now = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
     for name in sorted({*then, *now}, key=lambda name: (Path(name).name == CHECKSUMS, name)):
-        yield name, made / name if name in now else None, object_cache.path_of(objects, then[name]) if name in then else None
+        yield name, made / name if name in now else None, object_cache.object_path(objects, then[name]) if name in then else None
 
 
 def apart(ours: Any, theirs: Any) -> float:
@@ -154,12 +154,12 @@ def apart(ours: Any, theirs: Any) -> float:
 
 def put(objects: Path, md5: str, target: Path) -> None:
     """Lay an output down as the run had it, after each of its objects was found whole."""
-    listed = object_cache.listing(objects, md5) if md5.endswith(".dir") else {"": md5}
+    listed = object_cache.folder_files(objects, md5) if md5.endswith(".dir") else {"": md5}
     if target.is_dir():
         shutil.rmtree(target)
     for name, each in listed.items():
-        path = object_cache.path_of(objects, each)
-        if not object_cache.sound(path):
+        path = object_cache.object_path(objects, each)
+        if not object_cache.is_intact(path):
             raise UserError(f"{path} is damaged; delete it, and `bonsai run` makes it again")
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / name if name else target)

@@ -22,33 +22,33 @@ from tasks.core.atomic_files import write_json
 PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(retired\.)?partial")
 
 
-def heal(root: Path) -> list[str]:
+def recover(root: Path) -> list[str]:
     """Mend the project and every run that died; says in one line each what was done."""
     done: list[str] = []
     with locked(root / ".bonsai" / "locks" / "heal"):
-        for run in run_record.under_way(root):
+        for run in run_record.active_runs(root):
             if not os_processes.alive(run.record.get("process")):
-                bury(root, run)
+                mark_crashed(root, run)
                 done.append(f"run {run.id} had died at work; it is now Crashed")
-        done += [*heal_dvc(root), *_partials(root)]
+        done += [*repair_dvc_files(root), *_partials(root)]
     return done
 
 
-def bury(root: Path, run: Run) -> None:
+def mark_crashed(root: Path, run: Run) -> None:
     """A run whose process died: end what it left working, keep its checkpoints for the next run, and say so in its record."""
     for name, entry in run.record.get("stages", {}).items():
         if entry.get("state") in ("Running", "Queued"):
             os_processes.end_group(entry.get("process"))
-            keep_scratch(root, run.folder, name, entry.get("key", ""))
+            save_checkpoints(root, run.folder, name, entry.get("key", ""))
             entry.update(state="Crashed", error="its conductor died", ended_at=run_record.now())
         elif entry.get("state") == "Pending":
             entry.update(state="NotRun")
     run.note(state="Crashed", error="its process died", ended_at=run_record.now())
-    for _ in (*heal_dvc(run.folder), *_partials(run.folder)):
+    for _ in (*repair_dvc_files(run.folder), *_partials(run.folder)):
         continue
 
 
-def keep_scratch(root: Path, folder: Path, stage: str, key: str) -> None:
+def save_checkpoints(root: Path, folder: Path, stage: str, key: str) -> None:
     """Put an unfinished stage's checkpoints where the next run that has the same stage to play finds them."""
     scratch, kept = folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
     if key and scratch.is_dir() and any(scratch.iterdir()):
@@ -57,7 +57,7 @@ def keep_scratch(root: Path, folder: Path, stage: str, key: str) -> None:
         scratch.rename(kept)
 
 
-def find_scratch(root: Path, folder: Path, stage: str, key: str) -> bool:
+def restore_checkpoints(root: Path, folder: Path, stage: str, key: str) -> bool:
     """Give a stage the checkpoints that an unfinished run of the same key left; whether there were any."""
     scratch, kept = folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
     if scratch.exists() or not kept.is_dir():
@@ -70,7 +70,7 @@ def find_scratch(root: Path, folder: Path, stage: str, key: str) -> bool:
     return True
 
 
-def heal_dvc(folder: Path) -> Iterator[str]:
+def repair_dvc_files(folder: Path) -> Iterator[str]:
     """DVC's rwlock and dvc.lock, which a kill can leave empty or cut short, so that every later DVC command fails."""
     rwlock, lock = folder / ".dvc" / "tmp" / "rwlock", folder / "dvc.lock"
     if rwlock.exists():

@@ -87,7 +87,7 @@ def find(root: Path, run_id: str) -> Run:
     return Run(folder, _read(folder))
 
 
-def names(root: Path) -> list[str]:
+def run_ids(root: Path) -> list[str]:
     """The ids of all runs, newest first, without reading any."""
     try:
         with os.scandir(root / "runs") as entries:
@@ -96,9 +96,9 @@ def names(root: Path) -> list[str]:
         return []
 
 
-def every(root: Path, *, since: str = "") -> Iterator[Run]:
+def iter_runs(root: Path, *, since: str = "") -> Iterator[Run]:
     """The runs whose id is not below `since`, newest first, read one by one; one without a readable record is passed over."""
-    for name in names(root):
+    for name in run_ids(root):
         if name < since:
             return
         folder = root / "runs" / name
@@ -107,7 +107,7 @@ def every(root: Path, *, since: str = "") -> Iterator[Run]:
             yield Run(folder, record)
 
 
-def under_way(root: Path) -> Iterator[Run]:
+def active_runs(root: Path) -> Iterator[Run]:
     """The runs whose record says that they are not done yet; found by their marks, however many runs there are."""
     for mark in sorted((root / ".bonsai" / "live").glob("*")):
         folder = root / "runs" / mark.name
@@ -144,10 +144,10 @@ def results(folder: Path, use_cases: tuple[str, ...] | list[str]) -> dict[str, A
 
 
 def _new_id(asked: RunRequest) -> str:
-    names = "-".join(asked.use_cases).replace("_", "-").lower()
-    if len(names) > 32:
-        names = f"{len(asked.use_cases)}-use-cases"
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{names}-{secrets.token_hex(2)}"
+    run_ids = "-".join(asked.use_cases).replace("_", "-").lower()
+    if len(run_ids) > 32:
+        run_ids = f"{len(asked.use_cases)}-use-cases"
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run_ids}-{secrets.token_hex(2)}"
 
 
 def _first_record(root: Path, asked: RunRequest, how: str, force: bool) -> dict[str, Any]:

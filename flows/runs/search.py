@@ -44,7 +44,7 @@ class RunAnnotation:
 
 def select(root: Path, wanted: RunFilter) -> Iterator[Run]:
     """The runs that match, newest first, each read when it is asked for; an id tells the time without reading."""
-    for run in run_record.every(root, since=wanted.since):
+    for run in run_record.iter_runs(root, since=wanted.since):
         record = run.record
         if (
             (not wanted.use_case or wanted.use_case in record.get("use_cases", ()))
@@ -68,7 +68,7 @@ def since(text: str) -> str:
 
 def pick(root: Path, name: str) -> Run:
     """The run of that id, of which that is the only one to begin or end so, or the `newest`."""
-    names = run_record.names(root)
+    names = run_record.run_ids(root)
     if name == NEWEST and names:
         return run_record.find(root, names[0])
     near = [each for each in names if name and (each.startswith(name) or each.endswith(name))]

@@ -15,7 +15,7 @@ from flows.runs import run_record
 RUNS_LOOKED_AT = 30
 
 
-def furnish(root: Path, folder: Path, asked: RunRequest) -> None:
+def create_workspace(root: Path, folder: Path, asked: RunRequest) -> None:
     """Make the existing folder `folder` a workspace for what was asked.
 
     It has its own copy of the code, so that editing the project while it works changes nothing, and its own dvc.lock, which
@@ -41,7 +41,7 @@ def _same(root: Path, asked: RunRequest) -> Path | None:
     """The dvc.lock of the last run with the same parameters, where they are not the project's own."""
     if asked.whole:
         return None
-    for run in islice(run_record.every(root), RUNS_LOOKED_AT):
+    for run in islice(run_record.iter_runs(root), RUNS_LOOKED_AT):
         if run.record.get("params_hash") == asked.hash and run.record.get("state") == "Completed":
             return run.folder / "dvc.lock"
     return None

@@ -55,7 +55,7 @@ async def serve(root: Path) -> None:
         runner = Runner(name="bonsai", pause_on_shutdown=False, query_seconds=1)
         served = [await runner.aadd_deployment(each) for each in deployments]
         await watch_over_heartbeats()
-        await bury(client, root)
+        await mark_crashed(client, root)
         await catch_up(client, served)
         serving = asyncio.create_task(runner.start(webserver=False))
         looking = asyncio.create_task(keep_looking(client, root))
@@ -132,14 +132,14 @@ async def watch_over_heartbeats() -> None:
 async def keep_looking(client: PrefectClient, root: Path) -> None:
     while True:
         await asyncio.sleep(LOOK_S)
-        await bury(client, root)
+        await mark_crashed(client, root)
 
 
-async def bury(client: PrefectClient, root: Path) -> None:
+async def mark_crashed(client: PrefectClient, root: Path) -> None:
     """Runs whose process is gone read Crashed, in their records and in Prefect."""
-    dead = [run for run in run_record.under_way(root) if not os_processes.alive(run.record.get("process"))]
+    dead = [run for run in run_record.active_runs(root) if not os_processes.alive(run.record.get("process"))]
     if dead:
-        recovery.heal(root)
+        recovery.recover(root)
     for run in dead:
         if flow_run_id := run.record.get("prefect", {}).get("flow_run_id"):
             try:
@@ -172,16 +172,16 @@ def _deployment_and_time(flow_run: FlowRun) -> tuple[str, datetime]:
 
 async def cancel_all(client: PrefectClient, served: list[Any]) -> None:
     """End all runs at work, at the same time; the runner hears of it and sees to it."""
-    under_way = await client.read_flow_runs(
+    active_runs = await client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=served)),
         flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": list(UNDER_WAY)}}}),
     )
-    for each in under_way:
+    for each in active_runs:
         await client.set_flow_run_state(each.id, Cancelling(message="bonsai up ends"))
     deadline = asyncio.get_running_loop().time() + LOOK_S
-    while under_way and asyncio.get_running_loop().time() < deadline:
+    while active_runs and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.2)
-        under_way = [each for each in under_way if not await _ended(client, each)]
+        active_runs = [each for each in active_runs if not await _ended(client, each)]
 
 
 async def _ended(client: PrefectClient, flow_run: FlowRun) -> bool:

@@ -180,7 +180,7 @@ def up(root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHB
     """Run the house until Ctrl-C, or until told to end; 0 when it was."""
     console = stdout()
     with the_only_one(root), told_to_end() as told:
-        for line in recovery.heal(root):
+        for line in recovery.recover(root):
             console.print(line, style="yellow", markup=False)
         house = Supervisor(root, prefect_port, dashboard_port)
         console.print("starting Prefect's server, the runner of the deployments and the dashboard", style="dim")
@@ -203,9 +203,9 @@ def up(root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHB
             console.print("ending: the runs at work have a few seconds to tidy up", style="dim")
         finally:
             house.end()
-            for run in run_record.under_way(root):
+            for run in run_record.active_runs(root):
                 if not os_processes.alive(run.record.get("process")):
-                    recovery.bury(root, run)
+                    recovery.mark_crashed(root, run)
     return 0
 
 

@@ -15,14 +15,14 @@ from typing import Any, ClassVar, cast
 import pytest
 import yaml
 
-from flows.dvc_state.stage_graph import Stage, score_of
-from flows.dvc_state.stage_state import StageStore, there
+from flows.dvc_state.stage_graph import Stage, load_stages
+from flows.dvc_state.stage_state import StageStore, working_directory
 from flows.execution.plan import plan, times
 from flows.execution.run_executor import RunExecutor
 from flows.execution.stage_process import play
 from flows.parameters import run_request
 from flows.runs import recovery, run_record
-from flows.runs.workspace import furnish
+from flows.runs.workspace import create_workspace
 from flows.system import file_locks, os_processes
 from tasks.core import registry
 from tasks.core.errors import UserError
@@ -162,7 +162,7 @@ def test_data_inside_the_project_is_found_from_a_runs_folder_too(toy: Path) -> N
     values["use_cases"]["toy"]["fetch"] = {"path": "own.json"}
     (toy / "params.yaml").write_text(yaml.safe_dump(values))
     (toy / "work").mkdir()
-    furnish(toy, toy / "work", asked(toy))
+    create_workspace(toy, toy / "work", asked(toy))
     assert (toy / "work" / "own.json").read_text() == "[1]"
 
 
@@ -172,9 +172,9 @@ def test_a_run_is_recorded_from_the_first_moment(toy: Path) -> None:
     assert record["state"] == "Pending"
     assert record["asked"]["how"] == "test"
     assert os_processes.alive(record["process"])
-    assert [each.id for each in run_record.under_way(toy)] == [run.id]
+    assert [each.id for each in run_record.active_runs(toy)] == [run.id]
     run.note(state="Completed")
-    assert list(run_record.under_way(toy)) == []
+    assert list(run_record.active_runs(toy)) == []
     assert run_record.find(toy, run.id).record["state"] == "Completed"
 
 
@@ -201,11 +201,11 @@ def test_a_dead_run_is_buried_and_its_checkpoints_are_kept(toy: Path) -> None:
     scratch.mkdir(parents=True)
     (scratch / "checkpoint").write_text("half done")
     assert run_record.state(run_record.find(toy, run.id)) == "Crashed"
-    assert recovery.heal(toy) == [f"run {run.id} had died at work; it is now Crashed"]
+    assert recovery.recover(toy) == [f"run {run.id} had died at work; it is now Crashed"]
     assert run_record.find(toy, run.id).record["stages"]["train@toy"]["state"] == "Crashed"
-    assert recovery.heal(toy) == []
-    assert not recovery.find_scratch(toy, toy / "runs" / "next", "train@toy", "another key")
-    assert recovery.find_scratch(toy, toy / "runs" / "next", "train@toy", "abc")
+    assert recovery.recover(toy) == []
+    assert not recovery.restore_checkpoints(toy, toy / "runs" / "next", "train@toy", "another key")
+    assert recovery.restore_checkpoints(toy, toy / "runs" / "next", "train@toy", "abc")
     assert (toy / "runs" / "next" / ".bonsai" / "scratch" / "train@toy" / "checkpoint").read_text() == "half done"
 
 
@@ -223,7 +223,7 @@ def test_what_a_kill_left_of_dvcs_rwlock_does_not_lock_the_project(toy: Path, le
     rwlock.parent.mkdir(exist_ok=True)
     rwlock.write_text(left)
     os.utime(rwlock, (1, 1))  # as old as can be: whoever has that number now came later
-    assert len(list(recovery.heal_dvc(toy))) == 1
+    assert len(list(recovery.repair_dvc_files(toy))) == 1
     assert not rwlock.exists() or json.loads(rwlock.read_text()) == {"write": {}, "read": {}}
 
 
@@ -232,17 +232,17 @@ def test_a_living_holder_keeps_its_entry(toy: Path) -> None:
     rwlock.parent.mkdir(exist_ok=True)
     mine = {"pid": os.getpid(), "cmd": "dvc repro"}
     rwlock.write_text(json.dumps({"write": {"/a": mine, "/b": {"pid": 999999, "cmd": "dvc repro"}}, "read": {}}))
-    assert list(recovery.heal_dvc(toy))
+    assert list(recovery.repair_dvc_files(toy))
     assert json.loads(rwlock.read_text())["write"] == {"/a": mine}
 
 
 @pytest.mark.parametrize("left", ["", "schema: '2.0'\nstages:\n  fetch@toy:\n    cmd: [", "<<<<<<< HEAD\nschema: '2.0'\n"])
 def test_a_lock_file_cut_short_is_put_aside(toy: Path, left: str) -> None:
     (toy / "dvc.lock").write_text(left)
-    assert len(list(recovery.heal_dvc(toy))) == 1
+    assert len(list(recovery.repair_dvc_files(toy))) == 1
     assert not (toy / "dvc.lock").exists()
     assert next(toy.glob("dvc.lock.broken-*")).read_text() == left
-    assert list(recovery.heal_dvc(toy)) == []
+    assert list(recovery.repair_dvc_files(toy)) == []
 
 
 def test_a_lock_file_cut_short_is_taken_from_the_last_commit(toy: Path) -> None:
@@ -252,7 +252,7 @@ def test_a_lock_file_cut_short_is_taken_from_the_last_commit(toy: Path) -> None:
     for command in (["init", "-q"], ["add", "dvc.lock"], ["commit", "-qm", "Keep"]):
         subprocess.run([*git, *command], check=True, capture_output=True)
     (toy / "dvc.lock").write_text("")
-    assert list(recovery.heal_dvc(toy))
+    assert list(recovery.repair_dvc_files(toy))
     assert (toy / "dvc.lock").read_text() == good
 
 
@@ -260,7 +260,7 @@ def test_drafts_of_dead_writers_are_removed_and_those_of_living_ones_kept(toy: P
     data = toy / "data" / "toy"
     for name in (".raw.999999.partial", f".clean.{os.getpid()}.partial"):
         (data / name).mkdir(parents=True)
-    recovery.heal(toy)
+    recovery.recover(toy)
     assert [path.name for path in data.iterdir()] == [f".clean.{os.getpid()}.partial"]
 
 
@@ -372,8 +372,8 @@ def test_times_come_from_the_newest_run_that_ran_a_stage(toy: Path) -> None:
 
 
 def test_the_toy_has_the_stages_of_the_real_score(toy: Path) -> None:
-    with there(toy):
-        assert {stage.verb for stage in score_of(toy).values()} == set(
+    with working_directory(toy):
+        assert {stage.verb for stage in load_stages(toy).values()} == set(
             yaml.safe_load((Path(__file__).parents[2] / "dvc.yaml").read_text())["stages"]
         )
 
@@ -384,7 +384,7 @@ class Deaf:
     stages: ClassVar[dict[str, Stage]] = {}
     reasons: ClassVar[dict[str, list[Any]]] = {}
 
-    def recall(self, name: str) -> None:
+    def restore(self, name: str) -> None:
         raise OSError(28, "No space left on device")
 
     def outs(self, name: str) -> dict[str, Any]:
@@ -409,11 +409,11 @@ def test_a_stage_that_hangs_is_ended_when_its_time_is_up_and_its_checkpoints_are
     score = (toy / "dvc.yaml").read_text()
     (toy / "dvc.yaml").write_text(score.replace("    desc: Bring", "    meta: {timeout_s: 0.5}\n    desc: Bring"))
     run = run_record.create(toy, asked(toy), how="test")
-    furnish(toy, run.folder, asked(toy))
+    create_workspace(toy, run.folder, asked(toy))
     checkpoint = run.folder / ".bonsai" / "scratch" / "fetch@toy" / "far.json"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("[1]")
-    with there(run.folder), StageStore(run.folder) as ledger:
+    with working_directory(run.folder), StageStore(run.folder) as ledger:
         assert ledger.stages["clean@toy"].timeout_s == 86400, "a day where dvc.yaml says nothing"
         ending = RunExecutor(toy, run, ledger).perform("fetch@toy")
     assert (ending.state, ending.text) == ("Failed", "ran out of time: 0.5 s")

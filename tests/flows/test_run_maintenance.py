@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.publish import reflect
-from flows.dvc_state.stage_state import StageStore, there
+from flows.dvc_state.publish import publish
+from flows.dvc_state.stage_state import StageStore, working_directory
 from flows.execution.plan import status
 from flows.execution.run_executor import RunExecutor
 from flows.maintenance import compare, doctor, garbage_collection, remote, verify
@@ -25,7 +25,7 @@ from flows.parameters import run_request, yaml_edit
 from flows.runs import run_record, search
 from flows.runs.run_record import Run
 from flows.runs.search import RunAnnotation, RunFilter
-from flows.runs.workspace import furnish
+from flows.runs.workspace import create_workspace
 from flows.system import os_processes
 from tasks.core.errors import UserError
 from tests.support.toy_project import SMALL, build, known
@@ -37,16 +37,16 @@ def played(root: Path, **more: Any) -> Run:
     """A run of the toy, conducted without Prefect; shown in the project's own folder when nothing was set."""
     asked = run_request.ask(root, ["toy"], **more)
     run = run_record.create(root, asked, how="test")
-    furnish(root, run.folder, asked)
-    with there(run.folder), StageStore(run.folder) as ledger:
+    create_workspace(root, run.folder, asked)
+    with working_directory(run.folder), StageStore(run.folder) as ledger:
         run.note(state="Running", started_at=run_record.now(), stages={name: {"state": "Pending"} for name in ledger.stages})
         concert = RunExecutor(root, run, ledger)
         for name in ledger.stages:
             concert.perform(name)
         concert.finish()
     if asked.whole:
-        with there(root):
-            reflect(root, ledger.entries(ledger.stages))
+        with working_directory(root):
+            publish(root, ledger.entries(ledger.stages))
     return run
 
 
@@ -78,7 +78,7 @@ def settle(folder: Path, before: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def both(toy: Path) -> tuple[Run, Run]:
     """The run as params.yaml has it, and the one with width 5."""
-    second, first = run_record.every(toy)
+    second, first = run_record.iter_runs(toy)
     return (first, second) if first.record["whole"] else (second, first)
 
 
@@ -93,7 +93,7 @@ def total(toy: Path) -> float:
 
 
 def clean(toy: Path) -> bool:
-    with there(toy):
+    with working_directory(toy):
         return not any(status(toy, ["toy"]).values())
 
 
@@ -147,7 +147,7 @@ def test_of_ten_thousand_runs_only_those_shown_are_read(toy: Path, monkeypatch: 
 def test_a_run_is_named_by_a_part_of_its_id(toy: Path) -> None:
     first, second = both(toy)
     assert search.pick(toy, first.id[-4:]).id == first.id
-    assert search.pick(toy, "newest").id == run_record.names(toy)[0]
+    assert search.pick(toy, "newest").id == run_record.run_ids(toy)[0]
     with pytest.raises(UserError, match="2 runs begin or end with '20"):
         search.pick(toy, "20")
     with pytest.raises(UserError, match=f"did you mean {second.id}"):
@@ -202,7 +202,7 @@ def test_a_run_of_fewer_recipes_is_restored_as_it_was(toy: Path) -> None:
     assert restore(toy, narrow) == []
     assert clean(toy)
     assert not (toy / "data" / "toy" / "compressed" / "half").exists()
-    assert restore(toy, next(run for run in run_record.every(toy) if run.record["whole"])) == []
+    assert restore(toy, next(run for run in run_record.iter_runs(toy) if run.record["whole"])) == []
     assert (toy / "data" / "toy" / "compressed" / "half" / "model.json").exists()
     assert clean(toy)
 
@@ -246,7 +246,7 @@ def test_restore_says_that_the_code_has_changed_and_takes_the_runs_on_request(to
 def test_restore_says_when_the_cache_has_it_no_longer(toy: Path) -> None:
     second = both(toy)[1]
     md5 = second.record["stages"]["train@toy"]["outs"]["data/toy/model"]["md5"]
-    object_cache.path_of(object_cache.place(toy), md5).unlink()
+    object_cache.object_path(object_cache.objects_folder(toy), md5).unlink()
     before = (toy / "params.yaml").read_text()
     with pytest.raises(UserError, match=f"`bonsai pull {second.id}`"):
         restore(toy, second)
@@ -254,7 +254,7 @@ def test_restore_says_when_the_cache_has_it_no_longer(toy: Path) -> None:
 
 
 def objects(toy: Path) -> set[Path]:
-    return set(object_cache.place(toy).glob("??/*"))
+    return set(object_cache.objects_folder(toy).glob("??/*"))
 
 
 def test_gc_keeps_what_a_kept_run_or_the_project_needs(toy: Path, bonsai: Any) -> None:
@@ -277,7 +277,7 @@ def test_gc_keeps_what_a_kept_run_or_the_project_needs(toy: Path, bonsai: Any) -
     assert swept.freed_bytes > 0
     assert objects(toy) < before
     assert clean(toy)
-    with there(toy):
+    with working_directory(toy):
         shutil.rmtree(toy / "data")
         again = played(toy)
     assert {entry["state"] for entry in again.record["stages"].values()} <= {"Unchanged", "Restored"}
@@ -285,7 +285,7 @@ def test_gc_keeps_what_a_kept_run_or_the_project_needs(toy: Path, bonsai: Any) -
 
 def test_gc_keeps_its_hands_off_the_cache_while_a_run_is_at_work(toy: Path) -> None:
     second, before = both(toy)[1], objects(toy)
-    with there(second.folder), StageStore(second.folder):
+    with working_directory(second.folder), StageStore(second.folder):
         swept = garbage_collection.sweep(toy, keep=1)
     assert "at work" in swept.waits
     assert len(swept.runs) == 1
@@ -296,10 +296,10 @@ def test_whoever_wants_the_cache_waits_while_it_is_swept(toy: Path) -> None:
     entered = threading.Event()
 
     def use() -> None:
-        with object_cache.in_use(object_cache.place(toy)):
+        with object_cache.shared_lock(object_cache.objects_folder(toy)):
             entered.set()
 
-    with object_cache.alone(object_cache.place(toy)) as nobody:
+    with object_cache.exclusive_lock(object_cache.objects_folder(toy)) as nobody:
         assert nobody
         other = threading.Thread(target=use)
         other.start()

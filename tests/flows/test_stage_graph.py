@@ -11,7 +11,7 @@ import yaml
 
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Reason
-from flows.dvc_state.stage_state import StageStore, open_repo, there
+from flows.dvc_state.stage_state import StageStore, open_repo, working_directory
 from tests.support.toy_project import SMALL, build
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -30,7 +30,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(toy: Path) -> Iterator[StageStore]:
-    with there(toy), StageStore(toy) as ledger:
+    with working_directory(toy), StageStore(toy) as ledger:
         yield ledger
 
 
@@ -42,7 +42,7 @@ def set_params(toy: Path, **stanzas: Any) -> None:
 
 def pretend_played(toy: Path, *names: str) -> None:
     """Write the outputs of these stages, or of all, by hand and have DVC take them for its own."""
-    with there(toy), StageStore(toy) as ledger:
+    with working_directory(toy), StageStore(toy) as ledger:
         for name in names or ledger.stages:
             ledger.clear(name)
             for out in ledger.stages[name].outs:
@@ -52,8 +52,8 @@ def pretend_played(toy: Path, *names: str) -> None:
 
 
 def test_the_matrix_is_expanded_and_every_stage_comes_after_what_it_needs(toy: Path) -> None:
-    with there(toy):
-        stages = stage_graph.score_of(toy)
+    with working_directory(toy):
+        stages = stage_graph.load_stages(toy)
     assert len(stages) == 2 * (4 + 2 * 3 + 1)
     names = list(stages)
     assert all(names.index(need) < names.index(name) for name, stage in stages.items() for need in stage.needs)
@@ -66,7 +66,7 @@ def test_the_matrix_is_expanded_and_every_stage_comes_after_what_it_needs(toy: P
 
 
 def test_its_edges_are_those_of_dvc(toy: Path) -> None:
-    with there(toy), open_repo(toy) as repo:
+    with working_directory(toy), open_repo(toy) as repo:
         graph = repo.index.graph
         assert {name: set(stage.needs) for name, stage in stage_graph.read(repo).items()} == {
             node.name: {need.name for need in graph.successors(node)} for node in graph
@@ -74,8 +74,8 @@ def test_its_edges_are_those_of_dvc(toy: Path) -> None:
 
 
 def test_part_of_it_is_selected_by_use_case_and_recipe(toy: Path) -> None:
-    with there(toy):
-        chosen = stage_graph.select(stage_graph.score_of(toy), ["twin"], ["dense"])
+    with working_directory(toy):
+        chosen = stage_graph.select(stage_graph.load_stages(toy), ["twin"], ["dense"])
     assert list(chosen) == [
         "fetch@twin",
         "clean@twin",
@@ -88,13 +88,13 @@ def test_part_of_it_is_selected_by_use_case_and_recipe(toy: Path) -> None:
 
 
 def test_what_follows_a_stage_is_all_that_reads_its_outputs(toy: Path) -> None:
-    with there(toy):
-        stages = stage_graph.score_of(toy)
-    assert stage_graph.followers(stages, ["compress@toy-half"]) == {"evaluate@toy-half", "release@toy"}
+    with working_directory(toy):
+        stages = stage_graph.load_stages(toy)
+    assert stage_graph.downstream(stages, ["compress@toy-half"]) == {"evaluate@toy-half", "release@toy"}
 
 
 def test_a_stage_never_run_says_so(ledger: StageStore) -> None:
-    assert ledger.why("fetch@toy") == [Reason("new", "it has not been run yet")]
+    assert ledger.stale_reasons("fetch@toy") == [Reason("new", "it has not been run yet")]
 
 
 def test_each_kind_of_change_is_named(small: Path) -> None:
@@ -106,33 +106,33 @@ def test_each_kind_of_change_is_named(small: Path) -> None:
     raw.unlink()
     raw.write_text("other")
     (small / "dvc.yaml").write_text((small / "dvc.yaml").read_text().replace("tasks augment", "tasks  augment"))
-    with there(small), StageStore(small) as ledger:
-        assert [str(reason) for reason in ledger.why("train@toy")] == [
+    with working_directory(small), StageStore(small) as ledger:
+        assert [str(reason) for reason in ledger.stale_reasons("train@toy")] == [
             "use_cases.toy.model.width: (none) -> 9",
             "use_cases.toy.training.epochs: (none) -> 3",
         ]
-        assert ledger.why("compress@toy-half") == [Reason("code", "tasks/stages/compress.py is modified")]
-        assert ledger.why("clean@toy") == [Reason("data", "data/toy/raw is modified")]
-        assert ledger.why("fetch@toy") == [Reason("output", "data/toy/raw is modified")]
-        assert [reason.kind for reason in ledger.why("augment@toy")] == ["command"]
-        assert ledger.why("release@toy") == []
+        assert ledger.stale_reasons("compress@toy-half") == [Reason("code", "tasks/stages/compress.py is modified")]
+        assert ledger.stale_reasons("clean@toy") == [Reason("data", "data/toy/raw is modified")]
+        assert ledger.stale_reasons("fetch@toy") == [Reason("output", "data/toy/raw is modified")]
+        assert [reason.kind for reason in ledger.stale_reasons("augment@toy")] == ["command"]
+        assert ledger.stale_reasons("release@toy") == []
 
 
 def test_the_ledger_tells_unchanged_from_restored_from_unknown(small: Path) -> None:
     pretend_played(small, "fetch@toy", "clean@toy", "augment@toy", "train@toy")
-    with there(small), StageStore(small) as ledger:
-        assert ledger.recall("train@toy") == "Unchanged"
+    with working_directory(small), StageStore(small) as ledger:
+        assert ledger.restore("train@toy") == "Unchanged"
     set_params(small, training={"epochs": 3})
-    with there(small), StageStore(small) as ledger:
-        assert ledger.recall("train@toy") is None
+    with working_directory(small), StageStore(small) as ledger:
+        assert ledger.restore("train@toy") is None
         assert ledger.key("train@toy")
-        assert ledger.recall("train@toy") is None, "asked again, with its dependencies taken down anew"
+        assert ledger.restore("train@toy") is None, "asked again, with its dependencies taken down anew"
     set_params(small, training={})
     (small / "dvc.lock").unlink()
-    with there(small), StageStore(small) as ledger:
-        assert ledger.recall("train@toy") == "Restored"
-    with there(small), StageStore(small) as ledger:
-        assert ledger.recall("train@toy") == "Unchanged", "what was restored is remembered in dvc.lock"
+    with working_directory(small), StageStore(small) as ledger:
+        assert ledger.restore("train@toy") == "Restored"
+    with working_directory(small), StageStore(small) as ledger:
+        assert ledger.restore("train@toy") == "Unchanged", "what was restored is remembered in dvc.lock"
 
 
 def test_a_lock_file_is_written_byte_for_byte_as_dvc_would(small: Path) -> None:
@@ -140,6 +140,6 @@ def test_a_lock_file_is_written_byte_for_byte_as_dvc_would(small: Path) -> None:
     ours = (small / "dvc.lock").read_bytes()
     (small / "dvc.lock").unlink()
     for name in ("fetch@toy", "clean@toy"):
-        with there(small), open_repo(small) as repo:
+        with working_directory(small), open_repo(small) as repo:
             repo.commit(name, force=True)
     assert (small / "dvc.lock").read_bytes() == ours
