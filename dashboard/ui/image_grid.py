@@ -73,9 +73,9 @@ def rows_with_pictures(rows: DataFrame) -> list[tuple[bytes | None, DataFrame]]:
 @lru_cache(maxsize=2000)
 def _shown(data: bytes) -> bytes | None:
     try:
-        with images.strict():
-            found, _ = images.read(data)
-    except images.Unreadable:
+        with images.pillow_warnings_as_errors():
+            found, _ = images.decode_image(data)
+    except images.UnreadableImage:
         return None
     return _encoded(found)
 

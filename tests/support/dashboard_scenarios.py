@@ -156,8 +156,8 @@ def _drawings() -> pd.DataFrame:
         file = BytesIO()
         canvas.save(file, "PNG")
         split = "train" if number < 80 else "validation" if number < 120 else "test"
-        key = images.pixel_key(canvas) + f"{number:04}"
-        lines.append(("digits.csv", number, file.getvalue(), label, key, images.look(canvas), split))
+        key = images.pixel_hash(canvas) + f"{number:04}"
+        lines.append(("digits.csv", number, file.getvalue(), label, key, images.thumbnail(canvas), split))
     return pd.DataFrame(lines, columns=["file", "row", "image", "label", "pixels", "look", "split"])
 
 

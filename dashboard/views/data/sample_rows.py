@@ -109,7 +109,7 @@ def _weighed(model: onnx_models.Model, _case: UseCase, row: pd.DataFrame, answer
 )
 def _occluded(model: onnx_models.Model, data: bytes, answer: int) -> bytes:
     side, channels = int(model.learnt.get("side", 0)), int(model.learnt.get("channels", 0))
-    (pixels,) = images.decode([data], side, channels)
+    (pixels,) = images.decode_batch([data], side, channels)
     weights = onnx_models.spoke_for(model, pixels, answer)
     return image_grid.heat(pixels[0] if channels == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)), weights)
 

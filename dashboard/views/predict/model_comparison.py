@@ -124,9 +124,9 @@ def _uploaded() -> bytes | None:
 def seen(data: bytes, side: int, channels: int, *, drawn: bool) -> NDArray[np.uint8]:
     """The picture (C, H, W) as the models see it."""
     try:
-        with images.strict():
-            found, _ = images.read(data)
-    except images.Unreadable as fault:
+        with images.pillow_warnings_as_errors():
+            found, _ = images.decode_image(data)
+    except images.UnreadableImage as fault:
         raise Unreadable("try_it.no_picture", reason=str(fault)) from None
     if drawn:
         found = centred(found.convert("L"), side)

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from tasks.core.use_case import Array, PreprocessingState
 
-KEPT = ("file", "row", "split", "text", "label")
-EDGE = 1
+KEPT_COLUMNS = ("file", "row", "split", "text", "label")
+BOUNDARY = 1
 """Stands before the first piece and behind the last; as a piece it would be the unknown one, which byte-pairs hardly need."""
-ORDER = 3
+NGRAM_ORDER = 3
 DISCOUNT = 0.75
-SAMPLES, SAMPLE_LENGTH, TEMPERATURE = 6, 60, 0.7
+NUM_SAMPLES, MAX_SAMPLE_TOKENS, TEMPERATURE = 6, 60, 0.7
 
 
 def fit_preprocessing(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str, Any]:
@@ -38,23 +38,23 @@ def fit_preprocessing(rows: DataFrame, limit: int, min_count: int, longest: int)
 
 def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
     """Numbers int32 (N, L + 2), an edge before and behind each text, then 0; and how many pieces are foretold, int64 (N,)."""
-    return numbers(rows["text"].to_list(), state)
+    return encode_texts(rows["text"].to_list(), state)
 
 
-def numbers(texts: Sequence[str], state: PreprocessingState) -> tuple[Array, Array]:
+def encode_texts(texts: Sequence[str], state: PreprocessingState) -> tuple[Array, Array]:
     """The same of bare texts."""
     pieces_NL = tokenization.encode(texts, state["vocabulary"])
     count_N = (pieces_NL != 0).sum(1)
     inputs = np.pad(pieces_NL, ((0, 0), (1, 1)))
-    inputs[:, 0] = EDGE
-    inputs[np.arange(len(inputs)), count_N + 1] = EDGE
+    inputs[:, 0] = BOUNDARY
+    inputs[np.arange(len(inputs)), count_N + 1] = BOUNDARY
     return inputs, (count_N + 1).astype(np.int64)
 
 
 def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
     """How likely each text is."""
     pieces = (outputs != 0).sum(1)
-    return _told(rows, np.asarray(outputs, np.float64).sum(1), np.maximum(pieces, 1))
+    return _predictions_table(rows, np.asarray(outputs, np.float64).sum(1), np.maximum(pieces, 1))
 
 
 def metrics(predictions: DataFrame) -> dict[str, float]:
@@ -84,50 +84,50 @@ def report(predictions: DataFrame) -> dict[str, Any]:
 
 def baselines(state: PreprocessingState, train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
     """How often each piece is; and what followed the two before it, by absolute discounting down to single pieces."""
-    known, asked = (_texts(encode(some, state)[0]) for some in (train, rows))
-    counts = _counted(known)
+    known, asked = (_token_lists(encode(some, state)[0]) for some in (train, rows))
+    counts = _ngram_counts(known)
     size = tokenization.size(state["vocabulary"])
-    return {f"{order}-gram": _by_grams(rows, asked, counts, order, size) for order in (1, ORDER)}
+    return {f"{order}-gram": _ngram_predictions(rows, asked, counts, order, size) for order in (1, NGRAM_ORDER)}
 
 
-def written(scores: Callable[[Array], Array], state: PreprocessingState, seed: int) -> list[str]:
+def generate_samples(scores: Callable[[Array], Array], state: PreprocessingState, seed: int) -> list[str]:
     """Texts written piece by piece. `scores` gives from numbers (1, L) the scores (V,) of what may come next."""
     dice = np.random.default_rng(seed)
     texts = []
-    for _ in range(SAMPLES):
-        run = [EDGE]
-        while len(run) < SAMPLE_LENGTH:
+    for _ in range(NUM_SAMPLES):
+        run = [BOUNDARY]
+        while len(run) < MAX_SAMPLE_TOKENS:
             odds = np.asarray(scores(np.array([run], np.int64)), np.float64) / TEMPERATURE
             odds[0] = -np.inf
             shares = np.exp(odds - odds.max())
             chosen = int(dice.choice(len(shares), p=shares / shares.sum()))
-            if chosen == EDGE:
+            if chosen == BOUNDARY:
                 break
             run.append(chosen)
         texts.append(tokenization.spelled(run[1:], state["vocabulary"]))
     return texts
 
 
-def _told(rows: DataFrame, log_likelihood: NDArray[np.float64], pieces: NDArray[Any]) -> DataFrame:
-    kept = rows[[name for name in KEPT if name in rows]]
+def _predictions_table(rows: DataFrame, log_likelihood: NDArray[np.float64], pieces: NDArray[Any]) -> DataFrame:
+    kept = rows[[name for name in KEPT_COLUMNS if name in rows]]
     return kept.assign(log_likelihood=log_likelihood, pieces=pieces.astype(np.int64))
 
 
-def _texts(inputs_NL: Array) -> list[list[int]]:
+def _token_lists(inputs_NL: Array) -> list[list[int]]:
     return [row[row != 0].tolist() for row in np.asarray(inputs_NL)]
 
 
-def _counted(texts: Sequence[Sequence[int]]) -> list[dict[tuple[int, ...], Counter[int]]]:
-    """For each length of history, 0 to `ORDER` - 1, what followed each history how often."""
-    counts: list[dict[tuple[int, ...], Counter[int]]] = [{} for _ in range(ORDER)]
+def _ngram_counts(texts: Sequence[Sequence[int]]) -> list[dict[tuple[int, ...], Counter[int]]]:
+    """For each length of history, 0 to `NGRAM_ORDER` - 1, what followed each history how often."""
+    counts: list[dict[tuple[int, ...], Counter[int]]] = [{} for _ in range(NGRAM_ORDER)]
     for text in texts:
         for place in range(1, len(text)):
-            for length in range(min(ORDER, place + 1)):
+            for length in range(min(NGRAM_ORDER, place + 1)):
                 counts[length].setdefault(tuple(text[place - length : place]), Counter())[text[place]] += 1
     return counts
 
 
-def _by_grams(
+def _ngram_predictions(
     rows: DataFrame, texts: Sequence[Sequence[int]], counts: list[dict[tuple[int, ...], Counter[int]]], order: int, size: int
 ) -> DataFrame:
     totals = [{history: found.total() for history, found in level.items()} for level in counts]
@@ -143,4 +143,4 @@ def _by_grams(
                     share = (max(found[text[place]] - DISCOUNT, 0) + DISCOUNT * len(found) * share) / every
             total += float(np.log(share))
         told.append(total)
-    return _told(rows, np.array(told), np.array([len(text) - 1 for text in texts]))
+    return _predictions_table(rows, np.array(told), np.array([len(text) - 1 for text in texts]))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """A released model, loaded: `Predictor(Path("data/nlp/release/model.onnx")).answers(["some text"])`."""
+    """A released model, loaded: `Predictor(Path("data/nlp/release/model.onnx")).predict(["some text"])`."""
 
     def __init__(self, path: Path) -> None:
         content = path.read_bytes()
@@ -31,7 +31,7 @@ class Predictor:
         self.session = onnx_model.session(content)
         self.task = str(self.state.get("task", "topics"))
 
-    def answers(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """One answer per text: for topics `probabilities` by class, for names `entities`, for words `perplexity`."""
         mended = [normalization.mend(one)[0] for one in texts]
         outputs = self._outputs(mended)
@@ -44,16 +44,16 @@ class Predictor:
         shares = classification.softmax(outputs)
         return [{"probabilities": dict(zip(classes, map(float, row), strict=True))} for row in shares]
 
-    def worth(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
+    def word_importance(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
         """What each word of the mended text was worth to the likeliest class: `{start, end, weight}`; for topics only."""
         mended = [normalization.mend(one)[0] for one in texts]
-        return occlusion.words_worth(mended, self._outputs) if self.task == "topics" else [[] for _ in texts]
+        return occlusion.word_importance(mended, self._outputs) if self.task == "topics" else [[] for _ in texts]
 
     def _outputs(self, texts: Sequence[str]) -> Array:
         if self.task == "names":
-            numbers = token_features.numbers(texts, self.state)
+            numbers = token_features.encode_texts(texts, self.state)
         elif self.task == "words":
-            numbers = language_modeling.numbers(texts, self.state)[0]
+            numbers = language_modeling.encode_texts(texts, self.state)[0]
         else:
             numbers = tokenization.encode(texts, self.state["vocabulary"])
         found: Array = self.session.run(None, {"inputs": numbers})[0]
@@ -62,6 +62,6 @@ class Predictor:
     def _names(self, one: str, scores_LKK: Array) -> dict[str, Any]:
         words, tags = one.split(), list(self.state["tags"])
         length = min(len(words), len(scores_LKK))
-        path, _ = entity_metrics.best_paths(scores_LKK[None], np.array([length]), tags)
-        spans = entity_metrics.spans([tags[number] for number in path[0, :length]])
+        path, _ = entity_metrics.viterbi(scores_LKK[None], np.array([length]), tags)
+        spans = entity_metrics.entity_spans([tags[number] for number in path[0, :length]])
         return {"entities": [{"kind": kind, "text": " ".join(words[start:stop])} for kind, start, stop in spans]}

@@ -75,12 +75,12 @@ class Nlp(UseCase):
         """Texts with `label`, `subset` and `truth`, as they come."""
         fetch = self.fetch
         if fetch.tagged:
-            return conll_files.own(sources.own(fetch.path, fetch.held("path")), fetch.limit)
+            return conll_files.read_path(sources.own(fetch.path, fetch.held("path")), fetch.limit)
         if fetch.source == "path":
-            return datasets.own(sources.own(fetch.path, fetch.held("path")), fetch.layout, fetch.limit)
+            return datasets.read_path(sources.own(fetch.path, fetch.held("path")), fetch.layout, fetch.limit)
         if fetch.source == "packaged":
-            return docstring_sentences.sentences(fetch.limit)
-        return datasets.named(fetch.dataset, fetch.limit)
+            return docstring_sentences.read_sentences(fetch.limit)
+        return datasets.read_dataset(fetch.dataset, fetch.limit)
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Every text mended; what is empty, damaged or too short, or has no possible label, gets a fault."""
@@ -97,9 +97,9 @@ class Nlp(UseCase):
         try:
             normalization.usable(mended, self.clean.min_words, self.clean.max_characters)
             if tags:
-                whole = entity_metrics.mend(tags.split())
+                whole = entity_metrics.to_iob2(tags.split())
                 tags, fixes = " ".join(whole), ["tags"] * (whole != tags.split())
-                label = next((kind for kind, _, _ in entity_metrics.spans(whole)), "none")
+                label = next((kind for kind, _, _ in entity_metrics.entity_spans(whole)), "none")
             if not label:
                 raise normalization.Unusable("empty-label: the row names no class")
             if (known and label not in known) or len(label) > 100 or not label.isprintable():
@@ -135,7 +135,7 @@ class Nlp(UseCase):
 
     def preview_augmentation(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         """A few texts of each class beside noisy variants of them."""
-        few = augmentation.few_of_each(rows)
+        few = augmentation.preview_rows(rows)
         return augmentation.preview_augmentation(self.augment, few, row_keys(few, self.unique_key), seed)
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
@@ -145,7 +145,7 @@ class Nlp(UseCase):
             return token_features.fit_preprocessing(rows, model.entries or FEATURES, model.min_count, model.length)
         if self.task == "words":
             return language_modeling.fit_preprocessing(rows, model.entries or FORETOLD, model.min_count, model.length)
-        kind = classification.KINDS.get(self.architecture, "words") if model.tokens == "auto" else model.tokens
+        kind = classification.VOCABULARY_KINDS.get(self.architecture, "words") if model.tokens == "auto" else model.tokens
         return classification.fit_preprocessing(rows, self.fetch.classes, kind, model.entries, model.min_count, model.length)
 
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
@@ -212,7 +212,7 @@ class Nlp(UseCase):
                 found: Array = network.scores(torch.from_numpy(numbers))[0, -1].numpy()  # type: ignore[operator]
             return found
 
-        return {"written": language_modeling.written(scores, state, self.training.seed)}
+        return {"written": language_modeling.generate_samples(scores, state, self.training.seed)}
 
     def explain(
         self, rows: pd.DataFrame, state: PreprocessingState, answer: Callable[[Array], Array]
@@ -220,7 +220,7 @@ class Nlp(UseCase):
         """For topics, what each word was worth to the answer, by leaving it out."""
         if self.task != "topics":
             return [[] for _ in range(len(rows))]
-        return occlusion.words_worth(
+        return occlusion.word_importance(
             rows["text"].to_list(), lambda texts: answer(tokenization.encode(texts, state["vocabulary"]))
         )
 
@@ -239,7 +239,7 @@ class Nlp(UseCase):
         if self.task == "names":
             from tasks.use_cases.nlp.ner import crf_loss
 
-            return crf_loss.unlikeliness(outputs.float(), targets)
+            return crf_loss.negative_log_likelihood(outputs.float(), targets)
         if self.task == "words":
             return -outputs.float().sum() / targets.sum()
         from torch.nn import functional

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class BatchAugmentation:
     """Varies a batch: shift, rotation, scale and shear in one resampling, then flip, colour and a square cut out.
 
     Driven by uniform random numbers alone, so the same numbers give the same pictures. What comes in from outside is the

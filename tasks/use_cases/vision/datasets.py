@@ -20,7 +20,7 @@ DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ImageDataset:
     """A data set with a name: its classes by number, its files as (name, sha256, subset), and where they are to be had."""
 
     classes: tuple[str, ...]
@@ -34,8 +34,8 @@ class Known:
 
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 DATASETS = {
-    "digits": Known(DIGITS),
-    "mnist": Known(
+    "digits": ImageDataset(DIGITS),
+    "mnist": ImageDataset(
         DIGITS,
         (
             ("mnist/train-images-idx3-ubyte.gz", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", "train"),
@@ -45,7 +45,7 @@ DATASETS = {
         ),
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
     ),
-    "fashion_mnist": Known(
+    "fashion_mnist": ImageDataset(
         ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         (
             (
@@ -75,7 +75,7 @@ DATASETS = {
         ),
         flip=True,
     ),
-    "cifar10": Known(
+    "cifar10": ImageDataset(
         CIFAR_CLASSES,
         (
             ("cifar10/cifar10_jpg_train.parquet", "109c613d3b1c468c5c7291c07bae382c311bb5d3518969487fb9d38173dbe695", "train"),
@@ -84,7 +84,7 @@ DATASETS = {
         flip=True,
         instead="cifar10_original",
     ),
-    "cifar10_original": Known(
+    "cifar10_original": ImageDataset(
         CIFAR_CLASSES,
         (("cifar10/cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", ""),),
         ("https://www.cs.toronto.edu/~kriz/",),

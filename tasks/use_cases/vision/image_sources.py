@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK_ROWS = 2500
-BLOCK_BYTES = 64_000_000
-MAX_PICTURE_BYTES = MAX_CIFAR_BYTES = 100_000_000
+MAX_BLOCK_BYTES = 64_000_000
+MAX_IMAGE_BYTES = MAX_CIFAR_MEMBER_BYTES = 100_000_000
 IMAGE_COLUMNS = ("image", "img", "jpeg", "png", "bytes")
 LABEL_COLUMNS = ("label", "class", "target", "fine_label")
 
 
-def own(place: Path, image: str, label: str, limit: int) -> Iterator[pd.DataFrame]:
+def read_path(place: Path, image: str, label: str, limit: int) -> Iterator[pd.DataFrame]:
     """Rows of a person's own idx files, parquet files or folder of pictures by class, told apart by what lies there."""
     if place.is_file():
         if "images" in place.name and "idx3" in place.name:
@@ -61,8 +61,8 @@ def from_arrays(
     """Pictures (N, H, W) or (N, C, H, W), encoded as PNG; only the positions in `kept`."""
     for start in range(0, len(kept), BLOCK_ROWS):
         places = kept[start : start + BLOCK_ROWS]
-        yield _rows(
-            image=[images.as_png(pixels[place]) for place in places],
+        yield _table(
+            image=[images.encode_png(pixels[place]) for place in places],
             label=[str(labels[place]) for place in places],
             subset=subset,
             usual=(*pixels.shape[-2:], pixels.shape[1] if pixels.ndim == 4 else 1),
@@ -78,7 +78,11 @@ def from_cifar(archive: Path, limit: int) -> Iterator[pd.DataFrame]:
     """
     names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
     with tarfile.open(archive, "r:gz") as packed:
-        found = {member.name.rpartition("/")[2]: member for member in packed if member.isfile() and member.size < MAX_CIFAR_BYTES}
+        found = {
+            member.name.rpartition("/")[2]: member
+            for member in packed
+            if member.isfile() and member.size < MAX_CIFAR_MEMBER_BYTES
+        }
         if missing := [name for name in names if name not in found]:
             raise UserError(f"{archive} holds no {missing[0]}; it is not CIFAR-10's binary version")
         opened = [packed.extractfile(found[name]) for name in names]
@@ -122,11 +126,11 @@ def from_tables(tables: Sequence[tuple[Path, str, str]], image: str, label: str,
                 yield frame, [_encoded(value) for value in frame[columns[path][0]]]
 
     paths = list(zip(tables, kept, strict=True))
-    usual = _usual(data for (path, _, _), places in paths for _, encoded in blocks(path, places) for data in encoded)
+    usual = _usual_shape(data for (path, _, _), places in paths for _, encoded in blocks(path, places) for data in encoded)
     for (path, name, subset), places in paths:
         for frame, encoded in blocks(path, places):
             labels = [_label(value) for value in frame[columns[path][1]]]
-            yield _rows(image=encoded, label=labels, subset=subset, usual=usual, file=name, row=frame["row"].to_numpy())
+            yield _table(image=encoded, label=labels, subset=subset, usual=usual, file=name, row=frame["row"].to_numpy())
 
 
 def from_folder(place: Path, files: Sequence[Path], limit: int) -> Iterator[pd.DataFrame]:
@@ -150,13 +154,13 @@ def from_folder(place: Path, files: Sequence[Path], limit: int) -> Iterator[pd.D
             raise UserError(f"{folder} is a class without a picture; put some there, or remove the folder")
     (kept,) = spread([len(files)], limit)
     files, found = [files[place] for place in kept], [found[place] for place in kept]
-    usual = _usual(_opened(files))
+    usual = _usual_shape(_open_each(files))
     sizes = np.array([path.stat().st_size for path in files])
-    if (sizes > MAX_PICTURE_BYTES).any():
-        raise UserError(f"{files[sizes.argmax()]} has {sizes.max():,} bytes; pictures of up to {MAX_PICTURE_BYTES:,} are read")
-    for start, end in _stretches(sizes):
+    if (sizes > MAX_IMAGE_BYTES).any():
+        raise UserError(f"{files[sizes.argmax()]} has {sizes.max():,} bytes; pictures of up to {MAX_IMAGE_BYTES:,} are read")
+    for start, end in _block_bounds(sizes):
         some = found[start:end]
-        yield _rows(
+        yield _table(
             image=[path.read_bytes() for path in files[start:end]],
             label=[parts[depth] if len(parts) > depth + 1 else "" for parts in some],
             subset=[sources.subset_of(parts[0]) if depth else "" for parts in some],
@@ -166,36 +170,38 @@ def from_folder(place: Path, files: Sequence[Path], limit: int) -> Iterator[pd.D
         )
 
 
-def _opened(files: Sequence[Path]) -> Iterator[IO[bytes]]:
+def _open_each(files: Sequence[Path]) -> Iterator[IO[bytes]]:
     for path in files:
         with path.open("rb") as file:
             yield file
 
 
-def _stretches(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Borders of blocks of at most `BLOCK_ROWS` files and, unless one alone is larger, `BLOCK_BYTES` bytes."""
+def _block_bounds(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Borders of blocks of at most `BLOCK_ROWS` files and, unless one alone is larger, `MAX_BLOCK_BYTES` bytes."""
     start, held = 0, 0
     for place, size in enumerate(sizes):
-        if place > start and (place - start == BLOCK_ROWS or held + size > BLOCK_BYTES):
+        if place > start and (place - start == BLOCK_ROWS or held + size > MAX_BLOCK_BYTES):
             yield start, place
             start, held = place, 0
         held += int(size)
     yield start, len(sizes)
 
 
-def _rows(*, image: list[bytes], label: list[str], subset: Any, usual: tuple[int, int, int], file: Any, row: Any) -> pd.DataFrame:
+def _table(
+    *, image: list[bytes], label: list[str], subset: Any, usual: tuple[int, int, int], file: Any, row: Any
+) -> pd.DataFrame:
     height, width, channels = usual
     sizes = {"usual_height": height, "usual_width": width, "usual_channels": channels}
     return pd.DataFrame({"image": image, "label": label, "subset": subset, **sizes, "file": file, "row": row})
 
 
-def _usual(encoded: Iterable[bytes | IO[bytes]]) -> tuple[int, int, int]:
+def _usual_shape(encoded: Iterable[bytes | IO[bytes]]) -> tuple[int, int, int]:
     """The size (height, width) and the channels most pictures have, by their headers; of equals the larger."""
     sizes, channels = Counter[tuple[int, int]](), Counter[int]()
     for data in encoded:
         try:
-            image = images.header(data)
-        except images.Unreadable:
+            image = images.open_image(data)
+        except images.UnreadableImage:
             continue  # judged, and quarantined with its reason, in the clean stage
         sizes[image.height, image.width] += 1
         channels[1 if image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;") else 3] += 1

@@ -11,7 +11,7 @@ from tasks.core.settings import Clean, Fetch, settings
 
 if TYPE_CHECKING:
     pass
-from tasks.use_cases.vision.datasets import DATASETS, Known
+from tasks.use_cases.vision.datasets import DATASETS, ImageDataset
 
 
 @settings
@@ -31,7 +31,7 @@ class ImageFetch(Fetch):
             raise ValueError(f"source is 'download' but dataset is empty; there is {', '.join(DATASETS)}")
 
     @property
-    def known(self) -> Known | None:
+    def known(self) -> ImageDataset | None:
         """The data set of that name, none for the user's own."""
         return None if self.source == "path" else DATASETS[self.dataset or "digits"]
 

@@ -57,7 +57,7 @@ class Vision(UseCase):
         """The split its source put it in, empty if none."""
         pixels: str = pa.Field(str_length=32)
         """Equal for equal pixels, however they are encoded."""
-        look: str = pa.Field(str_length=2 * images.LOOK_SIDE**2)
+        look: str = pa.Field(str_length=2 * images.THUMBNAIL_SIDE**2)
         """A grey thumbnail by which near-duplicates are found."""
 
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -67,7 +67,7 @@ class Vision(UseCase):
         """Encoded pictures with `label`, `subset`, and the size and channels that are usual in their source."""
         fetch = self.fetch
         if fetch.source == "path":
-            return image_sources.own(sources.own(fetch.path, fetch.held("path")), fetch.image, fetch.label, fetch.limit)
+            return image_sources.read_path(sources.own(fetch.path, fetch.held("path")), fetch.image, fetch.label, fetch.limit)
         known = DATASETS[fetch.dataset or "digits"]
         if fetch.source == "packaged":
             return packaged_digits(fetch.limit)
@@ -88,7 +88,7 @@ class Vision(UseCase):
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Every picture decoded wholly; what cannot be shown, says nothing or has no possible label gets a fault."""
         known = self.fetch.known
-        with images.strict():
+        with images.pillow_warnings_as_errors():
             verdicts = [self._judged(row, known.classes if known else ()) for row in rows.itertuples(index=False)]
         return pd.DataFrame(verdicts, columns=["image", "label", "subset", "pixels", "look", "fault", "fix"], index=rows.index)
 
@@ -102,30 +102,30 @@ class Vision(UseCase):
         side = self.clean.side or min(usual, MAX_SIDE)
         try:
             if not label:
-                raise images.Unreadable("empty-label: the row names no class")
+                raise images.UnreadableImage("empty-label: the row names no class")
             if (classes and label not in classes) or len(label) > 100 or not label.isprintable():
-                raise images.Unreadable(
+                raise images.UnreadableImage(
                     f"impossible-label: {label[:40]!r}" + (f", there is {', '.join(classes)}" if classes else "")
                 )
-            image, fixes = images.read(row.image)
+            image, fixes = images.decode_image(row.image)
             low, high = sorted(image.size)
             if low * 4 < side or high > 4 * low:
                 most = f"{row.usual_height}x{row.usual_width}"
-                raise images.Unreadable(f"wrong-size: {image.height}x{image.width}, most pictures are {most}")
+                raise images.UnreadableImage(f"wrong-size: {image.height}x{image.width}, most pictures are {most}")
             if all(high - low <= BLANK_LEVELS for low, high in np.reshape(image.getextrema(), (-1, 2))):
-                raise images.Unreadable("blank: one colour all over")
+                raise images.UnreadableImage("blank: one colour all over")
             image, more = images.fit_square(image, side, "L" if row.usual_channels == 1 else "RGB")
-        except images.Unreadable as fault:
+        except images.UnreadableImage as fault:
             return row.image, label, row.subset, "", "", str(fault), ""
         fixes = list(dict.fromkeys([*fixes, *more]))
-        encoded = images.as_png(image) if fixes else row.image
-        return encoded, label, row.subset, images.pixel_key(image), images.look(image), "", "; ".join(fixes)
+        encoded = images.encode_png(image) if fixes else row.image
+        return encoded, label, row.subset, images.pixel_hash(image), images.thumbnail(image), "", "; ".join(fixes)
 
     def duplicate_group(self, rows: pd.DataFrame) -> pd.Series:
         """The pixel key of one picture out of each group that looks alike; needs all rows at once."""
         if not self.clean.alike or rows.empty:
             return rows["pixels"]
-        first = images.alike(list(rows["look"]), self.clean.alike)
+        first = images.near_duplicate_groups(list(rows["look"]), self.clean.alike)
         names = rows["pixels"].to_numpy(dtype=object)
         return pd.Series(pd.Series(names).groupby(first).transform("min").to_numpy(), index=rows.index)
 
@@ -144,7 +144,7 @@ class Vision(UseCase):
         """Shift, rotation, scale, flip, colour and a square cut out, as the settings of `augment` say."""
         set_to, known = self.augment, self.fetch.known
         flip = set_to.flip == "sideways" or (set_to.flip == "auto" and known is not None and known.flip)
-        policy = augmentation.Policy(
+        policy = augmentation.BatchAugmentation(
             shift=set_to.shift,
             rotate_degrees=set_to.rotate_degrees,
             scale=set_to.scale,
@@ -153,7 +153,7 @@ class Vision(UseCase):
             cutout=set_to.cutout,
             colour=set_to.colour,
         )
-        return policy if policy != augmentation.Policy() else None
+        return policy if policy != augmentation.BatchAugmentation() else None
 
     def preview_augmentation(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         """A few pictures of each class beside their variants, made by the policy that training uses."""
@@ -166,8 +166,10 @@ class Vision(UseCase):
         made = [originals[["image", "label"]].assign(original=range(len(originals)), variant=0)]
         for variant in range(1, PREVIEW_VARIANTS + 1 if policy else 1):
             assert policy is not None
-            varied_NCHW = policy(inputs_NCHW, torch.rand(len(inputs), images.UNIFORMS, generator=numbers)).round().byte().numpy()
-            made.append(made[0].assign(image=[images.as_png(picture) for picture in varied_NCHW], variant=variant))
+            varied_NCHW = (
+                policy(inputs_NCHW, torch.rand(len(inputs), images.UNIFORMS_PER_IMAGE, generator=numbers)).round().byte().numpy()
+            )
+            made.append(made[0].assign(image=[images.encode_png(picture) for picture in varied_NCHW], variant=variant))
         return pd.concat(made, ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
@@ -175,10 +177,10 @@ class Vision(UseCase):
         known = self.fetch.known
         present = set(rows["label"])
         classes = [name for name in known.classes if name in present] if known else sorted(present)
-        first, _ = images.read(rows["image"].iloc[0])
+        first, _ = images.decode_image(rows["image"].iloc[0])
         channels, side = 1 if first.mode == "L" else 3, first.width
         every = max(1, len(rows) // MOMENT_ROWS)
-        pixels_NCHW = images.decode(rows["image"].iloc[::every], side, channels) / np.float64(255)
+        pixels_NCHW = images.decode_batch(rows["image"].iloc[::every], side, channels) / np.float64(255)
         mean, std = pixels_NCHW.mean((0, 2, 3)), pixels_NCHW.std((0, 2, 3))
         moments = {
             "mean": [round(float(value), 6) for value in mean],
@@ -192,7 +194,7 @@ class Vision(UseCase):
         if strange := set(rows["label"]) - set(number):
             raise UserError(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
         targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
-        return images.decode(rows["image"], state["side"], state["channels"]), targets
+        return images.decode_batch(rows["image"], state["side"], state["channels"]), targets
 
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """The architecture by name, fitted to the size, channels and classes of the train rows."""

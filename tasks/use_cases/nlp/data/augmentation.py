@@ -13,7 +13,7 @@ from tasks.text import normalization
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-PREVIEW_OF_A_CLASS, PREVIEW_TEXTS, PREVIEW_VARIANTS = 2, 24, 3
+PREVIEW_ROWS_PER_CLASS, PREVIEW_ROWS, PREVIEW_VARIANTS = 2, 24, 3
 
 
 @settings
@@ -34,26 +34,26 @@ class Augment:
 
 def augment_rows(noise: Augment, rows: DataFrame, keys: Series, seed: int) -> DataFrame:
     """Noisy copies of rows, those that changed; `keys` (N,) tell the rows apart, wherever they stand."""
-    made = [rows.assign(text=noisy(noise, rows["text"], keys, seed, copy)) for copy in range(1, noise.copies + 1)]
+    made = [rows.assign(text=add_noise(noise, rows["text"], keys, seed, copy)) for copy in range(1, noise.copies + 1)]
     varied = [copy[copy["text"] != rows["text"]] for copy in made]
     return pd.concat(varied, ignore_index=True) if varied else rows.head(0)
 
 
-def few_of_each(rows: DataFrame) -> DataFrame:
+def preview_rows(rows: DataFrame) -> DataFrame:
     """A few rows of each class, to be looked at."""
-    each_class = rows.groupby("label", sort=True).head(PREVIEW_OF_A_CLASS)
-    return each_class.sort_values("label", kind="stable").head(PREVIEW_TEXTS).reset_index(drop=True)
+    each_class = rows.groupby("label", sort=True).head(PREVIEW_ROWS_PER_CLASS)
+    return each_class.sort_values("label", kind="stable").head(PREVIEW_ROWS).reset_index(drop=True)
 
 
 def preview_augmentation(noise: Augment, originals: DataFrame, keys: Series, seed: int) -> DataFrame:
     """Rows beside noisy variants of them: `text`, `label`, `original` and `variant` (0 = as it came)."""
     plain = originals[["text", "label"]].assign(original=range(len(originals)), variant=0)
     copies = range(1, PREVIEW_VARIANTS + 1 if noise.copies else 1)
-    made = [plain.assign(text=noisy(noise, originals["text"], keys, seed, copy), variant=copy) for copy in copies]
+    made = [plain.assign(text=add_noise(noise, originals["text"], keys, seed, copy), variant=copy) for copy in copies]
     return pd.concat([plain, *made], ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
 
 
-def noisy(noise: Augment, texts: Series, keys: Series, seed: int, copy: int) -> list[str]:
+def add_noise(noise: Augment, texts: Series, keys: Series, seed: int, copy: int) -> list[str]:
     """The texts with noise, which depends on key, copy and seed alone."""
     shares = {"drop": noise.drop, "swap": noise.swap, "spelling": noise.spelling, "mask": noise.mask}
     return [normalization.noisy(one, f"{key} {copy}", seed, **shares) for one, key in zip(texts, keys, strict=True)]

@@ -13,18 +13,18 @@ from tasks.data.table_files import BLOCK_ROWS, read_lines
 
 SUFFIXES = (".conll", ".bio", ".iob", ".iob2", ".ner")
 COLUMNS = ("text", "tags", "label", "subset", "truth", "file", "row", "doubt")
-DOCUMENT = "-DOCSTART-"
+DOCUMENT_START = "-DOCSTART-"
 
 
-def is_tagged(path: Path) -> bool:
+def is_conll(path: Path) -> bool:
     """Whether a file is read this way, by its name, or a folder, by the names in it."""
     names = [found.name for found in path.rglob("*")] if path.is_dir() else [path.name]
     return any(name.lower().removesuffix(".gz").endswith(SUFFIXES) for name in names)
 
 
-def own(place: Path, limit: int) -> Iterator[pd.DataFrame]:
+def read_path(place: Path, limit: int) -> Iterator[pd.DataFrame]:
     """The sentences of a file, or of a folder of files some of which are named for a split."""
-    found = [place] if place.is_file() else [path for path in sources.files_in(place) if is_tagged(path)]
+    found = [place] if place.is_file() else [path for path in sources.files_in(place) if is_conll(path)]
     left = limit or None
     for path in found:
         name = path.name if place.is_file() else path.relative_to(place).as_posix()
@@ -45,13 +45,13 @@ def _blocks(path: Path) -> Iterator[list[tuple[str, str, int]]]:
         if len(block) == BLOCK_ROWS:
             yield block
             block = []
-    if not block and not sentence_seen(path):
+    if not block and not _has_words(path):
         raise UserError(f"{path} holds no sentence; expected lines such as `London B-LOC`, and a blank line after each sentence")
     if block:
         yield block
 
 
-def sentence_seen(path: Path) -> bool:
+def _has_words(path: Path) -> bool:
     """Whether there is any line with a word on it."""
     return any(line.strip() for _, line in read_lines(path))
 
@@ -63,7 +63,7 @@ def _sentences(path: Path) -> Iterator[tuple[str, str, int]]:
     begins, columns = 0, 0
     for number, line in read_lines(path):
         parts = line.split()
-        if not parts or parts[0] == DOCUMENT:
+        if not parts or parts[0] == DOCUMENT_START:
             if words:
                 yield " ".join(words), " ".join(tags), begins
             words, tags = [], []

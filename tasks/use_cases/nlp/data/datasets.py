@@ -22,13 +22,13 @@ from tasks.data.table_files import BLOCK_ROWS, DOUBT, read_table, wanted
 COLUMNS = ("text", "label", "subset", "truth", "file", "row", "doubt")
 TEXT_COLUMNS = ("text", "sentence", "content", "body", "review", "message", "tweet", "document")
 LABEL_COLUMNS = ("label", "class", "category", "target", "topic", "sentiment", "class_index", "class index")
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-JOINT = " . "
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+COLUMN_SEPARATOR = " . "
 """What stands between two columns that are read as one text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class TableLayout:
     """How a table is read: which columns hold the text and the label, and what its marks mean."""
 
     text: tuple[str, ...] = ()
@@ -47,81 +47,81 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TextFile:
     """One file of a data set."""
 
     name: str
     sha256: str
-    layout: Layout
+    layout: TableLayout
     subset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
+class TextDataset:
     """A data set with a name: its classes in the order of their numbers, and its files."""
 
     classes: tuple[str, ...]
-    parts: tuple[Part, ...] = ()
+    parts: tuple[TextFile, ...] = ()
 
 
-NEWS = ("World", "Sports", "Business", "Sci/Tech")
+NEWS_CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 DATASETS = {
-    "documentation": Corpus(()),
-    "ag_news": Corpus(
-        NEWS,
+    "documentation": TextDataset(()),
+    "ag_news": TextDataset(
+        NEWS_CLASSES,
         (
-            Part(
+            TextFile(
                 "ag_news/train_20k_balanced.csv.xz",
                 "7e852fdb7680d293b33158f8d66882cf55f1f23bf397c3de1c6c0c66913619eb",
-                Layout(text=("title", "description"), label="class_index", first=1),
+                TableLayout(text=("title", "description"), label="class_index", first=1),
                 "train",
             ),
-            Part(
+            TextFile(
                 "ag_news/train_12k_random.csv.xz",
                 "a34cfb0bf96687b8a08b62e1852c2fedc99646512a1185d75ec751e9d70cf4b9",
-                Layout(text=("Title", "Description"), label="Class Index", first=1),
+                TableLayout(text=("Title", "Description"), label="Class Index", first=1),
                 "train",
             ),
-            Part(
+            TextFile(
                 "ag_news/test.csv.xz",
                 "b797f846079c25565eab8e6f9e407ee94f385662d04fd9d0c3b9f6008d0d022a",
-                Layout(text=("title", "description"), label="class", names=("class", "title", "description"), first=1),
+                TableLayout(text=("title", "description"), label="class", names=("class", "title", "description"), first=1),
                 "test",
             ),
         ),
     ),
-    "noisy_10k": Corpus(
-        NEWS,
+    "noisy_10k": TextDataset(
+        NEWS_CLASSES,
         (
-            Part(
+            TextFile(
                 "ag_news/noisy_10k.csv.xz",
                 "973dfd2aac20b6f3a39e21ca27837cbbe5f22b3b0c58945ab803d72863cfecc5",
-                Layout(text=("text",), label="label", truth="gt", first=0),
+                TableLayout(text=("text",), label="label", truth="gt", first=0),
             ),
         ),
     ),
-    "movie_reviews": Corpus(
+    "movie_reviews": TextDataset(
         ("negative", "positive"),
         (
-            Part(
+            TextFile(
                 "text/rt-polarity.neg.gz",
                 "11eb15001bf7e045356a5b3ff74d38f9070a4a492e4913bcebe11a79561e74cf",
-                Layout(always="negative"),
+                TableLayout(always="negative"),
             ),
-            Part(
+            TextFile(
                 "text/rt-polarity.pos.gz",
                 "58c5c5f7391e24de6a72f4a92c3822cee707655a89a8658d31c6e50597114023",
-                Layout(always="positive"),
+                TableLayout(always="positive"),
             ),
         ),
     ),
-    "sms_spam": Corpus(
+    "sms_spam": TextDataset(
         ("ham", "spam"),
         (
-            Part(
+            TextFile(
                 "text/SMSSpamCollection.gz",
                 "8fd20918904042e5104c4d5d22642f1332b0bc670c55df3a8688a1ea7b2e9e8d",
-                Layout(text=("text",), label="label", names=("label", "text"), separator="\t", quotes=False),
+                TableLayout(text=("text",), label="label", names=("label", "text"), separator="\t", quotes=False),
             ),
         ),
     ),
@@ -130,41 +130,43 @@ DATASETS = {
 are checked here; they are found in the folder that BONSAI_DATASETS names."""
 
 
-def named(name: str, limit: int) -> Iterator[pd.DataFrame]:
+def read_dataset(name: str, limit: int) -> Iterator[pd.DataFrame]:
     """The rows of a data set with files, at most `limit` of them evenly spread, 0 for all."""
     corpus = DATASETS[name]
     files = [(download((), part.sha256, part.name), part.name, part.subset, part.layout) for part in corpus.parts]
-    return _read(files, corpus.classes, limit)
+    return _read_files(files, corpus.classes, limit)
 
 
-def own(place: Path, layout: Layout, limit: int) -> Iterator[pd.DataFrame]:
+def read_path(place: Path, layout: TableLayout, limit: int) -> Iterator[pd.DataFrame]:
     """The rows of a person's table, or of a folder of tables with the same columns, some of them named for a split."""
     if place.is_file():
-        return _read([(place, place.name, "", layout)], (), limit)
-    found = [path for path in sources.files_in(place) if set(path.suffixes) & set(TABLES)]
+        return _read_files([(place, place.name, "", layout)], (), limit)
+    found = [path for path in sources.files_in(place) if set(path.suffixes) & set(TABLE_SUFFIXES)]
     if not found:
-        raise UserError(f"{place} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLES)})")
+        raise UserError(f"{place} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLE_SUFFIXES)})")
     names = [path.relative_to(place).as_posix() for path in found]
-    return _read([(path, name, sources.subset_of(name), layout) for path, name in zip(found, names, strict=True)], (), limit)
+    return _read_files(
+        [(path, name, sources.subset_of(name), layout) for path, name in zip(found, names, strict=True)], (), limit
+    )
 
 
-Source = tuple[Path, str, str, Layout]
+SourceFile = tuple[Path, str, str, TableLayout]
 """A file, its name in the rows, its subset, and how it is read."""
 
 
-def _read(files: Sequence[Source], classes: Sequence[str], limit: int) -> Iterator[pd.DataFrame]:
-    kept = spread([sum(map(len, _table(source))) for source in files], limit) if limit else None
+def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int) -> Iterator[pd.DataFrame]:
+    kept = spread([sum(map(len, _read_blocks(source))) for source in files], limit) if limit else None
     for number, source in enumerate(files):
         _, _, subset, layout = source
         before, numbers = 0, {str(layout.first + place): name for place, name in enumerate(classes)}
-        for frame in _table(source):
-            texts, label, truth = _columns(source[0], list(frame.columns), layout)
+        for frame in _read_blocks(source):
+            texts, label, truth = _text_label_truth(source[0], list(frame.columns), layout)
             rows = pd.DataFrame(
                 {
-                    "text": [JOINT.join(part for part in row if part) for row in _values(frame, texts)],
-                    "label": [_label(value, numbers if layout.first >= 0 else {}) for (value,) in _values(frame, [label])],
+                    "text": [COLUMN_SEPARATOR.join(part for part in row if part) for row in _values(frame, texts)],
+                    "label": [_label_name(value, numbers if layout.first >= 0 else {}) for (value,) in _values(frame, [label])],
                     "subset": subset,
-                    "truth": [_label(value, numbers) for (value,) in _values(frame, [truth])] if truth else "",
+                    "truth": [_label_name(value, numbers) for (value,) in _values(frame, [truth])] if truth else "",
                     "file": frame["file"],
                     "row": frame["row"],
                     "doubt": frame.get("doubt", ""),
@@ -176,14 +178,14 @@ def _read(files: Sequence[Source], classes: Sequence[str], limit: int) -> Iterat
             yield rows.reset_index(drop=True)
 
 
-def _table(source: Source) -> Iterator[pd.DataFrame]:
+def _read_blocks(source: SourceFile) -> Iterator[pd.DataFrame]:
     path, name, _, layout = source
     if layout.always:
-        return _lines(path, name, layout.always)
+        return _read_lines(path, name, layout.always)
     return read_table(path, separator=layout.separator, names=layout.names, quotes=layout.quotes, given_as=name)
 
 
-def _lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
+def _read_lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
     """The lines of a gzipped file of sentences; a byte that is not UTF-8 becomes U+FFFD, which is judged later."""
     with gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
         block: list[tuple[str, str, str, int, str]] = []
@@ -196,16 +198,16 @@ def _lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
             yield pd.DataFrame(block, columns=["text", "label", "file", "row", "doubt"])
 
 
-def _columns(path: Path, there: list[str], layout: Layout) -> tuple[list[str], str, str]:
+def _text_label_truth(path: Path, there: list[str], layout: TableLayout) -> tuple[list[str], str, str]:
     """The columns that hold the text, the label and, if it is known, the right label."""
     mine = [name for name in (*layout.text, layout.label, layout.truth) if name]
     names = [name for name in there if name not in ("file", "row", "doubt")]
     wanted(path, names, mine)
-    texts = list(layout.text) or [_usual(path, names, TEXT_COLUMNS, "text")]
-    return texts, layout.label or _usual(path, names, LABEL_COLUMNS, "label"), layout.truth
+    texts = list(layout.text) or [_first_present(path, names, TEXT_COLUMNS, "text")]
+    return texts, layout.label or _first_present(path, names, LABEL_COLUMNS, "label"), layout.truth
 
 
-def _usual(path: Path, names: list[str], usual: Sequence[str], setting: str) -> str:
+def _first_present(path: Path, names: list[str], usual: Sequence[str], setting: str) -> str:
     for wish in usual:
         for name in names:
             if name.lower() == wish:
@@ -224,6 +226,6 @@ def _values(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, 
     return zip(*lists, strict=True)
 
 
-def _label(value: str, numbers: dict[str, str]) -> str:
+def _label_name(value: str, numbers: dict[str, str]) -> str:
     name = value.strip().removesuffix(".0")
     return numbers.get(name, name)

@@ -19,7 +19,7 @@ import pandas as pd
 from tasks.core.errors import UserError
 from tasks.use_cases.nlp.data.datasets import COLUMNS
 
-FIELDS: dict[str, tuple[str, ...]] = {
+FIELD_PACKAGES: dict[str, tuple[str, ...]] = {
     "data frames": ("pandas", "dask/dataframe", "pyarrow", "pandera"),
     "databases": ("sqlalchemy", "alembic", "sqlite3"),
     "deep learning": ("torch", "onnxruntime", "onnx"),
@@ -34,7 +34,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 """Each field's packages or folders of packages, as the import system finds them, Python's own library included."""
 
-NAMES = (
+LIBRARY_NAMES = (
     "alembic",
     "aiohttp",
     "altair",
@@ -76,45 +76,56 @@ NAMES = (
     "vega",
     "xarray",
 )
-ALIAS = re.compile(r"\b(?:mpl|np|nx|pa|pd|plt|sa)\b")
-HIDDEN = re.compile(rf"\b(?:\w*(?i:{'|'.join(NAMES)})\w*|{ALIAS.pattern})(?:[-./]\w+)*\b(?:\(\))?")
+IMPORT_ALIAS = re.compile(r"\b(?:mpl|np|nx|pa|pd|plt|sa)\b")
+LIBRARY_NAME = re.compile(rf"\b(?:\w*(?i:{'|'.join(LIBRARY_NAMES)})\w*|{IMPORT_ALIAS.pattern})(?:[-./]\w+)*\b(?:\(\))?")
 """A word with a library's name in it, and the path that hangs on it."""
 MASK = "NAME"
 
-SENTENCES_OF_A_FIELD = 4500
-LARGEST_FILE_BYTES = 400_000
-SKIPPED = {"test", "tests", "testing", "_vendor", "vendored", "site-packages", "externals", "conftest.py", "idlelib", "lib2to3"}
-TRIPLE = re.compile(r"""(\"{3}|'{3})(.*?)(?<!\\)\1""", re.DOTALL)
+MAX_FIELD_SENTENCES = 4500
+MAX_FILE_BYTES = 400_000
+SKIPPED_PARTS = {
+    "test",
+    "tests",
+    "testing",
+    "_vendor",
+    "vendored",
+    "site-packages",
+    "externals",
+    "conftest.py",
+    "idlelib",
+    "lib2to3",
+}
+DOCSTRING = re.compile(r"""(\"{3}|'{3})(.*?)(?<!\\)\1""", re.DOTALL)
 ROLE = re.compile(r":[\w:+.-]+:`~?([^`<]*?)(?:\s*<[^`>]*>)?`")
 LITERAL = re.compile(r"`{1,2}~?([^`]*?)(?:\s*<[^`>]*>)?`{1,2}_{0,2}")
-ENDING = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 SENTENCE = re.compile(r"[A-Z][^|{}\\=<>#@\[\]]{30,400}[.!?]")
-PROSE = re.compile(r"[A-Za-z][a-z]*(?:['’-][A-Za-z]+)*[,.;:!?)]*")
-LISTED = re.compile(r"(?:Args|Arguments|Attributes|Examples?|Note|Notes|Parameters|Raises|Returns|Usage|Yields)\b *:|.*\):")
+PROSE_WORD = re.compile(r"[A-Za-z][a-z]*(?:['’-][A-Za-z]+)*[,.;:!?)]*")
+LIST_ENTRY = re.compile(r"(?:Args|Arguments|Attributes|Examples?|Note|Notes|Parameters|Raises|Returns|Usage|Yields)\b *:|.*\):")
 """The head of a list, or an entry of one: `axis (int): ...`."""
-PROSE_SHARE = 0.8
+MIN_PROSE_SHARE = 0.8
 MIN_WORDS = 6
-NO_PROSE = (" ", ">>>", "..", ":", "-", "*", "|", "+")
-RULE = re.compile(r"^\s*([-=~^*#.+_])\1{2,}\s*$", re.MULTILINE)
+NO_PROSE_PREFIXES = (" ", ">>>", "..", ":", "-", "*", "|", "+")
+HEADING_RULE = re.compile(r"^\s*([-=~^*#.+_])\1{2,}\s*$", re.MULTILINE)
 """A line drawn under a heading; what it heads is a list of parameters more often than prose."""
 BLOCK_ROWS = 2500
 
 
-def sentences(limit: int = 0) -> Iterator[pd.DataFrame]:
+def read_sentences(limit: int = 0) -> Iterator[pd.DataFrame]:
     """Rows as `corpora` has them, field by field; `row` is a docstring's line. With `limit`, each field gives its share of it."""
-    share = -(-limit // len(FIELDS)) if limit else SENTENCES_OF_A_FIELD
-    for field, folders in FIELDS.items():
-        found = islice(_in_turn([_of_folder(folder) for folder in folders]), share)
+    share = -(-limit // len(FIELD_PACKAGES)) if limit else MAX_FIELD_SENTENCES
+    for field, folders in FIELD_PACKAGES.items():
+        found = islice(_round_robin([_package_sentences(folder) for folder in folders]), share)
         while rows := [(text, field, "", file, line) for text, file, line in islice(found, BLOCK_ROWS)]:
             frame = pd.DataFrame(rows, columns=["text", "label", "subset", "file", "row"])
             yield frame.assign(truth="", doubt="")[list(COLUMNS)]
 
 
-Found = tuple[str, str, int]
+LocatedSentence = tuple[str, str, int]
 """A sentence, its file and its line."""
 
 
-def _in_turn(sources: list[Iterator[Found]]) -> Iterator[Found]:
+def _round_robin(sources: list[Iterator[LocatedSentence]]) -> Iterator[LocatedSentence]:
     """One from each in turn, until all are at their end."""
     while sources:
         for source in list(sources):
@@ -125,11 +136,11 @@ def _in_turn(sources: list[Iterator[Found]]) -> Iterator[Found]:
                 sources.remove(source)
 
 
-def _of_folder(folder: str) -> Iterator[Found]:
+def _package_sentences(folder: str) -> Iterator[LocatedSentence]:
     """The sentences of a package or module, its files in an order that mixes its parts."""
     root, files = _files(folder)
     for path in sorted(files, key=lambda path: blake2b(path.relative_to(root).as_posix().encode()).digest()):
-        for text, line in of_source(path.read_text(encoding="utf-8", errors="replace")):
+        for text, line in source_sentences(path.read_text(encoding="utf-8", errors="replace")):
             yield text, path.relative_to(root).as_posix(), line
 
 
@@ -143,37 +154,39 @@ def _files(folder: str) -> tuple[Path, list[Path]]:
     if not spec.submodule_search_locations:
         return home.parent, [home]
     root = home.parent.parent
-    files = [path for path in (home.parent / below).rglob("*.py") if not SKIPPED & set(path.relative_to(root).parts)]
-    return root, [path for path in files if path.stat().st_size <= LARGEST_FILE_BYTES]
+    files = [path for path in (home.parent / below).rglob("*.py") if not SKIPPED_PARTS & set(path.relative_to(root).parts)]
+    return root, [path for path in files if path.stat().st_size <= MAX_FILE_BYTES]
 
 
-def of_source(source: str) -> Iterator[tuple[str, int]]:
+def source_sentences(source: str) -> Iterator[tuple[str, int]]:
     """The sentences in the docstrings of a Python source file, each with the line its docstring begins at.
 
     A docstring is a string in three quotation marks that begins a line; parsing the file for it costs ten times as much.
     """
     line, counted = 1, 0
-    for found in TRIPLE.finditer(source):
+    for found in DOCSTRING.finditer(source):
         if not source[source.rfind("\n", 0, found.start()) + 1 : found.start()].strip():
             line, counted = line + source.count("\n", counted, found.start()), found.start()
-            yield from ((sentence, line) for sentence in of_docstring(found[2]))
+            yield from ((sentence, line) for sentence in docstring_sentences(found[2]))
 
 
-def of_docstring(docstring: str) -> Iterator[str]:
+def docstring_sentences(docstring: str) -> Iterator[str]:
     """Its sentences of plain English, without markup and with the names that give the field away hidden."""
     for paragraph in re.split(r"\n\s*\n", cleandoc(docstring)):
-        if not paragraph.startswith(NO_PROSE) and not RULE.search(paragraph):
+        if not paragraph.startswith(NO_PROSE_PREFIXES) and not HEADING_RULE.search(paragraph):
             plain = LITERAL.sub(r"\1", ROLE.sub(r"\1", " ".join(paragraph.split()))).replace("**", "")
-            for sentence in ENDING.split(plain):
-                if SENTENCE.fullmatch(sentence) and not LISTED.match(sentence) and _is_prose(sentence.split()):
-                    yield _hidden(sentence)
+            for sentence in SENTENCE_END.split(plain):
+                if SENTENCE.fullmatch(sentence) and not LIST_ENTRY.match(sentence) and _is_prose(sentence.split()):
+                    yield _mask_library_names(sentence)
 
 
-def _hidden(sentence: str) -> str:
+def _mask_library_names(sentence: str) -> str:
     lowered = sentence.lower()
-    gives_away = any(name in lowered for name in NAMES) or ALIAS.search(sentence)  # far cheaper than the whole pattern
-    return HIDDEN.sub(MASK, sentence) if gives_away else sentence
+    gives_away = any(name in lowered for name in LIBRARY_NAMES) or IMPORT_ALIAS.search(
+        sentence
+    )  # far cheaper than the whole pattern
+    return LIBRARY_NAME.sub(MASK, sentence) if gives_away else sentence
 
 
 def _is_prose(found: list[str]) -> bool:
-    return len(found) >= MIN_WORDS and sum(1 for word in found if PROSE.fullmatch(word)) >= PROSE_SHARE * len(found)
+    return len(found) >= MIN_WORDS and sum(1 for word in found if PROSE_WORD.fullmatch(word)) >= MIN_PROSE_SHARE * len(found)

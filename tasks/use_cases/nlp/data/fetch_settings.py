@@ -44,12 +44,12 @@ class TextFetch(Fetch):
     @property
     def tagged(self) -> bool:
         """Whether every word comes with a tag: then names are to be found, not topics."""
-        return bool(self.path) and (self.form == "columns" or (self.form == "auto" and conll_files.is_tagged(Path(self.path))))
+        return bool(self.path) and (self.form == "columns" or (self.form == "auto" and conll_files.is_conll(Path(self.path))))
 
     @property
-    def layout(self) -> datasets.Layout:
+    def layout(self) -> datasets.TableLayout:
         """How a person's own table is to be read."""
-        return datasets.Layout(
+        return datasets.TableLayout(
             text=_names(self.text),
             label=self.label,
             truth=self.truth,

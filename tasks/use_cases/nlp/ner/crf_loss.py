@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tasks.use_cases.nlp.ner.entity_metrics import ABSENT
+from tasks.use_cases.nlp.ner.entity_metrics import PADDING_TAG
 
 
-def unlikeliness(scores_BLKK: Tensor, tags_BL: Tensor) -> Tensor:
+def negative_log_likelihood(scores_BLKK: Tensor, tags_BL: Tensor) -> Tensor:
     """Mean negative log-likelihood per word, in nats. `scores_BLKK[b, l, j, k]`: tag k on word l behind tag j.
 
-    Before the first word stands tag 0; `tags_BL` is `ABSENT` behind the end.
+    Before the first word stands tag 0; `tags_BL` is `PADDING_TAG` behind the end.
     """
-    there_BL = tags_BL != ABSENT
+    there_BL = tags_BL != PADDING_TAG
     tags_BL = tags_BL.clamp(min=0)
     every_BK = scores_BLKK[:, 0, 0]
     right_B = every_BK.gather(1, tags_BL[:, :1]).squeeze(1)

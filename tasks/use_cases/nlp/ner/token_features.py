@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from tasks.core.use_case import Array, PreprocessingState
 
-KEPT = ("file", "row", "split", "text", "tags")
-SHAPES = ((re.compile(r"[A-Z]+"), "X"), (re.compile(r"[^\W\d_A-Zx]+"), "x"), (re.compile(r"\d+"), "d"))
+KEPT_COLUMNS = ("file", "row", "split", "text", "tags")
+SHAPE_CLASSES = ((re.compile(r"[A-Z]+"), "X"), (re.compile(r"[^\W\d_A-Zx]+"), "x"), (re.compile(r"\d+"), "d"))
 """Runs of capitals, of other letters and of digits are one sign each; but the first letter of a capitalised word stands alone."""
 
 
-def features(word: str) -> tuple[str, ...]:
+def word_features(word: str) -> tuple[str, ...]:
     """What a word is known by, each marked with what it is."""
     low, shape = word.lower(), word
-    for run, sign in SHAPES:
+    for run, sign in SHAPE_CLASSES:
         shape = run.sub(sign, shape)
     return f"w:{low}", f"p:{low[:3]}", f"s:{low[-3:]}", f"e:{low[-2:]}", f"x:{shape[:12]}"
 
@@ -37,14 +37,14 @@ def features(word: str) -> tuple[str, ...]:
 def fit_preprocessing(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str, Any]:
     """The tags, O first, and the features of the train rows, the commonest first."""
     texts = [text.split() for text in rows["text"]]
-    counts = Counter(feature for words in texts for word in words for feature in features(word))
+    counts = Counter(feature for words in texts for word in words for feature in word_features(word))
     ranked = sorted((one for one, count in counts.items() if count >= min_count), key=lambda one: (-counts[one], one))[:limit]
-    kinds = sorted({kind for tags in rows["tags"] for kind, _, _ in entity_metrics.spans(tags.split())})
+    kinds = sorted({kind for tags in rows["tags"] for kind, _, _ in entity_metrics.entity_spans(tags.split())})
     if not kinds:
         raise UserError("no train row names an entity; every tag is O: there is nothing to learn")
     known = {"kind": "features", "count": len(ranked), "entries": " ".join(ranked)}
     length = min(longest, max(len(words) for words in texts))
-    tags = [entity_metrics.OUT, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
+    tags = [entity_metrics.OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
     return {"task": "names", "tags": tags, "vocabulary": {**known, "length": length}}
 
 
@@ -55,42 +55,44 @@ def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
     """
     length = state["vocabulary"]["length"]
     place = {tag: position for position, tag in enumerate(state["tags"])}
-    targets = np.full((len(rows), length), entity_metrics.ABSENT, np.int64)
+    targets = np.full((len(rows), length), entity_metrics.PADDING_TAG, np.int64)
     for row, tags in enumerate(rows["tags"]):
         known = [place.get(tag, 0) for tag in tags.split()[:length]]
         targets[row, : len(known)] = known
-    return numbers(rows["text"].to_list(), state), targets
+    return encode_texts(rows["text"].to_list(), state), targets
 
 
-def numbers(texts: Sequence[str], state: PreprocessingState) -> Array:
+def encode_texts(texts: Sequence[str], state: PreprocessingState) -> Array:
     """Numbers of the features of each word, int32 (N, L, F), 0 behind the end."""
     known = state["vocabulary"]
     number = {feature: place for place, feature in enumerate(known["entries"].split(" "), start=FIRST["features"])}
-    found = np.zeros((len(texts), known["length"], len(features("word"))), np.int32)
+    found = np.zeros((len(texts), known["length"], len(word_features("word"))), np.int32)
     for row, text in enumerate(texts):
         words = text.split()[: known["length"]]
         if words:
-            found[row, : len(words)] = [[number.get(feature, 1) for feature in features(word)] for word in words]
+            found[row, : len(words)] = [[number.get(feature, 1) for feature in word_features(word)] for word in words]
     return found
 
 
 def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
     """The likeliest tags of every text as `predicted`, and as `confidence` how probable they are all together."""
     lengths = np.array([min(len(text.split()), outputs.shape[1]) for text in rows["text"]], np.int64)
-    paths, sure = entity_metrics.best_paths(outputs, lengths, state["tags"])
-    named = [_tags(path[:length], state["tags"], text) for path, length, text in zip(paths, lengths, rows["text"], strict=True)]
-    return rows[[name for name in KEPT if name in rows]].assign(predicted=named, confidence=sure)
+    paths, sure = entity_metrics.viterbi(outputs, lengths, state["tags"])
+    named = [
+        _tag_string(path[:length], state["tags"], text) for path, length, text in zip(paths, lengths, rows["text"], strict=True)
+    ]
+    return rows[[name for name in KEPT_COLUMNS if name in rows]].assign(predicted=named, confidence=sure)
 
 
-def _tags(path: Array, tags: Sequence[str], text: str) -> str:
+def _tag_string(path: Array, tags: Sequence[str], text: str) -> str:
     found = [tags[number] for number in path]
-    return " ".join([*found, *[entity_metrics.OUT] * (len(text.split()) - len(found))])
+    return " ".join([*found, *[entity_metrics.OUTSIDE] * (len(text.split()) - len(found))])
 
 
 def baselines(train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
     """Nothing is a name; and each word has the tag it had most often."""
-    nothing = [" ".join([entity_metrics.OUT] * len(tags.split())) for tags in rows["tags"]]
+    nothing = [" ".join([entity_metrics.OUTSIDE] * len(tags.split())) for tags in rows["tags"]]
     return {
         "no entity": rows[["text", "tags"]].assign(predicted=nothing, confidence=1.0),
-        "commonest tag of the word": entity_metrics.most_common(train, rows),
+        "commonest tag of the word": entity_metrics.most_frequent_tag(train, rows),
     }

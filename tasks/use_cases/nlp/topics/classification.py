@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from tasks.core.use_case import Array, PreprocessingState
 
-KEPT = ("file", "row", "split", "text", "label", "truth")
+KEPT_COLUMNS = ("file", "row", "split", "text", "label", "truth")
 """Columns of a row that its prediction keeps."""
-KINDS: dict[str, tokenization.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
+VOCABULARY_KINDS: dict[str, tokenization.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
 """What each architecture looks up, unless something else is asked for."""
-ENTRIES: dict[tokenization.Kind, int] = {"grams": 150_000, "letters": 150_000, "words": 30_000, "subwords": 8_000}
+MAX_ENTRIES: dict[tokenization.Kind, int] = {"grams": 150_000, "letters": 150_000, "words": 30_000, "subwords": 8_000}
 """Most entries of each kind of vocabulary, unless another number is asked for."""
 
 
@@ -29,11 +29,11 @@ def fit_preprocessing(
     rows: DataFrame, named: Sequence[str], kind: tokenization.Kind, limit: int, min_count: int, longest: int
 ) -> dict[str, Any]:
     """The topics, in the order of `named` where a data set names them, and the vocabulary of the train rows."""
-    found = tokenization.fit_vocabulary(rows["text"].to_list(), kind, limit or ENTRIES[kind], min_count, longest)
-    return {"classes": present(rows["label"], named), "vocabulary": found}
+    found = tokenization.fit_vocabulary(rows["text"].to_list(), kind, limit or MAX_ENTRIES[kind], min_count, longest)
+    return {"classes": present_classes(rows["label"], named), "vocabulary": found}
 
 
-def present(labels: Series, named: Sequence[str]) -> list[str]:
+def present_classes(labels: Series, named: Sequence[str]) -> list[str]:
     """The topics there are, in the order of `named`, else of the alphabet."""
     found = set(labels)
     return [name for name in named if name in found] or sorted(found)
@@ -50,7 +50,7 @@ def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
 
 def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
     """Logits (N, K) to the class predicted, its confidence and all probabilities."""
-    return classification.judged(rows, classification.softmax(outputs), state["classes"], KEPT)
+    return classification.judged(rows, classification.softmax(outputs), state["classes"], KEPT_COLUMNS)
 
 
 def metrics(predictions: DataFrame) -> dict[str, float]:
@@ -65,14 +65,14 @@ def per_row_metric(predictions: DataFrame) -> Array:
 
 def report(predictions: DataFrame) -> dict[str, Any]:
     """Confusion, precision, recall and F1 per class, calibration, areas under curves, and labels that seem wrong."""
-    return {**classification.report(predictions), "label_noise": label_errors.doubtful(predictions)}
+    return {**classification.report(predictions), "label_noise": label_errors.find_label_errors(predictions)}
 
 
 def baselines(train: DataFrame, rows: DataFrame, named: Sequence[str]) -> dict[str, DataFrame]:
     """The commonest class for all, and linear machines on tf-idf of words and pairs of words, without and with letters."""
-    classes = present(train["label"], named)
+    classes = present_classes(train["label"], named)
     guesses = {
         "majority": classification.majority(train["label"], len(rows), classes),
-        **text_baselines.linear_machines(train["text"], train["label"], rows["text"], classes),
+        **text_baselines.linear_svms(train["text"], train["label"], rows["text"], classes),
     }
-    return {name: classification.judged(rows, guess, classes, KEPT) for name, guess in guesses.items()}
+    return {name: classification.judged(rows, guess, classes, KEPT_COLUMNS) for name, guess in guesses.items()}

@@ -9,10 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-LISTED = 50
+MAX_LISTED = 50
 
 
-def doubtful(predictions: DataFrame) -> dict[str, Any]:
+def find_label_errors(predictions: DataFrame) -> dict[str, Any]:
     """Suspected labels, the surest first, by confident learning (Northcutt et al. 2021, arXiv 1911.00068).
 
     A row is suspected when the likeliest of the classes it is as surely in as that class's own rows are on average is not
@@ -28,7 +28,7 @@ def doubtful(predictions: DataFrame) -> dict[str, Any]:
     likeliest_N = sure_NK.argmax(1)
     suspected_N = (sure_NK.max(1) > 0) & (likeliest_N != given_N)
     rows = np.flatnonzero(suspected_N)
-    surest = rows[np.argsort(-sure_NK[rows].max(1), kind="stable")][:LISTED]
+    surest = rows[np.argsort(-sure_NK[rows].max(1), kind="stable")][:MAX_LISTED]
     found: dict[str, Any] = {
         "suspected": len(rows),
         "share": len(rows) / len(predictions),

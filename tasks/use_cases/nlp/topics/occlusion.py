@@ -16,18 +16,18 @@ from tasks.text import normalization
 if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
-MOST_WORDS = 60
+MAX_WORDS = 60
 """Of longer texts the first so many words are weighed."""
 
 
-def words_worth(texts: Sequence[str], answer: Callable[[list[str]], Array]) -> list[list[dict[str, Any]]]:
+def word_importance(texts: Sequence[str], answer: Callable[[list[str]], Array]) -> list[list[dict[str, Any]]]:
     """For each text and word `{start, end, weight}`: its characters, and how much the probability of the likeliest class falls
     without it (negative where the word spoke against it). `answer` gives the logits (N, K) of N texts."""
-    return [_of_text(one, answer) for one in texts]
+    return [_text_importance(one, answer) for one in texts]
 
 
-def _of_text(whole: str, answer: Callable[[list[str]], Array]) -> list[dict[str, Any]]:
-    places = normalization.spans(whole)[:MOST_WORDS]
+def _text_importance(whole: str, answer: Callable[[list[str]], Array]) -> list[dict[str, Any]]:
+    places = normalization.spans(whole)[:MAX_WORDS]
     shares = classification.softmax(answer([whole, *(whole[:start] + " " + whole[end:] for start, end in places)]))
     best = int(shares[0].argmax())
     lost = np.round(shares[0, best] - shares[1:, best], 5)

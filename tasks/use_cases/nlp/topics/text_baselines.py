@@ -12,13 +12,13 @@ from tasks.text.normalization import words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST_RUNS = 200_000
+MAX_CHARACTER_NGRAMS = 200_000
 """Runs of letters that count, the commonest."""
-SHARPNESS = 3.0
+SOFTMAX_SCALE = 3.0
 """How distances from a margin are turned into odds; a support vector machine has no probabilities of its own."""
 
 
-def linear_machines(
+def linear_svms(
     known: Iterable[str], labels: Iterable[str], asked: Iterable[str], classes: Sequence[str]
 ) -> dict[str, NDArray[np.float64]]:
     """Linear support vector machines, (len(asked), K) each in the order of `classes`: on tf-idf of words and pairs of words,
@@ -30,25 +30,27 @@ def linear_machines(
     by_word = TfidfVectorizer(
         tokenizer=words, token_pattern=None, lowercase=False, ngram_range=(1, 2), sublinear_tf=True, min_df=2
     )
-    by_letter = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=3, max_features=MOST_RUNS)
+    by_letter = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=3, max_features=MAX_CHARACTER_NGRAMS
+    )
     known_words, asked_words = by_word.fit_transform(known), by_word.transform(asked)
     known_letters, asked_letters = by_letter.fit_transform(known), by_letter.transform(asked)
     return {
-        "tf-idf + linear": _judged(known_words, labels, asked_words, classes),
-        "tf-idf with letters + linear": _judged(
+        "tf-idf + linear": _svm_probabilities(known_words, labels, asked_words, classes),
+        "tf-idf with letters + linear": _svm_probabilities(
             hstack([known_words, known_letters]).tocsr(), labels, hstack([asked_words, asked_letters]).tocsr(), classes
         ),
     }
 
 
-def _judged(known: Any, labels: Sequence[str], asked: Any, classes: Sequence[str]) -> NDArray[np.float64]:
+def _svm_probabilities(known: Any, labels: Sequence[str], asked: Any, classes: Sequence[str]) -> NDArray[np.float64]:
     from sklearn.svm import LinearSVC
 
     machine = LinearSVC(C=0.5, random_state=0).fit(known, labels)
     distance_NK = machine.decision_function(asked)
     if distance_NK.ndim == 1:
         distance_NK = np.stack([-distance_NK, distance_NK], axis=1)
-    odds_NK = np.exp(SHARPNESS * (distance_NK - distance_NK.max(1, keepdims=True)))
+    odds_NK = np.exp(SOFTMAX_SCALE * (distance_NK - distance_NK.max(1, keepdims=True)))
     place = [list(machine.classes_).index(name) for name in classes]
     probabilities_NK: NDArray[np.float64] = (odds_NK / odds_NK.sum(1, keepdims=True))[:, place]
     return probabilities_NK

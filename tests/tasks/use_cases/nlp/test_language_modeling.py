@@ -40,8 +40,8 @@ def fitted(case, rows):
 
 def test_every_text_begins_and_ends_with_an_edge(case, rows, fitted):
     inputs, counts = case.encode(rows, fitted[1])
-    assert (inputs[:, 0] == language_modeling.EDGE).all()
-    assert (inputs[np.arange(len(rows)), counts] == language_modeling.EDGE).all()
+    assert (inputs[:, 0] == language_modeling.BOUNDARY).all()
+    assert (inputs[np.arange(len(rows)), counts] == language_modeling.BOUNDARY).all()
     assert ((inputs != 0).sum(1) == counts + 1).all()
 
 
@@ -69,7 +69,7 @@ def test_what_was_told_does_not_depend_on_what_comes_after(case, rows, fitted):
 def test_it_writes_texts_of_words_it_knows_the_same_each_time(case, fitted):
     network, state = fitted
     written = case.sample_outputs(network, state)["written"]
-    assert len(written) == language_modeling.SAMPLES
+    assert len(written) == language_modeling.NUM_SAMPLES
     assert written == case.sample_outputs(network, state)["written"]
     assert sum(any(verb in text for verb in VERBS) for text in written) >= 4
 

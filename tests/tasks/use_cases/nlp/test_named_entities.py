@@ -58,13 +58,13 @@ def columns(tmp_path):
     ],
 )
 def test_every_way_of_writing_tags_becomes_one(tags, iob2):
-    assert " ".join(entity_metrics.mend(tags.split())) == iob2
+    assert " ".join(entity_metrics.to_iob2(tags.split())) == iob2
 
 
 @pytest.mark.parametrize("tags", ["O PER", "O B-", "O X-PER"])
 def test_what_is_no_tag_is_refused_with_its_word(tags):
     with pytest.raises(Unusable, match="on word 2"):
-        entity_metrics.mend(tags.split())
+        entity_metrics.to_iob2(tags.split())
 
 
 def test_f1_counts_whole_entities_and_is_the_mean_of_the_rows_goodness():
@@ -88,7 +88,7 @@ def test_the_likelihood_is_that_of_all_ways_and_the_best_path_is_the_likeliest()
     tags = ["O", "B-X", "I-X"]
     scores = torch.randn(2, 3, 3, 3, generator=torch.Generator().manual_seed(0))
     lengths = np.array([3, 2])
-    truth = torch.tensor([[0, 1, 2], [1, 0, entity_metrics.ABSENT]])
+    truth = torch.tensor([[0, 1, 2], [1, 0, entity_metrics.PADDING_TAG]])
 
     def worth(row, path):
         return sum(float(scores[row, place, path[place - 1] if place else 0, tag]) for place, tag in enumerate(path))
@@ -97,12 +97,12 @@ def test_the_likelihood_is_that_of_all_ways_and_the_best_path_is_the_likeliest()
     for row, length in enumerate(lengths):
         ways = {path: worth(row, path) for path in itertools.product(range(3), repeat=int(length))}
         nats += np.log(sum(np.exp(value) for value in ways.values())) - ways[tuple(truth[row, :length].tolist())]
-        allowed = entity_metrics.may_follow(tags)
+        allowed = entity_metrics.allowed_transitions(tags)
         possible = {path: value for path, value in ways.items() if all(allowed[a, b] for a, b in itertools.pairwise((0, *path)))}
-        found, sure = entity_metrics.best_paths(scores[row : row + 1].numpy(), lengths[row : row + 1], tags)
+        found, sure = entity_metrics.viterbi(scores[row : row + 1].numpy(), lengths[row : row + 1], tags)
         assert tuple(found[0, :length]) == max(possible, key=lambda path: possible[path])
         assert 0 < sure[0] <= 1
-    assert float(crf_loss.unlikeliness(scores, truth)) == pytest.approx(nats / 5, rel=1e-4)
+    assert float(crf_loss.negative_log_likelihood(scores, truth)) == pytest.approx(nats / 5, rel=1e-4)
 
 
 def test_padding_and_company_say_nothing(columns):
@@ -138,7 +138,7 @@ def test_a_ragged_line_is_refused_with_its_number(tmp_path):
     path = tmp_path / "ragged.conll"
     path.write_text("London X B-LOC\nis O\n")
     with pytest.raises(UserError, match=r"ragged.conll, line 2 has 2 columns, expected 3"):
-        list(conll_files.own(path, 0))
+        list(conll_files.read_path(path, 0))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_file_without_sentences_is_refused(tmp_path, content, said):
     path = tmp_path / "none.conll"
     path.write_text(content)
     with pytest.raises(UserError, match=said):
-        list(conll_files.own(path, 0))
+        list(conll_files.read_path(path, 0))
 
 
 def test_names_are_found_in_sentences_never_seen(columns):

@@ -126,10 +126,10 @@ def test_near_duplicates_share_a_split_and_a_leak_is_quarantined():
 
 
 def test_the_packaged_sentences_are_tens_of_thousands_with_every_field_and_always_the_same():
-    rows = pd.concat(list(docstring_sentences.sentences(1100)), ignore_index=True)
-    assert set(rows["label"]) == set(docstring_sentences.FIELDS)
+    rows = pd.concat(list(docstring_sentences.read_sentences(1100)), ignore_index=True)
+    assert set(rows["label"]) == set(docstring_sentences.FIELD_PACKAGES)
     assert rows["label"].value_counts().min() == 100
-    pd.testing.assert_frame_equal(rows, pd.concat(list(docstring_sentences.sentences(1100)), ignore_index=True))
+    pd.testing.assert_frame_equal(rows, pd.concat(list(docstring_sentences.read_sentences(1100)), ignore_index=True))
     assert not rows["text"].str.contains("torch|pandas|sklearn|numpy|scipy", case=False).any()
 
 
@@ -145,7 +145,7 @@ def test_a_sentence_is_plain_english_without_markup_or_names():
 
     It keeps what :func:`pd.read_csv <pandas>` found in every file of the folder. Too short.
     """
-    assert list(docstring_sentences.of_docstring(docstring)) == [
+    assert list(docstring_sentences.docstring_sentences(docstring)) == [
         "Fit the NAME to x by NAME, as people do in general.",
         "It keeps what NAME found in every file of the folder.",
     ]
@@ -387,7 +387,7 @@ def test_a_class_never_seen_in_training_is_refused():
 
 def test_the_linear_rivals_answer_in_the_order_of_the_classes():
     rows = animals()
-    guesses = text_baselines.linear_machines(rows["text"], rows["label"], [one for one, _ in ANIMALS], ["dog", "cat"])
+    guesses = text_baselines.linear_svms(rows["text"], rows["label"], [one for one, _ in ANIMALS], ["dog", "cat"])
     assert len(guesses) == 2
     for guess in guesses.values():
         assert guess.argmax(1).tolist() == [1, 0]
@@ -402,7 +402,7 @@ def test_wrong_labels_are_suspected():
     p = np.stack([np.where(truth == 0, sure, 1 - sure), np.where(truth == 1, sure, 1 - sure)], axis=1)
     names = np.array(["a", "b"], dtype=object)
     predictions = pd.DataFrame({"label": names[label], "truth": names[truth], "predicted": names[truth]})
-    found = label_errors.doubtful(predictions.assign(classes=[["a", "b"]] * 400, probabilities=list(p)))
+    found = label_errors.find_label_errors(predictions.assign(classes=[["a", "b"]] * 400, probabilities=list(p)))
     assert found["precision"] > 0.95
     assert found["recall"] > 0.5
     assert found["accuracy_against_truth"] == 1.0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.use_cases.nlp.topics.occlusion import MOST_WORDS, words_worth
+from tasks.use_cases.nlp.topics.occlusion import MAX_WORDS, word_importance
 
 
 def answer(texts):
@@ -12,13 +12,13 @@ def answer(texts):
 
 def test_words_are_found_where_they_stand_and_their_worth_is_what_is_lost():
     text = "a cat here"
-    (told,) = words_worth([text], answer)
+    (told,) = word_importance([text], answer)
     worth = {text[part["start"] : part["end"]]: part["weight"] for part in told}
     assert worth["a"] == worth["here"] == 0
     assert 0.6 < worth["cat"] < 0.7
 
 
 def test_a_long_text_is_weighed_as_far_as_the_limit_and_an_empty_one_not_at_all():
-    long, empty = words_worth(["word " * 500, ""], answer)
-    assert len(long) == MOST_WORDS
+    long, empty = word_importance(["word " * 500, ""], answer)
+    assert len(long) == MAX_WORDS
     assert empty == []

@@ -41,24 +41,24 @@ def released(case, folder):
 def test_topics_come_as_probabilities_by_class(tmp_path):
     path, expected = released(Nlp(), tmp_path)
     reader = Predictor(path)
-    (found, _) = reader.answers(ROWS["text"].to_list()[:2])
+    (found, _) = reader.predict(ROWS["text"].to_list()[:2])
     assert list(found["probabilities"]) == ["cat", "dog"]
     np.testing.assert_allclose(list(found["probabilities"].values()), expected["probabilities"].iloc[0], atol=1e-5)
-    assert len(reader.worth(["the cat purrs"])[0]) == 3
+    assert len(reader.word_importance(["the cat purrs"])[0]) == 3
 
 
 def test_names_come_as_their_words_and_kinds(tmp_path):
     file = tmp_path / "a.conll"
     file.write_text("cat B-PET\n")
     path, expected = released(Nlp(fetch=TextFetch(path=str(file))), tmp_path)
-    (found,) = Predictor(path).answers([ROWS["text"].iloc[0]])
+    (found,) = Predictor(path).predict([ROWS["text"].iloc[0]])
     named = sum(tag.startswith("B-") for tag in expected["predicted"].iloc[0].split())
     assert len(found["entities"]) == named
 
 
 def test_texts_to_foretell_come_with_their_perplexity(tmp_path):
     path, expected = released(Nlp(model=Model(task="words")), tmp_path)
-    (found,) = Predictor(path).answers([ROWS["text"].iloc[0]])
+    (found,) = Predictor(path).predict([ROWS["text"].iloc[0]])
     told = np.exp(-expected["log_likelihood"].iloc[0] / expected["pieces"].iloc[0])
     assert found["perplexity"] == pytest.approx(told, rel=1e-3)
 

@@ -15,7 +15,7 @@ from tasks.cleaning.quality_report import account, refuse_missing_classes
 from tasks.core.errors import UserError
 from tasks.data.downloads import LOCAL
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
-from tasks.use_cases.nlp.topics.label_errors import doubtful
+from tasks.use_cases.nlp.topics.label_errors import find_label_errors
 from tasks.use_cases.nlp.use_case import Nlp
 
 ROOT = Path(__file__).parents[4]
@@ -82,8 +82,8 @@ def test_labels_of_noisy_10k_that_are_suspected_are_mostly_wrong(datasets):
     rows = pd.concat(list(Nlp(fetch=TextFetch(dataset="noisy_10k")).load()), ignore_index=True)
     classes, even = sorted(set(rows["label"])), rows.index % 2 == 0
     known, asked = rows[even], rows[~even].reset_index(drop=True)
-    guesses = text_baselines.linear_machines(known["text"], known["label"], asked["text"], classes)
-    told = doubtful(classification.judged(asked, guesses["tf-idf + linear"], classes, ("label", "truth", "text")))
+    guesses = text_baselines.linear_svms(known["text"], known["label"], asked["text"], classes)
+    told = find_label_errors(classification.judged(asked, guesses["tf-idf + linear"], classes, ("label", "truth", "text")))
     assert told["wrong"] == pytest.approx(987, abs=40)
     assert told["precision"] > 0.6, "three times the share of wrong labels among all"
     assert told["recall"] > 0.15

