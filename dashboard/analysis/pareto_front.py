@@ -9,9 +9,10 @@ from typing import Literal
 
 import pandas as pd
 
-from dashboard.readers.artifact_models import DENSE, EAGER, Row, Speedup, Table, Verdict
+from dashboard.readers.artifact_models import Row, Speedup, Table, Verdict
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
+from tasks.core.compression import DENSE, EAGER
 
 Cost = Literal["latency_1", "latency_64", "size"]
 COSTS: tuple[Cost, ...] = ("latency_1", "latency_64", "size")

@@ -9,10 +9,11 @@ import pandas as pd
 import yaml
 
 from dashboard.readers import event_logs, project_files, run_records, run_status
-from dashboard.readers.artifact_models import DENSE, understood
+from dashboard.readers.artifact_models import understood
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run, StageEntry
+from tasks.core.compression import DENSE
 
 MOST_RUNS = 6
 MAX_PARAMS_BYTES = 1_000_000

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from dashboard.readers.artifact_models import SPLITS
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.ui import page_context, pickers
 from dashboard.ui.locale import t
 from dashboard.views.results import classification, language_model, named_entities, risk_forecasts, summary
+from tasks.core.splits import EVALUATION_SPLITS
 
 context = page_context.context()
 found = Artifacts(context.root, context.run.folder, context.use_case) if context.run else None
@@ -23,7 +23,9 @@ except Unreadable:
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     default = released if released in recipes else recipes[0]
     recipe = pickers.choose_from("recipe", recipes, t("results.recipe"), default, few=True)
-    split = pickers.choose_from("split", SPLITS, t("results.split"), "test", lambda name: t(f"results.{name}"), few=True)
+    split = pickers.choose_from(
+        "split", EVALUATION_SPLITS[::-1], t("results.split"), "test", lambda name: t(f"results.{name}"), few=True
+    )
 with page_context.or_say():
     metrics = found.metrics(recipe)
     if split not in metrics.splits:

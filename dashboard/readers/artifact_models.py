@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     pass
 
 
-DENSE = "dense"
-EAGER = "eager PyTorch"
-SPLITS = ("test", "validation")
-
 T = TypeVar("T")
 
 

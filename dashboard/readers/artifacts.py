@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard.readers import project_files
-from dashboard.readers.artifact_models import DENSE, DataQualityReport, Latency, Metrics, T, Table, Verdict, understood
+from dashboard.readers.artifact_models import DataQualityReport, Latency, Metrics, T, Table, Verdict, understood
 from dashboard.readers.project_files import Unreadable
+from tasks.core.compression import DENSE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

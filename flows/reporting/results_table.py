@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tasks.core.compression import DENSE, EAGER
+
 Row = Mapping[str, Any]
-DENSE, EAGER = "dense", "eager PyTorch"
 
 
 def show(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:

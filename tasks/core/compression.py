@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.generic]
 from tasks.core.use_case import PreprocessingState, UseCase
 
+DENSE = "dense"
+"""The recipe without steps. Every other recipe is compared with it."""
+EAGER = "eager PyTorch"
+"""The latency variant that runs the dense network in PyTorch, before any export. No recipe name contains a space."""
+
 
 @runtime_checkable
 class Network(Protocol):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 SPLITS = ("train", "validation", "test")
+EVALUATION_SPLITS = ("validation", "test")
+"""The splits that evaluate measures."""
 CONTEXT = "context"
 """In no split: what only other rows need, such as days that are too early to have a past of their own."""
 

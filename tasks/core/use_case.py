@@ -38,6 +38,8 @@ class UseCase(Protocol):
     training: Training
     contract: Contract
 
+    summary: ClassVar[str]
+    """One sentence on what the model answers, with which the model card opens."""
     Schema: ClassVar[type[pa.DataFrameModel]]
     """A clean row, without `split`."""
     unique_key: ClassVar[tuple[str, ...]]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.core.artifacts import Table, split_of
+from tasks.core.splits import EVALUATION_SPLITS
 from tasks.core.use_case import UseCase
 from tasks.evaluation import statistics
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-SPLITS = ("validation", "test")
 FLIPPED_ROWS = 200
 """At most so many rows that changed sides are listed."""
 
@@ -27,18 +27,18 @@ def rivals(case: UseCase, rows: Table, own: Mapping[str, DataFrame]) -> tuple[di
 
     Each rival is fitted once.
     """
-    asked = pd.concat([split_of(rows, split) for split in SPLITS], ignore_index=True)
+    asked = pd.concat([split_of(rows, split) for split in EVALUATION_SPLITS], ignore_index=True)
     found: dict[str, Any] = {}
-    gains: dict[str, dict[str, Any]] = {split: {} for split in SPLITS}
+    gains: dict[str, dict[str, Any]] = {split: {} for split in EVALUATION_SPLITS}
     for name, predictions in case.baselines(split_of(rows, "train"), asked).items():
         found[name] = {}
-        for split in SPLITS:
+        for split in EVALUATION_SPLITS:
             part = predictions[(asked["split"] == split).to_numpy()].reset_index(drop=True)
             interval = statistics.mean_interval(np.asarray(case.per_row_metric(part), dtype=np.float64))
             found[name][split] = {"scores": case.metrics(part), "interval": interval.as_dict()}
             gains[split][name] = case.compare_to_baseline(own[split], part) or paired(case, own[split], part)
-    said = {split: headline(case.metrics(own[split]), found, gains[split], split) for split in SPLITS}
-    return found, {split: {"headline": said[split], "gains": gains[split]} for split in SPLITS}
+    said = {split: headline(case.metrics(own[split]), found, gains[split], split) for split in EVALUATION_SPLITS}
+    return found, {split: {"headline": said[split], "gains": gains[split]} for split in EVALUATION_SPLITS}
 
 
 def paired(case: UseCase, predictions: DataFrame, rival: DataFrame) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tasks.core.compression import DENSE
 from tasks.core.settings import Contract
 
-DENSE, EAGER = "dense", "eager PyTorch"
 TIE = 1.05
 """Costs within this factor count as equal: a clock does not tell them apart."""
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
+from tasks.core.compression import DENSE, EAGER
 from tasks.core.stage_context import StageContext
-from tasks.release.decision import DENSE, EAGER, Candidate
+from tasks.release.decision import Candidate
 
 
 def row(
@@ -80,7 +81,7 @@ def card(
     counts = ", ".join(f"{count:,} {split}" for split, count in sorted(metrics["rows"].items()))
     sections = {
         f"{context.name}: {released or 'no release'}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
-        "Intended use": f"{_sentence(case)} One file, `model.onnx`: `inputs` in, `outputs` out, pre-processing inside; "
+        "Intended use": f"{case.summary} One file, `model.onnx`: `inputs` in, `outputs` out, pre-processing inside; "
         "what it learnt of its data (such as the names of the classes) is in the file's metadata under `bonsai.learnt`.",
         "Data": f"{dataset}: {counts} rows after cleaning. Rows alike stand in the same split; test rows chose nothing.",
         "Training": f"Architecture `{metadata['architecture']}` with {metadata['fields']}. Settings: {asdict(case.training)}.",
@@ -159,11 +160,3 @@ def _times(speedup: Mapping[str, Any] | None) -> str:
 def _first(scores: Mapping[str, float]) -> str:
     name = next(iter(scores))
     return f"{name} {scores[name]:.4f}"
-
-
-def _sentence(case: object) -> str:
-    """The sentence a use case opens with."""
-    import sys
-
-    doc = sys.modules[type(case).__module__].__doc__ or ""
-    return doc.partition("\n")[0]

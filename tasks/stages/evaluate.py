@@ -10,19 +10,18 @@ import numpy as np
 from tasks.core import onnx_model
 from tasks.core.artifacts import Artifact, Table, split_of
 from tasks.core.atomic_files import write_json
+from tasks.core.compression import DENSE, EAGER
 from tasks.core.errors import UserError
+from tasks.core.splits import EVALUATION_SPLITS, SPLITS
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.evaluation import latency, statistics
-from tasks.evaluation.comparison import SPLITS, comparison, rivals
+from tasks.evaluation.comparison import comparison, rivals
 from tasks.evaluation.latency import Variant
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-DENSE = "dense"
-"""The recipe without steps that every other is held against."""
-EAGER = "eager PyTorch"
-"""The dense network before any export; no recipe can have a name with a blank."""
+
 EXPLAINED_ROWS = 50
 """So many of the best and of the worst answers of a split are explained."""
 
@@ -33,10 +32,8 @@ def main(context: StageContext) -> None:
         raise UserError(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are held against")
     own, dense = context.compressed(context.recipe_name), context.compressed(DENSE)
     rows = Table(context.clean.open() / "rows")
-    judged = {split: answers(own, context.case, split_of(rows, split)) for split in SPLITS}
-    counts = {
-        split: sum(int((part["split"] == split).sum()) for part in rows.partitions(["split"])) for split in ("train", *SPLITS)
-    }
+    judged = {split: answers(own, context.case, split_of(rows, split)) for split in EVALUATION_SPLITS}
+    counts = {split: sum(int((part["split"] == split).sum()) for part in rows.partitions(["split"])) for split in SPLITS}
     metrics: dict[str, Any] = {"recipe": context.recipe_name, "rows": counts}
     metrics |= weight(own, dense)
     metrics["splits"] = {split: appraisal(context.case, predictions) for split, (predictions, _) in judged.items()}

@@ -6,8 +6,9 @@ import shutil
 
 from tasks.core import onnx_model
 from tasks.core.atomic_files import write_bytes, write_json
+from tasks.core.compression import DENSE
 from tasks.core.stage_context import StageContext
-from tasks.release.decision import DENSE, decided, weighed
+from tasks.release.decision import decided, weighed
 from tasks.release.model_card import card, headline, rivals, row
 
 

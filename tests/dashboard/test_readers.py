@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from dashboard.charts import training_charts
-from dashboard.readers import artifact_models, project_files, run_records, run_status
+from dashboard.readers import project_files, run_records, run_status
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.event_logs import LogTail, StageEvents
 from dashboard.readers.project_files import Unreadable
@@ -335,7 +335,6 @@ def test_every_reason_why_something_cannot_be_read_is_in_the_catalogue():
         f"unreadable.{name}"
         for name in ("name", "outside", "missing", "damaged", "large", "closed", "run", "shape", "rows", "column")
     }
-    assert artifact_models.DENSE == "dense"
 
 
 def test_a_run_that_took_its_model_from_the_cache_shows_that_models_curves(tmp_path):

@@ -17,6 +17,7 @@ from flows.runs import run_record
 from flows.system import os_processes
 from tasks.core.artifacts import CHECKSUMS
 from tasks.core.atomic_files import hash_file, write_json
+from tasks.core.splits import EVALUATION_SPLITS
 from tasks.evaluation import comparison, latency
 from tasks.release import decision, model_card
 from tasks.stages import evaluate
@@ -135,7 +136,7 @@ def model(folder: Path, use_case: str = "vision", number: int = 0) -> None:
 def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None:
     """compressed/, evaluations/ and release/, with figures computed as the stages compute them."""
     place, scene = folder / "data" / use_case, dashboard_scenarios.of(use_case)
-    case, shown = scene.case, {split: scene.split(split) for split in comparison.SPLITS}
+    case, shown = scene.case, {split: scene.split(split) for split in EVALUATION_SPLITS}
     answers = {
         name: {split: scene.answers(found, position + number % VARIED) for split, found in shown.items()}
         for position, name in enumerate(RECIPES)

@@ -49,6 +49,7 @@ class Bars(UseCase):
     training: Any = field(default_factory=lambda: Training(epochs=4, batch_size=32, learning_rate=0.01, precision="fp32"))
     contract: Any = field(default_factory=lambda: Contract(max_drop=0.2, min_speedup=0.01, max_size_share=1.0))
 
+    summary: ClassVar[str] = "Does the bar in an 8 x 8 picture lie or stand?"
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
     label_column: ClassVar[str] = "label"
 

@@ -13,7 +13,6 @@ from PIL import Image
 from dashboard.charts import classification_charts
 from dashboard.components.canvas import canvas
 from dashboard.readers import onnx_models
-from dashboard.readers.artifact_models import DENSE
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.onnx_models import Model
 from dashboard.readers.project_files import Unreadable
@@ -21,6 +20,7 @@ from dashboard.text import formatting
 from dashboard.ui import image_grid, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
+from tasks.core.compression import DENSE
 from tasks.use_cases.vision import images
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import streamlit as st
 from dashboard.analysis import pareto_front as fronts
 from dashboard.charts import compression_charts, theme
 from dashboard.readers import run_records, run_status
-from dashboard.readers.artifact_models import DENSE, EAGER, Flipped, Row, Table, Verdict
+from dashboard.readers.artifact_models import Flipped, Row, Table, Verdict
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run
@@ -23,6 +23,7 @@ from dashboard.ui import image_grid, locale, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.ui.widgets import Colour
 from dashboard.views.results import summary
+from tasks.core.compression import DENSE, EAGER
 
 STATUS: dict[str, tuple[Colour, str]] = {
     "chosen": ("green", ":material/verified:"),

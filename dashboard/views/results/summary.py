@@ -8,13 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import classification_charts
-from dashboard.readers.artifact_models import DENSE, Interval, Metrics, SplitMetrics
+from dashboard.readers.artifact_models import Interval, Metrics, SplitMetrics
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting, translations
 from dashboard.ui import widgets
 from dashboard.ui.locale import t, word
 from tasks.core import registry
+from tasks.core.compression import DENSE
 from tasks.core.errors import UserError
 
 AS_PERCENT = ("accuracy", "token_accuracy")

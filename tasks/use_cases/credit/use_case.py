@@ -72,6 +72,9 @@ class Credit(UseCase):
         groups: str
         """Whom fairness is reported for, as "SEX=female; AGE=25-34"."""
 
+    summary: ClassVar[str] = (
+        "Who will not pay back? Tables of numbers and categories, told apart by a small network, with the cost of being wrong."
+    )
     unique_key: ClassVar[tuple[str, ...]] = ("same",)
     label_column: ClassVar[str] = "label"
 

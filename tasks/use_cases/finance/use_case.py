@@ -62,6 +62,9 @@ class Finance(UseCase):
             body = rows[["open", "close"]]
             return (rows["low"] <= body.min(axis=1)) & (body.max(axis=1) <= rows["high"])
 
+    summary: ClassVar[str] = (
+        "How rough will tomorrow be? The variance and the lower quantiles of the next day's return, from daily prices."
+    )
     unique_key: ClassVar[tuple[str, ...]] = ("ticker", "date")
     higher_is_better: ClassVar[bool] = False
 

@@ -55,6 +55,9 @@ class Nlp(UseCase):
         tags: str
         """One tag per word in the IOB2 form, with blanks between; empty where texts are not tagged."""
 
+    summary: ClassVar[str] = (
+        "What is the text about, whom does it name, what comes next? Sentences of any source, by networks that know few words."
+    )
     unique_key: ClassVar[tuple[str, ...]] = ("text",)
 
     @property

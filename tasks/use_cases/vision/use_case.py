@@ -60,6 +60,7 @@ class Vision(UseCase):
         look: str = pa.Field(str_length=2 * images.THUMBNAIL_SIDE**2)
         """A grey thumbnail by which near-duplicates are found."""
 
+    summary: ClassVar[str] = "What is in the picture? Small images of any source, told apart by a convolutional network."
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
     label_column: ClassVar[str] = "label"
 

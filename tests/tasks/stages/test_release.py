@@ -161,6 +161,7 @@ def test_a_release_holds_the_measured_file_its_card_and_its_table(root):
     assert rows["int8"]["speedup_over"]["eager PyTorch"]["1"]["ratio"] > 0
     front, body = (folder / "card.md").read_text().removeprefix("---\n").split("---\n", 1)
     assert yaml.safe_load(front)["model-index"][0]["results"][0]["metrics"][0]["name"] == "accuracy"
+    assert f"## Intended use\n\n{tiny_images.Bars.summary} One file" in body
     assert "## Limits" in body
     assert "| **int8** |" in body
 
