@@ -2,28 +2,27 @@
 
 import streamlit as st
 
-from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.ui import page_context, pickers
-from dashboard.views.results import compression
+from dashboard.views.results import compression_latency, compression_losses, compression_tradeoff, release_bundle
 
 VIEWS = {
-    "front": compression.front,
-    "damage": compression.damage,
-    "flipped": compression.flipped,
-    "timing": compression.timing,
-    "bundle": compression.bundle,
+    "front": compression_tradeoff.front,
+    "damage": compression_losses.damage,
+    "flipped": compression_losses.flipped,
+    "timing": compression_latency.timing,
+    "bundle": release_bundle.bundle,
 }
 
 context = page_context.context()
-found = Artifacts(context.root, context.run.folder, context.use_case) if context.run else None
-if not found or not context.run or not found.recipes():
+artifacts = context.artifacts
+if not artifacts or not context.run or not artifacts.recipes():
     page_context.nothing("compression.none")
     st.stop()
 try:
-    compression.verdict(found.verdict())
+    compression_tradeoff.verdict(artifacts.verdict())
 except Unreadable as trouble:
     st.info(page_context.why(trouble), icon=":material/info:")
 chosen = pickers.choose_view(VIEWS, "compression")
 with page_context.or_say():
-    VIEWS[chosen](found, context.run)
+    VIEWS[chosen](artifacts, context.run)

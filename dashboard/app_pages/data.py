@@ -1,6 +1,5 @@
 """Where every row went and why, what the columns hold, and what augmentation makes of a row."""
 
-from dashboard.readers.artifacts import Artifacts
 from dashboard.ui import page_context, pickers
 from dashboard.views.data import augmentation, quality
 
@@ -13,10 +12,10 @@ VIEWS = {
 }
 
 context = page_context.context()
-if context.run is None:
+artifacts = context.artifacts
+if artifacts is None:
     page_context.nothing("data.none")
 else:
-    found = Artifacts(context.root, context.run.folder, context.use_case)
     chosen = pickers.choose_view(VIEWS, "data")
     with page_context.or_say():
-        VIEWS[chosen](found, context)
+        VIEWS[chosen](artifacts, context)

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.ui import page_context, pickers
 from dashboard.ui.locale import t
@@ -10,16 +9,13 @@ from dashboard.views.results import classification, language_model, named_entiti
 from tasks.core.splits import EVALUATION_SPLITS
 
 context = page_context.context()
-found = Artifacts(context.root, context.run.folder, context.use_case) if context.run else None
-recipes = found.recipes() if found else []
-if not found or not recipes:
+artifacts = context.artifacts
+recipes = artifacts.recipes() if artifacts else []
+if not artifacts or not recipes:
     page_context.nothing("results.none")
     st.stop()
 
-try:
-    released = found.verdict().released
-except Unreadable:
-    released = None
+released = artifacts.released()
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     default = released if released in recipes else recipes[0]
     recipe = pickers.choose_from("recipe", recipes, t("results.recipe"), default, few=True)
@@ -27,21 +23,21 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         "split", EVALUATION_SPLITS[::-1], t("results.split"), "test", lambda name: t(f"results.{name}"), few=True
     )
 with page_context.or_say():
-    metrics = found.metrics(recipe)
+    metrics = artifacts.metrics(recipe)
     if split not in metrics.splits:
         raise Unreadable("unreadable.shape", file="metrics.json")
-    appraisal = metrics.splits[split]
-    summary.sentence(found, recipe, appraisal, split)
-    summary.cards(found, recipe, metrics, appraisal)
+    split_metrics = metrics.splits[split]
+    summary.sentence(artifacts, recipe, split_metrics, split)
+    summary.cards(artifacts, recipe, metrics, split_metrics)
     for views in (
         classification,
         risk_forecasts,
         named_entities,
         language_model,
     ):  # whose report it is shows by what it holds, whatever the use case
-        if views.is_mine(appraisal.report):
-            views.show(found, recipe, split, appraisal)
+        if views.is_mine(split_metrics.report):
+            views.show(artifacts, recipe, split, split_metrics)
             break
     else:
         with st.container(border=True):
-            summary.standings(found, split, appraisal)
+            summary.standings(artifacts, split, split_metrics)

@@ -54,6 +54,13 @@ class Artifacts:
     def verdict(self) -> Verdict:
         return self._read("release/verdict.json", Verdict)
 
+    def released(self) -> str | None:
+        """The released recipe; None when nothing was released or the verdict cannot be read."""
+        try:
+            return self.verdict().released
+        except Unreadable:
+            return None
+
     def table(self) -> Table:
         return self._read("release/table.json", Table)
 

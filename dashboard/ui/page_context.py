@@ -11,6 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.readers import project_files
+from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run
 from dashboard.text import formatting
@@ -27,7 +28,12 @@ class Context:
     root: Path
     use_case: str
     run: Run | None
-    """None when there is no run yet and nothing lies in the project's own folder either."""
+    """None when there is no run yet and the project's own folder is empty too."""
+
+    @property
+    def artifacts(self) -> Artifacts | None:
+        """The artifacts of the run; None without one."""
+        return Artifacts(self.root, self.run.folder, self.use_case) if self.run else None
 
 
 def why(trouble: Unreadable) -> str:

@@ -18,9 +18,9 @@ SIDE = 70
 WORDS = ("text", "sentence", "body", "words")
 
 
-def gallery(found: Artifacts, context: Context) -> None:
+def gallery(artifacts: Artifacts, context: Context) -> None:
     """Pictures, texts or series: each original, and what augmentation makes of it."""
-    report = found.report("augmented")
+    report = artifacts.report("augmented")
     st.caption(
         t(
             "data.augmented",
@@ -28,7 +28,7 @@ def gallery(found: Artifacts, context: Context) -> None:
             seed=formatting.clean(report.get("seed", formatting.NOTHING)),
         )
     )
-    preview = found.rows("augmented/preview")
+    preview = artifacts.rows("augmented/preview")
     if preview.empty or not {"original", "variant"} <= set(preview.columns):
         st.caption(t("data.no_variants"))
         return

@@ -28,31 +28,31 @@ UNSEEN = ("image", "pixels", "look")
 LEAK = "leak"
 
 
-def ledger(found: Artifacts, context: Context) -> None:
+def ledger(artifacts: Artifacts, context: Context) -> None:
     """Key figures, reasons, and the rows behind a reason."""
-    books = found.ledger()
+    books = artifacts.ledger()
     _cards(books)
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(border=True, height="stretch"):
         st.markdown(f"**{t('data.reasons')}**")
         fate, code = _reasons(books)
     with right, st.container(border=True, height="stretch"), page_context.or_say():
-        _failing(found, fate, code)
+        _failing(artifacts, fate, code)
     if books.files:
         with st.expander(t("data.by_file", count=len(books.files)), icon=":material/folder_open:"):
             frame = pd.DataFrame.from_dict(books.files, orient="index").rename_axis("file").reset_index()
             widgets.table(_named(frame), key="by_file", alt_text=t("data.by_file", count=len(books.files)))
 
 
-def before_and_after(found: Artifacts, context: Context) -> None:
+def before_and_after(artifacts: Artifacts, context: Context) -> None:
     """One column as it came and as it was kept."""
-    raw, clean = column_drift.interesting(found, "raw"), column_drift.interesting(found, "clean/rows")
+    raw, clean = column_drift.interesting(artifacts, "raw"), column_drift.interesting(artifacts, "clean/rows")
     shared = [name for name in clean if name in raw]
     if not shared:
         st.caption(t("data.no_columns"))
         return
     name = pickers.choose_from("column", shared, t("data.column"), shared[0], few=True)
-    before, after = found.rows("raw", [name])[name], found.rows("clean/rows", [name])[name]
+    before, after = artifacts.rows("raw", [name])[name], artifacts.rows("clean/rows", [name])[name]
     of = column_drift.kind(after) or column_drift.kind(before)
     if of is None:
         st.caption(t("data.no_scale", column=formatting.escape(name)))
@@ -66,9 +66,9 @@ def before_and_after(found: Artifacts, context: Context) -> None:
         widgets.chart(drawing, bins, key=f"columns_{name}", alt_text=t("data.columns_alt", column=formatting.clean(name)))
 
 
-def splits(found: Artifacts, context: Context) -> None:
+def splits(artifacts: Artifacts, context: Context) -> None:
     """How the rows were dealt, class by class, and whether anything leaks from one split into another."""
-    books = found.ledger()
+    books = artifacts.ledger()
     alike, leaks = books.near_duplicates, sum(books.leaks.values())
     widgets.cards(
         {
@@ -86,7 +86,7 @@ def splits(found: Artifacts, context: Context) -> None:
         box = st.expander(t("data.leaks_rows"), icon=":material/table_rows:", key="leaks", on_change="rerun")
         if box.open:
             with box, page_context.or_say():
-                _failing(found, FATES[0], LEAK)
+                _failing(artifacts, FATES[0], LEAK)
     st.caption(t("data.alike", rows=formatting.number(alike.get("rows", 0)), groups=formatting.number(alike.get("groups", 0))))
     if books.contradictions:
         st.warning(t("data.contradictions", count=books.contradictions), icon=":material/warning:")
@@ -106,7 +106,7 @@ def splits(found: Artifacts, context: Context) -> None:
         widgets.chart(drawing, frame, key="balance", alt_text=t("data.balance"))
 
 
-def drift(found: Artifacts, context: Context) -> None:
+def drift(artifacts: Artifacts, context: Context) -> None:
     """The clean rows of this run against those of another."""
     assert context.run
     others = [run for run in run_records.latest(context.root, context.use_case) if run.id != context.run.id]
@@ -118,9 +118,9 @@ def drift(found: Artifacts, context: Context) -> None:
         "against", list(by_id), t("data.against"), others[0].id, lambda run_id: pickers.run_label(by_id[run_id])
     )
     other = Artifacts(context.root, by_id[chosen].folder, context.use_case)
-    wanted = [*column_drift.interesting(found, "clean/rows"), column_drift.PICTURE]
-    shared = [name for name in wanted if all(name in each.columns("clean/rows") for each in (found, other))]
-    pairs = {name: (other.rows("clean/rows", [name])[name], found.rows("clean/rows", [name])[name]) for name in shared}
+    wanted = [*column_drift.interesting(artifacts, "clean/rows"), column_drift.PICTURE]
+    shared = [name for name in wanted if all(name in each.columns("clean/rows") for each in (artifacts, other))]
+    pairs = {name: (other.rows("clean/rows", [name])[name], artifacts.rows("clean/rows", [name])[name]) for name in shared}
     if pairs and all(then.equals(now) for then, now in pairs.values()):
         st.info(t("data.drift_none"), icon=":material/equal:")
         return
@@ -193,14 +193,14 @@ def _reasons(books: DataQualityReport) -> tuple[str, str]:
     return fate, code
 
 
-def _failing(found: Artifacts, fate: str, code: str) -> None:
+def _failing(artifacts: Artifacts, fate: str, code: str) -> None:
     """The rows a reason sent away, mended or remarked on, with their values; of mended ones also what they were before."""
     if not code:
         st.caption(t("data.no_failing"))
         return
     st.markdown(t("data.rows_of", reason=formatting.code(code, 60)))
     told = "reason" if fate == FATES[0] else "fix"
-    rows = found.whole_rows("clean/quarantine", [told]) if fate == FATES[0] else found.whole_rows("clean/rows", [told])
+    rows = artifacts.whole_rows("clean/quarantine", [told]) if fate == FATES[0] else artifacts.whole_rows("clean/rows", [told])
     chosen = rows[rows[told].map(lambda words: code in codes(str(words), fate)).astype(bool)]
     if chosen.empty:
         raise Unreadable("unreadable.rows")
@@ -211,7 +211,7 @@ def _failing(found: Artifacts, fate: str, code: str) -> None:
     shown = chosen.head(MOST_ROWS).drop(columns=[name for name in UNSEEN if name in chosen])
     shown = shown[sorted(shown.columns, key=lambda name: name not in ("file", "row", "reason"))]
     if fate == FATES[1]:
-        shown = beside_raw(_flat(shown), _flat(_raw(found, shown)), t("data.before"))
+        shown = beside_raw(_flat(shown), _flat(_raw(artifacts, shown)), t("data.before"))
     height: str | int = "auto" if len(shown) <= FEW_ROWS else 300
     widgets.table(_flat(shown), key="failing", alt_text=t("data.failing_alt", reason=formatting.clean(code, 60)), height=height)
     if len(chosen) > MOST_ROWS:
@@ -250,12 +250,12 @@ def beside_raw(rows: pd.DataFrame, raw: pd.DataFrame, before: str) -> pd.DataFra
     return shown
 
 
-def _raw(found: Artifacts, rows: pd.DataFrame) -> pd.DataFrame:
+def _raw(artifacts: Artifacts, rows: pd.DataFrame) -> pd.DataFrame:
     """The rows as they came, as far as they can be told apart by file and row."""
     if "row" not in rows:
         return rows.head(0)
-    wanted = [name for name in found.columns("raw") if name not in (*UNSEEN, *column_drift.HOUSEKEEPING[2:])]
-    return found.rows("raw", wanted, [("row", "in", rows["row"].tolist())])
+    wanted = [name for name in artifacts.columns("raw") if name not in (*UNSEEN, *column_drift.HOUSEKEEPING[2:])]
+    return artifacts.rows("raw", wanted, [("row", "in", rows["row"].tolist())])
 
 
 def _flat(rows: pd.DataFrame) -> pd.DataFrame:

@@ -22,12 +22,12 @@ HIDDEN = ("probabilities", "classes", "pixels", "split", "attributions")
 TILE = 150
 
 
-def grid(found: Artifacts, rows: pd.DataFrame, *, width: int = TILE) -> None:
+def grid(artifacts: Artifacts, rows: pd.DataFrame, *, width: int = TILE) -> None:
     """The rows beside each other, each with its confidence."""
     if rows.empty:
         st.caption(t("results.no_rows"))
         return
-    pictures = _pictures(found, rows)
+    pictures = _pictures(artifacts, rows)
     if not pictures:
         _as_table(rows, "samples")
         return
@@ -38,17 +38,17 @@ def grid(found: Artifacts, rows: pd.DataFrame, *, width: int = TILE) -> None:
                 st.caption(formatting.percent(row.get("confidence"), 0))
 
 
-def mistakes(found: Artifacts, rows: pd.DataFrame, explained_by: str) -> None:
+def mistakes(artifacts: Artifacts, rows: pd.DataFrame, explained_by: str) -> None:
     """Wrong answers: what it is, what was said and how surely; with what spoke for it when a recipe is named."""
-    pictures = _pictures(found, rows)
+    pictures = _pictures(artifacts, rows)
     if not pictures and model_inputs.TEXT not in rows:
         _as_table(rows, "mistakes")
         return
     model = None
     with page_context.or_say():
-        model = onnx_models.load(found.file(f"compressed/{explained_by}/model.onnx")) if explained_by else None
+        model = onnx_models.load(artifacts.file(f"compressed/{explained_by}/model.onnx")) if explained_by else None
     if not pictures:
-        _texts(found, rows, model)
+        _texts(artifacts, rows, model)
         return
     with st.grid("auto", min_column_width=TILE if model else 110, gap="small"):
         for _, row in rows.iterrows():
@@ -62,19 +62,19 @@ def mistakes(found: Artifacts, rows: pd.DataFrame, explained_by: str) -> None:
                 _said(row)
 
 
-def can_explain(found: Artifacts) -> bool:
+def can_explain(artifacts: Artifacts) -> bool:
     """Whether the rows are pictures or texts, whose answers can be explained by leaving out parts of them."""
     try:
-        return bool({"image", model_inputs.TEXT} & set(found.columns("clean/rows")))
+        return bool({"image", model_inputs.TEXT} & set(artifacts.columns("clean/rows")))
     except Unreadable:
         return False
 
 
-def _texts(found: Artifacts, rows: pd.DataFrame, model: onnx_models.Model | None) -> None:
+def _texts(artifacts: Artifacts, rows: pd.DataFrame, model: onnx_models.Model | None) -> None:
     """Texts under each other, with what each word was worth for the answer when a model is given."""
     case = None
     with page_context.or_say():
-        case = model_inputs.case_of(found.root, found.folder, found.use_case) if model else None
+        case = model_inputs.case_of(artifacts.root, artifacts.folder, artifacts.use_case) if model else None
     with st.grid(2, min_column_width=340, gap="small"):
         for place in range(len(rows)):
             row = rows.iloc[[place]]
@@ -114,10 +114,10 @@ def _occluded(model: onnx_models.Model, data: bytes, answer: int) -> bytes:
     return image_grid.heat(pixels[0] if channels == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)), weights)
 
 
-def _pictures(found: Artifacts, rows: pd.DataFrame) -> dict[str, bytes]:
+def _pictures(artifacts: Artifacts, rows: pd.DataFrame) -> dict[str, bytes]:
     if "pixels" not in rows:
         return {}
-    return image_grid.of(found, rows["pixels"].astype(str))
+    return image_grid.of(artifacts, rows["pixels"].astype(str))
 
 
 def _picture(data: bytes | None, row: pd.Series) -> None:

@@ -41,22 +41,19 @@ class ComparedModel:
     model: Model
 
 
-def contestants(found: Artifacts) -> list[ComparedModel]:
+def contestants(artifacts: Artifacts) -> list[ComparedModel]:
     """The dense model, and the released one where there is one."""
     ring = [(t("try_it.dense"), DENSE, f"compressed/{DENSE}/model.onnx")]
-    try:
-        released = found.verdict().released
-    except Unreadable:
-        released = None
+    released = artifacts.released()
     if released:
         ring.append((t("try_it.released", recipe=released), released, "release/model.onnx"))
-    others = [name for name in found.recipes() if name not in (DENSE, released)]
+    others = [name for name in artifacts.recipes() if name not in (DENSE, released)]
     extra = st.multiselect(t("try_it.also"), others, key="also", persist_state="session") if others else []
     ring += [(name, name, f"compressed/{name}/model.onnx") for name in extra]
-    return [ComparedModel(name, recipe, onnx_models.load(found.file(path))) for name, recipe, path in ring]
+    return [ComparedModel(name, recipe, onnx_models.load(artifacts.file(path))) for name, recipe, path in ring]
 
 
-def picture(found: Artifacts, ring: list[ComparedModel]) -> None:
+def picture(artifacts: Artifacts, ring: list[ComparedModel]) -> None:
     """Draw or upload, and see what each model makes of it."""
     learnt = ring[0].model.learnt
     side, channels = learnt.get("side"), learnt.get("channels")
@@ -72,10 +69,10 @@ def picture(found: Artifacts, ring: list[ComparedModel]) -> None:
             st.info(t("try_it.draw_first" if way == "draw" else "try_it.upload_first"), icon=":material/draw:")
             return
         pixels = seen(data, side, channels, drawn=way == "draw")
-        answers(found, ring, pixels)
+        answers(artifacts, ring, pixels)
 
 
-def answers(found: Artifacts, ring: list[ComparedModel], pixels: NDArray[np.uint8]) -> None:
+def answers(artifacts: Artifacts, ring: list[ComparedModel], pixels: NDArray[np.uint8]) -> None:
     """Each model's answer to one picture (C, H, W), with its probabilities, its time and what spoke for it."""
     for place, contestant in zip(st.columns(len(ring), gap="medium"), ring, strict=True):
         with place, st.container(border=True):
@@ -125,13 +122,13 @@ def seen(data: bytes, side: int, channels: int, *, drawn: bool) -> NDArray[np.ui
     """The picture (C, H, W) as the models see it."""
     try:
         with images.pillow_warnings_as_errors():
-            found, _ = images.decode_image(data)
-    except images.UnreadableImage as fault:
-        raise Unreadable("try_it.no_picture", reason=str(fault)) from None
+            image, _ = images.decode_image(data)
+    except images.UnreadableImage as error:
+        raise Unreadable("try_it.no_picture", reason=str(error)) from None
     if drawn:
-        found = centred(found.convert("L"), side)
-    found, _ = images.fit_square(found, side, "L" if channels == 1 else "RGB")
-    pixels = np.asarray(found)
+        image = centred(image.convert("L"), side)
+    image, _ = images.fit_square(image, side, "L" if channels == 1 else "RGB")
+    pixels = np.asarray(image)
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

@@ -29,10 +29,10 @@ RISK = {"next_date", "next_return", "variance", "quantile_5"}
 """Columns of a prediction of risk."""
 
 
-def show(found: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> None:
+def show(artifacts: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> None:
     """Rows from here or there, and what each model says of them."""
     way = pickers.choose_from("way", ["rows", "upload"], t("try_it.way"), "rows", lambda name: t(f"try_it.{name}"), few=True)
-    rows = _uploaded(found, case) if way == "upload" else _of_test(found, case)
+    rows = _uploaded(artifacts, case) if way == "upload" else _of_test(artifacts, case)
     if rows is None:
         return
     if rows.empty:
@@ -52,9 +52,9 @@ def show(found: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> None
         _spoke(case, ring, rows, told, picked)
 
 
-def _of_test(found: Artifacts, case: UseCase) -> pd.DataFrame | None:
+def _of_test(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
     """Test rows: of one series and some days where they have such, else the first ones."""
-    rows = found.whole_rows("clean/rows", case.Schema.to_schema().columns, [("split", "==", "test")])
+    rows = artifacts.whole_rows("clean/rows", case.Schema.to_schema().columns, [("split", "==", "test")])
     if rows.empty:
         return rows
     days = next((name for name in ("next_date", "date") if name in rows and pd.api.types.is_datetime64_any_dtype(rows[name])), "")
@@ -76,7 +76,7 @@ def _of_test(found: Artifacts, case: UseCase) -> pd.DataFrame | None:
     return rows[(rows[days] >= low) & (rows[days] <= high)].sort_values(days).reset_index(drop=True)
 
 
-def _uploaded(found: Artifacts, case: UseCase) -> pd.DataFrame | None:
+def _uploaded(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
     """A person's file by the rules of `clean`: what is wrong with it, and the rows that can be asked about."""
     file = st.file_uploader(
         t("try_it.table"), type=["csv", "tsv", "parquet", "jsonl"], key="sheet", max_upload_size=MAX_UPLOAD_MB
@@ -85,7 +85,7 @@ def _uploaded(found: Artifacts, case: UseCase) -> pd.DataFrame | None:
         st.caption(
             t(
                 "try_it.columns",
-                columns=formatting.escape(", ".join(name for name in found.columns("raw") if name not in FOUND), 600),
+                columns=formatting.escape(", ".join(name for name in artifacts.columns("raw") if name not in FOUND), 600),
             )
         )
         return None

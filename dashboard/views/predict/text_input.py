@@ -21,10 +21,10 @@ MOST_LETTERS = 5000
 EXAMPLES = 4
 
 
-def show(found: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> None:
+def show(artifacts: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> None:
     """A box to type in, some sentences of the test rows to begin with, and the answers."""
     said = st.text_area(t("try_it.text"), key="said", max_chars=MOST_LETTERS, height=110, placeholder=t("try_it.text_hint"))
-    examples = _examples(found)
+    examples = _examples(artifacts)
     with st.container(horizontal=True):
         if examples:
             st.caption(t("try_it.examples"), width="content")
@@ -58,9 +58,9 @@ def show(found: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> None
             )
 
 
-def _examples(found: Artifacts) -> list[str]:
+def _examples(artifacts: Artifacts) -> list[str]:
     try:
-        rows = found.whole_rows("clean/rows", [model_inputs.TEXT], [("split", "==", "test")])
+        rows = artifacts.whole_rows("clean/rows", [model_inputs.TEXT], [("split", "==", "test")])
     except Unreadable:
         return []
     return [str(text)[:MOST_LETTERS] for text in rows[model_inputs.TEXT].head(EXAMPLES)]

@@ -55,13 +55,13 @@ def show(root: Path) -> None:
 
 
 def _versions() -> dict[str, str]:
-    found = {"Python": platform.python_version()}
+    versions = {"Python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _machine(root: Path) -> dict[str, str]:
@@ -79,18 +79,18 @@ def _machine(root: Path) -> dict[str, str]:
 
 
 def _server(root: Path) -> str:
-    found = prefect_api.server(root)
-    if found is None:
+    server = prefect_api.server(root)
+    if server is None:
         return t("about.no_server")
     try:
-        return formatting.escape(f"{found.url} ({found.version()})", 160)
+        return formatting.escape(f"{server.url} ({server.version()})", 160)
     except (Unreadable, Refused):
-        return formatting.escape(found.url, 160)
+        return formatting.escape(server.url, 160)
 
 
 def _workers(root: Path) -> None:
-    found = workers.at_work(root)
-    if not found:
+    active = workers.at_work(root)
+    if not active:
         st.caption(t("about.workers_none"))
         return
     rows = [
@@ -102,15 +102,15 @@ def _workers(root: Path) -> None:
             t("about.worker_processes"): one.processes,
             t("about.worker_memory"): formatting.size(one.memory_bytes),
         }
-        for one in found
+        for one in active
     ]
     widgets.table(pd.DataFrame(rows), key="workers", alt_text=t("about.workers"))
 
 
 def _disk(root: Path) -> dict[str, str]:
     usage = shutil.disk_usage(root)
-    found = {t("about.free"): t("about.of", part=formatting.size(usage.free), whole=formatting.size(usage.total))}
-    return found | {
+    sizes = {t("about.free"): t("about.of", part=formatting.size(usage.free), whole=formatting.size(usage.total))}
+    return sizes | {
         name: formatting.size(_size(root / name, int(root.stat().st_mtime // 60))) for name in SIZED if (root / name).exists()
     }
 

@@ -64,10 +64,10 @@ def versions(context: Context) -> None:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for run in run_records.latest(context.root, context.use_case, OFFERED):
         for name, entry in run.stages(context.use_case).items():
-            verb, found = run_records.parts(name)[0], _out(entry)
-            if verb not in VERSIONED or found is None:
+            verb, output = run_records.parts(name)[0], _out(entry)
+            if verb not in VERSIONED or output is None:
                 continue
-            path, facts = found
+            path, facts = output
             whole = str(facts.get("md5", ""))
             fresh: dict[str, Any] = {
                 "kind": t(f"versions.{verb}"),

@@ -53,11 +53,11 @@ def views(report: dict[str, Any]) -> list[str]:
     return [name for name, key in (("separation", "event"), ("costs", "cost_curve"), ("groups", "fairness")) if report.get(key)]
 
 
-def separation(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """ROC, and the shares of both kinds below each probability with their largest distance (KS)."""
     told = _understood(report)
     event = told.event
-    probabilities, labels = found.probabilities(recipe, split, told.classes)
+    probabilities, labels = artifacts.probabilities(recipe, split, told.classes)
     said, came = probabilities[:, told.classes.index(event)], labels == event
     whole, shares = threshold_curves.roc(said, came), threshold_curves.separation(said, came)
     if whole.empty or shares.empty:
@@ -81,7 +81,7 @@ def separation(found: Artifacts, recipe: str, split: str, report: dict[str, Any]
         widgets.chart(drawing, shown, key="odds_ks", alt_text=t("odds.below"))
 
 
-def costs(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+def costs(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """What a row costs on average when everybody above the threshold is refused, for different prices of a mistake."""
     told = _understood(report)
     now = {name: told.cost.get(name) for name in ("threshold", *COSTS)}
@@ -98,7 +98,7 @@ def costs(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> 
         widgets.chart(drawing, frame, key="costs", alt_text=t("odds.costs_note"))
 
 
-def groups(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+def groups(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """What the members of each group meet at the threshold, and the widest gaps between groups."""
     told = _understood(report)
     st.caption(t("odds.groups_note", threshold=formatting.number(told.threshold, 3)))

@@ -62,14 +62,14 @@ class Report(Reading):
 class Subject:
     """What is looked at: one recipe's answers for one split."""
 
-    found: Artifacts
+    artifacts: Artifacts
     recipe: str
     split: str
-    appraisal: SplitMetrics
+    split_metrics: SplitMetrics
     report: Report
 
     def predictions(self) -> pd.DataFrame:
-        return self.found.predictions(self.recipe, self.split, ("label", "predicted"), ("confidence",))
+        return self.artifacts.predictions(self.recipe, self.split, ("label", "predicted"), ("confidence",))
 
 
 def is_mine(report: dict[str, Any]) -> bool:
@@ -77,26 +77,26 @@ def is_mine(report: dict[str, Any]) -> bool:
     return "confusion" in report and "classes" in report
 
 
-def show(found: Artifacts, recipe: str, split: str, appraisal: SplitMetrics) -> None:
+def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """The views of a classifier's results."""
-    report = understood(appraisal.report, Report, "metrics.json")
-    subject = Subject(found, recipe, split, appraisal, report)
+    report = understood(split_metrics.report, Report, "metrics.json")
+    subject = Subject(artifacts, recipe, split, split_metrics, report)
     views = {"confusion": confusion, "per_class": per_class, "thresholds": thresholds, "calibration": calibration}
-    judged = binary_risk.views(appraisal.report)
-    more = [*judged, "mistakes", *(["doubts"] if "label_noise" in appraisal.report else []), "standings"]
+    judged = binary_risk.views(split_metrics.report)
+    more = [*judged, "mistakes", *(["doubts"] if "label_noise" in split_metrics.report else []), "standings"]
     chosen = pickers.choose_view([*views, *more], "results")
     with page_context.or_say():
         if chosen == "mistakes":
             mistakes(subject)
         elif chosen == "doubts":
-            label_errors.show(found, recipe, split, appraisal.report)
+            label_errors.show(artifacts, recipe, split, split_metrics.report)
         elif chosen in judged:
             {"separation": binary_risk.separation, "costs": binary_risk.costs, "groups": binary_risk.groups}[chosen](
-                found, recipe, split, appraisal.report
+                artifacts, recipe, split, split_metrics.report
             )
         elif chosen == "standings":
             with st.container(border=True):
-                summary.standings(found, split, appraisal)
+                summary.standings(artifacts, split, split_metrics)
         else:
             views[chosen](subject)
 
@@ -137,7 +137,7 @@ def confusion(subject: Subject) -> None:
         st.caption(t("results.cell", count=len(rows), truth=formatting.escape(truth), answer=formatting.escape(answer)))
         if len(rows) > MOST_SAMPLES:
             st.caption(t("results.surest", shown=MOST_SAMPLES))
-        sample_rows.grid(subject.found, rows.sort_values("confidence", ascending=False).head(MOST_SAMPLES), width=84)
+        sample_rows.grid(subject.artifacts, rows.sort_values("confidence", ascending=False).head(MOST_SAMPLES), width=84)
 
 
 def per_class(subject: Subject) -> None:
@@ -166,7 +166,7 @@ def per_class(subject: Subject) -> None:
 def thresholds(subject: Subject) -> None:
     """ROC and precision-recall, one class against the rest."""
     classes = subject.report.classes
-    probabilities, truth = subject.found.probabilities(subject.recipe, subject.split, classes)
+    probabilities, truth = subject.artifacts.probabilities(subject.recipe, subject.split, classes)
     offered = classes if len(classes) > 2 else classes[1:]
     chosen = st.pills(
         t("results.classes"),
@@ -235,7 +235,7 @@ def mistakes(subject: Subject) -> None:
     pages = -(-len(wrong) // MOST_SAMPLES)
     page = st.pagination(pages, key="mistakes_page", bind="query-params") if pages > 1 else 1
     shown = wrong.iloc[(page - 1) * MOST_SAMPLES : page * MOST_SAMPLES]
-    explained = sample_rows.can_explain(subject.found) and st.toggle(
+    explained = sample_rows.can_explain(subject.artifacts) and st.toggle(
         t("results.explain"), value=True, help=t("results.explain_help"), key="explain", persist_state="session"
     )
-    sample_rows.mistakes(subject.found, shown, subject.recipe if explained else "")
+    sample_rows.mistakes(subject.artifacts, shown, subject.recipe if explained else "")

@@ -28,7 +28,7 @@ class Noise(Reading):
     rows: list[dict[str, Any]] = Field(default_factory=list)
 
 
-def show(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
+def show(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """How many are suspected, how well that goes where the truth is known, and the surest of them."""
     told = understood(report.get("label_noise"), Noise, "metrics.json")
     cards = {t("doubts.suspected"): (formatting.number(told.suspected), formatting.percent(told.share, 2))}
@@ -40,7 +40,7 @@ def show(found: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> N
     frame = pd.DataFrame(told.rows)
     if frame.empty:
         return
-    predictions = found.predictions(recipe, split)
+    predictions = artifacts.predictions(recipe, split)
     if WORDS in predictions and {"file", "row"} <= set(predictions.columns) & set(frame.columns):
         frame = frame.merge(predictions[["file", "row", WORDS]].drop_duplicates(["file", "row"]), on=["file", "row"], how="left")
     columns = {

@@ -36,25 +36,25 @@ def is_mine(report: dict[str, Any]) -> bool:
     return "hardest" in report
 
 
-def show(found: Artifacts, recipe: str, split: str, appraisal: SplitMetrics) -> None:
+def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """Samples, texts by perplexity, and the measures of all recipes and rivals."""
-    report = appraisal.report
-    written = _written(found)
+    report = split_metrics.report
+    written = _written(artifacts)
     views = [*(["samples"] if written else []), *(name for name in LISTED if report.get(name)), "standings"]
     chosen = pickers.choose_view(views, "writing")
     with page_context.or_say():
         if chosen == "standings":
             with st.container(border=True):
-                summary.standings(found, split, appraisal)
+                summary.standings(artifacts, split, split_metrics)
         elif chosen == "samples":
             samples(written)
         else:
             listed(report[chosen], chosen)
 
 
-def _written(found: Artifacts) -> list[Any]:
+def _written(artifacts: Artifacts) -> list[Any]:
     try:
-        shown = found.report("model").get("shown")
+        shown = artifacts.report("model").get("shown")
     except Unreadable:
         return []  # the other views do not need it
     written = shown.get("written") if isinstance(shown, dict) else None

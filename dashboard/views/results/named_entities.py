@@ -30,17 +30,17 @@ def is_mine(report: dict[str, Any]) -> bool:
     return "per_entity" in report
 
 
-def show(found: Artifacts, recipe: str, split: str, appraisal: SplitMetrics) -> None:
+def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """The views of marked names."""
     chosen = pickers.choose_view(["kinds", "marked", "standings"], "entities")
     with page_context.or_say():
         if chosen == "standings":
             with st.container(border=True):
-                summary.standings(found, split, appraisal)
+                summary.standings(artifacts, split, split_metrics)
         elif chosen == "marked":
-            marked(found, recipe, split)
+            marked(artifacts, recipe, split)
         else:
-            kinds(appraisal.report)
+            kinds(split_metrics.report)
 
 
 def kinds(report: dict[str, Any]) -> None:
@@ -58,9 +58,9 @@ def kinds(report: dict[str, Any]) -> None:
     widgets.table(frame, key="entities", alt_text=t("entities_view.kinds"), columns=columns)
 
 
-def marked(found: Artifacts, recipe: str, split: str) -> None:
+def marked(artifacts: Artifacts, recipe: str, split: str) -> None:
     """Texts as they should be marked and as they were, those that differ first."""
-    predictions = found.predictions(recipe, split, NEEDED)
+    predictions = artifacts.predictions(recipe, split, NEEDED)
     wrong = predictions["tags"] != predictions["predicted"]
     ordered = predictions.assign(wrong=wrong).sort_values("wrong", ascending=False, kind="stable")
     st.caption(t("entities.wrong", wrong=formatting.number(int(wrong.sum())), rows=formatting.number(len(ordered))))

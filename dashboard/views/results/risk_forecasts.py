@@ -99,24 +99,24 @@ def is_mine(report: dict[str, Any]) -> bool:
     return "coverage" in report and "backtest" in report
 
 
-def show(found: Artifacts, recipe: str, split: str, appraisal: SplitMetrics) -> None:
+def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """The views of a risk forecast's results."""
     views = {"forecast": forecast, "coverage": coverage, "account": account, "periods": periods}
     chosen = pickers.choose_view([*views, "standings"], "risk")
     with page_context.or_say():
-        report = understood(appraisal.report, Report, "metrics.json")
+        report = understood(split_metrics.report, Report, "metrics.json")
         if chosen == "standings":
             with st.container(border=True):
-                summary.standings(found, split, appraisal)
-            rivals(found, split)
+                summary.standings(artifacts, split, split_metrics)
+            rivals(artifacts, split)
         else:
-            views[chosen](found, recipe, split, report)
+            views[chosen](artifacts, recipe, split, report)
 
 
-def forecast(found: Artifacts, recipe: str, split: str, report: Report) -> None:
+def forecast(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
     """The next day's return with the limits that were forecast, breaches marked; and the volatility said and come."""
     numbers = ("next_return", "next_variance", "variance", *QUANTILES)
-    predictions = found.predictions(recipe, split, ("ticker", "next_date"), numbers)
+    predictions = artifacts.predictions(recipe, split, ("ticker", "next_date"), numbers)
     tickers = sorted(predictions["ticker"].astype(str).unique())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         ticker = pickers.choose_from("ticker", tickers, t("risk.series"), tickers[0], few=True)
@@ -159,7 +159,7 @@ def forecast(found: Artifacts, recipe: str, split: str, report: Report) -> None:
         widgets.numbers(frame, key="forecast_numbers", alt_text=t("risk.forecast_alt", ticker=formatting.clean(ticker)))
 
 
-def coverage(found: Artifacts, recipe: str, split: str, report: Report) -> None:
+def coverage(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
     """How often each limit was undercut, and whether that can be luck."""
     whole = [row for row in report.coverage if row.ticker == "all"]
     widgets.cards(
@@ -197,7 +197,7 @@ def coverage(found: Artifacts, recipe: str, split: str, report: Report) -> None:
     st.caption(t("risk.coverage_note"))
 
 
-def account(found: Artifacts, recipe: str, split: str, report: Report) -> None:
+def account(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
     """Holding more when risk is forecast low: money and drawdown, beside simply holding."""
     told = understood(report.backtest, Backtest, "metrics.json")
     shown = {name: one for name, one in (("targeted", told.targeted), ("held", told.held)) if one}
@@ -240,7 +240,7 @@ def account(found: Artifacts, recipe: str, split: str, report: Report) -> None:
         )
 
 
-def periods(found: Artifacts, recipe: str, split: str, report: Report) -> None:
+def periods(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
     """The loss by year and by series, and whether calm and rough days are told apart."""
     left, right = st.columns(2, gap="medium")
     for place, name, told in ((left, "year", report.by_year), (right, "ticker", report.by_ticker)):
@@ -259,9 +259,9 @@ def periods(found: Artifacts, recipe: str, split: str, report: Report) -> None:
             widgets.chart(drawing, frame, key="calibration", alt_text=t("risk.calibration"))
 
 
-def rivals(found: Artifacts, split: str) -> None:
+def rivals(artifacts: Artifacts, split: str) -> None:
     """By how much the dense network is better than each rival, and whether that can be luck; no other is tested so."""
-    gains = found.metrics("dense").gains(split)
+    gains = artifacts.metrics("dense").gains(split)
     if not gains:
         return
     frame = pd.DataFrame(

@@ -64,31 +64,31 @@ def higher_is_better(use_case: str) -> bool:
 
 def best_rival(metrics: Metrics, split: str, first: str, *, higher: bool) -> Baseline | None:
     """The best of the trivial and classic rivals; only the dense model's metrics know them."""
-    found = [
+    baselines = [
         Baseline(name, value, rival[split].interval)
         for name, rival in metrics.baselines.items()
         if split in rival and (value := rival[split].scores.get(first)) is not None
     ]
-    return (max if higher else min)(found, key=lambda rival: rival.value, default=None)
+    return (max if higher else min)(baselines, key=lambda rival: rival.value, default=None)
 
 
-def sentence(found: Artifacts, recipe: str, appraisal: SplitMetrics, split: str) -> None:
+def sentence(artifacts: Artifacts, recipe: str, split_metrics: SplitMetrics, split: str) -> None:
     """What the model does, in a sentence; a warning first where something simpler does as well or better."""
-    first, value = appraisal.first, appraisal.value
+    first, value = split_metrics.first, split_metrics.value
     if value is None:
         return
-    higher = higher_is_better(found.use_case)
+    higher = higher_is_better(artifacts.use_case)
     said = t(
         "results.sentence",
         recipe=formatting.escape(recipe),
         metric=formatting.escape(name_of(first)),
         value=figure(first, value),
-        low_high=span(first, appraisal.interval),
-        rows=formatting.number(appraisal.rows),
+        low_high=span(first, split_metrics.interval),
+        rows=formatting.number(split_metrics.rows),
         split=t(f"results.{split}"),
     )
     try:
-        dense = found.metrics(DENSE)
+        dense = artifacts.metrics(DENSE)
         rival, gains = best_rival(dense, split, first, higher=higher), dense.gains(split)
     except Unreadable:
         rival, gains = None, {}
@@ -97,7 +97,7 @@ def sentence(found: Artifacts, recipe: str, appraisal: SplitMetrics, split: str)
         return
     told = {"rival": formatting.escape(word("rival", rival.name)), "value": figure(first, rival.value)}
     better = rival.value >= value if higher else rival.value <= value
-    close = appraisal.interval.low <= rival.value <= appraisal.interval.high
+    close = split_metrics.interval.low <= rival.value <= split_metrics.interval.high
     gain = gains.get(rival.name) if recipe == DENSE else None
     if gain is not None:
         better, close = gain.high < 0 or (better and gain.low <= 0), gain.low <= 0
@@ -114,18 +114,18 @@ def sentence(found: Artifacts, recipe: str, appraisal: SplitMetrics, split: str)
         st.caption(t("results.gain", value=formatting.number(gain.value, 4), low_high=low_high, method=method))
 
 
-def cards(found: Artifacts, recipe: str, metrics: Metrics, appraisal: SplitMetrics) -> None:
+def cards(artifacts: Artifacts, recipe: str, metrics: Metrics, split_metrics: SplitMetrics) -> None:
     """The measures side by side, the first with its interval; then size and latency."""
     shown: dict[str, tuple[str, str]] = {}
-    for metric, value in list(appraisal.scores.items())[:MOST_CARDS]:
-        small = t("results.card_small", low_high=span(metric, appraisal.interval)) if metric == appraisal.first else ""
+    for metric, value in list(split_metrics.scores.items())[:MOST_CARDS]:
+        small = t("results.card_small", low_high=span(metric, split_metrics.interval)) if metric == split_metrics.first else ""
         shown[name_of(metric)] = (figure(metric, value), small)
     shown[t("results.size")] = (
         formatting.size(metrics.bytes),
         t("results.of_dense", share=formatting.percent(metrics.bytes_share)),
     )
     try:
-        own = found.latency(recipe).variants.get(recipe)
+        own = artifacts.latency(recipe).variants.get(recipe)
     except Unreadable:
         own = None
     if own and "1" in own.batches:
@@ -134,22 +134,22 @@ def cards(found: Artifacts, recipe: str, metrics: Metrics, appraisal: SplitMetri
             t("results.p95", value=formatting.milliseconds(own.batches["1"].p95_ms)),
         )
     widgets.cards(shown, columns=len(shown))
-    if less := [name_of(metric) for metric in list(appraisal.scores)[:MOST_CARDS] if metric in LESS_IS_BETTER]:
+    if less := [name_of(metric) for metric in list(split_metrics.scores)[:MOST_CARDS] if metric in LESS_IS_BETTER]:
         st.caption(t("results.less", metrics=", ".join(less)))
 
 
-def standings(found: Artifacts, split: str, appraisal: SplitMetrics) -> None:
+def standings(artifacts: Artifacts, split: str, split_metrics: SplitMetrics) -> None:
     """All recipes and their rivals on one scale, with intervals."""
-    first, rows = appraisal.first, []
-    for recipe in found.recipes():
+    first, rows = split_metrics.first, []
+    for recipe in artifacts.recipes():
         try:
-            other = found.metrics(recipe).splits.get(split)
+            other = artifacts.metrics(recipe).splits.get(split)
         except Unreadable:
             continue
         if other and other.value is not None:
             rows.append((recipe, t("results.recipe"), other.value, other.interval.low, other.interval.high))
     try:
-        for name, rival in found.metrics(DENSE).baselines.items():
+        for name, rival in artifacts.metrics(DENSE).baselines.items():
             if split in rival and (value := rival[split].scores.get(first)) is not None:
                 rows.append(
                     (word("rival", name), t("results.rival"), value, rival[split].interval.low, rival[split].interval.high)

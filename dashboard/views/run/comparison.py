@@ -13,6 +13,7 @@ from dashboard.analysis import run_differences
 from dashboard.analysis.run_differences import MOST_RUNS
 from dashboard.charts import comparison_charts, training_charts
 from dashboard.readers import run_records
+from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run
 from dashboard.text import formatting
@@ -78,14 +79,14 @@ def table(chosen: Sequence[Run], use_case: str) -> None:
 
 def curves(chosen: Sequence[Run], use_case: str) -> None:
     """The same training curve of every run."""
-    found = run_differences.curves(chosen, use_case)
-    if found.empty:
+    points = run_differences.curves(chosen, use_case)
+    if points.empty:
         st.caption(t("compare.no_curves"))
         return
     labels = _labels(chosen)
-    names = sorted(found["name"].unique(), key=lambda name: (not name.startswith("validation"), name))
+    names = sorted(points["name"].unique(), key=lambda name: (not name.startswith("validation"), name))
     name = pickers.choose_from("curve", names, t("compare.curve"), names[0], lambda name: locale.word("curve", name))
-    points = found[found["name"] == name].assign(series=lambda frame: frame["run"].map(labels))
+    points = points[points["name"] == name].assign(series=lambda frame: frame["run"].map(labels))
     with st.container(border=True):
         drawing = training_charts.curves(
             points, step=t("run.step"), value=locale.word("curve", name), order=list(labels.values()), height=360
@@ -139,12 +140,12 @@ def classes(chosen: Sequence[Run], use_case: str) -> None:
     recipes = sorted({recipe for run in chosen for recipe in _recipes(run, use_case)}, key=lambda name: name != "dense")
     options = ["", *recipes]
     recipe = pickers.choose_from("recipe", options, t("results.recipe"), "", lambda name: name or t("compare.each_released"))
-    found = run_differences.by_class(chosen, use_case, recipe)
-    if found.empty:
+    scores = run_differences.by_class(chosen, use_case, recipe)
+    if scores.empty:
         st.caption(t("compare.no_classes"))
         return
     labels = _labels(chosen)
-    frame = found.assign(series=found["run"].map(labels))
+    frame = scores.assign(series=scores["run"].map(labels))
     with st.container(border=True):
         drawing = comparison_charts.by_class(
             frame, f1=summary.name_of("f1"), order=list(labels.values()), kind=t("results.class")
@@ -158,8 +159,6 @@ def _labels(chosen: Sequence[Run]) -> dict[str, str]:
 
 
 def _recipes(run: Run, use_case: str) -> list[str]:
-    from dashboard.readers.artifacts import Artifacts
-
     return Artifacts(run.root, run.folder, use_case).recipes()
 
 

@@ -116,18 +116,18 @@ def _line(run: Run, asked: str) -> dict[str, object]:
     """What the table tells of a run; of several use cases the measure is that of the one asked for, or of the first."""
     record, kept = run.record, run_records.note(run)
     use_case = asked or next(iter(record.use_cases), "")
-    found = run_records.metric(run, use_case)
+    metric = run_records.metric(run, use_case)
     of = f" · {pickers.title(use_case)}" if len(record.use_cases) > 1 else ""
-    low, high = found.get("low"), found.get("high")
+    low, high = metric.get("low"), metric.get("high")
     return {
         "pin": "★" if kept.pinned else "",
         "state": f"{GLYPHS[run.state]} {t(f'state.{run.state}')}",
         "at": formatting.moment(run.at),
         "use_cases": ", ".join(pickers.title(name) for name in record.use_cases),
-        "metric": summary.name_of(str(found["metric"])) + of if "metric" in found else "",
-        "value": found.get("value"),
+        "metric": summary.name_of(str(metric["metric"])) + of if "metric" in metric else "",
+        "value": metric.get("value"),
         "interval": f"{formatting.number(low)} … {formatting.number(high)}" if low is not None else "",
-        "recipe": str(found.get("recipe", "")),
+        "recipe": str(metric.get("recipe", "")),
         "took": formatting.duration(run.wall_s),
         "set": ", ".join(f"{short(name)}={value}" for name, value in record.overrides.items()),
         "who": " · ".join(str(record.asked.get(name, "")) for name in ("who", "how") if record.asked.get(name)),

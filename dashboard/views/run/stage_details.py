@@ -1,4 +1,4 @@
-"""One stage of a run, looked at closely: how it stands, what it says, what it made."""
+"""One stage of a run in detail: its state, log, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import streamlit as st
 
 from dashboard.readers import run_status
 from dashboard.readers.run_records import Run
+from dashboard.readers.run_snapshot import RunSnapshot
 from dashboard.readers.run_status import Stage
 from dashboard.text import formatting, translations
 from dashboard.ui import locale, widgets
 from dashboard.ui.locale import t, word
 
 LOG_HEIGHT = 300
-FIRST_WORDS = 400
-"""Letters of an error that are said at once; the rest stands under its details."""
+MAX_ERROR_CHARS = 400
+"""Characters of an error that are always visible; the rest is in its details."""
 OUTCOMES = {"finished": "done", "failed": "failed"}
 
 
-def stage(run: Run, stages: Mapping[str, Stage], name: str) -> None:
+def stage(snapshot: RunSnapshot, name: str) -> None:
     """The panel beside the graph, about one of the run's stages."""
-    stage = stages[name]
+    stages, stage = snapshot.stages, snapshot.stages[name]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{formatting.escape(' '.join((word('stage', stage.verb), stage.recipe)).strip())}**", width="content")
         widgets.stage_badge(stage.state)
@@ -32,22 +33,22 @@ def stage(run: Run, stages: Mapping[str, Stage], name: str) -> None:
     if stage.state in ("unchanged", "restored"):
         st.caption(t(f"drawer.{stage.state}"))
     if stage.error:
-        say, icon = (st.warning, ":material/block:") if stage.state == "cancelled" else (st.error, ":material/error:")
-        say(formatting.escape(stage.error, FIRST_WORDS), icon=icon)
-    whole = stage.error if len(stage.error) > FIRST_WORDS else ""
+        show, icon = (st.warning, ":material/block:") if stage.state == "cancelled" else (st.error, ":material/error:")
+        show(formatting.escape(stage.error, MAX_ERROR_CHARS), icon=icon)
+    whole = stage.error if len(stage.error) > MAX_ERROR_CHARS else ""
     if details := "\n\n".join(filter(None, [whole, stage.details[-8000:]])):
         with st.expander(t("drawer.details")):
             st.code(details, language=None, height=260, wrap_lines=True)
-    overview, said, made = st.tabs([t("drawer.overview"), t("drawer.log"), t("drawer.files")], key="drawer", on_change="rerun")
+    overview, log, files = st.tabs([t("drawer.overview"), t("drawer.log"), t("drawer.files")], key="drawer", on_change="rerun")
     if overview.open:
         with overview:
             st.table(_facts(stage), border="horizontal", width="stretch", alt=t("drawer.overview"))
             _attempts(stage)
-    if said.open:
-        with said:
-            _log(run, stage)
-    if made.open:
-        with made:
+    if log.open:
+        with log:
+            _log(snapshot.run, stage)
+    if files.open:
+        with files:
             st.markdown(f"**{t('drawer.makes')}**")
             _files({stage.name: stage}, "outs")
             st.markdown(f"**{t('drawer.takes')}**")
@@ -55,17 +56,17 @@ def stage(run: Run, stages: Mapping[str, Stage], name: str) -> None:
 
 
 def _facts(stage: Stage) -> dict[str, str]:
-    entry, diary, zone = stage.entry, stage.diary, locale.zone()
-    found: dict[str, Any] = {
-        "progress": f"{diary.done:,} / {diary.total:,} {formatting.escape(diary.unit)}" if stage.share is not None else "",
+    entry, events, zone = stage.entry, stage.diary, locale.zone()
+    facts: dict[str, Any] = {
+        "progress": f"{events.done:,} / {events.total:,} {formatting.escape(events.unit)}" if stage.share is not None else "",
         "took": formatting.duration(stage.seconds) if stage.seconds is not None else "",
-        "cpu": formatting.duration(entry.cpu_s if entry.cpu_s is not None else diary.cpu_s),
-        "memory": formatting.size(entry.peak_memory_bytes or diary.peak_memory_bytes),
+        "cpu": formatting.duration(entry.cpu_s if entry.cpu_s is not None else events.cpu_s),
+        "memory": formatting.size(entry.peak_memory_bytes or events.peak_memory_bytes),
         "started": formatting.clock(entry.started_at, zone, seconds=True),
         "ended": formatting.clock(entry.ended_at, zone, seconds=True),
         "needs": formatting.escape(", ".join(entry.needs)),
     }
-    shown = {t(f"drawer.{name}"): value for name, value in found.items() if value and value != formatting.NOTHING}
+    shown = {t(f"drawer.{name}"): value for name, value in facts.items() if value and value != formatting.NOTHING}
     return {t("drawer.state"): t(f"stage_state.{stage.state}"), **shown}
 
 
@@ -81,18 +82,18 @@ def _log(run: Run, stage: Stage) -> None:
         persist_state="session",
     )
     if level == "printed":
-        words = run_status.output_tail(run, stage.name)
+        text = run_status.output_tail(run, stage.name)
     else:
         lines = [line for line in stage.diary.lines if level == "all" or line.level != "info"]
-        words = "\n".join(f"{line.at[11:19]}  {line.message}" for line in lines)
-    if not words.strip():
+        text = "\n".join(f"{line.at[11:19]}  {line.message}" for line in lines)
+    if not text.strip():
         st.caption(t("drawer.no_log"))
         return
     with st.container(height=LOG_HEIGHT, autoscroll=True, border=False):
-        st.code(words, language=None, wrap_lines=True)
+        st.code(text, language=None, wrap_lines=True)
     st.download_button(
         t("drawer.save_log"),
-        words,
+        text,
         file_name=f"{stage.name}.log",
         mime="text/plain",
         icon=":material/download:",
@@ -103,35 +104,35 @@ def _log(run: Run, stage: Stage) -> None:
 
 
 def _attempts(stage: Stage) -> None:
-    """Each try of a stage that needed more than one."""
-    tries = stage.diary.attempts
-    if max(stage.entry.attempt, len(tries)) < 2:
+    """The attempts of a stage that needed more than one."""
+    attempts = stage.diary.attempts
+    if max(stage.entry.attempt, len(attempts)) < 2:
         return
     rows = [
         {
             t("drawer.attempt"): number,
-            t("drawer.started"): formatting.clock(one.started_at, locale.zone(), seconds=True),
-            t("drawer.took"): formatting.duration(formatting.seconds_between(one.started_at, one.ended_at)),
-            t("drawer.outcome"): t(f"stage_state.{OUTCOMES[one.outcome]}") if one.outcome else formatting.NOTHING,
-            t("drawer.error"): one.error,
+            t("drawer.started"): formatting.clock(attempt.started_at, locale.zone(), seconds=True),
+            t("drawer.took"): formatting.duration(formatting.seconds_between(attempt.started_at, attempt.ended_at)),
+            t("drawer.outcome"): t(f"stage_state.{OUTCOMES[attempt.outcome]}") if attempt.outcome else formatting.NOTHING,
+            t("drawer.error"): attempt.error,
         }
-        for number, one in enumerate(tries, max(1, stage.entry.attempt - len(tries) + 1))
+        for number, attempt in enumerate(attempts, max(1, stage.entry.attempt - len(attempts) + 1))
     ]
     st.markdown(f"**{t('drawer.attempts')}**")
     widgets.table(pd.DataFrame(rows), key="attempts", alt_text=t("drawer.attempts"))
 
 
-def _files(makers: Mapping[str, Stage], key: str) -> None:
-    """What these stages made, with sizes and hashes."""
+def _files(producers: Mapping[str, Stage], key: str) -> None:
+    """The outputs of these stages, with sizes and hashes."""
     rows = [
         {
-            **({t("drawer.by"): maker} if key == "ins" else {}),
+            **({t("drawer.by"): producer} if key == "ins" else {}),
             t("drawer.path"): path,
             t("drawer.size"): formatting.size(facts.get("size")),
             t("drawer.files_count"): facts.get("nfiles"),
             t("drawer.hash"): str(facts.get("md5", ""))[:12],
         }
-        for maker, stage in makers.items()
+        for producer, stage in producers.items()
         for path, facts in stage.entry.outs.items()
         if isinstance(facts, dict)
     ]

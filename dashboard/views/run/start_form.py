@@ -17,7 +17,7 @@ from dashboard.analysis.parameter_fields import Form
 from dashboard.readers import prefect_api, run_records
 from dashboard.readers.prefect_api import FlowRun, Refused, Server
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
+from dashboard.readers.run_snapshot import RunSnapshot
 from dashboard.text import formatting
 from dashboard.ui import page_context, parameter_form, widgets
 from dashboard.ui.locale import t, word
@@ -95,15 +95,15 @@ def awaited(root: Path, flow_run_id: str) -> None:
         if run_records.of_flow(root, flow_run_id):
             st.rerun()
         with page_context.or_say(), st.container(border=True):
-            found = prefect_api.server(root)
-            if found is None:
+            server = prefect_api.server(root)
+            if server is None:
                 raise Unreadable("conductor.none")
             try:
-                flow_run = found.flow_run(flow_run_id)
+                flow_run = server.flow_run(flow_run_id)
             except (Refused, ValueError) as refusal:
                 st.error(t("run.refused", reason=formatting.escape(refusal, 400)))
             else:
-                _expected(found, flow_run)
+                _expected(server, flow_run)
         if st.button(t("run.dismiss"), key="dismiss"):
             del st.query_params["flow"]
             st.rerun()
@@ -132,19 +132,19 @@ def _expected(server: Server, flow_run: FlowRun) -> None:
                 server.cancel(flow_run.id)
 
 
-def edit(run: Run, use_case: str) -> None:
-    """Put a run's settings into the form; used before the form is drawn."""
-    form = parameter_fields.form(run.root, use_case)
-    parameter_form.put(form, own_overrides(run, use_case))
-    parameter_form.put_recipes(form, run.record.recipes)
+def edit(snapshot: RunSnapshot) -> None:
+    """Fill the form with a run's settings; called before the form is drawn."""
+    form = parameter_fields.form(snapshot.run.root, snapshot.use_case)
+    parameter_form.put(form, _use_case_overrides(snapshot))
+    parameter_form.put_recipes(form, snapshot.record.recipes)
 
 
-def own_overrides(run: Run, use_case: str) -> dict[str, Any]:
-    """What was set for this use case, named as the form names it."""
-    prefix = f"use_cases.{use_case}."
+def _use_case_overrides(snapshot: RunSnapshot) -> dict[str, Any]:
+    """The run's overrides for this use case, named as the form names them."""
+    prefix = f"use_cases.{snapshot.use_case}."
     return {
         name.removeprefix(prefix): value
-        for name, value in run.record.overrides.items()
+        for name, value in snapshot.record.overrides.items()
         if name.startswith((prefix, "recipes.")) and not name.endswith(".fingerprint")
     }
 

@@ -26,14 +26,14 @@ def deployments(server: Server) -> None:
     def cards() -> None:
         with page_context.or_say():
             try:
-                found = server.deployments()
+                deployments = server.deployments()
             except Refused as refusal:
                 st.warning(formatting.escape(str(refusal), 300), icon=":material/block:")
                 return
-            if not found:
+            if not deployments:
                 page_context.nothing("schedules.empty")
             with st.grid(2, min_column_width=380):
-                for deployment in found:
+                for deployment in deployments:
                     with st.container(border=True, height="stretch", key=f"card_{deployment.id}"):
                         _card(server, deployment)
 

@@ -76,8 +76,8 @@ def _form(server: Server, deployment: Deployment, schedule: Schedule | None) -> 
 
 def fault(line: str, zone: str) -> str:
     """What is wrong with a cron line or a time zone, with the nearest right thing; "" if nothing is."""
-    if found := cron_text.fault(line):
-        key, values = found
+    if problem := cron_text.fault(line):
+        key, values = problem
         if "field" in values:
             values["field"] = t(f"cron.{values['field']}")
         return t(key, **{name: formatting.escape(value, MOST_LETTERS) for name, value in values.items()})

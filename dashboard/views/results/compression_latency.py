@@ -1,0 +1,55 @@
+"""How long the models take: latency by batch size, and how it was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts import compression_charts
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.project_files import Unreadable
+from dashboard.readers.run_records import Run
+from dashboard.text import formatting
+from dashboard.ui import locale, widgets
+from dashboard.ui.locale import t
+from tasks.core.compression import DENSE, EAGER
+
+
+def timing(artifacts: Artifacts, run: Run) -> None:
+    """How the clock was read, and what it said."""
+    rows: list[dict[str, Any]] = []
+    machine: dict[str, Any] = {}
+    threads = rounds = 0
+    for recipe in artifacts.recipes():
+        latency = artifacts.latency(recipe)
+        machine, threads, rounds = latency.machine, latency.threads, latency.rounds
+        for name, variant in latency.variants.items():
+            if name == recipe or (recipe == DENSE and name == EAGER):
+                for batch, figure in variant.batches.items():
+                    rows.append(
+                        {
+                            "recipe": name,
+                            "batch": batch,
+                            "median": figure.median_ms,
+                            "low": figure.low_ms,
+                            "high": figure.high_ms,
+                            "p95": figure.p95_ms,
+                            "calls": figure.runs,
+                            "memory": variant.peak_memory_bytes,
+                        }
+                    )
+    if not rows:
+        raise Unreadable("unreadable.shape", file="latency.json")
+    frame = pd.DataFrame(rows)
+    cpu = formatting.escape(machine.get("cpu", formatting.NOTHING), 80)
+    st.caption(
+        t("compression.protocol", rounds=rounds, threads=threads, cpu=cpu, cores=formatting.escape(machine.get("cores", "")))
+    )
+    for batch in dict.fromkeys(frame["batch"]):
+        with st.container(border=True):
+            st.markdown(f"**{t('compression.batch', batch=formatting.escape(batch))}**")
+            some = frame[frame["batch"] == batch]
+            drawing = compression_charts.latency(some, median=t("compression.median_ms"), p95="p95", scheme=locale.scheme())
+            widgets.chart(drawing, some, key=f"latency_{batch}", alt_text=t("compression.batch", batch=batch))

@@ -1,0 +1,111 @@
+"""What compression cost: the metric class by class, and the rows whose prediction changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts import compression_charts
+from dashboard.readers.artifact_models import Flipped
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.project_files import Unreadable
+from dashboard.readers.run_records import Run
+from dashboard.text import formatting
+from dashboard.ui import image_grid, locale, pickers, widgets
+from dashboard.ui.locale import t
+from tasks.core.compression import DENSE
+
+MOST_FLIPPED = 60
+
+
+def damage(artifacts: Artifacts, run: Run) -> None:
+    """What each class lost, recipe by recipe."""
+    split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, few=True)
+    rows = []
+    for recipe in artifacts.recipes():
+        if recipe == DENSE:
+            continue
+        compared = artifacts.metrics(recipe).against_dense.get(split)
+        for one in compared.by_class if compared else []:
+            rows += [(recipe, one.name, one.rows, one.dense, one.own, one.drop, one.low, one.high)]
+    frame = pd.DataFrame(rows, columns=["recipe", "class", "rows", "dense", "own", "drop", "low", "high"])
+    if frame.empty:
+        st.caption(t("compression.no_classes"))
+        return
+    with st.container(border=True):
+        st.markdown(f"**{t('compression.damage')}**")
+        st.caption(t("compression.damage_note"))
+        drawing = compression_charts.damage(frame, kind=t("results.class"), scheme=locale.scheme())
+        widgets.chart(drawing, frame, key="damage", alt_text=t("compression.damage"))
+
+
+def flipped(artifacts: Artifacts, run: Run) -> None:
+    """The rows that one model gets right and the other does not, side by side."""
+    recipes = [name for name in artifacts.recipes() if name != DENSE]
+    if not recipes:
+        st.caption(t("compression.no_recipes"))
+        return
+    with st.container(horizontal=True, gap="medium"):
+        recipe = pickers.choose_from("recipe", recipes, t("results.recipe"), artifacts.released() or recipes[0], few=True)
+        split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, few=True)
+    compared = artifacts.metrics(recipe).against_dense.get(split)
+    if compared is None:
+        raise Unreadable("unreadable.shape", file="metrics.json")
+    drop = compared.drop
+    widgets.cards(
+        {
+            t("compression.drop"): (formatting.number(drop.value, 4), formatting.interval(drop.low, drop.high, 4)),
+            t("compression.at_most"): (formatting.number(compared.at_most, 4), t("compression.at_most_small")),
+            t("compression.lost"): (formatting.number(compared.lost), t("compression.lost_small")),
+            t("compression.won"): (formatting.number(compared.won), t("compression.won_small")),
+            t("compression.mcnemar"): (formatting.chance(compared.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
+        },
+        columns=5,
+    )
+    changed = compared.changed
+    if not changed:
+        st.caption(t("compression.none_flipped" if compared.lost is not None else "compression.not_counted"))
+        return
+    _flipped_rows(artifacts, changed[:MOST_FLIPPED])
+
+
+def _flipped_rows(artifacts: Artifacts, rows: list[Flipped]) -> None:
+    pictures = image_grid.of(artifacts, [str(row.own.get("pixels", "")) for row in rows])
+    if not pictures:
+        lines = [
+            {
+                t("compression.side"): t(f"compression.{row.side}"),
+                "file": row.file,
+                "row": row.row,
+                **{t("compression.own_of", name=locale.word("column", name)): value for name, value in row.own.items()},
+                **{
+                    t("compression.dense_of", name=locale.word("column", name)): value
+                    for name, value in row.dense.items()
+                    if name in ("predicted", "confidence")
+                },
+            }
+            for row in rows
+        ]
+        widgets.table(pd.DataFrame(lines), key="flipped", alt_text=t("compression_view.flipped"))
+        return
+    with st.grid("auto", min_column_width=150, gap="small"):
+        for row in rows:
+            own, dense = row.own, row.dense
+            with st.container(border=True, gap="xsmall"):
+                data = pictures.get(str(own.get("pixels")))
+                shown = image_grid.picture(data) if data else None
+                if shown:
+                    st.image(shown, alt=formatting.clean(own.get("label", ""), 60), width=96)
+                side = "red" if row.side == "lost" else "green"
+                st.markdown(f":gray-badge[{formatting.escape(own.get('label', ''), 20)}] :{side}-badge[{_answer(own)}]")
+                st.caption(t("compression.dense_said", answer=_answer(dense)))
+
+
+def _answer(said: dict[str, Any]) -> str:
+    return f"{formatting.escape(said.get('predicted', ''), 20)} · {formatting.percent(said.get('confidence'), 0)}"
+
+
+def _split(name: str) -> str:
+    return t(f"results.{name}")

@@ -1,0 +1,180 @@
+"""Accuracy against latency or size: the Pareto front, one recipe in detail, and all recipes in a table."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.analysis import pareto_front as fronts
+from dashboard.charts import compression_charts, theme
+from dashboard.readers import run_records, run_status
+from dashboard.readers.artifact_models import Row, Table, Verdict
+from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.project_files import Unreadable
+from dashboard.readers.run_records import Run
+from dashboard.text import formatting
+from dashboard.ui import pickers, widgets
+from dashboard.ui.locale import t
+from dashboard.ui.widgets import Colour
+from dashboard.views.results import summary
+from tasks.core.compression import DENSE, EAGER
+
+STATUS: dict[str, tuple[Colour, str]] = {
+    "chosen": ("green", ":material/verified:"),
+    "kept": ("green", ":material/check:"),
+    "not shown": ("yellow", ":material/help:"),
+    "broken": ("red", ":material/close:"),
+    "baseline": ("gray", ":material/flag:"),
+}
+SHOWN = (
+    "recipe",
+    "status",
+    "value",
+    "interval",
+    "drop",
+    "drop_interval",
+    "seconds",
+    "latency_1",
+    "latency_64",
+    "over_dense",
+    "over_eager",
+    "bytes",
+    "size_share",
+    "parameters",
+)
+"""Columns of the comparison, in the order they are read."""
+
+
+def verdict(verdict: Verdict) -> None:
+    """What was released and why, or why nothing was."""
+    reason = formatting.sentence(formatting.escape(verdict.reason.removeprefix("nothing released: "), 1200))
+    if verdict.released:
+        st.success(
+            reason, title=t("compression.released", recipe=formatting.escape(verdict.released)), icon=":material/verified:"
+        )
+    else:
+        st.warning(reason, title=t("compression.refused"), icon=":material/gpp_maybe:")
+
+
+def front(artifacts: Artifacts, run: Run) -> None:
+    """Accuracy against a cost; a point picked shows its figures beside."""
+    table = artifacts.table()
+    higher = summary.higher_is_better(artifacts.use_case)
+    cost = _cost()
+    points = fronts.points(table, cost, fronts.spans(artifacts, table, cost))
+    try:
+        asked = fronts.region(table, artifacts.verdict(), cost, higher=higher)
+    except Unreadable:
+        asked = None
+    names = [row.recipe for row in table.rows]
+    default = next((row.recipe for row in table.rows if row.chosen), names[0])
+    left, right = st.columns([5, 3], gap="medium")
+    with left, st.container(border=True, height="stretch"):
+        st.caption(t("compression.front_note"))
+        shown = points.assign(status=points["status"].map(_standing))
+        colours = {_standing(name): theme.STATUS.get(name, theme.QUIET) for name in (*theme.STATUS, *points["status"])}
+        titles = (t(f"compression.axis_{cost}"), summary.axis_of(table.rows[0].metric))
+        drawing = compression_charts.front(
+            shown, fronts.on_front(points, higher=higher), asked, titles=titles, colours=colours, higher=higher
+        )
+        event = st.altair_chart(drawing, key="front", on_select="rerun", selection_mode="point", alt=t("compression.front_alt"))
+        widgets.numbers(points, key="front_numbers", alt_text=t("compression.front_alt"))
+    picked = event.selection.get("point") if event else None
+    if picked and (now := str(picked[0].get("recipe"))) != st.session_state.get("point_seen"):
+        st.session_state["point_seen"] = now
+        st.query_params["recipe"] = now
+    with right, st.container(border=True, height="stretch"):
+        recipe = pickers.choose_from("recipe", names, t("results.recipe"), default)
+        _details(artifacts, table, next(row for row in table.rows if row.recipe == recipe))
+    _comparison(artifacts, run, table)
+
+
+def _cost() -> fronts.Cost:
+    chosen = pickers.choose_from(
+        "cost", fronts.COSTS, t("compression.against"), "latency_1", lambda name: t(f"compression.{name}"), few=True
+    )
+    return next(cost for cost in fronts.COSTS if cost == chosen)
+
+
+def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
+    """One recipe's figures, each with what it is compared with."""
+    status = "chosen" if row.chosen else row.status
+    colour, icon = STATUS.get(status, ("gray", ":material/circle:"))
+    st.badge(_standing(status), color=colour, icon=icon)
+    drop = t("compression.drop_of", value=formatting.number(row.drop.value, 4), low_high=_span(row)) if row.drop else ""
+    first = summary.figure(row.metric, row.value)
+    st.metric(formatting.escape(summary.name_of(row.metric)), first, drop or None, delta_color="off", delta_arrow="off")
+    dense, eager = fronts.speedup(row, DENSE), fronts.speedup(row, EAGER)
+    told = " · ".join(
+        t("compression.times", ratio=f"{speed.ratio:.1f}", low_high=f"{speed.low:.1f}–{speed.high:.1f}", other=other)
+        for speed, other in ((dense, DENSE), (eager, EAGER))
+        if speed
+    )
+    st.metric(t("results.latency"), formatting.milliseconds(fronts.of_row(row, "latency_1")), None)
+    if told:
+        st.caption(told)
+    share = t("results.of_dense", share=formatting.percent(row.size_share))
+    st.metric(t("results.size"), formatting.size(row.bytes), share, delta_color="off", delta_arrow="off")
+    with suppress(Unreadable):  # said above the views
+        st.caption(
+            formatting.escape(next((each.why for each in artifacts.verdict().candidates if each.recipe == row.recipe), ""), 600)
+        )
+
+
+def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:
+    """All recipes in one table."""
+    frame = fronts.comparison(table.rows, _seconds(run, artifacts.use_case))
+    metric = summary.name_of(table.rows[0].metric)
+    ends = [("interval", "low", "high", ".4f"), ("drop_interval", "drop_low", "drop_high", "+.4f")]
+    spans = {
+        name: [
+            f"{low:{form}} … {high:{form}}" if pd.notna(low) else formatting.NOTHING
+            for low, high in zip(frame[a], frame[b], strict=True)
+        ]
+        for name, a, b, form in ends
+    }
+    shown = frame.assign(status=frame["status"].map(_standing), **spans)[list(SHOWN)]
+    number, column = st.column_config.NumberColumn, st.column_config.TextColumn
+    columns = {
+        "recipe": column(t("results.recipe"), pinned=True),
+        "status": column(t("compression.contract")),
+        "value": number(metric, format="%.4f"),
+        "interval": column("95 %"),
+        "drop": number(t("compression.drop"), format="%+.4f"),
+        "drop_interval": column("95 %"),
+        "latency_1": number(t("compression.short_1"), format="%.3f ms"),
+        "latency_64": number(t("compression.short_64"), format="%.2f ms"),
+        "over_dense": number(t("compression.over_dense"), format="%.2f×"),
+        "over_eager": number(t("compression.over_eager"), format="%.2f×"),
+        "bytes": number(t("results.size"), format="bytes"),
+        "size_share": number(t("compression.share"), format="percent"),
+        "parameters": number(t("compression.parameters"), format="localized"),
+        "seconds": number(t("compression.seconds"), format="%.0f s"),
+    }
+    widgets.table(shown, key="comparison", alt_text=t("compression.table_alt"), columns=columns, csv=frame)
+    st.caption(t("compression.table_note", threads=table.threads, cpu=formatting.escape(table.machine.get("cpu", ""), 80)))
+
+
+def _seconds(run: Run, use_case: str) -> dict[str, float]:
+    """Seconds it took to make each recipe's model: the training and its own compression, where both were timed."""
+    took = {name: stage.seconds for name, stage in run_status.stages(run, use_case).items() if stage.seconds is not None}
+    earlier = run_status.times(run_records.latest(run.root, use_case, 12))
+    train = took.get(f"train@{use_case}", earlier.get(f"train@{use_case}"))
+    seconds = {}
+    for recipe in Artifacts(run.root, run.folder, use_case).recipes():
+        name = f"compress@{use_case}-{recipe}"
+        own = took.get(name, earlier.get(name))
+        if own is not None and train is not None:
+            seconds[recipe] = own + train
+    return seconds
+
+
+def _span(row: Row) -> str:
+    return formatting.interval(row.drop.low, row.drop.high, 4) if row.drop else ""
+
+
+def _standing(status: str) -> str:
+    """How a recipe stands to its contract, in the reader's words where the catalogue knows them."""
+    return t(f"compression.status_{status.replace(' ', '_')}") if status in STATUS else formatting.clean(status, 40)
