@@ -152,7 +152,7 @@ def alone(book: Book, project: Path, other: Path, remote: Path) -> None:
 
 
 def asked(house: Supervisor) -> Found:
-    found = settings.read_own_server(house.project)
+    found = settings.read_server_file(house.project)
     address = {"PREFECT_API_URL": found["api_url"], "PREFECT_API_AUTH_STRING": found["auth_string"]}
     words = said(house.project, *PREFECT, "deployment", "run", f"pipeline/{CASE}", "--watch", **address)
     states = {entry["state"] for entry in records(house.project)[0]["stages"].values()}
@@ -236,7 +236,7 @@ def same(place: Path, other: Path) -> Found:
 
 def done(entry: Mapping[str, Any]) -> bool:
     """Whether the run has ended, and its process after it: it still shows its results in the project's own folder."""
-    return entry["state"] in run_record.FINAL and not os_processes.alive(entry["process"])
+    return entry["state"] in run_record.FINAL and not os_processes.is_alive(entry["process"])
 
 
 def hashes(data: Path) -> dict[str, str]:

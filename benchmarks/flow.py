@@ -83,7 +83,7 @@ class Supervisor:
 
     def clicked(self) -> Cost:
         """The cost of a run of the deployment `all`, from the request to its end."""
-        address = settings.read_own_server(self.project)
+        address = settings.read_server_file(self.project)
         server = prefect_api.Server(address["api_url"], address["auth_string"])
         chosen = next(each for each in server.deployments() if each.name == "all")
 
@@ -119,7 +119,7 @@ def up(project: Path) -> Iterator[Supervisor]:
         process = subprocess.Popen(command, cwd=project, env=environment(), stdout=file, stderr=file)
     try:
         deadline = time.monotonic() + START_S
-        while b"Ctrl-C ends everything" not in log.read_bytes():
+        while b"Ctrl-C stops everything" not in log.read_bytes():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"`bonsai up` does not start: {log.read_text()[-2000:]}")
             time.sleep(0.2)

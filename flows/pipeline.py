@@ -39,12 +39,12 @@ from flows.execution.progress_artifacts import ProgressReporter  # noqa: E402
 from flows.execution.run_executor import GOOD, RunExecutor  # noqa: E402
 from flows.parameters import run_request  # noqa: E402
 from flows.parameters.json_schema import JsonSchemaHint  # noqa: E402
-from flows.reporting.console import Show, Silence, in_words  # noqa: E402
+from flows.reporting.console import NullDisplay, RunDisplay, format_event  # noqa: E402
 from flows.runs import recovery, run_record  # noqa: E402
 from flows.runs.workspace import create_workspace  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
 
-SHOW: ContextVar[Show] = ContextVar("SHOW")
+SHOW: ContextVar[RunDisplay] = ContextVar("SHOW")
 """Who follows the run in this process; the command line puts its screen here."""
 CONCERT: ContextVar[RunExecutor] = ContextVar("CONCERT")
 RELAY: ContextVar[ProgressReporter] = ContextVar("RELAY")
@@ -86,10 +86,10 @@ def pipeline(
     """
     if os.environ.get("BONSAI_RUNNER") == str(os.getppid()):
         die_with_parent()
-    root, show = settings.project_root(), SHOW.get(Silence())
+    root, show = settings.project_root(), SHOW.get(NullDisplay())
     for line in recovery.recover(root):
-        show.say(line, "yellow")
-    asked = run_request.ask(root, use_cases or (), recipes or (), overrides)
+        show.message(line, "yellow")
+    asked = run_request.build_request(root, use_cases or (), recipes or (), overrides)
     run = run_record.create(root, asked, how=door(), force=force)
     with to_the_end(run):
         create_workspace(root, run.folder, asked)
@@ -111,15 +111,15 @@ def pipeline(
         gone = not there_is_a_server()
         if not gone:
             run_artifacts.keep(run, flow_run_id)
-    if asked.whole:
+    if asked.unmodified:
         with working_directory(root):
             names = [name for name, entry in run.record["stages"].items() if entry["state"] in GOOD]
             left = publish(root, ledger.entries(names))
             run.note(reflected=not left)
         for line in left:
-            show.say(f"the project's own folder keeps what it had of {line}", "yellow")
+            show.message(f"the project's own folder keeps what it had of {line}", "yellow")
     if gone:
-        show.say("Prefect's server is gone; what it was not told is in the run's own record", "yellow")
+        show.message("Prefect's server is gone; what it was not told is in the run's own record", "yellow")
         UNHEARD.get(lambda: None)()
     if state == "Completed":
         return Completed(message=f"run {run.id}")
@@ -141,7 +141,7 @@ def as_given(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 pipeline.serialize_parameters = as_given  # type: ignore[method-assign]
-JsonSchemaHint.whole = True
+JsonSchemaHint.enabled = True
 
 
 def conduct(concert: RunExecutor) -> str:
@@ -157,7 +157,7 @@ def conduct(concert: RunExecutor) -> str:
                 futures[name] = as_task(stage).submit(name, return_state=False, wait_for=needs)
             wait(futures.values(), until=told)
             if told.is_set():
-                concert.show.say("stopping: the stages at work have a few seconds to tidy up", "yellow")
+                concert.show.message("stopping: the stages at work have a few seconds to tidy up", "yellow")
                 wait(futures.values())
             for name in concert.left():
                 concert.perform(name)
@@ -175,7 +175,7 @@ def conduct(concert: RunExecutor) -> str:
 def there_is_a_server() -> bool:
     """Whether Prefect's server takes connections, or does again soon; one that Prefect started for itself is taken to."""
     url = PREFECT_API_URL.value()
-    return not url or settings.listens(url, GONE_S)
+    return not url or settings.accepts_connections(url, GONE_S)
 
 
 def wait(futures: Iterable[PrefectFuture[Any]], until: Event | None = None) -> None:
@@ -250,7 +250,7 @@ def perform(name: str) -> State[Any]:
             show_state(task_run, Running(name=QUEUED))
         elif event["event"] == "started" and task_run.state_name == QUEUED:
             show_state(task_run, Running())
-        elif text := in_words(event):
+        elif text := format_event(event):
             log.log(logging.WARNING if event.get("level") == "warning" else logging.INFO, "%s", text)
 
     ending = concert.perform(name, heard)

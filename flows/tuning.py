@@ -150,7 +150,7 @@ def play_trial(root: str, use_case: str, folder: str, values: Mapping[str, Any])
 
 def _played(home: Path, use_case: str, place: Path, values: Mapping[str, Any]) -> tuple[float, str]:
     shutil.rmtree(place, ignore_errors=True)
-    asked = run_request.ask(home, [use_case], ["dense"], values)
+    asked = run_request.build_request(home, [use_case], ["dense"], values)
     place.mkdir(parents=True)
     run = run_record.Run(place, {"state": "Running", "use_cases": [use_case], "overrides": asked.overrides, "stages": {}})
     create_workspace(home, place, asked)
@@ -194,7 +194,7 @@ def best(study: Study) -> tuple[dict[str, Any], float] | None:
 
 def write(root: Path, use_case: str, found: Mapping[str, Any]) -> None:
     """Put parameters of a trial into params.yaml, and nothing else of it."""
-    yaml_edit.turn(root / "params.yaml", {_full(root, use_case, name): value for name, value in found.items()})
+    yaml_edit.set_values(root / "params.yaml", {_full(root, use_case, name): value for name, value in found.items()})
 
 
 @dataclass(slots=True)
@@ -249,7 +249,7 @@ def _check(root: Path, use_case: str, spaces: list[Space]) -> None:
         raise UserError("there is nothing to try; name a parameter, such as --over training.learning_rate=0.001..0.1")
     for space in spaces:
         for value in space.choices or (space.low, space.high):
-            run_request.ask(root, [use_case], ["dense"], {space.name: value})
+            run_request.build_request(root, [use_case], ["dense"], {space.name: value})
 
 
 def _full(root: Path, use_case: str, name: str) -> str:

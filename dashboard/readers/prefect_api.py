@@ -283,7 +283,7 @@ def cancel(root: Path, run: Run) -> None:
         except Refused:
             pass  # another server's run: one that was started from a terminal with a server of its own
     process = run.record.process
-    if not process or not os_processes.alive(process):
+    if not process or not os_processes.is_alive(process):
         raise Unreadable("conductor.ended")
     os.kill(int(process["pid"]), signal.SIGINT)
 
@@ -291,8 +291,8 @@ def cancel(root: Path, run: Run) -> None:
 def _look(root: Path) -> Server | None:
     url = os.environ.get("PREFECT_API_URL", "")
     if url:
-        return Server(url.rstrip("/"), os.environ.get("PREFECT_API_AUTH_STRING", "")) if settings.answers(url) else None
-    own = settings.own_server(root)
+        return Server(url.rstrip("/"), os.environ.get("PREFECT_API_AUTH_STRING", "")) if settings.is_healthy(url) else None
+    own = settings.project_server(root)
     return Server(own["api_url"].rstrip("/"), own.get("auth_string", "")) if own else None
 
 

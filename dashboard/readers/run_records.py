@@ -340,6 +340,6 @@ def _state(record: Record) -> State:
 
 def _alive(process: dict[str, Any] | None) -> bool:
     try:
-        return os_processes.alive(process)
+        return os_processes.is_alive(process)
     except (KeyError, TypeError, ValueError):
         return False

@@ -52,7 +52,7 @@ def _runner(root: Path) -> Iterator[Worker]:
 def _runs(root: Path) -> Iterator[Worker]:
     for run in run_records.latest(root, count=NEWEST):
         process = run.record.process
-        if not run.live or not process or not os_processes.alive(process):
+        if not run.live or not process or not os_processes.is_alive(process):
             continue
         try:
             own = psutil.Process(int(process["pid"]))

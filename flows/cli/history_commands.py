@@ -27,7 +27,7 @@ def runs(
     from rich.markup import escape
     from rich.table import Table
 
-    from flows.reporting.console import duration, stdout
+    from flows.reporting.console import format_duration, stdout
     from flows.runs import run_record as records
     from flows.runs import search
 
@@ -40,7 +40,7 @@ def runs(
         verdicts = [release.get("verdict", {}) for release in each.record["results"].values()]
         released = ", ".join(str(verdict.get("released") or "nothing") for verdict in verdicts)
         kept, asked = search.note(each.folder), str(each.record.get("asked", {}).get("who", ""))
-        cells = (changes, duration(records.seconds(each.record)), released, asked, kept.text)
+        cells = (changes, format_duration(records.seconds(each.record)), released, asked, kept.text)
         table.add_row("*" if kept.pinned else "", each.id, records.state(each), *map(escape, cells))
     stdout().print(table if table.row_count else "no such run" if wanted != search.RunFilter() else "no run yet")
 

@@ -16,7 +16,7 @@ from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
     from flows.parameters.run_request import RunRequest
-    from flows.reporting.console import Screen
+    from flows.reporting.console import ConsoleDisplay
     from flows.runs.run_record import Run
 
 app = typer.Typer(
@@ -43,37 +43,39 @@ def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = N
     """Grow a small model for each use case and show how the recipes compare."""
     from flows.execution import request_deduplication
     from flows.parameters import run_request
-    from flows.reporting.console import Screen
+    from flows.reporting.console import ConsoleDisplay
 
     root, cwd = settings.project_root(), Path.cwd()
-    asked = run_request.ask(root, use_cases or (), recipes or (), run_request.understand(overrides or ()), cwd=cwd)
-    left = [] if use_cases else run_request.unlisted(root)
+    asked = run_request.build_request(root, use_cases or (), recipes or (), run_request.parse_overrides(overrides or ()), cwd=cwd)
+    left = [] if use_cases else run_request.unlisted_use_cases(root)
     os.chdir(root)
     settings.apply(root)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the run's own screen and flow.log say it all
-    screen = Screen()
+    screen = ConsoleDisplay()
     with (
         closing(screen),
         request_deduplication.alone(root, request_deduplication.request_hash(root, asked, force=force), screen) as joined,
     ):
         if left:
             names, one = ", ".join(left), left[0]
-            screen.say(f"{names} left out: not in params.yaml; `bonsai run {one}` runs it, `bonsai new {one}` lists it", "dim")
+            screen.message(
+                f"{names} left out: not in params.yaml; `bonsai run {one}` runs it, `bonsai new {one}` lists it", "dim"
+            )
         if joined is None:
             made = _make_run(root, screen, asked, recipes, force)
     raise typer.Exit(_show_end(screen, (joined or made).record))
 
 
-def _make_run(root: Path, screen: Screen, asked: RunRequest, recipes: list[str] | None, force: bool) -> Run:
+def _make_run(root: Path, screen: ConsoleDisplay, asked: RunRequest, recipes: list[str] | None, force: bool) -> Run:
     """Play it in this process."""
     from flows.runs import run_record
-    from flows.services.prefect_server import for_this_process
+    from flows.services.prefect_server import start_for_this_process
 
     server = None
     if not settings.find_server(root):
-        screen.say("no Prefect server runs here; starting one for this run", "dim")
-        server = for_this_process(root)
-    with settings.only_growing():
+        screen.message("no Prefect server runs here; starting one for this run", "dim")
+        server = start_for_this_process(root)
+    with settings.import_without_gc():
         from flows.pipeline import SHOW, UNHEARD, pipeline
     if server:
         server.wait_until_healthy()
@@ -93,15 +95,15 @@ def _make_run(root: Path, screen: Screen, asked: RunRequest, recipes: list[str] 
     return run_record.find(root, screen.run_id)
 
 
-def _show_end(screen: Screen, record: dict[str, Any]) -> int:
+def _show_end(screen: ConsoleDisplay, record: dict[str, Any]) -> int:
     """Say how the run went; gives the exit code that says the same."""
     from flows.reporting import results_table
-    from flows.reporting.console import duration
+    from flows.reporting.console import format_duration
     from flows.runs import run_record
 
-    results_table.show(record["results"], screen.console)
-    took = duration(run_record.seconds(record))
-    screen.say(f"{record['state']} in {took}, in runs/{screen.run_id}" + (f": {record['error']}" if record["error"] else ""))
+    results_table.print_results(record["results"], screen.console)
+    took = format_duration(run_record.seconds(record))
+    screen.message(f"{record['state']} in {took}, in runs/{screen.run_id}" + (f": {record['error']}" if record["error"] else ""))
     return EXIT_CODES.get(record["state"], 1)
 
 
@@ -118,12 +120,14 @@ def plan(
 
     from flows.execution import plan as planned
     from flows.parameters import run_request
-    from flows.reporting.console import COLOURS, duration, stdout
+    from flows.reporting.console import COLOURS, format_duration, stdout
     from flows.runs import recovery
 
     root = settings.project_root()
     recovery.recover(root)
-    asked = run_request.ask(root, use_cases or (), recipes or (), run_request.understand(overrides or ()), cwd=Path.cwd())
+    asked = run_request.build_request(
+        root, use_cases or (), recipes or (), run_request.parse_overrides(overrides or ()), cwd=Path.cwd()
+    )
     steps = planned.plan(root, asked, force=force)
     if as_json:
         print(planned.as_json(steps))
@@ -132,14 +136,14 @@ def plan(
     width = max(len(step.name) for step in steps)
     for step in steps:
         why = "; ".join(map(str, step.reasons))
-        time = duration(step.seconds) if step.seconds is not None else ""
+        time = format_duration(step.seconds) if step.seconds is not None else ""
         colour = COLOURS.get(step.verdict, "bold")
         console.print(
             f"{escape(step.name):<{width}}  [{colour}]{step.verdict:<9}[/]  {time:>12}  {escape(why)}".rstrip(), soft_wrap=True
         )
     known = [step.seconds for step in steps if step.seconds is not None]
     unknown = sum(step.verdict == "Run" for step in steps) - len(known)
-    about = f"about {duration(sum(known))} of work" + (f" and {unknown} not yet timed" if unknown else "")
+    about = f"about {format_duration(sum(known))} of work" + (f" and {unknown} not yet timed" if unknown else "")
     console.print(f"{sum(step.verdict == 'Run' for step in steps)} of {len(steps)} stages to run, {about}")
 
 
@@ -157,8 +161,8 @@ def status(use_cases: UseCases = None) -> None:
     console = stdout()
     for line in recovery.recover(root):
         console.print(escape(line), style="yellow")
-    asked = run_request.ask(root, use_cases or ())
-    if absent := sorted(set(asked.use_cases) & set(run_request.unlisted(root))):
+    asked = run_request.build_request(root, use_cases or ())
+    if absent := sorted(set(asked.use_cases) & set(run_request.unlisted_use_cases(root))):
         raise UserError(
             f"params.yaml does not list {absent[0]!r}, so the project has no stages of it; `bonsai new {absent[0]}` lists it"
         )
@@ -186,7 +190,7 @@ def new(
     from flows.reporting.console import stdout
 
     root = settings.project_root()
-    written = begin(root, name, template, run_request.understand(overrides or ()), cwd=Path.cwd())
+    written = begin(root, name, template, run_request.parse_overrides(overrides or ()), cwd=Path.cwd())
     stdout().print(f"wrote {', '.join(written)}; `bonsai run {name}` runs it", soft_wrap=True, markup=False, highlight=False)
 
 

@@ -33,10 +33,10 @@ def list_schedules(context: typer.Context) -> None:
     from rich.table import Table
 
     from flows.reporting.console import stdout
-    from flows.services.schedules import timetable
+    from flows.services.schedules import schedule_client
 
     table = Table("deployment", "when", "timezone", "state", "next", box=box.SIMPLE_HEAD)
-    with timetable(settings.project_root()) as found:
+    with schedule_client(settings.project_root()) as found:
         for each in found.all():
             due = f"{each.due:%Y-%m-%d %H:%M} UTC" if each.due else ""
             table.add_row(escape(each.name), escape(each.when or "when asked"), escape(each.timezone), each.state, due)
@@ -46,9 +46,9 @@ def list_schedules(context: typer.Context) -> None:
 @schedules.command()
 def pause(name: Name) -> None:
     """Run it no more by itself, until it is resumed."""
-    from flows.services.schedules import timetable
+    from flows.services.schedules import schedule_client
 
-    with timetable(settings.project_root()) as found:
+    with schedule_client(settings.project_root()) as found:
         found.pause(name)
     print(f"{name} is paused; `bonsai schedules resume {name}` lets it run again")
 
@@ -56,9 +56,9 @@ def pause(name: Name) -> None:
 @schedules.command()
 def resume(name: Name) -> None:
     """Let it run by its schedule again."""
-    from flows.services.schedules import timetable
+    from flows.services.schedules import schedule_client
 
-    with timetable(settings.project_root()) as found:
+    with schedule_client(settings.project_root()) as found:
         found.resume(name)
     print(f"{name} runs by its schedule again")
 
@@ -72,21 +72,21 @@ def set_schedule(
     timezone: Annotated[str, typer.Option(help="Such as Europe/Berlin.")] = "UTC",
 ) -> None:
     """Change when it runs; what was set before no longer counts."""
-    from flows.services.schedules import timetable, understand
+    from flows.services.schedules import parse_timing, schedule_client
 
-    timing = understand(cron, every, rrule, timezone)
-    with timetable(settings.project_root()) as found:
+    timing = parse_timing(cron, every, rrule, timezone)
+    with schedule_client(settings.project_root()) as found:
         print(f"{name} runs {found.set(name, timing)} ({timezone})")
 
 
 @schedules.command()
 def trigger(name: Name, overrides: Sets = None) -> None:
     """Ask for a run of it now; `bonsai runs` shows what becomes of it."""
-    from flows.parameters.run_request import understand
-    from flows.services.schedules import timetable
+    from flows.parameters.run_request import parse_overrides
+    from flows.services.schedules import schedule_client
 
-    with timetable(settings.project_root()) as found:
-        run_name, run_id = found.trigger(name, understand(overrides or ()))
+    with schedule_client(settings.project_root()) as found:
+        run_name, run_id = found.trigger(name, parse_overrides(overrides or ()))
     print(f"asked for {run_name} ({run_id})")
 
 

@@ -10,7 +10,7 @@ from dvc.exceptions import DvcException
 from dvc.stage.loader import StageLoader
 
 from flows.dvc_state.stage_state import load_nodes_and_entries, open_repo, write_lock_file
-from flows.system.file_locks import locked
+from flows.system.file_locks import hold_lock
 
 
 def unsaved_outputs(root: Path, names: Iterable[str]) -> dict[str, str]:
@@ -31,7 +31,7 @@ def publish(root: Path, entries: Mapping[str, Any], *, force: bool = False) -> l
     `root`.
     """
     published, skipped = dict(entries), list[str]()
-    with locked(root / ".bonsai" / "locks" / "reflect"), open_repo(root) as repo, repo.lock:
+    with hold_lock(root / ".bonsai" / "locks" / "reflect"), open_repo(root) as repo, repo.lock:
         nodes, before = load_nodes_and_entries(repo)
         for name in entries:
             changed = [str(out) for out in nodes[name].outs if not force and _is_unsaved(out)] if name in nodes else []

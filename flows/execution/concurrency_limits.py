@@ -13,7 +13,7 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
 
-from flows.system.file_locks import Stopped
+from flows.system.file_locks import StopRequested
 
 log = logging.getLogger("bonsai.limits")
 
@@ -27,13 +27,13 @@ def admitted(tags: Sequence[str], stop: Event, waits: Callable[[], None]) -> Ite
 
     `prefect concurrency-limit create gpu 1` makes such a limit. A task of Prefect's with tags would ask the server, by a
     request that may be put off for two seconds, even where the stage turns out to be unchanged or nobody has set a limit.
-    A server that is away limits nothing. Raises `Stopped` when `stop` is set first.
+    A server that is away limits nothing. Raises `StopRequested` when `stop` is set first.
     """
     names = [name for tag in tags if _exists(name := f"tag:{tag}")]
     place = ExitStack()
     while names:
         if stop.is_set():
-            raise Stopped
+            raise StopRequested
         try:
             place.enter_context(concurrency(names, timeout_seconds=LOOK_S))
             break

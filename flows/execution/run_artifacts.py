@@ -16,8 +16,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 
 from flows import settings
-from flows.reporting.console import duration
-from flows.reporting.results_table import as_cells
+from flows.reporting.console import format_duration
+from flows.reporting.results_table import table_cells
 from flows.runs.run_record import Run
 
 log = logging.getLogger("bonsai.keepsakes")
@@ -42,13 +42,13 @@ def keep(run: Run, flow_run_id: UUID) -> None:
 def found(run: Run) -> Iterator[tuple[str, str, str, Any]]:
     """Kind, key, description and data of each artifact there is something for."""
     yield "table", "stages", f"The stages of run {run.id}", json.dumps(stage_rows(run.record["stages"]))
-    if dashboard := settings.read_own_server(run.folder.parent.parent).get("dashboard_url"):
+    if dashboard := settings.read_server_file(run.folder.parent.parent).get("dashboard_url"):
         yield "markdown", "dashboard", "Where to look closer", f"[Run {run.id}]({dashboard}/?{urlencode({'run': run.id})})"
     for use_case in run.record["use_cases"]:
         release = run.record["results"].get(use_case, {})
         if rows := release.get("table", {}).get("rows"):
             reason = str(release.get("verdict", {}).get("reason", ""))
-            yield "table", f"metrics-{use_case}", f"{use_case}: {reason}", json.dumps(as_cells(rows))
+            yield "table", f"metrics-{use_case}", f"{use_case}: {reason}", json.dumps(table_cells(rows))
         data = run.folder / "data" / use_case
         if curves := _read(data / "model" / "curves.json"):
             yield "image", f"curves-{use_case}", f"{use_case}: loss by epoch, train and validation", image(curves)
@@ -63,7 +63,7 @@ def stage_rows(stages: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
             "stage": name,
             "state": entry["state"],
             "attempt": entry.get("attempt", ""),
-            "time": duration(entry["wall_s"]) if entry.get("wall_s") is not None else "",
+            "time": format_duration(entry["wall_s"]) if entry.get("wall_s") is not None else "",
             "why": entry.get("error") or "; ".join(reason["text"] for reason in entry.get("reasons", ())),
         }
         for name, entry in stages.items()

@@ -16,12 +16,12 @@ from dvc.exceptions import DvcException
 from flows.dvc_state.stage_graph import Stage
 from flows.dvc_state.stage_state import StageStore
 from flows.execution.stage_process import MISTAKE, Event, Outcome, play
-from flows.reporting.console import Show, Silence, duration
+from flows.reporting.console import NullDisplay, RunDisplay, format_duration
 from flows.runs import run_record
 from flows.runs.recovery import restore_checkpoints, save_checkpoints
 from flows.runs.run_record import Run
 from flows.system import os_processes
-from flows.system.file_locks import Stopped, locked, taken
+from flows.system.file_locks import StopRequested, acquire_slots, hold_lock
 
 Admission = Callable[[Sequence[str], threading.Event, Callable[[], None]], AbstractContextManager[None]]
 """Given a stage's tags, the event that stops the run, and what to call while it waits: a place within others' limits."""
@@ -47,7 +47,7 @@ class RunExecutor:
     root: Path
     run: Run
     ledger: StageStore
-    show: Show = field(default_factory=Silence)
+    show: RunDisplay = field(default_factory=NullDisplay)
     force: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     """Set to end all stages at work and start no more."""
@@ -62,7 +62,7 @@ class RunExecutor:
         began = time.monotonic()
         try:
             ending = self._recalled(name) or self._played(name, heard)
-        except Stopped:
+        except StopRequested:
             ending = Ending("Cancelled", "was stopped before it began")
         except Exception as fault:  # DVC's, or the machine's: the stage has failed, and the record says of what
             self.run.note_stage(name, details=traceback.format_exc())
@@ -83,7 +83,7 @@ class RunExecutor:
 
     def _recalled(self, name: str) -> Ending | None:
         if self.stop.is_set():
-            raise Stopped
+            raise StopRequested
         known = None if self.force else self.ledger.restore(name)
         return Ending(known) if known else None
 
@@ -92,7 +92,7 @@ class RunExecutor:
         reasons = [{"kind": reason.kind, "text": reason.text} for reason in self.ledger.reasons.get(name, ())]
         self.run.note_stage(name, state="Queued", key=key, reasons=reasons, error="")
         locks = self.root / ".bonsai" / "locks" / "stages"
-        with locked(locks / key[:3], self.stop):  # another run may be at the same work: then wait for what it finds
+        with hold_lock(locks / key[:3], self.stop):  # another run may be at the same work: then wait for what it finds
             if known := self._recalled(name):
                 return known
 
@@ -100,14 +100,14 @@ class RunExecutor:
                 heard({"event": "waits"})
 
             stage, slots = self.ledger.stages[name], self.root / ".bonsai" / "slots"
-            with self.admitted(stage.tags, self.stop, waits), taken(slots, stage.slots, self.stop, waits):
+            with self.admitted(stage.tags, self.stop, waits), acquire_slots(slots, stage.slots, self.stop, waits):
                 self.ledger.clear(name)
                 if restore_checkpoints(self.root, self.run.folder, name, key):
-                    self.show.say(f"{name}  goes on from where an earlier run was stopped", "dim")
+                    self.show.message(f"{name}  goes on from where an earlier run was stopped", "dim")
                 outcome = self._work(stage, heard)
             if outcome.code == 0 and not outcome.stopped:
                 self.ledger.commit(name)
-                return Ending("Completed", duration(outcome.cost.get("wall_s", 0.0)))
+                return Ending("Completed", format_duration(outcome.cost.get("wall_s", 0.0)))
             save_checkpoints(self.root, self.run.folder, name, key)
             if outcome.stopped and self.stop.is_set():
                 return Ending("Cancelled", outcome.error)

@@ -23,7 +23,7 @@ from flows import settings
 from flows.dvc_state import object_cache as objects
 from flows.reporting.console import stdout
 from flows.runs import recovery
-from flows.services.prefect_server import started
+from flows.services.prefect_server import running_server
 from flows.system.file_locks import machine_slots
 from tasks.core.errors import UserError
 
@@ -135,12 +135,12 @@ def _remembered(root: Path) -> objects.LockEntries:
 
 def server(root: Path) -> Iterator[Finding]:
     """Whether Prefect's server starts and answers, or the project's own does."""
-    if own := settings.own_server(root):
+    if own := settings.project_server(root):
         yield Finding("server", "ok", f"answers at {own['api_url']}")
         return
     began = time.monotonic()
     try:
-        with started(root) as server:
+        with running_server(root) as server:
             server.wait_until_healthy()
             yield Finding("server", "ok", f"Prefect's starts and answers after {time.monotonic() - began:.0f} s")
     except UserError as mistake:

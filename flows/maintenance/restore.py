@@ -48,7 +48,7 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
             _refuse_to_lose(root, wanted, [*good, *leaving], others if code else [])
         if code and others:
             _take_code(root, run.folder)
-        yaml_edit.take_over(root / "params.yaml", wanted)
+        yaml_edit.replace_sections(root / "params.yaml", wanted)
         for paths in leaving.values():
             for path in paths:
                 shutil.rmtree(path, ignore_errors=True)
@@ -112,7 +112,7 @@ def _in_git(root: Path, paths: list[str]) -> bool:
 def _in_a_run(root: Path, use_cases: list[str]) -> bool:
     """Whether some run was made with the parameters that params.yaml has for these use cases."""
     try:
-        now = run_request.ask(root, use_cases).hash
+        now = run_request.build_request(root, use_cases).hash
     except UserError:  # such as a use case that params.yaml has not got
         return False
     return any(run.record.get("params_hash") == now for run in run_record.iter_runs(root))

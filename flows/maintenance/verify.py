@@ -22,7 +22,7 @@ from flows.maintenance.compare import flat
 from flows.runs import run_record
 from flows.runs.run_record import Run
 from flows.runs.workspace import dvc_config
-from flows.system.file_locks import taken
+from flows.system.file_locks import acquire_slots
 from tasks.core.artifacts import CHECKSUMS
 from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
@@ -103,7 +103,7 @@ def _clone(root: Path, run: Run, folder: Path) -> None:
 
 def _judged(root: Path, folder: Path, stage: Stage, expected: Mapping[str, str], tolerance: float) -> Verdict:
     stop = threading.Event()
-    with taken(root / ".bonsai" / "slots", stage.slots, stop):
+    with acquire_slots(root / ".bonsai" / "slots", stage.slots, stop):
         outcome = play(stage.name, stage.command, folder, stop=stop, heard=lambda event: None)
     if outcome.code:
         return Verdict(stage.name, "failed", outcome.error)

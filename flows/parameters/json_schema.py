@@ -15,7 +15,7 @@ from flows import settings
 from tasks.core import params_file
 
 Schema = dict[str, Any]
-KEPT = (
+CONSTRAINT_KEYS = (
     "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern",
     "minItems", "maxItems", "items", "prefixItems", "additionalProperties",
 )  # fmt: skip
@@ -25,17 +25,17 @@ class JsonSchemaHint:
     """An annotation of a flow's parameter whose schema is worked out from params.yaml and the dataclasses behind it.
 
     Prefect asks for the schema each time it loads the flow, which every run does; it is worth the reading only when the flow
-    is deployed, so `JsonSchemaHint.whole` is false until the flow has been made.
+    is deployed, so `JsonSchemaHint.enabled` is false until the flow has been made.
     """
 
-    whole = False
+    enabled = False
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> Schema:
         plain: Schema = handler(core_schema)
-        return {**plain, **request_schema(settings.project_root())[self.name]} if JsonSchemaHint.whole else plain
+        return {**plain, **request_schema(settings.project_root())[self.name]} if JsonSchemaHint.enabled else plain
 
 
 def request_schema(root: Path, use_cases: Iterable[str] = ()) -> dict[str, Schema]:
@@ -44,34 +44,34 @@ def request_schema(root: Path, use_cases: Iterable[str] = ()) -> dict[str, Schem
     use_cases = list(use_cases)
     chosen = use_cases or list(params.use_cases)
     return {
-        "use_cases": _some_of(
+        "use_cases": _subset_schema(
             chosen, "Use cases", "Stanzas of params.yaml; all of them if empty.", chosen if use_cases else None
         ),
-        "recipes": _some_of(params.recipes, "Recipes", "Recipes to compare with the dense baseline; all of them if empty."),
-        "overrides": _overrides(params, chosen),
+        "recipes": _subset_schema(params.recipes, "Recipes", "Recipes to compare with the dense baseline; all of them if empty."),
+        "overrides": _overrides_schema(params, chosen),
     }
 
 
-def _some_of(names: Iterable[str], title: str, description: str, default: list[str] | None = None) -> Schema:
+def _subset_schema(names: Iterable[str], title: str, description: str, default: list[str] | None = None) -> Schema:
     several = {"type": "array", "items": {"type": "string", "enum": list(names)}, "uniqueItems": True}
     return {"title": title, "description": description, "default": default, "anyOf": [several, {"type": "null"}]}
 
 
-def _overrides(params: params_file.Params, chosen: list[str]) -> Schema:
+def _overrides_schema(params: params_file.Params, chosen: list[str]) -> Schema:
     """Every parameter by its dotted name: those of the use cases as on the command line, shared ones once; recipes in full."""
     relative: dict[str, list[Schema]] = {}
     full: dict[str, Schema] = {}
     for use_case in chosen:
         case = params_file.use_case(use_case, params)
-        for name, schema in fields_of(type(case), case):
+        for name, schema in parameter_schemas(type(case), case):
             relative.setdefault(name, []).append(schema)
             full[f"^{re.escape(f'use_cases.{use_case}.{name}')}$"] = schema
-    properties = {name: _shared(schemas) for name, schemas in relative.items()}
+    properties = {name: _merged(schemas) for name, schemas in relative.items()}
     for recipe, steps in params.recipes.items():
         for position, ((kind, _),) in enumerate(map(dict.items, steps)):
             step = params_file.recipe(recipe, params)[position]
             place = f"recipes.{recipe}.{position}.{kind}"
-            properties |= {f"{place}.{name}": schema for name, schema in fields_of(type(step), step)}
+            properties |= {f"{place}.{name}": schema for name, schema in parameter_schemas(type(step), step)}
     return {
         "title": "Overrides",
         "description": "Parameters for this run only.",
@@ -83,27 +83,27 @@ def _overrides(params: params_file.Params, chosen: list[str]) -> Schema:
     }
 
 
-def fields_of(owner: type, values: Any) -> Iterator[tuple[str, Schema]]:
+def parameter_schemas(owner: type, values: Any) -> Iterator[tuple[str, Schema]]:
     """Dotted name and schema of each parameter of a settings dataclass, its sections opened; `values` are those it has now."""
     schema = pydantic.TypeAdapter(owner).json_schema()
     now = json.loads(json.dumps(asdict(values) if is_dataclass(values) else {}, default=str))  # type: ignore[arg-type]
-    for name, found in _leaves("", schema, schema.get("$defs", {}), now):
+    for name, found in _leaf_schemas("", schema, schema.get("$defs", {}), now):
         if name.rpartition(".")[2] != "fingerprint":  # taken when the run is asked for
             yield name, found
 
 
-def _leaves(name: str, schema: Mapping[str, Any], known: Mapping[str, Any], now: Any) -> Iterator[tuple[str, Schema]]:
-    opened = _opened(schema, known)
+def _leaf_schemas(name: str, schema: Mapping[str, Any], known: Mapping[str, Any], now: Any) -> Iterator[tuple[str, Schema]]:
+    opened = _dereferenced(schema, known)
     if "properties" in opened:
         for word, inner in opened["properties"].items():
             below = now.get(word) if isinstance(now, Mapping) else None
-            yield from _leaves(f"{name}.{word}" if name else word, inner, known, below)
+            yield from _leaf_schemas(f"{name}.{word}" if name else word, inner, known, below)
     else:
         told = {"title": name, "description": " ".join(str(opened.get("description", "")).split()), "default": now}
-        yield name, {**told, **_resolved(opened, known)}
+        yield name, {**told, **_constraints(opened, known)}
 
 
-def _opened(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Schema:
+def _dereferenced(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Schema:
     found = dict(schema)
     while "$ref" in found:
         target = known[found.pop("$ref").rpartition("/")[2]]
@@ -111,23 +111,23 @@ def _opened(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Schema:
     return found
 
 
-def _resolved(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Schema:
+def _constraints(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Schema:
     """What restricts a value, with no reference left to follow."""
-    opened = _opened(schema, known)
-    found = {key: opened[key] for key in KEPT if key in opened}
+    opened = _dereferenced(schema, known)
+    found = {key: opened[key] for key in CONSTRAINT_KEYS if key in opened}
     for key in ("items", "additionalProperties"):
         if isinstance(found.get(key), Mapping):
-            found[key] = _resolved(found[key], known)
+            found[key] = _constraints(found[key], known)
     if "prefixItems" in found:
-        found["prefixItems"] = [_resolved(item, known) for item in found["prefixItems"]]
+        found["prefixItems"] = [_constraints(item, known) for item in found["prefixItems"]]
     if "anyOf" in opened:
-        found["anyOf"] = [_resolved(option, known) for option in opened["anyOf"]]
+        found["anyOf"] = [_constraints(option, known) for option in opened["anyOf"]]
     if "properties" in opened:
-        found["properties"] = {word: _resolved(inner, known) for word, inner in opened["properties"].items()}
+        found["properties"] = {word: _constraints(inner, known) for word, inner in opened["properties"].items()}
     return found
 
 
-def _shared(schemas: list[Schema]) -> Schema:
+def _merged(schemas: list[Schema]) -> Schema:
     """One schema for a name that several use cases have: theirs if they agree, else any of them."""
     alike = [{**schema, "default": None} for schema in schemas]
     if len(schemas) == 1 or all(schema == schemas[0] for schema in schemas):

@@ -34,7 +34,7 @@ class RunRequest:
     """All of params.yaml as the run sees it."""
     links: tuple[str, ...]
     """Relative paths inside the project that the parameters name; the run's folder needs them too."""
-    whole: bool
+    unmodified: bool
     """Whether values are params.yaml's own: no override, no recipe left out."""
 
     @property
@@ -42,7 +42,7 @@ class RunRequest:
         return hash_json(self.values)
 
 
-def ask(
+def build_request(
     root: Path,
     use_cases: Iterable[str] = (),
     recipes: Iterable[str] = (),
@@ -66,7 +66,7 @@ def ask(
     for dotted, value in (overrides or {}).items():
         absolute = dotted.partition(".")[0] in plain.as_dict()
         for name in ("",) if absolute else chosen:
-            params = params_file.override(params, {dotted: as_given(dotted, value, cwd or root, own)}, name)
+            params = params_file.override(params, {dotted: absolute_own_path(dotted, value, cwd or root, own)}, name)
     values: dict[str, Any] = deepcopy(_narrowed(params, chosen, kept))
     params_file.check(params_file.as_params(values))
     links = tuple(link for name, stanza in values["use_cases"].items() for link in _own_data(root, name, stanza, params))
@@ -77,17 +77,17 @@ def ask(
         overrides=dict(_leaves_that_differ("", before, values)),
         values=values,
         links=links,
-        whole=before == values and len(kept) == len(plain.recipes) and plain == written,
+        unmodified=before == values and len(kept) == len(plain.recipes) and plain == written,
     )
 
 
-def unlisted(root: Path) -> list[str]:
+def unlisted_use_cases(root: Path) -> list[str]:
     """The use cases of tasks/use_cases that params.yaml does not list: they run when they are asked for by name."""
     listed = params_file.read_params(root / "params.yaml").use_cases
     return [name for name in registry.names("use_cases") if name not in listed]
 
 
-def understand(assignments: Iterable[str]) -> dict[str, Any]:
+def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
     """`["training.epochs=3"]` to `{"training.epochs": 3}`; values are read as YAML, as in params.yaml."""
     found: dict[str, Any] = {}
     for assignment in assignments:
@@ -101,12 +101,12 @@ def understand(assignments: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def write(values: Mapping[str, Any], path: Path) -> None:
+def write_params(values: Mapping[str, Any], path: Path) -> None:
     """Write a params.yaml that DVC, PyYAML and people read alike."""
     path.write_text(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def fingerprint(path: Path, memory: Path) -> str:
+def cached_fingerprint(path: Path, memory: Path) -> str:
     """What the fetch stage will hold the data against; `memory` keeps it until a file's size or time changes."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     stats = [(str(file.relative_to(path)), (stat := file.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for file in files]
@@ -135,7 +135,7 @@ def _kept(recipes: tuple[str, ...], params: params_file.Params) -> set[str]:
     return {*recipes, BASELINE} if recipes else set(params.recipes)
 
 
-def as_given(dotted: str, value: Any, cwd: Path, own: Collection[str]) -> Any:
+def absolute_own_path(dotted: str, value: Any, cwd: Path, own: Collection[str]) -> Any:
     """The value; a relative path of one's own data, which the settings `own` of fetch name, is made absolute, since the run
     works in a folder of its own.
     """
@@ -161,7 +161,7 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file
             raise UserError(
                 f"use_cases.{name}.fetch.{setting}: there is no {path}" + (f"; did you mean {near[0]!r}?" if near else "")
             )
-        found.append(fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json"))
+        found.append(cached_fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json"))
         if not Path(fetch[setting]).is_absolute() and path.resolve().is_relative_to(root.resolve()):
             if Path(fetch[setting]).parts[0] == "data":
                 fetch[setting] = str(path)

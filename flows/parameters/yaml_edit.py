@@ -16,15 +16,15 @@ Edit = tuple[int, int, str]
 """From this letter to that one, put these words."""
 
 
-def take_over(path: Path, wanted: Mapping[str, Any]) -> None:
+def replace_sections(path: Path, wanted: Mapping[str, Any]) -> None:
     """Make the use cases that `wanted` names, and the recipes if it names any, what `wanted` says; whole or not at all."""
     values = loads_yaml(path.read_text(encoding="utf-8"))
     values["use_cases"] |= wanted.get("use_cases", {})
     values["recipes"] = wanted.get("recipes", values.get("recipes", {}))
-    rewrite(path, values)
+    rewrite_values(path, values)
 
 
-def turn(path: Path, numbers: Mapping[str, Any]) -> None:
+def set_values(path: Path, numbers: Mapping[str, Any]) -> None:
     """Set each number, by its full dotted name: `{"use_cases.vision.training.epochs": 3}`."""
     values = loads_yaml(path.read_text(encoding="utf-8"))
     for dotted, value in numbers.items():
@@ -33,10 +33,10 @@ def turn(path: Path, numbers: Mapping[str, Any]) -> None:
         for word in way:
             at = at[int(word)] if isinstance(at, list) else at.setdefault(word, {})
         at[int(last) if isinstance(at, list) else last] = value
-    rewrite(path, values)
+    rewrite_values(path, values)
 
 
-def rewrite(path: Path, wanted: Mapping[str, Any]) -> None:
+def rewrite_values(path: Path, wanted: Mapping[str, Any]) -> None:
     """Make the file say `wanted`, changing only the places where it says something else."""
     text = path.read_text(encoding="utf-8")
     node = yaml.compose(text, Loader=yaml.SafeLoader)

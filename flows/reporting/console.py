@@ -22,7 +22,7 @@ COLOURS = {
 }
 
 
-class Steady(Console):
+class PipeSafeConsole(Console):
     """A console that falls silent when its reader goes away: the work is worth more than its news."""
 
     def on_broken_pipe(self) -> None:
@@ -33,18 +33,18 @@ class Steady(Console):
 
 def stdout() -> Console:
     """The standard output; lines as long as they are where no terminal cuts them."""
-    console = Steady(highlight=False)
+    console = PipeSafeConsole(highlight=False)
     if not console.is_terminal:
         console.width = 240
     return console
 
 
-class Show(Protocol):
+class RunDisplay(Protocol):
     """Whoever wants to follow a run as it goes."""
 
     def begin(self, run_id: str, stages: list[str]) -> None: ...
 
-    def say(self, text: str, style: str = "") -> None: ...
+    def message(self, text: str, style: str = "") -> None: ...
 
     def stage(self, name: str, state: str, text: str = "") -> None: ...
 
@@ -53,7 +53,7 @@ class Show(Protocol):
     def close(self) -> None: ...
 
 
-class Screen:
+class ConsoleDisplay:
     """A run on the console. One line per thing that happened; bars of the stages at work when it is a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -70,9 +70,9 @@ class Screen:
     def begin(self, run_id: str, stages: list[str]) -> None:
         self.run_id = run_id
         self.width = max(map(len, stages), default=0)
-        self.say(f"run {run_id}", "bold")
+        self.message(f"run {run_id}", "bold")
 
-    def say(self, text: str, style: str = "") -> None:
+    def message(self, text: str, style: str = "") -> None:
         with self._lock:
             self.console.print(escape(text), style=style, soft_wrap=True)
 
@@ -92,7 +92,7 @@ class Screen:
             if event["event"] == "progress" and name in self._bars and self._progress:
                 done = escape(f"{event['done']:,} of {event['total']:,} {event['unit']}")
                 self._progress.update(self._bars[name], completed=event["done"], total=event["total"], done=done)
-            elif text := in_words(event):
+            elif text := format_event(event):
                 style = "yellow" if event.get("level") == "warning" else "dim"
                 self.console.print(f"{escape(name):<{self.width}}  {escape(text)}", style=style, soft_wrap=True)
 
@@ -115,12 +115,12 @@ class Screen:
                 self._progress.stop()
 
 
-class Silence:
+class NullDisplay:
     """Nobody watches."""
 
     def begin(self, run_id: str, stages: list[str]) -> None: ...
 
-    def say(self, text: str, style: str = "") -> None: ...
+    def message(self, text: str, style: str = "") -> None: ...
 
     def stage(self, name: str, state: str, text: str = "") -> None: ...
 
@@ -129,7 +129,7 @@ class Silence:
     def close(self) -> None: ...
 
 
-def in_words(event: Mapping[str, Any]) -> str:
+def format_event(event: Mapping[str, Any]) -> str:
     """A journal's event as a line for people; empty for those that say nothing new."""
     if event["event"] == "log":
         return str(event["message"])
@@ -139,7 +139,7 @@ def in_words(event: Mapping[str, Any]) -> str:
     return ""
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"

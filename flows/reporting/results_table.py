@@ -15,13 +15,13 @@ from tasks.core.compression import DENSE, EAGER
 Row = Mapping[str, Any]
 
 
-def show(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+def print_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
     """Table, rivals and verdict of each use case's release, as run records keep them."""
     for use_case, release in results.items():
         found = release.get("table", {})
         rows = found.get("rows", [])
         if rows:
-            console.print(as_table(use_case, rows))
+            console.print(build_table(use_case, rows))
         for rival in found.get("baselines", []):
             scores = "  ".join(f"{name} {value:.4g}" for name, value in list(rival.get("scores", {}).items())[:1])
             console.print(f"{escape(rival['name'])}: {scores}", style="dim")
@@ -32,7 +32,7 @@ def show(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
             console.print(f"{escape(use_case)}: {escape(str(reason))}", style="bold", soft_wrap=True)
 
 
-def as_cells(rows: list[Row]) -> list[dict[str, str]]:
+def table_cells(rows: list[Row]) -> list[dict[str, str]]:
     """The rows in words, with those columns that any of them fills."""
     metric = next((str(row["metric"]) for row in rows if row.get("metric")), "value")
     columns = {name.format(metric=metric): [column(row) for row in rows] for name, column in COLUMNS.items()}
@@ -40,10 +40,10 @@ def as_cells(rows: list[Row]) -> list[dict[str, str]]:
     return [dict(zip(filled, cells, strict=True)) for cells in zip(*filled.values(), strict=True)]
 
 
-def as_table(title: str, rows: list[Row]) -> Table:
+def build_table(title: str, rows: list[Row]) -> Table:
     """The rows as a table for a terminal."""
     table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    found = as_cells(rows)
+    found = table_cells(rows)
     for name in found[0]:
         table.add_column(escape(name), justify="left" if name in ("recipe", "contract") else "right", no_wrap=name == "recipe")
     for row, cells in zip(rows, found, strict=True):
@@ -51,7 +51,7 @@ def as_table(title: str, rows: list[Row]) -> Table:
     return table
 
 
-def interval(found: Any, form: str) -> str:
+def format_interval(found: Any, form: str) -> str:
     """`0.98 (0.97..0.99)` of value or ratio with low and high; empty for nothing."""
     if not isinstance(found, Mapping):
         return ""
@@ -68,7 +68,7 @@ def _latency(row: Row, batch: str) -> str:
 
 
 def _speedup(row: Row, other: str) -> str:
-    return interval(row.get("speedup_over", {}).get(other, {}).get("1"), ".2f")
+    return format_interval(row.get("speedup_over", {}).get(other, {}).get("1"), ".2f")
 
 
 def _contract(row: Row) -> str:
@@ -77,8 +77,8 @@ def _contract(row: Row) -> str:
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "recipe": lambda row: str(row.get("recipe", "")),
-    "{metric}": lambda row: interval(row, ".4f"),
-    "drop": lambda row: interval(row.get("drop"), "+.4f"),
+    "{metric}": lambda row: format_interval(row, ".4f"),
+    "drop": lambda row: format_interval(row.get("drop"), "+.4f"),
     "kB": lambda row: f"{row['bytes'] / 1000:,.1f}" if "bytes" in row else "",
     "of dense": lambda row: f"{row['size_share']:.1%}" if "size_share" in row else "",
     "ms, batch 1": lambda row: _latency(row, "1"),

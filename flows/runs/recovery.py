@@ -16,7 +16,7 @@ import yaml
 from flows.runs import run_record
 from flows.runs.run_record import Run
 from flows.system import os_processes
-from flows.system.file_locks import locked
+from flows.system.file_locks import hold_lock
 from tasks.core.atomic_files import write_json
 
 PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(retired\.)?partial")
@@ -25,9 +25,9 @@ PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(retired\.)?partial")
 def recover(root: Path) -> list[str]:
     """Mend the project and every run that died; says in one line each what was done."""
     done: list[str] = []
-    with locked(root / ".bonsai" / "locks" / "heal"):
+    with hold_lock(root / ".bonsai" / "locks" / "heal"):
         for run in run_record.active_runs(root):
-            if not os_processes.alive(run.record.get("process")):
+            if not os_processes.is_alive(run.record.get("process")):
                 mark_crashed(root, run)
                 done.append(f"run {run.id} had died at work; it is now Crashed")
         done += [*repair_dvc_files(root), *_partials(root)]
@@ -38,7 +38,7 @@ def mark_crashed(root: Path, run: Run) -> None:
     """A run whose process died: end what it left working, keep its checkpoints for the next run, and say so in its record."""
     for name, entry in run.record.get("stages", {}).items():
         if entry.get("state") in ("Running", "Queued"):
-            os_processes.end_group(entry.get("process"))
+            os_processes.kill_group(entry.get("process"))
             save_checkpoints(root, run.folder, name, entry.get("key", ""))
             entry.update(state="Crashed", error="its conductor died", ended_at=run_record.now())
         elif entry.get("state") == "Pending":
@@ -74,11 +74,11 @@ def repair_dvc_files(folder: Path) -> Iterator[str]:
     """DVC's rwlock and dvc.lock, which a kill can leave empty or cut short, so that every later DVC command fails."""
     rwlock, lock = folder / ".dvc" / "tmp" / "rwlock", folder / "dvc.lock"
     if rwlock.exists():
-        with locked(rwlock.with_name("rwlock.lock")):  # as DVC does while it edits the file
+        with hold_lock(rwlock.with_name("rwlock.lock")):  # as DVC does while it edits the file
             if _drop_the_dead(rwlock):
                 yield f"took out of {rwlock} what a killed DVC command had left"
     if lock.exists() and not _sound_lock(lock):
-        with locked(folder / ".dvc" / "tmp" / "lock"):  # unless a live DVC command is writing it at this moment
+        with hold_lock(folder / ".dvc" / "tmp" / "lock"):  # unless a live DVC command is writing it at this moment
             if _sound_lock(lock):
                 return
             aside = lock.with_name(f"dvc.lock.broken-{datetime.now(UTC):%Y%m%d-%H%M%S}")

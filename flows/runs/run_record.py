@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.system.os_processes import alive, identity
-from flows.system.provenance import _code, _machine
+from flows.system.os_processes import identity, is_alive
+from flows.system.provenance import code_version, machine_info
 from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
 
@@ -121,7 +121,7 @@ def active_runs(root: Path) -> Iterator[Run]:
 def state(run: Run) -> str:
     """The run's state; Crashed when its record says it is under way but its process is gone."""
     found = str(run.record.get("state", "Crashed"))
-    return found if found in FINAL or alive(run.record.get("process")) else "Crashed"
+    return found if found in FINAL or is_alive(run.record.get("process")) else "Crashed"
 
 
 def seconds(record: Mapping[str, Any]) -> float:
@@ -157,7 +157,7 @@ def _first_record(root: Path, asked: RunRequest, how: str, force: bool) -> dict[
         "use_cases": list(asked.use_cases),
         "recipes": list(asked.recipes),
         "overrides": asked.overrides,
-        "whole": asked.whole,
+        "whole": asked.unmodified,
         "force": force,
         "params_hash": asked.hash,
         "asked": {"who": getpass.getuser(), "how": how, "command": sys.argv},
@@ -166,8 +166,8 @@ def _first_record(root: Path, asked: RunRequest, how: str, force: bool) -> dict[
         "ended_at": "",
         "process": identity(),
         "prefect": {},
-        "code": _code(root),
-        "machine": _machine(),
+        "code": code_version(root),
+        "machine": machine_info(),
         "stages": {},
         "results": {},
         "reflected": False,

@@ -26,7 +26,7 @@ def create_workspace(root: Path, folder: Path, asked: RunRequest) -> None:
         if (root / name).exists():
             shutil.copy2(root / name, folder / name)
     shutil.copytree(root / "tasks", folder / "tasks", ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
-    run_request.write(asked.values, folder / "params.yaml")
+    run_request.write_params(asked.values, folder / "params.yaml")
     (folder / ".dvc" / "tmp").mkdir(parents=True)
     (folder / ".dvc" / "config").write_text(dvc_config(root, folder), encoding="utf-8")
     memory = _same(root, asked) or root / "dvc.lock"
@@ -39,7 +39,7 @@ def create_workspace(root: Path, folder: Path, asked: RunRequest) -> None:
 
 def _same(root: Path, asked: RunRequest) -> Path | None:
     """The dvc.lock of the last run with the same parameters, where they are not the project's own."""
-    if asked.whole:
+    if asked.unmodified:
         return None
     for run in islice(run_record.iter_runs(root), RUNS_LOOKED_AT):
         if run.record.get("params_hash") == asked.hash and run.record.get("state") == "Completed":

@@ -17,7 +17,7 @@ FIRST_HOUR = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+class DeploymentSpec:
     """A deployment as it is written down; what a person changed since is the server's to know."""
 
     name: str
@@ -32,7 +32,7 @@ class Declared:
         return hash_json(asdict(self))[:12]
 
 
-def declared(root: Path) -> list[Declared]:
+def deployment_specs(root: Path) -> list[DeploymentSpec]:
     """All deployments of the project, those of prefect.yaml first; without those of use cases that params.yaml does not have."""
     params = params_file.read_params(root / "params.yaml")
     written = [
@@ -42,10 +42,10 @@ def declared(root: Path) -> list[Declared]:
     return written + [each for each in _by_use_case(params) if each.name not in known]
 
 
-def _written(path: Path) -> Iterator[Declared]:
+def _written(path: Path) -> Iterator[DeploymentSpec]:
     found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
     for entry in (found or {}).get("deployments") or ():
-        yield Declared(
+        yield DeploymentSpec(
             name=str(entry["name"]),
             description=str(entry.get("description") or ""),
             parameters=dict(entry.get("parameters") or {}),
@@ -54,15 +54,15 @@ def _written(path: Path) -> Iterator[Declared]:
         )
 
 
-def _by_use_case(params: params_file.Params) -> Iterator[Declared]:
+def _by_use_case(params: params_file.Params) -> Iterator[DeploymentSpec]:
     """All use cases at once; and each by itself, when asked for and every night, ten minutes after the one before it."""
-    yield Declared(name="all", description="Every use case, side by side.")
+    yield DeploymentSpec(name="all", description="Every use case, side by side.")
     for position, name in enumerate(params.use_cases):
         asked: dict[str, Any] = {"use_cases": [name]}
         hour, minute = divmod(10 * position, 60)
         night = {"cron": f"{minute} {(FIRST_HOUR + hour) % 24} * * *", "timezone": "UTC", "active": True}
-        yield Declared(name=name, description=f"Grow {name} when asked.", parameters=asked, tags=(name,))
-        yield Declared(
+        yield DeploymentSpec(name=name, description=f"Grow {name} when asked.", parameters=asked, tags=(name,))
+        yield DeploymentSpec(
             name=name + NIGHTLY,
             description=f"Grow {name} every night; what is unchanged is not computed again.",
             parameters=asked,

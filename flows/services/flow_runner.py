@@ -17,7 +17,7 @@ from flows import settings
 
 settings.apply(settings.project_root())
 
-with settings.only_growing():
+with settings.import_without_gc():
     from prefect.automations import Automation
     from prefect.client.orchestration import PrefectClient, get_client
     from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -36,47 +36,47 @@ with settings.only_growing():
 from flows.parameters.json_schema import request_schema  # noqa: E402
 from flows.pipeline import pipeline  # noqa: E402
 from flows.runs import recovery, run_record  # noqa: E402
-from flows.services.deployments import Declared, declared  # noqa: E402
+from flows.services.deployments import DeploymentSpec, deployment_specs  # noqa: E402
 from flows.system import os_processes  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
 from tasks.core.atomic_files import write_json  # noqa: E402
 
-LOOK_S = 10.0
+CHECK_INTERVAL_S = 10.0
 """How often runs are looked for that died without a word."""
-PATIENCE_S = 180.0
-SILENCE = timedelta(seconds=3 * settings.HEARTBEAT_S)
-UNDER_WAY = (StateType.RUNNING, StateType.CANCELLING)
+SERVER_TIMEOUT_S = 180.0
+HEARTBEAT_TIMEOUT = timedelta(seconds=3 * settings.HEARTBEAT_S)
+ACTIVE_STATES = (StateType.RUNNING, StateType.CANCELLING)
 
 
 async def serve(root: Path) -> None:
     """Serve until told to go; the runs at work are cancelled then."""
     async with get_client() as client:
-        deployments = [await as_served(client, root, each) for each in declared(root)]
+        deployments = [await build_deployment(client, root, each) for each in deployment_specs(root)]
         runner = Runner(name="bonsai", pause_on_shutdown=False, query_seconds=1)
         served = [await runner.aadd_deployment(each) for each in deployments]
-        await watch_over_heartbeats()
+        await create_heartbeat_automation()
         await mark_crashed(client, root)
-        await catch_up(client, served)
-        serving = asyncio.create_task(runner.start(webserver=False))
-        looking = asyncio.create_task(keep_looking(client, root))
+        await cancel_missed_runs(client, served)
+        runner_task = asyncio.create_task(runner.start(webserver=False))
+        watch_task = asyncio.create_task(watch_dead_runs(client, root))
         await asyncio.sleep(0)  # the runner has set its own handler, which waits for one run after the other
-        told = asyncio.Event()
+        stop_requested = asyncio.Event()
         for sign in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(sign, told.set)
-        telling = asyncio.create_task(told.wait())
+            asyncio.get_running_loop().add_signal_handler(sign, stop_requested.set)
+        stop_task = asyncio.create_task(stop_requested.wait())
         write_json(root / ".prefect" / "runner.json", {"pid": os.getpid(), "deployments": [each.name for each in deployments]})
-        await asyncio.wait({serving, telling}, return_when=asyncio.FIRST_COMPLETED)
-        looking.cancel()
-        telling.cancel()
-        if not serving.done():
-            await cancel_all(client, served)
+        await asyncio.wait({runner_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
+        watch_task.cancel()
+        stop_task.cancel()
+        if not runner_task.done():
+            await cancel_active_runs(client, served)
             await runner.astop()
-        await serving
+        await runner_task
 
 
-async def as_served(client: PrefectClient, root: Path, each: Declared) -> RunnerDeployment:
+async def build_deployment(client: PrefectClient, root: Path, each: DeploymentSpec) -> RunnerDeployment:
     """The deployment as Prefect is to know it; schedules that a person changed stay until what is written down changes."""
-    schedules, paused = [written(schedule) for schedule in each.schedules], False
+    schedules, paused = [parse_schedule(schedule) for schedule in each.schedules], False
     known: DeploymentResponse | None = None
     with suppress(ObjectNotFound):  # it is served for the first time
         known = await client.read_deployment_by_name(f"{pipeline.name}/{each.name}")
@@ -102,14 +102,14 @@ async def as_served(client: PrefectClient, root: Path, each: Declared) -> Runner
     return deployment
 
 
-def written(schedule: Mapping[str, Any]) -> DeploymentScheduleCreate:
+def parse_schedule(schedule: Mapping[str, Any]) -> DeploymentScheduleCreate:
     """A schedule as prefect.yaml writes it, such as `{cron: "0 3 * * *", timezone: UTC, active: true}`."""
     timing = {name: value for name, value in schedule.items() if name not in ("active", "parameters")}
     rest = {name: value for name, value in schedule.items() if name in ("active", "parameters")}
     return DeploymentScheduleCreate.model_validate({"schedule": timing, **rest})
 
 
-async def watch_over_heartbeats() -> None:
+async def create_heartbeat_automation() -> None:
     """Have the server mark a run as crashed when it falls silent, wherever it runs."""
     name = "Silent runs have crashed"
     try:
@@ -122,22 +122,22 @@ async def watch_over_heartbeats() -> None:
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=SILENCE,
+            within=HEARTBEAT_TIMEOUT,
         )
         action = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="it fell silent", force=False)
-        description = f"No heartbeat in {SILENCE.seconds} s, with one promised every {settings.HEARTBEAT_S} s."
+        description = f"No heartbeat in {HEARTBEAT_TIMEOUT.seconds} s, with one promised every {settings.HEARTBEAT_S} s."
         await Automation(name=name, description=description, trigger=trigger, actions=[action]).acreate()
 
 
-async def keep_looking(client: PrefectClient, root: Path) -> None:
+async def watch_dead_runs(client: PrefectClient, root: Path) -> None:
     while True:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(CHECK_INTERVAL_S)
         await mark_crashed(client, root)
 
 
 async def mark_crashed(client: PrefectClient, root: Path) -> None:
     """Runs whose process is gone read Crashed, in their records and in Prefect."""
-    dead = [run for run in run_record.active_runs(root) if not os_processes.alive(run.record.get("process"))]
+    dead = [run for run in run_record.active_runs(root) if not os_processes.is_alive(run.record.get("process"))]
     if dead:
         recovery.recover(root)
     for run in dead:
@@ -150,7 +150,7 @@ async def mark_crashed(client: PrefectClient, root: Path) -> None:
                 await client.set_flow_run_state(flow_run.id, Crashed(message="its process died"), force=True)
 
 
-async def catch_up(client: PrefectClient, served: list[Any]) -> None:
+async def cancel_missed_runs(client: PrefectClient, served: list[Any]) -> None:
     """Of the runs that were due while nobody served, the last of each deployment makes up for the others."""
     late = await client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=served)),
@@ -170,15 +170,15 @@ def _deployment_and_time(flow_run: FlowRun) -> tuple[str, datetime]:
     return str(flow_run.deployment_id), flow_run.expected_start_time or datetime.now(UTC)
 
 
-async def cancel_all(client: PrefectClient, served: list[Any]) -> None:
+async def cancel_active_runs(client: PrefectClient, served: list[Any]) -> None:
     """End all runs at work, at the same time; the runner hears of it and sees to it."""
     active_runs = await client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=served)),
-        flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": list(UNDER_WAY)}}}),
+        flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": list(ACTIVE_STATES)}}}),
     )
     for each in active_runs:
         await client.set_flow_run_state(each.id, Cancelling(message="bonsai up ends"))
-    deadline = asyncio.get_running_loop().time() + LOOK_S
+    deadline = asyncio.get_running_loop().time() + CHECK_INTERVAL_S
     while active_runs and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.2)
         active_runs = [each for each in active_runs if not await _ended(client, each)]
@@ -196,7 +196,7 @@ def main(parent: int) -> None:
         return  # it went before this one could be tied to it
     os.environ["BONSAI_RUNNER"] = str(os.getpid())  # its runs end with it
     root = settings.project_root()
-    settings.answers(os.environ["PREFECT_API_URL"], PATIENCE_S)
+    settings.is_healthy(os.environ["PREFECT_API_URL"], SERVER_TIMEOUT_S)
     asyncio.run(serve(root))
 
 

@@ -14,12 +14,12 @@ from typing import Any
 from flows import settings
 from tasks.core.errors import UserError
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-MOST_DEPLOYMENTS = 200
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+MAX_DEPLOYMENTS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class DeploymentTiming:
     """One deployment and when it runs."""
 
     name: str
@@ -32,15 +32,15 @@ class Timed:
     """When it will run next."""
 
 
-class Timetable:
+class ScheduleClient:
     """The deployments of a server. A wrong name or timing is a `UserError`."""
 
     def __init__(self, root: Path, client: Any) -> None:
         self.root = root
         self.client = client
 
-    def all(self) -> list[Timed]:
-        found = sorted(self.client.read_deployments(limit=MOST_DEPLOYMENTS), key=lambda each: str(each.name))
+    def all(self) -> list[DeploymentTiming]:
+        found = sorted(self.client.read_deployments(limit=MAX_DEPLOYMENTS), key=lambda each: str(each.name))
         now = datetime.now(UTC)
         timed = []
         for each in found:
@@ -48,9 +48,9 @@ class Timetable:
             dues = [run.expected_start_time for run in runs if run.expected_start_time > now]
             active = [kept for kept in each.schedules if kept.active]
             timed.append(
-                Timed(
+                DeploymentTiming(
                     str(each.name),
-                    "; ".join(in_words(kept.schedule) for kept in each.schedules),
+                    "; ".join(format_schedule(kept.schedule) for kept in each.schedules),
                     ", ".join(dict.fromkeys(str(kept.schedule.timezone or "UTC") for kept in each.schedules)),
                     ("on" if active and not each.paused else "paused") if each.schedules else "",
                     min(dues, default=None),
@@ -59,17 +59,17 @@ class Timetable:
         return timed
 
     def pause(self, name: str) -> None:
-        self.client.pause_deployment(self._known(name).id)
+        self.client.pause_deployment(self._deployment(name).id)
 
     def resume(self, name: str) -> None:
-        self.client.resume_deployment(self._known(name).id)
+        self.client.resume_deployment(self._deployment(name).id)
 
     def set(self, name: str, timing: Mapping[str, Any]) -> str:
-        """Let it run by `timing` (as `understand` gives it) and by nothing else; gives the timing in words."""
+        """Let it run by `timing` (as `parse_timing` gives it) and by nothing else; gives the timing in words."""
         from prefect.client.schemas.actions import DeploymentScheduleCreate
         from pydantic import ValidationError
 
-        found = self._known(name)
+        found = self._deployment(name)
         try:
             wanted = DeploymentScheduleCreate.model_validate({"schedule": dict(timing), "active": True})
         except ValidationError as error:
@@ -80,7 +80,7 @@ class Timetable:
             self.client.delete_deployment_schedule(found.id, kept.id)
         if found.paused:
             self.client.resume_deployment(found.id)
-        return in_words(wanted.schedule)
+        return format_schedule(wanted.schedule)
 
     def trigger(self, name: str, overrides: Mapping[str, Any]) -> tuple[str, str]:
         """Ask for a run now; gives its name and id. Joins one that was asked for the same and is not done."""
@@ -88,7 +88,7 @@ class Timetable:
 
         from flows.execution.request_deduplication import once
 
-        found = self._known(name)
+        found = self._deployment(name)
         parameters = {**found.parameters, **({"overrides": dict(overrides)} if overrides else {})}
         names = {}
 
@@ -107,8 +107,8 @@ class Timetable:
             raise UserError(str(error.response.json().get("detail", error))) from None
         return names[made], made
 
-    def _known(self, name: str) -> Any:
-        found = {str(each.name): each for each in self.client.read_deployments(limit=MOST_DEPLOYMENTS)}
+    def _deployment(self, name: str) -> Any:
+        found = {str(each.name): each for each in self.client.read_deployments(limit=MAX_DEPLOYMENTS)}
         if name not in found:
             near = get_close_matches(name, found, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
@@ -117,39 +117,39 @@ class Timetable:
 
 
 @contextmanager
-def timetable(root: Path) -> Iterator[Timetable]:
+def schedule_client(root: Path) -> Iterator[ScheduleClient]:
     """The timetable of the server that runs; a `UserError` when none does."""
     settings.apply(root)
     if not settings.find_server(root):
         raise UserError("no Prefect server runs here; start `bonsai up` in another terminal")
-    with settings.only_growing():
+    with settings.import_without_gc():
         from prefect.client.orchestration import get_client
     with get_client(sync_client=True) as client:
-        yield Timetable(root, client)
+        yield ScheduleClient(root, client)
 
 
-def understand(cron: str, every: str, rrule: str, timezone: str) -> dict[str, Any]:
+def parse_timing(cron: str, every: str, rrule: str, timezone: str) -> dict[str, Any]:
     """A timing from what was typed; exactly one of the three."""
     given = [name for name, value in (("--cron", cron), ("--every", every), ("--rrule", rrule)) if value]
     if len(given) != 1:
         raise UserError(f"say when by one of --cron, --every and --rrule, got {' and '.join(given) or 'none'}")
     if every:
-        return {"interval": spell(every), "timezone": timezone}
+        return {"interval": parse_time_span(every), "timezone": timezone}
     return {"cron": cron, "timezone": timezone} if cron else {"rrule": rrule, "timezone": timezone}
 
 
-def spell(text: str) -> timedelta:
+def parse_time_span(text: str) -> timedelta:
     """`90s`, `30m`, `6h`, `1d`, `2w`."""
     found = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip())
     if not found or not int(found[1]):
         raise UserError(f"--every {text!r} is not a time span; write 30m, 6h or 1d")
-    return timedelta(seconds=int(found[1]) * UNITS[found[2]])
+    return timedelta(seconds=int(found[1]) * UNIT_SECONDS[found[2]])
 
 
-def in_words(schedule: Any) -> str:
+def format_schedule(schedule: Any) -> str:
     """A schedule as it is written."""
     if getattr(schedule, "interval", None) is not None:
-        seconds = int(schedule.interval.total_seconds())
-        unit = next(unit for unit, size in reversed(UNITS.items()) if seconds % size == 0)
-        return f"every {seconds // UNITS[unit]}{unit}"
+        seconds = int(schedule.format_interval.total_seconds())
+        unit = next(unit for unit, size in reversed(UNIT_SECONDS.items()) if seconds % size == 0)
+        return f"every {seconds // UNIT_SECONDS[unit]}{unit}"
     return " ".join(str(getattr(schedule, "cron", None) or getattr(schedule, "rrule", "")).split())

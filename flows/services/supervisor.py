@@ -1,4 +1,4 @@
-"""`bonsai up`: Prefect's server, the deployments and the dashboard, together on this machine only, and together gone again."""
+"""`bonsai up`: starts, watches and stops the Prefect server, the dashboard and the deployment runner on this machine."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,95 +20,95 @@ import psutil
 from flows import settings
 from flows.reporting.console import stdout
 from flows.runs import recovery, run_record
-from flows.services.prefect_server import Server
+from flows.services.prefect_server import PrefectServer, bound_socket, last_log_line
 from flows.system import os_processes
-from flows.system.file_locks import Held, try_lock
+from flows.system.file_locks import HeldLock, try_lock
 from tasks.core.errors import UserError
 
 PREFECT_PORT = 4200
 DASHBOARD_PORT = 8501
-PATIENCE_S = 180.0
-"""How long a busy machine may take to start any of them."""
-GRACE_S = 20.0
-"""How long the runs at work may take to be cancelled; a stage has five seconds of it."""
-LOOK_S = 0.5
-MOST_RESTARTS = 5
-"""Of one part within a minute; then something is wrong that a restart does not mend."""
+START_TIMEOUT_S = 180.0
+"""Time in which each service must answer, also on a busy machine."""
+STOP_TIMEOUT_S = 20.0
+"""Time a service has to stop before it is killed. The runner cancels its runs in it; a stage has five seconds of it."""
+POLL_INTERVAL_S = 0.5
+MAX_RESTARTS_PER_MINUTE = 5
+"""Restarts of one service. A service that ends more often has a fault that a restart does not repair."""
 REPOSITORY = Path(__file__).parents[2]
-SIGNS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(slots=True)
 class Service:
-    """One of the three processes: how to start it, and how to know that it answers."""
+    """One supervised process: how to launch it, and how to check that it answers."""
 
     name: str
-    start: Callable[[], subprocess.Popen[bytes]]
+    launch: Callable[[], subprocess.Popen[bytes]]
     answers: Callable[[], bool]
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    began: list[float] = field(default_factory=list)
+    start_times: list[float] = field(default_factory=list)
 
     @property
-    def ended(self) -> bool:
+    def exited(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
-    def begin(self) -> None:
-        self.began = [at for at in self.began if at > time.monotonic() - 60] + [time.monotonic()]
-        if len(self.began) > MOST_RESTARTS:
-            raise UserError(f"{self.name} ends again and again; {self.log} says why")
-        self.process = self.start()
+    def start(self) -> None:
+        self.start_times = [at for at in self.start_times if at > time.monotonic() - 60] + [time.monotonic()]
+        if len(self.start_times) > MAX_RESTARTS_PER_MINUTE:
+            raise UserError(f"{self.name} ends again after each restart; see {self.log}")
+        self.process = self.launch()
 
-    def wait_until_it_answers(self, told: threading.Event) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not told.is_set() and not self.answers():
-            if self.ended or time.monotonic() > deadline:
-                raise UserError(f"{self.name} does not start ({last_line(self.log)}); see {self.log} and `bonsai doctor`")
-            told.wait(0.2)
+    def wait_until_ready(self, stop: threading.Event) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not stop.is_set() and not self.answers():
+            if self.exited or time.monotonic() > deadline:
+                reason = last_log_line(self.log) or "no output"
+                raise UserError(f"{self.name} does not start ({reason}); see {self.log} and `bonsai doctor`")
+            stop.wait(0.2)
 
 
 class Supervisor:
-    """What `bonsai up` runs: addresses, password, and the three parts."""
+    """The three services of `bonsai up`, their addresses and the password of the Prefect server."""
 
     def __init__(self, root: Path, prefect_port: int, dashboard_port: int) -> None:
         settings.apply(root)
         self.root = root
         self.home = root / ".prefect"
         self.home.mkdir(exist_ok=True)
-        self.password = kept_password(self.home / "password")
+        self.password = read_or_create_password(self.home / "password")
         self.prefect_url = f"http://127.0.0.1:{free_port(prefect_port)}"
         self.dashboard_url = f"http://127.0.0.1:{free_port(dashboard_port)}"
-        self.parts = [
-            Service(
-                "Prefect's server", self.server, lambda: settings.answers(f"{self.prefect_url}/api"), self.home / "server.log"
-            ),
-            Service("the dashboard", self.dashboard, self.dashboard_answers, self.home / "dashboard.log"),
-            Service("the runner of the deployments", self.runner, self.runner_answers, self.home / "runner.log"),
+        self.services = [
+            Service("the Prefect server", self.launch_server, self.server_answers, self.home / "server.log"),
+            Service("the dashboard", self.launch_dashboard, self.dashboard_answers, self.home / "dashboard.log"),
+            Service("the deployment runner", self.launch_runner, self.runner_answers, self.home / "runner.log"),
         ]
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the parts have in common: where Prefect is, how to be let in, and where `flows` is found, installed or not."""
+        """The environment of every service: address and authentication of Prefect, and a PYTHONPATH on which `flows` lies."""
         path = os.pathsep.join(filter(None, [str(self.root), str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
         address = {"PREFECT_API_URL": f"{self.prefect_url}/api", "PREFECT_API_AUTH_STRING": self.password}
         return {**os.environ, **address, "PYTHONPATH": path}
 
-    def server(self) -> subprocess.Popen[bytes]:
+    def launch_server(self) -> subprocess.Popen[bytes]:
         port = int(self.prefect_url.rpartition(":")[2])
-        guarded = {
+        options = {
             "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.dashboard_url,
             "PREFECT_SERVER_API_HOST": "127.0.0.1",
             "PREFECT_SERVER_API_PORT": str(port),
             "PREFECT_UI_API_URL": "/api",
         }
-        return Server(self.root, port=port, password=self.password, log_name="server.log", more=guarded).let_start()
+        server = PrefectServer(self.root, port=port, password=self.password, log_name="server.log", extra_environment=options)
+        return server.detach()
 
-    def runner(self) -> subprocess.Popen[bytes]:
+    def launch_runner(self) -> subprocess.Popen[bytes]:
         (self.home / "runner.json").unlink(missing_ok=True)
         return self._popen([sys.executable, "-m", "flows.services.flow_runner", str(os.getpid())], "runner.log")
 
-    def dashboard(self) -> subprocess.Popen[bytes]:
+    def launch_dashboard(self) -> subprocess.Popen[bytes]:
         port = self.dashboard_url.rpartition(":")[2]
         options = {
             "server.address": "127.0.0.1",
@@ -126,42 +123,42 @@ class Supervisor:
         streamlit = [sys.executable, "-m", "streamlit", "run", str(REPOSITORY / "dashboard" / "app.py"), *flags]
         return self._popen([sys.executable, "-m", "flows.system.exec_with_parent", str(os.getpid()), *streamlit], "dashboard.log")
 
+    def server_answers(self) -> bool:
+        return settings.is_healthy(f"{self.prefect_url}/api")
+
     def dashboard_answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.dashboard_url}/_stcore/health", timeout=2) as response:
-                return bool(response.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return settings.responds(f"{self.dashboard_url}/_stcore/health", timeout_s=2)
 
     def runner_answers(self) -> bool:
-        """Whether it has written down that it serves."""
-        process = self.parts[-1].process
+        """Whether the running process has written `runner.json`, which it does when it serves the deployments."""
+        process = self.services[-1].process
         try:
-            found = json.loads((self.home / "runner.json").read_text(encoding="utf-8"))
+            content = json.loads((self.home / "runner.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return False
-        return process is not None and found.get("pid") == process.pid
+        return process is not None and content.get("pid") == process.pid
 
-    def tell(self) -> None:
-        """Write down where the server is and how to be let in, for the command line and the dashboard; for this user only."""
+    def write_server_file(self) -> None:
+        """Write `.prefect/server.json`, from which the CLI and the dashboard take address and authentication of the server."""
         address = {"api_url": f"{self.prefect_url}/api", "auth_string": self.password, "dashboard_url": self.dashboard_url}
-        private(self.home / "server.json", json.dumps(address))
+        write_private_file(self.home / "server.json", json.dumps(address))
 
-    def end(self) -> None:
-        """End the runner first, which cancels its runs, then the rest, and see that no process is left."""
+    def stop_services(self) -> None:
+        """Stop the runner first, which cancels its runs, then the other services; kill every process that is left."""
         (self.home / "server.json").unlink(missing_ok=True)
-        family = psutil.Process().children(recursive=True)
-        for part in reversed(self.parts):
-            if part.process and part.process.poll() is None:
-                part.process.terminate()
+        descendants = psutil.Process().children(recursive=True)
+        for service in reversed(self.services):
+            if service.process and service.process.poll() is None:
+                service.process.terminate()
                 try:
-                    part.process.wait(GRACE_S)
+                    service.process.wait(STOP_TIMEOUT_S)
                 except subprocess.TimeoutExpired:
-                    part.process.kill()
-                    part.process.wait()
-        for process in psutil.wait_procs(family, timeout=0.5)[1]:
-            with_grace(process.kill)
-        psutil.wait_procs(family, timeout=5)
+                    service.process.kill()
+                    service.process.wait()
+        for process in psutil.wait_procs(descendants, timeout=0.5)[1]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(descendants, timeout=5)
 
     def _popen(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
         with (self.home / log).open("wb") as file:
@@ -172,103 +169,87 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                process_group=0,  # a person's Ctrl-C is ours to pass on, in order
+                process_group=0,  # Ctrl-C reaches the supervisor only, which stops the services in order
             )
 
 
 def up(root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHBOARD_PORT) -> int:
-    """Run the house until Ctrl-C, or until told to end; 0 when it was."""
+    """Run the services until Ctrl-C or a termination signal; returns exit code 0."""
     console = stdout()
-    with the_only_one(root), told_to_end() as told:
+    with single_instance(root), stop_on_signal() as stop:
         for line in recovery.recover(root):
             console.print(line, style="yellow", markup=False)
-        house = Supervisor(root, prefect_port, dashboard_port)
-        console.print("starting Prefect's server, the runner of the deployments and the dashboard", style="dim")
+        supervisor = Supervisor(root, prefect_port, dashboard_port)
+        console.print("starting the Prefect server, the dashboard and the deployment runner", style="dim")
         try:
-            for part in house.parts:
-                part.begin()
-            for part in house.parts:
-                part.wait_until_it_answers(told)
-                if part is house.parts[0]:
-                    house.tell()
-            if not told.is_set():
-                console.print(f"dashboard    {house.dashboard_url}", soft_wrap=True)
-                console.print(f"Prefect      {house.prefect_url}    password: {house.password}", soft_wrap=True, highlight=False)
-                console.print(f"its API      {house.prefect_url}/api/docs    Ctrl-C ends everything", soft_wrap=True)
-            while not told.wait(LOOK_S):
-                for part in house.parts:
-                    if part.ended:
-                        console.print(f"{part.name} has ended; starting it again", style="yellow")
-                        part.begin()
-            console.print("ending: the runs at work have a few seconds to tidy up", style="dim")
+            for service in supervisor.services:
+                service.start()
+            for service in supervisor.services:
+                service.wait_until_ready(stop)
+                if service is supervisor.services[0]:
+                    supervisor.write_server_file()
+            if not stop.is_set():
+                console.print(f"dashboard    {supervisor.dashboard_url}", soft_wrap=True)
+                console.print(
+                    f"Prefect      {supervisor.prefect_url}    password: {supervisor.password}", soft_wrap=True, highlight=False
+                )
+                console.print(f"its API      {supervisor.prefect_url}/api/docs    Ctrl-C stops everything", soft_wrap=True)
+            while not stop.wait(POLL_INTERVAL_S):
+                for service in supervisor.services:
+                    if service.exited:
+                        console.print(f"{service.name} ended; restarting it", style="yellow")
+                        service.start()
+            console.print("stopping: active runs have a few seconds to clean up", style="dim")
         finally:
-            house.end()
+            supervisor.stop_services()
             for run in run_record.active_runs(root):
-                if not os_processes.alive(run.record.get("process")):
+                if not os_processes.is_alive(run.record.get("process")):
                     recovery.mark_crashed(root, run)
     return 0
 
 
 @contextmanager
-def the_only_one(root: Path) -> Iterator[None]:
-    """One `bonsai up` for a project; a `UserError` with its address when there is one already."""
-    lock: Held | None = try_lock(root / ".bonsai" / "locks" / "up")
+def single_instance(root: Path) -> Iterator[None]:
+    """Hold the project's lock of `bonsai up`; raises `UserError` with the dashboard's address when another process holds it."""
+    lock: HeldLock | None = try_lock(root / ".bonsai" / "locks" / "up")
     if lock is None:
-        found = settings.read_own_server(root)
-        where = f": dashboard {found['dashboard_url']}" if found.get("dashboard_url") else " and is starting"
-        raise UserError(f"bonsai up runs here already{where}; Ctrl-C in its terminal ends it")
+        address = settings.read_server_file(root)
+        where = f": dashboard {address['dashboard_url']}" if address.get("dashboard_url") else " and is starting"
+        raise UserError(f"bonsai up is already running here{where}; press Ctrl-C in its terminal to stop it")
     with lock:
         yield
 
 
 @contextmanager
-def told_to_end() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and its like set; pressed again they change nothing, the end is on its way."""
-    told = threading.Event()
-    before = {sign: signal.signal(sign, lambda *_: told.set()) for sign in SIGNS}
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Yield an event that `STOP_SIGNALS` set. Further signals change nothing. The earlier handlers are restored at the end."""
+    stop = threading.Event()
+    handlers = {sig: signal.signal(sig, lambda *_: stop.set()) for sig in STOP_SIGNALS}
     try:
-        yield told
+        yield stop
     finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
+        for sig, handler in handlers.items():
+            signal.signal(sig, handler)
 
 
-def free_port(wanted: int) -> int:
-    """The port wanted, or any other when it is taken."""
-    for port in (wanted, 0):
-        with socket.socket() as door:
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                door.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(door.getsockname()[1])
+def free_port(preferred: int) -> int:
+    """The preferred port, or any free one when it is taken; raises `UserError` when there is none."""
+    for port in (preferred, 0):
+        with suppress(OSError), bound_socket(port) as listener:
+            return int(listener.getsockname()[1])
     raise UserError("no free port on 127.0.0.1")
 
 
-def kept_password(path: Path) -> str:
-    """The project's password for Prefect, made once, so that a browser that knows it need not be told again."""
+def read_or_create_password(path: Path) -> str:
+    """The project's Prefect password. It is created once, so a browser that stored it stays logged in."""
     if not path.exists():
-        private(path, f"bonsai:{secrets.token_hex(16)}")
+        write_private_file(path, f"bonsai:{secrets.token_hex(16)}")
     return path.read_text(encoding="utf-8").strip()
 
 
-def private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, whole or not at all."""
+def write_private_file(path: Path, text: str) -> None:
+    """Write a file atomically, readable by the current user only."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     partial.replace(path)
-
-
-def last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1].strip() if lines else "it said nothing"
-
-
-def with_grace(end: Callable[[], None]) -> None:
-    """End a process that may have ended by itself."""
-    try:
-        end()
-    except psutil.NoSuchProcess:
-        return

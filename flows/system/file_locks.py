@@ -10,13 +10,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
-POLL_S = 0.05
+POLL_INTERVAL_S = 0.05
 
-Held = IO[bytes]
+HeldLock = IO[bytes]
 """A lock that is held: the open file. It is a context manager; to close it is to let go."""
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """The run was asked to stop while it waited."""
 
 
@@ -26,17 +26,17 @@ def machine_slots() -> int:
 
 
 @contextmanager
-def taken(
-    folder: Path, wanted: int | Literal["all"], stop: threading.Event, waits: Callable[[], None] = lambda: None
+def acquire_slots(
+    folder: Path, requested: int | Literal["all"], stop: threading.Event, on_wait: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Hold `wanted` slots of the machine while the block runs; `waits` is called for as long as they are not free.
+    """Hold `requested` slots of the machine while the block runs; `on_wait` is called for as long as they are not free.
 
     Whoever waits for slots holds the turn, so stages get theirs in the order they asked, those that want all included.
     """
     total = machine_slots()
-    count = total if wanted == "all" else min(wanted, total)
+    count = total if requested == "all" else min(requested, total)
     with ExitStack() as held:
-        with locked(folder / "turn", stop, waits):
+        with hold_lock(folder / "turn", stop, on_wait):
             free = list(range(total))
             while count:
                 for slot in list(free):
@@ -45,25 +45,25 @@ def taken(
                         free.remove(slot)
                         count -= 1
                 if count:
-                    waits()
-                    if stop.wait(POLL_S):
-                        raise Stopped
+                    on_wait()
+                    if stop.wait(POLL_INTERVAL_S):
+                        raise StopRequested
         yield
 
 
 @contextmanager
-def locked(path: Path, stop: threading.Event | None = None, waits: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock of that name; other threads and processes wait, and `waits` is called for as long as they do."""
+def hold_lock(path: Path, stop: threading.Event | None = None, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock of that name; other threads and processes wait, and `on_wait` is called for as long as they do."""
     stop = stop or threading.Event()
     while not (file := try_lock(path)):
-        waits()
-        if stop.wait(POLL_S):
-            raise Stopped
+        on_wait()
+        if stop.wait(POLL_INTERVAL_S):
+            raise StopRequested
     with file:
         yield
 
 
-def try_lock(path: Path) -> Held | None:
+def try_lock(path: Path) -> HeldLock | None:
     """The lock of that name until the block or the process ends, or None when someone else has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("ab")

@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 def identity(pid: int = 0) -> dict[str, Any]:
     """What tells a process, this one by default, from any other, later ones with the same number included."""
     pid = pid or os.getpid()
-    return {"pid": pid, "started": _started(pid), "boot": _boot(), "host": socket.gethostname()}
+    return {"pid": pid, "started": _start_time(pid), "boot": _boot_id(), "host": socket.gethostname()}
 
 
-def alive(process: Mapping[str, Any] | None) -> bool:
+def is_alive(process: Mapping[str, Any] | None) -> bool:
     """Whether the process with that identity still runs; one of another host is taken to be."""
     if not process:
         return False
     if process.get("host") != socket.gethostname():
         return True
-    return process.get("boot") == _boot() and process.get("started") == _started(int(process["pid"]))
+    return process.get("boot") == _boot_id() and process.get("started") == _start_time(int(process["pid"]))
 
 
-def end_group(process: Mapping[str, Any] | None, sig: signal.Signals = signal.SIGKILL) -> None:
+def kill_group(process: Mapping[str, Any] | None, sig: signal.Signals = signal.SIGKILL) -> None:
     """End the process group that the process leads, if it is still that process."""
-    if process and process.get("host") == socket.gethostname() and alive(process):
+    if process and process.get("host") == socket.gethostname() and is_alive(process):
         try:
             os.killpg(int(process["pid"]), sig)
         except ProcessLookupError:
             return
 
 
-def _boot() -> str:
+def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return str(int(psutil.boot_time()))
 
 
-def _started(pid: int) -> str:
+def _start_time(pid: int) -> str:
     """When the process began, in a form that stays the same while it lives; empty if there is none."""
     try:
         if sys.platform == "linux":

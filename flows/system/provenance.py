@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     pass
 
 
-def _code(root: Path) -> dict[str, Any]:
+def code_version(root: Path) -> dict[str, Any]:
     """The git commit of the code, and whether tasks/, dvc.yaml or params.yaml differ from it; empty without git."""
 
     def git(*arguments: str) -> str:
@@ -31,7 +31,7 @@ def _code(root: Path) -> dict[str, Any]:
     return {"commit": commit, "dirty": bool(changed)}
 
 
-def _machine() -> dict[str, Any]:
+def machine_info() -> dict[str, Any]:
     versions = {}
     for name in ("torch", "onnxruntime", "dvc", "prefect"):
         try:

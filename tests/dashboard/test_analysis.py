@@ -180,7 +180,7 @@ def test_only_what_differs_is_an_override(root):
 @pytest.mark.parametrize("value", [3, 0.5, "adamw", [32, 64], True, "yes", "1e3", "a: b", "it's; rm -rf /", "", "*x", "零"])
 def test_the_command_for_the_terminal_means_the_same(value):
     words = parameter_fields.in_words(value)
-    assert run_request.understand([f"x.y={words}"]) == {"x.y": value}
+    assert run_request.parse_overrides([f"x.y={words}"]) == {"x.y": value}
     line = parameter_fields.command(["vision"], {"x.y": value}, ["int8"])
     assert line.startswith("bonsai run vision --set ")
     assert line.endswith("--recipe int8")

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from flows.maintenance import doctor
 from flows.parameters import run_request
-from flows.reporting.console import duration
-from flows.reporting.results_table import show
+from flows.reporting.console import format_duration
+from flows.reporting.results_table import print_results
 from tasks.core import params_file
 from tasks.core.atomic_files import write_json
 from tests.support.toy_project import REPOSITORY, SMALL, build, known
@@ -33,14 +33,14 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_use_case_that_is_not_listed_runs_by_name_with_its_defaults_and_the_project_stays_as_it_is(toy: Path) -> None:
-    asked = run_request.ask(toy, ["twin"])
+    asked = run_request.build_request(toy, ["twin"])
     assert asked.use_cases == ("twin",)
     assert asked.values["use_cases"] == {"twin": params_file.blank()}
-    assert not asked.whole, "the project's own folder has no stages to show it in"
-    again = run_request.ask(toy, ["twin"], overrides=asked.overrides)
+    assert not asked.unmodified, "the project's own folder has no stages to show it in"
+    again = run_request.build_request(toy, ["twin"], overrides=asked.overrides)
     assert again.values == asked.values
-    assert run_request.ask(toy).use_cases == ("toy",)
-    assert run_request.unlisted(toy) == ["twin"]
+    assert run_request.build_request(toy).use_cases == ("toy",)
+    assert run_request.unlisted_use_cases(toy) == ["twin"]
 
 
 def test_a_plan_knows_the_stages_of_a_use_case_that_is_not_listed_and_status_says_how_to_list_it(toy: Path, bonsai: Any) -> None:
@@ -163,8 +163,8 @@ def test_help_and_plans_load_neither_prefect_nor_torch(toy: Path) -> None:
 
 def test_a_run_goes_on_when_nobody_reads_its_news_any_more() -> None:
     body = (
-        "import sys; from flows.reporting.console import Screen; screen = Screen()\n"
-        "for _ in range(2000): screen.say('x' * 100)\n"
+        "import sys; from flows.reporting.console import ConsoleDisplay; screen = ConsoleDisplay()\n"
+        "for _ in range(2000): screen.message('x' * 100)\n"
         "print('still here', file=sys.stderr)"
     )
     where: dict[str, Any] = {"env": {**os.environ, "PYTHONPATH": str(REPOSITORY)}, "text": True}
@@ -181,7 +181,7 @@ def test_a_run_goes_on_when_nobody_reads_its_news_any_more() -> None:
     ("seconds", "said"), [(0.44, "0.4 s"), (12, "12 s"), (59.7, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")]
 )
 def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+    assert format_duration(seconds) == said
 
 
 def test_the_table_shows_intervals_sizes_and_the_chosen_one() -> None:
@@ -202,7 +202,7 @@ def test_the_table_shows_intervals_sizes_and_the_chosen_one() -> None:
         },
     ]
     console = Console(width=200, file=io.StringIO())
-    show({"vision": {"table": {"rows": rows}, "verdict": {"released": "int8", "reason": "released 'int8'"}}}, console)
+    print_results({"vision": {"table": {"rows": rows}, "verdict": {"released": "int8", "reason": "released 'int8'"}}}, console)
     said = console.file.getvalue()
     for part in ("0.9700 (0.9600..0.9800)", "+0.0100 (-0.0100..+0.0200)", "53.1", "0.0967", "3.34 (3.21..3.44)", "chosen"):
         assert part in said

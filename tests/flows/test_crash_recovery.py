@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from flows.runs import run_record
-from flows.services.prefect_server import Server
+from flows.services.prefect_server import PrefectServer
 from tests.flows import test_pipeline as conducted
 from tests.flows.test_pipeline import Env, bonsai, gone, hashes, records, start, wait_for
 
@@ -111,17 +111,17 @@ def test_a_stage_dies(grown: Path, server: Env, usual: float, tmp_path: Path, ro
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Server]:
+def own_server(tmp_path: Path) -> Iterator[PrefectServer]:
     """A Prefect server for one test, which may die."""
     with patch.dict(os.environ):
-        running = Server(tmp_path / "prefect")
+        running = PrefectServer(tmp_path / "prefect")
         running.wait_until_healthy()
     yield running
-    running.end()
+    running.stop()
 
 
 def test_the_prefect_server_dies_and_comes_back(
-    grown: Path, own_server: Server, usual: float, tmp_path: Path, round_: int
+    grown: Path, own_server: PrefectServer, usual: float, tmp_path: Path, round_: int
 ) -> None:
     folder = fresh(grown, tmp_path)
     where = {"PREFECT_API_URL": own_server.api_url, "PREFECT_API_AUTH_STRING": own_server.password}
@@ -132,17 +132,17 @@ def test_the_prefect_server_dies_and_comes_back(
     time.sleep(5)
     with patch.dict(os.environ):
         port = urlsplit(own_server.api_url).port or 0
-        again = Server(tmp_path / "prefect", port=port, password=own_server.password)
+        again = PrefectServer(tmp_path / "prefect", port=port, password=own_server.password)
     try:
         again.wait_until_healthy()
         flow.communicate(timeout=280)
         recovered(folder, grown, where)
     finally:
-        again.end()
+        again.stop()
 
 
 def test_the_prefect_server_dies_for_good_and_the_run_ends_without_it(
-    grown: Path, own_server: Server, tmp_path: Path, round_: int
+    grown: Path, own_server: PrefectServer, tmp_path: Path, round_: int
 ) -> None:
     folder = fresh(grown, tmp_path)
     where = {"PREFECT_API_URL": own_server.api_url, "PREFECT_API_AUTH_STRING": own_server.password}

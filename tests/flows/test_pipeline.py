@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from flows.services.prefect_server import Server
+from flows.services.prefect_server import PrefectServer
 from tests.support.toy_project import REPOSITORY, build
 
 Env = dict[str, str]
@@ -30,12 +30,12 @@ Env = dict[str, str]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
     """One Prefect server for all tests: what the environment must say to use it."""
     with patch.dict(os.environ):
-        running = Server(tmp_path_factory.mktemp("prefect"))
+        running = PrefectServer(tmp_path_factory.mktemp("prefect"))
     try:
         running.wait_until_healthy()
         yield {"PREFECT_API_URL": running.api_url, "PREFECT_API_AUTH_STRING": running.password}
     finally:
-        running.end()
+        running.stop()
 
 
 @pytest.fixture(scope="session")

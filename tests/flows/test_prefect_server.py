@@ -12,8 +12,8 @@ class Knot:
     def __init__(self, **held):
         self.held, self.itself = held, self
 
-prefect_server.COLLECT_S, prefect_server.COLLECT_ALL = 0.05, 2
-prefect_server.collect_aside()
+prefect_server.COLLECT_INTERVAL_S, prefect_server.FULL_COLLECTION_EVERY = 0.05, 2
+prefect_server.collect_garbage_in_background()
 holder, writer = (sqlite3.connect(sys.argv[1], isolation_level=None, check_same_thread=False, timeout=3) for _ in range(2))
 knot = weakref.ref(Knot(cursor=writer.execute("SELECT 1 UNION SELECT 2")))
 holder.execute("BEGIN IMMEDIATE")

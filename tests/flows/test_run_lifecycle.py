@@ -40,25 +40,25 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def asked(toy: Path, **more: Any) -> run_request.RunRequest:
-    return run_request.ask(toy, ["toy"], **more)
+    return run_request.build_request(toy, ["toy"], **more)
 
 
 def test_what_is_asked_is_narrowed_and_what_differs_is_named_in_full(toy: Path) -> None:
-    found = run_request.ask(toy, ["toy"], ["half"], {"training.epochs": 3, "recipes.half.0.halve.times": 2})
+    found = run_request.build_request(toy, ["toy"], ["half"], {"training.epochs": 3, "recipes.half.0.halve.times": 2})
     assert found.overrides == {"use_cases.toy.training.epochs": 3, "recipes.half.0.halve.times": 2}
     assert list(found.values["use_cases"]) == ["toy"]
     assert list(found.values["recipes"]) == ["dense", "half"], "dense is what the others are compared with"
-    assert not found.whole
+    assert not found.unmodified
 
 
 def test_a_number_set_to_what_it_is_already_is_no_override(toy: Path) -> None:
-    found = run_request.ask(toy, ["twin"], overrides={"fetch.limit": 10})
+    found = run_request.build_request(toy, ["twin"], overrides={"fetch.limit": 10})
     assert found.overrides == {}
-    assert found.whole
+    assert found.unmodified
 
 
 def test_a_relative_setting_goes_to_every_use_case_asked_for(toy: Path) -> None:
-    found = run_request.ask(toy, overrides={"training.epochs": 3})
+    found = run_request.build_request(toy, overrides={"training.epochs": 3})
     assert set(found.overrides) == {"use_cases.toy.training.epochs", "use_cases.twin.training.epochs"}
 
 
@@ -76,18 +76,18 @@ def test_a_relative_setting_goes_to_every_use_case_asked_for(toy: Path) -> None:
 def test_a_wrong_request_is_refused_with_the_nearest_right_thing(toy: Path, request_: dict[str, Any], said: str) -> None:
     (toy / "own.csv").write_text("a\n1\n")
     with pytest.raises(UserError, match=said) as refusal:
-        run_request.ask(toy, **{"use_cases": ["toy"], **request_})
+        run_request.build_request(toy, **{"use_cases": ["toy"], **request_})
     assert "\n" not in str(refusal.value)
 
 
 def test_values_are_read_as_in_params_yaml() -> None:
     given = ["a=3", "b=1e-3", "c=[1, 2]", "d=no", "e=", "f=x=y", "g=true"]
-    assert run_request.understand(given) == {"a": 3, "b": 0.001, "c": [1, 2], "d": "no", "e": "", "f": "x=y", "g": True}
+    assert run_request.parse_overrides(given) == {"a": 3, "b": 0.001, "c": [1, 2], "d": "no", "e": "", "f": "x=y", "g": True}
     for wrong in ("a", "=3"):
         with pytest.raises(UserError, match="name=value"):
-            run_request.understand([wrong])
+            run_request.parse_overrides([wrong])
     with pytest.raises(UserError, match="not a YAML value"):
-        run_request.understand(["a=[1"])
+        run_request.parse_overrides(["a=[1"])
 
 
 def test_ones_own_data_is_named_by_its_content(toy: Path, tmp_path: Path) -> None:
@@ -107,7 +107,8 @@ def test_all_that_a_fetch_reads_is_named_by_its_content(tmp_path: Path) -> None:
     wanted = {"fetch.news": "news.csv", "use_cases.finance.fetch.scorer": "data/nlp/release"}
 
     def fetched() -> Any:
-        return run_request.ask(tmp_path, ["finance"], overrides=wanted, cwd=tmp_path).values["use_cases"]["finance"]["fetch"]
+        request = run_request.build_request(tmp_path, ["finance"], overrides=wanted, cwd=tmp_path)
+        return request.values["use_cases"]["finance"]["fetch"]
 
     first = fetched()
     assert (first["news"], first["scorer"]) == (str(tmp_path / "news.csv"), str(tmp_path / "data" / "nlp" / "release"))
@@ -119,7 +120,7 @@ def test_all_that_a_fetch_reads_is_named_by_its_content(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"news\.csv changed since this run was asked for"):
         next(case.load())
     with pytest.raises(UserError, match=r"did you mean 'news\.csv'"):
-        run_request.ask(tmp_path, ["finance"], overrides={**wanted, "fetch.news": "news.cvs"}, cwd=tmp_path)
+        run_request.build_request(tmp_path, ["finance"], overrides={**wanted, "fetch.news": "news.cvs"}, cwd=tmp_path)
 
 
 def test_what_lies_among_the_outputs_is_named_by_its_whole_path_and_the_rest_is_linked(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_what_lies_among_the_outputs_is_named_by_its_whole_path_and_the_rest_is_
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     (tmp_path / "news.csv").write_text("ticker,time,text\n")
     (tmp_path / "data" / "nlp" / "release").mkdir(parents=True)
-    found = run_request.ask(tmp_path, ["finance"])
+    found = run_request.build_request(tmp_path, ["finance"])
     assert found.links == ("news.csv",)
     assert found.values["use_cases"]["finance"]["fetch"]["scorer"] == str(tmp_path / "data" / "nlp" / "release")
 
@@ -138,11 +139,11 @@ def test_a_folder_is_named_by_its_names_sizes_and_contents(tmp_path: Path) -> No
     folder, memory = tmp_path / "images", tmp_path / "memory.json"
     (folder / "a").mkdir(parents=True)
     (folder / "a" / "1.png").write_bytes(b"one")
-    first = run_request.fingerprint(folder, memory)
-    assert run_request.fingerprint(folder, memory) == first
-    assert run_request.fingerprint(folder, tmp_path / "other.json") == first
+    first = run_request.cached_fingerprint(folder, memory)
+    assert run_request.cached_fingerprint(folder, memory) == first
+    assert run_request.cached_fingerprint(folder, tmp_path / "other.json") == first
     (folder / "a" / "1.png").rename(folder / "a" / "2.png")
-    assert run_request.fingerprint(folder, memory) != first
+    assert run_request.cached_fingerprint(folder, memory) != first
 
 
 def test_the_fetch_stage_accepts_what_the_run_wrote_down(tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_the_fetch_stage_accepts_what_the_run_wrote_down(tmp_path: Path) -> None
     (folder / "cats").mkdir(parents=True)
     (folder / "cats" / "1.png").write_bytes(b"one")
     for path in (folder, folder / "cats" / "1.png"):
-        assert sources.own(str(path), run_request.fingerprint(path, tmp_path / "memory.json")) == path
+        assert sources.own(str(path), run_request.cached_fingerprint(path, tmp_path / "memory.json")) == path
     (folder / "cats" / "1.png").write_bytes(b"other")
     with pytest.raises(UserError, match="changed since this run was asked for"):
         sources.own(str(folder), json.loads((tmp_path / "memory.json").read_text())[str(folder)]["fingerprint"])
@@ -171,7 +172,7 @@ def test_a_run_is_recorded_from_the_first_moment(toy: Path) -> None:
     record = json.loads((run.folder / "run.json").read_text())
     assert record["state"] == "Pending"
     assert record["asked"]["how"] == "test"
-    assert os_processes.alive(record["process"])
+    assert os_processes.is_alive(record["process"])
     assert [each.id for each in run_record.active_runs(toy)] == [run.id]
     run.note(state="Completed")
     assert list(run_record.active_runs(toy)) == []
@@ -186,10 +187,10 @@ def test_a_run_is_found_by_name_only(toy: Path, name: str) -> None:
 
 def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
     me = os_processes.identity()
-    assert os_processes.alive(me)
-    assert not os_processes.alive({**me, "started": "12345"})
-    assert not os_processes.alive({**me, "boot": "another"})
-    assert not os_processes.alive(None)
+    assert os_processes.is_alive(me)
+    assert not os_processes.is_alive({**me, "started": "12345"})
+    assert not os_processes.is_alive({**me, "boot": "another"})
+    assert not os_processes.is_alive(None)
 
 
 def test_a_dead_run_is_buried_and_its_checkpoints_are_kept(toy: Path) -> None:
@@ -271,7 +272,7 @@ def test_slots_are_shared_and_whoever_wants_all_is_alone(tmp_path: Path, monkeyp
     seen: list[tuple[str, ...]] = []
 
     def work(name: str, wanted: Any) -> None:
-        with file_locks.taken(tmp_path, wanted, stop):
+        with file_locks.acquire_slots(tmp_path, wanted, stop):
             with lock:
                 now.append(name)
                 seen.append(tuple(now))
@@ -292,9 +293,9 @@ def test_slots_are_shared_and_whoever_wants_all_is_alone(tmp_path: Path, monkeyp
 def test_waiting_for_a_slot_ends_when_the_run_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BONSAI_SLOTS", "1")
     stop = threading.Event()
-    with file_locks.taken(tmp_path, 1, stop):
+    with file_locks.acquire_slots(tmp_path, 1, stop):
         threading.Timer(0.1, stop.set).start()
-        with pytest.raises(file_locks.Stopped), file_locks.taken(tmp_path, 1, stop):
+        with pytest.raises(file_locks.StopRequested), file_locks.acquire_slots(tmp_path, 1, stop):
             pass
 
 

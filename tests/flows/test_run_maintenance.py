@@ -35,7 +35,7 @@ COMMENTED = SMALL.replace("recipes:", "# the recipes, with a word about them\nre
 
 def played(root: Path, **more: Any) -> Run:
     """A run of the toy, conducted without Prefect; shown in the project's own folder when nothing was set."""
-    asked = run_request.ask(root, ["toy"], **more)
+    asked = run_request.build_request(root, ["toy"], **more)
     run = run_record.create(root, asked, how="test")
     create_workspace(root, run.folder, asked)
     with working_directory(run.folder), StageStore(run.folder) as ledger:
@@ -44,7 +44,7 @@ def played(root: Path, **more: Any) -> Run:
         for name in ledger.stages:
             concert.perform(name)
         concert.finish()
-    if asked.whole:
+    if asked.unmodified:
         with working_directory(root):
             publish(root, ledger.entries(ledger.stages))
     return run
@@ -217,10 +217,10 @@ def test_restore_does_not_overwrite_what_is_saved_nowhere(toy: Path) -> None:
         restore(toy, second)
     assert "\n" not in str(refusal.value)
     assert target.read_text() == "[1, 2, 3]"
-    yaml_edit.turn(toy / "params.yaml", {"use_cases.toy.model.width": 7})
+    yaml_edit.set_values(toy / "params.yaml", {"use_cases.toy.model.width": 7})
     assert restore(toy, second, force=True) == []
     assert target.read_bytes() == before
-    yaml_edit.turn(toy / "params.yaml", {"use_cases.toy.model.width": 7})
+    yaml_edit.set_values(toy / "params.yaml", {"use_cases.toy.model.width": 7})
     with pytest.raises(UserError, match=r"params.yaml has changes that no commit and no run has"):
         restore(toy, second)
     commit(toy)
@@ -428,14 +428,14 @@ def test_numbers_are_turned_without_touching_the_words_around_them(
 ) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(HAND_WRITTEN)
-    yaml_edit.turn(path, numbers)
+    yaml_edit.set_values(path, numbers)
     assert path.read_text() == HAND_WRITTEN.replace(before, after)
 
 
 def test_recipes_and_use_cases_come_and_go_by_the_line(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(HAND_WRITTEN)
-    yaml_edit.take_over(path, {"use_cases": {"own": {"fetch": {}}}, "recipes": {"third": [], "fifth": [{"halve": {}}]}})
+    yaml_edit.replace_sections(path, {"use_cases": {"own": {"fetch": {}}}, "recipes": {"third": [], "fifth": [{"halve": {}}]}})
     expected = HAND_WRITTEN.replace("      width: 3\n", "      width: 3\n  own: {fetch: {}}\n")
     expected = expected.replace("  half: [{halve: {times: 1}}]    # by two\n", "") + "  fifth: [{halve: {}}]\n"
     assert path.read_text() == expected

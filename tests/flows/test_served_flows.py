@@ -19,7 +19,7 @@ import pytest
 
 from dashboard.readers import prefect_api
 from dashboard.readers.project_files import Unreadable
-from flows.services.prefect_server import Server
+from flows.services.prefect_server import PrefectServer
 from tests.flows.test_pipeline import bonsai, start, states, wait_for
 from tests.flows.test_supervisor import Up, held_back, records, upright
 from tests.support.toy_project import PARAMS, SMALL, build
@@ -153,7 +153,7 @@ def answers(port: int) -> bool:
 def test_prefect_keeps_its_records_in_postgresql_where_it_is_told_to(tmp_path: Path) -> None:
     toy = build(tmp_path / "toy", SMALL)
     with database() as url, patch.dict(os.environ):
-        server = Server(tmp_path / "prefect", more={"PREFECT_API_DATABASE_CONNECTION_URL": url})
+        server = PrefectServer(tmp_path / "prefect", extra_environment={"PREFECT_API_DATABASE_CONNECTION_URL": url})
         try:
             server.wait_until_healthy()
             where = {"PREFECT_API_URL": server.api_url, "PREFECT_API_AUTH_STRING": server.password}
@@ -166,5 +166,5 @@ def test_prefect_keeps_its_records_in_postgresql_where_it_is_told_to(tmp_path: P
             for record in (made, again):
                 assert asked.flow_run(record["prefect"]["flow_run_id"]).state == "Completed"
         finally:
-            server.end()
+            server.stop()
     assert not list(tmp_path.rglob("prefect.db")), "nothing went to SQLite"

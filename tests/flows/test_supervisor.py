@@ -31,8 +31,8 @@ from flows.execution import run_artifacts
 from flows.parameters.json_schema import request_schema
 from flows.runs.run_record import Run
 from flows.services import schedules
-from flows.services.deployments import declared
-from flows.services.supervisor import Supervisor, kept_password, the_only_one
+from flows.services.deployments import deployment_specs
+from flows.services.supervisor import Supervisor, read_or_create_password, single_instance
 from tasks.core import params_file
 from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
@@ -67,7 +67,7 @@ class Up:
 
     @property
     def server(self) -> prefect_api.Server:
-        found = settings.read_own_server(self.root)
+        found = settings.read_server_file(self.root)
         return prefect_api.Server(found["api_url"], found["auth_string"])
 
     def ask(self, name: str, key: str = "", **parameters: Any) -> str:
@@ -103,7 +103,7 @@ def upright(toy: Path) -> Iterator[Up]:
 
     def ready() -> bool:
         assert process.poll() is None, (toy / "up.log").read_text()
-        return "Ctrl-C ends everything" in (toy / "up.log").read_text()
+        return "Ctrl-C stops everything" in (toy / "up.log").read_text()
 
     try:
         wait_for(ready, 240)
@@ -128,7 +128,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_use_case_is_deployed_on_demand_and_nightly_and_all_together(toy: Path) -> None:
-    found = {each.name: each for each in declared(toy)}
+    found = {each.name: each for each in deployment_specs(toy)}
     assert set(found) == {"all", "toy", "toy-nightly", "twin", "twin-nightly"}
     assert found["twin"].parameters == {"use_cases": ["twin"]}
     assert [each["cron"] for name in ("toy-nightly", "twin-nightly") for each in found[name].schedules] == [
@@ -142,7 +142,7 @@ def test_what_prefect_yaml_says_comes_first(toy: Path) -> None:
     stanza = {"name": "toy-nightly", "parameters": {"use_cases": ["toy"]}, "schedules": schedules}
     gone_since = {"name": "pine", "parameters": {"use_cases": ["pine"]}}
     (toy / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [stanza, gone_since]}))
-    found = {each.name: each for each in declared(toy)}
+    found = {each.name: each for each in deployment_specs(toy)}
     assert found["toy-nightly"].schedules == tuple(schedules)
     assert "twin-nightly" in found
     assert "pine" not in found, "params.yaml has no such use case any more"
@@ -191,9 +191,9 @@ def test_a_second_bonsai_up_is_told_where_the_first_is(toy: Path) -> None:
     (toy / ".prefect").mkdir()
     (toy / ".prefect" / "server.json").write_text(json.dumps({"dashboard_url": "http://127.0.0.1:8501"}))
     with (
-        the_only_one(toy),
-        pytest.raises(UserError, match=r"runs here already: dashboard http://127.0.0.1:8501"),
-        the_only_one(toy),
+        single_instance(toy),
+        pytest.raises(UserError, match=r"is already running here: dashboard http://127.0.0.1:8501"),
+        single_instance(toy),
     ):
         pass
 
@@ -201,9 +201,9 @@ def test_a_second_bonsai_up_is_told_where_the_first_is(toy: Path) -> None:
 def test_the_password_is_kept_and_only_this_user_reads_it(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PREFECT_HOME", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
-    house = Supervisor(toy, 0, 0)
-    house.tell()
-    assert house.password == kept_password(toy / ".prefect" / "password")
+    supervisor = Supervisor(toy, 0, 0)
+    supervisor.write_server_file()
+    assert supervisor.password == read_or_create_password(toy / ".prefect" / "password")
     for name in ("password", "server.json"):
         assert (toy / ".prefect" / name).stat().st_mode & 0o077 == 0
 
@@ -242,11 +242,11 @@ def test_a_run_leaves_its_stages_metrics_curves_and_quarantine_with_prefect(toy:
 
 
 def test_a_time_span_is_read_as_people_write_it() -> None:
-    assert schedules.spell("6h") == timedelta(hours=6)
-    assert schedules.understand("", "90s", "", "UTC") == {"interval": timedelta(seconds=90), "timezone": "UTC"}
+    assert schedules.parse_time_span("6h") == timedelta(hours=6)
+    assert schedules.parse_timing("", "90s", "", "UTC") == {"interval": timedelta(seconds=90), "timezone": "UTC"}
     for wrong in (("", "soon", ""), ("0 3 * * *", "6h", ""), ("", "", "")):
         with pytest.raises(UserError):
-            schedules.understand(*wrong, "UTC")
+            schedules.parse_timing(*wrong, "UTC")
 
 
 @pytest.mark.slow
@@ -258,7 +258,7 @@ def test_three_parts_answer_and_nothing_listens_beyond_this_machine(up: Up) -> N
     assert set(listening) <= {"127.0.0.1", "::1"}
     said = bonsai(up.root, "up", server={}, code=2)
     assert said.count("\n") == 1
-    assert "runs here already" in said
+    assert "is already running here" in said
 
 
 @pytest.mark.slow
@@ -430,7 +430,7 @@ def test_a_run_whose_process_is_killed_soon_reads_crashed_and_a_killed_server_co
     server.kill()
     time.sleep(3)
     (up.root / "hold-train").unlink()
-    wait_for(lambda: settings.answers(up.server.url), 180)
+    wait_for(lambda: settings.is_healthy(up.server.url), 180)
     assert up.ended(asked) == "Completed"
     assert up.record(asked)["state"] == "Completed"
 
