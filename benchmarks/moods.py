@@ -114,8 +114,8 @@ def silent(rows: DataFrame) -> DataFrame:
     from tasks.use_cases.finance import ohlc_bars
 
     def without(past: Any) -> Any:
-        bars = np.array(past, np.float32).reshape(-1, len(ohlc_bars.BAR))
-        bars[:, [ohlc_bars.MOOD, ohlc_bars.BUZZ]] = np.nan
+        bars = np.array(past, np.float32).reshape(-1, len(ohlc_bars.BAR_FIELDS))
+        bars[:, [ohlc_bars.SENTIMENT, ohlc_bars.NEWS_VOLUME]] = np.nan
         return bars.ravel()
 
     return rows.assign(past=pd.Series([without(past) for past in rows["past"]], index=rows.index, dtype=object))

@@ -174,7 +174,7 @@ def row(case: Finance, fear: str, name: str, answer: Answer, best: DataFrame, de
     found: dict[str, Any] = {"model": name, "knows the VIX": bool(fear)}
     found |= {key: round(scores[key], 4) for key in ("qlike", "mse", "log_r2", "pinball_5", "pinball_1")}
     for quantile, level in QUANTILES.items():
-        tested = risk_metrics.coverage(predictions["next_return"], predictions[quantile], level)
+        tested = risk_metrics.coverage_test(predictions["next_return"], predictions[quantile], level)
         found[f"below {level:.0%}"] = round(tested.share, 4)
         found[f"Kupiec p {level:.0%}"] = round(tested.kupiec_p, 3)
         found[f"Christoffersen p {level:.0%}"] = None if tested.christoffersen_p is None else round(tested.christoffersen_p, 3)

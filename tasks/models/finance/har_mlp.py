@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.core.compression import ChannelGroup
-from tasks.use_cases.finance.window_layers import Head, Stem, plain
+from tasks.use_cases.finance.window_layers import VolatilityHead, WindowEncoder, plain_json
 
 
 class HarMlp(nn.Module):
@@ -36,12 +36,12 @@ class HarMlp(nn.Module):
         std: Sequence[float] = (),
     ) -> None:
         super().__init__()
-        self.fields = plain(window=window, fear=fear, news=news, hidden=hidden, members=members, mean=mean, std=std)
-        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
+        self.fields = plain_json(window=window, fear=fear, news=news, hidden=hidden, members=members, mean=mean, std=std)
+        self.stem = WindowEncoder(window, fear=fear, news=news, mean=mean, std=std)
         bound = self.stem.pooled**-0.5
         self.weight = nn.Parameter(torch.empty(hidden, members, self.stem.pooled).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(hidden, members).uniform_(-bound, bound))
-        self.head = Head(self.stem.pooled, hidden, members)
+        self.head = VolatilityHead(self.stem.pooled, hidden, members)
 
     def forward(self, inputs_BWF: Tensor) -> Tensor:
         stem = self.stem(inputs_BWF)

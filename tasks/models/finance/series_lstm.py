@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.core.compression import ChannelGroup
-from tasks.use_cases.finance.window_layers import Head, Stem, plain
+from tasks.use_cases.finance.window_layers import VolatilityHead, WindowEncoder, plain_json
 
 GATES = ("input", "forget", "cell", "output")
 
@@ -34,15 +34,15 @@ class SeriesLstm(nn.Module):
         std: Sequence[float] = (),
     ) -> None:
         super().__init__()
-        self.fields = plain(window=window, fear=fear, news=news, hidden=hidden, mean=mean, std=std)
-        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
+        self.fields = plain_json(window=window, fear=fear, news=news, hidden=hidden, mean=mean, std=std)
+        self.stem = WindowEncoder(window, fear=fear, news=news, mean=mean, std=std)
         bound = hidden**-0.5
         self.read, self.recall = (
             nn.ParameterDict({gate: nn.Parameter(torch.empty(hidden, width).uniform_(-bound, bound)) for gate in GATES})
             for width in (self.stem.channels, hidden)
         )
         self.bias = nn.ParameterDict({gate: nn.Parameter(torch.full((hidden,), float(gate == "forget"))) for gate in GATES})
-        self.head = Head(self.stem.pooled, hidden)
+        self.head = VolatilityHead(self.stem.pooled, hidden)
 
     def forward(self, inputs_BWF: Tensor) -> Tensor:
         stem = self.stem(inputs_BWF)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.core.compression import ChannelGroup
-from tasks.use_cases.finance.window_layers import Head, Stem, plain
+from tasks.use_cases.finance.window_layers import VolatilityHead, WindowEncoder, plain_json
 
 
 class SeriesTransformer(nn.Module):
@@ -37,14 +37,14 @@ class SeriesTransformer(nn.Module):
     ) -> None:
         super().__init__()
         counts, widths = ([given] * layers if isinstance(given, int) else list(given) for given in (heads, hidden))
-        self.fields = plain(window=window, fear=fear, news=news, width=width, heads=counts, hidden=widths, layers=layers)
-        self.fields |= plain(mean=mean, std=std)
-        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
+        self.fields = plain_json(window=window, fear=fear, news=news, width=width, heads=counts, hidden=widths, layers=layers)
+        self.fields |= plain_json(mean=mean, std=std)
+        self.stem = WindowEncoder(window, fear=fear, news=news, mean=mean, std=std)
         self.enter = nn.Linear(self.stem.channels, width)
         self.place = nn.Parameter(torch.randn(window, width) * 0.02)
         self.blocks = nn.ModuleList(Block(width, count, wide) for count, wide in zip(counts, widths, strict=True))
         self.norm = nn.LayerNorm(width)
-        self.head = Head(self.stem.pooled, width)
+        self.head = VolatilityHead(self.stem.pooled, width)
 
     def forward(self, inputs_BWF: Tensor) -> Tensor:
         stem = self.stem(inputs_BWF)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tasks.core.compression import ChannelGroup
 from tasks.core.errors import UserError
-from tasks.use_cases.finance.window_layers import Head, Stem, plain
+from tasks.use_cases.finance.window_layers import VolatilityHead, WindowEncoder, plain_json
 
 KERNEL = 3
 
@@ -38,8 +38,8 @@ class Tcn(nn.Module):
         widths = [hidden] * layers if isinstance(hidden, int) else list(hidden)
         if len(widths) != layers:
             raise UserError(f"hidden={hidden}: a window of {window} days takes {layers} layers; give one width, or one for each")
-        self.fields = plain(window=window, fear=fear, news=news, hidden=widths, mean=mean, std=std)
-        self.stem = Stem(window, fear=fear, news=news, mean=mean, std=std)
+        self.fields = plain_json(window=window, fear=fear, news=news, hidden=widths, mean=mean, std=std)
+        self.stem = WindowEncoder(window, fear=fear, news=news, mean=mean, std=std)
         self.reach = 1 + (KERNEL - 1) * (2**layers - 1)
         before = [self.stem.channels, *widths]
         self.convs = nn.ModuleList(
@@ -47,7 +47,7 @@ class Tcn(nn.Module):
             for layer, (wide, width) in enumerate(zip(before, widths, strict=False))
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths)
-        self.head = Head(self.stem.pooled, widths[-1])
+        self.head = VolatilityHead(self.stem.pooled, widths[-1])
 
     def forward(self, inputs_BWF: Tensor) -> Tensor:
         stem = self.stem(inputs_BWF)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from tasks.core.errors import UserError
 from tasks.data.downloads import download
-from tasks.use_cases.credit.column_types import as_numbers
+from tasks.use_cases.credit.column_types import parse_numbers
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -24,7 +24,7 @@ Finding = tuple["Series", str, Any, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class CreditDataset:
     """A credit file with a name."""
 
     copies: tuple[tuple[str, str, tuple[str, ...]], ...]
@@ -42,7 +42,7 @@ class Known:
     dirt: Callable[[DataFrame], Iterator[Finding]] = lambda rows: iter(())
 
 
-def home(known: Known) -> Path:
+def dataset_path(known: CreditDataset) -> Path:
     """The first of the copies that can be had."""
     refusals = []
     for name, sha256, mirrors in known.copies:
@@ -53,30 +53,30 @@ def home(known: Known) -> Path:
     raise UserError("; or ".join(refusals))
 
 
-def of_taiwan(rows: DataFrame) -> Iterator[Finding]:
+def taiwan_errors(rows: DataFrame) -> Iterator[Finding]:
     """Codes that the description of the data does not have, and bills that look odd (I-Cheng Yeh 2016)."""
     for name, allowed, other in (("EDUCATION", (1, 2, 3, 4), 4), ("MARRIAGE", (1, 2, 3), 3)):
         if name in rows:
-            number = as_numbers(rows[name])[0]
+            number = parse_numbers(rows[name])[0]
             yield number.notna() & ~number.isin(allowed), name, other, f"undocumented {name}"
     for name in rows.columns:
         if name.startswith("PAY_") and not name.startswith("PAY_AMT"):
-            yield as_numbers(rows[name])[0].isin([-2, 0]), name, None, f"seen undocumented {name}"
+            yield parse_numbers(rows[name])[0].isin([-2, 0]), name, None, f"seen undocumented {name}"
         if name.startswith("BILL_AMT"):
-            yield as_numbers(rows[name])[0] < 0, name, None, f"seen negative {name}"
+            yield parse_numbers(rows[name])[0] < 0, name, None, f"seen negative {name}"
     if {"BILL_AMT1", "LIMIT_BAL"} <= set(rows.columns):
-        over = as_numbers(rows["BILL_AMT1"])[0] > as_numbers(rows["LIMIT_BAL"])[0]
+        over = parse_numbers(rows["BILL_AMT1"])[0] > parse_numbers(rows["LIMIT_BAL"])[0]
         yield over, "BILL_AMT1", None, "seen bill above the limit"
 
 
-GERMAN = (
+GERMAN_COLUMNS = (
     "checking_status duration_months credit_history purpose credit_amount savings employment_since instalment_rate "
     "personal_status other_debtors residence_since property age other_plans housing existing_credits job dependants "
     "telephone foreign_worker risk"
 )
 FEMALE, MALE = "female", "male"
 DATASETS = {
-    "taiwan": Known(
+    "taiwan": CreditDataset(
         copies=(
             (
                 "credit/UCI_Credit_Card.csv.gz",
@@ -94,9 +94,9 @@ DATASETS = {
         groups=("SEX", "AGE"),
         ignored=("ID",),
         meanings={"SEX": {"1": MALE, "2": FEMALE}},
-        dirt=of_taiwan,
+        dirt=taiwan_errors,
     ),
-    "german": Known(
+    "german": CreditDataset(
         copies=(
             (
                 "credit/german.data",
@@ -108,7 +108,7 @@ DATASETS = {
         event="2",
         groups=("personal_status", "age"),
         separator=" ",
-        names=tuple(GERMAN.split()),
+        names=tuple(GERMAN_COLUMNS.split()),
         meanings={"personal_status": {"A91": MALE, "A92": FEMALE, "A93": MALE, "A94": MALE, "A95": FEMALE}},
     ),
 }
@@ -116,7 +116,7 @@ DATASETS = {
 1,000 loans (UCI, CC BY 4.0)."""
 
 
-def found(known: Known | None, rows: DataFrame) -> tuple[DataFrame, Series]:
+def apply_known_errors(known: CreditDataset | None, rows: DataFrame) -> tuple[DataFrame, Series]:
     """The rows with what the file is known for set right, and what was found in each, joined by "; "."""
     said = pd.Series("", index=rows.index, dtype=object)
     changed = rows.copy()

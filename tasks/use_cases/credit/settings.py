@@ -11,7 +11,7 @@ from tasks.core.settings import Clean, Contract, Fetch, Share, Training, setting
 from tasks.use_cases.credit import datasets
 
 if TYPE_CHECKING:
-    from tasks.use_cases.credit.datasets import Known
+    from tasks.use_cases.credit.datasets import CreditDataset
 
 
 @settings
@@ -35,7 +35,7 @@ class TableFetch(Fetch):
             object.__setattr__(self, "dataset", self.dataset or "taiwan")
 
     @property
-    def known(self) -> Known | None:
+    def known(self) -> CreditDataset | None:
         """The data set of that name, none for the user's own."""
         return None if self.source == "path" else datasets.DATASETS[self.dataset]
 

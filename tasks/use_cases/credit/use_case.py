@@ -96,7 +96,7 @@ class Credit(UseCase):
     def load(self) -> Iterator[pd.DataFrame]:
         """The table as it came, its label named `label`, with the `kinds` of its columns (JSON) in every row."""
         fetch, known = self.fetch, self.fetch.known
-        path = datasets.home(known) if known else sources.own(fetch.path, fetch.held("path"))
+        path = datasets.dataset_path(known) if known else sources.own(fetch.path, fetch.held("path"))
 
         def blocks() -> Iterator[pd.DataFrame]:
             if known is None:
@@ -116,7 +116,7 @@ class Credit(UseCase):
         given.update(dict.fromkeys(fetch.numbers, "number"))
         given.update(dict.fromkeys(fetch.categories, "category"))
         try:
-            kinds = column_types.survey(chain([first], reader), given, {*FOUND, label})
+            kinds = column_types.infer_column_kinds(chain([first], reader), given, {*FOUND, label})
         except UserError as mistake:
             raise UserError(f"{path}: {mistake}") from None
         ordered = json.dumps({name: kinds[name] for name in names if name in kinds}, ensure_ascii=False)
@@ -124,11 +124,11 @@ class Credit(UseCase):
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Every cell read as its column's kind; a row with a cell that cannot be read, or without a label, gets a fault."""
-        told, fix = datasets.found(self.fetch.known, rows)
+        told, fix = datasets.apply_known_errors(self.fetch.known, rows)
         judged, fault = {}, pd.Series("", index=rows.index, dtype=object)
-        label, wrong = column_types.as_categories(rows["label"])
+        label, wrong = column_types.parse_categories(rows["label"])
         for name, kind in self._kinds(rows).items():
-            judged[name], said = (column_types.as_numbers if kind == "number" else column_types.as_categories)(told[name])
+            judged[name], said = (column_types.parse_numbers if kind == "number" else column_types.parse_categories)(told[name])
             fresh = (fault == "") & (said != "")
             fault[fresh] = said[fresh] + f": {name} " + told.loc[fresh, name].astype(str).str[:40].map(repr)
             unknown = judged[name].isna() if kind == "number" else judged[name] == ""
@@ -152,7 +152,7 @@ class Credit(UseCase):
             if pd.api.types.is_float_dtype(cells):
                 codes = (cells % 1 == 0) & (cells.abs() <= MOST_CODE)
                 cells = binary_classification.spans(cells, self.clean.group_edges).mask(
-                    codes, column_types.coded(cells.where(codes))
+                    codes, column_types.codes_as_text(cells.where(codes))
                 )
             meant = cells.replace(dict(known.meanings.get(name, {})) if known else {}).replace("", "unknown")
             said = said + f"; {name}=" + meant.str.replace(r"[;=|]", " ", regex=True)
@@ -182,16 +182,16 @@ class Credit(UseCase):
         unseen = {part.partition("=")[0] for part in rows["groups"].iloc[0].split("; ")} if self.model.blind else set()
         kinds = {name: kind for name, kind in self._kinds(rows).items() if name not in unseen}
         numbers = [name for name, kind in kinds.items() if kind == "number"]
-        codes = [name for name in numbers if column_types.few_whole(rows[name])]
-        curves = [column_types.curve(rows[name].to_numpy(np.float64), self.model.knots) for name in numbers]
-        cells = {name: column_types.coded(rows[name]) for name in codes}
+        codes = [name for name in numbers if column_types.is_code_like(rows[name])]
+        curves = [column_types.quantile_curve(rows[name].to_numpy(np.float64), self.model.knots) for name in numbers]
+        cells = {name: column_types.codes_as_text(rows[name]) for name in codes}
         cells |= {name: rows[name] for name, kind in kinds.items() if kind == "category"}
         return {
             "classes": [other, event],
             "numbers": numbers,
             "knots": [knots for knots, _ in curves],
             "scores": [scores for _, scores in curves],
-            "categories": {name: column_types.common(found, FEWEST) for name, found in cells.items()},
+            "categories": {name: column_types.frequent_values(found, FEWEST) for name, found in cells.items()},
             "threshold": 1 / (1 + self.model.default_cost),
         }
 
@@ -202,8 +202,8 @@ class Credit(UseCase):
             raise UserError(f"the model knows no label {sorted(strange)[0]!r}; it knows {other!r} and {event!r}")
         found = [rows[name].to_numpy(np.float32) for name in state["numbers"]]
         for name, values in state["categories"].items():
-            cells = column_types.coded(rows[name]) if pd.api.types.is_float_dtype(rows[name]) else rows[name]
-            found.append(column_types.places(cells, values))
+            cells = column_types.codes_as_text(rows[name]) if pd.api.types.is_float_dtype(rows[name]) else rows[name]
+            found.append(column_types.category_codes(cells, values))
         return np.stack(found, 1), (rows["label"] == event).to_numpy(np.float32)
 
     def build_model(self, state: PreprocessingState) -> nn.Module:

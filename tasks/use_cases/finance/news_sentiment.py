@@ -1,7 +1,7 @@
 """What was written of a share before a day's close, and in what mood: texts judged by a released model of texts.
 
 A table of texts has a column for the series, one for the time and one for the text. A text counts on the day by whose
-close it was there: one with a time after `LAST_HOUR` (UTC) from the next day on, one with a date alone always so.
+close it was there: one with a time after `LAST_HOUR_UTC` (UTC) from the next day on, one with a date alone always so.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-USUAL = {
+COLUMN_ALIASES = {
     "ticker": ("ticker", "symbol", "stock", "instrument"),
     "time": ("created_at", "published_at", "timestamp", "datetime", "time", "date", "day"),
     "text": ("text", "tweet", "title", "headline", "content", "body"),
 }
 """What the columns are usually called, in whatever case; of several the first."""
-MOODS = ("negative", "positive")
-LAST_HOUR = 20
+SENTIMENT_CLASSES = ("negative", "positive")
+LAST_HOUR_UTC = 20
 """UTC: the stock exchanges of New York close at 20:00 in summer and at 21:00 in winter."""
-DAYS = 3
+LOOKBACK_DAYS = 3
 """Calendar days whose texts are counted: on a Monday those of the weekend too."""
 
 
-def joined(blocks: Iterator[DataFrame], texts: Path, scorer: Path) -> Iterator[DataFrame]:
+def join_sentiment(blocks: Iterator[DataFrame], texts: Path, scorer: Path) -> Iterator[DataFrame]:
     """Price rows with `mood`, the mean of the last days' texts (-1 bad, 1 good, 0 without any), and `buzz`, log(1 + number)."""
-    known = by_day(read(texts), scorer)
+    known = sentiment_by_day(read_texts(texts), scorer)
     for block in blocks:
-        yield at_close(block, known)
+        yield sentiment_at_close(block, known)
 
 
-def read(path: Path) -> DataFrame:
+def read_texts(path: Path) -> DataFrame:
     """The texts of a table: `ticker`, `day` (the first at whose close the text was known) and `text`."""
     blocks: list[DataFrame] = []
     name: dict[str, str] = {}
     for block in table_files.read_table(path):
-        name = name or named(path, [str(column) for column in block if column not in ("file", "row", "doubt")])
+        name = name or map_columns(path, [str(column) for column in block if column not in ("file", "row", "doubt")])
         blocks.append(block[[*name.values(), "file", "row"]].rename(columns={given: ours for ours, given in name.items()}))
     found = pd.concat(blocks, ignore_index=True)
     time = pd.to_datetime(found["time"], format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
@@ -60,27 +60,27 @@ def read(path: Path) -> DataFrame:
             f"{path}, row {first['row']}: {name['time']} is {str(first['time'])[:40]!r}; expected YYYY-MM-DD, or with a time"
         )
     dated = (time == time.dt.normalize()).all()
-    wait = pd.Timedelta(hours=24 if dated else 24 - LAST_HOUR)
+    wait = pd.Timedelta(hours=24 if dated else 24 - LAST_HOUR_UTC)
     day = (time + wait).dt.normalize().astype("datetime64[ns]")
     return pd.DataFrame({"ticker": found["ticker"].astype(str), "day": day, "text": found["text"].fillna("").astype(str)})
 
 
-def named(path: Path, header: list[str]) -> dict[str, str]:
+def map_columns(path: Path, header: list[str]) -> dict[str, str]:
     """What each of our columns is called in this file; all that is missing is said at once."""
     usual = {name.strip().lower(): name for name in reversed(header)}
-    found = {ours: next((usual[name] for name in names if name in usual), "") for ours, names in USUAL.items()}
+    found = {ours: next((usual[name] for name in names if name in usual), "") for ours, names in COLUMN_ALIASES.items()}
     if missing := [ours for ours, name in found.items() if not name]:
         raise UserError(
             f"{path} has no column for {', '.join(missing)}; it has {', '.join(header)[:200]}: "
-            + "; ".join(f"call the {ours} one of {', '.join(USUAL[ours])}" for ours in missing)
+            + "; ".join(f"call the {ours} one of {', '.join(COLUMN_ALIASES[ours])}" for ours in missing)
         )
     return found
 
 
-def by_day(texts: DataFrame, scorer: Path) -> dict[str, tuple[NDArray[np.datetime64], Floats, Floats]]:
+def sentiment_by_day(texts: DataFrame, scorer: Path) -> dict[str, tuple[NDArray[np.datetime64], Floats, Floats]]:
     """Of each series its days with texts, in order, and the sum of moods and the number of texts up to each (T + 1,)."""
     once = texts["text"].drop_duplicates()
-    mood = texts["text"].map(pd.Series(moods(once.to_list(), scorer), index=once.to_numpy()))
+    mood = texts["text"].map(pd.Series(score_sentiment(once.to_list(), scorer), index=once.to_numpy()))
     sums = texts.assign(mood=mood).groupby(["ticker", "day"])["mood"].agg(["sum", "count"])
     found = {}
     for ticker, some in sums.groupby(level="ticker"):
@@ -90,7 +90,7 @@ def by_day(texts: DataFrame, scorer: Path) -> dict[str, tuple[NDArray[np.datetim
     return found
 
 
-def moods(texts: list[str], scorer: Path) -> Floats:
+def score_sentiment(texts: list[str], scorer: Path) -> Floats:
     """How good or bad each text sounds, -1..1: the probability of `positive` less that of `negative` by the model."""
     from tasks.core import onnx_model
 
@@ -100,10 +100,10 @@ def moods(texts: list[str], scorer: Path) -> Floats:
     content = path.read_bytes()
     state = onnx_model.read_metadata(onnx_model.from_bytes(content)).get("learnt", {})
     classes = list(state.get("classes", ()))
-    if "vocabulary" not in state or not set(MOODS) <= set(classes):
+    if "vocabulary" not in state or not set(SENTIMENT_CLASSES) <= set(classes):
         raise UserError(
             f"{path} tells {', '.join(classes)[:200] or 'no classes of texts'} apart; "
-            f"a judge of moods tells {' and '.join(MOODS)}"
+            f"a judge of moods tells {' and '.join(SENTIMENT_CLASSES)}"
         )
     inputs = tokenization.encode([normalization.mend(one)[0] for one in texts], state["vocabulary"])
     odds = classification.softmax(onnx_model.predict(content, inputs))
@@ -111,9 +111,9 @@ def moods(texts: list[str], scorer: Path) -> Floats:
     return found
 
 
-def at_close(rows: DataFrame, known: dict[str, tuple[NDArray[np.datetime64], Floats, Floats]]) -> DataFrame:
-    """The rows with `mood` and `buzz` of the texts of the last `DAYS` calendar days, known at each row's close."""
-    date, ticker = ohlc_bars.as_dates(rows["date"]), rows["ticker"].astype(str).str.strip()
+def sentiment_at_close(rows: DataFrame, known: dict[str, tuple[NDArray[np.datetime64], Floats, Floats]]) -> DataFrame:
+    """The rows with `mood` and `buzz` of the texts of the last `LOOKBACK_DAYS` calendar days, known at each row's close."""
+    date, ticker = ohlc_bars.parse_dates(rows["date"]), rows["ticker"].astype(str).str.strip()
     total, count = np.zeros(len(rows)), np.zeros(len(rows))
     for name in ticker.unique():
         if name not in known:
@@ -122,12 +122,12 @@ def at_close(rows: DataFrame, known: dict[str, tuple[NDArray[np.datetime64], Flo
         places = np.flatnonzero(((ticker == name) & date.notna()).to_numpy())
         asked = date.iloc[places].to_numpy("datetime64[ns]")
         until = days.searchsorted(asked, side="right")
-        since = days.searchsorted(asked - np.timedelta64(DAYS, "D"), side="right")
+        since = days.searchsorted(asked - np.timedelta64(LOOKBACK_DAYS, "D"), side="right")
         total[places], count[places] = sums[until] - sums[since], counts[until] - counts[since]
     return rows.assign(mood=total / np.maximum(count, 1.0), buzz=np.log1p(count))
 
 
-def silence(blocks: Iterator[DataFrame]) -> Iterator[DataFrame]:
+def without_news(blocks: Iterator[DataFrame]) -> Iterator[DataFrame]:
     """Price rows of which nothing written is known."""
     for block in blocks:
         yield block.assign(mood=np.nan, buzz=np.nan)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 COLUMNS = ("ticker", "date", *ohlc_bars.PRICES, "volume", "fear")
-NEEDED = ("date", *ohlc_bars.PRICES)
-FOUND = ("file", "row", "doubt")
+REQUIRED_COLUMNS = ("date", *ohlc_bars.PRICES)
+READER_COLUMNS = ("file", "row", "doubt")
 """What the reader of tables adds."""
-USUAL = {
+COLUMN_ALIASES = {
     "ticker": ("ticker", "symbol", "name", "stock", "instrument"),
     "date": ("date", "timestamp", "datetime", "time", "day"),
     "open": ("open", "open price"),
@@ -37,13 +37,13 @@ USUAL = {
     "fear": ("fear", "vix"),
 }
 """What the columns are usually called, in whatever case."""
-OLDEST_FEAR_DAYS = 7
+MAX_VIX_AGE_DAYS = 7
 """A volatility index that was not quoted on a day is that of the last day it was, unless that is longer ago."""
-KINDS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".gz", ".xz", ".bz2")
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".gz", ".xz", ".bz2")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PriceDataset:
     """A data set with a name: series that ship with `arch`, or a file, which nobody offers for download as it is."""
 
     packaged: tuple[str, ...] = ()
@@ -52,75 +52,77 @@ class Known:
 
 
 DATASETS = {
-    "indices": Known(("sp500", "nasdaq")),
-    "sp500": Known(("sp500",)),
-    "nasdaq": Known(("nasdaq",)),
-    "djia": Known(
+    "indices": PriceDataset(("sp500", "nasdaq")),
+    "sp500": PriceDataset(("sp500",)),
+    "nasdaq": PriceDataset(("nasdaq",)),
+    "djia": PriceDataset(
         file="finance/all_stocks_2006-01-01_to_2018-01-01.csv.gz",
         sha256="ce1008878ab19f3527afab6a244b0317876386717ebdd79c84e1ab65fbddeb1b",
     ),
-    "stocknet": Known(
+    "stocknet": PriceDataset(
         file="finance/stocknet_price_raw_88.csv.gz",
         sha256="1593f71be0e5b0e8507ceeaeae7eb776f06b7de1b0192df63ff277e36bbc2367",
     ),
 }
 """`indices`, `sp500` and `nasdaq` (1999 to 2018, Yahoo Finance) ship with arch; `djia`: 31 shares of the Dow Jones index,
 2006 to 2017 (Google Finance); `stocknet`: 88 shares, 2012 to 2017 (Yahoo Finance; Xu and Cohen, ACL 2018)."""
-VIX = Known(file="finance/vix-daily.csv.gz", sha256="fe9aee69319214c78d982860b7d8191f62cd16622e5cb9c66f2c5fd11815a863")
+VIX_DATASET = PriceDataset(
+    file="finance/vix-daily.csv.gz", sha256="fe9aee69319214c78d982860b7d8191f62cd16622e5cb9c66f2c5fd11815a863"
+)
 """The volatility index of the Chicago Board Options Exchange since 1990; what arch holds of it begins in 2014."""
 
 
-def packaged(names: tuple[str, ...]) -> Iterator[DataFrame]:
+def read_packaged(names: tuple[str, ...]) -> Iterator[DataFrame]:
     """Indices that ship with arch, whole."""
     from importlib import import_module
 
     for name in names:
         found = import_module(f"arch.data.{name}").load().reset_index()
-        rows = pd.DataFrame({column: found[column.capitalize()] for column in (*NEEDED, "volume")})
+        rows = pd.DataFrame({column: found[column.capitalize()] for column in (*REQUIRED_COLUMNS, "volume")})
         rows["volume"] = rows["volume"].astype("float64")
         yield rows.assign(ticker=name, fear=np.nan, file=f"arch/data/{name}", row=range(len(found)))[[*COLUMNS, "file", "row"]]
 
 
-def known(name: str) -> Iterator[DataFrame]:
+def read_dataset(name: str) -> Iterator[DataFrame]:
     """The data set of that name."""
     chosen = DATASETS[name]
     if chosen.packaged:
-        return packaged(chosen.packaged)
-    return own(download((), chosen.sha256, chosen.file), {})
+        return read_packaged(chosen.packaged)
+    return read_path(download((), chosen.sha256, chosen.file), {})
 
 
-def own(place: Path, columns: Mapping[str, str]) -> Iterator[DataFrame]:
+def read_path(place: Path, columns: Mapping[str, str]) -> Iterator[DataFrame]:
     """Rows of a table, or of all tables of a folder; `columns` says what a column is called, where it is not the usual.
 
     Without a column for the ticker a file's name is taken for it: AAPL.csv.
     """
-    files = [place] if place.is_file() else [path for path in sources.files_in(place) if path.suffix.lower() in KINDS]
+    files = [place] if place.is_file() else [path for path in sources.files_in(place) if path.suffix.lower() in TABLE_SUFFIXES]
     if not files:
-        raise UserError(f"{place} holds no table ({', '.join(KINDS)}); expected daily prices, one row a day")
+        raise UserError(f"{place} holds no table ({', '.join(TABLE_SUFFIXES)}); expected daily prices, one row a day")
     for path in files:
         shown = path.name if place.is_file() else path.relative_to(place).as_posix()
         name: dict[str, str] | None = None
         for block in table_files.read_table(path, given_as=shown):
-            name = name or named(path, [str(column) for column in block if column not in FOUND], columns)
+            name = name or map_columns(path, [str(column) for column in block if column not in READER_COLUMNS], columns)
             rows = pd.DataFrame({column: block[name[column]] for column in COLUMNS if column in name})
             if "ticker" not in name:
                 rows["ticker"] = path.name.partition(".")[0]
             for column in ("volume", "fear"):
                 rows[column] = rows[column] if column in name else np.nan
-            yield rows[list(COLUMNS)].join(block[[column for column in FOUND if column in block]])
+            yield rows[list(COLUMNS)].join(block[[column for column in READER_COLUMNS if column in block]])
 
 
-def named(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
+def map_columns(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
     """What each of our columns is called in this file; all that is missing is said at once."""
     asked = {column: name for column, name in columns.items() if name}
     table_files.wanted(path, header, list(asked.values()))
     usual = {name.strip().lower().replace("_", " "): name for name in reversed(header)}
     found = dict(asked)
-    for column, names in USUAL.items():
+    for column, names in COLUMN_ALIASES.items():
         for name in names:
             if column not in found and name in usual:
                 found[column] = usual[name]
-    if missing := [column for column in NEEDED if column not in found]:
+    if missing := [column for column in REQUIRED_COLUMNS if column not in found]:
         raise UserError(
             f"{path} has no column for {', '.join(missing)}; it has {', '.join(header)[:200]}: "
             f"name {'it' if len(missing) == 1 else 'them'} in fetch, as in fetch.{missing[0]}=<column>"
@@ -128,20 +130,19 @@ def named(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str
     return found
 
 
-def with_fear(blocks: Iterator[DataFrame]) -> Iterator[DataFrame]:
+def join_vix(blocks: Iterator[DataFrame]) -> Iterator[DataFrame]:
     """The rows with the VIX at each day's close."""
-    path = download((), VIX.sha256, VIX.file)
+    path = download((), VIX_DATASET.sha256, VIX_DATASET.file)
     index = pd.concat(list(table_files.read_table(path, ["DATE", "CLOSE"])))
-    level = (
-        pd.Series(ohlc_bars.as_numbers(index["CLOSE"]).to_numpy(), index=ohlc_bars.as_dates(index["DATE"])).dropna().sort_index()
-    )
+    closes = pd.Series(ohlc_bars.parse_numbers(index["CLOSE"]).to_numpy(), index=ohlc_bars.parse_dates(index["DATE"]))
+    level = closes.dropna().sort_index()
     for block in blocks:
-        yield block.assign(fear=at_close(level, ohlc_bars.as_dates(block["date"])))
+        yield block.assign(fear=level_at_close(level, ohlc_bars.parse_dates(block["date"])))
 
 
-def at_close(level: Series, date: Series) -> Series:
-    """What an index stood at on each date, or last before, NaN where that is more than `OLDEST_FEAR_DAYS` ago."""
+def level_at_close(level: Series, date: Series) -> Series:
+    """What an index stood at on each date, or last before, NaN where that is more than `MAX_VIX_AGE_DAYS` ago."""
     place = level.index.searchsorted(date, side="right") - 1
     quoted = level.index[np.maximum(place, 0)]
-    fresh = (place >= 0) & ((date - quoted.to_numpy()).dt.days <= OLDEST_FEAR_DAYS).to_numpy()
+    fresh = (place >= 0) & ((date - quoted.to_numpy()).dt.days <= MAX_VIX_AGE_DAYS).to_numpy()
     return pd.Series(np.where(fresh, level.to_numpy()[np.maximum(place, 0)], np.nan), index=date.index)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 TRADING_DAYS = 252
 """Trading days in a year, by which a day's figures become a year's."""
-MONTH = 21
-RESAMPLES = 1000
-SEED = 20_240_229
+MONTH_DAYS = 21
+BOOTSTRAP_RESAMPLES = 1000
+BOOTSTRAP_SEED = 20_240_229
 
 
 def qlike(realised: ArrayLike, forecast: ArrayLike) -> Floats:
@@ -44,7 +44,7 @@ def pinball(returns: ArrayLike, quantile: ArrayLike, level: float) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class CoverageTest:
     """How often a quantile was undercut, and the probability of so odd a count or pattern if the forecast were right."""
 
     level: float
@@ -63,24 +63,24 @@ class Coverage:
         return asdict(self)
 
 
-def coverage(returns: ArrayLike, quantile: ArrayLike, level: float) -> Coverage:
+def coverage_test(returns: ArrayLike, quantile: ArrayLike, level: float) -> CoverageTest:
     """The tests of Kupiec and Christoffersen for one forecast of the `level` quantile."""
     hit = np.asarray(returns, np.float64) < np.asarray(quantile, np.float64)
     days, hits = len(hit), int(hit.sum())
     if days == 0:
         raise ValueError("0 days: coverage needs at least one")
-    count_ratio = 2 * (_likelihood(hits, days, hits / days) - _likelihood(hits, days, level))
+    count_ratio = 2 * (_bernoulli_log_likelihood(hits, days, hits / days) - _bernoulli_log_likelihood(hits, days, level))
     kupiec_p = float(stats.chi2.sf(max(0.0, count_ratio), 1))
     if not 0 < hits < days:
-        return Coverage(level, days, hits, hits / days, kupiec_p, None, None)
+        return CoverageTest(level, days, hits, hits / days, kupiec_p, None, None)
     before, after = hit[:-1], hit[1:]
     from_calm, from_hit = int((~before).sum()), int(before.sum())
     calm_to_hit, hit_to_hit = int((~before & after).sum()), int((before & after).sum())
-    free = _likelihood(calm_to_hit, from_calm, calm_to_hit / max(1, from_calm))
-    free += _likelihood(hit_to_hit, from_hit, hit_to_hit / max(1, from_hit))
+    free = _bernoulli_log_likelihood(calm_to_hit, from_calm, calm_to_hit / max(1, from_calm))
+    free += _bernoulli_log_likelihood(hit_to_hit, from_hit, hit_to_hit / max(1, from_hit))
     moved = calm_to_hit + hit_to_hit
-    pattern_ratio = max(0.0, 2 * (free - _likelihood(moved, days - 1, moved / max(1, days - 1))))
-    return Coverage(
+    pattern_ratio = max(0.0, 2 * (free - _bernoulli_log_likelihood(moved, days - 1, moved / max(1, days - 1))))
+    return CoverageTest(
         level,
         days,
         hits,
@@ -92,7 +92,7 @@ def coverage(returns: ArrayLike, quantile: ArrayLike, level: float) -> Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class LossComparison:
     """The mean loss of one forecast less that of another, and whether the difference is more than luck."""
 
     difference: float
@@ -110,7 +110,7 @@ class Comparison:
         return asdict(self)
 
 
-def diebold_mariano(loss: ArrayLike, rival_loss: ArrayLike, lags: int = MONTH) -> Comparison:
+def diebold_mariano(loss: ArrayLike, rival_loss: ArrayLike, lags: int = MONTH_DAYS) -> LossComparison:
     """The test of equal accuracy of two forecasts by their losses day by day (Diebold, Mariano, JBES 13, 1995).
 
     The variance allows for differences that go together over `lags` days (Newey, West, Econometrica 55, 1987).
@@ -120,9 +120,9 @@ def diebold_mariano(loss: ArrayLike, rival_loss: ArrayLike, lags: int = MONTH) -
     mean = float(difference.mean())
     spread = sqrt(long_run_variance(difference, lags) / days)
     if spread == 0:
-        return Comparison(mean, mean, mean, 0.0, 1.0, days, lags)
+        return LossComparison(mean, mean, mean, 0.0, 1.0, days, lags)
     half = float(stats.norm.ppf(0.975)) * spread
-    return Comparison(mean, mean - half, mean + half, mean / spread, float(2 * stats.norm.sf(abs(mean / spread))), days, lags)
+    return LossComparison(mean, mean - half, mean + half, mean / spread, float(2 * stats.norm.sf(abs(mean / spread))), days, lags)
 
 
 def long_run_variance(values: ArrayLike, lags: int) -> float:
@@ -160,7 +160,7 @@ class Backtest:
         return {**asdict(self), "equity": list(self.equity)}
 
 
-def account(position: ArrayLike, daily: ArrayLike, cost: float, resamples: int = RESAMPLES) -> Backtest:
+def backtest(position: ArrayLike, daily: ArrayLike, cost: float, resamples: int = BOOTSTRAP_RESAMPLES) -> Backtest:
     """The account of positions (T,) or (T, series) in `daily` returns (shares of 1) of the same shape.
 
     Positions are multiples of the money, set on the evening before; `cost` is a share of what is bought or sold.
@@ -186,7 +186,7 @@ def account(position: ArrayLike, daily: ArrayLike, cost: float, resamples: int =
     )
 
 
-def direction(returns: ArrayLike) -> dict[str, float]:
+def direction_statistics(returns: ArrayLike) -> dict[str, float]:
     """How often the sign of a day's return could be told from nothing: the share of rising days, and of days like the last.
 
     There is no forecast of direction here: what daily prices tell of it is too near to the toss of a coin.
@@ -205,22 +205,22 @@ def _sharpe(earned: Floats) -> Any:
 
 def _sharpe_interval(earned: Floats, resamples: int) -> tuple[float, float]:
     """The 95 % interval of the Sharpe ratio (D. Politis, J. Romano, JASA 89, 1994: blocks of random length, around the end)."""
-    generator = np.random.default_rng(SEED)
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
     days = len(earned)
     places = generator.integers(0, days, (resamples, days))
-    fresh = generator.random((resamples, days)) < 1 / MONTH
+    fresh = generator.random((resamples, days)) < 1 / MONTH_DAYS
     for day in range(1, days):
         places[:, day] = np.where(fresh[:, day], places[:, day], (places[:, day - 1] + 1) % days)
     low, high = np.quantile(_sharpe(earned[places]), [0.025, 0.975])
     return float(low), float(high)
 
 
-def _likelihood(hits: int, days: int, share: float) -> float:
+def _bernoulli_log_likelihood(hits: int, days: int, share: float) -> float:
     """The logarithm of the probability of one pattern with so many hits."""
     calm = days - hits
-    return (hits * log(share) if hits else 0.0) + (calm * _log_of_rest(share) if calm else 0.0)
+    return (hits * log(share) if hits else 0.0) + (calm * _log_complement(share) if calm else 0.0)
 
 
-def _log_of_rest(share: float) -> float:
+def _log_complement(share: float) -> float:
     """log(1 - share), minus infinity at 1."""
     return log(1 - share) if share < 1 else float("-inf")

@@ -73,14 +73,14 @@ class Finance(UseCase):
         fetch = self.fetch
         if fetch.source == "path":
             columns = {name: getattr(fetch, name) for name in price_sources.COLUMNS if name != "fear" or fetch.fear != "vix"}
-            blocks = price_sources.own(sources.own(fetch.path, fetch.held("path")), columns)
+            blocks = price_sources.read_path(sources.own(fetch.path, fetch.held("path")), columns)
         else:
-            blocks = price_sources.known(fetch.dataset or "indices")
-        blocks = price_sources.with_fear(blocks) if fetch.fear == "vix" else blocks
+            blocks = price_sources.read_dataset(fetch.dataset or "indices")
+        blocks = price_sources.join_vix(blocks) if fetch.fear == "vix" else blocks
         if not fetch.news:
-            return news_sentiment.silence(blocks)
+            return news_sentiment.without_news(blocks)
         texts, scorer = (sources.own(getattr(fetch, name), fetch.held(name)) for name in ("news", "scorer"))
-        return news_sentiment.joined(blocks, texts, scorer)
+        return news_sentiment.join_sentiment(blocks, texts, scorer)
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Each bar by itself: what cannot be read or cannot be true gets a fault; a high or low that just misses is mended."""
@@ -89,7 +89,7 @@ class Finance(UseCase):
         )
         ticker = rows["ticker"].astype("string").str.strip().fillna("")
         unnamed = (judged["fault"] == "") & ((ticker == "") | (ticker.str.len() > 40))
-        fear = ohlc_bars.as_numbers(rows["fear"])
+        fear = ohlc_bars.parse_numbers(rows["fear"])
         judged["fault"] = judged["fault"].mask(unnamed.to_numpy(), "missing-ticker: the row names no series")
         written = {name: rows[name].astype("float64") for name in ("mood", "buzz")}
         return judged.assign(ticker=ticker.astype(object), fear=fear.where(fear > 0), **written)
@@ -105,15 +105,15 @@ class Finance(UseCase):
 
     def _series(self, rows: pd.DataFrame, calendar: pd.DatetimeIndex | None) -> pd.DataFrame:
         rows = rows.sort_values("date", kind="stable")
-        fault = ohlc_bars.contradictions(rows)
+        fault = ohlc_bars.contradiction_errors(rows)
         once = rows[(fault == "") & ~rows.duplicated("date")]
-        while (beside := ohlc_bars.judge_beside(once)).ne("").any():
+        while (beside := ohlc_bars.neighbour_errors(once)).ne("").any():
             fault.loc[once.index] = beside
             once = once[beside == ""]
-        bars = ohlc_bars.bars_of(once)
-        past = ohlc_bars.pasts(bars, self.clean.history_days, fear=bool(self.fetch.fear))
-        found = ohlc_bars.tomorrow(once, bars).assign(past=pd.Series(past, index=once.index, dtype=object))
-        fix = ohlc_bars.bridges(once, calendar).reindex(rows.index).fillna("")
+        bars = ohlc_bars.measure_bars(once)
+        past = ohlc_bars.past_windows(bars, self.clean.history_days, fear=bool(self.fetch.fear))
+        found = ohlc_bars.next_day_targets(once, bars).assign(past=pd.Series(past, index=once.index, dtype=object))
+        fix = ohlc_bars.step_repairs(once, calendar).reindex(rows.index).fillna("")
         return pd.DataFrame({"fault": fault, "fix": fix}).join(found)
 
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
@@ -160,13 +160,13 @@ class Finance(UseCase):
         """The length of the past, whether it holds a volatility index, and mean and deviation of the figures networks pool."""
         import torch
 
-        from tasks.use_cases.finance.window_layers import Stem
+        from tasks.use_cases.finance.window_layers import WindowEncoder
 
         bars = stacked(rows)
-        fear = bool(np.isfinite(bars[..., ohlc_bars.FEAR]).all())
-        written = bool(np.isfinite(bars[..., ohlc_bars.MOOD]).all())
+        fear = bool(np.isfinite(bars[..., ohlc_bars.VIX]).all())
+        written = bool(np.isfinite(bars[..., ohlc_bars.SENTIMENT]).all())
         state = {"window": bars.shape[1], "fear": fear, "news": written}
-        stem = Stem(bars.shape[1], fear=fear, news=written)
+        stem = WindowEncoder(bars.shape[1], fear=fear, news=written)
         with torch.no_grad():
             figures = stem(torch.from_numpy(days_of(bars, fear, written))).pooled_BP.double()
         deviation = figures.std(0).clamp_min(1e-3)
@@ -174,7 +174,7 @@ class Finance(UseCase):
         return state | {name: [round(float(value), 6) for value in values] for name, values in moments.items()}
 
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-        """Pasts to inputs (N, W, F), float32, channels as in `window_layers.DAY`; targets (N, 2): next variance and return."""
+        """Inputs (N, W, F), float32, with `window_layers.DAY_CHANNELS`; targets (N, 2): next variance and return."""
         bars = stacked(rows)
         if bars.shape[1] < state["window"]:
             raise UserError(
@@ -236,9 +236,9 @@ class Finance(UseCase):
     def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
         """Coverage tests, QLIKE by year and series, the account of trading by it, directions, calibration."""
         return {
-            "coverage": forecast_report.coverage(predictions, QUANTILES),
-            **forecast_report.tables(predictions.assign(loss=self.per_row_metric(predictions))),
-            "backtest": forecast_report.accounts(predictions),
+            "coverage": forecast_report.coverage_tests(predictions, QUANTILES),
+            **forecast_report.losses_by_group(predictions.assign(loss=self.per_row_metric(predictions))),
+            "backtest": forecast_report.backtests(predictions),
             "direction": forecast_report.direction(predictions),
             "calibration": forecast_report.calibration(predictions),
         }
@@ -246,7 +246,7 @@ class Finance(UseCase):
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """The classics of `volatility_baselines`, fitted on the train rows."""
         pasts = [
-            volatility_baselines.pasts(stacked(some), some["ticker"], days_since_1970(some["date"])) for some in (train, rows)
+            volatility_baselines.past_days(stacked(some), some["ticker"], days_since_1970(some["date"])) for some in (train, rows)
         ]
         variance, returns = (train[name].to_numpy(np.float64) for name in ("next_variance", "next_return"))
         found = volatility_baselines.forecasts(pasts[0], variance, returns, pasts[1])
@@ -272,7 +272,7 @@ class Finance(UseCase):
         return [
             f"its {found['level']:.0%} quantile is undercut on {found['share']:.2%} of {found['days']:,} days "
             f"(Kupiec p {found['kupiec_p']:.4f})"
-            for found in forecast_report.coverage(predictions, QUANTILES)
+            for found in forecast_report.coverage_tests(predictions, QUANTILES)
             if found["ticker"] == "all" and found["kupiec_p"] < UNSURE
         ]
 
@@ -280,14 +280,14 @@ class Finance(UseCase):
 def stacked(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The pasts of rows, (N, W, BAR)."""
     flat = np.stack([np.asarray(past, np.float32) for past in rows["past"]])
-    return flat.reshape(len(flat), -1, len(ohlc_bars.BAR))
+    return flat.reshape(len(flat), -1, len(ohlc_bars.BAR_FIELDS))
 
 
 def days_of(
     bars: np.ndarray[Any, np.dtype[np.float32]], fear: bool, written: bool = False
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The channels of each day, (N, W, F), as in `window_layers.DAY`, from bars (N, W, BAR)."""
-    high, low, move = (bars[..., place] for place in (ohlc_bars.HIGH, ohlc_bars.LOW, ohlc_bars.MOVE))
+    """The channels of each day, (N, W, F), as in `window_layers.DAY_CHANNELS`, from bars (N, W, BAR)."""
+    high, low, move = (bars[..., place] for place in (ohlc_bars.HIGH, ohlc_bars.LOW, ohlc_bars.INTRADAY))
     channels = [
         np.log(ohlc_bars.garman_klass(high, low, move)),
         bars[..., ohlc_bars.GAP] + move,
@@ -296,8 +296,8 @@ def days_of(
         bars[..., ohlc_bars.TAIL_5],
         bars[..., ohlc_bars.TAIL_1],
     ]
-    channels += [bars[..., ohlc_bars.FEAR]] * fear
-    channels += [bars[..., ohlc_bars.MOOD], bars[..., ohlc_bars.BUZZ]] * written
+    channels += [bars[..., ohlc_bars.VIX]] * fear
+    channels += [bars[..., ohlc_bars.SENTIMENT], bars[..., ohlc_bars.NEWS_VOLUME]] * written
     return np.stack(channels, axis=-1).astype(np.float32)
 
 

@@ -61,7 +61,7 @@ def test_a_series_in_another_scale_looks_alike_but_for_its_level():
     plain, wild = windows(), windows()
     wild[..., window_layers.LOG_VARIANCE] += np.log(9.0)
     wild[..., window_layers.RETURN] *= 3.0
-    stem = window_layers.Stem(WINDOW, fear=False, news=False)
+    stem = window_layers.WindowEncoder(WINDOW, fear=False, news=False)
     calm, rough = stem(plain), stem(wild)
     torch.testing.assert_close(rough.level_B1, calm.level_B1 + np.log(9.0))
     torch.testing.assert_close(rough.days_BWC, calm.days_BWC, rtol=1e-4, atol=1e-4)

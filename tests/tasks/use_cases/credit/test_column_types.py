@@ -12,7 +12,7 @@ from tasks.use_cases.credit import column_types
 
 def kinds(**cells):
     table = pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in cells.items()})
-    return column_types.survey([table.head(7), table.tail(-7)], {}, ())
+    return column_types.infer_column_kinds([table.head(7), table.tail(-7)], {}, ())
 
 
 def test_numbers_words_counters_and_constants_are_told_apart():
@@ -49,22 +49,24 @@ def test_a_table_that_says_nothing_is_refused():
 
 
 def test_a_cell_is_a_number_missing_or_a_fault_and_never_something_else():
-    numbers, fault = column_types.as_numbers(pd.Series([" 12.5 ", "1e3", "", "N/A", "?", "12abc", "inf", "-inf", "1e300", "NaN"]))
+    numbers, fault = column_types.parse_numbers(
+        pd.Series([" 12.5 ", "1e3", "", "N/A", "?", "12abc", "inf", "-inf", "1e300", "NaN"])
+    )
     assert numbers.tolist()[:2] == [12.5, 1000.0]
     assert numbers[2:].isna().all()
     assert list(fault) == ["", "", "", "", "", "not-a-number", "infinite", "infinite", "infinite", ""]
 
 
 def test_a_code_is_the_same_written_with_and_without_a_point():
-    values, fault = column_types.as_categories(pd.Series(["1", "1.0", " 1 ", "A 11", "none", "x" * 300, "a\x00b"]))
+    values, fault = column_types.parse_categories(pd.Series(["1", "1.0", " 1 ", "A 11", "none", "x" * 300, "a\x00b"]))
     assert list(values[:5]) == ["1", "1", "1", "A 11", ""]
     assert list(fault) == ["", "", "", "", "", "too-long", "unprintable"]
-    assert list(column_types.as_categories(pd.Series([1.0, np.nan]))[0]) == ["1", ""]
+    assert list(column_types.parse_categories(pd.Series([1.0, np.nan]))[0]) == ["1", ""]
 
 
 def test_a_curve_rises_and_brings_any_distribution_to_normal_scores():
     skewed = np.random.default_rng(0).lognormal(0, 2, 4000)
-    knots, scores = column_types.curve(skewed, 32)
+    knots, scores = column_types.quantile_curve(skewed, 32)
     assert knots == sorted(knots)
     assert scores == sorted(scores)
     brought = np.interp(skewed, knots, scores)
@@ -73,12 +75,12 @@ def test_a_curve_rises_and_brings_any_distribution_to_normal_scores():
 
 
 def test_a_curve_of_few_values_or_of_none_is_filled_up():
-    assert column_types.curve(np.array([0.0, 0.0, 1.0, np.nan]), 4)[0] == [0.0, 1.0, 1.0, 1.0]
-    assert column_types.curve(np.array([np.nan]), 3) == ([0.0] * 3, [0.0] * 3)
+    assert column_types.quantile_curve(np.array([0.0, 0.0, 1.0, np.nan]), 4)[0] == [0.0, 1.0, 1.0, 1.0]
+    assert column_types.quantile_curve(np.array([np.nan]), 3) == ([0.0] * 3, [0.0] * 3)
 
 
 def test_rare_values_share_the_place_of_what_was_never_seen():
     cells = pd.Series(["a"] * 5 + ["b"] * 5 + ["c", ""])
-    values = column_types.common(cells, 3)
+    values = column_types.frequent_values(cells, 3)
     assert values == ["a", "b"]
-    assert list(column_types.places(pd.Series(["b", "c", "", "z", "a"]), values)) == [2, 0, 0, 0, 1]
+    assert list(column_types.category_codes(pd.Series(["b", "c", "", "z", "a"]), values)) == [2, 0, 0, 0, 1]

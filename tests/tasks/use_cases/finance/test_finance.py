@@ -181,7 +181,7 @@ def test_the_past_of_a_day_ends_with_the_day_and_the_target_is_the_day_after():
     assert found["past"].notna().tolist() == [day >= 22 for day in range(40)]
     bars = stacked(found.iloc[[30]])[0]
     close, opened = rows["close"].to_numpy(), rows["open"].to_numpy()
-    np.testing.assert_allclose(bars[:, ohlc_bars.MOVE], 100 * np.log(close[9:31] / opened[9:31]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(bars[:, ohlc_bars.INTRADAY], 100 * np.log(close[9:31] / opened[9:31]), rtol=1e-4, atol=1e-5)
     assert found["next_return"].iloc[30] == pytest.approx(100 * np.log(close[31] / close[30]))
     high, low = np.log(rows["high"] / rows["open"]), np.log(rows["low"] / rows["open"])
     variance = 0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * np.log(rows["close"] / rows["open"]) ** 2
@@ -211,11 +211,11 @@ def test_days_on_which_the_others_traded_are_missed():
 def test_tails_are_those_of_the_days_before_and_usual_while_a_series_is_young():
     generator = np.random.default_rng(0)
     returns = generator.normal(0, 1, 1200)
-    found = ohlc_bars.tails(np.ones(1200), returns)
-    assert found[100].tolist() == list(ohlc_bars.USUAL_TAILS.values())
+    found = ohlc_bars.tail_multiples(np.ones(1200), returns)
+    assert found[100].tolist() == list(ohlc_bars.DEFAULT_TAILS.values())
     assert found[1100] == pytest.approx([1.645, 2.326], abs=0.45)
     np.testing.assert_array_equal(
-        found[:900], ohlc_bars.tails(np.ones(1200), np.where(np.arange(1200) < 900, returns, 9.0))[:900]
+        found[:900], ohlc_bars.tail_multiples(np.ones(1200), np.where(np.arange(1200) < 900, returns, 9.0))[:900]
     )
 
 
@@ -266,7 +266,7 @@ def test_what_is_learnt_is_learnt_from_the_rows_given_and_from_no_target():
 def test_a_volatility_index_is_that_of_the_day_and_never_of_a_later_one():
     level = pd.Series([10.0, 20.0, 30.0], index=pd.to_datetime(["2020-01-02", "2020-01-03", "2020-01-20"]))
     dates = pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-06", "2020-01-17", "2020-01-21", None]))
-    found = price_sources.at_close(level, dates)
+    found = price_sources.level_at_close(level, dates)
     np.testing.assert_array_equal(found, [np.nan, 10.0, 20.0, np.nan, 30.0, np.nan])
 
 

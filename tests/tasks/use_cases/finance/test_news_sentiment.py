@@ -45,7 +45,7 @@ def table(path, *rows):
 
 def heard(path, judge, *days):
     rows = pd.DataFrame({"ticker": "ONE", "date": pd.to_datetime(list(days))})
-    (block,) = news_sentiment.joined(iter([rows]), path, judge)
+    (block,) = news_sentiment.join_sentiment(iter([rows]), path, judge)
     return block
 
 

@@ -30,7 +30,7 @@ def test_pinball_is_least_on_average_at_the_quantile(generator):
 @pytest.mark.parametrize(("hits", "days", "level"), [(7, 250, 0.01), (0, 250, 0.01), (5, 500, 0.01), (40, 500, 0.05)])
 def test_kupiec_is_the_likelihood_ratio_of_the_count(hits, days, level):
     returns = np.where(np.arange(days) % max(1, days // max(1, hits)) == 0, -2.0, 0.0) if hits else np.zeros(days)
-    found = risk_metrics.coverage(returns, np.full(days, -1.0), level)
+    found = risk_metrics.coverage_test(returns, np.full(days, -1.0), level)
     ratio = 2 * (stats.binom.logpmf(found.hits, days, found.hits / days) - stats.binom.logpmf(found.hits, days, level))
     assert found.kupiec_p == pytest.approx(stats.chi2.sf(ratio, 1))
     assert found.share == found.hits / days
@@ -38,7 +38,7 @@ def test_kupiec_is_the_likelihood_ratio_of_the_count(hits, days, level):
 
 def test_coverage_rejects_a_right_forecast_about_as_often_as_it_says(generator):
     found = [
-        risk_metrics.coverage(returns, np.full(1000, stats.norm.ppf(0.05)), 0.05)
+        risk_metrics.coverage_test(returns, np.full(1000, stats.norm.ppf(0.05)), 0.05)
         for returns in generator.normal(size=(300, 1000))
     ]
     for test in ("kupiec_p", "christoffersen_p"):
@@ -48,17 +48,17 @@ def test_coverage_rejects_a_right_forecast_about_as_often_as_it_says(generator):
 def test_christoffersen_sees_hits_in_a_row_that_kupiec_cannot_see():
     returns = np.zeros(1000)
     returns[100:125] = returns[600:625] = -3.0
-    found = risk_metrics.coverage(returns, np.full(1000, -1.0), 0.05)
+    found = risk_metrics.coverage_test(returns, np.full(1000, -1.0), 0.05)
     assert found.kupiec_p == pytest.approx(1.0)
     assert found.christoffersen_p < 1e-6
     assert found.independence_p < 1e-6
 
 
 def test_a_quantile_that_is_never_undercut_has_no_pattern_to_test():
-    found = risk_metrics.coverage(np.zeros(100), np.full(100, -1.0), 0.05)
+    found = risk_metrics.coverage_test(np.zeros(100), np.full(100, -1.0), 0.05)
     assert (found.hits, found.independence_p, found.christoffersen_p) == (0, None, None)
     with pytest.raises(ValueError, match="0 days"):
-        risk_metrics.coverage([], [], 0.05)
+        risk_metrics.coverage_test([], [], 0.05)
 
 
 def test_diebold_mariano_has_the_standard_error_of_newey_and_west(generator):
@@ -80,7 +80,7 @@ def test_two_equal_forecasts_are_equal():
 
 def test_an_account_that_holds_everything_earns_the_market_less_what_entering_cost():
     daily = np.array([0.1, -0.5, 0.2, 0.0])
-    free, paid = (risk_metrics.account(np.ones(4), daily, cost) for cost in (0.0, 0.01))
+    free, paid = (risk_metrics.backtest(np.ones(4), daily, cost) for cost in (0.0, 0.01))
     assert free.equity == pytest.approx((1.1, 0.55, 0.66, 0.66))
     assert free.drawdown == pytest.approx(0.5)
     assert paid.equity[0] == pytest.approx(1.09)
@@ -88,17 +88,17 @@ def test_an_account_that_holds_everything_earns_the_market_less_what_entering_co
 
 
 def test_a_fall_from_the_start_is_a_drawdown():
-    assert risk_metrics.account(np.ones(2), np.array([-0.2, 0.0]), 0.0).drawdown == pytest.approx(0.2)
+    assert risk_metrics.backtest(np.ones(2), np.array([-0.2, 0.0]), 0.0).drawdown == pytest.approx(0.2)
 
 
 def test_the_interval_of_the_sharpe_ratio_holds_the_truth(generator):
-    found = risk_metrics.account(np.ones(2520), generator.normal(0.0005, 0.01, 2520), 0.0)
+    found = risk_metrics.backtest(np.ones(2520), generator.normal(0.0005, 0.01, 2520), 0.0)
     assert found.sharpe_low < 0.0005 / 0.01 * np.sqrt(252) < found.sharpe_high
     assert found.sharpe_low < found.sharpe < found.sharpe_high
 
 
 def test_a_direction_known_from_nothing_is_near_one_half(generator):
-    found = risk_metrics.direction(generator.normal(size=4000))
+    found = risk_metrics.direction_statistics(generator.normal(size=4000))
     assert abs(found["rising_share"] - 0.5) < 2 * found["half_width"]
 
 
@@ -124,20 +124,20 @@ def test_a_garch_model_is_found_again_and_filtered_as_arch_does_it(generator):
 
 def test_no_classic_forecast_knows_the_future(generator):
     days, window = 700, 66
-    bars = np.zeros((days + window, len(volatility_baselines.BAR)))
-    bars[:, volatility_baselines.MOVE] = garch_returns(generator, len(bars))
-    bars[:, volatility_baselines.HIGH] = np.maximum(bars[:, volatility_baselines.MOVE], 0) + 0.3
-    bars[:, volatility_baselines.LOW] = np.minimum(bars[:, volatility_baselines.MOVE], 0) - 0.3
+    bars = np.zeros((days + window, len(volatility_baselines.BAR_FIELDS)))
+    bars[:, volatility_baselines.INTRADAY] = garch_returns(generator, len(bars))
+    bars[:, volatility_baselines.HIGH] = np.maximum(bars[:, volatility_baselines.INTRADAY], 0) + 0.3
+    bars[:, volatility_baselines.LOW] = np.minimum(bars[:, volatility_baselines.INTRADAY], 0) - 0.3
     bars[:, [volatility_baselines.TAIL_5, volatility_baselines.TAIL_1]] = 2.0, 3.0
 
     def asked(bars):
         windows = np.stack([bars[day : day + window] for day in range(days)])
-        return volatility_baselines.pasts(windows, ["one"] * days, np.arange(days))
+        return volatility_baselines.past_days(windows, ["one"] * days, np.arange(days))
 
     train, rows = asked(bars), asked(bars)
     came, returns = rows.variance[:, -1] + 0.1, rows.returns[:, -1]
     before = volatility_baselines.forecasts(train, came, returns, rows)
-    bars[window + 400 :, volatility_baselines.MOVE] *= 5
+    bars[window + 400 :, volatility_baselines.INTRADAY] *= 5
     after = volatility_baselines.forecasts(train, came, returns, asked(bars))
     assert {"GARCH(1,1)", "GJR-GARCH-t", "log-HAR", "last day", "EWMA 0.94"} <= set(before)
     for name, said in before.items():
