@@ -51,12 +51,12 @@ def test_a_stage_is_picked_by_mouse_and_by_keyboard_and_stays_after_a_reload(vis
     page = visit().open(addresses["lived_in"], f"run?{of_run(projects['lived_in'], 'vision', 'Completed')}")
     page.locator('[data-stage="clean@vision"]').click()
     page.wait_for_url("**stage=clean*")
-    page.get_by_text("Keeps, mends or quarantines").wait_for()
+    page.get_by_text("Validates every row").wait_for()
     page.locator('[data-stage="clean@vision"]').press("ArrowRight")
     page.keyboard.press("Enter")
     page.wait_for_url("**stage=augment*")
     page.reload()
-    page.get_by_text("Makes more train rows").wait_for()
+    page.get_by_text("Generates more train rows").wait_for()
 
 
 def test_the_graph_lives_while_the_run_does_and_rests_when_it_ends(visit, serve, tmp_path):
@@ -74,7 +74,7 @@ def test_the_graph_lives_while_the_run_does_and_rests_when_it_ends(visit, serve,
         assert node.evaluate("(element) => element.kept === true"), "the drawing was made anew"
         record = json.loads((folder / "run.json").read_text())
         (folder / "run.json").write_text(json.dumps({**record, "state": "Cancelled", "ended_at": record["started_at"]}))
-        page.get_by_role("button", name="Go on where it stopped").wait_for()
+        page.get_by_role("button", name="Resume").wait_for()
         window.settle()
         frames = page.evaluate("() => performance.getEntriesByType('resource').length")
         time.sleep(3)
@@ -111,15 +111,15 @@ def test_a_digit_is_drawn_and_both_models_answer(visit, addresses):
     for step in range(1, 15):
         page.mouse.move(box["x"] + 80 + 8 * step, box["y"] + 60 + 10 * step)
     page.mouse.up()
-    page.get_by_text("Says").first.wait_for()
+    page.get_by_text("Prediction", exact=True).first.wait_for()
     window.settle()
-    assert page.get_by_text("Says").count() == 2
+    assert page.get_by_text("Prediction", exact=True).count() == 2
     window.picture("try_it-drawn")
 
 
 def test_a_cell_of_the_confusion_matrix_opens_its_rows(visit, addresses):
     page = visit().open(addresses["lived_in"], "results?uc=vision&truth=1&answer=2")
-    page.get_by_text("rows are 1 and were called 2").wait_for()
+    page.get_by_text("rows of class 1 were predicted as 2").wait_for()
     assert "truth=1" in page.url
 
 

@@ -136,7 +136,7 @@ def test_the_button_starts_a_run_whose_stages_are_seen_at_work_and_a_reload_lose
     root, base = house
     window = visit()
     page = window.open(base, "run?uc=vision")
-    page.get_by_text("Nothing has run yet.").wait_for()
+    page.get_by_text("No runs yet.").wait_for()
     window.picture("run-0-nothing")
     page.get_by_role("radio", name="Quick").or_(page.get_by_role("button", name="Quick")).first.click()
     page.wait_for_url("**recipes=**")
@@ -166,7 +166,7 @@ def test_a_finished_run_fills_the_pages_of_metrics_samples_and_compression(visit
     window = visit()
     grown(root, window, base)
     filled = {
-        "data": ("Rows in",),
+        "data": ("Rows read",),
         "data?view=augmentation": ("Augmentation",),
         "results": ("Accuracy",),
         "results?view=mistakes": ("was",),
@@ -224,8 +224,8 @@ def test_a_run_is_cancelled_once_that_is_confirmed(visit, house):
     press(page)
     node(page, "train@vision", "running").wait_for(timeout=LONG_MS)
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_role("button", name="End the run").click()
-    ended(window, "Go on where it stopped")
+    page.get_by_role("button", name="Cancel the run").click()
+    ended(window, "Resume")
     assert newest(root)["state"] == "Cancelled"
     node(page, "train@vision", "cancelled").wait_for()
     assert window.trouble() == []

@@ -220,7 +220,7 @@ def test_predictions_without_rows_or_columns_are_a_sentence(root, caplog, use_ca
         path.write_bytes(whole)
         lacks(path, change)
         for name in views:
-            assert "int8/predictions holds no test rows" in reader.look("results", name)
+            assert "int8/predictions has no test rows" in reader.look("results", name)
     for column in LOST_COLUMNS[use_case]:
         path.write_bytes(whole)
         lacks(path, lambda rows, column=column: rows.drop(columns=column))

@@ -53,7 +53,7 @@ def test_a_use_case_that_params_does_not_list_is_offered_and_shown(monkeypatch, 
 
 def test_an_unknown_use_case_in_the_address_is_named(monkeypatch, projects):
     app = open_page(monkeypatch, projects["unlisted"], "results", uc="visoin")
-    assert "There is no use case visoin here" in words(app)
+    assert "There is no use case visoin." in words(app)
 
 
 def test_quick_with_other_recipes_is_not_quick_any_more(monkeypatch, projects):
@@ -91,10 +91,10 @@ class Waiting:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ("Scheduled", "Prefect says: Scheduled"),
-        ("Late", "Nobody has taken it up yet"),
-        ("Completed", "ended well"),
-        ("Failed", "ended before it began: no such file"),
+        ("Scheduled", "Prefect state: Scheduled"),
+        ("Late", "No worker has started this run yet"),
+        ("Completed", "This run has completed"),
+        ("Failed", "ended before it started: no such file"),
     ],
 )
 def test_a_run_that_has_no_folder_yet_is_told_by_its_state(monkeypatch, projects, state, said):
@@ -127,12 +127,12 @@ def test_the_drawer_shows_what_a_stage_took_and_made_and_each_of_its_attempts(mo
     app.session_state["drawer"] = "Inputs and outputs"
     app.run()
     assert not app.exception
-    taken = next(frame.value for frame in app.dataframe if "Made by" in frame.value)
+    taken = next(frame.value for frame in app.dataframe if "Produced by" in frame.value)
     assert list(taken["Path"]) == ["data/vision/augment", "data/vision/clean"]
-    assert taken["Hash (md5)"].str.len().eq(12).all()
+    assert taken["MD5 hash"].str.len().eq(12).all()
 
 
-@pytest.mark.parametrize(("state", "offer"), [("Failed", "Retry from the failed stage"), ("Cancelled", "Go on where it stopped")])
+@pytest.mark.parametrize(("state", "offer"), [("Failed", "Retry from the failed stage"), ("Cancelled", "Resume")])
 def test_a_run_that_did_not_end_well_can_be_taken_up_again(monkeypatch, tmp_path, state, offer):
     root = recorded_runs.project(tmp_path / "p")
     recorded_runs.run(root, state)
@@ -155,6 +155,6 @@ def test_about_lists_who_works(monkeypatch, projects):
         app = open_page(monkeypatch, projects["running"], "about")
     assert not app.exception
     found = next(frame.value for frame in app.dataframe if "Kind" in frame.value)
-    assert list(found["Kind"]) == ["run under way", "Prefect worker"]
-    assert list(found["Who"]) == [*run_records.names(projects["running"]), "elm (bonsai)"]
-    assert list(found["State"]) == ["at work", "online"]
+    assert list(found["Kind"]) == ["active run", "Prefect worker"]
+    assert list(found["Name"]) == [*run_records.names(projects["running"]), "elm (bonsai)"]
+    assert list(found["State"]) == ["busy", "online"]

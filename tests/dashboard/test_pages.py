@@ -80,7 +80,7 @@ def test_every_page_speaks_chinese(monkeypatch, projects, page):
     ("use_case", "page", "view_name", "heads"),
     [
         ("credit", "results", "mistakes", ("标签", "预测", "置信度")),
-        ("nlp", "compression", "flipped", ("方向", "该配方预测", "稠密置信度")),
+        ("nlp", "compression", "flipped", ("变化", "预测（该压缩方案）", "置信度（原始模型）")),
     ],
 )
 def test_tables_of_rows_have_chinese_heads(monkeypatch, of_all, use_case, page, view_name, heads):
@@ -154,7 +154,7 @@ def test_a_column_that_moved_between_two_runs_is_told_with_its_chance(monkeypatc
 
 def test_leaks_stopped_are_those_of_the_ledger_by_the_split_they_would_have_leaked_from(monkeypatch, of_all):
     app = open_page(monkeypatch, of_all, "data", view="splits", uc="finance")
-    leaks = next(each for each in app.metric if each.label == "Leaks stopped")
+    leaks = next(each for each in app.metric if each.label == "Leaks prevented")
     assert (leaks.value, leaks.delta) == ("1", "Train 1")
 
 
@@ -171,7 +171,7 @@ def test_rows_that_were_kept_are_shown_and_mended_ones_beside_what_they_were(of_
     assert not app.exception
     found = app.dataframe[0].value
     assert len(found) == 1
-    assert ("text (as it came)" in found) == (fate == "mended")
+    assert ("text (raw)" in found) == (fate == "mended")
 
 
 def test_a_chance_that_was_not_told_is_no_warning(of_all):
@@ -199,7 +199,7 @@ def test_what_was_tested_against_rivals_is_said_to_be_dense_whatever_is_looked_a
 
 def test_a_network_that_loses_is_said_first(monkeypatch, of_all):
     app = open_page(monkeypatch, of_all, "results", uc="finance", recipe="dense")
-    assert "Something simpler does as well or better" in app.warning[0].value
+    assert "A baseline is as good or better" in app.warning[0].value
 
 
 def test_a_sentence_is_asked_of_both_models(monkeypatch, of_all):
@@ -212,7 +212,7 @@ def test_a_sentence_is_asked_of_both_models(monkeypatch, of_all):
 def test_a_row_of_a_table_is_explained_for_each_model(monkeypatch, of_all):
     app = open_page(monkeypatch, of_all, "try_it", uc="credit")
     assert not app.exception
-    assert any("What spoke for the answer to row 1" in each.value for each in app.markdown)
+    assert any("Feature contributions for row 1" in each.value for each in app.markdown)
 
 
 def test_names_in_texts_and_written_samples_have_views_of_their_own(monkeypatch, of_all, tmp_path):
@@ -223,7 +223,7 @@ def test_names_in_texts_and_written_samples_have_views_of_their_own(monkeypatch,
     told = [{"text": "<b>x</b>", "perplexity": 2.5}]
     (model,) = root.glob("runs/*/data/nlp/model/report.json")
     model.write_text(json.dumps({"shown": {"written": ["<b>x</b>"]}}))
-    for report, said in (({"per_entity": kinds}, "counts as found"), ({"hardest": told, "easiest": told}, "nothing was")):
+    for report, said in (({"per_entity": kinds}, "counts as correct"), ({"hardest": told, "easiest": told}, "fixed seed")):
         for split in whole["splits"].values():
             split["report"] = report
         path.write_text(json.dumps(whole))
@@ -291,7 +291,7 @@ def test_a_hostile_class_ticker_or_measure_is_no_markup_wherever_it_is_chosen_or
 
 def test_a_stage_is_looked_at_by_its_address(monkeypatch, projects):
     app = open_page(monkeypatch, projects["finished"], "run", stage="clean@vision")
-    assert any("Keeps, mends or quarantines" in each.value for each in app.caption)
+    assert any("Validates every row" in each.value for each in app.caption)
 
 
 def test_an_address_that_names_nothing_shows_the_newest(monkeypatch, projects):
@@ -305,23 +305,23 @@ def test_a_run_of_another_use_case_in_the_address_is_not_passed_over_in_silence(
     other = next(name for name in run_records.names(of_all) if "-finance-" in name)
     app = open_page(monkeypatch, of_all, "data", uc="vision", run=other)
     assert not app.exception
-    assert any("is not one of Vision; the newest is shown" in each.value for each in app.caption)
+    assert any("does not belong to Vision; the newest run is shown" in each.value for each in app.caption)
     assert "run" not in app.query_params
     app.run()
-    assert not any("is not one of" in each.value for each in app.caption)
+    assert not any("does not belong to" in each.value for each in app.caption)
 
 
 def test_a_cell_with_more_rows_than_are_shown_says_so(monkeypatch, projects):
     monkeypatch.setattr(classification, "MOST_SAMPLES", 2)
     app = open_page(monkeypatch, projects["finished"], "results", view="confusion", truth="1", answer="1", recipe="dense")
-    assert any("The 2 surest of them" in each.value for each in app.caption)
+    assert any("The 2 with the highest confidence" in each.value for each in app.caption)
 
 
 def test_without_a_server_the_button_says_what_does_the_same_in_a_terminal(monkeypatch, projects):
     app = open_page(monkeypatch, projects["nothing"], "run")
     app.button(key="start_run").click().run()
     assert not app.exception
-    assert any("No Prefect server answers" in each.value for each in app.warning)
+    assert any("No Prefect server responds" in each.value for each in app.warning)
     assert any(each.value == "bonsai run vision" for each in app.code)
 
 
@@ -407,7 +407,7 @@ def test_of_a_run_of_several_use_cases_the_measure_says_whose_it_is(monkeypatch,
     renamed = path.parent.rename(path.parent.with_name(path.parent.name.replace("-vision-", "-vision-finance-")))
     app = open_page(monkeypatch, root, "history", find=renamed.name)
     assert list(app.dataframe[0].value["metric"]) == ["Accuracy · Vision"]
-    assert any("holds the runs shown here: 1" in each.value for each in app.caption)
+    assert any("contains the runs shown here: 1" in each.value for each in app.caption)
     app = open_page(monkeypatch, root, "history", find=renamed.name, of="finance")
     assert list(app.dataframe[0].value["metric"]) == ["QLIKE · Finance"]
 
@@ -512,7 +512,7 @@ def test_a_server_lost_between_two_clicks_is_a_sentence(monkeypatch, projects):
         app = open_page(monkeypatch, projects["nothing"], "schedules")
         app.button(key="pause_00000000-0000-0000-0000-000000000002").click().run()
     assert not app.exception
-    assert "did not answer: gone" in app.toast[0].value
+    assert "did not respond: gone" in app.toast[0].value
 
 
 def edits(fake):
@@ -542,7 +542,7 @@ def test_a_schedule_is_changed_and_removed():
     [
         ("3 * * *", "UTC", "has 4"),
         ("61 3 * * *", "UTC", "The minute cannot be 61"),
-        ("0 3 * * *", "Europe/Berln", "did you mean Europe/Berlin"),
+        ("0 3 * * *", "Europe/Berln", "Did you mean Europe/Berlin"),
     ],
 )
 def test_a_wrong_schedule_is_a_sentence_and_is_not_sent(line, zone, said):
