@@ -20,8 +20,9 @@ from benchmarks import record
 from benchmarks.scene import scene
 from tasks.core import registry
 from tasks.core.artifacts import Artifact, Table
-from tasks.metrics import binary_classification, datasets
+from tasks.metrics import binary_classification
 from tasks.training import trainer
+from tasks.use_cases.credit import datasets
 from tasks.use_cases.credit.use_case import Credit
 
 FOLDS, SEED = 5, 0

@@ -18,8 +18,9 @@ from tasks.compression import onnx_export
 from tasks.compression.steps.prune import narrowed
 from tasks.core import registry
 from tasks.core.errors import UserError
-from tasks.metrics import binary_classification, datasets
+from tasks.metrics import binary_classification
 from tasks.training import trainer
+from tasks.use_cases.credit import datasets
 from tests.support import credit_table
 
 DATASETS = Path(os.environ.get("BONSAI_DATASETS") or Path(__file__).parents[5] / "shared" / "datasets")
@@ -233,7 +234,7 @@ def test_without_the_file_a_data_set_by_name_says_how_to_get_it(tmp_path, monkey
     with pytest.raises(UserError, match="did you mean 'german'"):
         credit(fetch={"dataset": "germany"})
     monkeypatch.setenv("BONSAI_DATASETS", str(tmp_path))
-    nowhere = datasets.Known(copies=(("credit/nowhere.csv", "0" * 64, ()),), label="default", event="1", groups=())
+    nowhere = datasets.CreditDataset(copies=(("credit/nowhere.csv", "0" * 64, ()),), label="default", event="1", groups=())
     monkeypatch.setitem(datasets.DATASETS, "taiwan", nowhere)
     with pytest.raises(UserError, match=r"no mirror holds it.*name that folder in BONSAI_DATASETS"):
         list(credit().load())
