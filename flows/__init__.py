@@ -1,1 +1,1 @@
-"""The orchestration: runs dvc.yaml through Prefect, a task per stage, and keeps a record of every run."""
+"""The orchestration: runs the stages of dvc.yaml as Prefect tasks and keeps a record of every run."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from flows.parameters.run_request import absolute_own_path
+from flows.parameters.run_request import resolve_own_path
 from tasks.core import params_file, registry
 from tasks.core.atomic_files import write_bytes
 from tasks.core.errors import UserError
@@ -36,7 +36,7 @@ def begin(
     stanza = {section: {**values, **(given.get(section) or {})} for section, values in params_file.blank().items()}
     own = registry.build("use_cases", template or name, stanza).fetch.own
     wanted = {
-        dotted: _near(root, absolute_own_path(dotted, value, cwd or root, own)) for dotted, value in (overrides or {}).items()
+        dotted: _near(root, resolve_own_path(dotted, value, cwd or root, own)) for dotted, value in (overrides or {}).items()
     }
     if strange := [dotted for dotted in wanted if dotted.partition(".")[0] in params.as_dict()]:
         raise UserError(f"--set {strange[0]} is not of the new use case; name what is in its stanza, as fetch.path")

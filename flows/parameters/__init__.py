@@ -1,1 +1,1 @@
-"""What is asked of a run: parsed, checked, written."""
+"""Parameters of a run: parsed, checked, described as JSON schema, written."""

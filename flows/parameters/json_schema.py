@@ -1,4 +1,4 @@
-"""What a run may be asked for, as JSON schema: Prefect's forms show it, and its server refuses what does not fit."""
+"""JSON schema of a run's parameters: Prefect's forms show it, and Prefect's server rejects requests that violate it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CONSTRAINT_KEYS = (
 
 
 class JsonSchemaHint:
-    """An annotation of a flow's parameter whose schema is worked out from params.yaml and the dataclasses behind it.
+    """Annotation of a flow parameter; adds a schema built from params.yaml and the settings dataclasses.
 
-    Prefect asks for the schema each time it loads the flow, which every run does; it is worth the reading only when the flow
-    is deployed, so `JsonSchemaHint.enabled` is false until the flow has been made.
+    Prefect asks for the schema whenever the flow is defined, which happens in every run, but only a deployment needs it. So
+    `JsonSchemaHint.enabled` is False until the flow is defined.
     """
 
     enabled = False
@@ -39,7 +39,7 @@ class JsonSchemaHint:
 
 
 def request_schema(root: Path, use_cases: Iterable[str] = ()) -> dict[str, Schema]:
-    """The schemas of `use_cases`, `recipes` and `overrides`, for a run of these use cases; of any if none is named."""
+    """Schemas of `use_cases`, `recipes` and `overrides` for a run of these use cases, of all use cases if none is named."""
     params = params_file.read_params(root / "params.yaml")
     use_cases = list(use_cases)
     chosen = use_cases or list(params.use_cases)
@@ -53,12 +53,12 @@ def request_schema(root: Path, use_cases: Iterable[str] = ()) -> dict[str, Schem
 
 
 def _subset_schema(names: Iterable[str], title: str, description: str, default: list[str] | None = None) -> Schema:
-    several = {"type": "array", "items": {"type": "string", "enum": list(names)}, "uniqueItems": True}
-    return {"title": title, "description": description, "default": default, "anyOf": [several, {"type": "null"}]}
+    array = {"type": "array", "items": {"type": "string", "enum": list(names)}, "uniqueItems": True}
+    return {"title": title, "description": description, "default": default, "anyOf": [array, {"type": "null"}]}
 
 
 def _overrides_schema(params: params_file.Params, chosen: list[str]) -> Schema:
-    """Every parameter by its dotted name: those of the use cases as on the command line, shared ones once; recipes in full."""
+    """Schema of every parameter by its dotted name: of use cases relative to their stanza and in full, of recipes in full."""
     relative: dict[str, list[Schema]] = {}
     full: dict[str, Schema] = {}
     for use_case in chosen:
@@ -84,54 +84,55 @@ def _overrides_schema(params: params_file.Params, chosen: list[str]) -> Schema:
 
 
 def parameter_schemas(owner: type, values: Any) -> Iterator[tuple[str, Schema]]:
-    """Dotted name and schema of each parameter of a settings dataclass, its sections opened; `values` are those it has now."""
+    """Dotted name and schema of each parameter of a settings dataclass and its sections; `values` holds the current values."""
     schema = pydantic.TypeAdapter(owner).json_schema()
-    now = json.loads(json.dumps(asdict(values) if is_dataclass(values) else {}, default=str))  # type: ignore[arg-type]
-    for name, found in _leaf_schemas("", schema, schema.get("$defs", {}), now):
-        if name.rpartition(".")[2] != "fingerprint":  # taken when the run is asked for
-            yield name, found
+    current = json.loads(json.dumps(asdict(values) if is_dataclass(values) else {}, default=str))  # type: ignore[arg-type]
+    for name, leaf in _leaf_schemas("", schema, schema.get("$defs", {}), current):
+        if name.rpartition(".")[2] != "fingerprint":  # computed when the request is built
+            yield name, leaf
 
 
-def _leaf_schemas(name: str, schema: Mapping[str, Any], known: Mapping[str, Any], now: Any) -> Iterator[tuple[str, Schema]]:
-    opened = _dereferenced(schema, known)
-    if "properties" in opened:
-        for word, inner in opened["properties"].items():
-            below = now.get(word) if isinstance(now, Mapping) else None
-            yield from _leaf_schemas(f"{name}.{word}" if name else word, inner, known, below)
+def _leaf_schemas(name: str, schema: Mapping[str, Any], defs: Mapping[str, Any], value: Any) -> Iterator[tuple[str, Schema]]:
+    schema = _dereferenced(schema, defs)
+    if "properties" in schema:
+        for key, inner in schema["properties"].items():
+            inner_value = value.get(key) if isinstance(value, Mapping) else None
+            yield from _leaf_schemas(f"{name}.{key}" if name else key, inner, defs, inner_value)
     else:
-        told = {"title": name, "description": " ".join(str(opened.get("description", "")).split()), "default": now}
-        yield name, {**told, **_constraints(opened, known)}
+        description = " ".join(str(schema.get("description", "")).split())
+        yield name, {"title": name, "description": description, "default": value, **_constraints(schema, defs)}
 
 
-def _dereferenced(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Schema:
-    found = dict(schema)
-    while "$ref" in found:
-        target = known[found.pop("$ref").rpartition("/")[2]]
-        found = {**target, **found}
-    return found
+def _dereferenced(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
+    """The schema with its own `$ref` replaced by the definition; keys beside the `$ref` win."""
+    result = dict(schema)
+    while "$ref" in result:
+        definition = defs[result.pop("$ref").rpartition("/")[2]]
+        result = {**definition, **result}
+    return result
 
 
-def _constraints(schema: Mapping[str, Any], known: Mapping[str, Any]) -> Schema:
-    """What restricts a value, with no reference left to follow."""
-    opened = _dereferenced(schema, known)
-    found = {key: opened[key] for key in CONSTRAINT_KEYS if key in opened}
+def _constraints(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
+    """The keys that constrain a value, with every `$ref` below replaced."""
+    schema = _dereferenced(schema, defs)
+    result = {key: schema[key] for key in CONSTRAINT_KEYS if key in schema}
     for key in ("items", "additionalProperties"):
-        if isinstance(found.get(key), Mapping):
-            found[key] = _constraints(found[key], known)
-    if "prefixItems" in found:
-        found["prefixItems"] = [_constraints(item, known) for item in found["prefixItems"]]
-    if "anyOf" in opened:
-        found["anyOf"] = [_constraints(option, known) for option in opened["anyOf"]]
-    if "properties" in opened:
-        found["properties"] = {word: _constraints(inner, known) for word, inner in opened["properties"].items()}
-    return found
+        if isinstance(result.get(key), Mapping):
+            result[key] = _constraints(result[key], defs)
+    if "prefixItems" in result:
+        result["prefixItems"] = [_constraints(item, defs) for item in result["prefixItems"]]
+    if "anyOf" in schema:
+        result["anyOf"] = [_constraints(option, defs) for option in schema["anyOf"]]
+    if "properties" in schema:
+        result["properties"] = {key: _constraints(inner, defs) for key, inner in schema["properties"].items()}
+    return result
 
 
 def _merged(schemas: list[Schema]) -> Schema:
-    """One schema for a name that several use cases have: theirs if they agree, else any of them."""
-    alike = [{**schema, "default": None} for schema in schemas]
+    """One schema for a parameter that several use cases have: their common schema, or any of theirs when they differ."""
+    without_defaults = [{**schema, "default": None} for schema in schemas]
     if len(schemas) == 1 or all(schema == schemas[0] for schema in schemas):
         return schemas[0]
-    if all(schema == alike[0] for schema in alike):
+    if all(schema == without_defaults[0] for schema in without_defaults):
         return {key: value for key, value in schemas[0].items() if key != "default"}
-    return {"title": schemas[0]["title"], "description": schemas[0]["description"], "anyOf": alike}
+    return {"title": schemas[0]["title"], "description": schemas[0]["description"], "anyOf": without_defaults}

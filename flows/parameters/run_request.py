@@ -1,4 +1,4 @@
-"""The parameters of a run: params.yaml with what a person set on top, narrowed to what was asked for."""
+"""A checked request for a run: params.yaml with overrides applied, reduced to the requested use cases and recipes."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from tasks.core.atomic_files import hash_json, write_json
 from tasks.core.errors import UserError
 
 BASELINE = "dense"
-"""The recipe every other is compared with; never left out."""
+"""The recipe that every other one is compared with; every run includes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run was asked to do, checked against the dataclasses that own the parameters."""
+    """A request for a run, checked against the settings dataclasses."""
 
     use_cases: tuple[str, ...]
     recipes: tuple[str, ...]
     overrides: dict[str, Any]
-    """Full dotted name -> value, only what differs from params.yaml."""
+    """Full dotted name -> value, only where it differs from params.yaml."""
     values: dict[str, Any]
-    """All of params.yaml as the run sees it."""
+    """The content of the run's own params.yaml."""
     links: tuple[str, ...]
-    """Relative paths inside the project that the parameters name; the run's folder needs them too."""
+    """Relative paths inside the project that the parameters name; the run's folder gets a link to each."""
     unmodified: bool
-    """Whether values are params.yaml's own: no override, no recipe left out."""
+    """Whether the parameters are those of params.yaml: no override, no recipe left out, no unlisted use case."""
 
     @property
     def hash(self) -> str:
@@ -50,107 +50,111 @@ def build_request(
     *,
     cwd: Path | None = None,
 ) -> RunRequest:
-    """Check a request and work out its parameters; raises `UserError` for the first thing that is wrong.
+    """Check a request and compute its parameters; raises `UserError` for the first error.
 
-    Overrides are relative to the stanza of each use case asked for, or absolute when they begin with a section's name.
-    A use case of tasks/use_cases that params.yaml does not list can be asked for by name; the run's own folder then lists it.
-    A relative path of one's own data among them, such as `fetch.path`, is taken from `cwd`.
+    An override is relative to the stanza of each requested use case, or absolute when it starts with a section of params.yaml.
+    A use case in tasks/use_cases that params.yaml does not list can be requested by name; the run's own params.yaml lists it.
+    A relative path to the user's own data, such as `fetch.path`, is resolved against `cwd`.
     """
     params_file.read_params(root / "params.yaml")
-    written = params_file.as_params(load_yaml(str(root / "params.yaml")))  # numbers as DVC reads them, which has YAML 1.2
-    chosen = tuple(dict.fromkeys(use_cases)) or tuple(written.use_cases)
-    plain = params_file.with_shelf(written, chosen)
-    own = {setting for name in chosen for setting in params_file.use_case(name, plain).fetch.own}
-    kept = _kept(tuple(dict.fromkeys(recipes)), plain)
-    params = plain
+    original = params_file.as_params(load_yaml(str(root / "params.yaml")))  # with YAML 1.2 numbers, as DVC reads them
+    use_cases = tuple(dict.fromkeys(use_cases)) or tuple(original.use_cases)
+    base = params_file.with_shelf(original, use_cases)
+    own = {setting for name in use_cases for setting in params_file.use_case(name, base).fetch.own}
+    selected = _selected_recipes(tuple(dict.fromkeys(recipes)), base)
+    params = base
     for dotted, value in (overrides or {}).items():
-        absolute = dotted.partition(".")[0] in plain.as_dict()
-        for name in ("",) if absolute else chosen:
-            params = params_file.override(params, {dotted: absolute_own_path(dotted, value, cwd or root, own)}, name)
-    values: dict[str, Any] = deepcopy(_narrowed(params, chosen, kept))
+        absolute = dotted.partition(".")[0] in base.as_dict()
+        for name in ("",) if absolute else use_cases:
+            params = params_file.override(params, {dotted: resolve_own_path(dotted, value, cwd or root, own)}, name)
+    values: dict[str, Any] = deepcopy(_select(params, use_cases, selected))
     params_file.check(params_file.as_params(values))
     links = tuple(link for name, stanza in values["use_cases"].items() for link in _own_data(root, name, stanza, params))
-    before = _narrowed(plain, chosen, kept)
+    base_values = _select(base, use_cases, selected)
     return RunRequest(
         use_cases=tuple(values["use_cases"]),
         recipes=tuple(values["recipes"]),
-        overrides=dict(_leaves_that_differ("", before, values)),
+        overrides=dict(_differing_leaves("", base_values, values)),
         values=values,
         links=links,
-        unmodified=before == values and len(kept) == len(plain.recipes) and plain == written,
+        unmodified=base_values == values and len(selected) == len(base.recipes) and base == original,
     )
 
 
 def unlisted_use_cases(root: Path) -> list[str]:
-    """The use cases of tasks/use_cases that params.yaml does not list: they run when they are asked for by name."""
+    """Use cases in tasks/use_cases that params.yaml does not list; they run only when they are requested by name."""
     listed = params_file.read_params(root / "params.yaml").use_cases
     return [name for name in registry.names("use_cases") if name not in listed]
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
-    """`["training.epochs=3"]` to `{"training.epochs": 3}`; values are read as YAML, as in params.yaml."""
-    found: dict[str, Any] = {}
+    """`["training.epochs=3"]` to `{"training.epochs": 3}`; values are parsed as YAML 1.2, as in params.yaml."""
+    overrides: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
             raise UserError(f"--set {assignment!r} is not name=value; write it as in --set training.epochs=3")
         try:
-            found[name.strip()] = loads_yaml(text) if text.strip() else ""
+            overrides[name.strip()] = loads_yaml(text) if text.strip() else ""
         except YAMLError:
             raise UserError(f"--set {name}: {text!r} is not a YAML value; quote it if it is text") from None
-    return found
+    return overrides
 
 
 def write_params(values: Mapping[str, Any], path: Path) -> None:
-    """Write a params.yaml that DVC, PyYAML and people read alike."""
+    """Write a params.yaml that DVC (YAML 1.2) and PyYAML (YAML 1.1) read alike."""
     path.write_text(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def cached_fingerprint(path: Path, memory: Path) -> str:
-    """What the fetch stage will hold the data against; `memory` keeps it until a file's size or time changes."""
+def cached_fingerprint(path: Path, cache_file: Path) -> str:
+    """Content fingerprint of a file or folder, as the fetch stage computes it.
+
+    `cache_file` keeps it for as long as path, size, modification time and inode of every file stay the same.
+    """
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     stats = [(str(file.relative_to(path)), (stat := file.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for file in files]
-    seen = hash_json(stats)
-    known = _read_memory(memory)
-    if known.get(str(path), {}).get("seen") != seen:
-        from tasks.data import sources  # loads numpy, which only those with data of their own need
+    stats_hash = hash_json(stats)
+    cache = _read_cache(cache_file)
+    if cache.get(str(path), {}).get("seen") != stats_hash:
+        from tasks.data import sources  # loads numpy, which only requests with own data need
 
         content = sources.fingerprint(path)
-        known[str(path)] = {"seen": seen, "fingerprint": content}
-        write_json(memory, known)
-    return str(known[str(path)]["fingerprint"])
+        cache[str(path)] = {"seen": stats_hash, "fingerprint": content}
+        write_json(cache_file, cache)
+    return str(cache[str(path)]["fingerprint"])
 
 
-def _narrowed(params: params_file.Params, use_cases: Iterable[str], recipes: Iterable[str]) -> dict[str, Any]:
+def _select(params: params_file.Params, use_cases: Iterable[str], recipes: Iterable[str]) -> dict[str, Any]:
     return {
         "use_cases": {name: stanza for name, stanza in params.use_cases.items() if name in use_cases},
         "recipes": {name: steps for name, steps in params.recipes.items() if name in recipes},
     }
 
 
-def _kept(recipes: tuple[str, ...], params: params_file.Params) -> set[str]:
-    """The recipes to play: all of them, or those named and the baseline they are compared with."""
+def _selected_recipes(recipes: tuple[str, ...], params: params_file.Params) -> set[str]:
+    """Names of the recipes to run: all of them, or the requested ones and the baseline."""
     for name in recipes:
         params_file.recipe(name, params)
     return {*recipes, BASELINE} if recipes else set(params.recipes)
 
 
-def absolute_own_path(dotted: str, value: Any, cwd: Path, own: Collection[str]) -> Any:
-    """The value; a relative path of one's own data, which the settings `own` of fetch name, is made absolute, since the run
-    works in a folder of its own.
+def resolve_own_path(dotted: str, value: Any, cwd: Path, own: Collection[str]) -> Any:
+    """The value of an override; a relative path to the user's own data is made absolute, as a run has another working folder.
+
+    `own` holds the names of the `fetch` settings that are such paths.
     """
-    words = dotted.split(".")
-    if words[-2:-1] == ["fetch"] and words[-1] in own and isinstance(value, str) and value:
+    keys = dotted.split(".")
+    if keys[-2:-1] == ["fetch"] and keys[-1] in own and isinstance(value, str) and value:
         return str(cwd / Path(value).expanduser())
     return value
 
 
 def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file.Params) -> list[str]:
-    """Put the fingerprint of all of a person's own data into the stanza; give the paths back that lie inside the project.
+    """Write the fingerprint of the user's own data into the stanza; returns the paths that lie inside the project.
 
-    What lies in data/, where a run has outputs of its own, is named by its whole path.
+    A path in data/ is made absolute instead, as a run has a data/ folder of its own.
     """
-    fetch, links, found = stanza.get("fetch") or {}, [], []
+    fetch, links, fingerprints = stanza.get("fetch") or {}, [], []
     for setting in params_file.use_case(name, params).fetch.own:
         if not fetch.get(setting):
             continue
@@ -161,37 +165,36 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file
             raise UserError(
                 f"use_cases.{name}.fetch.{setting}: there is no {path}" + (f"; did you mean {near[0]!r}?" if near else "")
             )
-        found.append(cached_fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json"))
+        fingerprints.append(cached_fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json"))
         if not Path(fetch[setting]).is_absolute() and path.resolve().is_relative_to(root.resolve()):
             if Path(fetch[setting]).parts[0] == "data":
                 fetch[setting] = str(path)
             else:
                 links.append(str(fetch[setting]))
-    if found:
-        fetch["fingerprint"] = "+".join(found)
+    if fingerprints:
+        fetch["fingerprint"] = "+".join(fingerprints)
     return links
 
 
-def _leaves_that_differ(name: str, old: Any, new: Any) -> list[tuple[str, Any]]:
+def _differing_leaves(name: str, old: Any, new: Any) -> list[tuple[str, Any]]:
+    """Dotted name and new value of every leaf that differs; lists of equal length are compared item by item."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found = []
-        for word, value in new.items():
-            found += _leaves_that_differ(f"{name}.{word}" if name else word, old.get(word), value)
-        return found
+        leaves = []
+        for key, value in new.items():
+            leaves += _differing_leaves(f"{name}.{key}" if name else key, old.get(key), value)
+        return leaves
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         return [
-            leaf
-            for index, pair in enumerate(zip(old, new, strict=True))
-            for leaf in _leaves_that_differ(f"{name}.{index}", *pair)
+            leaf for index, pair in enumerate(zip(old, new, strict=True)) for leaf in _differing_leaves(f"{name}.{index}", *pair)
         ]
     if isinstance(new, Mapping) and new and old is None:
-        return [leaf for word, value in new.items() for leaf in _leaves_that_differ(f"{name}.{word}", None, value)]
+        return [leaf for key, value in new.items() for leaf in _differing_leaves(f"{name}.{key}", None, value)]
     return [] if old == new else [(name, new)]
 
 
-def _read_memory(memory: Path) -> dict[str, Any]:
+def _read_cache(cache_file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(memory.read_text(encoding="utf-8"))
+        cache = json.loads(cache_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return cache if isinstance(cache, dict) else {}

@@ -1,1 +1,1 @@
-"""What the command line prints."""
+"""Output of the command line: the progress of a run and the table of its results."""

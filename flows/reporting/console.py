@@ -1,4 +1,4 @@
-"""What a person sees of a run: a line for everything that happened, and live bars where there is a terminal."""
+"""The progress of a run on the console: one line per event, and live progress bars on a terminal."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ COLOURS = {
 
 
 class PipeSafeConsole(Console):
-    """A console that falls silent when its reader goes away: the work is worth more than its news."""
+    """A console that stops printing on a broken pipe, so that a run goes on when nobody reads its output."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
 
 
 def stdout() -> Console:
-    """The standard output; lines as long as they are where no terminal cuts them."""
+    """A console on standard output; 240 columns wide when it is no terminal."""
     console = PipeSafeConsole(highlight=False)
     if not console.is_terminal:
         console.width = 240
@@ -40,7 +40,7 @@ def stdout() -> Console:
 
 
 class RunDisplay(Protocol):
-    """Whoever wants to follow a run as it goes."""
+    """Receives the progress of a run."""
 
     def begin(self, run_id: str, stages: list[str]) -> None: ...
 
@@ -54,7 +54,7 @@ class RunDisplay(Protocol):
 
 
 class ConsoleDisplay:
-    """A run on the console. One line per thing that happened; bars of the stages at work when it is a terminal."""
+    """Prints the progress of a run: one line per event, and a progress bar per running stage on a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or stdout()
@@ -87,7 +87,7 @@ class ConsoleDisplay:
                 self.console.print(f"{escape(name):<{self.width}}  {coloured}  {escape(text)}".rstrip(), soft_wrap=True)
 
     def event(self, name: str, event: Mapping[str, Any]) -> None:
-        """One event of a stage's journal."""
+        """Show one entry of a stage's event log."""
         with self._lock:
             if event["event"] == "progress" and name in self._bars and self._progress:
                 done = escape(f"{event['done']:,} of {event['total']:,} {event['unit']}")
@@ -116,7 +116,7 @@ class ConsoleDisplay:
 
 
 class NullDisplay:
-    """Nobody watches."""
+    """Discards the progress of a run."""
 
     def begin(self, run_id: str, stages: list[str]) -> None: ...
 
@@ -130,7 +130,7 @@ class NullDisplay:
 
 
 def format_event(event: Mapping[str, Any]) -> str:
-    """A journal's event as a line for people; empty for those that say nothing new."""
+    """An event of an event log as one line of text; empty for events that are not printed."""
     if event["event"] == "log":
         return str(event["message"])
     if event["event"] == "metric":

@@ -1,4 +1,4 @@
-"""The table a person came for: dense against its smaller versions, and which one keeps the contract."""
+"""The results table of a run: dense compared with every recipe, and which model the contract chose."""
 
 from __future__ import annotations
 
@@ -16,55 +16,59 @@ Row = Mapping[str, Any]
 
 
 def print_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
-    """Table, rivals and verdict of each use case's release, as run records keep them."""
+    """Print table, baselines and verdict of each use case's release; `results` comes from a run record."""
     for use_case, release in results.items():
-        found = release.get("table", {})
-        rows = found.get("rows", [])
+        table = release.get("table", {})
+        rows = table.get("rows", [])
         if rows:
             console.print(build_table(use_case, rows))
-        for rival in found.get("baselines", []):
-            scores = "  ".join(f"{name} {value:.4g}" for name, value in list(rival.get("scores", {}).items())[:1])
-            console.print(f"{escape(rival['name'])}: {scores}", style="dim")
-        if machine := found.get("machine", {}):
-            about = ", ".join(str(machine[part]) for part in ("cpu", "capability") if machine.get(part))
-            console.print(f"test rows, 95 % intervals; {found.get('threads', '?')} thread(s) on {escape(about)}", style="dim")
+        for baseline in table.get("baselines", []):
+            scores = "  ".join(f"{name} {value:.4g}" for name, value in list(baseline.get("scores", {}).items())[:1])
+            console.print(f"{escape(baseline['name'])}: {scores}", style="dim")
+        if machine := table.get("machine", {}):
+            cpu = ", ".join(str(machine[part]) for part in ("cpu", "capability") if machine.get(part))
+            threads = table.get("threads", "?")
+            console.print(f"test rows, 95 % confidence intervals; {threads} thread(s) on {escape(cpu)}", style="dim")
         if reason := release.get("verdict", {}).get("reason"):
             console.print(f"{escape(use_case)}: {escape(str(reason))}", style="bold", soft_wrap=True)
 
 
 def table_cells(rows: list[Row]) -> list[dict[str, str]]:
-    """The rows in words, with those columns that any of them fills."""
+    """The cells of each row as text, by column; columns that are empty in all rows are left out."""
     metric = next((str(row["metric"]) for row in rows if row.get("metric")), "value")
     columns = {name.format(metric=metric): [column(row) for row in rows] for name, column in COLUMNS.items()}
-    filled = {name: cells for name, cells in columns.items() if any(cells)}
-    return [dict(zip(filled, cells, strict=True)) for cells in zip(*filled.values(), strict=True)]
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def build_table(title: str, rows: list[Row]) -> Table:
-    """The rows as a table for a terminal."""
+    """The rows as a table for the terminal; the chosen row is green."""
     table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    found = table_cells(rows)
-    for name in found[0]:
+    cells_by_row = table_cells(rows)
+    for name in cells_by_row[0]:
         table.add_column(escape(name), justify="left" if name in ("recipe", "contract") else "right", no_wrap=name == "recipe")
-    for row, cells in zip(rows, found, strict=True):
+    for row, cells in zip(rows, cells_by_row, strict=True):
         table.add_row(*map(escape, cells.values()), style="bold green" if row.get("chosen") else "")
     return table
 
 
-def format_interval(found: Any, form: str) -> str:
-    """`0.98 (0.97..0.99)` of value or ratio with low and high; empty for nothing."""
-    if not isinstance(found, Mapping):
+def format_interval(estimate: Any, form: str) -> str:
+    """An estimate as text, such as `0.98 (0.97..0.99)`; empty without one.
+
+    `estimate` holds `value` or `ratio`, and `low` and `high` of its confidence interval.
+    """
+    if not isinstance(estimate, Mapping):
         return ""
-    value = found.get("value", found.get("ratio"))
+    value = estimate.get("value", estimate.get("ratio"))
     if value is None:
         return ""
-    span = f" ({found['low']:{form}}..{found['high']:{form}})" if found.get("low") is not None else ""
-    return f"{value:{form}}{span}"
+    interval = f" ({estimate['low']:{form}}..{estimate['high']:{form}})" if estimate.get("low") is not None else ""
+    return f"{value:{form}}{interval}"
 
 
 def _latency(row: Row, batch: str) -> str:
-    found = row.get("latency_ms", {}).get(batch, {}).get("median_ms")
-    return f"{found:.3g}" if found is not None else ""
+    median_ms = row.get("latency_ms", {}).get(batch, {}).get("median_ms")
+    return f"{median_ms:.3g}" if median_ms is not None else ""
 
 
 def _speedup(row: Row, other: str) -> str:

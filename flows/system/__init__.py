@@ -1,1 +1,1 @@
-"""Processes, file locks, and where a run comes from."""
+"""Operating system: processes, file locks, and the code and machine that a run used."""

@@ -1,4 +1,4 @@
-"""Run a command that ends with its parent: `python -m flows.system.exec_with_parent <pid of the parent> <command...>`."""
+"""Execute a command that is killed when its parent ends: `python -m flows.system.exec_with_parent <parent pid> <command...>`."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from tasks.__main__ import die_with_parent
 
 if __name__ == "__main__":
     die_with_parent()
-    if os.getppid() == int(sys.argv[1]):  # else it went before this one could be tied to it
+    if os.getppid() == int(sys.argv[1]):  # otherwise the parent ended before `die_with_parent` took effect
         os.execvp(sys.argv[2], sys.argv[2:])

@@ -1,4 +1,4 @@
-"""The machine's slots, one per processor, shared by all runs: file locks that the kernel frees when a process dies."""
+"""File locks, released by the kernel when a process dies; and machine slots made of them: one per CPU, shared by all runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import IO, Literal
 POLL_INTERVAL_S = 0.05
 
 HeldLock = IO[bytes]
-"""A lock that is held: the open file. It is a context manager; to close it is to let go."""
+"""A held lock: the open file. Closing it, or leaving it as a context manager, releases the lock."""
 
 
 class StopRequested(Exception):
-    """The run was asked to stop while it waited."""
+    """The stop event was set while the caller waited for a lock."""
 
 
 def machine_slots() -> int:
-    """Processors this process may use, or what BONSAI_SLOTS says."""
+    """Number of slots: BONSAI_SLOTS, or the CPUs that this process may use."""
     return int(os.environ.get("BONSAI_SLOTS") or len(os.sched_getaffinity(0)))
 
 
@@ -29,9 +29,10 @@ def machine_slots() -> int:
 def acquire_slots(
     folder: Path, requested: int | Literal["all"], stop: threading.Event, on_wait: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Hold `requested` slots of the machine while the block runs; `on_wait` is called for as long as they are not free.
+    """Hold `requested` slots for the duration of the block; `on_wait` is called repeatedly while they are not free.
 
-    Whoever waits for slots holds the turn, so stages get theirs in the order they asked, those that want all included.
+    A caller holds the lock `turn` while it collects its slots. So slots are granted in the order of requests, also to a
+    request for all of them. Raises `StopRequested` when `stop` is set while it waits.
     """
     total = machine_slots()
     count = total if requested == "all" else min(requested, total)
@@ -53,7 +54,10 @@ def acquire_slots(
 
 @contextmanager
 def hold_lock(path: Path, stop: threading.Event | None = None, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock of that name; other threads and processes wait, and `on_wait` is called for as long as they do."""
+    """Hold the lock file `path` for the duration of the block; `on_wait` is called repeatedly while another holds it.
+
+    Raises `StopRequested` when `stop` is set while it waits.
+    """
     stop = stop or threading.Event()
     while not (file := try_lock(path)):
         on_wait()
@@ -64,7 +68,7 @@ def hold_lock(path: Path, stop: threading.Event | None = None, on_wait: Callable
 
 
 def try_lock(path: Path) -> HeldLock | None:
-    """The lock of that name until the block or the process ends, or None when someone else has it."""
+    """Take the lock file `path` without waiting; None when another thread or process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("ab")
     try:

@@ -1,4 +1,4 @@
-"""Processes of this machine: who they are, whether they live, how they are ended."""
+"""Identity, liveness and killing of the operating system's processes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
-if TYPE_CHECKING:
-    pass
-
 
 def identity(pid: int = 0) -> dict[str, Any]:
-    """What tells a process, this one by default, from any other, later ones with the same number included."""
+    """Identity of a process, of this one by default: its pid, start time, boot and host. A reused pid has another start time."""
     pid = pid or os.getpid()
     return {"pid": pid, "started": _start_time(pid), "boot": _boot_id(), "host": socket.gethostname()}
 
 
 def is_alive(process: Mapping[str, Any] | None) -> bool:
-    """Whether the process with that identity still runs; one of another host is taken to be."""
+    """Whether the process with that identity still runs; a process of another host counts as running."""
     if not process:
         return False
     if process.get("host") != socket.gethostname():
@@ -32,7 +29,7 @@ def is_alive(process: Mapping[str, Any] | None) -> bool:
 
 
 def kill_group(process: Mapping[str, Any] | None, sig: signal.Signals = signal.SIGKILL) -> None:
-    """End the process group that the process leads, if it is still that process."""
+    """Send a signal to the process group that this process leads, if the process still runs on this host."""
     if process and process.get("host") == socket.gethostname() and is_alive(process):
         try:
             os.killpg(int(process["pid"]), sig)
@@ -48,10 +45,10 @@ def _boot_id() -> str:
 
 
 def _start_time(pid: int) -> str:
-    """When the process began, in a form that stays the same while it lives; empty if there is none."""
+    """Start time of the process, in a form that never changes while it runs; empty when there is no such process."""
     try:
         if sys.platform == "linux":
-            # after the name in parentheses, which may hold anything: field 22 of proc(5), clock ticks since boot
+            # field 22 of proc(5), in clock ticks since boot; counted after the name, which may contain any character
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
             return "" if fields[0] == "Z" else fields[19]
         return str(psutil.Process(pid).create_time())

@@ -1,4 +1,4 @@
-"""Which code and which machine a run has."""
+"""Code version and machine of a run, for its record."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import socket
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
-if TYPE_CHECKING:
-    pass
-
 
 def code_version(root: Path) -> dict[str, Any]:
-    """The git commit of the code, and whether tasks/, dvc.yaml or params.yaml differ from it; empty without git."""
+    """Git commit of the project, and whether tasks/, dvc.yaml or params.yaml differ from it; empty without git."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(root), *arguments]
@@ -32,6 +29,7 @@ def code_version(root: Path) -> dict[str, Any]:
 
 
 def machine_info() -> dict[str, Any]:
+    """Host, operating system, CPU, memory, and versions of Python and the most important packages."""
     versions = {}
     for name in ("torch", "onnxruntime", "dvc", "prefect"):
         try:
