@@ -28,7 +28,7 @@ from flows.maintenance.verify import CLOCKED
 from flows.runs import run_record
 from flows.system import os_processes
 from tasks.core.artifacts import CHECKSUMS
-from tasks.dask_cluster import cores
+from tasks.dask_cluster import available_cores
 
 PREFECT = (str(BIN / "python"), "-m", "prefect", "--no-prompt")
 CASE = "vision"
@@ -167,7 +167,7 @@ def unchanged(house: Supervisor) -> Found:
     found = f"{', '.join(f'{each:.1f}' for each in took)} s, {cpu_s:.1f} CPU-s, at a load average of {load:.1f}"
     if states != {"Unchanged"}:
         return False, f"{', '.join(sorted(states))} after {found}"
-    return True if took[1] < 10 else None if load > cores() else False, found
+    return True if took[1] < 10 else None if load > available_cores() else False, found
 
 
 def clean(project: Path) -> Found:

@@ -67,7 +67,7 @@ def _timed(context: Callable[[], None]) -> Callable[[], float]:
 def _ours(fields: dict[str, object], inputs: np.ndarray, targets: np.ndarray, training: Training) -> None:
     torch.manual_seed(0)
     fit(
-        registry.network("vision", "cnn", fields),
+        registry.build_network("vision", "cnn", fields),
         inputs,
         targets,
         objective=lambda network, x, y: functional.cross_entropy(network(x), y),
@@ -78,7 +78,7 @@ def _ours(fields: dict[str, object], inputs: np.ndarray, targets: np.ndarray, tr
 def _bare(fields: dict[str, object], inputs: np.ndarray, targets: np.ndarray, training: Training) -> None:
     """The shortest loop that trains the same network: no journal, no checks, no checkpoint, no best weights."""
     torch.manual_seed(0)
-    network = registry.network("vision", "cnn", fields).to(memory_format=torch.channels_last).train()
+    network = registry.build_network("vision", "cnn", fields).to(memory_format=torch.channels_last).train()
     moved = optimizers.build(training.optimizer, network, training.learning_rate, training.weight_decay)
     x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
     for _ in range(training.epochs):

@@ -21,8 +21,9 @@ def main() -> None:
         metrics = Artifact(ROOT / "data" / name / "evaluations" / "dense").json("metrics.json")
         counts = ", ".join(f"{count:,} {split}" for split, count in metrics["rows"].items())
         machine = table["machine"]
+        seed = params_file.build_use_case(name, params).training.seed
         about = (
-            f"{verdict['headline']} {counts} rows, seed {params_file.use_case(name, params).training.seed}; {machine['cpu']}, "
+            f"{verdict['headline']} {counts} rows, seed {seed}; {machine['cpu']}, "
             f"{table['threads']} thread, torch {machine['torch']}, onnxruntime {machine['onnxruntime']}. "
             f"{verdict['reason'][:1].upper()}{verdict['reason'][1:]}."
         )

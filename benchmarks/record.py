@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from tasks.core.atomic_files import write_bytes, write_json
-from tasks.dask_cluster import cores
+from tasks.dask_cluster import available_cores
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "onnxruntime", "dvc", "prefect", "distributed", "numpy", "pandas")
@@ -53,7 +53,7 @@ def machine() -> dict[str, Any]:
     )
     return {
         "cpu": model,
-        "cores": cores(),
+        "cores": available_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),

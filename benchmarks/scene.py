@@ -15,7 +15,7 @@ import yaml
 
 from tasks.core import params_file
 from tasks.core.artifacts import Artifact
-from tasks.core.event_log import read
+from tasks.core.event_log import read_events
 from tasks.core.stage_context import event_log_path, stage_name
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ class Scene:
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command[1:])} ended with {done.returncode}: {done.stderr.strip()}")
-        return list(read(event_log_path(self.root, stage_name(stage, use_case, recipe))))[-1]
+        return list(read_events(event_log_path(self.root, stage_name(stage, use_case, recipe))))[-1]
 
     def result(self, use_case: str, recipe: str, split: str = "test") -> float:
         """The first score of a recipe that has been evaluated."""
@@ -42,7 +42,7 @@ class Scene:
 
     def events(self, stage: str, use_case: str, recipe: str = "") -> list[dict[str, Any]]:
         """The journal of a stage that has run."""
-        return list(read(event_log_path(self.root, stage_name(stage, use_case, recipe))))
+        return list(read_events(event_log_path(self.root, stage_name(stage, use_case, recipe))))
 
 
 @contextmanager
@@ -50,8 +50,8 @@ def scene(use_case: str, overrides: Mapping[str, Any], recipes: Collection[str] 
     """A workspace with `overrides` put into the stanza of `use_case`, and these recipes or all; gone at the end."""
     with TemporaryDirectory(prefix="bonsai-") as folder:
         root = Path(folder)
-        params = params_file.override(
-            params_file.with_shelf(params_file.read_params(ROOT / "params.yaml"), [use_case]), overrides, use_case
+        params = params_file.apply_overrides(
+            params_file.with_default_stanzas(params_file.read_params(ROOT / "params.yaml"), [use_case]), overrides, use_case
         )
         values = params.as_dict()
         values["recipes"] = {name: steps for name, steps in params.recipes.items() if not recipes or name in recipes}

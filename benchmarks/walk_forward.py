@@ -55,12 +55,12 @@ def main(architectures: Sequence[str] = (DENSE, *RIVALS)) -> None:
     """
     torch.set_num_threads(1)
     params = params_file.read_params(PARAMS)
-    known = ((fear, params_file.override(params, {"fetch.fear": fear}, "finance")) for fear in ("", "vix"))
-    cases = {fear: cast(Finance, params_file.use_case("finance", changed)) for fear, changed in known}
+    known = ((fear, params_file.apply_overrides(params, {"fetch.fear": fear}, "finance")) for fear in ("", "vix"))
+    cases = {fear: cast(Finance, params_file.build_use_case("finance", changed)) for fear, changed in known}
     days = {fear: known_days(case) for fear, case in cases.items()}
     found = {fear: classics(case, days[fear]) for fear, case in cases.items()}
     best = {fear: min(rivals, key=lambda name: loss(cases[fear], rivals[name])) for fear, rivals in found.items()}
-    recipes = {"dense": (), RELEASED: params_file.recipe(RELEASED, params)}
+    recipes = {"dense": (), RELEASED: params_file.build_recipe(RELEASED, params)}
     for architecture in architectures:
         for fear, case in cases.items():
             other = case

@@ -77,7 +77,7 @@ def understand(text: str) -> Space:
 
 def usual(root: Path, use_case: str) -> list[Space]:
     """What is tried when nothing is said: learning rate and weight decay around what they are."""
-    training = params_file.use_case(use_case, params_file.read_params(root / "params.yaml")).training
+    training = params_file.build_use_case(use_case, params_file.read_params(root / "params.yaml")).training
     around = {"training.learning_rate": training.learning_rate, "training.weight_decay": training.weight_decay}
     return [Space(name, value / 10, value * 10, log=True) for name, value in around.items() if value > 0]
 
@@ -88,7 +88,7 @@ def opened(root: Path, use_case: str, name: str = "") -> Iterator[Study]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    case = params_file.use_case(use_case, params_file.read_params(root / "params.yaml"))
+    case = params_file.build_use_case(use_case, params_file.read_params(root / "params.yaml"))
     (root / ".bonsai" / "tuning").mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.RDBStorage(f"sqlite:///{root / '.bonsai' / 'tuning' / 'studies.db'}")
     study = optuna.create_study(
@@ -120,7 +120,7 @@ def search(
     if wanted <= 0:
         return
     home = root / ".bonsai" / "tuning" / study.study_name
-    with dask_cluster.cluster(wanted) as client:
+    with dask_cluster.dask_client(wanted) as client:
         slots = max(1, len(client.nthreads()))
         working: list[_Working] = []
         while wanted or working:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 STAGES = {"fetch": False, "clean": False, "augment": False, "train": False, "compress": True, "evaluate": True, "release": False}
 """Every stage, and whether it is given a recipe."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries read once, when they are loaded; with other numbers they add in another order, which gives other bytes."""
 
 
@@ -28,12 +28,12 @@ def main(arguments: list[str]) -> int:
     root = Path()
     event_log: EventLog | None = None
     try:
-        stage, name, recipe_name = understand(arguments)
+        stage, name, recipe_name = parse_arguments(arguments)
         params = params_file.read_params(root / "params.yaml")
-        for variable in THREADS:
-            os.environ[variable] = str(params_file.threads(name, params))
-        case = params_file.use_case(name, params)
-        recipe = params_file.recipe(recipe_name, params) if recipe_name else ()
+        for variable in THREAD_VARIABLES:
+            os.environ[variable] = str(params_file.thread_count(name, params))
+        case = params_file.build_use_case(name, params)
+        recipe = params_file.build_recipe(recipe_name, params) if recipe_name else ()
         rank = int(os.environ.get("RANK", "0"))  # torchrun's: of several processes that train together the first one speaks
         if stage != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
             raise UserError(f"only train can be done by several processes; run `python -m tasks {' '.join(arguments)}`")
@@ -70,17 +70,17 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def understand(arguments: list[str]) -> tuple[str, str, str]:
+def parse_arguments(arguments: list[str]) -> tuple[str, str, str]:
     """Stage, use case and recipe ("" where the stage takes none), or what is wrong with them."""
     from tasks.core.errors import UserError
-    from tasks.core.registry import unknown
+    from tasks.core.registry import unknown_name
 
     usage = "usage: python -m tasks <stage> <use case> [<recipe>]"
     if not arguments or arguments[0] in ("-h", "--help"):
         raise UserError(f"{usage}; stages: {', '.join(STAGES)}")
     stage, *rest = arguments
     if stage not in STAGES:
-        raise UserError(unknown("no stage", stage, STAGES))
+        raise UserError(unknown_name("no stage", stage, STAGES))
     wanted = 2 if STAGES[stage] else 1
     if len(rest) != wanted:
         needs = "a use case and a recipe" if STAGES[stage] else "a use case"

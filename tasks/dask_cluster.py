@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-SETTINGS = {
+DASK_SETTINGS = {
     "distributed.deploy.lost-worker-timeout": "180s",  # the default 15 s gives a busy machine's workers up for ever
     "distributed.scheduler.no-workers-timeout": "120s",  # the default waits for ever
     "distributed.scheduler.worker-ttl": "60s",  # the default waits 5 minutes for a worker that stands still
@@ -30,20 +30,20 @@ SETTINGS = {
     "distributed.worker.daemon": True,
     "distributed.worker.multiprocessing-method": "forkserver",
 }
-PRELOAD = ("distributed.nanny", "distributed.worker", "pandas", "pyarrow.parquet", "pandera.typing.dask")
+PRELOADED_MODULES = ("distributed.nanny", "distributed.worker", "pandas", "pyarrow.parquet", "pandera.typing.dask")
 """Imported once, in the process that workers are forked from: each worker would pay 2.5 CPU-seconds for it."""
 
-BLOCK_BYTES = 128_000_000
+MAX_PARTITION_BYTES = 128_000_000
 """Encoded content a partition may hold, whatever its number of rows: a partition is what a worker has in memory."""
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def cluster(tasks: int, *modules: str) -> Iterator[Client]:
+def dask_client(tasks: int, *modules: str) -> Iterator[Client]:
     """A client for about `tasks` pieces of work, done by code of `modules`.
 
     With `DASK_SCHEDULER_ADDRESS` set it is that cluster, which must import the same `tasks` package and see the same
@@ -53,9 +53,9 @@ def cluster(tasks: int, *modules: str) -> Iterator[Client]:
     from distributed import Client
 
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
-    with dask.config.set(SETTINGS):
+    with dask.config.set(DASK_SETTINGS):
         if not address:
-            with _of_this_machine(max(1, min(cores(), tasks)), modules) as client:
+            with _local_cluster(max(1, min(available_cores(), tasks)), modules) as client:
                 yield client
             return
         try:
@@ -69,12 +69,12 @@ def cluster(tasks: int, *modules: str) -> Iterator[Client]:
 
 
 @contextmanager
-def _of_this_machine(workers: int, modules: tuple[str, ...]) -> Iterator[Client]:
+def _local_cluster(workers: int, modules: tuple[str, ...]) -> Iterator[Client]:
     from multiprocessing import forkserver, set_forkserver_preload
 
     from distributed import Client, LocalCluster
 
-    set_forkserver_preload([*PRELOAD, *modules])
+    set_forkserver_preload([*PRELOADED_MODULES, *modules])
     local = LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
@@ -90,7 +90,7 @@ def _of_this_machine(workers: int, modules: tuple[str, ...]) -> Iterator[Client]
         forkserver._forkserver._stop()  # type: ignore[attr-defined]  # waited for, it counts in this process's time and memory
 
 
-def each(
+def map_on_cluster(
     client: Client, context: Callable[..., Result], *arguments: Sequence[Any], event_log: EventLog, unit: str
 ) -> list[Result]:
     """`context` once per position of `arguments`, on the cluster; results in order. A lost worker's piece is done again.
@@ -122,10 +122,10 @@ def each(
     return results
 
 
-def in_blocks(frames: Iterable[DataFrame], size: int) -> Iterator[DataFrame]:
+def repartition(frames: Iterable[DataFrame], size: int) -> Iterator[DataFrame]:
     """Frames of any length, joined and cut again into frames of `size` rows; the last may be shorter.
 
-    So may one of rows that are large: a block ends with the frame in which it passes `BLOCK_BYTES` of encoded content.
+    So may one of rows that are large: a block ends with the frame in which it passes `MAX_PARTITION_BYTES` of encoded content.
     """
     import pandas as pd
 
@@ -134,10 +134,10 @@ def in_blocks(frames: Iterable[DataFrame], size: int) -> Iterator[DataFrame]:
     for frame in frames:
         held.append(frame)
         count, heavy = count + len(frame), heavy + _encoded_bytes(frame)
-        if count < size and heavy < BLOCK_BYTES:
+        if count < size and heavy < MAX_PARTITION_BYTES:
             continue
         joined = pd.concat(held, ignore_index=True) if len(held) > 1 else held[0]
-        whole = count if heavy >= BLOCK_BYTES else count - count % size
+        whole = count if heavy >= MAX_PARTITION_BYTES else count - count % size
         for start in range(0, whole, size):
             yield joined.iloc[start : min(start + size, whole)].reset_index(drop=True)
         held = [joined.iloc[whole:]] if whole < count else []

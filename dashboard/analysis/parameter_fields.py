@@ -71,14 +71,14 @@ def form(root: Path, use_case: str) -> Form:
 
 @lru_cache(maxsize=32)
 def _form(root: Path, use_case: str, mtime_ns: int) -> Form:
-    params = params_file.with_shelf(params_file.read_params(root / "params.yaml"), [use_case])
-    case = params_file.use_case(use_case, params)
+    params = params_file.with_default_stanzas(params_file.read_params(root / "params.yaml"), [use_case])
+    case = params_file.build_use_case(use_case, params)
     found = list(_fields("", pydantic.TypeAdapter(type(case)).json_schema(), _plain(case)))
     for recipe, steps in params.recipes.items():
         for position, step in enumerate(steps):
             ((kind, knobs),) = step.items()
             place = f"recipes.{recipe}.{position}.{kind}"
-            built = registry.build(registry.STEPS, kind, knobs or {}, where=f"params.yaml: {place}")
+            built = registry.build(registry.STEPS_FOLDER, kind, knobs or {}, where=f"params.yaml: {place}")
             found += _fields(place, pydantic.TypeAdapter(type(built)).json_schema(), _plain(built))
     return Form(use_case, tuple(field for field in found if field.label != "fingerprint"), tuple(params.recipes))
 

@@ -15,7 +15,7 @@ import pandas as pd
 from dashboard.readers import onnx_models
 from dashboard.readers.onnx_models import Model
 from tasks.cleaning import deduplication
-from tasks.cleaning.partitions import schema_faults
+from tasks.cleaning.partitions import schema_errors
 from tasks.core import params_file
 from tasks.core.errors import UserError
 from tasks.core.use_case import UseCase
@@ -52,7 +52,7 @@ class Piece:
 def case_of(root: Path, folder: Path, name: str) -> UseCase:
     """The use case as the run's own params.yaml has it; raises `UserError`."""
     own = folder / "params.yaml"
-    return params_file.use_case(name, params_file.read_params(own if own.exists() else root / "params.yaml"))
+    return params_file.build_use_case(name, params_file.read_params(own if own.exists() else root / "params.yaml"))
 
 
 def kind(case: UseCase) -> Kind:
@@ -88,8 +88,8 @@ def from_file(case: UseCase, content: bytes, name: str) -> Checked:
     judged = asked.clean_partition(raw)[[*columns, "fault", "fix"]].assign(file=raw["file"].to_numpy(), row=raw["row"].to_numpy())
     good = judged["fault"] == ""
     if good.any():
-        judged.loc[good, "fault"] = schema_faults(case, judged.loc[good, columns], schema).reindex(judged.index[good]).fillna("")
-    judged, rows = deduplication.related(asked, judged.reset_index(drop=True))
+        judged.loc[good, "fault"] = schema_errors(case, judged.loc[good, columns], schema).reindex(judged.index[good]).fillna("")
+    judged, rows = deduplication.apply_clean_table(asked, judged.reset_index(drop=True))
     faults = judged.loc[judged["fault"] != "", ["file", "row", "fault"]].rename(columns={"fault": "reason"})
     for learnt in [column for column in rows.columns if column not in judged.columns and rows[column].dtype == object]:
         rows = rows[rows[learnt].notna()]  # such as the past of a day that has none yet

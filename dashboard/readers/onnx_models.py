@@ -68,7 +68,7 @@ def _load(path: Path, mtime_ns: int) -> Model:
     content = path.read_bytes()
     try:
         told = onnx_model.read_metadata(onnx_model.from_bytes(content))
-        session = onnx_model.session(content)
+        session = onnx_model.create_session(content)
     except UserError:
         raise Unreadable("unreadable.damaged", file=path.name) from None
     except Exception as error:  # ONNX Runtime's own classes, which it does not export

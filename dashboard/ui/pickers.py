@@ -98,9 +98,9 @@ def choose_view(options: Iterable[str], page: str) -> str:
 
 def use_cases(root: Path) -> list[str]:
     """The use cases params.yaml registers, then the others on the shelf, which run when they are asked for."""
-    shelf = registry.names("use_cases")
+    shelf = registry.registered_names("use_cases")
     try:
-        return list(params_file.with_shelf(params_file.read_params(root / "params.yaml"), shelf).use_cases)
+        return list(params_file.with_default_stanzas(params_file.read_params(root / "params.yaml"), shelf).use_cases)
     except UserError:
         return shelf
 

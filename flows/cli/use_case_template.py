@@ -30,17 +30,17 @@ def begin(
     """
     params = params_file.read_params(root / "params.yaml")
     refuse_name(name, params, template)
-    if template and template not in registry.names("use_cases"):
-        raise UserError(registry.unknown("no use case", template, registry.names("use_cases")))
+    if template and template not in registry.registered_names("use_cases"):
+        raise UserError(registry.unknown_name("no use case", template, registry.registered_names("use_cases")))
     given = params.use_cases.get(template, {})
-    stanza = {section: {**values, **(given.get(section) or {})} for section, values in params_file.blank().items()}
-    own = registry.build("use_cases", template or name, stanza).fetch.own
+    stanza = {section: {**values, **(given.get(section) or {})} for section, values in params_file.default_stanza().items()}
+    own = registry.build("use_cases", template or name, stanza).fetch.path_settings
     wanted = {
         dotted: _near(root, resolve_own_path(dotted, value, cwd or root, own)) for dotted, value in (overrides or {}).items()
     }
     if strange := [dotted for dotted in wanted if dotted.partition(".")[0] in params.as_dict()]:
         raise UserError(f"--set {strange[0]} is not of the new use case; name what is in its stanza, as fetch.path")
-    grown = params_file.override(params_file.as_params({**params.as_dict(), "use_cases": {name: stanza}}), wanted, name)
+    grown = params_file.apply_overrides(params_file.parse_params({**params.as_dict(), "use_cases": {name: stanza}}), wanted, name)
     registry.build("use_cases", template or name, grown.use_cases[name], where=f"use_cases.{name}")
     text = (root / "params.yaml").read_text(encoding="utf-8")
     fresh = with_stanza(text, name, grown.use_cases[name])
@@ -75,7 +75,7 @@ def _near(root: Path, value: Any) -> Any:
 
 def refuse_name(name: str, params: params_file.Params, template: str) -> None:
     """A name is a Python module's, not taken, and no section of params.yaml."""
-    shelf = registry.names("use_cases")
+    shelf = registry.registered_names("use_cases")
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or name in params.as_dict():
         near = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
         hint = f"; {near!r} would do" if NAME.fullmatch(near) and not keyword.iskeyword(near) and near != name else ""

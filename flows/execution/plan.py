@@ -17,7 +17,7 @@ from flows.dvc_state.stage_state import StageStore, open_repo, working_directory
 from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
 from flows.runs.workspace import create_workspace
-from tasks.core.event_log import read
+from tasks.core.event_log import read_events
 
 RUNS_LOOKED_AT = 30
 
@@ -67,7 +67,7 @@ def times(root: Path) -> dict[str, float]:
             if entry.get("state") == "Completed" and "wall_s" in entry:
                 found.setdefault(name, float(entry["wall_s"]))
     for journal in (root / "journal").glob("*.jsonl"):
-        for event in read(journal):
+        for event in read_events(journal):
             if event["event"] == "finished":
                 found.setdefault(journal.stem, float(event["wall_s"]))
     return found

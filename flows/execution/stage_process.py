@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.core.event_log import read
+from tasks.core.event_log import read_events
 
 POLL_S = 0.1
 GRACE_S = 5.0
@@ -58,7 +58,7 @@ def play(
     """
     journal, output = folder / "journal" / f"{name}.jsonl", folder / "journal" / f"{name}.out"
     journal.parent.mkdir(exist_ok=True)
-    events = list(read(journal))
+    events = list(read_events(journal))
     if events and events[-1]["event"] in ("finished", "failed"):
         journal.unlink()  # the stage begins a new one; so no old event is heard again
     heed = EventFollower(journal)

@@ -62,14 +62,14 @@ def _overrides_schema(params: params_file.Params, chosen: list[str]) -> Schema:
     relative: dict[str, list[Schema]] = {}
     full: dict[str, Schema] = {}
     for use_case in chosen:
-        case = params_file.use_case(use_case, params)
+        case = params_file.build_use_case(use_case, params)
         for name, schema in parameter_schemas(type(case), case):
             relative.setdefault(name, []).append(schema)
             full[f"^{re.escape(f'use_cases.{use_case}.{name}')}$"] = schema
     properties = {name: _merged(schemas) for name, schemas in relative.items()}
     for recipe, steps in params.recipes.items():
         for position, ((kind, _),) in enumerate(map(dict.items, steps)):
-            step = params_file.recipe(recipe, params)[position]
+            step = params_file.build_recipe(recipe, params)[position]
             place = f"recipes.{recipe}.{position}.{kind}"
             properties |= {f"{place}.{name}": schema for name, schema in parameter_schemas(type(step), step)}
     return {

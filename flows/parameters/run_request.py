@@ -57,18 +57,18 @@ def build_request(
     A relative path to the user's own data, such as `fetch.path`, is resolved against `cwd`.
     """
     params_file.read_params(root / "params.yaml")
-    original = params_file.as_params(load_yaml(str(root / "params.yaml")))  # with YAML 1.2 numbers, as DVC reads them
+    original = params_file.parse_params(load_yaml(str(root / "params.yaml")))  # with YAML 1.2 numbers, as DVC reads them
     use_cases = tuple(dict.fromkeys(use_cases)) or tuple(original.use_cases)
-    base = params_file.with_shelf(original, use_cases)
-    own = {setting for name in use_cases for setting in params_file.use_case(name, base).fetch.own}
+    base = params_file.with_default_stanzas(original, use_cases)
+    own = {setting for name in use_cases for setting in params_file.build_use_case(name, base).fetch.path_settings}
     selected = _selected_recipes(tuple(dict.fromkeys(recipes)), base)
     params = base
     for dotted, value in (overrides or {}).items():
         absolute = dotted.partition(".")[0] in base.as_dict()
         for name in ("",) if absolute else use_cases:
-            params = params_file.override(params, {dotted: resolve_own_path(dotted, value, cwd or root, own)}, name)
+            params = params_file.apply_overrides(params, {dotted: resolve_own_path(dotted, value, cwd or root, own)}, name)
     values: dict[str, Any] = deepcopy(_select(params, use_cases, selected))
-    params_file.check(params_file.as_params(values))
+    params_file.validate_params(params_file.parse_params(values))
     links = tuple(link for name, stanza in values["use_cases"].items() for link in _own_data(root, name, stanza, params))
     base_values = _select(base, use_cases, selected)
     return RunRequest(
@@ -84,7 +84,7 @@ def build_request(
 def unlisted_use_cases(root: Path) -> list[str]:
     """Use cases in tasks/use_cases that params.yaml does not list; they run only when they are requested by name."""
     listed = params_file.read_params(root / "params.yaml").use_cases
-    return [name for name in registry.names("use_cases") if name not in listed]
+    return [name for name in registry.registered_names("use_cases") if name not in listed]
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _select(params: params_file.Params, use_cases: Iterable[str], recipes: Itera
 def _selected_recipes(recipes: tuple[str, ...], params: params_file.Params) -> set[str]:
     """Names of the recipes to run: all of them, or the requested ones and the baseline."""
     for name in recipes:
-        params_file.recipe(name, params)
+        params_file.build_recipe(name, params)
     return {*recipes, BASELINE} if recipes else set(params.recipes)
 
 
@@ -155,7 +155,7 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file
     A path in data/ is made absolute instead, as a run has a data/ folder of its own.
     """
     fetch, links, fingerprints = stanza.get("fetch") or {}, [], []
-    for setting in params_file.use_case(name, params).fetch.own:
+    for setting in params_file.build_use_case(name, params).fetch.path_settings:
         if not fetch.get(setting):
             continue
         path = root / fetch[setting]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.core.splits import CONTEXT, SPLITS
+from tasks.core.splits import CONTEXT_SPLIT, SPLITS
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -15,28 +15,29 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 
-LABELLED = ", which is labelled "
+OTHER_LABEL = ", which is labelled "
 KEPT, QUARANTINED, DUPLICATE = "kept", "quarantined", "duplicate"
-RANK = {"test": 0, "validation": 1, "train": 2, CONTEXT: 3}
+SPLIT_PRIORITY = {"test": 0, "validation": 1, "train": 2, CONTEXT_SPLIT: 3}
 """Of equal rows the one in the first of these splits is kept, and of those the first in order."""
-SETTLED = ("part", "file", "row", "fix", "verdict", "reason", "split", "duplicate_group")
+OUTCOME_COLUMNS = ("part", "file", "row", "fix", "verdict", "reason", "split", "duplicate_group")
 """What is settled of every row; other columns of the settled table are what `relate` added."""
 
 
-def settle(case: UseCase, light: DataFrame) -> DataFrame:
+def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
     """Where every row ends, for all rows at once: `verdict` (kept, quarantined, duplicate), `reason`, `split`, `duplicate_group`.
 
     Good rows are dealt into splits first. Of rows with an equal key the one in test, else in validation, else the first,
-    is kept. A row that looks like one of a split before its own (see `RANK`) would leak, and is quarantined.
+    is kept. A row that looks like one of a split before its own (see `SPLIT_PRIORITY`) would leak, and is quarantined.
     """
-    light, good = related(case, light)
+    light, good = apply_clean_table(case, light)
     added = [name for name in good.columns if name not in light.columns]
     duplicate_group = good["key"] if type(case).duplicate_group is UseCase.duplicate_group else case.duplicate_group(good)
     split = case.assign_split(good, duplicate_group)
-    rank = split.map(RANK)
+    rank = split.map(SPLIT_PRIORITY)
     if rank.isna().any():
+        expected = ", ".join([*SPLITS, CONTEXT_SPLIT])
         raise TypeError(
-            f"split of {type(case).__name__} gave {split[rank.isna()].iloc[0]!r}; expected one of {', '.join([*SPLITS, CONTEXT])}"
+            f"assign_split of {type(case).__name__} returned {split[rank.isna()].iloc[0]!r}; expected one of {expected}"
         )
     order = good.index[np.lexsort((np.arange(len(good)), rank.to_numpy()))]
     first = _first_of(good["key"], order)
@@ -50,17 +51,17 @@ def settle(case: UseCase, light: DataFrame) -> DataFrame:
     at = good.index.to_numpy()
     label = light[case.label_column].to_numpy(dtype=object) if case.label_column else None
     for row, original in zip(at[twin], first[twin], strict=True):
-        other = f"{LABELLED}{label[original]!r}" if label is not None and label[row] != label[original] else ""
+        other = f"{OTHER_LABEL}{label[original]!r}" if label is not None and label[row] != label[original] else ""
         verdict[row], reason[row] = DUPLICATE, f"duplicate of {where[original]}{other}"
     for row, original in zip(at[leak], ahead[leak], strict=True):
         verdict[row], reason[row] = QUARANTINED, f"leak: looks like {where[original]} of {split[original]}"
     kept = light.assign(verdict=verdict, reason=reason, split="", duplicate_group="")
     kept.loc[good.index, "split"], kept.loc[good.index, "duplicate_group"] = split, duplicate_group
     classes = [case.label_column] if case.label_column else []
-    return kept[[*SETTLED, *classes]].join(good[added])
+    return kept[[*OUTCOME_COLUMNS, *classes]].join(good[added])
 
 
-def related(case: UseCase, light: DataFrame) -> tuple[DataFrame, DataFrame]:
+def apply_clean_table(case: UseCase, light: DataFrame) -> tuple[DataFrame, DataFrame]:
     """All rows, with the faults that show only beside others; and those without any, with what they know of others."""
     good = light[light["fault"] == ""]
     if type(case).clean_table is UseCase.clean_table:

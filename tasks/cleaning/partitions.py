@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tasks.cleaning.deduplication import KEPT, SETTLED
+from tasks.cleaning.deduplication import KEPT, OUTCOME_COLUMNS
 from tasks.cleaning.quality_report import EXAMPLE_LENGTH
 from tasks.core.splits import row_keys
 from tasks.core.use_case import UseCase
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
 
-def judge_part(case: UseCase, part: Path, place: int, scratch: Path) -> None:
-    """On a worker: verdicts of one partition to judged-* and what settling needs to light-*, in `scratch`."""
+def clean_partition_file(case: UseCase, part: Path, place: int, scratch: Path) -> None:
+    """On a worker: verdicts of one partition to cleaned-* and what settling needs to light-*, in `scratch`."""
     raw = pd.read_parquet(part)
     judged = case.clean_partition(raw)
     schema = case.schema(raw)
@@ -29,19 +29,19 @@ def judge_part(case: UseCase, part: Path, place: int, scratch: Path) -> None:
     if "doubt" in raw:
         judged["fault"] = judged["fault"].where(judged["fault"] != "", raw["doubt"])
     good = judged["fault"] == ""
-    faults = schema_faults(case, judged.loc[good, columns], schema)
+    faults = schema_errors(case, judged.loc[good, columns], schema)
     judged.loc[faults.index, "fault"] = faults
     good = judged["fault"] == ""
     judged = judged.assign(key="")
     judged.loc[good, "key"] = row_keys(judged[good], case.unique_key)
     judged.insert(0, "file", raw["file"].to_numpy())
     judged.insert(1, "row", raw["row"].to_numpy())
-    _write(judged, scratch / f"judged-{place:05d}.parquet")
+    _write(judged, scratch / f"cleaned-{place:05d}.parquet")
     heavy = [name for name in columns if judged[name].map(type).eq(bytes).any()]
     _write(judged.drop(columns=heavy).assign(part=place), scratch / f"light-{place:05d}.parquet")
 
 
-def schema_faults(case: UseCase, rows: DataFrame, schema: DataFrameSchema) -> Series:
+def schema_errors(case: UseCase, rows: DataFrame, schema: DataFrameSchema) -> Series:
     """What pandera has against each row, indexed like `rows`; rows without a fault are left out."""
     from pandera.errors import SchemaErrors
 
@@ -65,10 +65,10 @@ def schema_faults(case: UseCase, rows: DataFrame, schema: DataFrameSchema) -> Se
     return pd.Series(said, index=failures["index"].astype(int)).groupby(level=0).first()
 
 
-def deal_part(part: Path, place: int, scratch: Path) -> None:
+def write_partition_outputs(part: Path, place: int, scratch: Path) -> None:
     """On a worker: one partition's kept rows to rows/part-*, the others as they came to quarantine/part-*, in `scratch`."""
-    judged = pd.read_parquet(scratch / f"judged-{place:05d}.parquet")
-    settled = pd.read_parquet(scratch / f"settled-{place:05d}.parquet")
+    judged = pd.read_parquet(scratch / f"cleaned-{place:05d}.parquet")
+    settled = pd.read_parquet(scratch / f"outcomes-{place:05d}.parquet")
     kept = (settled["verdict"] == KEPT).to_numpy()
     rejected = pd.read_parquet(part)[~kept].assign(reason=settled.loc[~kept, "reason"])
     for name, frame in (("rows", kept_rows(judged, settled)), ("quarantine", rejected)):
@@ -79,7 +79,7 @@ def deal_part(part: Path, place: int, scratch: Path) -> None:
 def kept_rows(judged: DataFrame, settled: DataFrame) -> DataFrame:
     """The rows that stay, with their split, all that was mended, and what they know of others."""
     kept = (settled["verdict"] == KEPT).to_numpy()
-    added = [name for name in settled.columns if name not in (*SETTLED, *judged.columns)]
+    added = [name for name in settled.columns if name not in (*OUTCOME_COLUMNS, *judged.columns)]
     rows = judged[kept].drop(columns=["fault", "key"]).assign(fix=settled.loc[kept, "fix"].to_numpy())
     return rows.join(settled.loc[kept, [*added, "split"]])
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tasks.cleaning.deduplication import DUPLICATE, KEPT, LABELLED, QUARANTINED, RANK
+from tasks.cleaning.deduplication import DUPLICATE, KEPT, OTHER_LABEL, QUARANTINED, SPLIT_PRIORITY
 from tasks.core.errors import UserError
 from tasks.core.settings import Clean
 from tasks.core.splits import SPLITS
 from tasks.core.use_case import UseCase
-from tasks.data.table_files import places
+from tasks.data.table_files import report_names
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-REMARK = "seen "
+REMARK_PREFIX = "seen "
 """A fix that begins so mended nothing: it says what was found and left as it is."""
 EXAMPLE_LENGTH = 200
 
 
-def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
+def build_quality_report(case: UseCase, settled: DataFrame) -> dict[str, Any]:
     """The ledger: every row counted once, by where it ended and why."""
     verdicts = settled["verdict"].value_counts()
     kept, rejected = settled[settled["verdict"] == KEPT], settled[settled["verdict"] != KEPT]
@@ -32,14 +32,16 @@ def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
     ledger: dict[str, Any] = {
         "rows_in": len(settled),
         "kept": len(kept),
-        "fixed": sum(any(not fix.startswith(REMARK) for fix in fixes) for fixes in said),
+        "fixed": sum(any(not fix.startswith(REMARK_PREFIX) for fix in fixes) for fixes in said),
         "quarantined": int(verdicts.get(QUARANTINED, 0)),
         "duplicates": int(verdicts.get(DUPLICATE, 0)),
-        "reasons": _counted(code_of(reason) for reason in rejected["reason"]),
-        "fixes": _counted(code_of(fix) for fixes in said for fix in fixes if not fix.startswith(REMARK)),
-        "remarks": _counted(code_of(fix.removeprefix(REMARK)) for fixes in said for fix in fixes if fix.startswith(REMARK)),
+        "reasons": _counted(reason_code(reason) for reason in rejected["reason"]),
+        "fixes": _counted(reason_code(fix) for fixes in said for fix in fixes if not fix.startswith(REMARK_PREFIX)),
+        "remarks": _counted(
+            reason_code(fix.removeprefix(REMARK_PREFIX)) for fixes in said for fix in fixes if fix.startswith(REMARK_PREFIX)
+        ),
         "leaks": _leaks(settled),
-        "contradictions": int(rejected["reason"].str.contains(LABELLED, regex=False).sum()),
+        "contradictions": int(rejected["reason"].str.contains(OTHER_LABEL, regex=False).sum()),
         "near_duplicates": {"groups": int((groups > 1).sum()), "rows": int(groups[groups > 1].sum())},
         "splits": {split: int((kept["split"] == split).sum()) for split in dict.fromkeys([*SPLITS, *sorted(set(kept["split"]))])},
         "classes": {},
@@ -55,9 +57,9 @@ def account(case: UseCase, settled: DataFrame) -> dict[str, Any]:
 def _leaks(settled: DataFrame) -> dict[str, int]:
     """Rows left out because a row that is alike, or equal, stands in the split named, which comes before their own."""
     good = settled[settled["split"] != ""]
-    rank, kept = good["split"].map(RANK).astype(float), good["verdict"] == KEPT
+    rank, kept = good["split"].map(SPLIT_PRIORITY).astype(float), good["verdict"] == KEPT
     ahead = good.loc[~kept, "duplicate_group"].map(rank[kept].groupby(good["duplicate_group"]).min()).astype(float)
-    crossing = ahead[ahead < rank[~kept]].map({place: split for split, place in RANK.items()})
+    crossing = ahead[ahead < rank[~kept]].map({place: split for split, place in SPLIT_PRIORITY.items()})
     return {str(split): int(count) for split, count in crossing.value_counts().sort_index().items()}
 
 
@@ -67,7 +69,7 @@ def _classes_by_split(case: UseCase, kept: DataFrame) -> DataFrame:
 
 def _by_file(settled: DataFrame) -> dict[str, dict[str, int]]:
     """What became of the rows of each file; of each folder when there are many files."""
-    ended = pd.crosstab(settled["file"].map(places(settled["file"])), settled["verdict"])
+    ended = pd.crosstab(settled["file"].map(report_names(settled["file"])), settled["verdict"])
     ended = ended.reindex(columns=[KEPT, QUARANTINED, DUPLICATE], fill_value=0)
     return {
         str(name): {
@@ -80,17 +82,17 @@ def _by_file(settled: DataFrame) -> dict[str, dict[str, int]]:
     }
 
 
-def code_of(reason: str) -> str:
+def reason_code(reason: str) -> str:
     """What a reason is counted under: the words before its colon."""
     return "duplicate" if reason.startswith("duplicate of ") else reason.partition(":")[0]
 
 
-def refuse_dirt(clean: Clean, settled: DataFrame, quarantine: Path) -> None:
+def check_reject_share(clean: Clean, settled: DataFrame, quarantine: Path) -> None:
     """Stop when more than `max_reject_share` of the rows had to be quarantined."""
     bad = settled[settled["verdict"] == QUARANTINED]
     share = len(bad) / len(settled)
     if share > clean.max_reject_share:
-        (top, count), example = Counter(code_of(reason) for reason in bad["reason"]).most_common(1)[0], bad.iloc[0]
+        (top, count), example = Counter(reason_code(reason) for reason in bad["reason"]).most_common(1)[0], bad.iloc[0]
         raise UserError(
             f"{len(bad):,} of {len(settled):,} rows ({share:.1%}) had to be quarantined, {clean.max_reject_share:.1%} are borne "
             f"(clean.max_reject_share); {count:,} of them for {top}, the first is {example['file']}:{example['row']} "
@@ -98,7 +100,7 @@ def refuse_dirt(clean: Clean, settled: DataFrame, quarantine: Path) -> None:
         )
 
 
-def refuse_missing_classes(case: UseCase, settled: DataFrame) -> None:
+def check_classes(case: UseCase, settled: DataFrame) -> None:
     """Stop when a class is missing in a split, or there is but one: nothing could be learnt of it, or nothing measured."""
     if not case.label_column:
         return

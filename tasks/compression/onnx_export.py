@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from tasks.core.onnx_model import BLOCK_ROWS, FORMAT, PREFIX, predict, to_bytes
+from tasks.core.onnx_model import BATCH_ROWS, FORMAT_VERSION, METADATA_PREFIX, predict, to_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,8 +58,8 @@ def to_onnx(network: nn.Module, example_inputs: Array, state: PreprocessingState
 def finish(model: ModelProto, metadata: Mapping[str, Any]) -> None:
     """Sign the model as ours with this metadata and no other, and drop what nothing in it reads."""
     drop_unread(model)
-    model.producer_name, model.producer_version = "bonsai", FORMAT
-    entries = {PREFIX + key: json.dumps(metadata[key], ensure_ascii=False, allow_nan=False) for key in sorted(metadata)}
+    model.producer_name, model.producer_version = "bonsai", FORMAT_VERSION
+    entries = {METADATA_PREFIX + key: json.dumps(metadata[key], ensure_ascii=False, allow_nan=False) for key in sorted(metadata)}
     onnx.helper.set_model_props(model, entries)
 
 
@@ -72,7 +72,7 @@ def parity(network: nn.Module, content: bytes, inputs: Array, tolerance: float |
     import torch
 
     with torch.inference_mode():
-        wanted = torch.cat([network(torch.from_numpy(block)) for block in np.array_split(inputs, -(-len(inputs) // BLOCK_ROWS))])
+        wanted = torch.cat([network(torch.from_numpy(block)) for block in np.array_split(inputs, -(-len(inputs) // BATCH_ROWS))])
     expected, found = wanted.float().numpy(), predict(content, inputs)
     if found.shape != expected.shape:
         raise RuntimeError(f"the exported file answers with shape {found.shape}, the network with {expected.shape}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core import registry
-from tasks.core.atomic_files import _sync, hash_file, write_json
+from tasks.core.atomic_files import flush_to_disk, hash_file, write_json
 from tasks.core.errors import UserError
 from tasks.core.use_case import PreprocessingState
 
@@ -47,8 +47,8 @@ class Artifact:
             yield draft
             write_json(draft / CHECKSUMS, {name: hash_file(draft / name) for name in _file_names(draft)})
             for name in _file_names(draft):
-                _sync(draft / name)
-            _sync(draft)
+                flush_to_disk(draft / name)
+            flush_to_disk(draft)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
@@ -59,14 +59,14 @@ class Artifact:
             shutil.rmtree(retired)
         else:
             draft.rename(self.path)
-        _sync(self.path.parent)
+        flush_to_disk(self.path.parent)
 
     def open(self) -> Path:
         """The folder, after every file in it was found as it was written."""
         manifest = self.path / CHECKSUMS
         if not manifest.exists():
             raise UserError(f"{self.path} is not there yet or was not made here; run the stage that makes it, or `dvc repro`")
-        verify(self.path, manifest.stat().st_mtime_ns)
+        verify_checksums(self.path, manifest.stat().st_mtime_ns)
         return self.path
 
     def json(self, name: str) -> Any:
@@ -75,7 +75,7 @@ class Artifact:
 
 
 @cache
-def verify(folder: Path, _written_ns: int) -> None:
+def verify_checksums(folder: Path, _written_ns: int) -> None:
     """Compare each file of an artifact with its checksum; a flipped bit is an error that names the file."""
     for name, expected in json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")).items():
         path, mend = folder / name, f"delete {folder} and run `dvc repro` to make it again"
@@ -136,7 +136,7 @@ class Checkpoint:
         from safetensors.torch import load_file
 
         config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        network: nn.Module = registry.network(self.use_case, config["architecture"], config["fields"])
+        network: nn.Module = registry.build_network(self.use_case, config["architecture"], config["fields"])
         network.load_state_dict(load_file(self.path / "model.safetensors"))
         return network.eval(), config["learnt"]
 
@@ -145,7 +145,7 @@ def _file_names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def split_of(rows: Table, split: str) -> DataFrame:
+def read_split(rows: Table, split: str) -> DataFrame:
     """The rows of one split, gathered partition by partition."""
     import pandas as pd
 

@@ -31,7 +31,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    flush_to_disk(path.parent)
 
 
 def hash_file(path: Path) -> str:
@@ -45,7 +45,7 @@ def hash_json(values: object) -> str:
     return sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _sync(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -38,15 +38,15 @@ class Network(Protocol):
 class ChannelGroup:
     """Channels that live and die together, such as those of one convolution.
 
-    `owners` are the tensors whose slices produce the channels, `(state_dict key, dimension)`; their norms say what
-    a channel is worth. `followers` are the other tensors that carry the same channels, as `(key, dimension, repeat)`:
+    `producers` are the tensors whose slices produce the channels, `(state_dict key, dimension)`; their norms say what
+    a channel is worth. `consumers` are the other tensors that carry the same channels, as `(key, dimension, repeat)`:
     each channel spans `repeat` neighbouring entries there (a flattened feature map), 1 in the plain case.
     `resize(fields, count)` gives the constructor's arguments with `count` channels in this group.
     """
 
     size: int
-    owners: tuple[tuple[str, int], ...]
-    followers: tuple[tuple[str, int, int], ...]
+    producers: tuple[tuple[str, int], ...]
+    consumers: tuple[tuple[str, int, int], ...]
     resize: Callable[[dict[str, Any], int], dict[str, Any]]
     ranked: bool = False
     """Whether the first channels are worth the most, so that only the last may go: rows of a table by how common they are."""

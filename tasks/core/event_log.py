@@ -33,9 +33,9 @@ class EventLog:
         self._lock = threading.Lock()
         self._progress_at = 0.0
         self._began = time.monotonic()
-        self._screen = Screen(self.stage) if screen else None
+        self._screen = TerminalProgress(self.stage) if screen else None
         path.parent.mkdir(parents=True, exist_ok=True)
-        earlier = list(read(path))
+        earlier = list(read_events(path))
         if earlier and earlier[-1]["event"] in ("finished", "failed"):
             earlier = []
         self._seq = len(earlier)
@@ -102,7 +102,7 @@ class EventLog:
         self._file.close()
 
 
-class Screen:
+class TerminalProgress:
     """The same news for a person at a terminal; plain lines when there is none."""
 
     def __init__(self, stage: str) -> None:
@@ -130,7 +130,7 @@ class Screen:
             self.bar.stop()
 
 
-def read(path: Path, after: int = 0) -> Iterator[dict[str, Any]]:
+def read_events(path: Path, after: int = 0) -> Iterator[dict[str, Any]]:
     """The whole events of a journal from byte `after` on; a line that a kill cut short is passed over."""
     if not path.exists():
         return

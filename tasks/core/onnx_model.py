@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 
-FORMAT = "1"
+FORMAT_VERSION = "1"
 """The version of what the metadata holds; it stands in the file as the producer's version."""
-PREFIX = "bonsai."
+METADATA_PREFIX = "bonsai."
 """Our own entries of the file's metadata begin with this."""
-BLOCK_ROWS = 256
+BATCH_ROWS = 256
 
 
 def to_bytes(model: ModelProto) -> bytes:
@@ -44,7 +44,7 @@ def from_bytes(content: bytes) -> ModelProto:
     return model
 
 
-def session(content: bytes, threads: int = 1) -> InferenceSession:
+def create_session(content: bytes, threads: int = 1) -> InferenceSession:
     """An ONNX Runtime session on this CPU with so many threads, for a file that holds all its data."""
     import onnxruntime as ort
 
@@ -57,16 +57,16 @@ def session(content: bytes, threads: int = 1) -> InferenceSession:
 
 def predict(content: bytes, inputs: Array, threads: int = 1) -> Array:
     """Outputs (N, ...) of the file for inputs (N, ...), in blocks."""
-    runtime = session(content, threads)
-    blocks = [runtime.run(None, {"inputs": inputs[at : at + BLOCK_ROWS]})[0] for at in range(0, max(1, len(inputs)), BLOCK_ROWS)]
+    runtime = create_session(content, threads)
+    blocks = [runtime.run(None, {"inputs": inputs[at : at + BATCH_ROWS]})[0] for at in range(0, max(1, len(inputs)), BATCH_ROWS)]
     outputs: Array = np.concatenate(blocks)
     return outputs
 
 
 def read_metadata(model: ModelProto) -> dict[str, Any]:
     """What `finish` wrote: use_case, architecture, fields, learnt."""
-    props = [entry for entry in model.metadata_props if entry.key.startswith(PREFIX)]
-    return {entry.key.removeprefix(PREFIX): json.loads(entry.value) for entry in props}
+    props = [entry for entry in model.metadata_props if entry.key.startswith(METADATA_PREFIX)]
+    return {entry.key.removeprefix(METADATA_PREFIX): json.loads(entry.value) for entry in props}
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:

@@ -12,7 +12,7 @@ import yaml
 
 from tasks.core.compression import Step
 from tasks.core.errors import UserError
-from tasks.core.registry import STEPS, build, names, unknown
+from tasks.core.registry import STEPS_FOLDER, build, registered_names, unknown_name
 from tasks.core.settings import Training
 from tasks.core.use_case import UseCase
 
@@ -45,17 +45,17 @@ def read_params(path: Path) -> Params:
         raise UserError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path.name} is not UTF-8: byte {error.start}") from None
-    return as_params(found, path.name)
+    return parse_params(found, path.name)
 
 
-def as_params(found: object, where: str = "params.yaml") -> Params:
+def parse_params(found: object, where: str = "params.yaml") -> Params:
     """Plain values to `Params`, checking the shape only: two sections, mappings of stanzas and lists of steps."""
     known = [field.name for field in fields(Params)]
     if not isinstance(found, dict):
         raise UserError(f"{where}: expected the sections {', '.join(known)}, got {type(found).__name__}")
     for section in found:
         if section not in known:
-            raise UserError(unknown(f"{where} has no section", str(section), known))
+            raise UserError(unknown_name(f"{where} has no section", str(section), known))
     for section in known:
         if not isinstance(found.get(section), dict) or not found[section]:
             raise UserError(f"{where}: section {section!r} is missing or empty; it maps names to settings")
@@ -68,43 +68,43 @@ def as_params(found: object, where: str = "params.yaml") -> Params:
     return Params(**found)
 
 
-def blank() -> dict[str, dict[str, Any]]:
+def default_stanza() -> dict[str, dict[str, Any]]:
     """A stanza that says nothing: what the score's stages name as their parameters must be there, if only as {}."""
     sections: dict[str, dict[str, Any]] = {name: {} for name in ("fetch", "clean", "augment", "model", "training", "contract")}
     return {**sections, "training": {"seed": Training().seed}}
 
 
-def with_shelf(params: Params, wanted: Iterable[str]) -> Params:
+def with_default_stanzas(params: Params, wanted: Iterable[str]) -> Params:
     """The parameters, with a blank stanza for every use case wanted that is on the shelf and has none: its own defaults."""
-    new = [name for name in wanted if name not in params.use_cases and name in names("use_cases")]
-    return Params({**params.use_cases, **{name: blank() for name in new}}, params.recipes)
+    new = [name for name in wanted if name not in params.use_cases and name in registered_names("use_cases")]
+    return Params({**params.use_cases, **{name: default_stanza() for name in new}}, params.recipes)
 
 
-def threads(name: str, params: Params) -> Any:
+def thread_count(name: str, params: Params) -> Any:
     """How many threads the stages of a use case take, as its stanza says it; known before anything that computes is loaded."""
     training = (params.use_cases.get(name) or {}).get("training")
     return training.get("threads", Training.threads) if isinstance(training, dict) else Training.threads
 
 
-def use_case(name: str, params: Params) -> UseCase:
+def build_use_case(name: str, params: Params) -> UseCase:
     """The use case `name`, built from its stanza."""
     if name not in params.use_cases:
-        if name in names("use_cases"):
+        if name in registered_names("use_cases"):
             raise UserError(f"params.yaml: use_cases has no {name!r} yet; add a stanza to run tasks/use_cases/{name}")
-        raise UserError(unknown("no use case", name, params.use_cases))
+        raise UserError(unknown_name("no use case", name, params.use_cases))
     stanza = params.use_cases[name]
     found: UseCase = build("use_cases", name, stanza, where=f"params.yaml: use_cases.{name}")
     return found
 
 
-def recipe(name: str, params: Params) -> tuple[Step, ...]:
+def build_recipe(name: str, params: Params) -> tuple[Step, ...]:
     """The steps of the recipe `name`, in order: first those that change the network, then those that change its format."""
     if name not in params.recipes:
-        raise UserError(unknown("no recipe", name, params.recipes))
+        raise UserError(unknown_name("no recipe", name, params.recipes))
     steps: list[Step] = []
     for position, step in enumerate(params.recipes[name]):
         ((kind, knobs),) = step.items()
-        steps.append(build(STEPS, kind, knobs or {}, where=f"params.yaml: recipes.{name}.{position}.{kind}"))
+        steps.append(build(STEPS_FOLDER, kind, knobs or {}, where=f"params.yaml: recipes.{name}.{position}.{kind}"))
         if len(steps) > 1 and steps[-2].changes == "format" and steps[-1].changes == "network":
             raise UserError(
                 f"params.yaml: recipes.{name}: {kind!r} changes the network; put it before steps that change its format"
@@ -112,15 +112,15 @@ def recipe(name: str, params: Params) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def check(params: Params) -> None:
+def validate_params(params: Params) -> None:
     """Build everything params.yaml names, so that whatever is wrong is refused before anything runs."""
     for name in params.use_cases:
-        use_case(name, params)
+        build_use_case(name, params)
     for name in params.recipes:
-        recipe(name, params)
+        build_recipe(name, params)
 
 
-def override(params: Params, assignments: Mapping[str, Any], name: str = "") -> Params:
+def apply_overrides(params: Params, assignments: Mapping[str, Any], name: str = "") -> Params:
     """A copy with `dotted.name -> value` put in; names are relative to the stanza `name` unless they begin with a section.
 
     Steps of a recipe are addressed by position: `recipes.pruned.0.prune.ratio`.
@@ -134,28 +134,28 @@ def override(params: Params, assignments: Mapping[str, Any], name: str = "") -> 
             words = ["use_cases", name, *words]
         place: Any = plain
         for depth, word in enumerate(words[:-1]):
-            place = _step_into(place, word, ".".join(words[: depth + 1]), create=depth >= 2 and words[0] == "use_cases")
+            place = _descend(place, word, ".".join(words[: depth + 1]), create=depth >= 2 and words[0] == "use_cases")
         last = words[-1]
         if isinstance(place, list):
-            place[_position(place, last, dotted)] = value
+            place[_list_index(place, last, dotted)] = value
         elif isinstance(place, dict):
             place[last] = value
         else:
             raise UserError(f"params.yaml: {'.'.join(words[:-1])} is a plain value and has no {last!r}")
-    return as_params(plain)
+    return parse_params(plain)
 
 
-def _step_into(place: Any, word: str, path: str, *, create: bool) -> Any:
+def _descend(place: Any, word: str, path: str, *, create: bool) -> Any:
     if isinstance(place, list):
-        return place[_position(place, word, path)]
+        return place[_list_index(place, word, path)]
     if not isinstance(place, dict):
         raise UserError(f"params.yaml: {path} leads into a plain value")
     if word not in place and not create:
-        raise UserError(unknown(f"params.yaml: {path.rpartition('.')[0] or 'the file'} has no", word, map(str, place)))
+        raise UserError(unknown_name(f"params.yaml: {path.rpartition('.')[0] or 'the file'} has no", word, map(str, place)))
     return place.setdefault(word, {})
 
 
-def _position(place: list[Any], word: str, path: str) -> int:
+def _list_index(place: list[Any], word: str, path: str) -> int:
     if not word.isdigit() or int(word) >= len(place):
         raise UserError(f"params.yaml: {path}: {word!r} is no position; the list has {len(place)} entries, counted from 0")
     return int(word)

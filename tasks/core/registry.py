@@ -13,24 +13,24 @@ import pydantic
 
 from tasks.core.errors import UserError
 
-TASKS = Path(__file__).parents[1]
-STEPS = "compression/steps"
+TASKS_FOLDER = Path(__file__).parents[1]
+STEPS_FOLDER = "compression/steps"
 
 
-def names(folder: str) -> list[str]:
+def registered_names(folder: str) -> list[str]:
     """What a folder of `tasks/` offers, sorted, without importing any of it.
 
     In `use_cases` these are the packages that hold a `use_case.py`; in `compression/steps` and `models/<use case>` the modules.
     """
     if folder == "use_cases":
-        return sorted(path.parent.name for path in (TASKS / folder).glob("[!_]*/use_case.py"))
-    return sorted(path.stem for path in (TASKS / folder).glob("[!_]*.py"))
+        return sorted(path.parent.name for path in (TASKS_FOLDER / folder).glob("[!_]*/use_case.py"))
+    return sorted(path.stem for path in (TASKS_FOLDER / folder).glob("[!_]*.py"))
 
 
-def find(folder: str, name: str) -> type:
-    """The class of that name: `find("models/vision", "cnn")` is `tasks.models.vision.cnn.Cnn`."""
-    if name not in names(folder):
-        raise UserError(unknown(f"{folder} has no", name, names(folder)))
+def find_class(folder: str, name: str) -> type:
+    """The class of that name: `find_class("models/vision", "cnn")` is `tasks.models.vision.cnn.Cnn`."""
+    if name not in registered_names(folder):
+        raise UserError(unknown_name(f"{folder} has no", name, registered_names(folder)))
     module = f"tasks.{folder.replace('/', '.')}.{name}" + (".use_case" if folder == "use_cases" else "")
     found: type = getattr(import_module(module), name.title().replace("_", ""))
     return found
@@ -38,26 +38,26 @@ def find(folder: str, name: str) -> type:
 
 def build(folder: str, name: str, parameters: Mapping[str, Any], where: str = "") -> Any:
     """`build("use_cases", "vision", {...})` is `Vision(...)`, or a `UserError` that names the place in `where`."""
-    found = find(folder, name)
+    found = find_class(folder, name)
     try:
         return found(**parameters)
     except pydantic.ValidationError as error:
-        raise UserError(_explain(error, found, where or f"{folder}.{name}")) from None
+        raise UserError(_validation_message(error, found, where or f"{folder}.{name}")) from None
 
 
-def network(use_case: str, architecture: str, parameters: Mapping[str, Any]) -> Any:
+def build_network(use_case: str, architecture: str, parameters: Mapping[str, Any]) -> Any:
     """A fresh network from `tasks/models/<use case>/<architecture>.py`."""
     return build(f"models/{use_case}", architecture, parameters)
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """One line: what came, the nearest right thing, and all there is."""
     known = list(known)
     near = get_close_matches(name, known, n=1)
     return f"{what} {name!r}; " + (f"did you mean {near[0]!r}? " if near else "") + f"There is: {', '.join(known) or 'nothing'}"
 
 
-def _explain(error: pydantic.ValidationError, owner: type, where: str) -> str:
+def _validation_message(error: pydantic.ValidationError, owner: type, where: str) -> str:
     """All that is wrong with some parameters, in one line."""
     said = []
     for found in error.errors():

@@ -35,7 +35,7 @@ def settings(cls: type[T]) -> type[T]:
 class Fetch:
     """Where the raw rows come from. A use case adds the columns it needs by subclassing."""
 
-    own: ClassVar[tuple[str, ...]] = ("path",)
+    path_settings: ClassVar[tuple[str, ...]] = ("path",)
     """The settings that name a file or folder of a person's own; other content there makes the stage out of date."""
 
     source: Literal["packaged", "download", "path"] = "packaged"
@@ -57,13 +57,14 @@ class Fetch:
         if self.source == "path" and not self.path:
             raise ValueError("source is 'path' but path is empty; name a file or folder, as in fetch.path=my.csv")
 
-    def held(self, name: str) -> str:
+    def expected_fingerprint(self, name: str) -> str:
         """What the file or folder that setting `name` names held when the run was asked for, empty where nobody wrote it down."""
-        named = [setting for setting in self.own if getattr(self, setting)]
+        named = [setting for setting in self.path_settings if getattr(self, setting)]
         known = self.fingerprint.split("+") if self.fingerprint else [""] * len(named)
         if len(known) != len(named):
             raise UserError(
-                f"fetch.fingerprint tells of {len(known)}, but {len(named)} are named by {', '.join(self.own)}; leave it empty"
+                f"fetch.fingerprint holds {len(known)} checksums, but {len(named)} of {', '.join(self.path_settings)} are set; "
+                "leave it empty"
             )
         return dict(zip(named, known, strict=True)).get(name, "")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 EVALUATION_SPLITS = ("validation", "test")
 """The splits that evaluate measures."""
-CONTEXT = "context"
+CONTEXT_SPLIT = "context"
 """In no split: what only other rows need, such as days that are too early to have a past of their own."""
 
 
@@ -30,26 +30,26 @@ def row_keys(rows: DataFrame, columns: tuple[str, ...]) -> Series:
     return pd.Series(digests, index=rows.index, dtype=object)
 
 
-def shares(keys: Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def hash_fractions(keys: Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """A number in [0, 1) per key, evenly spread and the same on every machine."""
     digests = (blake2b(key.encode(), digest_size=7, person=b"bonsai").digest() for key in keys)
     return np.array([int.from_bytes(digest, "little") / 2**56 for digest in digests], dtype=np.float64)
 
 
-def by_hash(keys: Series, validation_share: float, test_share: float) -> Series:
+def split_by_hash(keys: Series, validation_share: float, test_share: float) -> Series:
     """The split of each key, (N,) of `train`, `validation` or `test`."""
-    at = shares(keys)
+    at = hash_fractions(keys)
     chosen = np.where(at < test_share, "test", np.where(at < test_share + validation_share, "validation", "train"))
     return pd.Series(chosen, index=keys.index, dtype=object)
 
 
-def stratified(keys: Series, labels: Series, validation_share: float, test_share: float) -> Series:
+def stratified_split(keys: Series, labels: Series, validation_share: float, test_share: float) -> Series:
     """The split of each key, such that every label has its shares of each split, as near as whole rows allow.
 
     Equal keys share a split; with several labels they count for the first.
     """
     first = labels.groupby(keys.to_numpy()).first()
-    at = pd.Series(shares(pd.Series(first.index)), index=first.index)
+    at = pd.Series(hash_fractions(pd.Series(first.index)), index=first.index)
     groups = pd.DataFrame({"label": first, "at": at}).sort_values("at", kind="stable")
     place = (groups.groupby("label").cumcount() + 0.5) / groups.groupby("label")["at"].transform("size")
     chosen = np.where(place < test_share, "test", np.where(place < test_share + validation_share, "validation", "train"))

@@ -96,9 +96,9 @@ class UseCase(Protocol):
         A row that only others need, as the past of a series is needed, is `context`: kept, but in no split.
         Called once for all good rows together, without their columns of bytes.
         """
-        from tasks.core.splits import by_hash
+        from tasks.core.splits import split_by_hash
 
-        return by_hash(duplicate_group, self.clean.validation_share, self.clean.test_share)
+        return split_by_hash(duplicate_group, self.clean.validation_share, self.clean.test_share)
 
     def augment_rows(self, rows: DataFrame, seed: int) -> DataFrame:
         """More train rows from the train rows given, materialised; by default none."""

@@ -23,7 +23,7 @@ from platformdirs import user_cache_path
 from tasks.core.atomic_files import hash_file
 from tasks.core.errors import UserError
 
-LOCAL = "BONSAI_DATASETS"
+DATASETS_VARIABLE = "BONSAI_DATASETS"
 """Names a folder that is looked into before the net is."""
 ATTEMPTS = 3
 """Times one mirror is asked again when it hung up in the middle; each goes on where the last one ended."""
@@ -31,11 +31,11 @@ CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class DownloadLimits:
     """How patient and how trusting a download is."""
 
     deadline_s: float = 1800.0
-    silence_s: float = 30.0
+    read_timeout_s: float = 30.0
     """Longest wait for the next byte, and the time after which a mirror's speed is judged."""
     min_bytes_per_s: float = 1024.0
     max_bytes: int = 4_000_000_000
@@ -45,7 +45,7 @@ class DownloadError(OSError):
     """A mirror that could not or must not be used; the message says why."""
 
 
-def download(urls: tuple[str, ...], sha256: str, name: str, instead: str = "", limits: Limits | None = None) -> Path:
+def download(urls: tuple[str, ...], sha256: str, name: str, instead: str = "", limits: DownloadLimits | None = None) -> Path:
     """The file `name` (such as `mnist/train-labels-idx1-ubyte.gz`) with that sha256, from wherever it can be had.
 
     First the folder that `BONSAI_DATASETS` names, then the cache, then the mirrors in order. Two processes that want the
@@ -54,7 +54,7 @@ def download(urls: tuple[str, ...], sha256: str, name: str, instead: str = "", l
     """
     if found := _at_hand(sha256, name):
         return found
-    limits = limits or Limits()
+    limits = limits or DownloadLimits()
     place = user_cache_path("bonsai") / "datasets" / name
     place.parent.mkdir(parents=True, exist_ok=True)
     with _locked(place.with_name(f".{place.name}.lock"), limits.deadline_s):
@@ -76,17 +76,17 @@ def download(urls: tuple[str, ...], sha256: str, name: str, instead: str = "", l
             reasons.append(f"{url}: expected sha256 {sha256}, got {got}, kept as {bad}")
     raise UserError(
         f"{name} could not be had ({'; '.join(reasons) or 'no mirror holds it'}); "
-        f"put the file with sha256 {sha256} into a folder and name that folder in {LOCAL}{instead}"
+        f"put the file with sha256 {sha256} into a folder and name that folder in {DATASETS_VARIABLE}{instead}"
     )
 
 
 def _at_hand(sha256: str, name: str) -> Path | None:
     """The file in the folder that `BONSAI_DATASETS` names: under its path, its file name, or in any sub-folder."""
-    if not os.environ.get(LOCAL):
+    if not os.environ.get(DATASETS_VARIABLE):
         return None
-    folder = Path(os.environ[LOCAL]).expanduser()
+    folder = Path(os.environ[DATASETS_VARIABLE]).expanduser()
     if not folder.is_dir():
-        raise UserError(f"{LOCAL}={folder} is no folder; name one that holds data sets, or unset it")
+        raise UserError(f"{DATASETS_VARIABLE}={folder} is no folder; name one that holds data sets, or unset it")
     base, exact = name.rpartition("/")[2], folder / name
     for candidate in [exact, folder / base, *sorted(folder.glob(f"*/{base}"))]:
         if candidate.is_file():
@@ -94,7 +94,7 @@ def _at_hand(sha256: str, name: str) -> Path | None:
             if found == sha256:
                 return candidate
             if candidate == exact:
-                raise UserError(f"{candidate} has sha256 {found}, expected {sha256}; replace it, or unset {LOCAL}")
+                raise UserError(f"{candidate} has sha256 {found}, expected {sha256}; replace it, or unset {DATASETS_VARIABLE}")
     return None
 
 
@@ -116,7 +116,7 @@ def _locked(path: Path, deadline_s: float) -> Iterator[None]:
         yield
 
 
-def _complete(url: str, part: Path, limits: Limits) -> None:
+def _complete(url: str, part: Path, limits: DownloadLimits) -> None:
     """Bring `part` to its full length, going on where an earlier attempt, of this or another process, ended."""
     until = time.monotonic() + limits.deadline_s
     for attempt in range(1, ATTEMPTS + 1):
@@ -130,7 +130,7 @@ def _complete(url: str, part: Path, limits: Limits) -> None:
                 raise
 
 
-def _continue(url: str, part: Path, have: int, limits: Limits, until: float) -> None:
+def _continue(url: str, part: Path, have: int, limits: DownloadLimits, until: float) -> None:
     response, have = _asked(url, have, limits)
     with response:
         expected = have + int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
@@ -144,12 +144,12 @@ def _continue(url: str, part: Path, have: int, limits: Limits, until: float) -> 
         raise DownloadError(f"hung up after {size:,} of {expected:,} bytes")
 
 
-def _asked(url: str, have: int, limits: Limits) -> tuple[HTTPResponse, int]:
+def _asked(url: str, have: int, limits: DownloadLimits) -> tuple[HTTPResponse, int]:
     """The mirror's answer, and from which byte on it holds the file: not every mirror can go on in the middle."""
     headers = {"User-Agent": "bonsai", "Accept-Encoding": "identity"}
     try:
         asked = Request(url, headers=headers | ({"Range": f"bytes={have}-"} if have else {}))
-        response: HTTPResponse = _opener(url).open(asked, timeout=limits.silence_s)
+        response: HTTPResponse = _opener(url).open(asked, timeout=limits.read_timeout_s)
     except HTTPError as error:
         if error.code != 416 or not have:
             raise DownloadError(f"answers {error.code} {error.reason}") from None
@@ -163,7 +163,7 @@ def _asked(url: str, have: int, limits: Limits) -> tuple[HTTPResponse, int]:
     return response, have
 
 
-def _copy(response: HTTPResponse, file: IO[bytes], limits: Limits, until: float, room: int) -> int:
+def _copy(response: HTTPResponse, file: IO[bytes], limits: DownloadLimits, until: float, room: int) -> int:
     began, size = time.monotonic(), 0
     while chunk := response.read1(CHUNK_BYTES):
         file.write(chunk)
@@ -173,7 +173,7 @@ def _copy(response: HTTPResponse, file: IO[bytes], limits: Limits, until: float,
             raise DownloadError(f"sends more than {limits.max_bytes:,} bytes")
         if now > until:
             raise DownloadError(f"took longer than {limits.deadline_s:.0f} s")
-        if now - began > limits.silence_s and size < limits.min_bytes_per_s * (now - began):
+        if now - began > limits.read_timeout_s and size < limits.min_bytes_per_s * (now - began):
             raise DownloadError(f"is too slow: {size:,} bytes in {now - began:.0f} s")
     return size
 

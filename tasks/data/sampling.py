@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def spread(counts: Sequence[int], limit: int) -> list[NDArray[np.int64]]:
+def evenly_spaced_rows(counts: Sequence[int], limit: int) -> list[NDArray[np.int64]]:
     """Positions to keep of each file when at most `limit` rows are wanted: evenly spread, each file by its share."""
     total = sum(counts)
     chosen = np.arange(total) if not limit or limit >= total else np.arange(limit) * total // limit

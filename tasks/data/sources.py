@@ -23,7 +23,7 @@ MAX_IDX_BYTES = 4_000_000_000
 TEST_NAMES, VALIDATION_NAMES = ("test", "t10k"), ("validation", "valid", "val")
 
 
-def existing(path: str | Path, inside: Path | None = None) -> Path:
+def existing_path(path: str | Path, inside: Path | None = None) -> Path:
     """A regular file or a folder, or a `UserError` with the nearest name; with `inside`, one that does not lead out of it."""
     given = Path(path).expanduser()
     if not given.exists():
@@ -39,14 +39,14 @@ def existing(path: str | Path, inside: Path | None = None) -> Path:
     return given
 
 
-def files_in(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """All files below a folder in a fixed order, hidden ones left out; what is no plain file inside it is refused."""
     found = []
     for directory, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not _hidden(name))
         for name in [*folders, *sorted(names)]:
             if not _hidden(name):
-                path = existing(Path(directory, name), inside=folder)
+                path = existing_path(Path(directory, name), inside=folder)
                 if not name.isprintable():
                     raise UserError(f"{str(path)!r} has a name that cannot be shown; rename it")
                 found += [path] if path.is_file() else []
@@ -57,18 +57,18 @@ def files_in(folder: Path) -> list[Path]:
 
 def fingerprint(path: str | Path) -> str:
     """The sha256 of a file, or of the names and contents of all files of a folder."""
-    place = existing(path)
+    place = existing_path(path)
     if place.is_file():
         return hash_file(place)
     digest = sha256()
-    for file in files_in(place):
+    for file in list_files(place):
         digest.update(f"{file.relative_to(place).as_posix()}\0{hash_file(file)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def own(path: str, expected: str = "") -> Path:
+def verified_path(path: str, expected: str = "") -> Path:
     """The user's own file or folder; with `expected`, only as long as it holds what it held when the run was asked for."""
-    place = existing(path)
+    place = existing_path(path)
     if expected and (found := fingerprint(place)) != expected:
         raise UserError(
             f"{place} changed since this run was asked for: its fingerprint was {expected[:12]}…, now {found[:12]}…; "
@@ -77,7 +77,7 @@ def own(path: str, expected: str = "") -> Path:
     return place
 
 
-def subset_of(name: str) -> str:
+def split_in_name(name: str) -> str:
     """`train`, `validation` or `test` when a file or folder is named for it, else empty."""
     word = re.split(r"[^a-z0-9]", name.lower().replace("_", "-"))
     if any(part in TEST_NAMES for part in word):
@@ -87,26 +87,26 @@ def subset_of(name: str) -> str:
     return "train" if any(part in ("train", "training") for part in word) else ""
 
 
-def idx(path: Path) -> NDArray[np.uint8]:
+def read_idx(path: Path) -> NDArray[np.uint8]:
     """An idx file of bytes, gzipped or not, to an array of its own shape: (N, H, W) pictures or (N,) labels.
 
     The format is that of http://yann.lecun.com/exdb/mnist: two zero bytes, the type (8: unsigned byte), the number of
     dimensions, then each dimension and the values, big-endian.
     """
-    if existing(path).stat().st_size == 0:
+    if existing_path(path).stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); fetch or copy it again")
     with path.open("rb") as plain:
         packed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         try:
-            return _idx(cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if packed else plain, path)
+            return _parse_idx(cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if packed else plain, path)
         except EOFError:
             raise UserError(f"{path} is cut short: its gzip stream ends early; fetch or copy it again") from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise UserError(f"{path} is damaged: {' '.join(str(error).split())}; fetch or copy it again") from None
 
 
-def _idx(file: BinaryIO, path: Path) -> NDArray[np.uint8]:
+def _parse_idx(file: BinaryIO, path: Path) -> NDArray[np.uint8]:
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
         raise UserError(
@@ -127,9 +127,9 @@ def _idx(file: BinaryIO, path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
-def idx_pairs(place: Path) -> Iterator[tuple[Path, Path]]:
+def find_idx_pairs(place: Path) -> Iterator[tuple[Path, Path]]:
     """Each images file of a folder, or the one named, with its labels file."""
-    images = [place] if place.is_file() else [path for path in files_in(place) if re.search(r"images.idx3", path.name)]
+    images = [place] if place.is_file() else [path for path in list_files(place) if re.search(r"images.idx3", path.name)]
     for path in images:
         wanted = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
         labels = [path.with_name(name) for name in (wanted + ".gz", wanted) if path.with_name(name).exists()]

@@ -21,14 +21,14 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from tasks.core.errors import UserError
-from tasks.data.sources import existing
+from tasks.data.sources import existing_path
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BLOCK_ROWS = 2500
 BLOCK_BYTES = 64_000_000
-MOST_FILES = 200
+MAX_LISTED_FILES = 200
 """Files listed by name in a report; of more, their folders."""
 MAX_LINE_BYTES = 16_000_000
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -39,7 +39,7 @@ FOREIGN = {
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar"), "unpack it and name the table in it"),
     ".json": "write one object per line and call it .jsonl",
 }
-DOUBT = "cut-short: the file does not end with a line break, so its last line may not be whole"
+CUT_SHORT = "cut-short: the file does not end with a line break, so its last line may not be whole"
 
 
 def read_table(
@@ -49,16 +49,16 @@ def read_table(
     separator: str = "",
     names: Sequence[str] = (),
     quotes: bool = True,
-    given_as: str = "",
+    file_name: str = "",
 ) -> Iterator[pd.DataFrame]:
     """Blocks of a table's rows with the columns named (all if none), `file` and `row`; CSV and JSONL also with `doubt`.
 
     `row` is the line a row begins at, from 1, or its position from 0 in parquet. `doubt` is empty, or why a row that reads
     well may still be wrong: the clean stage quarantines it. `separator` is a comma or, for .tsv, a tab, unless given;
     `names` are the columns of a file without a header; without `quotes` a quotation mark is a letter like any other.
-    `given_as` names the file in `file`, if not its own name.
+    `file_name` names the file in `file`, if not its own name.
     """
-    place, shown = existing(path), given_as or path.name
+    place, shown = existing_path(path), file_name or path.name
     kind = _kind(place)
     if kind == ".parquet":
         yield from _parquet_blocks(place, columns, shown)
@@ -75,7 +75,7 @@ def read_table(
         count = 0
         for block in _blocks(records):
             frame = pd.DataFrame([values for _, values in block], columns=header, dtype="str")
-            doubts = [""] * (len(block) - 1) + [DOUBT if lines.unended and kind not in JSON_LINES else ""]
+            doubts = [""] * (len(block) - 1) + [CUT_SHORT if lines.unended and kind not in JSON_LINES else ""]
             yield frame.assign(file=shown, row=[line for line, _ in block], doubt=pd.array(doubts, dtype="str"))
             count += len(frame)
     if not count:
@@ -84,7 +84,7 @@ def read_table(
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a text file, packed or not, with their numbers from 1 and without their ends; refuses what is no UTF-8."""
-    place = existing(path)
+    place = existing_path(path)
     if place.stat().st_size == 0:
         raise UserError(f"{place} is empty (0 bytes); expected lines of text")
     with _unpacked(place) as file:
@@ -93,19 +93,19 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield lines.number, line.rstrip("\r\n")
 
 
-def columns_of(path: Path) -> tuple[list[str], int]:
+def parquet_columns(path: Path) -> tuple[list[str], int]:
     """The column names and the number of rows of a parquet file."""
     file = _parquet(path)
     return list(file.schema_arrow.names), file.metadata.num_rows
 
 
-def places(files: Iterable[str]) -> dict[str, str]:
+def report_names(files: Iterable[str]) -> dict[str, str]:
     """The name each file is counted under: its own, or its folder's when there are too many files to read their names."""
     names = sorted(set(files))
-    return {name: name if len(names) <= MOST_FILES else name.rpartition("/")[0] or "." for name in names}
+    return {name: name if len(names) <= MAX_LISTED_FILES else name.rpartition("/")[0] or "." for name in names}
 
 
-def wanted(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
+def check_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
     """Refuse a column that is not there, with the nearest name."""
     for column in columns:
         if column not in names:
@@ -179,7 +179,7 @@ def _csv_records(
                 first = values
                 header = header or first
                 _check_header(path, header, separator, first)
-                wanted(path, header, columns)
+                check_columns(path, header, columns)
                 chosen = [header.index(name) for name in columns] if columns else list(range(len(header)))
                 yield 0, [header[place] for place in chosen]
                 if not names:
@@ -232,7 +232,7 @@ def _json_records(lines: _Lines, path: Path, columns: Sequence[str]) -> Iterator
         if not isinstance(found, dict):
             raise UserError(f"{path}, line {lines.number}: expected one object per line, {{…}}, got {text.strip()[:40]!r}")
         if not header:
-            wanted(path, list(found), columns)
+            check_columns(path, list(found), columns)
             header = list(columns) or list(found)
             _check_header(path, header, ",", header)
             yield 0, header
@@ -287,7 +287,7 @@ def _parquet_blocks(path: Path, columns: Sequence[str], shown: str) -> Iterator[
     import pyarrow as pa
 
     file, row = _parquet(path), 0
-    wanted(path, file.schema_arrow.names, columns)
+    check_columns(path, file.schema_arrow.names, columns)
     if not file.metadata.num_rows:
         raise UserError(f"{path} has columns ({', '.join(file.schema_arrow.names)[:200]}) but no rows")
     try:
@@ -305,7 +305,7 @@ def _parquet(path: Path) -> pq.ParquetFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if existing(path).stat().st_size == 0:
+    if existing_path(path).stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); expected a parquet file")
     try:
         return pq.ParquetFile(path)

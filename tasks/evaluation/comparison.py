@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tasks.core.artifacts import Table, split_of
+from tasks.core.artifacts import Table, read_split
 from tasks.core.splits import EVALUATION_SPLITS
 from tasks.core.use_case import UseCase
 from tasks.evaluation import statistics
@@ -27,10 +27,10 @@ def rivals(case: UseCase, rows: Table, own: Mapping[str, DataFrame]) -> tuple[di
 
     Each rival is fitted once.
     """
-    asked = pd.concat([split_of(rows, split) for split in EVALUATION_SPLITS], ignore_index=True)
+    asked = pd.concat([read_split(rows, split) for split in EVALUATION_SPLITS], ignore_index=True)
     found: dict[str, Any] = {}
     gains: dict[str, dict[str, Any]] = {split: {} for split in EVALUATION_SPLITS}
-    for name, predictions in case.baselines(split_of(rows, "train"), asked).items():
+    for name, predictions in case.baselines(read_split(rows, "train"), asked).items():
         found[name] = {}
         for split in EVALUATION_SPLITS:
             part = predictions[(asked["split"] == split).to_numpy()].reset_index(drop=True)

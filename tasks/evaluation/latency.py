@@ -219,7 +219,7 @@ def serve(order: Mapping[str, Any]) -> None:
 
 
 def _onnx(path: Path, threads: int, use_case: str) -> Callable[[Array], Any]:
-    runtime = onnx_model.session(path.read_bytes(), threads)
+    runtime = onnx_model.create_session(path.read_bytes(), threads)
     return lambda rows: runtime.run(None, {"inputs": rows})[0]
 
 

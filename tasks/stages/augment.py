@@ -13,7 +13,7 @@ from tasks.core.artifacts import Table
 from tasks.core.atomic_files import write_json
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
-from tasks.dask_cluster import cluster, each
+from tasks.dask_cluster import dask_client, map_on_cluster
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,9 +31,9 @@ def main(context: StageContext) -> None:
         rows.path.mkdir()
         if type(case).augment_rows is not UseCase.augment_rows:
             scratch = context.scratch.resolve()
-            with cluster(len(parts), __name__, type(case).__module__) as client:
+            with dask_client(len(parts), __name__, type(case).__module__) as client:
                 several = [[value] * len(parts) for value in (case, scratch, seed)]
-                counts = each(
+                counts = map_on_cluster(
                     client, vary_part, several[0], parts, several[1], several[2], event_log=context.event_log, unit="partitions"
                 )
             for position, made in enumerate(Table(scratch).parts()):

@@ -14,14 +14,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.cleaning.deduplication import settle
-from tasks.cleaning.partitions import _write, deal_part, judge_part
-from tasks.cleaning.quality_report import account, refuse_dirt, refuse_missing_classes
+from tasks.cleaning.deduplication import deduplicate_and_split
+from tasks.cleaning.partitions import _write, clean_partition_file, write_partition_outputs
+from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share
 from tasks.core.artifacts import Table
 from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
 from tasks.core.stage_context import StageContext
-from tasks.dask_cluster import cluster, each
+from tasks.dask_cluster import dask_client, map_on_cluster
 
 if TYPE_CHECKING:
     pass
@@ -35,10 +35,10 @@ def main(context: StageContext) -> None:
     shutil.rmtree(scratch)
     (scratch / "quarantine").mkdir(parents=True)
     places = range(len(parts))
-    with cluster(len(parts), __name__, type(case).__module__) as client, context.clean.draft() as draft:
-        each(
+    with dask_client(len(parts), __name__, type(case).__module__) as client, context.clean.draft() as draft:
+        map_on_cluster(
             client,
-            judge_part,
+            clean_partition_file,
             [case] * len(parts),
             parts,
             places,
@@ -47,16 +47,18 @@ def main(context: StageContext) -> None:
             unit="judged",
         )
         light = pd.concat([pd.read_parquet(scratch / f"light-{place:05d}.parquet") for place in places], ignore_index=True)
-        settled = settle(case, light)
+        settled = deduplicate_and_split(case, light)
         for place, some in settled.groupby("part", sort=False):
-            _write(some, scratch / f"settled-{place:05d}.parquet")
-        each(client, deal_part, parts, places, [scratch] * len(parts), event_log=context.event_log, unit="dealt")
+            _write(some, scratch / f"outcomes-{place:05d}.parquet")
+        map_on_cluster(
+            client, write_partition_outputs, parts, places, [scratch] * len(parts), event_log=context.event_log, unit="dealt"
+        )
         kept, rejected = _kept_columns(scratch), _rejected_columns(parts[0])
         for passed in scratch.glob("*.parquet"):
             passed.unlink()  # so that what stays of a refused run is its quarantine
-        ledger = account(case, settled)
-        refuse_dirt(case.clean, settled, scratch / "quarantine")
-        refuse_missing_classes(case, settled)
+        ledger = build_quality_report(case, settled)
+        check_reject_share(case.clean, settled, scratch / "quarantine")
+        check_classes(case, settled)
         for name, columns in (("rows", kept), ("quarantine", rejected)):
             _bring_home(scratch / name, draft / name, columns)
         write_json(draft / "ledger.json", ledger)
@@ -77,7 +79,7 @@ def refuse_blind_validation() -> None:
 
 
 def _kept_columns(scratch: Path) -> pa.Schema:
-    schema = pq.read_schema(scratch / "judged-00000.parquet").remove_metadata()
+    schema = pq.read_schema(scratch / "cleaned-00000.parquet").remove_metadata()
     return pa.schema([field for field in schema if field.name not in ("fault", "key")]).append(pa.field("split", pa.string()))
 
 

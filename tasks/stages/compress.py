@@ -12,7 +12,7 @@ from torch import nn
 
 from tasks.compression import onnx_export
 from tasks.core import onnx_model
-from tasks.core.artifacts import Checkpoint, Table, split_of
+from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.compression import CompressionContext, Step
 from tasks.core.stage_context import StageContext
@@ -50,8 +50,8 @@ def lay_out(context: StageContext, state: PreprocessingState) -> CompressionCont
     """What the steps find: train rows with their variants and validation rows, as arrays. The test rows stay where they are."""
     case = context.case
     rows, variants = Table(context.clean.open() / "rows"), Table(context.augmented.open() / "rows")
-    validation = split_of(rows, "validation")
-    inputs, targets = encoded(case, [split_of(rows, "train"), *variants.partitions()], state, context.scratch)
+    validation = read_split(rows, "validation")
+    inputs, targets = encoded(case, [read_split(rows, "train"), *variants.partitions()], state, context.scratch)
     validation_inputs, validation_targets = case.encode(validation, state)
     return CompressionContext(
         case=case,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core import onnx_model
-from tasks.core.artifacts import Artifact, Table, split_of
+from tasks.core.artifacts import Artifact, Table, read_split
 from tasks.core.atomic_files import write_json
 from tasks.core.compression import DENSE, EAGER
 from tasks.core.errors import UserError
@@ -32,7 +32,7 @@ def main(context: StageContext) -> None:
         raise UserError(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are held against")
     own, dense = context.compressed(context.recipe_name), context.compressed(DENSE)
     rows = Table(context.clean.open() / "rows")
-    judged = {split: answers(own, context.case, split_of(rows, split)) for split in EVALUATION_SPLITS}
+    judged = {split: answers(own, context.case, read_split(rows, split)) for split in EVALUATION_SPLITS}
     counts = {split: sum(int((part["split"] == split).sum()) for part in rows.partitions(["split"])) for split in SPLITS}
     metrics: dict[str, Any] = {"recipe": context.recipe_name, "rows": counts}
     metrics |= weight(own, dense)
@@ -76,7 +76,7 @@ def explained(recipe: Artifact, case: UseCase, predictions: DataFrame, rows: Dat
     good = np.asarray(case.per_row_metric(predictions), np.float64)
     order = np.argsort(good, kind="stable")
     chosen = np.unique(np.concatenate([order[:EXPLAINED_ROWS], order[::-1][:EXPLAINED_ROWS]]))
-    runtime = onnx_model.session(model)
+    runtime = onnx_model.create_session(model)
     told = case.explain(rows.iloc[chosen].reset_index(drop=True), state, lambda inputs: runtime.run(None, {"inputs": inputs})[0])
     worth: list[list[dict[str, Any]]] = [[] for _ in range(len(predictions))]
     for place, parts in zip(chosen.tolist(), told, strict=True):

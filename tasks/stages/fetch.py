@@ -10,8 +10,8 @@ from tasks.core.artifacts import Table
 from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
 from tasks.core.stage_context import StageContext
-from tasks.dask_cluster import in_blocks
-from tasks.data.table_files import places
+from tasks.dask_cluster import repartition
+from tasks.data.table_files import report_names
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,7 +25,7 @@ def main(context: StageContext) -> None:
     rows, columns, found = 0, dict[str, str](), Counter[str]()
     with context.raw.draft() as draft:
         table = Table(draft)
-        for position, block in enumerate(in_blocks(_checked(context.case.load(), fetch.limit), fetch.partition_rows)):
+        for position, block in enumerate(repartition(_checked(context.case.load(), fetch.limit), fetch.partition_rows)):
             table.write(position, block)
             rows += len(block)
             found.update(block["file"].value_counts().to_dict())
@@ -33,7 +33,7 @@ def main(context: StageContext) -> None:
             context.event_log.progress(rows, max(rows, fetch.limit), "rows")
         if not rows:
             raise UserError(f"{fetch.path or fetch.dataset or context.name} holds no rows; there is nothing to learn from")
-        name_of, files = places(found), Counter[str]()
+        name_of, files = report_names(found), Counter[str]()
         for file, count in found.items():
             files[name_of[file]] += count
         report = {

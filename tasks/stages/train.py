@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tasks.core.artifacts import Checkpoint, Table, split_of
+from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_json
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import PreprocessingState, UseCase
@@ -28,7 +28,7 @@ def main(context: StageContext) -> None:
     case, training = context.case, context.case.training
     torch.set_num_threads(training.threads)
     rows, variants = Table(context.clean.open() / "rows"), Table(context.augmented.open() / "rows")
-    train, validation = split_of(rows, "train"), split_of(rows, "validation")
+    train, validation = read_split(rows, "train"), read_split(rows, "validation")
     state = case.fit_preprocessing(train)
     inputs, targets = encoded(case, [train, *variants.partitions()], state, context.scratch)
     held_out, truth = case.encode(validation, state)

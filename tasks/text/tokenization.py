@@ -61,28 +61,28 @@ def encode(texts: Sequence[str], vocabulary: Vocabulary) -> Numbers:
     return np.concatenate([np.zeros((0, vocabulary["length"]), np.int32), *_blocks(texts, vocabulary)])
 
 
-def size(vocabulary: Vocabulary) -> int:
+def vocabulary_size(vocabulary: Vocabulary) -> int:
     """Rows a table needs for every number there may be."""
-    return int(vocabulary["count"]) + FIRST[vocabulary["kind"]]
+    return int(vocabulary["count"]) + FIRST_ID[vocabulary["kind"]]
 
 
-def spelled(numbers: Sequence[int], vocabulary: Vocabulary) -> str:
+def decode(numbers: Sequence[int], vocabulary: Vocabulary) -> str:
     """The words that these subwords make."""
     tokenizer = _tokenizer(vocabulary["entries"])
     return "".join(tokenizer.id_to_token(number) or "" for number in numbers).replace(BEGIN, " ").strip()
 
 
-def shortened(vocabulary: Vocabulary, rows: int) -> dict[str, Any]:
+def truncate_vocabulary(vocabulary: Vocabulary, rows: int) -> dict[str, Any]:
     """The vocabulary of a table with so many rows, the rarest entries left out; subwords stay, for they spell each other."""
     kind = vocabulary["kind"]
-    count = min(vocabulary["count"], rows - FIRST[kind])
+    count = min(vocabulary["count"], rows - FIRST_ID[kind])
     if kind == "subwords" or count == vocabulary["count"]:
         return dict(vocabulary)
     entries = vocabulary["entries"][: 4 * count] if kind in HASHED else " ".join(vocabulary["entries"].split(" ")[:count])
     return {**vocabulary, "count": count, "entries": entries}
 
 
-FIRST = {"grams": 1, "letters": 1, "words": 2, "subwords": 2, "features": 2}
+FIRST_ID = {"grams": 1, "letters": 1, "words": 2, "subwords": 2, "features": 2}
 """The number of the commonest entry; in words and subwords 1 is an unknown one."""
 
 
@@ -219,7 +219,7 @@ def _learn_words(texts: Sequence[str], limit: int, min_count: int) -> dict[str, 
 
 @lru_cache(maxsize=4)
 def _numbered(entries: str) -> dict[str, int]:
-    return {word: number for number, word in enumerate(entries.split(" "), start=FIRST["words"])}
+    return {word: number for number, word in enumerate(entries.split(" "), start=FIRST_ID["words"])}
 
 
 def _learn_subwords(texts: Sequence[str], limit: int, min_count: int) -> dict[str, Any]:
@@ -232,7 +232,7 @@ def _learn_subwords(texts: Sequence[str], limit: int, min_count: int) -> dict[st
         vocab_size=limit, min_frequency=max(2, min_count), special_tokens=[PADDING, UNKNOWN], show_progress=False
     )
     tokenizer.train_from_iterator((" ".join(_begun(text)) for text in texts), trainer)
-    return {"count": tokenizer.get_vocab_size() - FIRST["subwords"], "entries": tokenizer.to_str()}
+    return {"count": tokenizer.get_vocab_size() - FIRST_ID["subwords"], "entries": tokenizer.to_str()}
 
 
 def _begun(text: str) -> list[str]:

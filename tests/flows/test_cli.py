@@ -35,7 +35,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_use_case_that_is_not_listed_runs_by_name_with_its_defaults_and_the_project_stays_as_it_is(toy: Path) -> None:
     asked = run_request.build_request(toy, ["twin"])
     assert asked.use_cases == ("twin",)
-    assert asked.values["use_cases"] == {"twin": params_file.blank()}
+    assert asked.values["use_cases"] == {"twin": params_file.default_stanza()}
     assert not asked.unmodified, "the project's own folder has no stages to show it in"
     again = run_request.build_request(toy, ["twin"], overrides=asked.overrides)
     assert again.values == asked.values

@@ -151,10 +151,10 @@ def test_the_fetch_stage_accepts_what_the_run_wrote_down(tmp_path: Path) -> None
     (folder / "cats").mkdir(parents=True)
     (folder / "cats" / "1.png").write_bytes(b"one")
     for path in (folder, folder / "cats" / "1.png"):
-        assert sources.own(str(path), run_request.cached_fingerprint(path, tmp_path / "memory.json")) == path
+        assert sources.verified_path(str(path), run_request.cached_fingerprint(path, tmp_path / "memory.json")) == path
     (folder / "cats" / "1.png").write_bytes(b"other")
     with pytest.raises(UserError, match="changed since this run was asked for"):
-        sources.own(str(folder), json.loads((tmp_path / "memory.json").read_text())[str(folder)]["fingerprint"])
+        sources.verified_path(str(folder), json.loads((tmp_path / "memory.json").read_text())[str(folder)]["fingerprint"])
 
 
 def test_data_inside_the_project_is_found_from_a_runs_folder_too(toy: Path) -> None:

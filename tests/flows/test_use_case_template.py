@@ -51,7 +51,7 @@ def test_a_new_use_case_is_two_packages_and_a_stanza_and_every_comment_stays(toy
         f"{head}\n  sums_of_mine:\n    fetch: {{limit: 12}}\n    clean: {{}}\n    augment: {{}}\n    model: {{width: 8}}\n"
         f"    training: {{seed: 7, epochs: 2}}\n    contract: {{}}\n\n{tail}"
     )
-    case = params_file.use_case("sums_of_mine", params_file.read_params(toy / "params.yaml"))
+    case = params_file.build_use_case("sums_of_mine", params_file.read_params(toy / "params.yaml"))
     assert type(case).__name__ == "SumsOfMine"
     assert case.model.width == 8
 
@@ -71,7 +71,7 @@ def test_a_file_of_ones_own_is_named_from_where_one_stands_and_kept_relative_to_
 def test_a_use_case_on_the_shelf_gets_its_stanza_only(toy: Path, bonsai: Any) -> None:
     code, out, _ = bonsai("new", "twin")
     assert (code, out) == (0, "wrote params.yaml; `bonsai run twin` runs it\n")
-    assert yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["twin"] == params_file.blank()
+    assert yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["twin"] == params_file.default_stanza()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_cannot_be_begun_is_refused_in_one_line_and_nothing_is_written(
     assert said in err
     assert err.count("\n") == 1
     assert (toy / "params.yaml").read_text() == COMMENTED
-    assert registry.names("use_cases") == ["toy", "twin"]
+    assert registry.registered_names("use_cases") == ["toy", "twin"]
 
 
 def test_a_stanza_goes_behind_the_last_one_wherever_that_is() -> None:
@@ -106,7 +106,7 @@ def test_a_stanza_goes_behind_the_last_one_wherever_that_is() -> None:
         assert list(yaml.safe_load(fresh)["use_cases"])[-1] == "b"
 
 
-@pytest.mark.parametrize("template", registry.names("use_cases"))
+@pytest.mark.parametrize("template", registry.registered_names("use_cases"))
 def test_the_copy_of_every_template_is_the_same_code_under_another_name(template: str) -> None:
     files = copied(REPOSITORY, template, "another_one")
     assert set(files) > {"tasks/use_cases/another_one/use_case.py", "tasks/models/another_one/__init__.py"}
@@ -163,4 +163,4 @@ def test_a_new_use_case_goes_through_all_stages_as_they_are(template: str, tmp_p
 
 
 def test_every_template_is_grown_here() -> None:
-    assert set(GROWN) == set(registry.names("use_cases"))
+    assert set(GROWN) == set(registry.registered_names("use_cases"))

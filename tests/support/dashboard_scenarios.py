@@ -67,7 +67,7 @@ class Scene:
 
 def names() -> list[str]:
     """The use cases that can be shown, the first first."""
-    return [name for name in STANZAS if name in registry.names("use_cases")]
+    return [name for name in STANZAS if name in registry.registered_names("use_cases")]
 
 
 @cache
@@ -93,12 +93,12 @@ def _cleaned(case: UseCase, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
         scratch = Path(place)
         (scratch / "quarantine").mkdir()
         raw.to_parquet(scratch / "raw.parquet")
-        partitions.judge_part(case, scratch / "raw.parquet", 0, scratch)
-        settled = deduplication.settle(case, pd.read_parquet(scratch / "light-00000.parquet"))
-        settled.to_parquet(scratch / "settled-00000.parquet")
-        partitions.deal_part(scratch / "raw.parquet", 0, scratch)
+        partitions.clean_partition_file(case, scratch / "raw.parquet", 0, scratch)
+        settled = deduplication.deduplicate_and_split(case, pd.read_parquet(scratch / "light-00000.parquet"))
+        settled.to_parquet(scratch / "outcomes-00000.parquet")
+        partitions.write_partition_outputs(scratch / "raw.parquet", 0, scratch)
         kept, dirt = (pd.read_parquet(scratch / name / "part-00000.parquet") for name in ("rows", "quarantine"))
-    return kept, dirt, quality_report.account(case, settled)
+    return kept, dirt, quality_report.build_quality_report(case, settled)
 
 
 def _answered(case: UseCase, state: dict[str, Any], model: Callable[[int], bytes]) -> Callable[[pd.DataFrame, int], pd.DataFrame]:

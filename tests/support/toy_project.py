@@ -230,8 +230,8 @@ from tasks.core.errors import UserError
 
 def known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process find the toy project's use cases, networks and steps as it finds the real ones."""
-    monkeypatch.setattr(registry, "TASKS", folder / "tasks")
-    for package, place in ((use_cases, "use_cases"), (models, "models"), (steps, registry.STEPS)):
+    monkeypatch.setattr(registry, "TASKS_FOLDER", folder / "tasks")
+    for package, place in ((use_cases, "use_cases"), (models, "models"), (steps, registry.STEPS_FOLDER)):
         for name in [name for name in sys.modules if name.startswith(f"{package.__name__}.")]:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setattr(package, "__path__", [str(folder / "tasks" / place)])
@@ -250,7 +250,7 @@ def build(folder: Path, params: str = PARAMS) -> Path:
         write(tasks / "models" / name / "__init__.py", "")
         write(tasks / "use_cases" / name / "__init__.py", "")
         write(tasks / "use_cases" / name / "use_case.py", USE_CASE.format(name=name.title()))
-    write(tasks / registry.STEPS / "halve.py", HALVE)
+    write(tasks / registry.STEPS_FOLDER / "halve.py", HALVE)
     (folder / "dvc.yaml").write_text(SCORE)
     (folder / "params.yaml").write_text(params)
     shutil.copy2(REPOSITORY / ".dvcignore", folder)

@@ -44,9 +44,9 @@ def needed(stage: str, use_case: str) -> set[str]:
     """The modules that a stage of a use case may import, those that are found by name at run time among them."""
     roots = [f"tasks.stages.{stage}", "tasks.__main__", f"tasks.use_cases.{use_case}.use_case"]
     if stage in ("train", "compress", "evaluate"):
-        roots += [f"tasks.models.{use_case}.{name}" for name in registry.names(f"models/{use_case}")]
+        roots += [f"tasks.models.{use_case}.{name}" for name in registry.registered_names(f"models/{use_case}")]
     if stage == "compress":
-        roots += [f"tasks.compression.steps.{name}" for name in registry.names(registry.STEPS)]
+        roots += [f"tasks.compression.steps.{name}" for name in registry.registered_names(registry.STEPS_FOLDER)]
     return {module for root in roots for module in closure(root)}
 
 
@@ -64,7 +64,7 @@ def test_the_dag_holds_the_stages_that_the_command_line_knows():
     assert list(DAG) == list(STAGES)
 
 
-@pytest.mark.parametrize("use_case", registry.names("use_cases"))
+@pytest.mark.parametrize("use_case", registry.registered_names("use_cases"))
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_declares_all_the_code_that_it_imports(stage, use_case):
     missing = needed(stage, use_case) - {module for each in declared(stage) for module in covered(each, use_case)}
@@ -74,7 +74,7 @@ def test_a_stage_declares_all_the_code_that_it_imports(stage, use_case):
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_declared_file_or_folder_is_needed_by_some_use_case(stage):
     for each in declared(stage):
-        users = [name for name in registry.names("use_cases") if needed(stage, name) & covered(each, name)]
+        users = [name for name in registry.registered_names("use_cases") if needed(stage, name) & covered(each, name)]
         assert users, f"take {each} from the deps of {stage} in dvc.yaml"
 
 
@@ -82,7 +82,7 @@ def test_what_is_declared_and_not_needed_is_known():
     spare = {
         module
         for stage in STAGES
-        for name in registry.names("use_cases")
+        for name in registry.registered_names("use_cases")
         for each in declared(stage)
         for module in covered(each, name) - needed(stage, name)
     }
@@ -117,7 +117,7 @@ def test_packages_hold_a_sentence_and_no_code():
 def test_a_stanza_that_says_nothing_has_every_parameter_a_stage_names(stage):
     names = {"${item.use_case}": "mine", "${item.recipe}": "dense"}
     for dotted in DAG[stage].get("params", []):
-        found = {"use_cases": {"mine": params_file.blank()}, "recipes": {"dense": []}}
+        found = {"use_cases": {"mine": params_file.default_stanza()}, "recipes": {"dense": []}}
         for placeholder, name in names.items():
             dotted = dotted.replace(placeholder, name)
         for word in dotted.split("."):

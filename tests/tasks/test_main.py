@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.__main__ import understand
+from tasks.__main__ import parse_arguments
 from tasks.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def workspace(tmp_path):
 )
 def test_a_wrong_command_line_is_explained(arguments, said):
     with pytest.raises(UserError) as caught:
-        understand(arguments)
+        parse_arguments(arguments)
     assert said in str(caught.value)
 
 

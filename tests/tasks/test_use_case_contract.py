@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.cleaning.deduplication import KEPT, settle
-from tasks.cleaning.partitions import judge_part, kept_rows, schema_faults
-from tasks.cleaning.quality_report import account
+from tasks.cleaning.deduplication import KEPT, deduplicate_and_split
+from tasks.cleaning.partitions import clean_partition_file, kept_rows, schema_errors
+from tasks.cleaning.quality_report import build_quality_report
 from tasks.core import params_file, registry
 from tasks.core.errors import UserError
-from tasks.core.splits import CONTEXT, SPLITS
+from tasks.core.splits import CONTEXT_SPLIT, SPLITS
 from tasks.core.use_case import UseCase
 from tasks.evaluation import statistics
 from tasks.training import trainer
@@ -25,7 +25,7 @@ from tests.support import credit_table
 RAW_ROWS = 400
 
 
-@pytest.fixture(scope="module", params=registry.names("use_cases"))
+@pytest.fixture(scope="module", params=registry.registered_names("use_cases"))
 def case(request, tmp_path_factory):
     """The use case on the data its stanza names, or, where no package ships any, on a small table of our own."""
     stanzas = params_file.read_params(Path(__file__).parents[2] / "params.yaml").use_cases
@@ -59,15 +59,15 @@ def cleaned(case, parts, folder) -> pd.DataFrame:
     """The kept rows with their split, as the clean stage finds them, for any cut of the raw rows into partitions."""
     for place, part in enumerate(parts):
         part.reset_index(drop=True).to_parquet(folder / f"raw-{place}.parquet")
-        judge_part(case, folder / f"raw-{place}.parquet", place, folder)
+        clean_partition_file(case, folder / f"raw-{place}.parquet", place, folder)
     judged, light = (
         pd.concat([pd.read_parquet(folder / f"{kind}-{place:05d}.parquet") for place in range(len(parts))], ignore_index=True)
-        for kind in ("judged", "light")
+        for kind in ("cleaned", "light")
     )
-    settled = settle(case, light)
+    settled = deduplicate_and_split(case, light)
     assert (settled["verdict"] != "").all(), "every row ends somewhere"
     found = kept_rows(judged, settled)
-    return found[found["split"] != CONTEXT].reset_index(drop=True)
+    return found[found["split"] != CONTEXT_SPLIT].reset_index(drop=True)
 
 
 def test_its_settings_are_frozen_and_travel_to_a_worker(case):
@@ -92,7 +92,7 @@ def test_judging_keeps_length_and_order_and_gives_rows_of_the_schema(case, raw):
     good = judged[judged["fault"] == ""].reset_index(drop=True)
     assert len(good) > len(raw) / 2
     schema = case.schema(raw)
-    assert schema_faults(case, good[list(schema.columns)], schema).empty
+    assert schema_errors(case, good[list(schema.columns)], schema).empty
 
 
 def test_cleaning_gives_the_same_rows_whatever_the_number_of_partitions(case, raw, rows, tmp_path):
@@ -167,7 +167,7 @@ def test_variants_are_repeatable_and_keep_the_schema(case, rows):
     pd.testing.assert_frame_equal(variants, case.augment_rows(train, seed=1))
     if len(variants):
         schema = case.schema(variants)
-        assert schema_faults(case, variants[list(schema.columns)].reset_index(drop=True), schema).empty
+        assert schema_errors(case, variants[list(schema.columns)].reset_index(drop=True), schema).empty
 
 
 def test_narrower_networks_can_be_built_from_every_group(case, state):
@@ -176,23 +176,25 @@ def test_narrower_networks_can_be_built_from_every_group(case, state):
     for name, group in network.groups().items():
         half = max(1, group.size // 2)
         narrow = type(network)(**group.resize(network.fields, half)).state_dict()
-        for key, dimension in group.owners:
+        for key, dimension in group.producers:
             assert state[key].shape[dimension] == group.size, name
             assert narrow[key].shape[dimension] == half, name
-        for key, dimension, repeat in group.followers:
+        for key, dimension, repeat in group.consumers:
             assert narrow[key].shape[dimension] * group.size == state[key].shape[dimension] * half, (name, key, repeat)
 
 
 def verdicts(case, raw, folder):
     """Each raw row judged, and where it ended."""
     raw.to_parquet(folder / "raw.parquet")
-    judge_part(case, folder / "raw.parquet", 0, folder)
-    return pd.read_parquet(folder / "judged-00000.parquet"), settle(case, pd.read_parquet(folder / "light-00000.parquet"))
+    clean_partition_file(case, folder / "raw.parquet", 0, folder)
+    return pd.read_parquet(folder / "cleaned-00000.parquet"), deduplicate_and_split(
+        case, pd.read_parquet(folder / "light-00000.parquet")
+    )
 
 
 def test_every_raw_row_is_in_the_ledger_once(case, raw, tmp_path):
     repeated = pd.concat([raw, raw.head(3)], ignore_index=True)
-    ledger = account(case, verdicts(case, repeated, tmp_path)[1])
+    ledger = build_quality_report(case, verdicts(case, repeated, tmp_path)[1])
     assert ledger["rows_in"] == len(repeated)
     assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"]
     assert sum(ledger["reasons"].values()) == ledger["quarantined"] + ledger["duplicates"]
@@ -208,7 +210,7 @@ def test_what_is_clean_stays_as_it_is_when_cleaned_again(case, raw, tmp_path):
     again = raw[kept].reset_index(drop=True).assign(**{name: once[name] for name in columns})
     judged_again, settled_again = verdicts(case, again, tmp_path)
     assert set(settled_again["verdict"]) == {KEPT}
-    assert not account(case, settled_again)["fixed"]
+    assert not build_quality_report(case, settled_again)["fixed"]
     pd.testing.assert_frame_equal(judged_again[same], once[same])
     assert list(settled_again["split"]) == list(settled.loc[kept, "split"])
 

@@ -15,7 +15,7 @@ from dashboard.text import formatting
 from dashboard.ui import image_grid, locale, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.ui.page_context import Context
-from tasks.cleaning.quality_report import REMARK, code_of
+from tasks.cleaning.quality_report import REMARK_PREFIX, reason_code
 
 MOST_ROWS = 500
 FEW_ROWS = 7
@@ -231,9 +231,9 @@ def _tile(picture: bytes | None, row: pd.DataFrame) -> None:
 def codes(words: str, fate: str) -> list[str]:
     """What a row's reason or fixes are counted under, as the ledger does."""
     if fate == FATES[0]:
-        return [code_of(words)]
-    fixes = [fix for fix in words.split("; ") if fix.startswith(REMARK) == (fate == FATES[2])]
-    return [code_of(fix.removeprefix(REMARK)) for fix in fixes]
+        return [reason_code(words)]
+    fixes = [fix for fix in words.split("; ") if fix.startswith(REMARK_PREFIX) == (fate == FATES[2])]
+    return [reason_code(fix.removeprefix(REMARK_PREFIX)) for fix in fixes]
 
 
 def beside_raw(rows: pd.DataFrame, raw: pd.DataFrame, before: str) -> pd.DataFrame:

@@ -111,9 +111,9 @@ def narrowed(network: Any, keep: Mapping[str, Tensor]) -> nn.Module:
     for name, group in network.groups().items():
         kept = keep[name]
         fields = group.resize(fields, len(kept))
-        for key, dimension in group.owners:
+        for key, dimension in group.producers:
             state[key] = state[key].index_select(dimension, kept)
-        for key, dimension, repeat in group.followers:
+        for key, dimension, repeat in group.consumers:
             state[key] = state[key].index_select(dimension, spread(kept, repeat))
     narrow: nn.Module = type(network)(**fields)
     narrow.load_state_dict({key: tensor.clone() for key, tensor in state.items()})
@@ -135,7 +135,7 @@ def _norm(state: Mapping[str, Tensor], group: ChannelGroup) -> Tensor:
         squares = [_per_channel(state[key].square(), dimension, group.size) for key, dimension in places]
         return torch.stack(squares).sum(0).sqrt()
 
-    made = length(list(group.owners))
+    made = length(list(group.producers))
     return made * length(_readers(group)) if _readers(group) else made
 
 
@@ -157,7 +157,7 @@ def _taylor(network: Any, groups: Mapping[str, ChannelGroup], context: Compressi
             for name, group in groups.items():
                 moved = [
                     _per_channel(weights[key].detach() * slopes[key], dimension, group.size)
-                    for key, dimension in _readers(group) or group.owners
+                    for key, dimension in _readers(group) or group.producers
                 ]
                 worth[name] += torch.stack(moved).sum(0).square()
     return worth
@@ -165,7 +165,7 @@ def _taylor(network: Any, groups: Mapping[str, ChannelGroup], context: Compressi
 
 def _readers(group: ChannelGroup) -> list[tuple[str, int]]:
     """The tensors that read the channels: those that carry them anywhere but along their first dimension."""
-    return [(key, dimension) for key, dimension, _ in group.followers if dimension > 0]
+    return [(key, dimension) for key, dimension, _ in group.consumers if dimension > 0]
 
 
 def _per_channel(values: Tensor, dimension: int, size: int) -> Tensor:

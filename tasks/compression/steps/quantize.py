@@ -212,7 +212,7 @@ class _Work:
         calibrator = create_calibrator(
             self.path, [*PRODUCTS, *CARRIERS], augmented_model_path=str(augmented), calibrate_method=self._method()
         )
-        calibrator.infer_session = onnx_model.session(augmented.read_bytes(), threads=1)
+        calibrator.infer_session = onnx_model.create_session(augmented.read_bytes(), threads=1)
         calibrator.collect_data(_Rows(context.inputs[chosen]))
         save_tensors_data(calibrator.compute_data(), self.ranges)
 

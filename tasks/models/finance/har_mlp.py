@@ -57,5 +57,5 @@ class HarMlp(nn.Module):
         def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
             return {**fields, "hidden": count}
 
-        owners = (("weight", 0),)
-        return {"hidden": ChannelGroup(self.fields["hidden"], owners, (("bias", 0, 1), ("head.found", 1, 1)), resize)}
+        producers = (("weight", 0),)
+        return {"hidden": ChannelGroup(self.fields["hidden"], producers, (("bias", 0, 1), ("head.found", 1, 1)), resize)}

@@ -59,6 +59,6 @@ class SeriesLstm(nn.Module):
         def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
             return {**fields, "hidden": count}
 
-        owners = tuple((f"{kind}.{gate}", 0) for kind in ("read", "recall") for gate in GATES)
-        followers = [(f"bias.{gate}", 0, 1) for gate in GATES] + [(f"recall.{gate}", 1, 1) for gate in GATES]
-        return {"hidden": ChannelGroup(self.fields["hidden"], owners, (*followers, ("head.found", 1, 1)), resize)}
+        producers = tuple((f"{kind}.{gate}", 0) for kind in ("read", "recall") for gate in GATES)
+        consumers = [(f"bias.{gate}", 0, 1) for gate in GATES] + [(f"recall.{gate}", 1, 1) for gate in GATES]
+        return {"hidden": ChannelGroup(self.fields["hidden"], producers, (*consumers, ("head.found", 1, 1)), resize)}

@@ -97,10 +97,10 @@ def _replaced(name: str, block: int) -> Any:
 
 
 def _heads(block: int, count: int) -> ChannelGroup:
-    owners = tuple((f"blocks.{block}.{name}", 0) for name in ("ask", "offer", "value"))
-    return ChannelGroup(count, owners, ((f"blocks.{block}.merge", 1, 1),), _replaced("heads", block))
+    producers = tuple((f"blocks.{block}.{name}", 0) for name in ("ask", "offer", "value"))
+    return ChannelGroup(count, producers, ((f"blocks.{block}.merge", 1, 1),), _replaced("heads", block))
 
 
 def _hidden(block: int, count: int) -> ChannelGroup:
-    followers = ((f"blocks.{block}.widen.bias", 0, 1), (f"blocks.{block}.narrow.weight", 1, 1))
-    return ChannelGroup(count, ((f"blocks.{block}.widen.weight", 0),), followers, _replaced("hidden", block))
+    consumers = ((f"blocks.{block}.widen.bias", 0, 1), (f"blocks.{block}.narrow.weight", 1, 1))
+    return ChannelGroup(count, ((f"blocks.{block}.widen.weight", 0),), consumers, _replaced("hidden", block))

@@ -100,15 +100,15 @@ class TextTransformer(nn.Module):
     def groups(self) -> dict[str, ChannelGroup]:
         """The width everything is added up in, and in each block what lies between its two layers."""
         blocks = range(len(self.blocks))
-        owners = [("embedding.weight", 1), ("places", 1)]
-        owners += [
+        producers = [("embedding.weight", 1), ("places", 1)]
+        producers += [
             (f"blocks.{i}.{name}", 0) for i in blocks for name in ("gather.weight", "gather.bias", "narrow.weight", "narrow.bias")
         ]
         norms = [f"blocks.{i}.{name}" for i in blocks for name in ("norm1", "norm2")] + ["norm"]
-        followers = [(f"{name}.{part}", 0, 1) for name in norms for part in ("weight", "bias")]
-        followers += [(f"blocks.{i}.{name}.weight", 1, 1) for i in blocks for name in ("ask", "offer", "tell", "widen")]
-        followers.append(("head.weight", 1, 1))
-        found = {"width": ChannelGroup(self.fields["width"], tuple(owners), tuple(followers), _narrower)}
+        consumers = [(f"{name}.{part}", 0, 1) for name in norms for part in ("weight", "bias")]
+        consumers += [(f"blocks.{i}.{name}.weight", 1, 1) for i in blocks for name in ("ask", "offer", "tell", "widen")]
+        consumers.append(("head.weight", 1, 1))
+        found = {"width": ChannelGroup(self.fields["width"], tuple(producers), tuple(consumers), _narrower)}
         return found | {f"between.{i}": _between(i, self.fields["between"][i]) for i in blocks}
 
 

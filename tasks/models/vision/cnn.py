@@ -105,8 +105,8 @@ def _group(position: int, widths: Sequence[int]) -> ChannelGroup:
     reader = f"convs.{position + 1}.weight" if position + 1 < len(widths) else "head.weight"
     return ChannelGroup(
         size=widths[position],
-        owners=((f"convs.{position}.weight", 0),),
-        followers=(*carried, (reader, 1, 1)),
+        producers=((f"convs.{position}.weight", 0),),
+        consumers=(*carried, (reader, 1, 1)),
         resize=resize,
     )
 

@@ -30,7 +30,7 @@ class TableFetch(Fetch):
         Fetch.__post_init__(self)
         if self.source != "path":
             if self.dataset and self.dataset not in datasets.DATASETS:
-                raise ValueError(registry.unknown("no data set", self.dataset, datasets.DATASETS))
+                raise ValueError(registry.unknown_name("no data set", self.dataset, datasets.DATASETS))
             object.__setattr__(self, "source", "download")  # no package ships credit data
             object.__setattr__(self, "dataset", self.dataset or "taiwan")
 

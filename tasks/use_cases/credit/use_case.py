@@ -16,7 +16,7 @@ from pydantic import Field
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.settings import settings
-from tasks.core.splits import row_keys, stratified
+from tasks.core.splits import row_keys, stratified_split
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources, table_files
 from tasks.metrics import binary_classification, classification
@@ -96,7 +96,7 @@ class Credit(UseCase):
     def load(self) -> Iterator[pd.DataFrame]:
         """The table as it came, its label named `label`, with the `kinds` of its columns (JSON) in every row."""
         fetch, known = self.fetch, self.fetch.known
-        path = datasets.dataset_path(known) if known else sources.own(fetch.path, fetch.held("path"))
+        path = datasets.dataset_path(known) if known else sources.verified_path(fetch.path, fetch.expected_fingerprint("path"))
 
         def blocks() -> Iterator[pd.DataFrame]:
             if known is None:
@@ -109,7 +109,7 @@ class Credit(UseCase):
         label = fetch.label or (known.label if known else next((name for name in USUAL_LABELS if name in names), ""))
         if not label:
             raise UserError(f"{path}: which column says who paid? Name it in fetch.label; there is {', '.join(names)[:300]}")
-        table_files.wanted(path, names, [label, *fetch.numbers, *fetch.categories, *fetch.ignore])
+        table_files.check_columns(path, names, [label, *fetch.numbers, *fetch.categories, *fetch.ignore])
         if taken := [name for name in names if name != label and name in (*FIXED, *FOUND)]:
             raise UserError(f"{path}: a column named {taken[0]!r} would be mistaken for one of ours; rename it")
         given: dict[str, column_types.Kind] = dict.fromkeys((*fetch.ignore, *(known.ignored if known else ())), "neither")
@@ -145,7 +145,7 @@ class Credit(UseCase):
         known = self.fetch.known
         wanted = self.clean.groups or (known.groups if known else [name for name in features if name.lower() in USUAL_GROUPS])
         if strange := [name for name in wanted if name not in features]:
-            raise UserError(registry.unknown("clean.groups: no column", strange[0], map(str, features.columns)))
+            raise UserError(registry.unknown_name("clean.groups: no column", strange[0], map(str, features.columns)))
         said = pd.Series("", index=features.index, dtype=object)
         for name in wanted:
             cells = features[name]
@@ -170,14 +170,14 @@ class Credit(UseCase):
             raise UserError(
                 f"the label has {len(labels):,} values ({some}); expected two, of those who paid and those who did not"
             )
-        return stratified(duplicate_group, rows["label"], self.clean.validation_share, self.clean.test_share)
+        return stratified_split(duplicate_group, rows["label"], self.clean.validation_share, self.clean.test_share)
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """Labels, the curve of every number, the values of every category, and the threshold of refusal."""
         known, counts = self.fetch.known, rows["label"].value_counts()
         event = self.model.event or (known.event if known else str(min(sorted(counts.index), key=lambda name: counts[name])))
         if event not in counts.index:
-            raise UserError(registry.unknown("model.event: no label", event, sorted(counts.index)))
+            raise UserError(registry.unknown_name("model.event: no label", event, sorted(counts.index)))
         (other,) = set(counts.index) - {event}
         unseen = {part.partition("=")[0] for part in rows["groups"].iloc[0].split("; ")} if self.model.blind else set()
         kinds = {name: kind for name, kind in self._kinds(rows).items() if name not in unseen}
@@ -218,7 +218,7 @@ class Credit(UseCase):
         return self._grown(type(grown).smaller(grown.fields, width_share), state)  # type: ignore[attr-defined]
 
     def _grown(self, fields: dict[str, Any], state: PreprocessingState) -> nn.Module:
-        network: nn.Module = registry.network(self.name, self.model.architecture, fields)
+        network: nn.Module = registry.build_network(self.name, self.model.architecture, fields)
         if state["numbers"]:
             network.curves.set(state["knots"], state["scores"])  # type: ignore[operator,union-attr]
         return network

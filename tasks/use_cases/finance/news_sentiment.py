@@ -105,7 +105,7 @@ def score_sentiment(texts: list[str], scorer: Path) -> Floats:
             f"{path} tells {', '.join(classes)[:200] or 'no classes of texts'} apart; "
             f"a judge of moods tells {' and '.join(SENTIMENT_CLASSES)}"
         )
-    inputs = tokenization.encode([normalization.mend(one)[0] for one in texts], state["vocabulary"])
+    inputs = tokenization.encode([normalization.repair(one)[0] for one in texts], state["vocabulary"])
     odds = classification.softmax(onnx_model.predict(content, inputs))
     found: Floats = odds[:, classes.index("positive")] - odds[:, classes.index("negative")]
     return found

@@ -96,13 +96,13 @@ def read_path(place: Path, columns: Mapping[str, str]) -> Iterator[DataFrame]:
 
     Without a column for the ticker a file's name is taken for it: AAPL.csv.
     """
-    files = [place] if place.is_file() else [path for path in sources.files_in(place) if path.suffix.lower() in TABLE_SUFFIXES]
+    files = [place] if place.is_file() else [path for path in sources.list_files(place) if path.suffix.lower() in TABLE_SUFFIXES]
     if not files:
         raise UserError(f"{place} holds no table ({', '.join(TABLE_SUFFIXES)}); expected daily prices, one row a day")
     for path in files:
         shown = path.name if place.is_file() else path.relative_to(place).as_posix()
         name: dict[str, str] | None = None
-        for block in table_files.read_table(path, given_as=shown):
+        for block in table_files.read_table(path, file_name=shown):
             name = name or map_columns(path, [str(column) for column in block if column not in READER_COLUMNS], columns)
             rows = pd.DataFrame({column: block[name[column]] for column in COLUMNS if column in name})
             if "ticker" not in name:
@@ -115,7 +115,7 @@ def read_path(place: Path, columns: Mapping[str, str]) -> Iterator[DataFrame]:
 def map_columns(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
     """What each of our columns is called in this file; all that is missing is said at once."""
     asked = {column: name for column, name in columns.items() if name}
-    table_files.wanted(path, header, list(asked.values()))
+    table_files.check_columns(path, header, list(asked.values()))
     usual = {name.strip().lower().replace("_", " "): name for name in reversed(header)}
     found = dict(asked)
     for column, names in COLUMN_ALIASES.items():

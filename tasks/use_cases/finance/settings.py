@@ -21,7 +21,7 @@ Day = Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
 
 @settings
 class PriceFetch(Fetch):
-    own: ClassVar[tuple[str, ...]] = ("path", "news", "scorer")
+    path_settings: ClassVar[tuple[str, ...]] = ("path", "news", "scorer")
 
     ticker: str = ""
     """Column that names the series, empty for a usual name (ticker, symbol, name); a file without one is one series."""
@@ -46,7 +46,7 @@ class PriceFetch(Fetch):
         if self.source != "path":
             name = self.dataset or ("" if self.source == "download" else "indices")
             if name not in price_sources.DATASETS:
-                raise ValueError(registry.unknown("no data set", name, price_sources.DATASETS))
+                raise ValueError(registry.unknown_name("no data set", name, price_sources.DATASETS))
             object.__setattr__(self, "source", "packaged" if price_sources.DATASETS[name].packaged else "download")
             if self.fear not in ("", "vix"):
                 raise ValueError(f"fear is {self.fear!r}; a data set by name has no such column, take 'vix' or leave it empty")

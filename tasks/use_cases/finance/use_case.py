@@ -17,7 +17,7 @@ from pydantic import Field
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.settings import Contract, Training, settings
-from tasks.core.splits import CONTEXT
+from tasks.core.splits import CONTEXT_SPLIT
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources
 from tasks.use_cases.finance import forecast_report, news_sentiment, ohlc_bars, price_sources, risk_metrics, volatility_baselines
@@ -73,13 +73,15 @@ class Finance(UseCase):
         fetch = self.fetch
         if fetch.source == "path":
             columns = {name: getattr(fetch, name) for name in price_sources.COLUMNS if name != "fear" or fetch.fear != "vix"}
-            blocks = price_sources.read_path(sources.own(fetch.path, fetch.held("path")), columns)
+            blocks = price_sources.read_path(sources.verified_path(fetch.path, fetch.expected_fingerprint("path")), columns)
         else:
             blocks = price_sources.read_dataset(fetch.dataset or "indices")
         blocks = price_sources.join_vix(blocks) if fetch.fear == "vix" else blocks
         if not fetch.news:
             return news_sentiment.without_news(blocks)
-        texts, scorer = (sources.own(getattr(fetch, name), fetch.held(name)) for name in ("news", "scorer"))
+        texts, scorer = (
+            sources.verified_path(getattr(fetch, name), fetch.expected_fingerprint(name)) for name in ("news", "scorer")
+        )
         return news_sentiment.join_sentiment(blocks, texts, scorer)
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +135,7 @@ class Finance(UseCase):
                 f"no day left for {' and '.join(empty)}: days to be forecast go from {first} to {final}, validation begins "
                 f"{validation:%Y-%m-%d} and test {test:%Y-%m-%d}; set clean.validation_from and clean.test_from, or add days"
             )
-        chosen = pd.Series(CONTEXT, index=rows.index, dtype=object)
+        chosen = pd.Series(CONTEXT_SPLIT, index=rows.index, dtype=object)
         for name, days in inside.items():
             chosen = chosen.mask(days & usable, name)
         return chosen
@@ -187,13 +189,13 @@ class Finance(UseCase):
         """The architecture by name, for the days and channels that the rows have."""
         model = self.model
         shape = {name: value for name, value in (("hidden", model.hidden), ("members", model.members)) if value}
-        network: nn.Module = registry.network(self.name, model.architecture, {**state, **shape})
+        network: nn.Module = registry.build_network(self.name, model.architecture, {**state, **shape})
         return network
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """A plain HAR perceptron, which reads the pooled figures only, with that share of its widest hidden layer."""
         hidden = max(4, round(WIDEST_STUDENT * width_share))
-        network: nn.Module = registry.network(self.name, "har_mlp", {**state, "hidden": hidden, "members": 1})
+        network: nn.Module = registry.build_network(self.name, "har_mlp", {**state, "hidden": hidden, "members": 1})
         return network
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

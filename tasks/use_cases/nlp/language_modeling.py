@@ -86,7 +86,7 @@ def baselines(state: PreprocessingState, train: DataFrame, rows: DataFrame) -> d
     """How often each piece is; and what followed the two before it, by absolute discounting down to single pieces."""
     known, asked = (_token_lists(encode(some, state)[0]) for some in (train, rows))
     counts = _ngram_counts(known)
-    size = tokenization.size(state["vocabulary"])
+    size = tokenization.vocabulary_size(state["vocabulary"])
     return {f"{order}-gram": _ngram_predictions(rows, asked, counts, order, size) for order in (1, NGRAM_ORDER)}
 
 
@@ -104,7 +104,7 @@ def generate_samples(scores: Callable[[Array], Array], state: PreprocessingState
             if chosen == BOUNDARY:
                 break
             run.append(chosen)
-        texts.append(tokenization.spelled(run[1:], state["vocabulary"]))
+        texts.append(tokenization.decode(run[1:], state["vocabulary"]))
     return texts
 
 

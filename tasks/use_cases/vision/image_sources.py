@@ -17,8 +17,8 @@ import pandas as pd
 
 from tasks.core.errors import UserError
 from tasks.data import sources
-from tasks.data.sampling import spread
-from tasks.data.table_files import columns_of, read_table
+from tasks.data.sampling import evenly_spaced_rows
+from tasks.data.table_files import parquet_columns, read_table
 from tasks.use_cases.vision import images
 
 if TYPE_CHECKING:
@@ -35,22 +35,24 @@ def read_path(place: Path, image: str, label: str, limit: int) -> Iterator[pd.Da
     """Rows of a person's own idx files, parquet files or folder of pictures by class, told apart by what lies there."""
     if place.is_file():
         if "images" in place.name and "idx3" in place.name:
-            return from_idx([(*pair, pair[0].name, sources.subset_of(pair[0].name)) for pair in sources.idx_pairs(place)], limit)
+            return from_idx(
+                [(*pair, pair[0].name, sources.split_in_name(pair[0].name)) for pair in sources.find_idx_pairs(place)], limit
+            )
         if place.suffix == ".parquet":
             return from_tables([(place, place.name, "")], image, label, limit)
         raise UserError(
             f"{place} is no source of pictures; expected an idx images file (its labels beside it), "
             "a .parquet file with pictures and labels, or a folder with one sub-folder per class"
         )
-    files = sources.files_in(place)
-    pairs = list(sources.idx_pairs(place)) if any("images" in path.name and "idx3" in path.name for path in files) else []
+    files = sources.list_files(place)
+    pairs = list(sources.find_idx_pairs(place)) if any("images" in path.name and "idx3" in path.name for path in files) else []
     if pairs:
-        named = [(*pair, pair[0].relative_to(place).as_posix(), sources.subset_of(pair[0].name)) for pair in pairs]
+        named = [(*pair, pair[0].relative_to(place).as_posix(), sources.split_in_name(pair[0].name)) for pair in pairs]
         return from_idx(named, limit)
     tables = [path for path in files if path.suffix == ".parquet"]
     if tables:
         return from_tables(
-            [(path, path.relative_to(place).as_posix(), sources.subset_of(path.name)) for path in tables], image, label, limit
+            [(path, path.relative_to(place).as_posix(), sources.split_in_name(path.name)) for path in tables], image, label, limit
         )
     return from_folder(place, files, limit)
 
@@ -87,7 +89,7 @@ def from_cifar(archive: Path, limit: int) -> Iterator[pd.DataFrame]:
             raise UserError(f"{archive} holds no {missing[0]}; it is not CIFAR-10's binary version")
         opened = [packed.extractfile(found[name]) for name in names]
         batches = [np.frombuffer(file.read(), np.uint8).reshape(-1, 3073) for file in opened if file]
-    kept = spread([len(batch) for batch in batches], limit)
+    kept = evenly_spaced_rows([len(batch) for batch in batches], limit)
     for name, batch, places in zip(names, batches, kept, strict=True):
         subset = "test" if name.startswith("test") else "train"
         yield from from_arrays(batch[:, 1:].reshape(-1, 3, 32, 32), batch[:, 0], name, subset, places)
@@ -95,10 +97,10 @@ def from_cifar(archive: Path, limit: int) -> Iterator[pd.DataFrame]:
 
 def from_idx(pairs: Sequence[tuple[Path, Path, str, str]], limit: int) -> Iterator[pd.DataFrame]:
     """Rows of idx pairs, each (images, labels, name, subset)."""
-    labels = [sources.idx(path) for _, path, _, _ in pairs]
-    kept = spread([len(some) for some in labels], limit)
+    labels = [sources.read_idx(path) for _, path, _, _ in pairs]
+    kept = evenly_spaced_rows([len(some) for some in labels], limit)
     for (path, labels_path, name, subset), values, places in zip(pairs, labels, kept, strict=True):
-        pixels = sources.idx(path)
+        pixels = sources.read_idx(path)
         if pixels.ndim != 3 or values.ndim != 1:
             raise UserError(
                 f"{path} and {labels_path.name} have the shapes {pixels.shape} and {values.shape}; expected (N, H, W) and (N,)"
@@ -114,10 +116,10 @@ def from_tables(tables: Sequence[tuple[Path, str, str]], image: str, label: str,
     """Rows of parquet files, each (path, name, subset); pictures are bytes, or structs with `bytes` as Hugging Face has."""
     columns, counts = {}, []
     for path, _, _ in tables:
-        names, count = columns_of(path)
+        names, count = parquet_columns(path)
         columns[path] = [_column(path, names, image, IMAGE_COLUMNS, "image"), _column(path, names, label, LABEL_COLUMNS, "label")]
         counts.append(count)
-    kept = spread(counts, limit)
+    kept = evenly_spaced_rows(counts, limit)
 
     def blocks(path: Path, places: NDArray[np.int64]) -> Iterator[tuple[pd.DataFrame, list[bytes]]]:
         for frame in read_table(path, columns[path]):
@@ -139,7 +141,7 @@ def from_folder(place: Path, files: Sequence[Path], limit: int) -> Iterator[pd.D
         raise UserError(f"{place} holds no files; expected one sub-folder per class with pictures in it")
     found = [path.relative_to(place).parts for path in files]
     folders = sorted(path.name for path in place.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
-    depth = 1 if folders and all(sources.subset_of(name) for name in folders) else 0
+    depth = 1 if folders and all(sources.split_in_name(name) for name in folders) else 0
     loose = sum(len(parts) < depth + 2 for parts in found)
     if loose == len(found):
         raise UserError(
@@ -152,7 +154,7 @@ def from_folder(place: Path, files: Sequence[Path], limit: int) -> Iterator[pd.D
     ):
         if folder.is_dir() and not any(folder in path.parents for path in files):
             raise UserError(f"{folder} is a class without a picture; put some there, or remove the folder")
-    (kept,) = spread([len(files)], limit)
+    (kept,) = evenly_spaced_rows([len(files)], limit)
     files, found = [files[place] for place in kept], [found[place] for place in kept]
     usual = _usual_shape(_open_each(files))
     sizes = np.array([path.stat().st_size for path in files])
@@ -163,7 +165,7 @@ def from_folder(place: Path, files: Sequence[Path], limit: int) -> Iterator[pd.D
         yield _table(
             image=[path.read_bytes() for path in files[start:end]],
             label=[parts[depth] if len(parts) > depth + 1 else "" for parts in some],
-            subset=[sources.subset_of(parts[0]) if depth else "" for parts in some],
+            subset=[sources.split_in_name(parts[0]) if depth else "" for parts in some],
             usual=usual,
             file=["/".join(parts) for parts in some],
             row=np.zeros(len(some), np.int64),

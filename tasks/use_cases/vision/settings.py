@@ -25,7 +25,7 @@ class ImageFetch(Fetch):
         Fetch.__post_init__(self)
         if self.source != "path" and self.dataset:
             if self.dataset not in DATASETS:
-                raise ValueError(registry.unknown("no data set", self.dataset, DATASETS))
+                raise ValueError(registry.unknown_name("no data set", self.dataset, DATASETS))
             object.__setattr__(self, "source", "download" if DATASETS[self.dataset].files else "packaged")
         if self.source == "download" and not self.dataset:
             raise ValueError(f"source is 'download' but dataset is empty; there is {', '.join(DATASETS)}")

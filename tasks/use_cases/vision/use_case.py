@@ -13,7 +13,7 @@ from pydantic import Field
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.settings import Contract, Training, settings
-from tasks.core.splits import by_hash
+from tasks.core.splits import split_by_hash
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sampling, sources
 from tasks.data.downloads import download
@@ -68,7 +68,9 @@ class Vision(UseCase):
         """Encoded pictures with `label`, `subset`, and the size and channels that are usual in their source."""
         fetch = self.fetch
         if fetch.source == "path":
-            return image_sources.read_path(sources.own(fetch.path, fetch.held("path")), fetch.image, fetch.label, fetch.limit)
+            return image_sources.read_path(
+                sources.verified_path(fetch.path, fetch.expected_fingerprint("path")), fetch.image, fetch.label, fetch.limit
+            )
         known = DATASETS[fetch.dataset or "digits"]
         if fetch.source == "packaged":
             return packaged_digits(fetch.limit)
@@ -133,7 +135,7 @@ class Vision(UseCase):
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
         """The source's own test and validation rows stay that; what it does not have is taken by hash from the others."""
         own = set(rows["subset"])
-        dealt = by_hash(
+        dealt = split_by_hash(
             duplicate_group,
             0.0 if "validation" in own else self.clean.validation_share,
             0.0 if "test" in own else self.clean.test_share,
@@ -208,7 +210,7 @@ class Vision(UseCase):
 
     def _grown(self, state: PreprocessingState, shape: dict[str, Any]) -> nn.Module:
         fields = {"channels": state["channels"], "side": state["side"], "classes": len(state["classes"])}
-        network: nn.Module = registry.network(
+        network: nn.Module = registry.build_network(
             self.name, self.model.architecture, {**fields, "mean": state["mean"], "std": state["std"], **shape}
         )
         return network
@@ -238,7 +240,7 @@ class Vision(UseCase):
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """The commonest class for all, and a kernel machine on the pixels of up to 10,000 train rows."""
         state = self.fit_preprocessing(train)
-        (some,) = sampling.spread([len(train)], RIVAL_ROWS)
+        (some,) = sampling.evenly_spaced_rows([len(train)], RIVAL_ROWS)
         known, numbers = self.encode(train.iloc[some], state)
         asked, _ = self.encode(rows, state)
         guesses = {

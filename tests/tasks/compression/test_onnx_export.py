@@ -146,14 +146,14 @@ def test_a_file_that_reads_other_files_is_refused(content):
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../../etc/passwd")
-    for read in (onnx_model.from_bytes, onnx_model.session):
+    for read in (onnx_model.from_bytes, onnx_model.create_session):
         with pytest.raises(UserError, match="in another file; only files that hold all their data are read"):
             read(model.SerializeToString())
 
 
 def test_a_file_that_is_no_model_is_refused_in_one_line():
     with pytest.raises(UserError, match="not an ONNX file"):
-        onnx_model.session(b"\x89PNG not a model at all")
+        onnx_model.create_session(b"\x89PNG not a model at all")
 
 
 def _scaled_convolution(pads):

@@ -38,7 +38,7 @@ def test_row_0_keeps_its_value_and_the_same_seed_gives_the_same_codes():
 @pytest.mark.parametrize("name", ["bag", "text_lstm"])
 def test_a_file_with_codes_answers_nearly_the_same_from_fewer_bytes(name):
     torch.manual_seed(0)
-    network = registry.network("nlp", name, {"tokens": TOKENS, "classes": 3, "width": 16}).eval()
+    network = registry.build_network("nlp", name, {"tokens": TOKENS, "classes": 3, "width": 16}).eval()
     with torch.no_grad():
         network.embedding.weight.copy_(torch.from_numpy(clustered(16)))
         network.embedding.weight[0] = 0
@@ -55,7 +55,7 @@ def test_a_file_with_codes_answers_nearly_the_same_from_fewer_bytes(name):
 
 
 def test_a_file_without_a_large_table_stays_as_it_is():
-    network = registry.network("nlp", "bag", {"tokens": 100, "classes": 3}).eval()
+    network = registry.build_network("nlp", "bag", {"tokens": 100, "classes": 3}).eval()
     graph = onnx_model.from_bytes(onnx_export.to_onnx(network, np.ones((2, 5), np.int32), {}, "nlp"))
     before = graph.SerializeToString(deterministic=True)
     assert product_quantization.coded(graph, 2, seed=1) == []

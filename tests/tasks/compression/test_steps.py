@@ -55,10 +55,10 @@ class Flat(nn.Module):
         return self.head(self.conv(inputs_BCHW.float() / 255).relu().flatten(1))
 
     def groups(self):
-        owners = (("conv.weight", 0), ("conv.bias", 0))
+        producers = (("conv.weight", 0), ("conv.bias", 0))
         return {
             "conv": ChannelGroup(
-                self.fields["width"], owners, (("head.weight", 1, 64),), lambda fields, count: {**fields, "width": count}
+                self.fields["width"], producers, (("head.weight", 1, 64),), lambda fields, count: {**fields, "width": count}
             )
         }
 
@@ -257,8 +257,8 @@ class _Last(nn.Module):
 
 
 def test_every_step_on_the_shelf_is_a_step_and_says_what_it_changes():
-    for name in registry.names(registry.STEPS):
-        step = registry.build(registry.STEPS, name, {})
+    for name in registry.registered_names(registry.STEPS_FOLDER):
+        step = registry.build(registry.STEPS_FOLDER, name, {})
         assert step.changes in ("network", "format")
         assert compress.named(step) == name
         assert type(step).__doc__

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.core.artifacts import CHECKSUMS, Artifact, Table, verify
+from tasks.core.artifacts import CHECKSUMS, Artifact, Table, verify_checksums
 from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.errors import UserError
 
@@ -88,7 +88,7 @@ def test_a_flipped_bit_is_found_at_the_next_load_and_named(artifact, name):
 
 def test_a_missing_file_is_named(artifact):
     (artifact.path / "ledger.json").unlink()
-    verify.cache_clear()
+    verify_checksums.cache_clear()
     with pytest.raises(UserError, match=r"ledger\.json is missing"):
         artifact.open()
 

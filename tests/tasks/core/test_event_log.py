@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tasks.core.event_log import EventLog, read
+from tasks.core.event_log import EventLog, read_events
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_each_event_is_one_json_line_visible_at_once(path):
 def test_the_last_line_says_what_the_stage_cost(path):
     event_log = EventLog(path)
     event_log.finish()
-    last = list(read(path))[-1]
+    last = list(read_events(path))[-1]
     assert last["event"] == "finished"
     assert last["cpu_s"] > 0
     assert last["peak_memory_bytes"] > 1_000_000
@@ -37,7 +37,7 @@ def test_progress_is_written_seldom_but_the_end_always(path):
     for done in range(1001):
         event_log.progress(done, 1000, "rows")
     event_log.finish()
-    progress = [event for event in read(path) if event["event"] == "progress"]
+    progress = [event for event in read_events(path) if event["event"] == "progress"]
     assert len(progress) < 10
     assert progress[-1]["done"] == 1000
 
@@ -46,7 +46,7 @@ def test_a_loss_that_is_not_a_number_is_written_as_null(path):
     event_log = EventLog(path)
     event_log.metric(1, loss=float("nan"))
     event_log.finish()
-    assert [event["values"] for event in read(path) if event["event"] == "metric"] == [{"loss": None}]
+    assert [event["values"] for event in read_events(path) if event["event"] == "metric"] == [{"loss": None}]
 
 
 def test_a_new_attempt_after_a_killed_one_goes_on_in_the_same_file(path):
@@ -57,7 +57,7 @@ def test_a_new_attempt_after_a_killed_one_goes_on_in_the_same_file(path):
         file.write('{"seq": 2, "event": "pro')
     again = EventLog(path)
     again.finish()
-    events = list(read(path))
+    events = list(read_events(path))
     assert [event["event"] for event in events] == ["started", "log", "started", "finished"]
     assert [event["attempt"] for event in events if event["event"] == "started"] == [1, 2]
 
@@ -66,10 +66,10 @@ def test_a_new_attempt_after_a_finished_one_starts_a_new_page(path):
     EventLog(path).finish()
     again = EventLog(path)
     again.fail("out of luck", "details")
-    events = list(read(path))
+    events = list(read_events(path))
     assert [event["event"] for event in events] == ["started", "failed"]
     assert events[1]["error"] == "out of luck"
 
 
 def test_a_journal_that_is_not_there_has_no_events(path):
-    assert list(read(path)) == []
+    assert list(read_events(path)) == []

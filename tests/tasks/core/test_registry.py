@@ -8,7 +8,7 @@ from tasks.core.errors import UserError
 
 @pytest.fixture
 def params():
-    return params_file.as_params(
+    return params_file.parse_params(
         {
             "use_cases": {"vision": {"training": {"seed": 7}}},
             "recipes": {"dense": [], "int8": [{"quantize": {}}], "pruned-int8": [{"prune": {"ratio": 0.5}}, {"quantize": {}}]},
@@ -24,62 +24,64 @@ def refused(context) -> str:
 
 
 def test_a_mistyped_use_case_gets_its_neighbour(params):
-    assert "did you mean 'vision'?" in refused(lambda: params_file.use_case("visoin", params))
+    assert "did you mean 'vision'?" in refused(lambda: params_file.build_use_case("visoin", params))
 
 
 def test_a_mistyped_recipe_gets_its_neighbour(params):
-    assert "did you mean 'int8'?" in refused(lambda: params_file.recipe("int", params))
+    assert "did you mean 'int8'?" in refused(lambda: params_file.build_recipe("int", params))
 
 
 def test_a_mistyped_section_gets_its_neighbour(params):
-    wrong = params_file.override(params, {"trainig.epochs": 3}, "vision")
-    said = refused(lambda: params_file.use_case("vision", wrong))
+    wrong = params_file.apply_overrides(params, {"trainig.epochs": 3}, "vision")
+    said = refused(lambda: params_file.build_use_case("vision", wrong))
     assert said == "params.yaml: use_cases.vision has no 'trainig'; did you mean 'training'?"
 
 
 def test_a_mistyped_parameter_gets_its_neighbour(params):
-    wrong = params_file.override(params, {"training.epoch": 3}, "vision")
-    said = refused(lambda: params_file.use_case("vision", wrong))
+    wrong = params_file.apply_overrides(params, {"training.epoch": 3}, "vision")
+    said = refused(lambda: params_file.build_use_case("vision", wrong))
     assert said == "params.yaml: use_cases.vision.training has no 'epoch'; did you mean 'epochs'?"
 
 
 def test_a_number_out_of_range_is_named_with_its_bound(params):
-    wrong = params_file.override(params, {"training.epochs": 0}, "vision")
-    said = refused(lambda: params_file.use_case("vision", wrong))
+    wrong = params_file.apply_overrides(params, {"training.epochs": 0}, "vision")
+    said = refused(lambda: params_file.build_use_case("vision", wrong))
     assert said == "params.yaml: use_cases.vision.training.epochs: should be greater than or equal to 1, got 0"
 
 
 def test_a_wrong_type_is_named(params):
-    wrong = params_file.override(params, {"training.epochs": "many"}, "vision")
-    assert "use_cases.vision.training.epochs" in refused(lambda: params_file.use_case("vision", wrong))
+    wrong = params_file.apply_overrides(params, {"training.epochs": "many"}, "vision")
+    assert "use_cases.vision.training.epochs" in refused(lambda: params_file.build_use_case("vision", wrong))
 
 
 def test_all_that_is_wrong_is_said_at_once(params):
-    wrong = params_file.override(params, {"training.epochs": 0, "training.sed": 1}, "vision")
-    said = refused(lambda: params_file.use_case("vision", wrong))
+    wrong = params_file.apply_overrides(params, {"training.epochs": 0, "training.sed": 1}, "vision")
+    said = refused(lambda: params_file.build_use_case("vision", wrong))
     assert "epochs" in said
     assert "did you mean 'seed'?" in said
 
 
 def test_a_step_of_a_recipe_is_checked_like_a_use_case(params):
-    wrong = params_file.override(params, {"recipes.pruned-int8.0.prune.ratio": 30})
-    assert "params.yaml: recipes.pruned-int8.0.prune.ratio" in refused(lambda: params_file.recipe("pruned-int8", wrong))
+    wrong = params_file.apply_overrides(params, {"recipes.pruned-int8.0.prune.ratio": 30})
+    assert "params.yaml: recipes.pruned-int8.0.prune.ratio" in refused(lambda: params_file.build_recipe("pruned-int8", wrong))
 
 
 def test_a_step_that_changes_the_network_comes_before_one_that_changes_its_format(params):
-    wrong = params_file.as_params({**params.as_dict(), "recipes": {"odd": [{"quantize": {}}, {"prune": {}}]}})
-    assert "put it before" in refused(lambda: params_file.recipe("odd", wrong))
+    wrong = params_file.parse_params({**params.as_dict(), "recipes": {"odd": [{"quantize": {}}, {"prune": {}}]}})
+    assert "put it before" in refused(lambda: params_file.build_recipe("odd", wrong))
 
 
 def test_an_override_leaves_the_original_as_it_was(params):
-    changed = params_file.override(params, {"training.epochs": 3, "recipes.pruned-int8.0.prune.ratio": 0.25}, "vision")
+    changed = params_file.apply_overrides(params, {"training.epochs": 3, "recipes.pruned-int8.0.prune.ratio": 0.25}, "vision")
     assert changed.use_cases["vision"]["training"] == {"seed": 7, "epochs": 3}
     assert changed.recipes["pruned-int8"][0] == {"prune": {"ratio": 0.25}}
     assert params.use_cases["vision"]["training"] == {"seed": 7}
 
 
 def test_a_position_outside_a_recipe_is_refused(params):
-    assert "'7' is no position" in refused(lambda: params_file.override(params, {"recipes.int8.7.quantize.mode": "static"}))
+    assert "'7' is no position" in refused(
+        lambda: params_file.apply_overrides(params, {"recipes.int8.7.quantize.mode": "static"})
+    )
 
 
 @pytest.mark.parametrize(

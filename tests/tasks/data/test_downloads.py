@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 
 from tasks.core.errors import UserError
-from tasks.data.downloads import LOCAL, DownloadError, Limits, _connected, _opener, download
+from tasks.data.downloads import DATASETS_VARIABLE, DownloadError, DownloadLimits, _connected, _opener, download
 
 CONTENT = bytes(range(256)) * 4000
 TRUE = hashlib.sha256(CONTENT).hexdigest()
@@ -62,7 +62,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in (LOCAL, "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+    for name in (DATASETS_VARIABLE, "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     Mirror.asked = []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
@@ -114,7 +114,7 @@ def test_the_next_mirror_is_asked_when_one_fails(mirror, folder):
 def test_a_file_that_is_not_the_one_named_is_kept_aside_and_both_hashes_are_said(mirror, folder):
     with pytest.raises(UserError, match=f"expected sha256 {TRUE}, got [0-9a-f]{{64}}, kept as .*bad") as caught:
         download((f"{mirror}/wrong",), TRUE, "set/file.gz")
-    assert LOCAL in str(caught.value)
+    assert DATASETS_VARIABLE in str(caught.value)
     assert not (folder / "file.gz").exists()
     assert (folder / "file.gz.bad").exists()
 
@@ -137,13 +137,13 @@ def test_a_mirror_that_cannot_be_used_is_named_with_its_reason(mirror, folder, b
 def test_a_mirror_that_drips_is_given_up(mirror, folder):
     began = time.monotonic()
     with pytest.raises(UserError, match="is too slow"):
-        download((f"{mirror}/drips",), TRUE, "set/file.gz", limits=Limits(silence_s=0.3))
+        download((f"{mirror}/drips",), TRUE, "set/file.gz", limits=DownloadLimits(read_timeout_s=0.3))
     assert time.monotonic() - began < 10
 
 
 def test_a_mirror_that_never_ends_is_left_at_the_deadline(mirror, folder):
     with pytest.raises(UserError, match="took longer than 0 s"):
-        download((f"{mirror}/drips",), TRUE, "set/file.gz", limits=Limits(deadline_s=0.2))
+        download((f"{mirror}/drips",), TRUE, "set/file.gz", limits=DownloadLimits(deadline_s=0.2))
 
 
 def test_no_mirror_and_no_folder_says_what_to_do(mirror):
@@ -155,7 +155,7 @@ def test_no_mirror_and_no_folder_says_what_to_do(mirror):
 def test_a_folder_at_hand_is_looked_into_first(mirror, tmp_path, monkeypatch, place):
     (tmp_path / "mine" / place).parent.mkdir(parents=True)
     (tmp_path / "mine" / place).write_bytes(CONTENT)
-    monkeypatch.setenv(LOCAL, str(tmp_path / "mine"))
+    monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path / "mine"))
     assert download((), TRUE, "set/file.gz") == tmp_path / "mine" / place
     assert Mirror.asked == []
 
@@ -163,7 +163,7 @@ def test_a_folder_at_hand_is_looked_into_first(mirror, tmp_path, monkeypatch, pl
 def test_a_file_at_hand_that_is_another_is_refused_with_both_hashes(mirror, tmp_path, monkeypatch):
     (tmp_path / "mine" / "set").mkdir(parents=True)
     (tmp_path / "mine" / "set" / "file.gz").write_bytes(b"other")
-    monkeypatch.setenv(LOCAL, str(tmp_path / "mine"))
+    monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path / "mine"))
     with pytest.raises(UserError, match=f"has sha256 {hashlib.sha256(b'other').hexdigest()}, expected {TRUE}"):
         download((f"{mirror}/good",), TRUE, "set/file.gz")
 

@@ -28,8 +28,8 @@ def images(tmp_path):
 def test_an_idx_file_is_read_packed_or_plain(images, tmp_path):
     plain = tmp_path / "plain"
     plain.write_bytes(idx_bytes(PICTURES))
-    assert np.array_equal(sources.idx(images), PICTURES)
-    assert np.array_equal(sources.idx(plain), PICTURES)
+    assert np.array_equal(sources.read_idx(images), PICTURES)
+    assert np.array_equal(sources.read_idx(plain), PICTURES)
 
 
 def test_an_idx_file_cut_anywhere_is_refused_by_name(images):
@@ -37,7 +37,7 @@ def test_an_idx_file_cut_anywhere_is_refused_by_name(images):
     for length in range(len(whole)):
         images.write_bytes(whole[:length])
         with pytest.raises(UserError, match=r"train-images-idx3-ubyte\.gz"):
-            sources.idx(images)
+            sources.read_idx(images)
 
 
 def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
@@ -45,7 +45,7 @@ def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         with pytest.raises(UserError, match="labels"):
-            sources.idx(path)
+            sources.read_idx(path)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_is_not_what_it_says_is_refused(tmp_path, content, said):
     path = tmp_path / "images"
     path.write_bytes(content)
     with pytest.raises(UserError, match=said):
-        sources.idx(path)
+        sources.read_idx(path)
 
 
 def test_one_flipped_bit_in_a_packed_file_is_seen(images):
@@ -71,31 +71,31 @@ def test_one_flipped_bit_in_a_packed_file_is_seen(images):
     whole[len(whole) // 2] ^= 4
     images.write_bytes(whole)
     with pytest.raises(UserError, match=r"damaged|cut short|header announces|not an idx"):
-        sources.idx(images)
+        sources.read_idx(images)
 
 
 def test_pictures_without_their_labels_are_refused(images):
     with pytest.raises(UserError, match=r"has no labels beside it; expected train-labels-idx1-ubyte\.gz"):
-        list(sources.idx_pairs(images))
+        list(sources.find_idx_pairs(images))
 
 
 def test_a_mistyped_path_is_answered_with_the_nearest_name(tmp_path):
     (tmp_path / "reviews.csv").write_text("a\n1\n")
     with pytest.raises(UserError, match=r"is not there; did you mean .*/reviews\.csv\?"):
-        sources.existing(tmp_path / "review.csv")
+        sources.existing_path(tmp_path / "review.csv")
     with pytest.raises(UserError, match="nor is its folder"):
-        sources.existing(tmp_path / "no" / "such.csv")
+        sources.existing_path(tmp_path / "no" / "such.csv")
 
 
 def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
     os.mkfifo(tmp_path / "data.csv")
     with pytest.raises(UserError, match="is a named pipe"):
-        sources.existing(tmp_path / "data.csv")
+        sources.existing_path(tmp_path / "data.csv")
 
 
 def test_a_device_is_refused():
     with pytest.raises(UserError, match="is a device"):
-        sources.existing("/dev/zero")
+        sources.existing_path("/dev/zero")
 
 
 @pytest.mark.parametrize("target", ["file", "folder"])
@@ -106,13 +106,13 @@ def test_a_link_that_leads_out_of_a_folder_is_refused(tmp_path, target):
     (outside / "secret.png").write_bytes(b"x")
     (inside / "link.png").symlink_to(outside / "secret.png" if target == "file" else outside)
     with pytest.raises(UserError, match="is a link that leads out of"):
-        sources.files_in(inside)
+        sources.list_files(inside)
 
 
 def test_hidden_files_are_no_data(tmp_path):
     for name in (".DS_Store", "Thumbs.db", "a.png"):
         (tmp_path / name).write_bytes(b"x")
-    assert [path.name for path in sources.files_in(tmp_path)] == ["a.png"]
+    assert [path.name for path in sources.list_files(tmp_path)] == ["a.png"]
 
 
 def test_a_fingerprint_changes_with_a_name_or_a_byte_and_with_nothing_else(tmp_path):
@@ -132,10 +132,10 @@ def test_data_that_changed_since_the_run_was_asked_for_is_refused(tmp_path):
     path = tmp_path / "my.csv"
     path.write_text("a\n1\n")
     expected = sources.fingerprint(path)
-    assert sources.own(str(path), expected) == path
+    assert sources.verified_path(str(path), expected) == path
     path.write_text("a\n2\n")
     with pytest.raises(UserError, match=r"my\.csv changed since this run was asked for"):
-        sources.own(str(path), expected)
+        sources.verified_path(str(path), expected)
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_data_that_changed_since_the_run_was_asked_for_is_refused(tmp_path):
     ],
 )
 def test_a_name_tells_the_subset(name, subset):
-    assert sources.subset_of(name) == subset
+    assert sources.split_in_name(name) == subset

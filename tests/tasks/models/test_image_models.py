@@ -35,9 +35,9 @@ def narrowed(network, keep):
     fields, state = network.fields, dict(network.state_dict())
     for name, group in network.groups().items():
         fields = group.resize(fields, len(keep[name]))
-        for key, dim in group.owners:
+        for key, dim in group.producers:
             state[key] = state[key].index_select(dim, keep[name])
-        for key, dim, repeat in group.followers:
+        for key, dim, repeat in group.consumers:
             spread = (keep[name][:, None] * repeat + torch.arange(repeat)).flatten()
             state[key] = state[key].index_select(dim, spread)
     small = type(network)(**fields)
@@ -60,7 +60,7 @@ def test_bytes_and_floats_on_the_same_scale_give_the_same_logits():
 def test_a_network_is_rebuilt_from_its_fields_and_tensors():
     network = lively(Cnn(**SMALL))
     assert isinstance(network, Network)
-    twin = registry.network("vision", "cnn", network.fields)
+    twin = registry.build_network("vision", "cnn", network.fields)
     twin.load_state_dict(network.state_dict())
     assert torch.equal(network(images()), twin.eval()(images()))
 
@@ -79,7 +79,7 @@ def test_dropping_channels_that_say_nothing_changes_nothing():
     for name, group in network.groups().items():
         silent = torch.ones(group.size, dtype=torch.bool)
         silent[keep[name]] = False
-        for key, dim, _ in group.followers:
+        for key, dim, _ in group.consumers:
             if dim == 1:
                 network.state_dict()[key][:, silent] = 0  # nobody listens to them
     torch.testing.assert_close(narrowed(network, keep)(images()), network(images()))

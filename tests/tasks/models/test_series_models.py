@@ -35,7 +35,7 @@ def name(request):
 def grown(name, **fields):
     """A network whose every weight has learnt something, so that nothing is hidden behind a zero."""
     torch.manual_seed(0)
-    network = registry.network("finance", name, {"window": WINDOW, **fields}).eval()
+    network = registry.build_network("finance", name, {"window": WINDOW, **fields}).eval()
     with torch.no_grad():
         for weight in network.parameters():
             weight += 0.05 * torch.randn_like(weight)
@@ -100,9 +100,9 @@ def test_channels_that_say_nothing_can_go_without_a_change(name):
         for group_name, group in network.groups().items():
             keep[group_name] = torch.arange(0, group.size, 2)
             idle = torch.arange(1, group.size, 2)
-            for key, dimension in group.owners:
+            for key, dimension in group.producers:
                 dict(network.named_parameters())[key].index_fill_(dimension, idle, 0.0)
-            for key, dimension, _ in group.followers:
+            for key, dimension, _ in group.consumers:
                 network.state_dict()[key].index_fill_(dimension, idle, 0.0)
     narrow = narrowed(network, keep)
     assert sum(weight.numel() for weight in narrow.parameters()) < sum(weight.numel() for weight in network.parameters())
@@ -126,7 +126,7 @@ def test_imitating_oneself_costs_nothing():
 )
 def test_fields_that_cannot_be_are_refused_in_one_line(fields, said):
     with pytest.raises(ValueError, match=said):
-        registry.network("finance", "tcn", fields)
+        registry.build_network("finance", "tcn", fields)
 
 
 def test_news_are_heard_where_there_are_any(name):

@@ -44,7 +44,7 @@ def lively(network):
 @pytest.fixture(params=NETWORKS)
 def network(request):
     name = "text_lstm" if request.param == "text_gru" else request.param
-    return lively(registry.network("nlp", name, {"tokens": TOKENS, "classes": CLASSES, **NETWORKS[request.param]}))
+    return lively(registry.build_network("nlp", name, {"tokens": TOKENS, "classes": CLASSES, **NETWORKS[request.param]}))
 
 
 def test_every_text_gets_a_finite_logit_per_class(network):
@@ -98,9 +98,9 @@ def test_channels_that_say_nothing_can_be_taken_out(network):
     for name, group in groups.items():
         half = group.size // 2
         keep[name] = torch.arange(half)
-        for key, dimension in group.owners:
+        for key, dimension in group.producers:
             state[key].index_fill_(dimension, torch.arange(half, group.size), 0)
-        for key, dimension, repeat in group.followers:
+        for key, dimension, repeat in group.consumers:
             if dimension > 0:
                 state[key].index_fill_(dimension, torch.arange(half * repeat, group.size * repeat), 0)
     numbers = torch.from_numpy(texts())
@@ -114,7 +114,7 @@ def test_the_shipped_file_answers_as_the_network(network):
 
 
 def test_a_bag_passes_over_tokens_it_has_no_room_for():
-    network = lively(registry.network("nlp", "bag", {"tokens": 10, "classes": 2}))
+    network = lively(registry.build_network("nlp", "bag", {"tokens": 10, "classes": 2}))
     known = np.array([[3, 4, 0, 0]], np.int32)
     more = np.array([[3, 25, 4, 10]], np.int32)
     torch.testing.assert_close(network(torch.from_numpy(known)), network(torch.from_numpy(more)))
@@ -123,4 +123,4 @@ def test_a_bag_passes_over_tokens_it_has_no_room_for():
 @pytest.mark.parametrize("name", ["bag", "text_lstm", "text_transformer"])
 def test_a_network_that_cannot_be_is_refused(name):
     with pytest.raises(UserError, match="2 classes"):
-        registry.network("nlp", name, {"tokens": TOKENS, "classes": 1})
+        registry.build_network("nlp", name, {"tokens": TOKENS, "classes": 1})

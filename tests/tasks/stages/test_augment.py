@@ -89,7 +89,7 @@ def test_making_them_again_gives_the_same_bytes(workspace, scheduler, monkeypatc
 
 
 def test_without_variants_no_cluster_starts_and_the_empty_table_has_its_columns(workspace, monkeypatch):
-    monkeypatch.setattr(augment, "cluster", lambda *_: pytest.fail("started a cluster for nothing"))
+    monkeypatch.setattr(augment, "dask_client", lambda *_: pytest.fail("started a cluster for nothing"))
     context = workspace(Plain())
     augment.main(context)
     rows = Table(context.augmented.open() / "rows").read()

@@ -18,16 +18,16 @@ from distributed import LocalCluster
 from PIL import Image
 
 from tasks import dask_cluster
-from tasks.cleaning.deduplication import settle
+from tasks.cleaning.deduplication import deduplicate_and_split
 from tasks.cleaning.partitions import kept_rows
-from tasks.cleaning.quality_report import account, code_of, refuse_missing_classes
+from tasks.cleaning.quality_report import build_quality_report, check_classes, reason_code
 from tasks.core.artifacts import CHECKSUMS, Table
 from tasks.core.errors import UserError
 from tasks.core.event_log import EventLog
 from tasks.core.settings import Clean, Contract, Fetch, Training
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
-from tasks.data.table_files import MOST_FILES, places
+from tasks.data.table_files import MAX_LISTED_FILES, report_names
 from tasks.stages import clean, fetch
 from tasks.use_cases.vision.settings import ImageClean, ImageFetch
 from tasks.use_cases.vision.use_case import Vision
@@ -216,7 +216,7 @@ def test_what_the_schema_finds_is_quarantined_under_column_and_check(workspace):
     table = pd.DataFrame({"label": ["a", "b", "c", "a", "b", "a"], "amount": [1.0, -1.0, 2.0, float("nan"), float("inf"), 99.0]})
     ledger, rows, quarantine = cleaned(workspace(Sums(table)))
     assert rows["amount"].tolist() == [1.0, 99.0]
-    assert dict(zip(quarantine["row"], quarantine["reason"].map(code_of), strict=True)) == {
+    assert dict(zip(quarantine["row"], quarantine["reason"].map(reason_code), strict=True)) == {
         3: "schema amount", 4: "schema label", 5: "schema amount", 6: "schema amount",
     }  # fmt: skip
     assert ledger["reasons"] == {"schema amount": 3, "schema label": 1}
@@ -296,28 +296,34 @@ def light(**columns):
 
 
 def test_of_equal_rows_the_one_in_test_is_kept_else_the_one_in_validation_else_the_first():
-    settled = settle(Dealt(), light(key=list("aabbcc"), subset=["train", "test", "train", "validation", "train", "train"]))
+    settled = deduplicate_and_split(
+        Dealt(), light(key=list("aabbcc"), subset=["train", "test", "train", "validation", "train", "train"])
+    )
     assert settled["verdict"].tolist() == ["duplicate", "kept", "duplicate", "kept", "kept", "duplicate"]
     assert settled["reason"].tolist() == ["duplicate of f:1", "", "duplicate of f:3", "", "", "duplicate of f:4"]
 
 
 def test_a_train_row_that_looks_like_a_test_row_is_a_leak():
-    settled = settle(Dealt(), light(key=list("abcd"), looks=list("xxyy"), subset=["train", "test", "train", "train"]))
+    settled = deduplicate_and_split(
+        Dealt(), light(key=list("abcd"), looks=list("xxyy"), subset=["train", "test", "train", "train"])
+    )
     assert settled["verdict"].tolist() == ["quarantined", "kept", "kept", "kept"]
     assert settled["reason"][0] == "leak: looks like f:1 of test"
-    ledger = account(Dealt(), settled)
+    ledger = build_quality_report(Dealt(), settled)
     assert ledger["reasons"] == {"leak": 1}
     assert ledger["near_duplicates"] == {"groups": 1, "rows": 2}
 
 
 def test_faulty_rows_neither_leak_nor_count_as_originals():
-    settled = settle(Dealt(), light(key=["", "a", "a"], fault=["blank", "", ""], subset=["test", "train", "train"]))
+    settled = deduplicate_and_split(
+        Dealt(), light(key=["", "a", "a"], fault=["blank", "", ""], subset=["test", "train", "train"])
+    )
     assert settled["verdict"].tolist() == ["quarantined", "kept", "duplicate"]
 
 
 def test_a_split_nobody_knows_is_a_mistake_of_the_code():
-    with pytest.raises(TypeError, match="split of Dealt gave 'dev'; expected one of train, validation, test"):
-        settle(Dealt(), light(key=list("ab"), subset=["dev", "train"]))
+    with pytest.raises(TypeError, match="assign_split of Dealt returned 'dev'; expected one of train, validation, test"):
+        deduplicate_and_split(Dealt(), light(key=list("ab"), subset=["dev", "train"]))
 
 
 class Beside(Dealt):
@@ -333,11 +339,11 @@ class Beside(Dealt):
 
 def test_what_a_row_knows_of_others_is_added_and_what_shows_only_beside_them_is_quarantined():
     rows = light(key=list("abcd"), amount=[1.0, 2.0, 2.0, 3.0], fault=["", "", "", "blank"], subset="context")
-    settled = settle(Beside(), rows.assign(subset=["context", "train", "train", "train"]))
+    settled = deduplicate_and_split(Beside(), rows.assign(subset=["context", "train", "train", "train"]))
     assert settled["verdict"].tolist() == ["kept", "kept", "quarantined", "quarantined"]
     assert settled["reason"].tolist() == ["", "", "stale: again", "blank"]
     assert settled["before"].tolist()[1:2] == [1.0]
-    assert account(Beside(), settled)["splits"] == {"train": 1, "validation": 0, "test": 0, "context": 1}
+    assert build_quality_report(Beside(), settled)["splits"] == {"train": 1, "validation": 0, "test": 0, "context": 1}
     kept = kept_rows(rows.drop(columns=["part", "looks", "subset"]), settled)
     assert kept["split"].tolist() == ["context", "train"]
     assert kept["fix"].tolist() == ["dated: by its place"] * 2
@@ -345,30 +351,30 @@ def test_what_a_row_knows_of_others_is_added_and_what_shows_only_beside_them_is_
 
 
 def test_every_class_must_stand_in_every_split():
-    settled = settle(
+    settled = deduplicate_and_split(
         Dealt(), light(key=list("abcdef"), label=list("aaabbb"), subset=["train", "validation", "test"] + ["train"] * 3)
     )
     with pytest.raises(UserError, match="class 'b' has 3 clean rows, none of them in validation or test"):
-        refuse_missing_classes(Dealt(), settled)
+        check_classes(Dealt(), settled)
 
 
 def test_many_files_are_counted_by_folder():
-    names = [f"cat/{place}" for place in range(MOST_FILES)] + ["dog/1", "loose"]
-    assert set(places(names).values()) == {"cat", "dog", "."}
-    assert places(names[:3]) == {name: name for name in names[:3]}
+    names = [f"cat/{place}" for place in range(MAX_LISTED_FILES)] + ["dog/1", "loose"]
+    assert set(report_names(names).values()) == {"cat", "dog", "."}
+    assert report_names(names[:3]) == {name: name for name in names[:3]}
 
 
 def test_blocks_are_cut_to_size_and_lose_nothing():
     frames = [pd.DataFrame({"x": range(start, end)}) for start, end in [(0, 3), (3, 4), (4, 20), (20, 20), (20, 23)]]
-    blocks = list(dask_cluster.in_blocks(frames, 5))
+    blocks = list(dask_cluster.repartition(frames, 5))
     assert [len(block) for block in blocks] == [5, 5, 5, 5, 3]
     assert pd.concat(blocks)["x"].tolist() == list(range(23))
 
 
 def test_a_block_of_large_rows_is_cut_short(monkeypatch):
-    monkeypatch.setattr(dask_cluster, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(dask_cluster, "MAX_PARTITION_BYTES", 100)
     frames = [pd.DataFrame({"image": [b"x" * 30] * 2, "y": [place, place]}) for place in range(7)]
-    blocks = list(dask_cluster.in_blocks(frames, 10))
+    blocks = list(dask_cluster.repartition(frames, 10))
     assert [len(block) for block in blocks] == [4, 4, 4, 2]
     assert pd.concat(blocks)["y"].tolist() == sorted([*range(7)] * 2)
 
@@ -382,7 +388,10 @@ def die(_: int) -> None:
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "nowhere")
-    with pytest.raises(UserError, match="no Dask scheduler answers at DASK_SCHEDULER_ADDRESS=nowhere"), dask_cluster.cluster(1):
+    with (
+        pytest.raises(UserError, match="no Dask scheduler answers at DASK_SCHEDULER_ADDRESS=nowhere"),
+        dask_cluster.dask_client(1),
+    ):
         pass
 
 
@@ -392,9 +401,9 @@ def test_a_piece_that_kills_its_workers_is_named(tmp_path, monkeypatch):
     event_log = EventLog(tmp_path / "clean@mine.jsonl")
     with (
         pytest.raises(UserError, match=r"partitions 0 \(7\) ended its worker process several times over"),
-        dask_cluster.cluster(1) as client,
+        dask_cluster.dask_client(1) as client,
     ):
-        dask_cluster.each(client, die, [7], event_log=event_log, unit="partitions")
+        dask_cluster.map_on_cluster(client, die, [7], event_log=event_log, unit="partitions")
     event_log.close()
 
 

@@ -56,4 +56,4 @@ def preview_augmentation(noise: Augment, originals: DataFrame, keys: Series, see
 def add_noise(noise: Augment, texts: Series, keys: Series, seed: int, copy: int) -> list[str]:
     """The texts with noise, which depends on key, copy and seed alone."""
     shares = {"drop": noise.drop, "swap": noise.swap, "spelling": noise.spelling, "mask": noise.mask}
-    return [normalization.noisy(one, f"{key} {copy}", seed, **shares) for one, key in zip(texts, keys, strict=True)]
+    return [normalization.add_noise(one, f"{key} {copy}", seed, **shares) for one, key in zip(texts, keys, strict=True)]

@@ -24,11 +24,11 @@ def is_conll(path: Path) -> bool:
 
 def read_path(place: Path, limit: int) -> Iterator[pd.DataFrame]:
     """The sentences of a file, or of a folder of files some of which are named for a split."""
-    found = [place] if place.is_file() else [path for path in sources.files_in(place) if is_conll(path)]
+    found = [place] if place.is_file() else [path for path in sources.list_files(place) if is_conll(path)]
     left = limit or None
     for path in found:
         name = path.name if place.is_file() else path.relative_to(place).as_posix()
-        subset = sources.subset_of(name) if place.is_dir() else ""
+        subset = sources.split_in_name(name) if place.is_dir() else ""
         for block in _blocks(path):
             frame = pd.DataFrame(block, columns=["text", "tags", "row"])
             frame = frame.assign(label="", subset=subset, truth="", file=name, doubt="")[list(COLUMNS)]

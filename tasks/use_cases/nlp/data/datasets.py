@@ -16,8 +16,8 @@ import pandas as pd
 from tasks.core.errors import UserError
 from tasks.data import sources
 from tasks.data.downloads import download
-from tasks.data.sampling import spread
-from tasks.data.table_files import BLOCK_ROWS, DOUBT, read_table, wanted
+from tasks.data.sampling import evenly_spaced_rows
+from tasks.data.table_files import BLOCK_ROWS, CUT_SHORT, check_columns, read_table
 
 COLUMNS = ("text", "label", "subset", "truth", "file", "row", "doubt")
 TEXT_COLUMNS = ("text", "sentence", "content", "body", "review", "message", "tweet", "document")
@@ -141,12 +141,12 @@ def read_path(place: Path, layout: TableLayout, limit: int) -> Iterator[pd.DataF
     """The rows of a person's table, or of a folder of tables with the same columns, some of them named for a split."""
     if place.is_file():
         return _read_files([(place, place.name, "", layout)], (), limit)
-    found = [path for path in sources.files_in(place) if set(path.suffixes) & set(TABLE_SUFFIXES)]
+    found = [path for path in sources.list_files(place) if set(path.suffixes) & set(TABLE_SUFFIXES)]
     if not found:
         raise UserError(f"{place} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLE_SUFFIXES)})")
     names = [path.relative_to(place).as_posix() for path in found]
     return _read_files(
-        [(path, name, sources.subset_of(name), layout) for path, name in zip(found, names, strict=True)], (), limit
+        [(path, name, sources.split_in_name(name), layout) for path, name in zip(found, names, strict=True)], (), limit
     )
 
 
@@ -155,7 +155,7 @@ SourceFile = tuple[Path, str, str, TableLayout]
 
 
 def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int) -> Iterator[pd.DataFrame]:
-    kept = spread([sum(map(len, _read_blocks(source))) for source in files], limit) if limit else None
+    kept = evenly_spaced_rows([sum(map(len, _read_blocks(source))) for source in files], limit) if limit else None
     for number, source in enumerate(files):
         _, _, subset, layout = source
         before, numbers = 0, {str(layout.first + place): name for place, name in enumerate(classes)}
@@ -182,7 +182,7 @@ def _read_blocks(source: SourceFile) -> Iterator[pd.DataFrame]:
     path, name, _, layout = source
     if layout.always:
         return _read_lines(path, name, layout.always)
-    return read_table(path, separator=layout.separator, names=layout.names, quotes=layout.quotes, given_as=name)
+    return read_table(path, separator=layout.separator, names=layout.names, quotes=layout.quotes, file_name=name)
 
 
 def _read_lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
@@ -190,7 +190,7 @@ def _read_lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
     with gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
         block: list[tuple[str, str, str, int, str]] = []
         for number, line in enumerate(file, start=1):
-            block.append((line.rstrip("\r\n"), label, name, number, "" if line.endswith("\n") else DOUBT))
+            block.append((line.rstrip("\r\n"), label, name, number, "" if line.endswith("\n") else CUT_SHORT))
             if len(block) == BLOCK_ROWS:
                 yield pd.DataFrame(block, columns=["text", "label", "file", "row", "doubt"])
                 block = []
@@ -202,7 +202,7 @@ def _text_label_truth(path: Path, there: list[str], layout: TableLayout) -> tupl
     """The columns that hold the text, the label and, if it is known, the right label."""
     mine = [name for name in (*layout.text, layout.label, layout.truth) if name]
     names = [name for name in there if name not in ("file", "row", "doubt")]
-    wanted(path, names, mine)
+    check_columns(path, names, mine)
     texts = list(layout.text) or [_first_present(path, names, TEXT_COLUMNS, "text")]
     return texts, layout.label or _first_present(path, names, LABEL_COLUMNS, "label"), layout.truth
 

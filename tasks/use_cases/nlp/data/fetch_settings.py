@@ -31,7 +31,7 @@ class TextFetch(Fetch):
         Fetch.__post_init__(self)
         if self.source != "path" and self.dataset:
             if self.dataset not in datasets.DATASETS:
-                raise ValueError(registry.unknown("no data set", self.dataset, datasets.DATASETS))
+                raise ValueError(registry.unknown_name("no data set", self.dataset, datasets.DATASETS))
             object.__setattr__(self, "source", "download" if datasets.DATASETS[self.dataset].parts else "packaged")
         if self.source == "download" and not self.dataset:
             raise ValueError(f"source is 'download' but dataset is empty; there is {', '.join(datasets.DATASETS)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.text.normalization import Unusable
+from tasks.text.normalization import UnusableText
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,11 +48,11 @@ def entity_spans(tags: Sequence[str]) -> list[Entity]:
 
 
 def to_iob2(tags: Sequence[str]) -> list[str]:
-    """The same entities as IOB2: B- where one begins, I- where it goes on. Raises `Unusable` for what is no tag."""
+    """The same entities as IOB2: B- where one begins, I- where it goes on. Raises `UnusableText` for what is no tag."""
     for place, tag in enumerate(tags):
         mark, dash, name = tag.partition("-")
         if tag != OUTSIDE and not (mark in TAG_MARKS and dash and name):
-            raise Unusable(f"impossible-tag: {tag[:40]!r} on word {place + 1}; expected O, B-… or I-…")
+            raise UnusableText(f"impossible-tag: {tag[:40]!r} on word {place + 1}; expected O, B-… or I-…")
     mended = [OUTSIDE] * len(tags)
     for kind, start, stop in entity_spans(tags):
         mended[start:stop] = [f"B-{kind}", *[f"I-{kind}"] * (stop - start - 1)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core.errors import UserError
-from tasks.text.tokenization import FIRST
+from tasks.text.tokenization import FIRST_ID
 from tasks.use_cases.nlp.ner import entity_metrics
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
 def encode_texts(texts: Sequence[str], state: PreprocessingState) -> Array:
     """Numbers of the features of each word, int32 (N, L, F), 0 behind the end."""
     known = state["vocabulary"]
-    number = {feature: place for place, feature in enumerate(known["entries"].split(" "), start=FIRST["features"])}
+    number = {feature: place for place, feature in enumerate(known["entries"].split(" "), start=FIRST_ID["features"])}
     found = np.zeros((len(texts), known["length"], len(word_features("word"))), np.int32)
     for row, text in enumerate(texts):
         words = text.split()[: known["length"]]

@@ -27,7 +27,7 @@ def word_importance(texts: Sequence[str], answer: Callable[[list[str]], Array]) 
 
 
 def _text_importance(whole: str, answer: Callable[[list[str]], Array]) -> list[dict[str, Any]]:
-    places = normalization.spans(whole)[:MAX_WORDS]
+    places = normalization.word_spans(whole)[:MAX_WORDS]
     shares = classification.softmax(answer([whole, *(whole[:start] + " " + whole[end:] for start, end in places)]))
     best = int(shares[0].argmax())
     lost = np.round(shares[0, best] - shares[1:, best], 5)

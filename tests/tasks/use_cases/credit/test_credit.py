@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.cleaning.deduplication import settle
-from tasks.cleaning.partitions import judge_part, kept_rows
-from tasks.cleaning.quality_report import account, refuse_dirt, refuse_missing_classes
+from tasks.cleaning.deduplication import deduplicate_and_split
+from tasks.cleaning.partitions import clean_partition_file, kept_rows
+from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share
 from tasks.compression import onnx_export
 from tasks.compression.steps.prune import narrowed
 from tasks.core import registry
@@ -36,12 +36,12 @@ def cleaned(case, folder):
     """Raw rows to clean ones and the ledger, as the stages make them."""
     raw = pd.concat(list(case.load()), ignore_index=True)
     raw.to_parquet(folder / "raw.parquet")
-    judge_part(case, folder / "raw.parquet", 0, folder)
-    judged, light = (pd.read_parquet(folder / f"{kind}-00000.parquet") for kind in ("judged", "light"))
-    settled = settle(case, light)
-    refuse_dirt(case.clean, settled, folder)
-    refuse_missing_classes(case, settled)
-    return kept_rows(judged, settled).reset_index(drop=True), account(case, settled)
+    clean_partition_file(case, folder / "raw.parquet", 0, folder)
+    judged, light = (pd.read_parquet(folder / f"{kind}-00000.parquet") for kind in ("cleaned", "light"))
+    settled = deduplicate_and_split(case, light)
+    check_reject_share(case.clean, settled, folder)
+    check_classes(case, settled)
+    return kept_rows(judged, settled).reset_index(drop=True), build_quality_report(case, settled)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +196,7 @@ def test_the_shipped_file_answers_as_the_network_does_for_missing_numbers_too(gr
 
 
 def test_a_number_passes_its_curve_and_a_missing_one_is_in_the_middle():
-    network = registry.network("credit", "tabular_mlp", {"numbers": 1, "knots": 3})
+    network = registry.build_network("credit", "tabular_mlp", {"numbers": 1, "knots": 3})
     network.curves.set([[0.0, 10.0, 30.0]], [[-2.0, 0.0, 1.0]])
     scores, missing = network.curves(torch.tensor([[-5.0], [0.0], [5.0], [20.0], [99.0], [float("nan")]]))
     assert scores[:, 0].tolist() == [-2.0, -2.0, -1.0, 0.5, 1.0, 0.0]

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.cleaning.deduplication import KEPT, settle
-from tasks.cleaning.quality_report import code_of
+from tasks.cleaning.deduplication import KEPT, deduplicate_and_split
+from tasks.cleaning.quality_report import reason_code
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.splits import row_keys
-from tasks.data.downloads import LOCAL
+from tasks.data.downloads import DATASETS_VARIABLE
 from tasks.use_cases.finance import ohlc_bars, price_sources
 from tasks.use_cases.finance.use_case import Finance, days_of, stacked
 
@@ -57,7 +57,7 @@ def settled(rows, case=None):
     judged = case.clean_partition(rows).assign(file=rows["file"], row=rows["row"], part=0, key="")
     good = judged["fault"] == ""
     judged.loc[good, "key"] = row_keys(judged[good], case.unique_key)
-    return settle(case, judged.reset_index(drop=True))
+    return deduplicate_and_split(case, judged.reset_index(drop=True))
 
 
 def verdict(**change):
@@ -97,7 +97,7 @@ def test_a_good_bar_is_left_alone():
 )
 def test_a_bar_that_cannot_be_true_says_why(change, code):
     fault, fix = verdict(**change)
-    assert (code_of(fault), fix) == (code, "")
+    assert (reason_code(fault), fix) == (code, "")
 
 
 def test_a_high_or_low_that_just_misses_is_mended_and_said():
@@ -105,7 +105,7 @@ def test_a_high_or_low_that_just_misses_is_mended_and_said():
         market(2).assign(high=[104.0, 100.0], open=100.0, low=99.0, close=[104.5, 100.0], volume=[0.0, 5.0])
     )
     assert found["high"].tolist() == [104.5, 100.0]
-    assert [code_of(fix) for fix in found["fix"].iloc[0].split("; ")] == ["raised-high", "unknown-volume"]
+    assert [reason_code(fix) for fix in found["fix"].iloc[0].split("; ")] == ["raised-high", "unknown-volume"]
     assert np.isnan(found["volume"].iloc[0])
 
 
@@ -136,7 +136,7 @@ def test_a_slip_of_the_pen_a_repeated_day_and_a_contradiction_do_not():
     rows.loc[40, list(ohlc_bars.PRICES)] = rows.loc[39, list(ohlc_bars.PRICES)]
     rows = pd.concat([rows, rows.iloc[[20]].assign(close=rows.loc[20, "low"]), rows.iloc[[21]]], ignore_index=True)
     found = settled(rows, Finance(clean=DAYS | {"validation_from": "2017-03-01", "test_from": "2017-03-15"}))
-    reasons = found[found["verdict"] != KEPT]["reason"].map(code_of)
+    reasons = found[found["verdict"] != KEPT]["reason"].map(reason_code)
     assert reasons.to_dict() == {30: "slip", 40: "stale", 60: "contradiction", 61: "duplicate"}
 
 
@@ -198,14 +198,14 @@ def test_after_a_long_pause_the_next_bar_is_not_the_next_day():
     rows = market(100).drop(index=range(60, 70)).reset_index(drop=True)
     found = related(rows)
     assert found["next_return"].isna().to_numpy().nonzero()[0].tolist() == [59, 89]
-    assert code_of(found["fix"].iloc[60]) == "pause"
+    assert reason_code(found["fix"].iloc[60]) == "pause"
 
 
 def test_days_on_which_the_others_traded_are_missed():
     rows = pd.concat([market(60, seed=seed, ticker=f"s{seed}") for seed in range(4)], ignore_index=True)
     found = related(rows.drop(index=30).reset_index(drop=True))
     assert found["fix"].ne("").to_numpy().nonzero()[0].tolist() == [30]
-    assert code_of(found["fix"].iloc[30]) == "missing-days"
+    assert reason_code(found["fix"].iloc[30]) == "missing-days"
 
 
 def test_tails_are_those_of_the_days_before_and_usual_while_a_series_is_young():
@@ -351,7 +351,7 @@ def test_many_series_are_judged_each_by_itself_and_their_worst_times_their_numbe
     assert len(report["backtest"]["targeted"]["equity"]) == len(report["backtest"]["days"]) == 500
 
 
-@pytest.mark.skipif(LOCAL not in os.environ, reason=f"{LOCAL} names no folder with the panels")
+@pytest.mark.skipif(DATASETS_VARIABLE not in os.environ, reason=f"{DATASETS_VARIABLE} names no folder with the panels")
 @pytest.mark.parametrize(
     ("dataset", "reasons", "fixes"),
     [
@@ -364,8 +364,8 @@ def test_the_dirt_of_the_known_panels_is_found(dataset, reasons, fixes):
     rows = pd.concat(list(case.load()), ignore_index=True)
     found = settled(rows, case)
     rejected = found[found["verdict"] != KEPT]
-    assert rejected["reason"].map(code_of).value_counts().to_dict() == reasons
-    assert fixes <= {code_of(fix) for said in found["fix"] if said for fix in said.split("; ")}
+    assert rejected["reason"].map(reason_code).value_counts().to_dict() == reasons
+    assert fixes <= {reason_code(fix) for said in found["fix"] if said for fix in said.split("; ")}
     assert len(found) == len(rows)
 
 
@@ -429,7 +429,7 @@ def test_what_is_wrong_in_a_row_is_quarantined_with_its_reason_and_line(tmp_path
     text = "\ufeff" + "\n".join([HEADER, *lines])
     (raw,) = Finance(fetch={"path": str(written(tmp_path / "own.csv", text))}).load()
     judged = Finance().clean_partition(raw)
-    assert {row: code_of(fault) for row, fault in zip(raw["row"], judged["fault"], strict=True) if fault} == {
+    assert {row: reason_code(fault) for row, fault in zip(raw["row"], judged["fault"], strict=True) if fault} == {
         6: "future-date",
         7: "impossible-bar",
         8: "missing-close",

@@ -19,7 +19,7 @@ def scorer(folder, classes=("negative", "positive")):
     """A model that answers `positive` for glad words, as a use case of texts ships it."""
     state = tokenization.fit_vocabulary([GLAD, SAD] * 4, "words", 100, 1, 8)
     torch.manual_seed(0)
-    network = registry.network("nlp", "bag", {"tokens": tokenization.size(state), "classes": 2, "width": 2})
+    network = registry.build_network("nlp", "bag", {"tokens": tokenization.vocabulary_size(state), "classes": 2, "width": 2})
     numbers = tokenization.encode([GLAD, SAD], state)
     optimizer = torch.optim.Adam(network.parameters(), 0.1)
     for _ in range(30):

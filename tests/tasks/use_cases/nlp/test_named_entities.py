@@ -12,7 +12,7 @@ from tasks.compression.steps.prune import narrowed
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.settings import Training
-from tasks.text.normalization import Unusable
+from tasks.text.normalization import UnusableText
 from tasks.training import trainer
 from tasks.use_cases.nlp.data import conll_files
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
@@ -63,7 +63,7 @@ def test_every_way_of_writing_tags_becomes_one(tags, iob2):
 
 @pytest.mark.parametrize("tags", ["O PER", "O B-", "O X-PER"])
 def test_what_is_no_tag_is_refused_with_its_word(tags):
-    with pytest.raises(Unusable, match="on word 2"):
+    with pytest.raises(UnusableText, match="on word 2"):
         entity_metrics.to_iob2(tags.split())
 
 
@@ -172,16 +172,16 @@ def test_names_are_found_in_sentences_never_seen(columns):
 @pytest.mark.parametrize(("name", "fields"), [("text_tagger", {"classes": 3}), ("text_writer", {})])
 def test_channels_that_say_nothing_can_be_taken_out_of_taggers_and_writers(name, fields):
     torch.manual_seed(0)
-    network = registry.network("nlp", name, {"tokens": 30, "width": 8, "hidden": 8, **fields}).eval()
+    network = registry.build_network("nlp", name, {"tokens": 30, "width": 8, "hidden": 8, **fields}).eval()
     for weight in network.parameters():
         weight.data = torch.randn_like(weight) * 0.3
     state, keep = network.state_dict(), {}
     for group_name, group in network.groups().items():
         half = group.size // 2
         keep[group_name] = torch.arange(half)
-        for key, dimension in group.owners:
+        for key, dimension in group.producers:
             state[key].index_fill_(dimension, torch.arange(half, group.size), 0)
-        for key, dimension, repeat in group.followers:
+        for key, dimension, repeat in group.consumers:
             state[key].index_fill_(dimension, torch.arange(half * repeat, group.size * repeat), 0)
     numbers = torch.randint(1, 30, (4, 7, 5) if name == "text_tagger" else (4, 7), generator=torch.Generator().manual_seed(0))
     narrow = narrowed(network, keep)

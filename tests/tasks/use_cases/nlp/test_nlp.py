@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.cleaning.deduplication import settle
+from tasks.cleaning.deduplication import deduplicate_and_split
 from tasks.core.errors import UserError
 from tasks.core.registry import build
-from tasks.core.splits import stratified
-from tasks.data.downloads import LOCAL
+from tasks.core.splits import stratified_split
+from tasks.data.downloads import DATASETS_VARIABLE
 from tasks.text import normalization, tokenization
 from tasks.use_cases.nlp.data import docstring_sentences
 from tasks.use_cases.nlp.data.augmentation import Augment
@@ -23,8 +23,8 @@ from tasks.use_cases.nlp.settings import Model
 from tasks.use_cases.nlp.topics import label_errors, text_baselines
 from tasks.use_cases.nlp.use_case import Nlp
 
-DATASETS = os.environ.get(LOCAL, "")
-needs_files = pytest.mark.skipif(not DATASETS, reason=f"{LOCAL} names no folder with the data sets' files")
+DATASETS = os.environ.get(DATASETS_VARIABLE, "")
+needs_files = pytest.mark.skipif(not DATASETS, reason=f"{DATASETS_VARIABLE} names no folder with the data sets' files")
 ANIMALS = [("the cat purrs and sleeps on the sofa", "cat"), ("the dog barks and runs in the yard", "dog")]
 
 
@@ -80,8 +80,8 @@ def test_what_was_meant_stays_as_it_is(raw):
 
 def test_mending_twice_changes_nothing_more():
     for raw in ("&amp;lt;b&amp;gt; #39;x", "\\\\$ a", "Ã\u0083Â©"):
-        once, _ = normalization.mend(raw)
-        assert normalization.mend(once) == (once, [])
+        once, _ = normalization.repair(raw)
+        assert normalization.repair(once) == (once, [])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_near_duplicates_share_a_split_and_a_leak_is_quarantined():
     )
     nlp = Nlp(fetch=TextFetch(path="mine"))
     light = nlp.clean_partition(rows).assign(key=["1", "2", "3", "3"], file="f", row=range(4), part=0)
-    settled = settle(nlp, light)
+    settled = deduplicate_and_split(nlp, light)
     assert settled["verdict"].to_list() == ["quarantined", "kept", "kept", "duplicate"]
     assert settled["reason"].to_list()[0] == "leak: looks like f:1 of test"
     assert settled["reason"].to_list()[3] == "duplicate of f:2, which is labelled 'b'"
@@ -218,9 +218,9 @@ def test_an_unknown_data_set_is_refused_with_the_nearest():
 
 
 def test_a_data_set_without_its_files_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setenv(LOCAL, str(tmp_path))
+    monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(UserError, match=f"name that folder in {LOCAL}"):
+    with pytest.raises(UserError, match=f"name that folder in {DATASETS_VARIABLE}"):
         list(Nlp(fetch=TextFetch(dataset="sms_spam")).load())
 
 
@@ -254,7 +254,7 @@ def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind):
     numbers = tokenization.encode(texts, found)
     assert numbers.dtype == np.int32
     assert numbers.shape == (len(texts), found["length"])
-    assert 0 < numbers.max() < tokenization.size(found)
+    assert 0 < numbers.max() < tokenization.vocabulary_size(found)
     assert ((numbers != 0).cumprod(1) == (numbers != 0)).all(), "zeros stand behind the end only"
 
 
@@ -270,8 +270,8 @@ def test_a_text_has_the_same_numbers_alone_and_among_others(kind):
 def test_a_shorter_vocabulary_forgets_the_rarest(kind):
     texts = animals()["text"].to_list()
     found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
-    shorter = tokenization.shortened(found, 20)
-    assert tokenization.size(shorter) == 20
+    shorter = tokenization.truncate_vocabulary(found, 20)
+    assert tokenization.vocabulary_size(shorter) == 20
     whole, left = tokenization.encode(texts, found), tokenization.encode(texts, shorter)
     unknown = 1 if kind == "words" else 0
     assert [n for n in np.where(whole < 20, whole, unknown)[0] if n] == [n for n in left[0] if n]
@@ -319,12 +319,14 @@ def test_without_copies_there_are_no_variants():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_leaves_at_least_one_word(seed):
-    assert normalization.noisy("only four words here", "key", seed, drop=1.0, swap=1.0, spelling=1.0, mask=1.0).split()
+    assert normalization.add_noise("only four words here", "key", seed, drop=1.0, swap=1.0, spelling=1.0, mask=1.0).split()
 
 
 def test_the_share_of_words_dropped_is_the_one_asked_for():
     long = " ".join(f"word{n}" for n in range(2000))
-    assert len(normalization.noisy(long, "key", 0, drop=0.3, swap=0, spelling=0, mask=0).split()) == pytest.approx(1400, abs=80)
+    assert len(normalization.add_noise(long, "key", 0, drop=0.3, swap=0, spelling=0, mask=0).split()) == pytest.approx(
+        1400, abs=80
+    )
 
 
 # Learning
@@ -417,16 +419,16 @@ def test_the_module_imports_without_torch():
 def test_each_class_has_its_share_of_every_split():
     labels = pd.Series(["a"] * 900 + ["b"] * 100)
     keys = pd.Series([str(number) for number in range(1000)])
-    dealt = stratified(keys, labels, 0.15, 0.15)
+    dealt = stratified_split(keys, labels, 0.15, 0.15)
     counts = pd.crosstab(labels, dealt)
     assert counts.loc["a", ["test", "validation", "train"]].to_list() == [135, 135, 630]
     assert counts.loc["b", ["test", "validation", "train"]].to_list() == [15, 15, 70]
-    assert (stratified(keys[::-1], labels[::-1], 0.15, 0.15).sort_index() == dealt).all()
+    assert (stratified_split(keys[::-1], labels[::-1], 0.15, 0.15).sort_index() == dealt).all()
 
 
 def test_what_is_shipped_holds_no_entry_the_network_has_no_room_for():
     nlp, rows = Nlp(), animals()
     state = nlp.fit_preprocessing(rows)
     small = nlp._grown("bag", state, {"tokens": 20})
-    assert tokenization.size(nlp.export_state(state, small)["vocabulary"]) == 20
+    assert tokenization.vocabulary_size(nlp.export_state(state, small)["vocabulary"]) == 20
     assert nlp.export_state(state, nlp.build_model(state)) == state

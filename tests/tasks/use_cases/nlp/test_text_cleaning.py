@@ -9,33 +9,33 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.cleaning.deduplication import KEPT, settle
-from tasks.cleaning.partitions import judge_part
-from tasks.cleaning.quality_report import account, refuse_missing_classes
+from tasks.cleaning.deduplication import KEPT, deduplicate_and_split
+from tasks.cleaning.partitions import clean_partition_file
+from tasks.cleaning.quality_report import build_quality_report, check_classes
 from tasks.core.errors import UserError
-from tasks.data.downloads import LOCAL
+from tasks.data.downloads import DATASETS_VARIABLE
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.topics.label_errors import find_label_errors
 from tasks.use_cases.nlp.use_case import Nlp
 
 ROOT = Path(__file__).parents[4]
 NEAR = ROOT.parent / "shared" / "datasets"
-DATASETS = os.environ.get(LOCAL) or (str(NEAR) if NEAR.is_dir() else "")
-needs_files = pytest.mark.skipif(not DATASETS, reason=f"{LOCAL} names no folder with the data sets' files")
+DATASETS = os.environ.get(DATASETS_VARIABLE) or (str(NEAR) if NEAR.is_dir() else "")
+needs_files = pytest.mark.skipif(not DATASETS, reason=f"{DATASETS_VARIABLE} names no folder with the data sets' files")
 
 
 def ledger_of(case, folder):
     """The ledger of all raw rows, judged and settled as the clean stage does, and what became of each row."""
     raw = pd.concat(list(case.load()), ignore_index=True)
     raw.to_parquet(folder / "raw.parquet")
-    judge_part(case, folder / "raw.parquet", 0, folder)
-    settled = settle(case, pd.read_parquet(folder / "light-00000.parquet"))
-    return account(case, settled), settled
+    clean_partition_file(case, folder / "raw.parquet", 0, folder)
+    settled = deduplicate_and_split(case, pd.read_parquet(folder / "light-00000.parquet"))
+    return build_quality_report(case, settled), settled
 
 
 @pytest.fixture
 def datasets(monkeypatch):
-    monkeypatch.setenv(LOCAL, DATASETS)
+    monkeypatch.setenv(DATASETS_VARIABLE, DATASETS)
 
 
 @needs_files
@@ -133,7 +133,7 @@ def test_one_class_alone_is_refused(tmp_path):
     case = Nlp(fetch=TextFetch(path=str(path)))
     _, settled = ledger_of(case, tmp_path)
     with pytest.raises(UserError, match="all 50 clean rows have the label 'a'"):
-        refuse_missing_classes(case, settled)
+        check_classes(case, settled)
 
 
 def test_bad_cells_are_quarantined_with_their_reason_and_place(tmp_path):

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from tasks.core.errors import UserError
-from tasks.core.params_file import as_params, use_case
-from tasks.data.downloads import LOCAL
+from tasks.core.params_file import build_use_case, parse_params
+from tasks.data.downloads import DATASETS_VARIABLE
 from tasks.metrics import classification
 from tasks.use_cases.vision import augmentation, images
 from tasks.use_cases.vision.datasets import DATASETS
@@ -201,7 +201,7 @@ def test_large_pictures_come_in_small_blocks(folder, monkeypatch):
 )
 def test_a_wrong_setting_is_explained(stanza, said):
     with pytest.raises(UserError, match=re.escape(said)):
-        use_case("vision", as_params({"use_cases": {"vision": stanza}, "recipes": {"dense": []}}))
+        build_use_case("vision", parse_params({"use_cases": {"vision": stanza}, "recipes": {"dense": []}}))
 
 
 def test_one_parameter_chooses_the_data_set():
@@ -211,7 +211,7 @@ def test_one_parameter_chooses_the_data_set():
 
 
 def test_a_data_set_that_is_nowhere_says_which_file_to_put_where(monkeypatch, tmp_path):
-    monkeypatch.setenv(LOCAL, str(tmp_path))
+    monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(
         UserError,
