@@ -46,7 +46,7 @@ def taught(
         ),
         validation=(context.validation_inputs, context.validation_targets),
         monitor=_monitor(context.score),
-        policy=case.batch_augmentation(),
+        augmentation=case.batch_augmentation(),
         event_log=context.event_log,
         checkpoint=context.scratch / checkpoint,
     )

@@ -34,6 +34,11 @@ class Network(Protocol):
         """The channel groups that may be made narrower, by name."""
 
 
+def parameter_count(network: nn.Module) -> int:
+    """The number of parameters of the network, frozen ones included."""
+    return sum(weight.numel() for weight in network.parameters())
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelGroup:
     """Channels that live and die together, such as those of one convolution.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tasks.core import onnx_model
+from tasks.core.hardware import cpu_model
 from tasks.evaluation import statistics
 
 if TYPE_CHECKING:
@@ -105,10 +106,8 @@ def latency(
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
-        "cpu": names[0] if names else platform.machine(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "system": platform.system(),
         "python": platform.python_version(),

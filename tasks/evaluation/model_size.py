@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulate operations of a network."""
+"""Multiply-accumulate operations of a network."""
 
 from __future__ import annotations
 
@@ -15,27 +15,22 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 
-def parameters(network: nn.Module) -> int:
-    """Numbers the network keeps, those it does not learn any more included."""
-    return sum(weight.numel() for weight in network.parameters())
-
-
 def macs(network: nn.Module, inputs: Array) -> int:
-    """Multiply-accumulates for one row, as torch counts them in convolutions and matrix products."""
+    """Multiply-accumulates for one row of `inputs` (N, ...), counted by torch in convolutions and matrix products."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     was_training = network.training
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), _plain_products(), counter:
+    with torch.no_grad(), _countable_kernels(), counter:
         network.eval()(torch.from_numpy(np.ascontiguousarray(inputs[:1])))
     network.train(was_training)
     return int(counter.get_total_flops()) // 2
 
 
 @contextmanager
-def _plain_products() -> Iterator[None]:
-    """Recurrence and attention as matrix products, which the counter knows, not as kernels of their own, which it does not."""
+def _countable_kernels() -> Iterator[None]:
+    """Run recurrence and attention as matrix products, because torch's counter does not count their fused kernels."""
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 

@@ -14,11 +14,11 @@ from tasks.compression import onnx_export
 from tasks.core import onnx_model
 from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_bytes, write_json
-from tasks.core.compression import CompressionContext, Step
+from tasks.core.compression import CompressionContext, Step, parameter_count
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.evaluation import model_size
-from tasks.training.encoding import encoded
+from tasks.training.encoding import encode_tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -51,7 +51,7 @@ def lay_out(context: StageContext, state: PreprocessingState) -> CompressionCont
     case = context.case
     rows, variants = Table(context.clean.open() / "rows"), Table(context.augmented.open() / "rows")
     validation = read_split(rows, "validation")
-    inputs, targets = encoded(case, [read_split(rows, "train"), *variants.partitions()], state, context.scratch)
+    inputs, targets = encode_tables(case, [read_split(rows, "train"), *variants.partitions()], state, context.scratch)
     validation_inputs, validation_targets = case.encode(validation, state)
     return CompressionContext(
         case=case,
@@ -108,7 +108,7 @@ def compressed(
 
 def size(network: nn.Module, inputs: Array) -> dict[str, int]:
     """What the network weighs, whatever it runs on."""
-    return {"parameters": model_size.parameters(network), "macs": model_size.macs(network, inputs)}
+    return {"parameters": parameter_count(network), "macs": model_size.macs(network, inputs)}
 
 
 def named(step: Step) -> str:

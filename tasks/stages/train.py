@@ -1,4 +1,4 @@
-"""A fresh network, fitted to the train rows and their variants, chosen on validation."""
+"""Fit a fresh network to the train rows and their augmented variants, and keep the epoch with the best validation score."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import torch
 
 from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_json
+from tasks.core.compression import parameter_count
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.training import distributed, interfaces, trainer
-from tasks.training.encoding import encoded
+from tasks.training.encoding import encode_tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,38 +25,40 @@ if TYPE_CHECKING:
 
 
 def main(context: StageContext) -> None:
-    """Learn from the train rows, encode, fit, and write the checkpoint, its curves and a report without any clock's figure."""
+    """Fit the preprocessing and the network, then write the checkpoint, its curves and a report without timings."""
     case, training = context.case, context.case.training
     torch.set_num_threads(training.threads)
     rows, variants = Table(context.clean.open() / "rows"), Table(context.augmented.open() / "rows")
     train, validation = read_split(rows, "train"), read_split(rows, "validation")
     state = case.fit_preprocessing(train)
-    inputs, targets = encoded(case, [train, *variants.partitions()], state, context.scratch)
-    held_out, truth = case.encode(validation, state)
+    inputs, targets = encode_tables(case, [train, *variants.partitions()], state, context.scratch)
+    validation_inputs, validation_targets = case.encode(validation, state)
     torch.manual_seed(training.seed)
     network = case.build_model(state)
     case.initialize_weights(network, inputs, targets)
-    context.event_log.log(f"{len(inputs):,} train rows, {len(held_out):,} for validation, {parameters(network):,} parameters")
-    began, spent = time.monotonic(), cpu_s()
+    context.event_log.log(
+        f"{len(inputs):,} train rows, {len(validation_inputs):,} validation rows, {parameter_count(network):,} parameters"
+    )
+    wall_start, cpu_start = time.monotonic(), cpu_s()
     fitted = trainer.fit(
         network,
         inputs,
         targets,
         objective=lambda model, x, y: case.loss(model(x), y),
         training=training,
-        validation=(held_out, truth),
+        validation=(validation_inputs, validation_targets),
         monitor=monitor(case, validation, state),
         higher_is_better=case.higher_is_better,
-        error=standard_error(case, validation, state),
-        policy=case.batch_augmentation(),
+        standard_error=standard_error(case, validation, state),
+        augmentation=case.batch_augmentation(),
         event_log=context.event_log,
         checkpoint=context.scratch / "fit",
     )
-    if not distributed.leads():
+    if not distributed.is_main_process():
         shutil.rmtree(context.scratch)
         return
     context.event_log.event(
-        "cost", wall_s=round(time.monotonic() - began, 3), cpu_s=round(cpu_s() - spent, 3), steps=fitted.steps
+        "cost", wall_s=round(time.monotonic() - wall_start, 3), cpu_s=round(cpu_s() - cpu_start, 3), steps=fitted.steps
     )
     with context.model.draft() as draft:
         Checkpoint(draft, context.case.name).write(fitted.network, state)
@@ -69,7 +72,7 @@ def main(context: StageContext) -> None:
                 "epochs": fitted.epochs,
                 "best_epoch": fitted.best_epoch,
                 "steps": fitted.steps,
-                "parameters": parameters(fitted.network),
+                "parameters": parameter_count(fitted.network),
                 "device": fitted.plan.device,
                 "precision": fitted.plan.precision,
                 "threads": training.threads,
@@ -82,12 +85,12 @@ def main(context: StageContext) -> None:
 
 
 def monitor(case: UseCase, rows: DataFrame, state: PreprocessingState) -> interfaces.Monitor:
-    """The use case's own scores of the validation rows, after every epoch."""
+    """The monitor that computes the use case's metrics on the validation rows."""
     return lambda outputs, _: case.metrics(case.decode(rows, outputs, state))
 
 
-def standard_error(case: UseCase, rows: DataFrame, state: PreprocessingState) -> interfaces.Error:
-    """How far the first score of the validation rows is from the truth by chance alone."""
+def standard_error(case: UseCase, rows: DataFrame, state: PreprocessingState) -> interfaces.StandardError:
+    """The function that computes the standard error of the first metric from its values per row."""
 
     def error(outputs: Array) -> float:
         values = np.asarray(case.per_row_metric(case.decode(rows, outputs, state)), np.float64)
@@ -96,10 +99,7 @@ def standard_error(case: UseCase, rows: DataFrame, state: PreprocessingState) ->
     return error
 
 
-def parameters(network: torch.nn.Module) -> int:
-    return sum(weight.numel() for weight in network.parameters())
-
-
 def cpu_s() -> float:
+    """The CPU seconds of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime

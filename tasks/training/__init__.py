@@ -1,1 +1,1 @@
-"""The parts of train: the loop, batches, optimizers, precision, validation, checkpoints, several processes."""
+"""The parts of train: the loop, batches, optimizers, precision, validation, resuming, several processes."""

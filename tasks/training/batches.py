@@ -1,4 +1,4 @@
-"""What a fit reads, in memory or mapped into it, and moved to the device once when it fits there."""
+"""Training arrays as tensors: in memory or memory-mapped, and moved to the device once when they fit there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 
-class Rows:
+class TensorDataset:
     """Inputs (N, ...) and targets (N, ...)."""
 
     def __init__(self, inputs: Array | Tensor, targets: Array | Tensor) -> None:
@@ -21,14 +21,14 @@ class Rows:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def settle(self, device: str) -> None:
-        """Move to the device, when it has room for them three times over."""
+    def to_device(self, device: str) -> None:
+        """Move all rows to a GPU whose free memory is at least three times their size; otherwise leave them."""
         size = self.inputs.nbytes + self.targets.nbytes
         if device == "cuda" and 3 * size < torch.cuda.mem_get_info()[0]:
             self.inputs, self.targets = self.inputs.to(device), self.targets.to(device)
 
     def take(self, rows: Tensor, device: str) -> tuple[Tensor, Tensor]:
-        """The rows at these positions, on the device."""
+        """Inputs and targets of the rows at these positions, on the device."""
         x, y = self.inputs[rows.to(self.inputs.device)], self.targets[rows.to(self.inputs.device)]
         if device == "cuda" and not x.is_cuda:
             return x.pin_memory().to(device, non_blocking=True), y.pin_memory().to(device, non_blocking=True)
@@ -36,7 +36,7 @@ class Rows:
 
 
 def as_tensor(array: Array | Tensor) -> Tensor:
-    """The same memory as a tensor; nothing here writes to it."""
+    """A tensor that shares the array's memory; nothing in training writes to it."""
     if isinstance(array, Tensor):
         return array
     with warnings.catch_warnings():

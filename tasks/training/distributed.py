@@ -1,6 +1,6 @@
-"""Several processes fit one network, as torchrun starts them: each takes its part of every batch, the first decides and writes.
+"""Data-parallel training under torchrun: each process takes a shard of every batch, rank 0 decides and writes.
 
-Without torchrun there is one process, and nothing here does anything.
+Without torchrun there is one process, and every function here returns its argument unchanged or does nothing.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from torch import Tensor, distributed, nn
 Value = TypeVar("Value")
 
 
-def processes() -> int:
-    """How many torchrun started; 1 without it."""
+def world_size() -> int:
+    """The number of processes that torchrun started; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """Which of them this is."""
+    """The number of this process, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
-def leads() -> bool:
-    """Whether this is the process that decides and writes."""
+def is_main_process() -> bool:
+    """Whether this is rank 0, the process that decides and writes."""
     return rank() == 0
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """In touch with the others: over NCCL with a GPU each, over gloo without."""
-    if processes() == 1:
+def process_group() -> Iterator[None]:
+    """Join the default process group: NCCL with one GPU per process, gloo without GPUs."""
+    if world_size() == 1:
         yield
         return
     if torch.cuda.is_available():
@@ -46,48 +46,48 @@ def joined() -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def told(value: Value) -> Value:
-    """What the first process says, in all of them."""
-    if processes() == 1:
+def broadcast_object(value: Value) -> Value:
+    """Broadcast a Python object from rank 0; returns it in every process."""
+    if world_size() == 1:
         return value
-    said = [value]
-    distributed.broadcast_object_list(said, src=0)
-    return said[0]
+    objects = [value]
+    distributed.broadcast_object_list(objects, src=0)
+    return objects[0]
 
 
-def mean(value: Tensor) -> Tensor:
-    """The mean over all processes."""
-    if processes() > 1:
+def all_reduce_mean(value: Tensor) -> Tensor:
+    """The mean of a tensor over all processes; changes `value` in place."""
+    if world_size() > 1:
         distributed.all_reduce(value)
-        value /= processes()
+        value /= world_size()
     return value
 
 
-def alike(tensors: Iterable[Tensor]) -> None:
-    """Give the first process's values to all."""
-    if processes() > 1:
+def broadcast_tensors(tensors: Iterable[Tensor]) -> None:
+    """Broadcast tensors from rank 0, in place."""
+    if world_size() > 1:
         for tensor in tensors:
             distributed.broadcast(tensor, src=0)
 
 
-def wrapped(network: nn.Module, device: str) -> nn.Module:
-    """The network, such that what is learnt from it is the mean over the processes."""
-    if processes() == 1:
+def data_parallel(network: nn.Module, device: str) -> nn.Module:
+    """The network wrapped so that gradients are averaged over the processes."""
+    if world_size() == 1:
         return network
-    shared: nn.Module = nn.parallel.DistributedDataParallel(
+    wrapped: nn.Module = nn.parallel.DistributedDataParallel(
         network, device_ids=[torch.cuda.current_device()] if device == "cuda" else None
     )
-    return shared
+    return wrapped
 
 
-def alone(network: nn.Module) -> AbstractContextManager[None]:
-    """Gradients that wait: they are shared with those of the next batch."""
+def no_gradient_sync(network: nn.Module) -> AbstractContextManager[None]:
+    """Accumulate gradients locally; they are synchronised with those of the next batch."""
     return network.no_sync() if isinstance(network, nn.parallel.DistributedDataParallel) else nullcontext()
 
 
-def part(rows: Tensor) -> tuple[Tensor, float]:
-    """This process's rows of a batch, and what they weigh beside those of the mean process."""
-    if processes() == 1:
+def shard(rows: Tensor) -> tuple[Tensor, float]:
+    """This process's rows of a batch, and the weight of its mean loss relative to an even share."""
+    if world_size() == 1:
         return rows, 1.0
-    mine = rows[rank() :: processes()]
-    return mine, len(mine) * processes() / len(rows)
+    own = rows[rank() :: world_size()]
+    return own, len(own) * world_size() / len(rows)

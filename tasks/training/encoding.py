@@ -1,4 +1,4 @@
-"""Tables become arrays, partition by partition, whatever their size."""
+"""Encode tables of any size into arrays, block by block."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 BLOCK_ROWS = 2500
 MEMORY_BYTES = 4 * 2**30
-"""Arrays larger than this are kept in a file and mapped into memory."""
+"""Larger arrays are memory-mapped files."""
 
 
-def encoded(case: UseCase, tables: Sequence[DataFrame], state: PreprocessingState, scratch: Path) -> tuple[Array, Array]:
-    """Inputs and targets of all rows of the tables, block by block; in a mapped file when they would not fit in memory."""
+def encode_tables(case: UseCase, tables: Sequence[DataFrame], state: PreprocessingState, scratch: Path) -> tuple[Array, Array]:
+    """Inputs (N, ...) and targets (N, ...) of all rows; memory-mapped files in `scratch` when larger than `MEMORY_BYTES`."""
     total = sum(map(len, tables))
     inputs, targets, filled = None, None, 0
     for table in tables:
         for start in range(0, len(table), BLOCK_ROWS):
             x, y = case.encode(table.iloc[start : start + BLOCK_ROWS].reset_index(drop=True), state)
             if inputs is None or targets is None:
-                inputs, targets = room(total, x, scratch / "inputs.npy"), room(total, y, scratch / "targets.npy")
+                inputs, targets = allocate(total, x, scratch / "inputs.npy"), allocate(total, y, scratch / "targets.npy")
             inputs[filled : filled + len(x)], targets[filled : filled + len(x)] = x, y
             filled += len(x)
     assert inputs is not None
@@ -36,8 +36,8 @@ def encoded(case: UseCase, tables: Sequence[DataFrame], state: PreprocessingStat
     return inputs, targets
 
 
-def room(total: int, like: Array, path: Path) -> Array:
-    """An array for `total` rows such as those of `like`."""
+def allocate(total: int, like: Array, path: Path) -> Array:
+    """An array of `total` rows with the row shape and type of `like`; the file `path` when larger than `MEMORY_BYTES`."""
     shape = (total, *like.shape[1:])
     if total * like.nbytes <= MEMORY_BYTES * len(like):
         return np.empty(shape, like.dtype)

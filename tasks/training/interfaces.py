@@ -1,4 +1,4 @@
-"""What a caller gives the training loop."""
+"""The functions that a caller gives to the training loop."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 Objective = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]
-"""`objective(network, inputs, targets)` is the scalar to bring down."""
+"""`objective(network, inputs, targets)` is the scalar loss to minimise."""
 Monitor = Callable[["Array", "Array"], Mapping[str, float]]
-"""`monitor(outputs, targets)` measures all validation rows; the first value chooses the epoch that is kept."""
-Error = Callable[["Array"], float]
-"""The standard error of that first value, from the same outputs."""
-Policy = Callable[[Tensor, Tensor], Tensor]
+"""`monitor(outputs, targets)` measures all validation rows; its first value chooses the epoch that is kept."""
+StandardError = Callable[["Array"], float]
+"""The standard error of the monitor's first value, from the same outputs."""
+BatchAugmentation = Callable[[Tensor, Tensor], Tensor]
+"""`augmentation(inputs, uniforms)` augments a batch (B, ...) with uniform random numbers (B, `UNIFORMS`)."""

@@ -1,4 +1,4 @@
-"""The rules by which weights move, by name, how far over time, and Muon, which moves hidden matrices by orthogonal steps."""
+"""Optimizers by name, the learning-rate schedule, and Muon, which updates hidden matrices by orthogonal steps."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch.optim import SGD, Adafactor, Adagrad, Adam, AdamW, Optimizer
 
 from tasks.core.settings import Training
 
-MATRIX_OWNERS = (_ConvNd, nn.Linear, nn.RNNBase, nn.MultiheadAttention)
+MATRIX_LAYERS = (_ConvNd, nn.Linear, nn.RNNBase, nn.MultiheadAttention)
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(Optimizer):
-    """Momentum, then the nearest orthogonal matrix to it, as the step (Keller Jordan 2024, kellerjordan.github.io/posts/muon).
+    """Momentum, orthogonalised before each step (Keller Jordan 2024, kellerjordan.github.io/posts/muon).
 
-    A kernel (out, in, h, w) is the matrix (out, in h w). Steps are scaled to the size AdamW's have (Liu et al. 2025,
-    arXiv 2502.16982), so one learning rate serves both.
+    A kernel (out, in, h, w) is treated as the matrix (out, in h w). Steps are scaled to the size of AdamW's (Liu et al. 2025,
+    arXiv 2502.16982), so both take the same learning rate.
     """
 
     def __init__(self, params: Iterable[Any], lr: float, weight_decay: float, momentum: float = 0.9, iterations: int = 5) -> None:
@@ -38,14 +38,17 @@ class Muon(Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 momentum = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                ahead = weight.grad.lerp(momentum, group["momentum"]).flatten(1)
-                step = orthogonal(ahead, group["iterations"]).view(weight.shape)
+                update = weight.grad.lerp(momentum, group["momentum"]).flatten(1)
+                step = orthogonalize(update, group["iterations"]).view(weight.shape)
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(step, alpha=-group["lr"] * 0.2 * max(ahead.shape) ** 0.5)
+                weight.add_(step, alpha=-group["lr"] * 0.2 * max(update.shape) ** 0.5)
 
 
-def orthogonal(matrix: Tensor, iterations: int) -> Tensor:
-    """About the nearest matrix with orthonormal rows or columns, by Newton-Schulz; bfloat16 on a GPU, float32 elsewhere."""
+def orthogonalize(matrix: Tensor, iterations: int) -> Tensor:
+    """An approximation of the nearest matrix with orthonormal rows or columns, by Newton-Schulz iteration.
+
+    Computes in bfloat16 on a GPU and in float32 elsewhere.
+    """
     a, b, c = NEWTON_SCHULZ
     x = matrix.bfloat16() if matrix.is_cuda else matrix.float()
     tall = x.shape[0] > x.shape[1]
@@ -58,54 +61,54 @@ def orthogonal(matrix: Tensor, iterations: int) -> Tensor:
 
 
 def build(name: str, network: nn.Module, lr: float, weight_decay: float) -> list[Optimizer]:
-    """The optimizers called `name` for all weights of `network` that learn. Biases and gains are never decayed."""
+    """The optimizers called `name` for all trainable weights of `network`. Biases and gains have no weight decay."""
     if name == "muon":
         matrices = list(hidden_matrices(network))
-        mine = {id(weight) for weight in matrices}
-        rest = _decayed((weight for weight in _learning(network) if id(weight) not in mine), weight_decay)
+        matrix_ids = {id(weight) for weight in matrices}
+        rest = _parameter_groups((weight for weight in _trainable_weights(network) if id(weight) not in matrix_ids), weight_decay)
         others: list[Optimizer] = [AdamW(rest, lr=lr, fused=True)] if rest else []
         return [Muon(matrices, lr=lr, weight_decay=weight_decay), *others] if matrices else others
-    groups = _decayed(_learning(network), weight_decay)
-    return [MAKERS[name](groups, lr)]
+    groups = _parameter_groups(_trainable_weights(network), weight_decay)
+    return [OPTIMIZERS[name](groups, lr)]
 
 
 def hidden_matrices(network: nn.Module) -> Iterator[Tensor]:
-    """Kernels and matrices of hidden layers: all but embeddings and the output layer."""
-    owned = [
+    """The weight matrices and kernels of hidden layers: all but embeddings and the output layer."""
+    matrices = [
         weight
         for module in network.modules()
-        if isinstance(module, MATRIX_OWNERS)
+        if isinstance(module, MATRIX_LAYERS)
         for weight in module.parameters(recurse=False)
         if weight.ndim >= 2 and weight.requires_grad
     ]
-    yield from owned[:-1]
+    yield from matrices[:-1]
 
 
-def _learning(network: nn.Module) -> list[Tensor]:
+def _trainable_weights(network: nn.Module) -> list[Tensor]:
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
-def _decayed(weights: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
+def _parameter_groups(weights: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
     split: dict[float, list[Tensor]] = {weight_decay: [], 0.0: []}
     for weight in weights:
         split[weight_decay if weight.ndim >= 2 else 0.0].append(weight)
     return [{"params": chosen, "weight_decay": decay} for decay, chosen in split.items() if chosen]
 
 
-def schedule(training: Training, done: float) -> float:
-    """The learning rate as a share of its peak, when `done` (0..1) of all steps are done.
+def schedule(training: Training, progress: float) -> float:
+    """The learning rate as a share of its peak, after a share `progress` (0..1) of all steps.
 
-    It rises linearly over `warmup_share`, then stays (`constant`), falls linearly to nothing (`one_cycle`, Smith 2018,
-    arXiv 1803.09820, as airbench uses it), or along half a cosine (`cosine`).
+    It rises linearly over `warmup_share`. Then it is constant (`constant`), falls linearly to 0 (`one_cycle`, Smith 2018,
+    arXiv 1803.09820, as in airbench), or falls along half a cosine (`cosine`).
     """
     warmup = training.warmup_share
-    if done < warmup:
-        return max(done / warmup, 1e-3)
-    left = (1 - done) / (1 - warmup)
+    if progress < warmup:
+        return max(progress / warmup, 1e-3)
+    left = (1 - progress) / (1 - warmup)
     return {"constant": 1.0, "one_cycle": left, "cosine": (1 - math.cos(math.pi * left)) / 2}[training.schedule]
 
 
-MAKERS: dict[str, Callable[[list[dict[str, Any]], float], Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], float], Optimizer]] = {
     "sgd": lambda groups, lr: SGD(groups, lr=lr, momentum=0.9, fused=True),
     "nesterov": lambda groups, lr: SGD(groups, lr=lr, momentum=0.9, nesterov=True, fused=True),
     "adam": lambda groups, lr: Adam(groups, lr=lr, fused=True),

@@ -1,10 +1,12 @@
-"""Where and in which number format a fit computes: decided once per machine and network, and kept, so all doors agree."""
+"""The device and number format of a fit.
+
+The choice between fp32 and bf16 on a CPU is measured once per machine and network and cached, so that every run takes the same.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import time
 from contextlib import AbstractContextManager, suppress
 from copy import deepcopy
@@ -19,10 +21,11 @@ from torch import Tensor, nn
 
 from tasks.core.atomic_files import hash_json
 from tasks.core.errors import UserError
+from tasks.core.hardware import cpu_model
 from tasks.core.settings import Training
 
-WORTH = 1.3
-"""bf16 is taken on a CPU only where it is this many times faster, so that noise cannot flip the choice."""
+MIN_BF16_SPEEDUP = 1.3
+"""On a CPU bf16 is chosen only from this speedup on, so that timing noise does not flip the choice."""
 ROUNDS = 5
 PROBE_ROWS = 128
 PROBE_S = 2.0
@@ -32,8 +35,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The device, the number format of activations, whether images lie channels last, and why."""
+class ComputePlan:
+    """The device, the number format of activations, whether images are stored channels last, and the reason."""
 
     device: str
     precision: Precision
@@ -41,43 +44,44 @@ class Plan:
     reason: str
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which a network computes in this plan's format; weights stay float32."""
+        """The autocast context of this plan's number format; weights stay float32."""
         return torch.autocast(self.device, dtype=DTYPES[self.precision], enabled=self.precision != "fp32")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def plan(network: nn.Module, inputs: Tensor, training: Training) -> Plan:
-    """Choose for `network` and a batch of its `inputs` (B, ...).
+def choose_plan(network: nn.Module, inputs: Tensor, training: Training) -> ComputePlan:
+    """The device and number format for `network` and a batch of its `inputs` (B, ...).
 
-    On a GPU bf16, or fp16 where it has no bf16. On a CPU fp32 unless bf16 was timed to be `WORTH` times faster
-    on this kind of machine. What `training.precision` and `training.device` name goes.
+    `training.device` and `training.precision` are followed where they name one. With `auto` a GPU computes in bf16, or in
+    fp16 without bf16 support; a CPU computes in fp32 unless bf16 was measured to be `MIN_BF16_SPEEDUP` times as fast.
+    Raises `UserError` for a device or format that this machine does not have.
     """
     device = _device(training.device)
     channels_last = inputs.ndim == 4
     if training.precision == "fp16" and device == "cpu":
         raise UserError("training.precision is 'fp16', which needs a CUDA device; take 'bf16', 'fp32' or 'auto' on a CPU")
     if training.precision != "auto":
-        return Plan(device, training.precision, channels_last, "as asked")
+        return ComputePlan(device, training.precision, channels_last, "set by training.precision")
     if device == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
-            return Plan(device, "bf16", channels_last, f"{torch.cuda.get_device_name()} computes in bf16")
-        return Plan(device, "fp16", channels_last, f"{torch.cuda.get_device_name()} has no bf16")
-    return _timed(network, inputs, channels_last)
+            return ComputePlan(device, "bf16", channels_last, f"{torch.cuda.get_device_name()} computes in bf16")
+        return ComputePlan(device, "fp16", channels_last, f"{torch.cuda.get_device_name()} has no bf16")
+    return _measured_plan(network, inputs, channels_last)
 
 
-def _device(asked: str) -> str:
-    if asked == "cuda" and not torch.cuda.is_available():
+def _device(setting: str) -> str:
+    if setting == "cuda" and not torch.cuda.is_available():
         raise UserError("training.device is 'cuda' but torch sees no CUDA device; take 'auto' or 'cpu'")
-    if asked == "auto":
+    if setting == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return asked
+    return setting
 
 
-def _timed(network: nn.Module, inputs: Tensor, channels_last: bool) -> Plan:
-    """The kept answer for this kind of CPU and network, or a new one by timing."""
-    question = {
+def _measured_plan(network: nn.Module, inputs: Tensor, channels_last: bool) -> ComputePlan:
+    """The CPU plan from the cached speedup for this kind of CPU and network; measured when not cached."""
+    probe = {
         "cpu": cpu_model(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
@@ -86,31 +90,32 @@ def _timed(network: nn.Module, inputs: Tensor, channels_last: bool) -> Plan:
         "tensors": [[name, list(tensor.shape)] for name, tensor in network.state_dict().items()],
         "inputs": [str(inputs.dtype), *inputs.shape[1:]],
     }
-    path = user_cache_path("bonsai") / "precision" / f"{hash_json(question)}.json"
-    speedup = _kept(path)
+    path = user_cache_path("bonsai") / "precision" / f"{hash_json(probe)}.json"
+    speedup = _read_cached(path)
     if speedup is None:
-        speedup = _keep(path, question, _bf16_speedup(network, inputs[:PROBE_ROWS], channels_last))
-    precision: Precision = "bf16" if speedup >= WORTH else "fp32"
-    return Plan("cpu", precision, channels_last, f"bf16 is {speedup:.2f} times as fast as fp32 here, {WORTH} needed")
+        speedup = _write_cached(path, probe, _bf16_speedup(network, inputs[:PROBE_ROWS], channels_last))
+    precision: Precision = "bf16" if speedup >= MIN_BF16_SPEEDUP else "fp32"
+    reason = f"bf16 is {speedup:.2f} times as fast as fp32 here, {MIN_BF16_SPEEDUP} needed"
+    return ComputePlan("cpu", precision, channels_last, reason)
 
 
 def _bf16_speedup(network: nn.Module, inputs: Tensor, channels_last: bool) -> float:
-    """How many times faster a training step is in bf16: median over interleaved rounds, in CPU seconds."""
-    candidates = [Plan("cpu", precision, channels_last, "") for precision in ("fp32", "bf16")]
-    twins = [prepared(deepcopy(network).train(), candidate) for candidate in candidates]
-    batch = prepared_batch(inputs, candidates[0])
+    """The speedup of a training step in bf16 over fp32: median of interleaved rounds, in CPU seconds."""
+    candidates = [ComputePlan("cpu", precision, channels_last, "") for precision in ("fp32", "bf16")]
+    copies = [prepare_network(deepcopy(network).train(), candidate) for candidate in candidates]
+    batch = prepare_batch(inputs, candidates[0])
     ratios: list[float] = []
     began = time.process_time()
     with torch.random.fork_rng(devices=[]):
         for _ in range(ROUNDS + 1):
-            spent = [_step_s(twin, batch, candidate) for twin, candidate in zip(twins, candidates, strict=True)]
+            spent = [_step_s(copy, batch, candidate) for copy, candidate in zip(copies, candidates, strict=True)]
             ratios.append(spent[0] / spent[1])
             if len(ratios) > 3 and time.process_time() - began > PROBE_S:
                 break
     return median(ratios[1:])  # the first round warms up
 
 
-def _step_s(network: nn.Module, batch: Tensor, candidate: Plan) -> float:
+def _step_s(network: nn.Module, batch: Tensor, candidate: ComputePlan) -> float:
     began = time.process_time()
     with candidate.autocast():
         outputs = network(batch)
@@ -119,49 +124,39 @@ def _step_s(network: nn.Module, batch: Tensor, candidate: Plan) -> float:
     return time.process_time() - began
 
 
-def prepared(network: nn.Module, chosen: Plan) -> nn.Module:
-    """`network`, moved in place to the plan's device and layout."""
-    network.to(chosen.device)
-    if chosen.channels_last:
+def prepare_network(network: nn.Module, plan: ComputePlan) -> nn.Module:
+    """Move `network` in place to the plan's device and memory layout; returns it."""
+    network.to(plan.device)
+    if plan.channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 
-def prepared_batch(batch: Tensor, chosen: Plan) -> Tensor:
-    """A batch on the plan's device and in its layout."""
-    batch = batch.to(chosen.device, non_blocking=True)
-    return batch.contiguous(memory_format=torch.channels_last) if chosen.channels_last else batch
+def prepare_batch(batch: Tensor, plan: ComputePlan) -> Tensor:
+    """The batch on the plan's device and in its memory layout."""
+    batch = batch.to(plan.device, non_blocking=True)
+    return batch.contiguous(memory_format=torch.channels_last) if plan.channels_last else batch
 
 
-def cpu_model() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _kept(path: Path) -> float | None:
+def _read_cached(path: Path) -> float | None:
     try:
         return float(json.loads(path.read_text(encoding="utf-8"))["speedup"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # not there, or not whole: time it again
+        return None  # absent or damaged: measure again
 
 
-def _keep(path: Path, question: dict[str, Any], speedup: float) -> float:
-    """Keep an answer unless another process was first, whose answer then holds. Without a writable cache it is done without."""
-    mine = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def _write_cached(path: Path, probe: dict[str, Any], speedup: float) -> float:
+    """Cache a speedup; returns the cached one, which is another process's if that was first. An unwritable cache is ignored."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        mine.write_text(json.dumps({"speedup": speedup, "question": question}, indent=2), encoding="utf-8")
-        if path.exists() and _kept(path) is None:
+        partial.write_text(json.dumps({"speedup": speedup, "question": probe}, indent=2), encoding="utf-8")
+        if path.exists() and _read_cached(path) is None:
             path.unlink()
         with suppress(FileExistsError):
-            path.hardlink_to(mine)
-        mine.unlink()
+            path.hardlink_to(partial)
+        partial.unlink()
     except OSError:
         return speedup
-    kept = _kept(path)
-    return speedup if kept is None else kept
+    cached = _read_cached(path)
+    return speedup if cached is None else cached

@@ -1,6 +1,6 @@
-"""Go on from where a kill left off: a fit's whole state in one file that is either there and sound, or not there.
+"""Resume a killed fit: its whole state in one file that is written atomically and verified by checksum.
 
-The file's name carries its sha256, for neither safetensors nor torch notices a flipped bit. Two generations are kept.
+The file's name carries its SHA-256, because neither safetensors nor torch notices a flipped bit.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from torch import Tensor
 
 from tasks.core.atomic_files import write_bytes
 
-KEPT = 2
+MAX_STATES = 2
+"""The newest states that are kept; older ones are deleted."""
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """Everything the steps still to come depend on: tensors by name, and plain JSON values."""
+class FitState:
+    """Everything that the remaining steps depend on: tensors by name, and plain JSON values."""
 
     step: int
     tensors: dict[str, Tensor]
@@ -28,35 +29,35 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
-    """The states that one fit leaves in a folder of its own."""
+class FitStateStore:
+    """The saved states of one fit, in a folder of their own."""
 
     folder: Path
 
-    def write(self, state: State) -> None:
-        """Keep `state`, whole or not at all, then let go of the oldest."""
+    def write(self, state: FitState) -> None:
+        """Write `state` atomically, then delete all but the newest `MAX_STATES`."""
         from safetensors.torch import save
 
-        about = json.dumps({"step": state.step, "values": state.values})
-        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}, {"about": about})
+        header = json.dumps({"step": state.step, "values": state.values})
+        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}, {"about": header})
         write_bytes(self.folder / f"{state.step:010d}-{sha256(content).hexdigest()}.safetensors", content)
-        for old in self._files()[:-KEPT]:
+        for old in self._files()[:-MAX_STATES]:
             old.unlink()
 
-    def read(self) -> tuple[State | None, list[str]]:
-        """The newest sound state, if there is one, and what was wrong with those passed over."""
+    def read(self) -> tuple[FitState | None, list[str]]:
+        """The newest undamaged state, or None, and a message for each damaged file that was skipped."""
         from safetensors.torch import load
 
-        faults = []
+        errors = []
         for path in reversed(self._files()):
             content = path.read_bytes()
             if sha256(content).hexdigest() != path.stem.partition("-")[2]:
-                faults.append(f"{path} is damaged (its sha256 is not the one in its name); going on from an earlier state")
+                errors.append(f"{path} is damaged (its sha256 is not the one in its name); going on from an earlier state")
                 continue
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            about = json.loads(header["__metadata__"]["about"])
-            return State(about["step"], load(content), about["values"]), faults
-        return None, faults
+            metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+            header = json.loads(metadata["about"])
+            return FitState(header["step"], load(content), header["values"]), errors
+        return None, errors
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*-*.safetensors"))

@@ -14,6 +14,7 @@ from tasks.core import params_file, registry
 ROOT = Path(__file__).parents[2]
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 SPARE = {
+    "tasks.core.hardware",
     "tasks.core.onnx_model",
     "tasks.data.sampling",
     "tasks.evaluation.model_size",

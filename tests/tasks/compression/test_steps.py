@@ -17,9 +17,8 @@ from tasks.compression.steps.distill import Distill
 from tasks.compression.steps.prune import Prune, importance, narrowed, spread
 from tasks.compression.steps.quantize import Quantize
 from tasks.core import onnx_model, registry
-from tasks.core.compression import ChannelGroup, Network
+from tasks.core.compression import ChannelGroup, Network, parameter_count
 from tasks.core.errors import UserError
-from tasks.evaluation import model_size
 from tasks.models.vision.cnn import Cnn
 from tasks.stages import compress
 from tests.support import tiny_images
@@ -98,7 +97,7 @@ def test_pruning_narrows_every_group_and_keeps_the_score(network, context):
     narrow = Prune(ratio=0.5, effort=2)(network, context)
     assert isinstance(narrow, Network)
     assert narrow.fields["widths"] == [8, 8, 8]
-    assert model_size.parameters(narrow) < 0.5 * model_size.parameters(network)
+    assert parameter_count(narrow) < 0.5 * parameter_count(network)
     assert not narrow.training
     with torch.no_grad():
         assert context.score(narrow(torch.from_numpy(context.validation_inputs)).numpy()) > 0.8

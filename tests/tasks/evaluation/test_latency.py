@@ -9,6 +9,7 @@ from torch import nn
 
 from tasks.compression import onnx_export
 from tasks.core.artifacts import Checkpoint
+from tasks.core.compression import parameter_count
 from tasks.evaluation import latency, model_size
 from tasks.evaluation.latency import Variant
 from tasks.models.vision.cnn import Cnn
@@ -41,7 +42,7 @@ def test_recurrence_and_attention_are_counted_though_torch_runs_them_in_kernels_
 
 
 def test_parameters_are_all_numbers_kept():
-    assert model_size.parameters(nn.Linear(3, 4)) == 16
+    assert parameter_count(nn.Linear(3, 4)) == 16
 
 
 @pytest.fixture(scope="module")
