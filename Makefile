@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test slow browser lint types contracts bench clean
+.PHONY: run test coverage slow browser lint types contracts bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/bonsai run vision
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser"
+
+# Measuring costs about a third more processor time, so it is a run of its own, over `tasks` only.
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser" --cov --cov-report=term tests/tasks
 
 slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow"
