@@ -1,4 +1,4 @@
-"""What the dashboard costs: its first page, a live refresh on both sides, fifty visitors at once, ten thousand records."""
+"""Cost of the dashboard: the first page, a live refresh on both sides, fifty sessions at once, ten thousand run records."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks import record, visitors
-from benchmarks.scene import ROOT
+from benchmarks import dashboard_sessions, record
+from benchmarks.stage_workspace import ROOT
 
 RUNS = 10
 PAINTS = 5
@@ -33,33 +33,32 @@ SENTENCE = f"What the dashboard costs with {RUNS} recorded runs, one of them at 
 
 
 def main() -> None:
-    sys.path.insert(0, str(ROOT / "tests"))
-    import recorded
+    from tests.support import recorded_runs
 
     with TemporaryDirectory(prefix="bonsai-") as folder:
-        root = recorded.project(Path(folder) / "p")
+        root = recorded_runs.project(Path(folder) / "p")
         for number in range(RUNS - 1):
-            finished = recorded.finished(root, number=number)
-        running = recorded.run(root, "Running", number=RUNS)
-        rows = [listed(Path(folder) / "crowd", finished)]
-        with served(root) as (address, server):
+            finished = recorded_runs.finished(root, number=number)
+        running = recorded_runs.run(root, "Running", number=RUNS)
+        rows = [list_many_records(Path(folder) / "crowd", finished)]
+        with dashboard_server(root) as (address, server):
             rows += first_paint(address, server)
-            with at_work(running / "journal" / "train@vision.jsonl"):
-                rows += live(address, server)
-                rows += crowd(address, server)
+            with running_stage(running / "journal" / "train@vision.jsonl"):
+                rows += live_refresh(address, server)
+                rows += many_sessions(address, server)
     record.write(
         "dashboard", SENTENCE, rows, counts={"paints": PAINTS, "live_s": LIVE_S, "visitors": VISITORS, "records": RECORDS}
     )
 
 
-def line(what: str, value: float, unit: str, bound: float | None = None) -> dict[str, Any]:
-    kept = None if bound is None else value < bound
+def table_row(what: str, value: float, unit: str, bound: float | None = None) -> dict[str, Any]:
+    within_bound = None if bound is None else value < bound
     print(f"{what}: {value:.4g} {unit}", flush=True)
-    return {"what": what, "value": round(value, 4), "unit": unit, "bound": bound, "kept": kept}
+    return {"what": what, "value": round(value, 4), "unit": unit, "bound": bound, "kept": within_bound}
 
 
-def listed(root: Path, finished: Path) -> dict[str, Any]:
-    """The newest fifty of ten thousand records."""
+def list_many_records(root: Path, finished: Path) -> dict[str, Any]:
+    """List the newest 50 of 10,000 run records."""
     from dashboard.readers import run_records
 
     content = (finished / "run.json").read_bytes()
@@ -73,15 +72,15 @@ def listed(root: Path, finished: Path) -> dict[str, Any]:
     assert (page.total, len(page.runs)) == (RECORDS, 50)
     read = run_records._understood.cache_info().misses - before
     assert read < RECORDS / 100, f"{read} records were read to show 50"
-    return line(f"the newest 50 of {RECORDS:,} records listed, {read} of them read", took, "CPU-s")
+    return table_row(f"the newest 50 of {RECORDS:,} records listed, {read} of them read", took, "CPU-s")
 
 
 @contextmanager
-def served(root: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The dashboard of that project: its address and its process."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        port = door.getsockname()[1]
+def dashboard_server(root: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """Start the dashboard of a project. Yields its address and its process."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     shutil.copytree(ROOT / ".streamlit", root / ".streamlit")
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "app.py"), f"--server.port={port}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -97,8 +96,8 @@ def served(root: Path) -> Iterator[tuple[str, psutil.Process]]:
         finally:
             process.terminate()
             process.wait(20)
-    told = log.read_text()
-    assert f'File "{ROOT / "dashboard"}' not in told, told[-2000:]
+    output = log.read_text()
+    assert f'File "{ROOT / "dashboard"}' not in output, output[-2000:]
 
 
 def _healthy(address: str) -> bool:
@@ -110,81 +109,83 @@ def _healthy(address: str) -> bool:
 
 
 @contextmanager
-def at_work(event_log: Path) -> Iterator[None]:
-    """The stage of that journal goes on and tells of a step and its losses twice a second."""
-    over = threading.Event()
+def running_stage(event_log: Path) -> Iterator[None]:
+    """Append a step, its losses and a log line to an event log twice a second, while the block runs."""
+    stopped = threading.Event()
 
-    def context() -> None:
+    def write_events() -> None:
         step = 10
-        while not over.wait(0.5):
+        while not stopped.wait(0.5):
             step += 1
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
             losses = {"loss": 2 / step, "validation_loss": 2.2 / step, "validation_accuracy": 1 - 1 / step}
-            told = [
+            events = [
                 {"event": "progress", "done": step % 100, "total": 100, "unit": "steps"},
                 {"event": "metric", "step": step, "values": losses},
                 {"event": "log", "level": "info", "message": f"step {step} is done"},
             ]
             with event_log.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps({"seq": 1000 + step, "at": at, **event}) + "\n" for event in told)
+                file.writelines(json.dumps({"seq": 1000 + step, "at": at, **event}) + "\n" for event in events)
 
-    worker = threading.Thread(target=context)
-    worker.start()
+    thread = threading.Thread(target=write_events)
+    thread.start()
     try:
         yield
     finally:
-        over.set()
-        worker.join()
+        stopped.set()
+        thread.join()
 
 
-def spent(process: psutil.Process) -> float:
-    """CPU seconds of a process and all below it until now."""
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU seconds so far of a process and its children."""
     family = [process, *process.children(recursive=True)]
     return float(sum(sum(each.cpu_times()[:2]) for each in family if each.is_running()))
 
 
 def first_paint(address: str, server: psutil.Process) -> list[dict[str, Any]]:
-    """The Run page of the first visitor since the start, and of the next ones: CPU seconds of the server, and seconds waited."""
-    found = []
-    for who, count in (("the first visitor since the start", 1), (f"the next visitor, median of {PAINTS}", PAINTS)):
+    """CPU seconds of the server and seconds waited for the Run page, for the first visitor since the start and for later ones."""
+    rows = []
+    for visitor, count in (("the first visitor since the start", 1), (f"the next visitor, median of {PAINTS}", PAINTS)):
         costs, waits = [], []
         for _ in range(count):
-            before = spent(server)
-            (visitor,) = visitors.stay(address, 1, 0.0)
-            assert not visitor.exceptions
-            assert visitor.elements > 20, "the page stayed empty"
-            costs.append(spent(server) - before)
-            waits.append(visitor.first_paint_s)
-        found.append(line(f"first paint of Run for {who}", record.spread(costs)["median"], "CPU-s of the server", 2.0))
-        found.append(line(f"first paint of Run for {who}", record.spread(waits)["median"], "seconds waited"))
-    return found
+            before = cpu_seconds(server)
+            (session,) = dashboard_sessions.open_sessions(address, 1, 0.0)
+            assert not session.exceptions
+            assert session.elements > 20, "the page stayed empty"
+            costs.append(cpu_seconds(server) - before)
+            waits.append(session.first_paint_s)
+        rows.append(table_row(f"first paint of Run for {visitor}", record.spread(costs)["median"], "CPU-s of the server", 2.0))
+        rows.append(table_row(f"first paint of Run for {visitor}", record.spread(waits)["median"], "seconds waited"))
+    return rows
 
 
-def crowd(address: str, server: psutil.Process) -> list[dict[str, Any]]:
-    """Fifty sessions that come at the same moment and stay, each watching the run under way."""
-    before, began = spent(server), time.monotonic()
-    found = visitors.stay(address, VISITORS, LIVE_S)
+def many_sessions(address: str, server: psutil.Process) -> list[dict[str, Any]]:
+    """Fifty sessions opened at once, each watching the active run."""
+    before, began = cpu_seconds(server), time.monotonic()
+    sessions = dashboard_sessions.open_sessions(address, VISITORS, LIVE_S)
     took = time.monotonic() - began
-    wrong = [each for visitor in found for each in visitor.exceptions]
+    wrong = [each for session in sessions for each in session.exceptions]
     assert not wrong, wrong[:3]
-    assert all(visitor.elements > 20 for visitor in found), "a page stayed empty"
-    refreshes = sum(visitor.refreshes for visitor in found)
+    assert all(session.elements > 20 for session in sessions), "a page stayed empty"
+    refreshes = sum(session.refreshes for session in sessions)
     assert refreshes >= VISITORS, "hardly anybody saw the run go on"
     return [
-        line(f"errors in {VISITORS} sessions open for {took:.0f} s", len(wrong), "errors", 1),
-        line(
+        table_row(f"errors in {VISITORS} sessions open for {took:.0f} s", len(wrong), "errors", 1),
+        table_row(
             f"the last of {VISITORS} who come at the same moment",
-            max(visitor.first_paint_s for visitor in found),
+            max(session.first_paint_s for session in sessions),
             "seconds waited",
         ),
-        line(f"time from refresh to refresh for each of {VISITORS} sessions, on average", VISITORS * LIVE_S / refreshes, "s"),
-        line(f"cores the server kept busy for {VISITORS} sessions", (spent(server) - before) / took, "cores"),
-        line(f"memory of the server after {VISITORS} sessions", server.memory_info().rss / 1e6, "MB"),
+        table_row(
+            f"time from refresh to refresh for each of {VISITORS} sessions, on average", VISITORS * LIVE_S / refreshes, "s"
+        ),
+        table_row(f"cores the server kept busy for {VISITORS} sessions", (cpu_seconds(server) - before) / took, "cores"),
+        table_row(f"memory of the server after {VISITORS} sessions", server.memory_info().rss / 1e6, "MB"),
     ]
 
 
-def live(address: str, server: psutil.Process) -> list[dict[str, Any]]:
-    """A page that watches a run under way, renewed every second, on the server and in the browser."""
+def live_refresh(address: str, server: psutil.Process) -> list[dict[str, Any]]:
+    """CPU time of the server and the browser while one page watches the active run."""
     chromium = shutil.which("chromium")
     try:
         from playwright.sync_api import sync_playwright
@@ -199,16 +200,16 @@ def live(address: str, server: psutil.Process) -> list[dict[str, Any]]:
         page.goto(f"{address}/run")
         page.wait_for_selector("[data-stage='train@vision']")
         page.wait_for_timeout(8000)
-        drawing = max(_renderers(), key=lambda each: sum(each.cpu_times()[:2]))
-        before, drawn, began = spent(server), sum(drawing.cpu_times()[:2]), time.monotonic()
+        renderer = max(_renderers(), key=lambda each: sum(each.cpu_times()[:2]))
+        before, renderer_before, began = cpu_seconds(server), sum(renderer.cpu_times()[:2]), time.monotonic()
         page.wait_for_timeout(1000 * LIVE_S)
         took = time.monotonic() - began
-        shown = (sum(drawing.cpu_times()[:2]) - drawn) / took
-        cost = (spent(server) - before) / took
+        browser_share = (sum(renderer.cpu_times()[:2]) - renderer_before) / took
+        cost = (cpu_seconds(server) - before) / took
         browser.close()
     return [
-        line("live refresh, each second of one visitor", cost, "CPU-s of the server", 0.1),
-        line("live refresh of one visitor", shown, "share of a browser core", 0.2),
+        table_row("live refresh, each second of one visitor", cost, "CPU-s of the server", 0.1),
+        table_row("live refresh of one visitor", browser_share, "share of a browser core", 0.2),
     ]
 
 

@@ -1,11 +1,11 @@
-"""How well the dense network reads digits it has never seen: several seeds on the packaged rows."""
+"""Test accuracy of the dense network on the packaged digits, over several seeds."""
 
 from __future__ import annotations
 
 import statistics
 
 from benchmarks import record
-from benchmarks.scene import scene
+from benchmarks.stage_workspace import temporary_workspace
 
 SEEDS = (1, 2, 3)
 
@@ -13,17 +13,17 @@ SEEDS = (1, 2, 3)
 def main() -> None:
     rows = []
     for seed in SEEDS:
-        with scene("vision", {"training.seed": seed}) as place:
+        with temporary_workspace("vision", {"training.seed": seed}) as workspace:
             for stage in ("fetch", "clean", "augment"):
-                place.play(stage, "vision")
-            cost = place.play("train", "vision")
-            place.play("compress", "vision", "dense")
-            place.play("evaluate", "vision", "dense")
-            fitting = next(event for event in place.events("train", "vision") if event["event"] == "cost")
+                workspace.run_stage(stage, "vision")
+            cost = workspace.run_stage("train", "vision")
+            workspace.run_stage("compress", "vision", "dense")
+            workspace.run_stage("evaluate", "vision", "dense")
+            fitting = next(event for event in workspace.events("train", "vision") if event["event"] == "cost")
             rows.append(
                 {
                     "seed": seed,
-                    "test_accuracy": place.result("vision", "dense"),
+                    "test_accuracy": workspace.main_metric("vision", "dense"),
                     "fit_cpu_s": fitting["cpu_s"],
                     "stage_cpu_s": cost["cpu_s"],
                 }

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from benchmarks import record
-from benchmarks.scene import scene
+from benchmarks.stage_workspace import temporary_workspace
 
 SETTINGS = Path(__file__).parent / "gpu.yaml"
 
@@ -20,15 +20,15 @@ def main() -> None:
     if not os.environ.get("BONSAI_DATASETS"):
         print("skipped: BONSAI_DATASETS names no folder with cifar10/*.parquet, and benchmarks do not download")
         return
-    with scene("vision", record.settings(SETTINGS)) as place:
+    with temporary_workspace("vision", record.settings(SETTINGS)) as workspace:
         for stage in ("fetch", "clean", "augment", "train"):
-            place.play(stage, "vision")
-        place.play("compress", "vision", "dense")
-        place.play("evaluate", "vision", "dense")
-        fitting = next(event for event in place.events("train", "vision") if event["event"] == "cost")
+            workspace.run_stage(stage, "vision")
+        workspace.run_stage("compress", "vision", "dense")
+        workspace.run_stage("evaluate", "vision", "dense")
+        fitting = next(event for event in workspace.events("train", "vision") if event["event"] == "cost")
         row = {
             "device": torch.cuda.get_device_name(),
-            "test_accuracy": place.result("vision", "dense"),
+            "test_accuracy": workspace.main_metric("vision", "dense"),
             "fit_wall_s": fitting["wall_s"],
         }
     record.write("gpu", "CIFAR-10 as JPEG (quality 75), dense network, one seed.", [row])

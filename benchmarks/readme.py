@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from benchmarks.scene import ROOT
+from benchmarks.stage_workspace import ROOT
 from tasks.core import params_file
 from tasks.core.artifacts import Artifact
 from tasks.core.atomic_files import write_bytes

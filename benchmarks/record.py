@@ -1,4 +1,4 @@
-"""A result travels with its machine, versions, count and spread, as JSON for programs and Markdown for people."""
+"""Write benchmark results with machine, versions and counts, as JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def write(name: str, sentence: str, rows: Sequence[dict[str, Any]], **more: Any)
 
 def settings(path: Path) -> dict[str, Any]:
     """Dotted parameters and their values from a YAML file."""
-    found: dict[str, Any] = yaml.safe_load(path.read_text())
-    return found
+    values: dict[str, Any] = yaml.safe_load(path.read_text())
+    return values
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -44,7 +44,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def machine() -> dict[str, Any]:
-    """What a figure must be read with."""
+    """The machine, versions and load that a figure was measured with."""
     model = next(
         (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
     )
@@ -65,7 +65,7 @@ def machine() -> dict[str, Any]:
 
 
 def described(where: dict[str, Any]) -> str:
-    """A machine in half a sentence."""
+    """A machine as text."""
     packages = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
     return (
         f"{where['cpu']}, {where['cores']} cores, {where['memory_bytes'] / 2**30:.0f} GiB, Python {where['python']}, "

@@ -1,4 +1,4 @@
-"""Tomorrow's variance of the S&P 500, out of sample 2010 to 2018, all fitted anew each year to all days before it."""
+"""Walk-forward evaluation: the next day's variance of the S&P 500, 2010 to 2018, every model refitted each year."""
 
 from __future__ import annotations
 
@@ -33,58 +33,61 @@ if TYPE_CHECKING:
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 YEARS = range(2010, 2019)
-ASKED = "sp500"
+TEST_TICKER = "sp500"
 EMBARGO = pd.Timedelta(days=5)
-LAST_YEAR = 252
-"""Train days of the asked series by which the steps of a recipe choose."""
+YEAR_DAYS = 252
+"""The last train days of the test series: validation rows for the steps of a recipe."""
 DENSE = "series_lstm"
 RELEASED = "distilled"
-"""What the contract in params.yaml lets be released of it."""
-RIVALS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+"""The recipe that the contract in params.yaml releases."""
+OTHER_NETWORKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "har_mlp": ({}, {"epochs": 30, "learning_rate": 0.01, "clip_norm": 0.0}),
     "series_transformer": ({}, {"epochs": 10, "learning_rate": 0.003}),
     "tcn": ({"hidden": 12}, {"epochs": 5, "learning_rate": 0.002}),
 }
-"""Widths and settings of the other networks, else as the dense one's: chosen on 2004 to 2009."""
+"""Model fields and training settings of the other networks, as differences from the dense one; chosen on 2004 to 2009."""
 
 
-def main(architectures: Sequence[str] = (DENSE, *RIVALS)) -> None:
-    """Every network, what is released of the first, and every classic on the same days, without the VIX and with it.
+def main(architectures: Sequence[str] = (DENSE, *OTHER_NETWORKS)) -> None:
+    """Evaluate every network, the released recipe of the first, and every baseline on the same days, without and with the VIX.
 
-    What is known is written after each network, for the last of them take long; lines of networks not walked again stay.
+    Results are written after each network, since the last ones take long. Rows of networks not evaluated again stay.
     """
     torch.set_num_threads(1)
     params = params_file.read_params(PARAMS)
-    known = ((fear, params_file.apply_overrides(params, {"fetch.fear": fear}, "finance")) for fear in ("", "vix"))
-    cases = {fear: cast(Finance, params_file.build_use_case("finance", changed)) for fear, changed in known}
-    days = {fear: known_days(case) for fear, case in cases.items()}
-    found = {fear: classics(case, days[fear]) for fear, case in cases.items()}
-    best = {fear: min(rivals, key=lambda name: loss(cases[fear], rivals[name])) for fear, rivals in found.items()}
+    changed_params = ((fear, params_file.apply_overrides(params, {"fetch.fear": fear}, "finance")) for fear in ("", "vix"))
+    cases = {fear: cast(Finance, params_file.build_use_case("finance", changed)) for fear, changed in changed_params}
+    days = {fear: days_with_targets(case) for fear, case in cases.items()}
+    answers = {fear: baseline_forecasts(case, days[fear]) for fear, case in cases.items()}
+    best = {fear: min(baselines, key=lambda name: qlike(cases[fear], baselines[name])) for fear, baselines in answers.items()}
     recipes = {"dense": (), RELEASED: params_file.build_recipe(RELEASED, params)}
     for architecture in architectures:
         for fear, case in cases.items():
             other = case
-            if architecture in RIVALS:
-                shape, changed = RIVALS[architecture]
+            if architecture in OTHER_NETWORKS:
+                shape, changed = OTHER_NETWORKS[architecture]
                 model: dict[str, Any] = {"architecture": architecture, **shape}
                 other = replace(case, model=Model(**model), training=replace(case.training, **changed))
-            answers = walked(days[fear], export_state(other, recipes if architecture == DENSE else {"dense": ()}))
-            found[fear] |= {f"{architecture}, {name}": answer for name, answer in answers.items()}
-            tell(cases, found, best)
+            forecast = network_forecast(other, recipes if architecture == DENSE else {"dense": ()})
+            fresh = walk_forward(days[fear], forecast)
+            answers[fear] |= {f"{architecture}, {name}": answer for name, answer in fresh.items()}
+            write_results(cases, answers, best)
 
 
-def tell(cases: Mapping[str, Finance], found: Mapping[str, Any], best: Mapping[str, str]) -> None:
-    """Write the table of what is known."""
+def write_results(cases: Mapping[str, Finance], answers: Mapping[str, Any], best: Mapping[str, str]) -> None:
+    """Write the table of all answers so far."""
     rows = []
     for fear, case in cases.items():
-        dense = found[fear].get(f"{DENSE}, dense")
-        rows += [row(case, fear, name, answer, found[fear][best[fear]][0], dense) for name, answer in found[fear].items()]
+        dense = answers[fear].get(f"{DENSE}, dense")
+        rows += [
+            table_row(case, fear, name, answer, answers[fear][best[fear]][0], dense) for name, answer in answers[fear].items()
+        ]
     walked_again = {(line["model"], line["knows the VIX"]) for line in rows}
     path = record.RESULTS / "walk_forward.json"
     earlier = json.loads(path.read_text())["rows"] if path.exists() else []
     rows += [line for line in earlier if (line["model"], line["knows the VIX"]) not in walked_again]
     rows.sort(key=lambda line: line["knows the VIX"])
-    count = len(found[""][best[""]][0])
+    count = len(answers[""][best[""]][0])
     sentence = (
         f"QLIKE (less is better) of the next day's Garman-Klass variance of the S&P 500, {count:,} days of "
         f"{YEARS[0]} to {YEARS[-1]}, expanding window, refitted yearly, settings chosen on days before 2010. "
@@ -98,17 +101,17 @@ def tell(cases: Mapping[str, Finance], found: Mapping[str, Any], best: Mapping[s
     record.write("walk_forward", sentence, rows, seed=case.training.seed)
 
 
-def known_days(case: Finance) -> DataFrame:
-    """All clean days that know their past and their next day, as the clean stage makes them."""
-    judged = case.clean_partition(pd.concat(list(case.load()), ignore_index=True))
-    good = judged[judged["fault"] == ""].drop(columns=["fault", "fix"])
-    related = case.clean_table(good)
-    days = good[related["fault"] == ""].join(related.drop(columns=["fault", "fix"]))
+def days_with_targets(case: Finance) -> DataFrame:
+    """The clean days that have a past window and a next day, as the clean stage makes them."""
+    cleaned = case.clean_partition(pd.concat(list(case.load()), ignore_index=True))
+    valid = cleaned[cleaned["fault"] == ""].drop(columns=["fault", "fix"])
+    table_columns = case.clean_table(valid)
+    days = valid[table_columns["fault"] == ""].join(table_columns.drop(columns=["fault", "fix"]))
     return days[days["past"].notna() & days["next_date"].notna()].reset_index(drop=True)
 
 
-def walked(days: DataFrame, forecast: Forecast) -> dict[str, Answer]:
-    """By name, predictions for each year from the days before it, and the CPU seconds that all of them took together."""
+def walk_forward(days: DataFrame, forecast: Forecast) -> dict[str, Answer]:
+    """By model, the predictions of all years, each year fitted to the days before it, and the CPU seconds of all models."""
     began = time.process_time()
     years = [forecast(train, rows) for train, rows in folds(days)]
     spent = time.process_time() - began
@@ -116,28 +119,28 @@ def walked(days: DataFrame, forecast: Forecast) -> dict[str, Answer]:
 
 
 def folds(days: DataFrame) -> Iterator[tuple[DataFrame, DataFrame]]:
-    """For each year the days before it, and its own of the series that is asked for."""
+    """Yields, for each year, the train rows before it and the year's rows of the test series."""
     for year in YEARS:
         begin, end = pd.Timestamp(f"{year}-01-01"), pd.Timestamp(f"{year + 1}-01-01")
-        rows = days[(days["next_date"] >= begin) & (days["next_date"] < end) & (days["ticker"] == ASKED)]
+        rows = days[(days["next_date"] >= begin) & (days["next_date"] < end) & (days["ticker"] == TEST_TICKER)]
         yield days[days["next_date"] < begin - EMBARGO].reset_index(drop=True), rows.reset_index(drop=True)
 
 
-def export_state(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> Forecast:
-    """A network fitted afresh to the train rows of all series, and what the file that each recipe makes of it answers."""
+def network_forecast(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> Forecast:
+    """A forecaster that fits a network to the train rows of all series and predicts with each recipe's ONNX model."""
 
     def forecast(train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
         state = case.fit_preprocessing(train)
         inputs, targets = case.encode(train, state)
-        asked, _ = case.encode(rows, state)
-        last_year = train[train["ticker"] == ASKED].tail(LAST_YEAR).reset_index(drop=True)
+        test_inputs, _ = case.encode(rows, state)
+        last_year = train[train["ticker"] == TEST_TICKER].tail(YEAR_DAYS).reset_index(drop=True)
         held_inputs, held_targets = case.encode(last_year, state)
         torch.manual_seed(case.training.seed)
         fresh = case.build_model(state)
         dense = trainer.fit(
             fresh, inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=case.training
         ).network
-        found = {}
+        predictions = {}
         for name, recipe in recipes.items():
             with tempfile.TemporaryDirectory() as folder:
                 context = CompressionContext(
@@ -152,32 +155,34 @@ def export_state(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> Fore
                     scratch=Path(folder),
                 )
                 model = compressed(dense, recipe, context, "finance")[1]
-            found[name] = case.decode(rows, onnx_model.predict(model, asked), state)
-        return found
+            predictions[name] = case.decode(rows, onnx_model.predict(model, test_inputs), state)
+        return predictions
 
     return forecast
 
 
-def classics(case: Finance, days: DataFrame) -> dict[str, Answer]:
-    """Every classic, fitted to the asked series alone, as it is done."""
-    return walked(days, lambda train, rows: case.baselines(train[train["ticker"] == ASKED].reset_index(drop=True), rows))
+def baseline_forecasts(case: Finance, days: DataFrame) -> dict[str, Answer]:
+    """Walk-forward predictions of every baseline, fitted to the test series alone."""
+    return walk_forward(
+        days, lambda train, rows: case.baselines(train[train["ticker"] == TEST_TICKER].reset_index(drop=True), rows)
+    )
 
 
-def loss(case: Finance, answer: Answer) -> float:
+def qlike(case: Finance, answer: Answer) -> float:
     return case.metrics(answer[0])["qlike"]
 
 
-def row(case: Finance, fear: str, name: str, answer: Answer, best: DataFrame, dense: Answer | None) -> dict[str, Any]:
+def table_row(case: Finance, fear: str, name: str, answer: Answer, best: DataFrame, dense: Answer | None) -> dict[str, Any]:
     """One line of the table."""
     predictions, cpu_s = answer
     scores, gain = case.metrics(predictions), case.compare_to_baseline(predictions, best)
-    found: dict[str, Any] = {"model": name, "knows the VIX": bool(fear)}
-    found |= {key: round(scores[key], 4) for key in ("qlike", "mse", "log_r2", "pinball_5", "pinball_1")}
+    columns: dict[str, Any] = {"model": name, "knows the VIX": bool(fear)}
+    columns |= {key: round(scores[key], 4) for key in ("qlike", "mse", "log_r2", "pinball_5", "pinball_1")}
     for quantile, level in QUANTILES.items():
         tested = risk_metrics.coverage_test(predictions["next_return"], predictions[quantile], level)
-        found[f"below {level:.0%}"] = round(tested.share, 4)
-        found[f"Kupiec p {level:.0%}"] = round(tested.kupiec_p, 3)
-        found[f"Christoffersen p {level:.0%}"] = None if tested.christoffersen_p is None else round(tested.christoffersen_p, 3)
-    found |= {"DM t": round(gain["statistic"], 2), "DM p": round(gain["p"], 4)}
-    drop = round(scores["qlike"] - loss(case, dense), 4) if dense and RELEASED in name else None
-    return found | {"lost by compression": drop, "cpu_s": round(cpu_s, 1)}
+        columns[f"below {level:.0%}"] = round(tested.share, 4)
+        columns[f"Kupiec p {level:.0%}"] = round(tested.kupiec_p, 3)
+        columns[f"Christoffersen p {level:.0%}"] = None if tested.christoffersen_p is None else round(tested.christoffersen_p, 3)
+    columns |= {"DM t": round(gain["statistic"], 2), "DM p": round(gain["p"], 4)}
+    drop = round(scores["qlike"] - qlike(case, dense), 4) if dense and RELEASED in name else None
+    return columns | {"lost by compression": drop, "cpu_s": round(cpu_s, 1)}

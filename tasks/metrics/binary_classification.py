@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Flags = NDArray[np.bool_]
 
-TINY = 1e-7
-BINS = 10
-MOST_TREE_VALUES = 255
+MIN_PROBABILITY = 1e-7
+CALIBRATION_BINS = 10
+MAX_TREE_CATEGORIES = 255
 """Values of a category that the trees tell apart."""
-FEWEST_ROWS = 30
+MIN_GROUP_ROWS = 30
 """Rows of a group below which nothing can be said of it."""
 
 
-def placements(target: Any, probability: Any) -> Floats:
+def auc_components(target: Any, probability: Any) -> Floats:
     """One value per row (N,) whose mean is the area under the ROC curve, and whose spread is the area's own.
 
     E. DeLong, D. DeLong, D. Clarke-Pearson, Biometrics 44, 1988: for each row the share of the other kind it stands on the
@@ -36,14 +36,14 @@ def placements(target: Any, probability: Any) -> Floats:
     bad, said = np.asarray(target) == 1, np.asarray(probability, np.float64)
     if bad.all() or not bad.any():
         return np.full(len(said), 0.5)
-    share = np.where(bad, _below(said[~bad], said), 1 - _below(said[bad], said))
+    share = np.where(bad, _share_below(said[~bad], said), 1 - _share_below(said[bad], said))
     area = float(share[bad].mean())
     weight = np.where(bad, len(said) / bad.sum(), len(said) / (~bad).sum())
     values: Floats = area + weight * (share - area)
     return values
 
 
-def _below(others: Floats, said: Floats) -> Floats:
+def _share_below(others: Floats, said: Floats) -> Floats:
     """For each of `said` the share of `others` below it, half of those equal to it."""
     ordered = np.sort(others)
     both = np.searchsorted(ordered, said, "left") + np.searchsorted(ordered, said, "right")
@@ -53,10 +53,10 @@ def _below(others: Floats, said: Floats) -> Floats:
 
 def auc(target: Any, probability: Any) -> float:
     """The probability that one who will is given a higher one than one who will not; 0.5 is chance."""
-    return float(placements(target, probability).mean())
+    return float(auc_components(target, probability).mean())
 
 
-def separation(target: Any, probability: Any) -> float:
+def ks_statistic(target: Any, probability: Any) -> float:
     """The largest distance between the two distributions (Kolmogorov-Smirnov)."""
     bad, said = np.asarray(target) == 1, np.asarray(probability, np.float64)
     if bad.all() or not bad.any():
@@ -66,20 +66,20 @@ def separation(target: Any, probability: Any) -> float:
     return float(np.abs(lower[0] - lower[1]).max())
 
 
-def scores(target: Any, probability: Any) -> dict[str, float]:
+def metrics(target: Any, probability: Any) -> dict[str, float]:
     """AUC first, then separation, Brier score, log loss and expected calibration error."""
     bad, said = np.asarray(target, np.float64), np.asarray(probability, np.float64)
-    held = np.clip(said, TINY, 1 - TINY)
+    held = np.clip(said, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     return {
         "auc": auc(bad, said),
-        "ks": separation(bad, said),
+        "ks": ks_statistic(bad, said),
         "brier": float(((said - bad) ** 2).mean()),
         "log_loss": float(-(bad * np.log(held) + (1 - bad) * np.log(1 - held)).mean()),
         "ece": float(sum(abs(row["said"] - row["came"]) * row["rows"] for row in calibration(bad, said)) / len(said)),
     }
 
 
-def calibration(target: Any, probability: Any, bins: int = BINS) -> list[dict[str, float]]:
+def calibration(target: Any, probability: Any, bins: int = CALIBRATION_BINS) -> list[dict[str, float]]:
     """Rows in equal groups by what was said, and the share in each that came."""
     bad, said = np.asarray(target, np.float64), np.asarray(probability, np.float64)
     order = np.argsort(said, kind="stable")
@@ -110,7 +110,7 @@ def cost(target: Any, probability: Any, threshold: float, of_default: float, of_
     return float((of_default * (bad & ~refused) + of_refusal * (~bad & refused)).mean())
 
 
-def cheapest(target: Any, probability: Any, of_default: float, of_refusal: float) -> dict[str, float]:
+def min_cost(target: Any, probability: Any, of_default: float, of_refusal: float) -> dict[str, float]:
     """Threshold and mean cost, by what the costs ask of a calibrated probability; and the costs of taking and refusing all."""
     threshold = of_refusal / (of_default + of_refusal)
     found = {"threshold": threshold, "cost": cost(target, probability, threshold, of_default, of_refusal)}
@@ -120,7 +120,7 @@ def cheapest(target: Any, probability: Any, of_default: float, of_refusal: float
 
 def cost_curve(target: Any, probability: Any, ratios: tuple[float, ...] = (1, 2, 3, 5, 8, 13, 20)) -> list[dict[str, float]]:
     """The mean cost for defaults that cost so many times what a refusal does, beside taking all or refusing all."""
-    return [{"default_over_refusal": float(ratio), **cheapest(target, probability, ratio, 1.0)} for ratio in ratios]
+    return [{"default_over_refusal": float(ratio), **min_cost(target, probability, ratio, 1.0)} for ratio in ratios]
 
 
 def reliability(target: Any, probability: Any) -> dict[str, Any]:
@@ -129,10 +129,10 @@ def reliability(target: Any, probability: Any) -> dict[str, Any]:
         {"from": row["least"], "to": row["most"], "rows": row["rows"], "confidence": row["said"], "accuracy": row["came"]}
         for row in calibration(target, probability)
     ]
-    return {"ece": scores(target, probability)["ece"], "bins": bins}
+    return {"ece": metrics(target, probability)["ece"], "bins": bins}
 
 
-def spans(numbers: Series, edges: Sequence[float]) -> Series:
+def bin_labels(numbers: Series, edges: Sequence[float]) -> Series:
     """Which span between the edges each number lies in, as "under 25", "25-34" or "60 and over"; empty where missing."""
     names = [f"under {edges[0]:g}", *(f"{low:g}-{high - 1:g}" for low, high in pairwise(edges)), f"{edges[-1]:g} and over"]
     place = np.searchsorted(np.asarray(edges, np.float64), numbers.to_numpy(np.float64), "right")
@@ -164,7 +164,7 @@ def gradient_boosting(known: Any, target: Any, asked: Any, numbers: int) -> Floa
     """150 small trees, each mending those before it; of more than 10,000 rows a tenth says when it is enough."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    few = [place for place in range(numbers, known.shape[1]) if known[:, place].max() < MOST_TREE_VALUES]
+    few = [place for place in range(numbers, known.shape[1]) if known[:, place].max() < MAX_TREE_CATEGORIES]
     trees = HistGradientBoostingClassifier(
         learning_rate=0.06,
         max_iter=150,
@@ -187,13 +187,13 @@ def fairness(target: Any, probability: Any, groups: Any, threshold: float) -> di
     member, table = np.asarray(groups, dtype=object).astype(str), []
     for name in sorted(set(member)):
         mine = member == name
-        if mine.sum() >= FEWEST_ROWS:
-            table.append({"group": name, **_met(bad[mine], said[mine], threshold)})
-    gaps = {key: _gap([row[key] for row in table]) for key in ("auc", "refused", "refused_good", "caught")}
+        if mine.sum() >= MIN_GROUP_ROWS:
+            table.append({"group": name, **_group_outcome(bad[mine], said[mine], threshold)})
+    gaps = {key: _widest_gap([row[key] for row in table]) for key in ("auc", "refused", "refused_good", "caught")}
     return {"groups": table, "gaps": gaps}
 
 
-def _met(bad: Flags, said: Floats, threshold: float) -> Mapping[str, float | int | None]:
+def _group_outcome(bad: Flags, said: Floats, threshold: float) -> Mapping[str, float | int | None]:
     refused = said >= threshold
     return {
         "rows": len(bad),
@@ -206,6 +206,6 @@ def _met(bad: Flags, said: Floats, threshold: float) -> Mapping[str, float | int
     }
 
 
-def _gap(values: list[Any]) -> float | None:
+def _widest_gap(values: list[Any]) -> float | None:
     known = [value for value in values if value is not None]
     return max(known) - min(known) if known else None

@@ -151,7 +151,7 @@ class Credit(UseCase):
             cells = features[name]
             if pd.api.types.is_float_dtype(cells):
                 codes = (cells % 1 == 0) & (cells.abs() <= MOST_CODE)
-                cells = binary_classification.spans(cells, self.clean.group_edges).mask(
+                cells = binary_classification.bin_labels(cells, self.clean.group_edges).mask(
                     codes, column_types.codes_as_text(cells.where(codes))
                 )
             meant = cells.replace(dict(known.meanings.get(name, {})) if known else {}).replace("", "unknown")
@@ -259,11 +259,11 @@ class Credit(UseCase):
 
     def metrics(self, predictions: pd.DataFrame) -> dict[str, float]:
         """Area under the ROC curve, separation (KS), Brier score, log loss, expected calibration error."""
-        return binary_classification.scores(predictions["target"], predictions["probability"])
+        return binary_classification.metrics(predictions["target"], predictions["probability"])
 
     def per_row_metric(self, predictions: pd.DataFrame) -> Array:
         """Row values (N,) whose mean is the area, and whose spread is its own (DeLong)."""
-        return binary_classification.placements(predictions["target"], predictions["probability"])
+        return binary_classification.auc_components(predictions["target"], predictions["probability"])
 
     def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
         """What refusing by cost does (confusion, table per class), calibration, ROC, cost curve, and fairness by group."""
@@ -278,7 +278,7 @@ class Credit(UseCase):
             "threshold": threshold,
             "roc": binary_classification.roc(target, said),
             "cost_curve": binary_classification.cost_curve(target, said),
-            "cost": binary_classification.cheapest(target, said, 1 / threshold - 1, 1.0),
+            "cost": binary_classification.min_cost(target, said, 1 / threshold - 1, 1.0),
             "fairness": {
                 name: binary_classification.fairness(target, said, member, threshold) for name, member in members.items()
             },

@@ -19,10 +19,10 @@ def said():
 
 def test_the_area_brier_score_and_log_loss_are_those_of_scikit_learn(said):
     target, probability = said
-    scores = binary_classification.scores(target, probability)
+    scores = binary_classification.metrics(target, probability)
     assert scores["auc"] == pytest.approx(roc_auc_score(target, probability), abs=1e-12)
     assert scores["brier"] == pytest.approx(brier_score_loss(target, probability), abs=1e-12)
-    held = np.clip(probability, binary_classification.TINY, 1 - binary_classification.TINY)
+    held = np.clip(probability, binary_classification.MIN_PROBABILITY, 1 - binary_classification.MIN_PROBABILITY)
     assert scores["log_loss"] == pytest.approx(log_loss(target, held), abs=1e-9)
 
 
@@ -31,12 +31,12 @@ def test_the_separation_is_the_largest_distance_of_the_two_distributions(said):
 
     target, probability = said
     wanted = ks_2samp(probability[target == 1], probability[target == 0]).statistic
-    assert binary_classification.scores(target, probability)["ks"] == pytest.approx(wanted, abs=1e-12)
+    assert binary_classification.metrics(target, probability)["ks"] == pytest.approx(wanted, abs=1e-12)
 
 
 def test_row_values_have_the_area_as_their_mean_and_its_spread(said):
     target, probability = said
-    values = binary_classification.placements(target, probability)
+    values = binary_classification.auc_components(target, probability)
     assert values.mean() == pytest.approx(roc_auc_score(target, probability), abs=1e-12)
     numbers = np.random.default_rng(0)
     draws = [numbers.integers(0, len(target), len(target)) for _ in range(400)]
@@ -46,8 +46,8 @@ def test_row_values_have_the_area_as_their_mean_and_its_spread(said):
 
 def test_calibration_of_a_truthful_forecaster_is_near_nothing_and_of_a_boaster_it_is_not(said):
     target, probability = said
-    assert binary_classification.scores(target, probability)["ece"] < 0.05
-    assert binary_classification.scores(target, np.clip(probability * 3, 0, 1))["ece"] > 0.2
+    assert binary_classification.metrics(target, probability)["ece"] < 0.05
+    assert binary_classification.metrics(target, np.clip(probability * 3, 0, 1))["ece"] > 0.2
     told = binary_classification.reliability(target, probability)
     assert sum(row["rows"] for row in told["bins"]) == len(target)
 
@@ -74,10 +74,10 @@ def test_fairness_counts_each_group_and_the_gap_between_them(said):
 
 
 def test_one_kind_of_row_only_ranks_nothing():
-    scores = binary_classification.scores(np.zeros(9), np.linspace(0, 1, 9))
+    scores = binary_classification.metrics(np.zeros(9), np.linspace(0, 1, 9))
     assert (scores["auc"], scores["ks"]) == (0.5, 0.0)
 
 
 def test_a_span_holds_its_lower_edge_and_what_is_missing_is_in_none():
-    found = binary_classification.spans(pd.Series([24, 25, 44.9, 45, 60, np.nan]), (25, 45, 60))
+    found = binary_classification.bin_labels(pd.Series([24, 25, 44.9, 45, 60, np.nan]), (25, 45, 60))
     assert list(found) == ["under 25", "25-44", "25-44", "45-59", "60 and over", ""]
