@@ -270,7 +270,7 @@ def push_and_pull(project: Path, other: Path, run: str) -> CheckResult:
 
 def run_without_server(project: Path) -> CheckResult:
     output = command_output(project, *BONSAI, "run", CASE)
-    return "no Prefect server runs here; starting one for this run" in output, f"{first_line(output)}; {last_line(output)}"
+    return "no Prefect server is running here; starting one for this run" in output, f"{first_line(output)}; {last_line(output)}"
 
 
 def runs_list_holds(project: Path, run: str) -> CheckResult:

@@ -1,4 +1,4 @@
-"""`bonsai`, the command line: run, plan, status, new, stages, what runs by itself, and what is kept of the runs there were."""
+"""The command line `bonsai`: run, plan, status, new and stages, and the commands of the other modules of this package."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from flows import settings
 from flows.cli import history_commands, service_commands
+from flows.cli.options import AsJson, Force, Overrides, Recipes, UseCases
 from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,135 +22,136 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="bonsai",
-    help="Grow small models that can be trusted: raw data in, a compressed model with proof out.",
+    help="Build small models that can be verified: raw data in, a compressed model with its measurements out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-UseCases = Annotated[
-    list[str] | None, typer.Argument(metavar="[USE_CASE]...", help="Which use cases; all of params.yaml if none.")
-]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, for this run only.")]
-Recipes = Annotated[list[str] | None, typer.Option("--recipe", metavar="RECIPE", help="Only this recipe, besides dense.")]
-Force = Annotated[bool, typer.Option("--force", help="Play every stage, whether or not it changed.")]
-
 EXIT_CODES = {"Completed": 0, "Cancelled": 130}
 
 
 @app.command()
-def run(use_cases: UseCases = None, overrides: Sets = None, recipes: Recipes = None, force: Force = False) -> None:
-    """Grow a small model for each use case and show how the recipes compare."""
+def run(use_cases: UseCases = None, overrides: Overrides = None, recipes: Recipes = None, force: Force = False) -> None:
+    """Run the pipeline for each use case and print how the recipes compare."""
     from flows.execution import request_deduplication
     from flows.parameters import run_request
     from flows.reporting.console import ConsoleDisplay
 
-    root, cwd = settings.project_root(), Path.cwd()
-    asked = run_request.build_request(root, use_cases or (), recipes or (), run_request.parse_overrides(overrides or ()), cwd=cwd)
-    left = [] if use_cases else run_request.unlisted_use_cases(root)
+    root = settings.project_root()
+    request = _build_request(root, use_cases, recipes, overrides)
+    left_out = [] if use_cases else run_request.unlisted_use_cases(root)
     os.chdir(root)
     settings.apply(root)
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the run's own screen and flow.log say it all
-    screen = ConsoleDisplay()
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # ConsoleDisplay and flow.log report the run
+    display = ConsoleDisplay()
     with (
-        closing(screen),
-        request_deduplication.alone(root, request_deduplication.request_hash(root, asked, force=force), screen) as joined,
+        closing(display),
+        request_deduplication.alone(root, request_deduplication.request_hash(root, request, force=force), display) as joined,
     ):
-        if left:
-            names, one = ", ".join(left), left[0]
-            screen.message(
-                f"{names} left out: not in params.yaml; `bonsai run {one}` runs it, `bonsai new {one}` lists it", "dim"
-            )
-        if joined is None:
-            made = _make_run(root, screen, asked, recipes, force)
-    raise typer.Exit(_show_end(screen, (joined or made).record))
+        if left_out:
+            names, first = ", ".join(left_out), left_out[0]
+            hint = f"`bonsai run {first}` runs it, `bonsai new {first}` adds it"
+            display.message(f"left out, not in params.yaml: {names}; {hint}", "dim")
+        finished = joined or _execute(root, display, request, recipes, force)
+    raise typer.Exit(_print_outcome(display, finished.record))
 
 
-def _make_run(root: Path, screen: ConsoleDisplay, asked: RunRequest, recipes: list[str] | None, force: bool) -> Run:
-    """Play it in this process."""
+def _build_request(root: Path, use_cases: list[str] | None, recipes: list[str] | None, overrides: list[str] | None) -> RunRequest:
+    from flows.parameters import run_request
+
+    values = run_request.parse_overrides(overrides or ())
+    return run_request.build_request(root, use_cases or (), recipes or (), values, cwd=Path.cwd())
+
+
+def _execute(root: Path, display: ConsoleDisplay, request: RunRequest, recipes: list[str] | None, force: bool) -> Run:
+    """Execute the run in this process, with a Prefect server of its own when none is running."""
     from flows.runs import run_record
     from flows.services.prefect_server import start_for_this_process
 
     server = None
     if not settings.find_server(root):
-        screen.message("no Prefect server runs here; starting one for this run", "dim")
+        display.message("no Prefect server is running here; starting one for this run", "dim")
         server = start_for_this_process(root)
     with settings.import_without_gc():
         from flows.pipeline import SHOW, UNHEARD, pipeline
     if server:
         server.wait_until_healthy()
 
-    def leave() -> None:
-        """Now, and not when Prefect's threads have given up telling a server that is gone."""
-        code = _show_end(screen, run_record.find(root, screen.run_id).record)
-        screen.close()
+    def exit_now() -> None:
+        """End the process without waiting for Prefect's threads, which retry requests to the lost server."""
+        code = _print_outcome(display, run_record.find(root, display.run_id).record)
+        display.close()
         sys.stdout.flush()
         os._exit(code)
 
-    SHOW.set(screen)
-    UNHEARD.set(leave)
-    state = pipeline(use_cases=list(asked.use_cases), recipes=recipes, overrides=asked.overrides, force=force, return_state=True)
-    if not screen.run_id:
+    SHOW.set(display)
+    UNHEARD.set(exit_now)
+    state = pipeline(
+        use_cases=list(request.use_cases), recipes=recipes, overrides=request.overrides, force=force, return_state=True
+    )
+    if not display.run_id:
         raise UserError(f"Prefect could not start the run: {state.message}")
-    return run_record.find(root, screen.run_id)
+    return run_record.find(root, display.run_id)
 
 
-def _show_end(screen: ConsoleDisplay, record: dict[str, Any]) -> int:
-    """Say how the run went; gives the exit code that says the same."""
+def _print_outcome(display: ConsoleDisplay, record: dict[str, Any]) -> int:
+    """Print results, state and duration of the run; returns the exit code for its state."""
     from flows.reporting import results_table
     from flows.reporting.console import format_duration
     from flows.runs import run_record
 
-    results_table.print_results(record["results"], screen.console)
+    results_table.print_results(record["results"], display.console)
     took = format_duration(run_record.seconds(record))
-    screen.message(f"{record['state']} in {took}, in runs/{screen.run_id}" + (f": {record['error']}" if record["error"] else ""))
+    display.message(
+        f"{record['state']} in {took}, in runs/{display.run_id}" + (f": {record['error']}" if record["error"] else "")
+    )
     return EXIT_CODES.get(record["state"], 1)
 
 
 @app.command()
 def plan(
     use_cases: UseCases = None,
-    overrides: Sets = None,
+    overrides: Overrides = None,
     recipes: Recipes = None,
     force: Force = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For other programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Say what a run would do and why, and about how long it would take."""
+    """Print which stages a run would execute, why, and for about how long."""
     from rich.markup import escape
 
     from flows.execution import plan as planned
-    from flows.parameters import run_request
     from flows.reporting.console import COLOURS, format_duration, stdout
     from flows.runs import recovery
 
     root = settings.project_root()
     recovery.recover(root)
-    asked = run_request.build_request(
-        root, use_cases or (), recipes or (), run_request.parse_overrides(overrides or ()), cwd=Path.cwd()
-    )
-    steps = planned.plan(root, asked, force=force)
+    request = _build_request(root, use_cases, recipes, overrides)
+    steps = planned.plan(root, request, force=force)
     if as_json:
         print(planned.as_json(steps))
         return
     console = stdout()
     width = max(len(step.name) for step in steps)
     for step in steps:
-        why = "; ".join(map(str, step.reasons))
+        reasons = "; ".join(map(str, step.reasons))
         time = format_duration(step.seconds) if step.seconds is not None else ""
         colour = COLOURS.get(step.verdict, "bold")
         console.print(
-            f"{escape(step.name):<{width}}  [{colour}]{step.verdict:<9}[/]  {time:>12}  {escape(why)}".rstrip(), soft_wrap=True
+            f"{escape(step.name):<{width}}  [{colour}]{step.verdict:<9}[/]  {time:>12}  {escape(reasons)}".rstrip(),
+            soft_wrap=True,
         )
-    known = [step.seconds for step in steps if step.seconds is not None]
-    unknown = sum(step.verdict == "Run" for step in steps) - len(known)
-    about = f"about {format_duration(sum(known))} of work" + (f" and {unknown} not yet timed" if unknown else "")
-    console.print(f"{sum(step.verdict == 'Run' for step in steps)} of {len(steps)} stages to run, {about}")
+    timed = [step.seconds for step in steps if step.seconds is not None]
+    to_run = sum(step.verdict == "Run" for step in steps)
+    untimed = to_run - len(timed)
+    estimate = f"about {format_duration(sum(timed))}" + (f" and {untimed} not yet timed" if untimed else "")
+    console.print(f"{to_run} of {len(steps)} stages to run, {estimate}")
 
 
 @app.command()
 def status(use_cases: UseCases = None) -> None:
-    """Say which stages of the project's own folder are up to date, and how the last run went."""
+    """Print which stages of the project's own folder are up to date, and the state of the last run."""
     from rich.markup import escape
 
     from flows.execution import plan as planned
@@ -161,42 +163,43 @@ def status(use_cases: UseCases = None) -> None:
     console = stdout()
     for line in recovery.recover(root):
         console.print(escape(line), style="yellow")
-    asked = run_request.build_request(root, use_cases or ())
-    if absent := sorted(set(asked.use_cases) & set(run_request.unlisted_use_cases(root))):
+    request = run_request.build_request(root, use_cases or ())
+    if unlisted := sorted(set(request.use_cases) & set(run_request.unlisted_use_cases(root))):
         raise UserError(
-            f"params.yaml does not list {absent[0]!r}, so the project has no stages of it; `bonsai new {absent[0]}` lists it"
+            f"params.yaml does not list {unlisted[0]!r}, so the project has no stages of it; `bonsai new {unlisted[0]}` adds it"
         )
-    found = planned.status(root, asked.use_cases)
-    width = max(map(len, found))
-    for name, reasons in found.items():
-        said = f"[yellow]{escape('; '.join(map(str, reasons)))}[/]" if reasons else "[dim]up to date[/]"
-        console.print(f"{escape(name):<{width}}  {said}", soft_wrap=True)
-    last = next((each for each in run_record.iter_runs(root) if set(asked.use_cases) & set(each.record["use_cases"])), None)
+    stages = planned.status(root, request.use_cases)
+    width = max(map(len, stages))
+    for name, reasons in stages.items():
+        state = f"[yellow]{escape('; '.join(map(str, reasons)))}[/]" if reasons else "[dim]up to date[/]"
+        console.print(f"{escape(name):<{width}}  {state}", soft_wrap=True)
+    last = next((each for each in run_record.iter_runs(root) if set(request.use_cases) & set(each.record["use_cases"])), None)
     console.print(f"last run: {last.id} {run_record.state(last)}" if last else "no run yet")
     if last and not last.record.get("whole", True):
-        where, words = last.folder.relative_to(root), "it had settings of its own, so what it made is in"
-        console.print(escape(f"{words} {where}; `bonsai restore {last.id}` brings it here"), soft_wrap=True)
+        folder = last.folder.relative_to(root)
+        text = f"it had parameters of its own, so its artifacts are only in {folder}; `bonsai restore {last.id}` copies them here"
+        console.print(escape(text), soft_wrap=True)
 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="What it is called: small letters, digits and _.")],
-    template: Annotated[str, typer.Option("--from", metavar="USE_CASE", help="The use case to begin from.")] = "",
-    overrides: Sets = None,
+    name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and _.")],
+    template: Annotated[str, typer.Option("--from", metavar="USE_CASE", help="Use case whose code is copied.")] = "",
+    overrides: Overrides = None,
 ) -> None:
-    """Begin a use case of your own: one file to edit, and its stanza in params.yaml."""
-    from flows.cli.use_case_template import begin
+    """Create a use case: copy the code of an existing one and add a stanza to params.yaml."""
+    from flows.cli.use_case_template import create_use_case
     from flows.parameters import run_request
     from flows.reporting.console import stdout
 
     root = settings.project_root()
-    written = begin(root, name, template, run_request.parse_overrides(overrides or ()), cwd=Path.cwd())
+    written = create_use_case(root, name, template, run_request.parse_overrides(overrides or ()), cwd=Path.cwd())
     stdout().print(f"wrote {', '.join(written)}; `bonsai run {name}` runs it", soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()
 def stages() -> None:
-    """Show the score: every stage, what it does and what it needs."""
+    """List the stages of the pipeline: what each one does and which stages it depends on."""
     from rich import box
     from rich.table import Table
 
@@ -206,11 +209,11 @@ def stages() -> None:
 
     root = settings.project_root()
     with working_directory(root):
-        found = load_stages(root)
-    table = Table("stage", "what it does", "needs", "for each", box=box.SIMPLE_HEAD)
-    verbs = {stage.verb: stage for stage in found.values()}
+        all_stages = load_stages(root)
+    table = Table("stage", "what it does", "depends on", "for each", box=box.SIMPLE_HEAD)
+    verbs = {stage.verb: stage for stage in all_stages.values()}
     for verb, stage in verbs.items():
-        needs = dict.fromkeys(found[need].verb for each in found.values() if each.verb == verb for need in each.needs)
+        needs = dict.fromkeys(all_stages[need].verb for each in all_stages.values() if each.verb == verb for need in each.needs)
         table.add_row(verb, stage.desc, ", ".join(needs), "use case and recipe" if stage.recipe else "use case")
     stdout().print(table)
 
@@ -221,11 +224,11 @@ app.add_typer(service_commands.schedules)
 
 
 def main() -> None:
-    """Say a person's mistake in one line and end with 2."""
+    """Run the command line. A `UserError` is printed on one line and gives exit code 2."""
     try:
         app()
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

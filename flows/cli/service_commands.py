@@ -1,4 +1,4 @@
-"""The part of the command line that is about what runs by itself: up, and schedules with all that can be done to one."""
+"""Commands for long-lived processes: `up`, and `schedules` with its subcommands."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from typing import Annotated
 import typer
 
 from flows import settings
+from flows.cli.options import Deployment, Overrides
 
-schedules = typer.Typer(name="schedules", help="When deployments run by themselves.", no_args_is_help=False)
-Name = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="As `bonsai schedules` lists it, such as vision-nightly.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, for this run only.")]
+schedules = typer.Typer(name="schedules", no_args_is_help=False)
 
 
 def up(
-    port: Annotated[int, typer.Option("--port", help="Of Prefect's server; another if it is taken.")] = 4200,
-    dashboard_port: Annotated[int, typer.Option("--dashboard-port", help="Of the dashboard; another if it is taken.")] = 8501,
+    port: Annotated[int, typer.Option("--port", help="Port of the Prefect server; if taken, any free one.")] = 4200,
+    dashboard_port: Annotated[
+        int, typer.Option("--dashboard-port", help="Port of the dashboard; if taken, any free one.")
+    ] = 8501,
 ) -> None:
-    """Start Prefect's server, the deployments and the dashboard, on this machine only; one Ctrl-C ends them all."""
-    from flows.services.supervisor import up as live
+    """Start the Prefect server, the deployment runner and the dashboard on this machine; Ctrl-C stops all three."""
+    from flows.services import supervisor
 
-    raise typer.Exit(live(settings.project_root(), port, dashboard_port))
+    raise typer.Exit(supervisor.up(settings.project_root(), port, dashboard_port))
 
 
 @schedules.callback(invoke_without_command=True)
 def list_schedules(context: typer.Context) -> None:
-    """List the deployments and when they run; or pause, resume, set or trigger one."""
+    """List deployments and their schedules, or change one with a subcommand."""
     if context.invoked_subcommand:
         return
     from rich import box
@@ -35,59 +36,59 @@ def list_schedules(context: typer.Context) -> None:
     from flows.reporting.console import stdout
     from flows.services.schedules import schedule_client
 
-    table = Table("deployment", "when", "timezone", "state", "next", box=box.SIMPLE_HEAD)
-    with schedule_client(settings.project_root()) as found:
-        for each in found.all():
-            due = f"{each.due:%Y-%m-%d %H:%M} UTC" if each.due else ""
-            table.add_row(escape(each.name), escape(each.when or "when asked"), escape(each.timezone), each.state, due)
+    table = Table("deployment", "schedule", "timezone", "state", "next run", box=box.SIMPLE_HEAD)
+    with schedule_client(settings.project_root()) as client:
+        for each in client.deployments():
+            next_run = f"{each.next_run:%Y-%m-%d %H:%M} UTC" if each.next_run else ""
+            table.add_row(escape(each.name), escape(each.schedule or "on demand"), escape(each.timezone), each.state, next_run)
     stdout().print(table)
 
 
 @schedules.command()
-def pause(name: Name) -> None:
-    """Run it no more by itself, until it is resumed."""
+def pause(name: Deployment) -> None:
+    """Pause the schedule until it is resumed."""
     from flows.services.schedules import schedule_client
 
-    with schedule_client(settings.project_root()) as found:
-        found.pause(name)
-    print(f"{name} is paused; `bonsai schedules resume {name}` lets it run again")
+    with schedule_client(settings.project_root()) as client:
+        client.pause(name)
+    print(f"{name} is paused; `bonsai schedules resume {name}` resumes it")
 
 
 @schedules.command()
-def resume(name: Name) -> None:
-    """Let it run by its schedule again."""
+def resume(name: Deployment) -> None:
+    """Resume a paused schedule."""
     from flows.services.schedules import schedule_client
 
-    with schedule_client(settings.project_root()) as found:
-        found.resume(name)
-    print(f"{name} runs by its schedule again")
+    with schedule_client(settings.project_root()) as client:
+        client.resume(name)
+    print(f"{name} is resumed")
 
 
 @schedules.command("set")
 def set_schedule(
-    name: Name,
-    cron: Annotated[str, typer.Option(help='Such as "0 3 * * *".')] = "",
-    every: Annotated[str, typer.Option(help="Such as 30m, 6h or 1d.")] = "",
-    rrule: Annotated[str, typer.Option(help='Such as "FREQ=WEEKLY;BYDAY=MO".')] = "",
-    timezone: Annotated[str, typer.Option(help="Such as Europe/Berlin.")] = "UTC",
+    name: Deployment,
+    cron: Annotated[str, typer.Option(help='Cron expression, such as "0 3 * * *".')] = "",
+    every: Annotated[str, typer.Option(help="Interval, such as 30m, 6h or 1d.")] = "",
+    rrule: Annotated[str, typer.Option(help='iCalendar rule, such as "FREQ=WEEKLY;BYDAY=MO".')] = "",
+    timezone: Annotated[str, typer.Option(help="IANA time zone, such as Europe/Berlin.")] = "UTC",
 ) -> None:
-    """Change when it runs; what was set before no longer counts."""
+    """Replace the schedule by one of --cron, --every and --rrule."""
     from flows.services.schedules import parse_timing, schedule_client
 
     timing = parse_timing(cron, every, rrule, timezone)
-    with schedule_client(settings.project_root()) as found:
-        print(f"{name} runs {found.set(name, timing)} ({timezone})")
+    with schedule_client(settings.project_root()) as client:
+        print(f"{name} now runs {client.set(name, timing)} ({timezone})")
 
 
 @schedules.command()
-def trigger(name: Name, overrides: Sets = None) -> None:
-    """Ask for a run of it now; `bonsai runs` shows what becomes of it."""
+def trigger(name: Deployment, overrides: Overrides = None) -> None:
+    """Request a run now; `bonsai runs` shows its state."""
     from flows.parameters.run_request import parse_overrides
     from flows.services.schedules import schedule_client
 
-    with schedule_client(settings.project_root()) as found:
-        run_name, run_id = found.trigger(name, parse_overrides(overrides or ()))
-    print(f"asked for {run_name} ({run_id})")
+    with schedule_client(settings.project_root()) as client:
+        run_name, run_id = client.trigger(name, parse_overrides(overrides or ()))
+    print(f"requested {run_name} ({run_id})")
 
 
 COMMANDS = (up,)

@@ -1,4 +1,4 @@
-"""Begin a use case of your own: a copy of one that works, to be edited, and its stanza in params.yaml."""
+"""Creates a use case: copies the packages of an existing one under a new name and adds a stanza to params.yaml."""
 
 from __future__ import annotations
 
@@ -15,114 +15,125 @@ from tasks.core import params_file, registry
 from tasks.core.atomic_files import write_bytes
 from tasks.core.errors import UserError
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
-LINE = 120
-"""Characters after which a section of a stanza goes on its own line."""
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+MAX_INLINE_LENGTH = 120
+"""A section of a stanza that is longer than this gets a line of its own."""
 
 
-def begin(
+def create_use_case(
     root: Path, name: str, template: str = "", overrides: Mapping[str, Any] | None = None, *, cwd: Path | None = None
 ) -> list[str]:
-    """Write `tasks/use_cases/<name>/`, `tasks/models/<name>/` and the stanza `<name>` of params.yaml; gives what was written.
+    """Write `tasks/use_cases/<name>/`, `tasks/models/<name>/` and the stanza `<name>` of params.yaml; returns what was written.
 
-    Without a template, a use case that is on the shelf already gets its stanza only. A relative path of data is taken from
-    `cwd`. Nothing is written when anything is wrong.
+    Without a template, the use case must exist in tasks/use_cases and only its stanza is written. A relative path to the user's
+    own data is resolved against `cwd`. Raises `UserError`, before anything is written, when the name, the template or an
+    override is invalid.
     """
     params = params_file.read_params(root / "params.yaml")
-    refuse_name(name, params, template)
+    check_name(name, params, template)
     if template and template not in registry.registered_names("use_cases"):
         raise UserError(registry.unknown_name("no use case", template, registry.registered_names("use_cases")))
-    given = params.use_cases.get(template, {})
-    stanza = {section: {**values, **(given.get(section) or {})} for section, values in params_file.default_stanza().items()}
-    own = registry.build("use_cases", template or name, stanza).fetch.path_settings
-    wanted = {
-        dotted: _near(root, resolve_own_path(dotted, value, cwd or root, own)) for dotted, value in (overrides or {}).items()
+    template_stanza = params.use_cases.get(template, {})
+    stanza = {
+        section: {**values, **(template_stanza.get(section) or {})} for section, values in params_file.default_stanza().items()
     }
-    if strange := [dotted for dotted in wanted if dotted.partition(".")[0] in params.as_dict()]:
-        raise UserError(f"--set {strange[0]} is not of the new use case; name what is in its stanza, as fetch.path")
-    grown = params_file.apply_overrides(params_file.parse_params({**params.as_dict(), "use_cases": {name: stanza}}), wanted, name)
-    registry.build("use_cases", template or name, grown.use_cases[name], where=f"use_cases.{name}")
+    own = registry.build("use_cases", template or name, stanza).fetch.path_settings
+    changes = {
+        dotted: _relative_to_project(root, resolve_own_path(dotted, value, cwd or root, own))
+        for dotted, value in (overrides or {}).items()
+    }
+    if absolute := [dotted for dotted in changes if dotted.partition(".")[0] in params.as_dict()]:
+        raise UserError(
+            f"--set {absolute[0]} is not a parameter of the new use case; name it relative to the stanza, such as fetch.path"
+        )
+    new_params = params_file.apply_overrides(
+        params_file.parse_params({**params.as_dict(), "use_cases": {name: stanza}}), changes, name
+    )
+    registry.build("use_cases", template or name, new_params.use_cases[name], where=f"use_cases.{name}")
     text = (root / "params.yaml").read_text(encoding="utf-8")
-    fresh = with_stanza(text, name, grown.use_cases[name])
-    written = {"params.yaml": fresh}
+    files = {"params.yaml": insert_stanza(text, name, new_params.use_cases[name])}
     if template:
-        written = {**copied(root, template, name), **written}
-    for path, content in written.items():
+        files = {**copied_files(root, template, name), **files}
+    for path, content in files.items():
         write_bytes(root / path, content.encode())
-    return sorted({_folder(path) for path in written})
+    return sorted({_package(path) for path in files})
 
 
-def copied(root: Path, template: str, name: str) -> dict[str, str]:
-    """The files of the template's packages, in `tasks/use_cases` and `tasks/models`, under the new name."""
+def copied_files(root: Path, template: str, name: str) -> dict[str, str]:
+    """Path and content of each file of the template's packages in tasks/use_cases and tasks/models, under the new name."""
     files = {}
     for package in ("use_cases", "models"):
         for path in sorted((root / "tasks" / package / template).rglob("*.py")):
             target = Path("tasks") / package / name / path.relative_to(root / "tasks" / package / template)
-            files[str(target)] = renamed(path.read_text(encoding="utf-8"), template, name)
+            files[str(target)] = rename_source(path.read_text(encoding="utf-8"), template, name)
     return files
 
 
-def _folder(path: str) -> str:
-    """The package that a file is written into, or the file itself."""
+def _package(path: str) -> str:
+    """The package that the file belongs to, or the file itself when it is in none."""
     return "/".join(Path(path).parts[:3])
 
 
-def _near(root: Path, value: Any) -> Any:
-    """The value; a path inside the project relative to it, so that the project can be moved."""
+def _relative_to_project(root: Path, value: Any) -> Any:
+    """The value; a path inside the project is made relative to it, so that the project can be moved."""
     inside = isinstance(value, str) and Path(value).is_absolute() and Path(value).is_relative_to(root)
     return str(Path(value).relative_to(root)) if inside else value
 
 
-def refuse_name(name: str, params: params_file.Params, template: str) -> None:
-    """A name is a Python module's, not taken, and no section of params.yaml."""
-    shelf = registry.registered_names("use_cases")
-    if not NAME.fullmatch(name) or keyword.iskeyword(name) or name in params.as_dict():
+def check_name(name: str, params: params_file.Params, template: str) -> None:
+    """Raise `UserError` when the name is no lower-case Python identifier, is taken, or is a section of params.yaml."""
+    existing = registry.registered_names("use_cases")
+    if not NAME_PATTERN.fullmatch(name) or keyword.iskeyword(name) or name in params.as_dict():
         near = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
-        hint = f"; {near!r} would do" if NAME.fullmatch(near) and not keyword.iskeyword(near) and near != name else ""
+        hint = (
+            f"; {near!r} would be valid" if NAME_PATTERN.fullmatch(near) and not keyword.iskeyword(near) and near != name else ""
+        )
         raise UserError(
-            f"{name!r} cannot name a use case: small letters, digits and _ only, a letter first, no word of Python{hint}"
+            f"{name!r} is not a valid name: lower-case letters, digits and _ only, a letter first, no Python keyword{hint}"
         )
     if name in params.use_cases:
-        raise UserError(f"params.yaml has a use case {name!r} already; choose another name, or edit its stanza")
-    if name in shelf and template:
-        raise UserError(f"tasks/use_cases/{name} is there already; choose another name, or leave --from out to use it")
-    if name not in shelf and not template:
-        raise UserError(f"nothing to begin {name!r} from; add --from and one of {', '.join(shelf)}")
+        raise UserError(f"params.yaml already has a use case {name!r}; choose another name, or edit its stanza")
+    if name in existing and template:
+        raise UserError(f"tasks/use_cases/{name} already exists; choose another name, or leave out --from to use it")
+    if name not in existing and not template:
+        raise UserError(
+            f"there is no use case {name!r} in tasks/use_cases; to copy one, add --from and one of {', '.join(existing)}"
+        )
 
 
-def renamed(source: str, template: str, name: str) -> str:
-    """The code of a use case under another name: its class and its packages, wherever they are named, and nothing else."""
+def rename_source(source: str, template: str, name: str) -> str:
+    """The source code with the template's class and packages renamed, and nothing else changed."""
     old, new = (word.title().replace("_", "") for word in (template, name))
     source = re.sub(rf"\btasks\.(use_cases|models)\.{template}\b", rf"tasks.\1.{name}", source)
     return re.sub(rf"(?<![\w\"'])\b{old}\b(?![\w\"'])", new, source)
 
 
-def with_stanza(text: str, name: str, stanza: Mapping[str, Any]) -> str:
-    """params.yaml with one more use case behind the others; every other character stays as it is."""
+def insert_stanza(text: str, name: str, stanza: Mapping[str, Any]) -> str:
+    """The text of params.yaml with the stanza added after the last use case; every other character stays as it is."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     assert root is not None
     (use_cases,) = (value for key, value in root.value if key.value == "use_cases")
     if use_cases.flow_style:
-        raise UserError("params.yaml: use_cases is written in braces; put one use case a line, then ask again")
+        raise UserError("params.yaml: use_cases is a mapping in braces; write one use case per line, then try again")
     lines, last = text.splitlines(), use_cases.value[-1][1].end_mark
     end = last.line + (last.column > 0)
     while not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#"):
         end -= 1
     indent = " " * use_cases.value[0][0].start_mark.column
-    fresh = "\n".join([*lines[:end], *(indent + line for line in as_lines(name, stanza)), *lines[end:]]) + "\n"
-    before, after = yaml.safe_load(text), yaml.safe_load(fresh)
+    new_text = "\n".join([*lines[:end], *(indent + line for line in stanza_lines(name, stanza)), *lines[end:]]) + "\n"
+    before, after = yaml.safe_load(text), yaml.safe_load(new_text)
     assert after.pop("use_cases") == {**before.pop("use_cases"), name: stanza}
     assert after == before
-    return fresh
+    return new_text
 
 
-def as_lines(name: str, stanza: Mapping[str, Any]) -> Iterable[str]:
-    """A stanza as the file writes them: a section a line, in braces."""
+def stanza_lines(name: str, stanza: Mapping[str, Any]) -> Iterable[str]:
+    """The lines of a stanza, unindented: one section per line, in braces."""
     yield f"{name}:"
     for section, values in stanza.items():
         inline = yaml.safe_dump(values, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6).strip()
         inline = inline.removesuffix("\n...")
-        if len(section) + len(inline) > LINE:
+        if len(section) + len(inline) > MAX_INLINE_LENGTH:
             yield f"  {section}:"
             yield f"    {inline}"
         else:

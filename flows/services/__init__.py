@@ -1,1 +1,1 @@
-"""Long-lived processes: Prefect's server, served deployments, schedules, their supervisor."""
+"""Long-lived processes: the Prefect server, the deployment runner, and their supervisor; deployments and schedules."""

@@ -1,4 +1,4 @@
-"""What can be asked for by name: the deployments of prefect.yaml, and a pair for every use case that it does not name yet."""
+"""The project's deployments: those of prefect.yaml, and two for each use case of params.yaml that it does not name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from tasks.core.atomic_files import hash_json
 
 NIGHTLY = "-nightly"
 FIRST_HOUR = 3
+"""Hour (UTC) at which the first nightly deployment starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
-    """A deployment as it is written down; what a person changed since is the server's to know."""
+    """A deployment as prefect.yaml or params.yaml define it. Changes made in Prefect since then are on the server only."""
 
     name: str
     description: str = ""
@@ -28,23 +29,25 @@ class DeploymentSpec:
 
     @property
     def version(self) -> str:
-        """Changes whenever what is written down does."""
+        """Hash of the definition; it changes whenever a field does."""
         return hash_json(asdict(self))[:12]
 
 
 def deployment_specs(root: Path) -> list[DeploymentSpec]:
-    """All deployments of the project, those of prefect.yaml first; without those of use cases that params.yaml does not have."""
+    """All deployments, those of prefect.yaml first. Deployments of use cases that params.yaml does not list are left out."""
     params = params_file.read_params(root / "params.yaml")
-    written = [
-        each for each in _written(root / "prefect.yaml") if set(each.parameters.get("use_cases") or ()) <= set(params.use_cases)
+    configured = [
+        spec
+        for spec in _read_specs(root / "prefect.yaml")
+        if set(spec.parameters.get("use_cases") or ()) <= set(params.use_cases)
     ]
-    known = {each.name for each in written}
-    return written + [each for each in _by_use_case(params) if each.name not in known]
+    names = {spec.name for spec in configured}
+    return configured + [spec for spec in _default_specs(params) if spec.name not in names]
 
 
-def _written(path: Path) -> Iterator[DeploymentSpec]:
-    found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
-    for entry in (found or {}).get("deployments") or ():
+def _read_specs(path: Path) -> Iterator[DeploymentSpec]:
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    for entry in (content or {}).get("deployments") or ():
         yield DeploymentSpec(
             name=str(entry["name"]),
             description=str(entry.get("description") or ""),
@@ -54,18 +57,20 @@ def _written(path: Path) -> Iterator[DeploymentSpec]:
         )
 
 
-def _by_use_case(params: params_file.Params) -> Iterator[DeploymentSpec]:
-    """All use cases at once; and each by itself, when asked for and every night, ten minutes after the one before it."""
-    yield DeploymentSpec(name="all", description="Every use case, side by side.")
+def _default_specs(params: params_file.Params) -> Iterator[DeploymentSpec]:
+    """One deployment of all use cases; for each use case one on demand and one nightly, ten minutes after the one before."""
+    yield DeploymentSpec(name="all", description="All use cases in one run.")
     for position, name in enumerate(params.use_cases):
-        asked: dict[str, Any] = {"use_cases": [name]}
+        parameters: dict[str, Any] = {"use_cases": [name]}
         hour, minute = divmod(10 * position, 60)
-        night = {"cron": f"{minute} {(FIRST_HOUR + hour) % 24} * * *", "timezone": "UTC", "active": True}
-        yield DeploymentSpec(name=name, description=f"Grow {name} when asked.", parameters=asked, tags=(name,))
+        schedule = {"cron": f"{minute} {(FIRST_HOUR + hour) % 24} * * *", "timezone": "UTC", "active": True}
+        yield DeploymentSpec(
+            name=name, description=f"Runs the pipeline of {name} on demand.", parameters=parameters, tags=(name,)
+        )
         yield DeploymentSpec(
             name=name + NIGHTLY,
-            description=f"Grow {name} every night; what is unchanged is not computed again.",
-            parameters=asked,
+            description=f"Runs the pipeline of {name} every night; unchanged stages are skipped.",
+            parameters=parameters,
             tags=(name, "nightly"),
-            schedules=(night,),
+            schedules=(schedule,),
         )

@@ -1,4 +1,4 @@
-"""Serve the deployments: start a process for each run that is asked for or due, end it when it is cancelled, notice the dead."""
+"""The deployment runner: starts a process for each requested or scheduled run, cancels it on request, detects crashed runs."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ from tasks.__main__ import die_with_parent  # noqa: E402
 from tasks.core.atomic_files import write_json  # noqa: E402
 
 CHECK_INTERVAL_S = 10.0
-"""How often runs are looked for that died without a word."""
+"""Seconds between two searches for runs whose process has died."""
 SERVER_TIMEOUT_S = 180.0
 HEARTBEAT_TIMEOUT = timedelta(seconds=3 * settings.HEARTBEAT_S)
 ACTIVE_STATES = (StateType.RUNNING, StateType.CANCELLING)
 
 
 async def serve(root: Path) -> None:
-    """Serve until told to go; the runs at work are cancelled then."""
+    """Serve the deployments until SIGTERM or SIGINT, then cancel the active runs."""
     async with get_client() as client:
-        deployments = [await build_deployment(client, root, each) for each in deployment_specs(root)]
+        deployments = [await build_deployment(client, root, spec) for spec in deployment_specs(root)]
         runner = Runner(name="bonsai", pause_on_shutdown=False, query_seconds=1)
         served = [await runner.aadd_deployment(each) for each in deployments]
         await create_heartbeat_automation()
@@ -59,10 +59,10 @@ async def serve(root: Path) -> None:
         await cancel_missed_runs(client, served)
         runner_task = asyncio.create_task(runner.start(webserver=False))
         watch_task = asyncio.create_task(watch_dead_runs(client, root))
-        await asyncio.sleep(0)  # the runner has set its own handler, which waits for one run after the other
+        await asyncio.sleep(0)  # first the runner sets its own signal handler, which ends one run after the other
         stop_requested = asyncio.Event()
-        for sign in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(sign, stop_requested.set)
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(sig, stop_requested.set)
         stop_task = asyncio.create_task(stop_requested.wait())
         write_json(root / ".prefect" / "runner.json", {"pid": os.getpid(), "deployments": [each.name for each in deployments]})
         await asyncio.wait({runner_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
@@ -74,58 +74,58 @@ async def serve(root: Path) -> None:
         await runner_task
 
 
-async def build_deployment(client: PrefectClient, root: Path, each: DeploymentSpec) -> RunnerDeployment:
-    """The deployment as Prefect is to know it; schedules that a person changed stay until what is written down changes."""
-    schedules, paused = [parse_schedule(schedule) for schedule in each.schedules], False
-    known: DeploymentResponse | None = None
-    with suppress(ObjectNotFound):  # it is served for the first time
-        known = await client.read_deployment_by_name(f"{pipeline.name}/{each.name}")
-    if known and known.version == each.version:
-        paused = known.paused
+async def build_deployment(client: PrefectClient, root: Path, spec: DeploymentSpec) -> RunnerDeployment:
+    """The deployment for Prefect's runner. Schedules changed in Prefect are kept until the spec itself changes."""
+    schedules, paused = [parse_schedule(schedule) for schedule in spec.schedules], False
+    existing: DeploymentResponse | None = None
+    with suppress(ObjectNotFound):  # served for the first time
+        existing = await client.read_deployment_by_name(f"{pipeline.name}/{spec.name}")
+    if existing and existing.version == spec.version:
+        paused = existing.paused
         schedules = [
-            DeploymentScheduleCreate(schedule=kept.schedule, active=kept.active, parameters=kept.parameters)
-            for kept in known.schedules
+            DeploymentScheduleCreate(schedule=one.schedule, active=one.active, parameters=one.parameters)
+            for one in existing.schedules
         ]
     deployment: RunnerDeployment = await pipeline.ato_deployment(
-        each.name,
-        description=each.description,
-        parameters=each.parameters,
-        tags=list(each.tags),
+        spec.name,
+        description=spec.description,
+        parameters=spec.parameters,
+        tags=list(spec.tags),
         schedules=schedules or None,
         paused=paused,
-        version=each.version,
+        version=spec.version,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     properties = deployment._parameter_openapi_schema.properties
-    for name, schema in request_schema(root, each.parameters.get("use_cases") or ()).items():
+    for name, schema in request_schema(root, spec.parameters.get("use_cases") or ()).items():
         properties[name] = {**properties[name], **schema}
     return deployment
 
 
 def parse_schedule(schedule: Mapping[str, Any]) -> DeploymentScheduleCreate:
-    """A schedule as prefect.yaml writes it, such as `{cron: "0 3 * * *", timezone: UTC, active: true}`."""
+    """A schedule of prefect.yaml, such as `{cron: "0 3 * * *", timezone: UTC, active: true}`, for Prefect's API."""
     timing = {name: value for name, value in schedule.items() if name not in ("active", "parameters")}
-    rest = {name: value for name, value in schedule.items() if name in ("active", "parameters")}
-    return DeploymentScheduleCreate.model_validate({"schedule": timing, **rest})
+    options = {name: value for name, value in schedule.items() if name in ("active", "parameters")}
+    return DeploymentScheduleCreate.model_validate({"schedule": timing, **options})
 
 
 async def create_heartbeat_automation() -> None:
-    """Have the server mark a run as crashed when it falls silent, wherever it runs."""
-    name = "Silent runs have crashed"
+    """Make the server mark a run as crashed when its heartbeats stop, on whatever machine it runs."""
+    name = "Silent runs have crashed"  # identifies it on the server; another name would add a second automation
     try:
         await Automation.aread(name=name)
     except ValueError:
         trigger = EventTrigger(
             after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{end}" for end in (*run_record.FINAL, "Cancelling"))},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in (*run_record.FINAL, "Cancelling"))},
             match={"prefect.resource.id": ["prefect.flow-run.*"]},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
             within=HEARTBEAT_TIMEOUT,
         )
-        action = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="it fell silent", force=False)
-        description = f"No heartbeat in {HEARTBEAT_TIMEOUT.seconds} s, with one promised every {settings.HEARTBEAT_S} s."
+        action = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="its heartbeats stopped", force=False)
+        description = f"No heartbeat for {HEARTBEAT_TIMEOUT.seconds} s; one is due every {settings.HEARTBEAT_S} s."
         await Automation(name=name, description=description, trigger=trigger, actions=[action]).acreate()
 
 
@@ -136,7 +136,7 @@ async def watch_dead_runs(client: PrefectClient, root: Path) -> None:
 
 
 async def mark_crashed(client: PrefectClient, root: Path) -> None:
-    """Runs whose process is gone read Crashed, in their records and in Prefect."""
+    """Set the state of every run whose process has died to Crashed, in its record and in Prefect."""
     dead = [run for run in run_record.active_runs(root) if not os_processes.is_alive(run.record.get("process"))]
     if dead:
         recovery.recover(root)
@@ -145,13 +145,13 @@ async def mark_crashed(client: PrefectClient, root: Path) -> None:
             try:
                 flow_run = await client.read_flow_run(flow_run_id)
             except ObjectNotFound:
-                continue  # another server's
+                continue  # a run of another server
             if flow_run.state and not flow_run.state.is_final():
                 await client.set_flow_run_state(flow_run.id, Crashed(message="its process died"), force=True)
 
 
 async def cancel_missed_runs(client: PrefectClient, served: list[Any]) -> None:
-    """Of the runs that were due while nobody served, the last of each deployment makes up for the others."""
+    """Of the scheduled runs missed while no runner served, keep the last one of each deployment and cancel the others."""
     late = await client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=served)),
         flow_run_filter=FlowRunFilter.model_validate(
@@ -160,10 +160,10 @@ async def cancel_missed_runs(client: PrefectClient, served: list[Any]) -> None:
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         limit=200,
     )
-    due = [each for each in late if each.auto_scheduled]
-    for _, same in groupby(sorted(due, key=_deployment_and_time), key=lambda each: str(each.deployment_id)):
-        for missed in list(same)[:-1]:
-            await client.set_flow_run_state(missed.id, Cancelled(message="missed; a later one makes up for it"), force=True)
+    scheduled = [each for each in late if each.auto_scheduled]
+    for _, runs in groupby(sorted(scheduled, key=_deployment_and_time), key=lambda each: str(each.deployment_id)):
+        for missed in list(runs)[:-1]:
+            await client.set_flow_run_state(missed.id, Cancelled(message="missed; a later scheduled run replaces it"), force=True)
 
 
 def _deployment_and_time(flow_run: FlowRun) -> tuple[str, datetime]:
@@ -171,13 +171,13 @@ def _deployment_and_time(flow_run: FlowRun) -> tuple[str, datetime]:
 
 
 async def cancel_active_runs(client: PrefectClient, served: list[Any]) -> None:
-    """End all runs at work, at the same time; the runner hears of it and sees to it."""
+    """Cancel all active runs at once and wait until they have ended, for `CHECK_INTERVAL_S` at most."""
     active_runs = await client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=served)),
         flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": list(ACTIVE_STATES)}}}),
     )
     for each in active_runs:
-        await client.set_flow_run_state(each.id, Cancelling(message="bonsai up ends"))
+        await client.set_flow_run_state(each.id, Cancelling(message="`bonsai up` was stopped"))
     deadline = asyncio.get_running_loop().time() + CHECK_INTERVAL_S
     while active_runs and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.2)
@@ -190,11 +190,11 @@ async def _ended(client: PrefectClient, flow_run: FlowRun) -> bool:
 
 
 def main(parent: int) -> None:
-    """In a process of its own, which ends with its parent."""
+    """Serve in a process of its own, which ends when its parent does."""
     die_with_parent()
     if os.getppid() != parent:
-        return  # it went before this one could be tied to it
-    os.environ["BONSAI_RUNNER"] = str(os.getpid())  # its runs end with it
+        return  # the parent ended before `die_with_parent` took effect
+    os.environ["BONSAI_RUNNER"] = str(os.getpid())  # read by its runs, which end with it
     root = settings.project_root()
     settings.is_healthy(os.environ["PREFECT_API_URL"], SERVER_TIMEOUT_S)
     asyncio.run(serve(root))

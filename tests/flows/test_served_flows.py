@@ -94,7 +94,7 @@ def silence(up: Up, elsewhere: Path) -> None:
             return None
 
         said = wait_for(ended, 400)
-        assert (said.state, said.message) == ("Crashed", "it fell silent")
+        assert (said.state, said.message) == ("Crashed", "its heartbeats stopped")
         assert len(heartbeats(lives)) >= 2, "as long at work, and often enough heard"
         (elsewhere / "hold-train").unlink()
         assert living.wait(240) == 0

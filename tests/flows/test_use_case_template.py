@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.cli.use_case_template import copied, with_stanza
+from flows.cli.use_case_template import copied_files, insert_stanza
 from tasks.core import params_file, registry
 from tasks.core.artifacts import Artifact
 from tests.support import credit_table
@@ -77,16 +77,16 @@ def test_a_use_case_on_the_shelf_gets_its_stanza_only(toy: Path, bonsai: Any) ->
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["new", "toy", "--from", "twin"], "params.yaml has a use case 'toy' already"),
-        (["new", "twin", "--from", "toy"], "tasks/use_cases/twin is there already"),
-        (["new", "my-sums", "--from", "toy"], "'my_sums' would do"),
-        (["new", "class", "--from", "toy"], "no word of Python"),
-        (["new", "../toy", "--from", "toy"], "cannot name a use case"),
-        (["new", "recipes", "--from", "toy"], "cannot name a use case"),
+        (["new", "toy", "--from", "twin"], "params.yaml already has a use case 'toy'"),
+        (["new", "twin", "--from", "toy"], "tasks/use_cases/twin already exists"),
+        (["new", "my-sums", "--from", "toy"], "'my_sums' would be valid"),
+        (["new", "class", "--from", "toy"], "no Python keyword"),
+        (["new", "../toy", "--from", "toy"], "is not a valid name"),
+        (["new", "recipes", "--from", "toy"], "is not a valid name"),
         (["new", "sums", "--from", "toi"], "did you mean 'toy'?"),
         (["new", "sums"], "add --from and one of toy, twin"),
         (["new", "sums", "--from", "toy", "--set", "model.widht=3"], "did you mean 'width'?"),
-        (["new", "sums", "--from", "toy", "--set", "recipes.dense=3"], "is not of the new use case"),
+        (["new", "sums", "--from", "toy", "--set", "recipes.dense=3"], "is not a parameter of the new use case"),
     ],
 )
 def test_what_cannot_be_begun_is_refused_in_one_line_and_nothing_is_written(
@@ -102,13 +102,13 @@ def test_what_cannot_be_begun_is_refused_in_one_line_and_nothing_is_written(
 
 def test_a_stanza_goes_behind_the_last_one_wherever_that_is() -> None:
     for text in (PARAMS, "recipes: {dense: []}\nuse_cases:\n    a: {}", "use_cases:\n  a: {}\n# end\nrecipes: {dense: []}\n"):
-        fresh = with_stanza(text, "b", {"fetch": {"path": "a b: c.csv"}})
-        assert list(yaml.safe_load(fresh)["use_cases"])[-1] == "b"
+        text = insert_stanza(text, "b", {"fetch": {"path": "a b: c.csv"}})
+        assert list(yaml.safe_load(text)["use_cases"])[-1] == "b"
 
 
 @pytest.mark.parametrize("template", registry.registered_names("use_cases"))
 def test_the_copy_of_every_template_is_the_same_code_under_another_name(template: str) -> None:
-    files = copied(REPOSITORY, template, "another_one")
+    files = copied_files(REPOSITORY, template, "another_one")
     assert set(files) > {"tasks/use_cases/another_one/use_case.py", "tasks/models/another_one/__init__.py"}
     for path, copy in files.items():
         compile(copy, path, "exec")

@@ -1,0 +1,26 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+UseCases = Annotated[
+    list[str] | None, typer.Argument(metavar="[USE_CASE]...", help="Use cases; all that params.yaml lists if none is named.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override a parameter, such as training.epochs=3. Repeatable."),
+]
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option("--recipe", metavar="RECIPE", help="Run only this recipe and the baseline `dense`. Repeatable."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Execute every stage, even if it is unchanged.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, a unique start or end of one, or `newest`.")]
+Remote = Annotated[str, typer.Option("--remote", "-r", metavar="NAME", help="DVC remote; the project's default if not given.")]
+Deployment = Annotated[
+    str, typer.Argument(metavar="DEPLOYMENT", help="Name as `bonsai schedules` lists it, such as vision-nightly.")
+]
