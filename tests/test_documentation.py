@@ -31,7 +31,7 @@ PATH = re.compile(rf"`((?:{'|'.join(map(re.escape, TRACKED))})/[\w./<>*-]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|<img [^>]*src=\"([^\"]+)\"")
 EXAMPLES = ("birds", "half_precision")
 """What the pages have the reader make."""
-USE_CASES = registry.names("use_cases")
+USE_CASES = registry.registered_names("use_cases")
 
 
 def name(page: Path) -> str:
@@ -118,8 +118,8 @@ def test_every_parameter_that_a_page_sets_exists(page):
         use_case = next((word for word in words[2:] if word in USE_CASES), "vision")
         overrides = run_request.parse_overrides(assignments)
         overrides = {key: value for key, value in overrides.items() if value != "NAME"}
-        changed = params_file.override(params_file.with_shelf(params, [use_case]), overrides, use_case)
-        params_file.use_case(use_case, changed)
+        changed = params_file.apply_overrides(params_file.with_default_stanzas(params, [use_case]), overrides, use_case)
+        params_file.build_use_case(use_case, changed)
 
 
 def test_the_graph_in_the_architecture_page_is_that_of_dvc_yaml():
