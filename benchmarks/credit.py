@@ -104,10 +104,14 @@ def predict_probabilities(case: Credit, train: pd.DataFrame, rows: pd.DataFrame,
     inputs, targets = case.encode(train, state)
     torch.manual_seed(seed)
     fitted = trainer.fit(
-        case.build_model(state), inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=case.training
+        case.build_model(state),
+        inputs,
+        targets,
+        objective=lambda net, x, y: case.problem.loss(net(x), y, case.training),
+        training=case.training,
     )
     outputs = trainer.predict(fitted.network, case.encode(rows, state)[0])
-    probabilities: binary_classification.Floats = case.decode(rows, outputs, state)["probability"].to_numpy()
+    probabilities: binary_classification.Floats = case.problem.decode(rows, outputs, state)["probability"].to_numpy()
     return probabilities
 
 

@@ -16,7 +16,7 @@ from benchmarks.stage_workspace import temporary_workspace
 from benchmarks.walk_forward import days_with_targets
 from tasks.core.settings import Training
 from tasks.training import trainer
-from tasks.use_cases.finance.settings import Model, PriceFetch
+from tasks.use_cases.finance.settings import PriceFetch, PriceModel
 from tasks.use_cases.finance.use_case import Finance
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def main() -> None:
 def write_results(tweets: Path, scorer: Path) -> None:
     """Write the table of forecasters with news, each beside the same forecaster without."""
     fetch = PriceFetch(dataset="stocknet", news=str(tweets), scorer=str(scorer))
-    case = Finance(fetch=fetch, model=Model(architecture="har_mlp"), training=TRAINING)
+    case = Finance(fetch=fetch, model=PriceModel(architecture="har_mlp"), training=TRAINING)
     days = days_with_targets(case)
     days = days[(days["next_date"] >= FIRST_DAY) & (days["next_date"] < END_DAY)]
     train = days[days["next_date"] <= LAST_TRAIN_DAY].reset_index(drop=True)
@@ -66,7 +66,7 @@ def write_results(tweets: Path, scorer: Path) -> None:
     by_model |= {name: classics[name] for name in ("log-HAR with leverage", "log-HAR with leverage and news")}
     lines = []
     for name, predictions in by_model.items():
-        scores = case.metrics(predictions)
+        scores = case.problem.metrics(predictions)
         line: dict[str, Any] = {
             "model": name,
             **{key: round(scores[key], 4) for key in ("qlike", "mse", "pinball_5", "pinball_1")},
@@ -74,7 +74,7 @@ def write_results(tweets: Path, scorer: Path) -> None:
         line |= dict.fromkeys(("gain", "low", "high", "DM p", "news helps"))
         without_news = name.removesuffix(" with news").removesuffix(" and news")
         if without_news != name:
-            gain = case.compare_to_baseline(predictions, by_model[without_news])
+            gain = case.problem.compare_to_baseline(predictions, by_model[without_news])
             line |= {"gain": round(gain["value"], 4), "low": round(gain["low"], 4), "high": round(gain["high"], 4)}
             helps = "yes" if gain["low"] > 0 else "not shown" if gain["high"] > 0 else "no"
             line |= {"DM p": round(gain["p"], 4), "news helps": helps}
@@ -105,11 +105,11 @@ def forecast(case: Finance, train: DataFrame, rows: DataFrame, *, news: bool) ->
             case.build_model(state),
             inputs,
             targets,
-            objective=lambda network, x, y: case.loss(network(x), y),
+            objective=lambda network, x, y: case.problem.loss(network(x), y, case.training),
             training=replace(case.training, seed=seed),
         )
         outputs.append(trainer.predict(fitted.network, test_inputs))
-    return case.decode(rows, np.mean(np.stack(outputs).astype(np.float64), axis=0), state)
+    return case.problem.decode(rows, np.mean(np.stack(outputs).astype(np.float64), axis=0), state)
 
 
 def without_texts(rows: DataFrame) -> DataFrame:

@@ -20,7 +20,7 @@ from tasks.core.event_log import EventLog
 from tasks.stages.compress import compressed, scorer
 from tasks.training import trainer
 from tasks.use_cases.finance import risk_metrics
-from tasks.use_cases.finance.settings import Model
+from tasks.use_cases.finance.settings import PriceModel
 from tasks.use_cases.finance.use_case import QUANTILES, Finance
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def main(architectures: Sequence[str] = (DENSE, *OTHER_NETWORKS)) -> None:
             if architecture in OTHER_NETWORKS:
                 shape, changed = OTHER_NETWORKS[architecture]
                 model: dict[str, Any] = {"architecture": architecture, **shape}
-                other = replace(case, model=Model(**model), training=replace(case.training, **changed))
+                other = replace(case, model=PriceModel(**model), training=replace(case.training, **changed))
             forecast = network_forecast(other, recipes if architecture == DENSE else {"dense": ()})
             fresh = walk_forward(days[fear], forecast)
             answers[fear] |= {f"{architecture}, {name}": answer for name, answer in fresh.items()}
@@ -138,7 +138,11 @@ def network_forecast(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> 
         torch.manual_seed(case.training.seed)
         fresh = case.build_model(state)
         dense = trainer.fit(
-            fresh, inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=case.training
+            fresh,
+            inputs,
+            targets,
+            objective=lambda net, x, y: case.problem.loss(net(x), y, case.training),
+            training=case.training,
         ).network
         predictions = {}
         for name, recipe in recipes.items():
@@ -155,7 +159,7 @@ def network_forecast(case: Finance, recipes: Mapping[str, tuple[Step, ...]]) -> 
                     scratch=Path(folder),
                 )
                 model = compressed(dense, recipe, context, "finance")[1]
-            predictions[name] = case.decode(rows, onnx_model.predict(model, test_inputs), state)
+            predictions[name] = case.problem.decode(rows, onnx_model.predict(model, test_inputs), state)
         return predictions
 
     return forecast
@@ -169,13 +173,13 @@ def baseline_forecasts(case: Finance, days: DataFrame) -> dict[str, Answer]:
 
 
 def qlike(case: Finance, answer: Answer) -> float:
-    return case.metrics(answer[0])["qlike"]
+    return case.problem.metrics(answer[0])["qlike"]
 
 
 def table_row(case: Finance, fear: str, name: str, answer: Answer, best: DataFrame, dense: Answer | None) -> dict[str, Any]:
     """One line of the table."""
     predictions, cpu_s = answer
-    scores, gain = case.metrics(predictions), case.compare_to_baseline(predictions, best)
+    scores, gain = case.problem.metrics(predictions), case.problem.compare_to_baseline(predictions, best)
     columns: dict[str, Any] = {"model": name, "knows the VIX": bool(fear)}
     columns |= {key: round(scores[key], 4) for key in ("qlike", "mse", "log_r2", "pinball_5", "pinball_1")}
     for quantile, level in QUANTILES.items():

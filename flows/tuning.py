@@ -94,7 +94,7 @@ def opened(root: Path, use_case: str, name: str = "") -> Iterator[Study]:
     study = optuna.create_study(
         storage=storage,
         study_name=name or use_case,
-        direction="maximize" if case.higher_is_better else "minimize",
+        direction="maximize" if case.problem.higher_is_better else "minimize",
         sampler=optuna.samplers.TPESampler(seed=case.training.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=1),
         load_if_exists=True,

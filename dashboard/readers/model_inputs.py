@@ -64,7 +64,8 @@ def kind(case: UseCase) -> Kind:
 def sentence(case: UseCase, text: str, model: Model) -> pd.DataFrame:
     """One row that holds the text, mended as cleaning mends it; raises `UserError` where cleaning would reject it."""
     blank: dict[str, Any] = dict.fromkeys(case.Schema.to_schema().columns, "")
-    known = {case.label_column: model.classes[0]} if case.label_column and model.classes else {}
+    label = case.problem.label_column
+    known = {label: model.classes[0]} if label and model.classes else {}
     judged = case.clean_partition(pd.DataFrame([{**blank, **known, TEXT: text, "file": "", "row": 0}]))
     if fault := str(judged["fault"].iloc[0]):
         raise UserError(fault)
@@ -77,7 +78,7 @@ def from_file(case: UseCase, content: bytes, name: str) -> Checked:
         path = Path(place) / f"upload{''.join(Path(name).suffixes[-2:])[:20]}"
         path.write_bytes(content)
         fetch = replace(case.fetch, source="path", dataset="", path=str(path), fingerprint="", limit=0)
-        asked = replace(case, fetch=fetch)  # type: ignore[type-var]
+        asked = replace(case, fetch=fetch)
         try:
             raw = _some(asked)
         except UserError as mistake:
@@ -115,7 +116,8 @@ def encoded(case: UseCase, model: Model, rows: pd.DataFrame) -> NDArray[Any]:
 
 def answers(case: UseCase, model: Model, rows: pd.DataFrame) -> pd.DataFrame:
     """What the model says of each row, in the words of the use case."""
-    return case.decode(rows, model.outputs(encoded(case, model, rows)), model.learnt).reset_index(drop=True)
+    problem = case.problem_of(model.learnt)
+    return problem.decode(rows, model.outputs(encoded(case, model, rows)), model.learnt).reset_index(drop=True)
 
 
 def pieces(text: str) -> list[str]:

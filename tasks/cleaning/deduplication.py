@@ -49,7 +49,8 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
     reason = light["fault"].to_numpy(dtype=object, copy=True)
     verdict = np.where(light["fault"] == "", KEPT, QUARANTINED).astype(object)
     at = good.index.to_numpy()
-    label = light[case.label_column].to_numpy(dtype=object) if case.label_column else None
+    label_column = case.label_column(good)
+    label = light[label_column].to_numpy(dtype=object) if label_column else None
     for row, original in zip(at[twin], first[twin], strict=True):
         other = f"{OTHER_LABEL}{label[original]!r}" if label is not None and label[row] != label[original] else ""
         verdict[row], reason[row] = DUPLICATE, f"duplicate of {where[original]}{other}"
@@ -57,8 +58,7 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
         verdict[row], reason[row] = QUARANTINED, f"leak: looks like {where[original]} of {split[original]}"
     kept = light.assign(verdict=verdict, reason=reason, split="", duplicate_group="")
     kept.loc[good.index, "split"], kept.loc[good.index, "duplicate_group"] = split, duplicate_group
-    classes = [case.label_column] if case.label_column else []
-    return kept[[*OUTCOME_COLUMNS, *classes]].join(good[added])
+    return kept[[*OUTCOME_COLUMNS, *([label_column] if label_column else [])]].join(good[added])
 
 
 def apply_clean_table(case: UseCase, light: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -67,7 +67,7 @@ def apply_clean_table(case: UseCase, light: DataFrame) -> tuple[DataFrame, DataF
     if type(case).clean_table is UseCase.clean_table:
         return light, good
     found = case.clean_table(good)
-    assert found.index.equals(good.index), f"relate of {type(case).__name__} gave other rows than it was given"
+    assert found.index.equals(good.index), f"clean_table of {type(case).__name__} gave other rows than it was given"
     fault = found["fault"].reindex(light.index).fillna(light["fault"])
     fix = (light["fix"] + "; " + found["fix"].reindex(light.index).fillna("")).str.strip("; ")
     return light.assign(fault=fault, fix=fix), good.join(found.drop(columns=["fault", "fix"]))[found["fault"] == ""]

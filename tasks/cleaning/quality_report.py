@@ -47,8 +47,8 @@ def build_quality_report(case: UseCase, settled: DataFrame) -> dict[str, Any]:
         "classes": {},
         "files": _by_file(settled),
     }
-    if case.label_column:
-        table = _classes_by_split(case, kept)
+    if label_column := _label_column(case, settled):
+        table = _classes_by_split(label_column, kept)
         ledger["classes"] = {str(name): {split: int(row[split]) for split in SPLITS} for name, row in table.iterrows()}
     assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"], ledger
     return ledger
@@ -63,8 +63,13 @@ def _leaks(settled: DataFrame) -> dict[str, int]:
     return {str(split): int(count) for split, count in crossing.value_counts().sort_index().items()}
 
 
-def _classes_by_split(case: UseCase, kept: DataFrame) -> DataFrame:
-    return pd.crosstab(kept[case.label_column], kept["split"]).reindex(columns=list(SPLITS), fill_value=0)
+def _label_column(case: UseCase, settled: DataFrame) -> str:
+    """The column of the classes, which is kept beside the verdicts where there are any."""
+    return case.problem.label_column if case.problem.label_column in settled else ""
+
+
+def _classes_by_split(label_column: str, kept: DataFrame) -> DataFrame:
+    return pd.crosstab(kept[label_column], kept["split"]).reindex(columns=list(SPLITS), fill_value=0)
 
 
 def _by_file(settled: DataFrame) -> dict[str, dict[str, int]]:
@@ -102,13 +107,14 @@ def check_reject_share(clean: Clean, settled: DataFrame, quarantine: Path) -> No
 
 def check_classes(case: UseCase, settled: DataFrame) -> None:
     """Stop when a class is missing in a split, or there is but one: nothing could be learnt of it, or nothing measured."""
-    if not case.label_column:
+    label_column = _label_column(case, settled)
+    if not label_column:
         return
     kept = settled[settled["verdict"] == KEPT]
-    table = _classes_by_split(case, kept)
+    table = _classes_by_split(label_column, kept)
     if len(table) == 1:
         raise UserError(
-            f"all {len(kept):,} clean rows have the {case.label_column} {table.index[0]!r}; a classifier needs two classes"
+            f"all {len(kept):,} clean rows have the {label_column} {table.index[0]!r}; a classifier needs two classes"
         )
     for name, row in table.sort_values("train").iterrows():
         if missing := [split for split in SPLITS if not row[split]]:

@@ -14,7 +14,8 @@ from tasks.training import interfaces, trainer
 
 if TYPE_CHECKING:
     from tasks.core.compression import CompressionContext
-    from tasks.core.use_case import Array, UseCase
+    from tasks.core.problem import Array, Problem
+    from tasks.core.settings import Training
 
 
 def taught(
@@ -38,7 +39,7 @@ def taught(
         network,
         context.inputs,
         context.targets,
-        objective=objective(case, teacher, teacher_share, temperature),
+        objective=objective(context.problem, case.training, teacher, teacher_share, temperature),
         training=replace(
             training,
             epochs=max(1, round(training.epochs * effort)),
@@ -53,13 +54,15 @@ def taught(
     return fitted.network
 
 
-def objective(case: UseCase, teacher: nn.Module, teacher_share: float, temperature: float) -> interfaces.Objective:
-    """The case's loss and its `imitation` of the teacher, weighed; while judging, the loss alone."""
+def objective(
+    problem: Problem, training: Training, teacher: nn.Module, teacher_share: float, temperature: float
+) -> interfaces.Objective:
+    """The weighted sum of the problem's loss and its distillation loss; under evaluation the loss alone."""
     placed: dict[torch.device, nn.Module] = {}
 
     def call(network: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
         outputs = network(inputs)
-        loss = case.loss(outputs, targets)
+        loss = problem.loss(outputs, targets, training)
         if teacher_share == 0 or not torch.is_grad_enabled():
             return loss
         if inputs.device not in placed:
@@ -67,7 +70,7 @@ def objective(case: UseCase, teacher: nn.Module, teacher_share: float, temperatu
             placed[inputs.device] = deepcopy(teacher).eval().to(inputs.device, memory_format=layout)  # type: ignore[call-overload]
         with torch.no_grad():
             wanted = placed[inputs.device](inputs)
-        return (1 - teacher_share) * loss + teacher_share * case.distillation_loss(outputs, wanted, targets, temperature)
+        return (1 - teacher_share) * loss + teacher_share * problem.distillation_loss(outputs, wanted, targets, temperature)
 
     return call
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tasks.core.event_log import EventLog
 
     Array = NDArray[np.generic]
+from tasks.core.problem import Problem
 from tasks.core.use_case import PreprocessingState, UseCase
 
 DENSE = "dense"
@@ -74,6 +75,11 @@ class CompressionContext:
     """A folder that outlives a killed stage: where a fit keeps its crash-safe checkpoint."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What a step wants known of its choices, by the step's name: plain JSON values, kept in the recipe's report."""
+
+    @property
+    def problem(self) -> Problem:
+        """The problem of the rows that the state was fitted on."""
+        return self.case.problem_of(self.state)
 
 
 class NetworkStep(Protocol):

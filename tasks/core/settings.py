@@ -80,6 +80,16 @@ class Clean:
 
 
 @settings
+class Augment:
+    """How rows are varied; a use case adds what suits its data by subclassing."""
+
+
+@settings
+class Model:
+    """Which network is built; a use case adds its architecture and its sizes by subclassing."""
+
+
+@settings
 class Training:
     """How a network is fitted. The one loop in `fit.py` reads nothing else."""
 

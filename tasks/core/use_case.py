@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
 
 from tasks.core.errors import UserError
-from tasks.core.settings import Clean, Contract, Fetch, Training
+from tasks.core.problem import Problem
+from tasks.core.settings import Augment, Clean, Contract, Fetch, Model, Training, settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,39 +26,46 @@ PreprocessingState = Mapping[str, Any]
 """What a use case learnt from train rows (scale, vocabulary, class names): plain JSON values, kept in the checkpoint."""
 
 
-class UseCase(Protocol):
-    """One problem worth a small model.
+@settings
+class UseCase(ABC):
+    """The data and the model of one problem that is worth a small model.
 
-    Rows stay a table until `encode` and become a table again in `decode`; only between the two
-    are there arrays and tensors. The settings below are the sections of the use case's stanza in params.yaml.
-    The module must import without torch: networks and losses are imported inside the methods that need them.
+    Rows stay a table until `encode` and become a table again in `Problem.decode`; only between the two are there arrays and
+    tensors. The settings below are the sections of the use case's stanza in params.yaml; a use case narrows their types.
+    The module must import without torch: networks are imported inside the methods that need them.
     """
 
-    fetch: Fetch
-    clean: Clean
-    augment: Any
-    model: Any
-    training: Training
-    contract: Contract
+    fetch: Fetch = Field(default_factory=Fetch)
+    clean: Clean = Field(default_factory=Clean)
+    augment: Augment = Field(default_factory=Augment)
+    model: Model = Field(default_factory=Model)
+    training: Training = Field(default_factory=Training)
+    contract: Contract = Field(default_factory=Contract)
 
     summary: ClassVar[str]
     """One sentence on what the model answers, with which the model card opens."""
+    problem: ClassVar[Problem]
+    """What is asked: loss, decoding, metrics, report."""
     Schema: ClassVar[type[pa.DataFrameModel]]
     """A clean row, without `split`."""
     unique_key: ClassVar[tuple[str, ...]]
     """The columns that make two rows the same."""
-    label_column: ClassVar[str] = ""
-    """The column whose every value must stand in every split, empty if there is none."""
-    higher_is_better: ClassVar[bool] = True
-    """Whether the first metric of `score` is to be raised or lowered."""
 
     @property
     def name(self) -> str:
         """The name of its package in `tasks/use_cases`, and so of its networks' in `tasks/models`."""
         return type(self).__module__.split(".")[2]
 
+    def problem_of(self, state: PreprocessingState) -> Problem:
+        """The problem of the rows that `state` was fitted on; another than `problem` only where the data decide it."""
+        return self.problem
+
+    def label_column(self, rows: DataFrame) -> str:
+        """The column whose every value must be in every split, empty where there are no classes; by default the problem's."""
+        return self.problem.label_column
+
     def schema(self, rows: DataFrame) -> pa.DataFrameSchema:
-        """A clean row, without `split`, of the raw or clean rows given; by default `Rows`, whatever they are.
+        """A clean row, without `split`, of the raw or clean rows given; by default `Schema`.
 
         A use case for tables of any make adds the columns it finds.
         """
@@ -83,7 +93,7 @@ class UseCase(Protocol):
         return row_keys(rows, self.unique_key)
 
     def clean_table(self, rows: DataFrame) -> DataFrame:
-        """What a row knows only beside others, such as the days before it: columns to add, and `fault` and `fix` as in `judge`.
+        """Columns that need other rows, such as the days before, and `fault` and `fix` as in `clean_partition`.
 
         `rows` are all rows without a fault at once, in their order, repeated ones among them, columns of bytes left out;
         the result is indexed like them. By default nothing is added and nothing found.
@@ -112,9 +122,9 @@ class UseCase(Protocol):
         """The augmentation of a batch on its device: `(inputs (B, ...), uniform random numbers (B, R)) -> inputs`, or none."""
         return None
 
-    @abstractmethod
     def fit_preprocessing(self, rows: DataFrame) -> PreprocessingState:
-        """What the model must know of the train rows before it is built."""
+        """What the model must know of the train rows before it is built; by default the class names, sorted."""
+        return {"classes": sorted(set(rows["label"]))}
 
     @abstractmethod
     def encode(self, rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
@@ -124,7 +134,7 @@ class UseCase(Protocol):
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """A fresh network, unfitted."""
 
-    def initialize_weights(self, network: nn.Module, inputs: Array, targets: Array) -> None:
+    def initialize_weights(self, network: nn.Module, inputs: Array, targets: Array) -> None:  # noqa: B027
         """Give a fresh network what encoded train rows tell before any step; nothing unless a use case has it."""
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
@@ -147,51 +157,7 @@ class UseCase(Protocol):
         """
         return [[] for _ in range(len(rows))]
 
-    @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """A scalar to bring down."""
-
-    def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        """A scalar to bring down when `outputs` are to be like a teacher's (a network that knows more).
-
-        By default, for classes: the divergence of the softened answers over the last dimension (Hinton et al. 2015,
-        arXiv 1503.02531); for targets that are real numbers: the mean squared difference.
-        """
-        from torch.nn import functional
-
-        if targets.is_floating_point():
-            return functional.mse_loss(outputs, teacher_outputs)
-        answers = functional.log_softmax(outputs.float() / temperature, dim=-1)
-        wanted = functional.log_softmax(teacher_outputs.float() / temperature, dim=-1)
-        rows = answers.numel() / answers.shape[-1]
-        return functional.kl_div(answers, wanted, reduction="sum", log_target=True) * (temperature**2 / rows)
-
-    @abstractmethod
-    def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
-        """One prediction per row, with what a person needs to judge it."""
-
-    @abstractmethod
-    def metrics(self, predictions: DataFrame) -> dict[str, float]:
-        """The measures of success, first the one that matters most."""
-
-    @abstractmethod
-    def per_row_metric(self, predictions: DataFrame) -> Array:
-        """The first metric row by row (N,), such that its mean is the metric: what paired statistics resample."""
-
-    @abstractmethod
-    def report(self, predictions: DataFrame) -> dict[str, Any]:
-        """What a person reads beside the scores: confusion, per-class table, calibration; plain JSON values."""
-
-    @abstractmethod
     def baselines(self, train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
-        """Predictions of the trivial and the classic rivals for `rows`, shaped like those of `decode`."""
-
-    def compare_to_baseline(self, predictions: DataFrame, rival: DataFrame) -> dict[str, Any] | None:
-        """How much better the first metric is than a rival's on the same rows: `value` (positive is better), `low` and `high`
-        (95 %), `method`; plain JSON values. None, the default, takes a paired interval over rows that know nothing of each other.
-        """
-        return None
-
-    def release_blockers(self, predictions: DataFrame) -> list[str]:
-        """What forbids a release whatever the scores are, one line each; by default nothing."""
-        return []
+        """Predictions for `rows` of trivial and classic models fitted on `train`; by default those of the problem."""
+        state = self.fit_preprocessing(train)
+        return self.problem_of(state).baselines(train, rows, lambda some: self.encode(some, state), state)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.core.artifacts import Table, read_split
+from tasks.core.problem import Problem
 from tasks.core.splits import EVALUATION_SPLITS
 from tasks.core.use_case import UseCase
 from tasks.evaluation import statistics
@@ -22,7 +23,7 @@ FLIPPED_ROWS = 200
 """At most so many rows that changed sides are listed."""
 
 
-def rivals(case: UseCase, rows: Table, own: Mapping[str, DataFrame]) -> tuple[dict[str, Any], dict[str, Any]]:
+def rivals(case: UseCase, problem: Problem, rows: Table, own: Mapping[str, DataFrame]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The trivial and the classic rivals' scores on both splits, and how much better our `own` answers are, by split.
 
     Each rival is fitted once.
@@ -34,17 +35,17 @@ def rivals(case: UseCase, rows: Table, own: Mapping[str, DataFrame]) -> tuple[di
         found[name] = {}
         for split in EVALUATION_SPLITS:
             part = predictions[(asked["split"] == split).to_numpy()].reset_index(drop=True)
-            interval = statistics.mean_interval(np.asarray(case.per_row_metric(part), dtype=np.float64))
-            found[name][split] = {"scores": case.metrics(part), "interval": interval.as_dict()}
-            gains[split][name] = case.compare_to_baseline(own[split], part) or paired(case, own[split], part)
-    said = {split: headline(case.metrics(own[split]), found, gains[split], split) for split in EVALUATION_SPLITS}
+            interval = statistics.mean_interval(np.asarray(problem.per_row_metric(part), dtype=np.float64))
+            found[name][split] = {"scores": problem.metrics(part), "interval": interval.as_dict()}
+            gains[split][name] = problem.compare_to_baseline(own[split], part) or paired(problem, own[split], part)
+    said = {split: headline(problem.metrics(own[split]), found, gains[split], split) for split in EVALUATION_SPLITS}
     return found, {split: {"headline": said[split], "gains": gains[split]} for split in EVALUATION_SPLITS}
 
 
-def paired(case: UseCase, predictions: DataFrame, rival: DataFrame) -> dict[str, Any]:
+def paired(problem: Problem, predictions: DataFrame, rival: DataFrame) -> dict[str, Any]:
     """How much better the first metric is than a rival's, positive is better, over rows that know nothing of each other."""
-    better, worse = (predictions, rival) if case.higher_is_better else (rival, predictions)
-    return statistics.paired_drop(case.per_row_metric(better), case.per_row_metric(worse)).as_dict()
+    better, worse = (predictions, rival) if problem.higher_is_better else (rival, predictions)
+    return statistics.paired_drop(problem.per_row_metric(better), problem.per_row_metric(worse)).as_dict()
 
 
 def headline(scores: Mapping[str, float], rivalry: Mapping[str, Any], gains: Mapping[str, Any], split: str) -> str:
@@ -70,15 +71,15 @@ class PairedScores:
     own: np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
-def comparison(case: UseCase, predictions: DataFrame, dense: DataFrame, rows: DataFrame) -> dict[str, Any]:
+def comparison(problem: Problem, label_column: str, predictions: DataFrame, dense: DataFrame, rows: DataFrame) -> dict[str, Any]:
     """What was lost against the dense model on the same rows: how much, how surely, in which classes, on which rows."""
-    sign = 1.0 if case.higher_is_better else -1.0
-    sides = PairedScores(*(sign * np.asarray(case.per_row_metric(found), dtype=np.float64) for found in (dense, predictions)))
+    sign = 1.0 if problem.higher_is_better else -1.0
+    sides = PairedScores(*(sign * np.asarray(problem.per_row_metric(found), dtype=np.float64) for found in (dense, predictions)))
     drop = statistics.paired_drop(sides.dense, sides.own)
     found: dict[str, Any] = {
         "drop": drop.as_dict(),
         "at_most": statistics.paired_drop(sides.dense, sides.own, statistics.one_sided()).high,
-        "classes": by_class(case, sides, rows),
+        "classes": by_class(label_column, sides, rows),
     }
     if statistics.is_binary(sides.dense) and statistics.is_binary(sides.own):
         lost, won = int((sides.dense > sides.own).sum()), int((sides.dense < sides.own).sum())
@@ -87,12 +88,12 @@ def comparison(case: UseCase, predictions: DataFrame, dense: DataFrame, rows: Da
     return found
 
 
-def by_class(case: UseCase, sides: PairedScores, rows: DataFrame) -> list[dict[str, Any]]:
-    """The change in each class, the worst first; nothing where the use case has no classes."""
-    if not case.label_column:
+def by_class(label_column: str, sides: PairedScores, rows: DataFrame) -> list[dict[str, Any]]:
+    """The change in each class, the worst first; nothing where there are no classes."""
+    if not label_column:
         return []
     found = []
-    for name, places in rows.groupby(case.label_column).indices.items():
+    for name, places in rows.groupby(label_column).indices.items():
         drop = statistics.paired_drop(sides.dense[places], sides.own[places])
         means = {"dense": float(sides.dense[places].mean()), "own": float(sides.own[places].mean())}
         found.append({"class": str(name), "rows": len(places), **means, "drop": drop.value, "low": drop.low, "high": drop.high})

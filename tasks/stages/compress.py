@@ -68,8 +68,9 @@ def lay_out(context: StageContext, state: PreprocessingState) -> CompressionCont
 
 def scorer(case: UseCase, rows: DataFrame, state: PreprocessingState) -> Callable[[Array], float]:
     """The first metric of outputs for these rows, turned so that more is better."""
-    sign = 1.0 if case.higher_is_better else -1.0
-    return lambda outputs: sign * next(iter(case.metrics(case.decode(rows, outputs, state)).values()))
+    problem = case.problem_of(state)
+    sign = 1.0 if problem.higher_is_better else -1.0
+    return lambda outputs: sign * next(iter(problem.metrics(problem.decode(rows, outputs, state)).values()))
 
 
 def compressed(

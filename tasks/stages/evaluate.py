@@ -12,6 +12,7 @@ from tasks.core.artifacts import Artifact, Table, read_split
 from tasks.core.atomic_files import write_json
 from tasks.core.compression import DENSE, EAGER
 from tasks.core.errors import UserError
+from tasks.core.problem import Problem
 from tasks.core.splits import EVALUATION_SPLITS, SPLITS
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import PreprocessingState, UseCase
@@ -32,21 +33,24 @@ def main(context: StageContext) -> None:
         raise UserError(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are held against")
     own, dense = context.compressed(context.recipe_name), context.compressed(DENSE)
     rows = Table(context.clean.open() / "rows")
+    problem = context.case.problem_of(state_of(dense))
     judged = {split: answers(own, context.case, read_split(rows, split)) for split in EVALUATION_SPLITS}
     counts = {split: sum(int((part["split"] == split).sum()) for part in rows.partitions(["split"])) for split in SPLITS}
     metrics: dict[str, Any] = {"recipe": context.recipe_name, "rows": counts}
     metrics |= weight(own, dense)
-    metrics["splits"] = {split: appraisal(context.case, predictions) for split, (predictions, _) in judged.items()}
+    metrics["splits"] = {split: appraisal(problem, predictions) for split, (predictions, _) in judged.items()}
     if context.recipe_name == DENSE:
         own_answers = {split: predictions for split, (predictions, _) in judged.items()}
-        metrics["baselines"], metrics["against_rivals"] = rivals(context.case, rows, own_answers)
+        metrics["baselines"], metrics["against_rivals"] = rivals(context.case, problem, rows, own_answers)
     else:
         metrics["against_dense"] = {
-            split: comparison(context.case, predictions, answers(dense, context.case, found)[0], found)
+            split: comparison(
+                problem, context.case.label_column(found), predictions, answers(dense, context.case, found)[0], found
+            )
             for split, (predictions, found) in judged.items()
         }
     for split, (predictions, found) in judged.items():
-        judged[split] = (explained(own, context.case, predictions, found), found)
+        judged[split] = (explained(own, context.case, problem, predictions, found), found)
     timing = clock(context, own, dense, judged["validation"][1])
     with context.evaluation(context.recipe_name).draft() as draft:
         for position, (predictions, _) in enumerate(judged.values()):
@@ -62,18 +66,26 @@ def answers(recipe: Artifact, case: UseCase, rows: DataFrame) -> tuple[DataFrame
     model = (recipe.open() / "model.onnx").read_bytes()
     state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes(model))["learnt"]
     inputs, _ = case.encode(rows, state)
-    predictions = case.decode(rows, onnx_model.predict(model, inputs), state).reset_index(drop=True)
+    predictions = case.problem_of(state).decode(rows, onnx_model.predict(model, inputs), state).reset_index(drop=True)
     origin = [name for name in ("split", "file", "row") if name in rows and name not in predictions]
     return predictions.assign(**{name: rows[name].to_numpy() for name in origin}), rows
 
 
-def explained(recipe: Artifact, case: UseCase, predictions: DataFrame, rows: DataFrame) -> DataFrame:
+def state_of(recipe: Artifact) -> PreprocessingState:
+    """What was fitted before training, as the recipe's shipped file holds it."""
+    state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes((recipe.open() / "model.onnx").read_bytes()))[
+        "learnt"
+    ]
+    return state
+
+
+def explained(recipe: Artifact, case: UseCase, problem: Problem, predictions: DataFrame, rows: DataFrame) -> DataFrame:
     """The predictions with `attributions` of some of them, right and wrong ones, where the use case can explain itself."""
     if type(case).explain is UseCase.explain:
         return predictions
     model = (recipe.open() / "model.onnx").read_bytes()
     state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes(model))["learnt"]
-    good = np.asarray(case.per_row_metric(predictions), np.float64)
+    good = np.asarray(problem.per_row_metric(predictions), np.float64)
     order = np.argsort(good, kind="stable")
     chosen = np.unique(np.concatenate([order[:EXPLAINED_ROWS], order[::-1][:EXPLAINED_ROWS]]))
     runtime = onnx_model.create_session(model)
@@ -84,17 +96,17 @@ def explained(recipe: Artifact, case: UseCase, predictions: DataFrame, rows: Dat
     return predictions.assign(attributions=worth) if any(worth) else predictions
 
 
-def appraisal(case: UseCase, predictions: DataFrame) -> dict[str, Any]:
+def appraisal(problem: Problem, predictions: DataFrame) -> dict[str, Any]:
     """Scores, the first with its interval, and what a person reads beside them."""
-    scores = case.metrics(predictions)
-    interval = statistics.mean_interval(np.asarray(case.per_row_metric(predictions), dtype=np.float64))
+    scores = problem.metrics(predictions)
+    interval = statistics.mean_interval(np.asarray(problem.per_row_metric(predictions), dtype=np.float64))
     return {
         "rows": len(predictions),
         "scores": scores,
         "first": next(iter(scores)),
         "interval": interval.as_dict(),
-        "report": case.report(predictions),
-        "objections": case.release_blockers(predictions),
+        "report": problem.report(predictions),
+        "objections": problem.release_blockers(predictions),
     }
 
 
@@ -109,9 +121,7 @@ def weight(own: Artifact, dense: Artifact) -> dict[str, Any]:
 
 def clock(context: StageContext, own: Artifact, dense: Artifact, rows: DataFrame) -> dict[str, Any]:
     """Latency of this file, of the dense one and of the dense network under eager PyTorch, side by side."""
-    state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes((own.open() / "model.onnx").read_bytes()))[
-        "learnt"
-    ]
+    state = state_of(own)
     inputs, _ = context.case.encode(rows.head(max(latency.BATCHES)), state)
     variants = [
         Variant(name=EAGER, runtime="eager", path=dense.open() / "network", use_case=context.case.name),

@@ -17,7 +17,7 @@ def main(context: StageContext) -> None:
     names = list(context.recipe_names)
     metrics = {name: context.evaluation(name).json("metrics.json") for name in names}
     timing = {name: context.evaluation(name).json("latency.json") for name in names}
-    sign = 1 if context.case.higher_is_better else -1
+    sign = 1 if context.case.problem.higher_is_better else -1
     candidates = [weighed(name, metrics[name], timing[name], context.case.contract, sign) for name in names if name != DENSE]
     verdict = {"headline": headline(metrics[DENSE]), **decided(candidates, context.case.contract)}
     released = verdict["released"]

@@ -13,8 +13,9 @@ import torch
 from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_json
 from tasks.core.compression import parameter_count
+from tasks.core.problem import Problem
 from tasks.core.stage_context import StageContext
-from tasks.core.use_case import PreprocessingState, UseCase
+from tasks.core.use_case import PreprocessingState
 from tasks.training import distributed, interfaces, trainer
 from tasks.training.encoding import encode_tables
 
@@ -31,6 +32,7 @@ def main(context: StageContext) -> None:
     rows, variants = Table(context.clean.open() / "rows"), Table(context.augmented.open() / "rows")
     train, validation = read_split(rows, "train"), read_split(rows, "validation")
     state = case.fit_preprocessing(train)
+    problem = case.problem_of(state)
     inputs, targets = encode_tables(case, [train, *variants.partitions()], state, context.scratch)
     validation_inputs, validation_targets = case.encode(validation, state)
     torch.manual_seed(training.seed)
@@ -44,12 +46,12 @@ def main(context: StageContext) -> None:
         network,
         inputs,
         targets,
-        objective=lambda model, x, y: case.loss(model(x), y),
+        objective=lambda model, x, y: problem.loss(model(x), y, training),
         training=training,
         validation=(validation_inputs, validation_targets),
-        monitor=monitor(case, validation, state),
-        higher_is_better=case.higher_is_better,
-        standard_error=standard_error(case, validation, state),
+        monitor=monitor(problem, validation, state),
+        higher_is_better=problem.higher_is_better,
+        standard_error=standard_error(problem, validation, state),
         augmentation=case.batch_augmentation(),
         event_log=context.event_log,
         checkpoint=context.scratch / "fit",
@@ -84,16 +86,16 @@ def main(context: StageContext) -> None:
     context.event_log.log(f"kept epoch {fitted.best_epoch} of {fitted.epochs}")
 
 
-def monitor(case: UseCase, rows: DataFrame, state: PreprocessingState) -> interfaces.Monitor:
-    """The monitor that computes the use case's metrics on the validation rows."""
-    return lambda outputs, _: case.metrics(case.decode(rows, outputs, state))
+def monitor(problem: Problem, rows: DataFrame, state: PreprocessingState) -> interfaces.Monitor:
+    """The monitor that computes the problem's metrics on the validation rows."""
+    return lambda outputs, _: problem.metrics(problem.decode(rows, outputs, state))
 
 
-def standard_error(case: UseCase, rows: DataFrame, state: PreprocessingState) -> interfaces.StandardError:
+def standard_error(problem: Problem, rows: DataFrame, state: PreprocessingState) -> interfaces.StandardError:
     """The function that computes the standard error of the first metric from its values per row."""
 
     def error(outputs: Array) -> float:
-        values = np.asarray(case.per_row_metric(case.decode(rows, outputs, state)), np.float64)
+        values = np.asarray(problem.per_row_metric(problem.decode(rows, outputs, state)), np.float64)
         return float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
     return error

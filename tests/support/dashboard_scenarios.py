@@ -106,7 +106,7 @@ def _answered(case: UseCase, state: dict[str, Any], model: Callable[[int], bytes
 
     def answers(rows: pd.DataFrame, number: int) -> pd.DataFrame:
         inputs, _ = case.encode(rows, state)
-        found = case.decode(rows, onnx_model.predict(model(number), inputs), state).reset_index(drop=True)
+        found = case.problem.decode(rows, onnx_model.predict(model(number), inputs), state).reset_index(drop=True)
         return found.assign(**{name: rows[name].to_numpy() for name in ("split", "file", "row") if name not in found})
 
     return answers
@@ -237,7 +237,7 @@ def _nlp(case: UseCase) -> Scene:
 
     def majority(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         shares = classification.majority(train["label"], len(rows), state["classes"])
-        return {"majority": case.decode(rows, np.log(shares), state).reset_index(drop=True)}
+        return {"majority": case.problem.decode(rows, np.log(shares), state).reset_index(drop=True)}
 
     preview = case.preview_augmentation(train.reset_index(drop=True), 7)
     return Scene(case, raw, kept, dirt, books, preview, state, model, _answered(case, state, model), majority)
@@ -328,6 +328,6 @@ def _credit(case: UseCase) -> Scene:
         return _shipped("credit", inputs, outputs, nodes, tensors, state)
 
     def everyone(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        return {"majority": case.decode(rows, np.full((len(rows), 1), -1.0), state).reset_index(drop=True)}
+        return {"majority": case.problem.decode(rows, np.full((len(rows), 1), -1.0), state).reset_index(drop=True)}
 
     return Scene(case, raw, kept, dirt, books, kept.head(0), state, model, _answered(case, state, model), everyone)

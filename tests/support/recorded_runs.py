@@ -149,7 +149,7 @@ def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None
         (target / "model.onnx").write_bytes(scene.model(position + number % VARIED))
         size = 9000 // (position + 1)
         write_json(target / "report.json", {"recipe": name, "bytes": size, "parameters": size // 4, "macs": size * 10})
-        judged = {split: evaluate.appraisal(case, found) for split, found in answers[name].items()}
+        judged = {split: evaluate.appraisal(case.problem, found) for split, found in answers[name].items()}
         own: dict[str, Any] = {"recipe": name, "rows": {"train": len(scene.split("train"))}, "splits": judged}
         for key, whole in (("bytes", 9000), ("parameters", 2250), ("macs", 90000)):
             own |= {key: whole // (position + 1), f"{key}_share": 1 / (position + 1)}
@@ -157,7 +157,10 @@ def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None
             own |= _rivals(scene, shown, answers[name])
         else:
             own["against_dense"] = {
-                split: comparison.comparison(case, answers[name][split], answers["dense"][split], shown[split]) for split in shown
+                split: comparison.comparison(
+                    case.problem, case.label_column(rows), answers[name][split], answers["dense"][split], rows
+                )
+                for split, rows in shown.items()
             }
         metrics[name], latencies[name] = own, _latency(name, position)
         target = place / "evaluations" / name
@@ -173,9 +176,10 @@ def _rivals(scene: dashboard_scenarios.Scene, shown: dict[str, pd.DataFrame], ow
     for split, rows in shown.items():
         gains = {}
         for name, said in scene.rivals(rows).items():
-            judged = evaluate.appraisal(scene.case, said)
+            judged = evaluate.appraisal(scene.case.problem, said)
             found.setdefault(name, {})[split] = {key: judged[key] for key in ("scores", "interval")}
-            gains[name] = scene.case.compare_to_baseline(own[split], said) or comparison.paired(scene.case, own[split], said)
+            problem = scene.case.problem
+            gains[name] = problem.compare_to_baseline(own[split], said) or comparison.paired(problem, own[split], said)
         against[split] = {"headline": "", "gains": gains}
     return {"baselines": found, "against_rivals": against}
 

@@ -12,6 +12,7 @@ import torch
 
 from tasks.core.artifacts import Checkpoint, Table
 from tasks.core.compression import CompressionContext
+from tasks.core.problem import Problem
 from tasks.core.settings import Clean, Contract, Fetch, Training
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
@@ -40,6 +41,28 @@ class Memory:
         pass
 
 
+class TellsBarsApart(Problem):
+    label_column = "label"
+
+    def loss(self, outputs, targets, training):
+        return torch.nn.functional.cross_entropy(outputs, targets)
+
+    def decode(self, rows, outputs, state):
+        return rows[["label"]].assign(predicted=np.array(state["classes"])[outputs.argmax(1)], surest=outputs.max(1))
+
+    def metrics(self, predictions):
+        return {"accuracy": float(self.per_row_metric(predictions).mean())}
+
+    def per_row_metric(self, predictions):
+        return (predictions["label"] == predictions["predicted"]).to_numpy(np.float64)
+
+    def report(self, predictions):
+        return {"classes": list(NAMES)}
+
+    def baselines(self, train, rows, encode, state):
+        return {"majority": rows[["label"]].assign(predicted=train["label"].mode()[0])}
+
+
 @dataclass(frozen=True)
 class Bars(UseCase):
     fetch: Any = field(default_factory=Fetch)
@@ -51,7 +74,7 @@ class Bars(UseCase):
 
     summary: ClassVar[str] = "Does the bar in an 8 x 8 picture lie or stand?"
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
-    label_column: ClassVar[str] = "label"
+    problem: ClassVar[Problem] = TellsBarsApart()
 
     name: ClassVar[str] = "vision"
     """Whose networks it takes."""
@@ -74,24 +97,6 @@ class Bars(UseCase):
 
     def build_student(self, state, width_share):
         return Cnn(side=8, classes=2, widths=tuple(round(16 * width_share) for _ in range(3)))
-
-    def loss(self, outputs, targets):
-        return torch.nn.functional.cross_entropy(outputs, targets)
-
-    def decode(self, rows, outputs, state):
-        return rows[["label"]].assign(predicted=np.array(state["classes"])[outputs.argmax(1)], surest=outputs.max(1))
-
-    def metrics(self, predictions):
-        return {"accuracy": float(self.per_row_metric(predictions).mean())}
-
-    def per_row_metric(self, predictions):
-        return (predictions["label"] == predictions["predicted"]).to_numpy(np.float64)
-
-    def report(self, predictions):
-        return {"classes": list(NAMES)}
-
-    def baselines(self, train, rows):
-        return {"majority": rows[["label"]].assign(predicted=train["label"].mode()[0])}
 
 
 def rows(count: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -161,6 +166,6 @@ def fitted() -> torch.nn.Module:
         case.build_model({}),
         inputs,
         targets,
-        objective=lambda network, x, y: case.loss(network(x), y),
+        objective=lambda network, x, y: case.problem.loss(network(x), y, case.training),
         training=case.training,
     ).network

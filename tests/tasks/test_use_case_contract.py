@@ -115,7 +115,7 @@ def test_encode_gives_one_input_and_one_target_per_row(case, rows, state):
 def test_every_parameter_learns(case, rows, state):
     network = case.build_model(state).train()
     inputs, targets = (torch.from_numpy(part) for part in case.encode(rows.head(64), state))
-    case.loss(network(inputs), targets).backward()
+    case.problem.loss(network(inputs), targets, case.training).backward()
     idle = [name for name, weight in network.named_parameters() if weight.requires_grad and weight.grad is None]
     assert idle == []
 
@@ -125,7 +125,11 @@ def test_a_few_rows_can_be_learnt(case, rows, state):
     training = replace(case.training, epochs=20, batch_size=16, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
     torch.manual_seed(0)
     fitted = trainer.fit(
-        case.build_model(state), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
+        case.build_model(state),
+        inputs,
+        targets,
+        objective=lambda network, x, y: case.problem.loss(network(x), y, case.training),
+        training=training,
     )
     assert fitted.curves[-1]["loss"] < fitted.curves[0]["loss"]
 
@@ -133,12 +137,12 @@ def test_a_few_rows_can_be_learnt(case, rows, state):
 def test_decode_judges_every_row_and_the_first_score_is_the_mean_goodness(case, rows, state):
     outputs = trainer.predict(case.build_model(state), case.encode(rows, state)[0])
     assert np.isfinite(outputs).all()
-    predictions = case.decode(rows, outputs, state)
+    predictions = case.problem.decode(rows, outputs, state)
     assert len(predictions) == len(rows)
-    scores = case.metrics(predictions)
+    scores = case.problem.metrics(predictions)
     assert all(np.isfinite(value) for value in scores.values())
-    assert np.mean(case.per_row_metric(predictions)) == pytest.approx(next(iter(scores.values())), abs=1e-9)
-    assert case.report(predictions)
+    assert np.mean(case.problem.per_row_metric(predictions)) == pytest.approx(next(iter(scores.values())), abs=1e-9)
+    assert case.problem.report(predictions)
 
 
 def test_baselines_answer_for_every_row(case, rows):
@@ -147,7 +151,7 @@ def test_baselines_answer_for_every_row(case, rows):
     assert len(rivals) >= 2
     for predictions in rivals.values():
         assert len(predictions) == len(asked)
-        assert all(np.isfinite(value) for value in case.metrics(predictions).values())
+        assert all(np.isfinite(value) for value in case.problem.metrics(predictions).values())
 
 
 def test_the_policy_keeps_shape_and_repeats_itself(case, rows, state):
@@ -217,19 +221,25 @@ def test_what_is_clean_stays_as_it_is_when_cleaned_again(case, raw, tmp_path):
 
 def test_labels_dealt_at_random_cannot_be_told(case, rows, state):
     """Whoever does better than the commonest class on labels that mean nothing has seen them."""
-    if not case.label_column:
+    if not case.problem.label_column:
         pytest.skip("its targets are days to come, not labels; its own tests move the future")
-    chance = np.random.default_rng(0).permutation(rows[case.label_column].to_numpy())
-    mixed = rows.assign(**{case.label_column: chance})
+    chance = np.random.default_rng(0).permutation(rows[case.problem.label_column].to_numpy())
+    mixed = rows.assign(**{case.problem.label_column: chance})
     train, asked = (mixed[part].reset_index(drop=True) for part in (mixed["split"] == "train", mixed["split"] != "train"))
     inputs, targets = case.encode(train, state)
     training = replace(case.training, epochs=5, batch_size=32, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
     torch.manual_seed(0)
     fitted = trainer.fit(
-        case.build_model(state), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
+        case.build_model(state),
+        inputs,
+        targets,
+        objective=lambda network, x, y: case.problem.loss(network(x), y, case.training),
+        training=training,
     )
-    told = case.decode(asked, trainer.predict(fitted.network, case.encode(asked, state)[0]), state)
+    told = case.problem.decode(asked, trainer.predict(fitted.network, case.encode(asked, state)[0]), state)
     trivial = next(iter(case.baselines(train, asked).values()))
-    sign = 1.0 if case.higher_is_better else -1.0
-    gain = statistics.paired_drop(sign * case.per_row_metric(told), sign * case.per_row_metric(trivial), level=0.999)
+    sign = 1.0 if case.problem.higher_is_better else -1.0
+    gain = statistics.paired_drop(
+        sign * case.problem.per_row_metric(told), sign * case.problem.per_row_metric(trivial), level=0.999
+    )
     assert gain.low <= 0, f"{gain.value:+.3f} over the trivial rival on labels without meaning: the inputs hold the label"

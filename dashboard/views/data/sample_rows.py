@@ -86,7 +86,7 @@ def _texts(artifacts: Artifacts, rows: pd.DataFrame, model: onnx_models.Model | 
                     parts = model_inputs.kept(str(row[model_inputs.TEXT].iloc[0]), list(weights))
                 elif model and case and str(row["predicted"].iloc[0]) in model.classes:
                     with page_context.or_say():
-                        shown = row[[name for name in row.columns if name in (model_inputs.TEXT, case.label_column)]]
+                        shown = row[[name for name in row.columns if name in (model_inputs.TEXT, case.problem.label_column)]]
                         parts = _weighed(model, case, shown, model.classes.index(str(row["predicted"].iloc[0])))
                 highlighted_text.weighed(parts, key=f"text_{place}")
 

@@ -57,7 +57,8 @@ def axis_of(metric: str) -> str:
 def higher_is_better(use_case: str) -> bool:
     """Whether the first metric of the use case is to be raised."""
     try:
-        return bool(getattr(registry.find_class("use_cases", use_case), "higher_is_better", True))
+        problem = getattr(registry.find_class("use_cases", use_case), "problem", None)
+        return bool(getattr(problem, "higher_is_better", True))
     except (UserError, ImportError, AttributeError):
         return True
 

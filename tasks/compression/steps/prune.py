@@ -151,7 +151,7 @@ def _taylor(network: Any, groups: Mapping[str, ChannelGroup], context: Compressi
     with torch.enable_grad():
         for rows in np.array_split(chosen, -(-len(chosen) // PROBE_BATCH)):
             outputs = network(torch.from_numpy(context.inputs[rows]))
-            loss = context.case.loss(outputs, torch.from_numpy(context.targets[rows]))
+            loss = context.problem.loss(outputs, torch.from_numpy(context.targets[rows]), context.case.training)
             names = [name for name, weight in weights.items() if weight.requires_grad]
             slopes = dict(zip(names, torch.autograd.grad(loss, [weights[name] for name in names]), strict=True))
             for name, group in groups.items():

@@ -1,4 +1,4 @@
-"""Settings."""
+"""Settings of tables: which column is the label, what is kept, which network reads them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from tasks.core import registry
-from tasks.core.settings import Clean, Contract, Fetch, Share, Training, settings
+from tasks.core.settings import Clean, Contract, Fetch, Model, Share, Training, settings
 from tasks.use_cases.credit import datasets
 
 if TYPE_CHECKING:
@@ -51,12 +51,7 @@ class TableClean(Clean):
 
 
 @settings
-class Augment:
-    """Nothing is added to tables."""
-
-
-@settings
-class Model:
+class TableModel(Model):
     architecture: str = "tabular_mlp"
     """A file of tasks/models: tabular_mlp or ft_transformer."""
     fields: dict[str, Any] = Field(default_factory=dict)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,16 +14,18 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.errors import UserError
+from tasks.core.problem import Problem
 from tasks.core.settings import settings
 from tasks.core.splits import row_keys, stratified_split
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources, table_files
-from tasks.metrics import binary_classification, classification
+from tasks.metrics import binary_classification
+from tasks.problems.binary_classification import BinaryClassification
 from tasks.use_cases.credit import column_types, datasets
-from tasks.use_cases.credit.settings import Augment, Model, TableClean, TableContract, TableFetch, TableTraining
+from tasks.use_cases.credit.settings import TableClean, TableContract, TableFetch, TableModel, TableTraining
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from tasks.core.use_case import Array
 
@@ -58,8 +59,7 @@ FEWEST = 10
 class Credit(UseCase):
     fetch: TableFetch = Field(default_factory=TableFetch)
     clean: TableClean = Field(default_factory=TableClean)
-    augment: Augment = Field(default_factory=Augment)
-    model: Model = Field(default_factory=Model)
+    model: TableModel = Field(default_factory=TableModel)
     training: TableTraining = Field(default_factory=TableTraining)
     contract: TableContract = Field(default_factory=TableContract)
 
@@ -75,8 +75,8 @@ class Credit(UseCase):
     summary: ClassVar[str] = (
         "Who will not pay back? Tables of numbers and categories, told apart by a small network, with the cost of being wrong."
     )
+    problem: ClassVar[Problem] = BinaryClassification(keep=KEPT)
     unique_key: ClassVar[tuple[str, ...]] = ("same",)
-    label_column: ClassVar[str] = "label"
 
     def schema(self, rows: pd.DataFrame) -> pa.DataFrameSchema:
         """The columns of `Rows`, and those of the table: floats (NaN where missing) and text (empty where missing)."""
@@ -210,88 +210,15 @@ class Credit(UseCase):
         """The architecture by name, fitted to the columns of the train rows."""
         sizes = [len(values) + 1 for values in state["categories"].values()]
         shape = {"numbers": len(state["numbers"]), "knots": self.model.knots, "sizes": sizes}
-        return self._grown({**shape, **self.model.fields}, state)
+        return self._build({**shape, **self.model.fields}, state)
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The same architecture with one member or block and `width_share` of the units."""
         grown = self.build_model(state)
-        return self._grown(type(grown).smaller(grown.fields, width_share), state)  # type: ignore[attr-defined]
+        return self._build(type(grown).smaller(grown.fields, width_share), state)  # type: ignore[attr-defined]
 
-    def _grown(self, fields: dict[str, Any], state: PreprocessingState) -> nn.Module:
+    def _build(self, fields: dict[str, Any], state: PreprocessingState) -> nn.Module:
         network: nn.Module = registry.build_network(self.name, self.model.architecture, fields)
         if state["numbers"]:
             network.curves.set(state["knots"], state["scores"])  # type: ignore[operator,union-attr]
         return network
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Log loss of logits (B, M), one column for each member, and targets (B,)."""
-        from torch.nn import functional
-
-        smooth = self.training.label_smoothing
-        wanted = (targets * (1 - smooth) + smooth / 2)[:, None].expand_as(outputs)
-        return functional.binary_cross_entropy_with_logits(outputs.float(), wanted)
-
-    def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        """Divergence of the softened logits (B, M) from the teacher's (B, 1), 0 when they are equal."""
-        from torch.nn import functional
-
-        soft = (teacher_outputs.float().mean(1, keepdim=True) / temperature).expand_as(outputs)
-        unlike = functional.binary_cross_entropy_with_logits(outputs.float() / temperature, soft.sigmoid())
-        least = functional.binary_cross_entropy_with_logits(soft, soft.sigmoid())
-        return (unlike - least) * temperature**2
-
-    def decode(self, rows: pd.DataFrame, outputs: Array, state: PreprocessingState) -> pd.DataFrame:
-        """Logits (N, 1) to the probability of the event, and whether the costs say to refuse."""
-        logits = np.asarray(outputs, np.float64).mean(1)
-        return self._said(rows, 1 / (1 + np.exp(-np.clip(logits, -60, 60))), state)
-
-    def _said(self, rows: pd.DataFrame, probability: binary_classification.Floats, state: PreprocessingState) -> pd.DataFrame:
-        both = np.stack([1 - probability, probability], 1)
-        refused = probability >= state["threshold"]
-        return classification.judged(rows, both, state["classes"], KEPT).assign(
-            predicted=np.where(refused, *state["classes"][::-1]).astype(object),
-            confidence=np.where(refused, probability, 1 - probability),
-            target=(rows["label"] == state["classes"][1]).to_numpy(np.float64),
-            probability=probability,
-            threshold=state["threshold"],
-            refused=refused,
-        )
-
-    def metrics(self, predictions: pd.DataFrame) -> dict[str, float]:
-        """Area under the ROC curve, separation (KS), Brier score, log loss, expected calibration error."""
-        return binary_classification.metrics(predictions["target"], predictions["probability"])
-
-    def per_row_metric(self, predictions: pd.DataFrame) -> Array:
-        """Row values (N,) whose mean is the area, and whose spread is its own (DeLong)."""
-        return binary_classification.auc_components(predictions["target"], predictions["probability"])
-
-    def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
-        """What refusing by cost does (confusion, table per class), calibration, ROC, cost curve, and fairness by group."""
-        target, said = predictions["target"].to_numpy(), predictions["probability"].to_numpy()
-        threshold = float(predictions["threshold"].iloc[0])
-        told = classification.report(predictions)
-        told["calibration"] = binary_classification.reliability(target, said)
-        names = [part.partition("=")[0] for part in predictions["groups"].iloc[0].split("; ") if part]
-        members = {name: predictions["groups"].str.extract(rf"(?:^|; ){re.escape(name)}=([^;]*)")[0] for name in names}
-        return told | {
-            "event": predictions["classes"].iloc[0][1],
-            "threshold": threshold,
-            "roc": binary_classification.roc(target, said),
-            "cost_curve": binary_classification.cost_curve(target, said),
-            "cost": binary_classification.min_cost(target, said, 1 / threshold - 1, 1.0),
-            "fairness": {
-                name: binary_classification.fairness(target, said, member, threshold) for name, member in members.items()
-            },
-        }
-
-    def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """The share of the event for all, logistic regression and gradient boosting."""
-        state = self.fit_preprocessing(train)
-        known, target = self.encode(train, state)
-        asked, _ = self.encode(rows, state)
-        guesses = {
-            "base rate": np.full(len(rows), float(target.mean())),
-            "logistic regression": binary_classification.logistic_regression(known, target, asked, len(state["numbers"])),
-            "gradient boosting": binary_classification.gradient_boosting(known, target, asked, len(state["numbers"])),
-        }
-        return {name: self._said(rows, guess, state) for name, guess in guesses.items()}

@@ -1,4 +1,4 @@
-"""Settings."""
+"""Settings of price series: where they come from, how they are checked and split, which network reads them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from tasks.core import registry
-from tasks.core.settings import Clean, Fetch, settings
+from tasks.core.settings import Clean, Fetch, Model, settings
 from tasks.use_cases.finance import price_sources
 
 if TYPE_CHECKING:
@@ -69,12 +69,7 @@ class PriceClean(Clean):
 
 
 @settings
-class Augment:
-    """Prices are not augmented: a made-up day would be a made-up risk."""
-
-
-@settings
-class Model:
+class PriceModel(Model):
     architecture: Literal["series_lstm", "tcn", "series_transformer", "har_mlp"] = "har_mlp"
     """A file of tasks/models."""
     hidden: Annotated[int, Field(ge=0, le=4096)] = 0

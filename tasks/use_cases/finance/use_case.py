@@ -16,21 +16,20 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.errors import UserError
-from tasks.core.settings import Contract, Training, settings
+from tasks.core.problem import Problem
+from tasks.core.settings import settings
 from tasks.core.splits import CONTEXT_SPLIT
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources
-from tasks.use_cases.finance import forecast_report, news_sentiment, ohlc_bars, price_sources, risk_metrics, volatility_baselines
-from tasks.use_cases.finance.settings import Augment, Model, PriceClean, PriceFetch
+from tasks.use_cases.finance import news_sentiment, ohlc_bars, price_sources, volatility_baselines
+from tasks.use_cases.finance.settings import PriceClean, PriceFetch, PriceModel
+from tasks.use_cases.finance.volatility_forecasting import VolatilityForecasting, predictions_of
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from tasks.core.use_case import Array
 
-QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
-UNSURE = 0.05
-"""Probability of so odd a coverage, over all series together, below which a model must not be released."""
 WIDEST_STUDENT = 32
 """Hidden units of a student as wide as can be: half of them lose less to the LSTM than a quarter, walked from 2004 to 2009."""
 
@@ -39,10 +38,7 @@ WIDEST_STUDENT = 32
 class Finance(UseCase):
     fetch: PriceFetch = Field(default_factory=PriceFetch)
     clean: PriceClean = Field(default_factory=PriceClean)
-    augment: Augment = Field(default_factory=Augment)
-    model: Model = Field(default_factory=Model)
-    training: Training = Field(default_factory=Training)
-    contract: Contract = Field(default_factory=Contract)
+    model: PriceModel = Field(default_factory=PriceModel)
 
     class Schema(pa.DataFrameModel):
         ticker: str = pa.Field(str_length={"min_value": 1, "max_value": 40})
@@ -65,8 +61,8 @@ class Finance(UseCase):
     summary: ClassVar[str] = (
         "How rough will tomorrow be? The variance and the lower quantiles of the next day's return, from daily prices."
     )
+    problem: ClassVar[Problem] = VolatilityForecasting()
     unique_key: ClassVar[tuple[str, ...]] = ("ticker", "date")
-    higher_is_better: ClassVar[bool] = False
 
     def load(self) -> Iterator[pd.DataFrame]:
         """Bars as they come, with `fear` joined by date where the VIX is asked for."""
@@ -198,53 +194,6 @@ class Finance(UseCase):
         network: nn.Module = registry.build_network(self.name, "har_mlp", {**state, "hidden": hidden, "members": 1})
         return network
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """QLIKE and the pinball losses."""
-        from tasks.use_cases.finance import window_layers
-
-        return window_layers.loss(outputs.float(), targets)
-
-    def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        """QLIKE against the teacher's variance, and its quantiles in volatilities, squared."""
-        from tasks.use_cases.finance import window_layers
-
-        return window_layers.distillation_loss(outputs.float(), teacher_outputs.float())
-
-    def decode(self, rows: pd.DataFrame, outputs: Array, state: PreprocessingState) -> pd.DataFrame:
-        """Outputs (N, 3) to `variance` (squared percent) and quantiles (percent), beside what came."""
-        values = np.asarray(outputs, np.float64)
-        return judged(rows, {"variance": np.exp(values[:, 0]), "quantile_5": values[:, 1], "quantile_1": values[:, 2]})
-
-    def metrics(self, predictions: pd.DataFrame) -> dict[str, float]:
-        """QLIKE, squared error, share of the log variance explained, pinball losses, and how often quantiles were undercut."""
-        came, variance, returns = (
-            predictions[name].to_numpy(np.float64) for name in ("next_variance", "variance", "next_return")
-        )
-        error = np.log(came) - np.log(variance)
-        scores = {
-            "qlike": float(risk_metrics.qlike(came, variance).mean()),
-            "mse": float(((came - variance) ** 2).mean()),
-            "log_r2": float(1 - (error**2).mean() / max(1e-12, np.log(came).var())),
-        }
-        for name, level in QUANTILES.items():
-            scores[f"pinball_{name[-1]}"] = float(risk_metrics.pinball(returns, predictions[name], level).mean())
-            scores[f"undercut_{name[-1]}"] = float((returns < predictions[name].to_numpy()).mean())
-        return scores
-
-    def per_row_metric(self, predictions: pd.DataFrame) -> Array:
-        """QLIKE row by row; lower is better."""
-        return risk_metrics.qlike(predictions["next_variance"], predictions["variance"])
-
-    def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
-        """Coverage tests, QLIKE by year and series, the account of trading by it, directions, calibration."""
-        return {
-            "coverage": forecast_report.coverage_tests(predictions, QUANTILES),
-            **forecast_report.losses_by_group(predictions.assign(loss=self.per_row_metric(predictions))),
-            "backtest": forecast_report.backtests(predictions),
-            "direction": forecast_report.direction(predictions),
-            "calibration": forecast_report.calibration(predictions),
-        }
-
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """The classics of `volatility_baselines`, fitted on the train rows."""
         pasts = [
@@ -252,31 +201,7 @@ class Finance(UseCase):
         ]
         variance, returns = (train[name].to_numpy(np.float64) for name in ("next_variance", "next_return"))
         found = volatility_baselines.forecasts(pasts[0], variance, returns, pasts[1])
-        return {name: judged(rows, said) for name, said in found.items()}
-
-    def compare_to_baseline(self, predictions: pd.DataFrame, rival: pd.DataFrame) -> dict[str, Any]:
-        """By how much QLIKE is lower than a rival's (Diebold and Mariano), over days: series that share a day count as one."""
-        gain = pd.Series(np.subtract(self.per_row_metric(rival), self.per_row_metric(predictions)))
-        gain = gain.groupby(predictions["next_date"].to_numpy()).mean()
-        found = risk_metrics.diebold_mariano(gain, np.zeros(len(gain)))
-        return {
-            "value": found.difference,
-            "low": found.low,
-            "high": found.high,
-            "statistic": found.statistic,
-            "p": found.p,
-            "days": found.days,
-            "method": f"Diebold-Mariano p {found.p:.3f} with Newey-West over {found.lags} days",
-        }
-
-    def release_blockers(self, predictions: pd.DataFrame) -> list[str]:
-        """A quantile that is undercut so often, or so seldom, that it cannot be luck (Kupiec, over all series together)."""
-        return [
-            f"its {found['level']:.0%} quantile is undercut on {found['share']:.2%} of {found['days']:,} days "
-            f"(Kupiec p {found['kupiec_p']:.4f})"
-            for found in forecast_report.coverage_tests(predictions, QUANTILES)
-            if found["ticker"] == "all" and found["kupiec_p"] < UNSURE
-        ]
+        return {name: predictions_of(rows, said) for name, said in found.items()}
 
 
 def stacked(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -301,12 +226,6 @@ def days_of(
     channels += [bars[..., ohlc_bars.VIX]] * fear
     channels += [bars[..., ohlc_bars.SENTIMENT], bars[..., ohlc_bars.NEWS_VOLUME]] * written
     return np.stack(channels, axis=-1).astype(np.float32)
-
-
-def judged(rows: pd.DataFrame, said: dict[str, Any]) -> pd.DataFrame:
-    """What came, beside what was said of it."""
-    known = ["ticker", "date", "next_date", "next_return", "next_variance"]
-    return rows[known].reset_index(drop=True).assign(**said)
 
 
 def days_since_1970(date: pd.Series) -> np.ndarray[Any, np.dtype[np.int64]]:

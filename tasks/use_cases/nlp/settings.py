@@ -1,15 +1,12 @@
-"""Settings."""
+"""Settings of texts: what is kept, which network reads them and through which vocabulary."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.core.settings import Clean, settings
-
-if TYPE_CHECKING:
-    pass
+from tasks.core.settings import Clean, Model, settings
 
 
 @settings
@@ -22,7 +19,7 @@ class TextClean(Clean):
 
 
 @settings
-class Model:
+class TextModel(Model):
     task: Literal["topics", "words"] = "topics"
     """What a table of texts is for: to tell its labels, or to foretell each next word. Tagged texts are for finding names."""
     architecture: str = ""

@@ -1,4 +1,4 @@
-"""Settings."""
+"""Settings of pictures: where they come from, how they are checked, varied and read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from tasks.core import registry
-from tasks.core.settings import Clean, Fetch, settings
+from tasks.core.settings import Augment, Clean, Fetch, Model, settings
 
 if TYPE_CHECKING:
     pass
@@ -45,7 +45,7 @@ class ImageClean(Clean):
 
 
 @settings
-class Augment:
+class ImageAugment(Augment):
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.07
     """Share of the side by which a picture moves, each way."""
     rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 12.0
@@ -61,7 +61,7 @@ class Augment:
 
 
 @settings
-class Model:
+class ImageModel(Model):
     architecture: str = "cnn"
     """A file of tasks/models."""
     widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = ()

@@ -12,15 +12,16 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.errors import UserError
-from tasks.core.settings import Contract, Training, settings
+from tasks.core.problem import Problem
+from tasks.core.settings import settings
 from tasks.core.splits import split_by_hash
 from tasks.core.use_case import PreprocessingState, UseCase
-from tasks.data import sampling, sources
+from tasks.data import sources
 from tasks.data.downloads import download
-from tasks.metrics import classification
+from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.use_cases.vision import augmentation, image_sources, images
 from tasks.use_cases.vision.datasets import DATASETS, packaged_digits
-from tasks.use_cases.vision.settings import Augment, ImageClean, ImageFetch, Model
+from tasks.use_cases.vision.settings import ImageAugment, ImageClean, ImageFetch, ImageModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,21 +34,15 @@ MOMENT_ROWS = 5000
 """Train rows, evenly spread, from which mean and standard deviation are taken."""
 BLANK_LEVELS = 2
 """Largest difference of brightness in a picture that shows nothing."""
-RIVAL_ROWS = 10_000
-"""Train rows the classic rival knows."""
 PREVIEW_OF_A_CLASS, PREVIEW_PICTURES, PREVIEW_VARIANTS = 2, 24, 5
-KEPT = ("file", "row", "pixels", "split", "label")
-"""Columns of a row that its prediction keeps."""
 
 
 @settings
 class Vision(UseCase):
     fetch: ImageFetch = Field(default_factory=ImageFetch)
     clean: ImageClean = Field(default_factory=ImageClean)
-    augment: Augment = Field(default_factory=Augment)
-    model: Model = Field(default_factory=Model)
-    training: Training = Field(default_factory=Training)
-    contract: Contract = Field(default_factory=Contract)
+    augment: ImageAugment = Field(default_factory=ImageAugment)
+    model: ImageModel = Field(default_factory=ImageModel)
 
     class Schema(pa.DataFrameModel):
         image: object
@@ -61,8 +56,8 @@ class Vision(UseCase):
         """A grey thumbnail by which near-duplicates are found."""
 
     summary: ClassVar[str] = "What is in the picture? Small images of any source, told apart by a convolutional network."
+    problem: ClassVar[Problem] = MulticlassClassification(keep=("file", "row", "pixels", "split", "label"))
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
-    label_column: ClassVar[str] = "label"
 
     def load(self) -> Iterator[pd.DataFrame]:
         """Encoded pictures with `label`, `subset`, and the size and channels that are usual in their source."""
@@ -201,50 +196,16 @@ class Vision(UseCase):
 
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """The architecture by name, fitted to the size, channels and classes of the train rows."""
-        return self._grown(state, {"widths": list(self.model.widths)} if self.model.widths else {})
+        return self._build(state, {"widths": list(self.model.widths)} if self.model.widths else {})
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The same architecture with `width_share` of the channels of each layer, at least 4."""
         widths = self.build_model(state).fields["widths"]  # type: ignore[index]
-        return self._grown(state, {"widths": [max(4, round(width * width_share)) for width in widths]})
+        return self._build(state, {"widths": [max(4, round(width * width_share)) for width in widths]})
 
-    def _grown(self, state: PreprocessingState, shape: dict[str, Any]) -> nn.Module:
+    def _build(self, state: PreprocessingState, shape: dict[str, Any]) -> nn.Module:
         fields = {"channels": state["channels"], "side": state["side"], "classes": len(state["classes"])}
         network: nn.Module = registry.build_network(
             self.name, self.model.architecture, {**fields, "mean": state["mean"], "std": state["std"], **shape}
         )
         return network
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross entropy of logits (B, K) and class numbers (B,), with label smoothing."""
-        from torch.nn import functional
-
-        return functional.cross_entropy(outputs.float(), targets, label_smoothing=self.training.label_smoothing)
-
-    def decode(self, rows: pd.DataFrame, outputs: Array, state: PreprocessingState) -> pd.DataFrame:
-        """Logits (N, K) to the class predicted, its confidence and all probabilities; pictures are joined by `pixels`."""
-        return classification.judged(rows, classification.softmax(outputs), state["classes"], KEPT)
-
-    def metrics(self, predictions: pd.DataFrame) -> dict[str, float]:
-        """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
-        return classification.metrics(predictions)
-
-    def per_row_metric(self, predictions: pd.DataFrame) -> Array:
-        """1 where the prediction is right, else 0."""
-        return classification.hits(predictions)
-
-    def report(self, predictions: pd.DataFrame) -> dict[str, Any]:
-        """Confusion, precision, recall and F1 per class with averages, calibration, areas under ROC and precision-recall."""
-        return classification.report(predictions)
-
-    def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """The commonest class for all, and a kernel machine on the pixels of up to 10,000 train rows."""
-        state = self.fit_preprocessing(train)
-        (some,) = sampling.evenly_spaced_rows([len(train)], RIVAL_ROWS)
-        known, numbers = self.encode(train.iloc[some], state)
-        asked, _ = self.encode(rows, state)
-        guesses = {
-            "majority": classification.majority(train["label"], len(rows), state["classes"]),
-            "kernel machine": classification.kernel_machine(known, numbers, asked, len(state["classes"])),
-        }
-        return {name: classification.judged(rows, guess, state["classes"], KEPT) for name, guess in guesses.items()}

@@ -148,21 +148,23 @@ def test_the_student_is_the_same_whatever_was_drawn_before(network, tmp_path):
 def test_imitating_pulls_towards_the_teacher_and_judging_leaves_it_out():
     case = tiny_images.Bars()
     teacher = nn.Linear(3, 2).eval()
-    weigh = teacher_training.objective(case, teacher, 1.0, 3.0)
+    weigh = teacher_training.objective(case.problem, case.training, teacher, 1.0, 3.0)
     rows, targets = torch.randn(32, 3), torch.randint(0, 2, (32,))
     assert float(weigh(teacher, rows, targets).detach()) == pytest.approx(0, abs=1e-6)
     assert float(weigh(nn.Linear(3, 2), rows, targets).detach()) > 0.001
     with torch.no_grad():
-        assert float(weigh(teacher, rows, targets)) == pytest.approx(float(case.loss(teacher(rows), targets)))
+        assert float(weigh(teacher, rows, targets)) == pytest.approx(
+            float(case.problem.loss(teacher(rows), targets, case.training))
+        )
 
 
 def test_imitating_numbers_is_a_mean_square_and_classes_a_divergence():
     case = tiny_images.Bars()
     ours, theirs = torch.tensor([[1.0, 3.0]]), torch.tensor([[2.0, 3.0]])
-    assert float(case.distillation_loss(ours, theirs, torch.zeros(1, 2), 2.0)) == pytest.approx(0.5)
+    assert float(case.problem.distillation_loss(ours, theirs, torch.zeros(1, 2), 2.0)) == pytest.approx(0.5)
     soft, wanted = torch.softmax(ours / 2, 1), torch.softmax(theirs / 2, 1)
     divergence = float((wanted * (wanted / soft).log()).sum()) * 2**2
-    assert float(case.distillation_loss(ours, theirs, torch.zeros(1, dtype=torch.int64), 2.0)) == pytest.approx(
+    assert float(case.problem.distillation_loss(ours, theirs, torch.zeros(1, dtype=torch.int64), 2.0)) == pytest.approx(
         divergence, rel=1e-4
     )
 

@@ -32,9 +32,7 @@ class Words(UseCase):
     def preview_augmentation(self, rows, seed):
         return rows.head(2).assign(original=[0, 1], variant=0)
 
-    load = clean_partition = fit_preprocessing = encode = build_model = loss = decode = metrics = per_row_metric = report = (
-        baselines
-    ) = None
+    load = clean_partition = encode = build_model = None
 
 
 class Plain(Words):

@@ -28,6 +28,8 @@ from tasks.core.settings import Clean, Contract, Fetch, Training
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.data.table_files import MAX_LISTED_FILES, report_names
+from tasks.problems.multiclass_classification import MulticlassClassification
+from tasks.problems.regression import Regression
 from tasks.stages import clean, fetch
 from tasks.use_cases.vision.settings import ImageClean, ImageFetch
 from tasks.use_cases.vision.use_case import Vision
@@ -198,7 +200,7 @@ class Sums(UseCase):
 
     fetch, clean, contract, training = Fetch(partition_rows=4), Clean(max_reject_share=1), Contract(), Training()
     augment = model = None
-    Schema, unique_key, label_column = Rows, ("label", "amount"), ""
+    Schema, unique_key, problem = Rows, ("label", "amount"), Regression()
 
     def __init__(self, table):
         self.table = table
@@ -209,7 +211,7 @@ class Sums(UseCase):
     def clean_partition(self, rows):
         return rows[["label", "amount"]].assign(fault="", fix="")
 
-    fit_preprocessing = encode = build_model = loss = decode = metrics = per_row_metric = report = baselines = None
+    encode = build_model = None
 
 
 def test_what_the_schema_finds_is_quarantined_under_column_and_check(workspace):
@@ -278,7 +280,7 @@ def test_a_limit_is_kept(workspace):
 
 
 class Dealt(Sums):
-    label_column = "label"
+    problem = MulticlassClassification()
 
     def __init__(self):
         super().__init__(None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import pandas as pd
 from pydantic import Field
 
-from tasks.core.settings import Share, settings
+from tasks.core.settings import Augment, Share, settings
 from tasks.text import normalization
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ PREVIEW_ROWS_PER_CLASS, PREVIEW_ROWS, PREVIEW_VARIANTS = 2, 24, 3
 
 
 @settings
-class Augment:
+class TextAugment(Augment):
     """Noise that leaves the label what it is, as further train rows; each share is of a text's words."""
 
     copies: Annotated[int, Field(ge=0, le=16)] = 0
@@ -32,7 +32,7 @@ class Augment:
     """Words hidden, in one run."""
 
 
-def augment_rows(noise: Augment, rows: DataFrame, keys: Series, seed: int) -> DataFrame:
+def augment_rows(noise: TextAugment, rows: DataFrame, keys: Series, seed: int) -> DataFrame:
     """Noisy copies of rows, those that changed; `keys` (N,) tell the rows apart, wherever they stand."""
     made = [rows.assign(text=add_noise(noise, rows["text"], keys, seed, copy)) for copy in range(1, noise.copies + 1)]
     varied = [copy[copy["text"] != rows["text"]] for copy in made]
@@ -45,7 +45,7 @@ def preview_rows(rows: DataFrame) -> DataFrame:
     return each_class.sort_values("label", kind="stable").head(PREVIEW_ROWS).reset_index(drop=True)
 
 
-def preview_augmentation(noise: Augment, originals: DataFrame, keys: Series, seed: int) -> DataFrame:
+def preview_augmentation(noise: TextAugment, originals: DataFrame, keys: Series, seed: int) -> DataFrame:
     """Rows beside noisy variants of them: `text`, `label`, `original` and `variant` (0 = as it came)."""
     plain = originals[["text", "label"]].assign(original=range(len(originals)), variant=0)
     copies = range(1, PREVIEW_VARIANTS + 1 if noise.copies else 1)
@@ -53,7 +53,7 @@ def preview_augmentation(noise: Augment, originals: DataFrame, keys: Series, see
     return pd.concat([plain, *made], ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
 
 
-def add_noise(noise: Augment, texts: Series, keys: Series, seed: int, copy: int) -> list[str]:
+def add_noise(noise: TextAugment, texts: Series, keys: Series, seed: int, copy: int) -> list[str]:
     """The texts with noise, which depends on key, copy and seed alone."""
     shares = {"drop": noise.drop, "swap": noise.swap, "spelling": noise.spelling, "mask": noise.mask}
     return [normalization.add_noise(one, f"{key} {copy}", seed, **shares) for one, key in zip(texts, keys, strict=True)]

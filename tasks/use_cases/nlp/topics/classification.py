@@ -48,29 +48,13 @@ def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
     return tokenization.encode(rows["text"].to_list(), state["vocabulary"]), targets
 
 
-def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
-    """Logits (N, K) to the class predicted, its confidence and all probabilities."""
-    return classification.judged(rows, classification.softmax(outputs), state["classes"], KEPT_COLUMNS)
-
-
-def metrics(predictions: DataFrame) -> dict[str, float]:
-    """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
-    return classification.metrics(predictions)
-
-
-def per_row_metric(predictions: DataFrame) -> Array:
-    """1 where the prediction is right, else 0."""
-    return classification.hits(predictions)
-
-
 def report(predictions: DataFrame) -> dict[str, Any]:
     """Confusion, precision, recall and F1 per class, calibration, areas under curves, and labels that seem wrong."""
     return {**classification.report(predictions), "label_noise": label_errors.find_label_errors(predictions)}
 
 
-def baselines(train: DataFrame, rows: DataFrame, named: Sequence[str]) -> dict[str, DataFrame]:
+def baselines(train: DataFrame, rows: DataFrame, classes: Sequence[str]) -> dict[str, DataFrame]:
     """The commonest class for all, and linear machines on tf-idf of words and pairs of words, without and with letters."""
-    classes = present_classes(train["label"], named)
     guesses = {
         "majority": classification.majority(train["label"], len(rows), classes),
         **text_baselines.linear_svms(train["text"], train["label"], rows["text"], classes),

@@ -164,7 +164,9 @@ def test_a_blind_network_does_not_see_the_groups_that_fairness_is_reported_for(g
     blind = credit(Path("x.csv"), model={"blind": True}).fit_preprocessing(rows)
     assert set(state["numbers"]) - set(blind["numbers"]) == {"age"}
     assert set(state["categories"]) - set(blind["categories"]) == {"sex"}
-    told = case.report(case.decode(rows, trainer.predict(case.build_model(state), case.encode(rows, state)[0]), state))
+    told = case.problem.report(
+        case.problem.decode(rows, trainer.predict(case.build_model(state), case.encode(rows, state)[0]), state)
+    )
     assert {name: {row["group"] for row in table["groups"]} for name, table in told["fairness"].items()} == {
         "age": {"under 25", "25-34", "35-44", "45-59", "60 and over"},
         "sex": {"f", "m"},
@@ -206,8 +208,8 @@ def test_a_number_passes_its_curve_and_a_missing_one_is_in_the_middle():
 def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn_from_it(grown):
     case, _, _ = grown
     teacher, targets = torch.tensor([[1.0], [-2.0]]), torch.tensor([0.0, 1.0])
-    assert case.distillation_loss(teacher.expand(2, 3), teacher, targets, 3.0).item() == pytest.approx(0, abs=1e-6)
-    assert case.distillation_loss(-teacher.expand(2, 3), teacher, targets, 3.0).item() > 0.1
+    assert case.problem.distillation_loss(teacher.expand(2, 3), teacher, targets, 3.0).item() == pytest.approx(0, abs=1e-6)
+    assert case.problem.distillation_loss(-teacher.expand(2, 3), teacher, targets, 3.0).item() > 0.1
 
 
 @pytest.mark.slow
@@ -218,14 +220,18 @@ def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown):
     torch.manual_seed(0)
     training = registry.build("use_cases", "credit", {"training": {"epochs": 40, "batch_size": 32, "precision": "fp32"}}).training
     fitted = trainer.fit(
-        case.build_model(state), inputs, targets, objective=lambda net, x, y: case.loss(net(x), y), training=training
+        case.build_model(state),
+        inputs,
+        targets,
+        objective=lambda net, x, y: case.problem.loss(net(x), y, case.training),
+        training=training,
     )
-    told = case.decode(asked, trainer.predict(fitted.network, case.encode(asked, state)[0]), state)
+    told = case.problem.decode(asked, trainer.predict(fitted.network, case.encode(asked, state)[0]), state)
     rivals = {
         name: binary_classification.auc(said["target"], said["probability"])
         for name, said in case.baselines(train, asked).items()
     }
-    assert case.metrics(told)["auc"] > 0.7
+    assert case.problem.metrics(told)["auc"] > 0.7
     assert rivals["base rate"] == 0.5
     assert min(rivals["logistic regression"], rivals["gradient boosting"]) > 0.7
 

@@ -327,22 +327,22 @@ def predictions(seed=0, days=500, factor=1.0):
 def test_the_better_forecast_gains_and_says_how_surely():
     good, bad = predictions(), predictions(factor=3.0)
     case = Finance()
-    gain = case.compare_to_baseline(good, bad)
+    gain = case.problem.compare_to_baseline(good, bad)
     assert 0 < gain["low"] < gain["value"] < gain["high"]
-    assert case.compare_to_baseline(bad, good)["value"] == pytest.approx(-gain["value"])
-    assert gain["value"] == pytest.approx(case.metrics(bad)["qlike"] - case.metrics(good)["qlike"])
+    assert case.problem.compare_to_baseline(bad, good)["value"] == pytest.approx(-gain["value"])
+    assert gain["value"] == pytest.approx(case.problem.metrics(bad)["qlike"] - case.problem.metrics(good)["qlike"])
 
 
 def test_quantiles_that_are_undercut_too_often_forbid_a_release():
-    assert Finance().release_blockers(predictions()) == []
-    said = Finance().release_blockers(predictions(factor=0.2))
+    assert Finance().problem.release_blockers(predictions()) == []
+    said = Finance().problem.release_blockers(predictions(factor=0.2))
     assert len(said) == 2
     assert said[0].startswith("its 5% quantile is undercut on ")
 
 
 def test_many_series_are_judged_each_by_itself_and_their_worst_times_their_number():
     both = pd.concat([predictions(seed).assign(ticker=f"s{seed}") for seed in range(4)], ignore_index=True)
-    report = Finance().report(both)
+    report = Finance().problem.report(both)
     first = [row for row in report["coverage"] if row["level"] == 0.05]
     assert [row["ticker"] for row in first] == ["all", "s0", "s1", "s2", "s3"]
     assert first[0]["kupiec_p"] == pytest.approx(min(1.0, 4 * min(row["kupiec_p"] for row in first[1:])))

@@ -9,7 +9,7 @@ from tasks.compression import onnx_export
 from tasks.core.settings import Training
 from tasks.training import trainer
 from tasks.use_cases.nlp import language_modeling
-from tasks.use_cases.nlp.settings import Model
+from tasks.use_cases.nlp.settings import TextModel
 from tasks.use_cases.nlp.use_case import Nlp
 
 SUBJECTS, VERBS = ("the cat", "the dog", "a bird"), ("sees", "hears", "likes")
@@ -24,7 +24,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def case():
-    return Nlp(model=Model(task="words"), training=Training(epochs=8, batch_size=16, learning_rate=0.01, precision="fp32"))
+    return Nlp(model=TextModel(task="words"), training=Training(epochs=8, batch_size=16, learning_rate=0.01, precision="fp32"))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,11 @@ def fitted(case, rows):
     inputs, targets = case.encode(rows.head(200), state)
     torch.manual_seed(0)
     found = trainer.fit(
-        case.build_model(state), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=case.training
+        case.build_model(state),
+        inputs,
+        targets,
+        objective=lambda network, x, y: case.problem.loss(network(x), y, case.training),
+        training=case.training,
     )
     return found.network, state
 
@@ -48,13 +52,13 @@ def test_every_text_begins_and_ends_with_an_edge(case, rows, fitted):
 def test_it_foretells_better_than_counting_pieces(case, rows, fitted):
     network, state = fitted
     asked = rows.tail(100).reset_index(drop=True)
-    told = case.decode(asked, trainer.predict(network, case.encode(asked, state)[0]), state)
-    scores = case.metrics(told)
-    rivals = {name: case.metrics(found) for name, found in case.baselines(rows.head(200), asked).items()}
+    told = case.problem.decode(asked, trainer.predict(network, case.encode(asked, state)[0]), state)
+    scores = case.problem.metrics(told)
+    rivals = {name: case.problem.metrics(found) for name, found in case.baselines(rows.head(200), asked).items()}
     assert scores["perplexity"] < 0.5 * rivals["1-gram"]["perplexity"]
     assert rivals["3-gram"]["perplexity"] < 0.5 * rivals["1-gram"]["perplexity"]
-    assert np.mean(case.per_row_metric(told)) == pytest.approx(scores["log_likelihood"])
-    assert case.report(told)["hardest"][0]["perplexity"] >= case.report(told)["easiest"][0]["perplexity"]
+    assert np.mean(case.problem.per_row_metric(told)) == pytest.approx(scores["log_likelihood"])
+    assert case.problem.report(told)["hardest"][0]["perplexity"] >= case.problem.report(told)["easiest"][0]["perplexity"]
 
 
 def test_what_was_told_does_not_depend_on_what_comes_after(case, rows, fitted):

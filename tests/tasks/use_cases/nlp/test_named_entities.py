@@ -127,7 +127,7 @@ def prepared(columns):
 
 def test_a_column_file_is_read_sentence_by_sentence(columns):
     case, rows = prepared(columns)
-    assert (case.task, case.label_column, len(rows)) == ("names", "", 240)
+    assert (type(case.problem).__name__, case.problem.label_column, len(rows)) == ("EntityTagging", "", 240)
     assert (rows["text"].str.split().str.len() == rows["tags"].str.split().str.len()).all()
     raw = next(case.load())
     assert raw["row"].iloc[0] == 3
@@ -159,14 +159,18 @@ def test_names_are_found_in_sentences_never_seen(columns):
     torch.manual_seed(0)
     training = Training(epochs=6, batch_size=16, learning_rate=0.01, precision="fp32")
     fitted = trainer.fit(
-        case.build_model(state), inputs, targets, objective=lambda network, x, y: case.loss(network(x), y), training=training
+        case.build_model(state),
+        inputs,
+        targets,
+        objective=lambda network, x, y: case.problem.loss(network(x), y, case.training),
+        training=training,
     )
-    predictions = case.decode(test, trainer.predict(fitted.network, case.encode(test, state)[0]), state)
-    scores = case.metrics(predictions)
+    predictions = case.problem.decode(test, trainer.predict(fitted.network, case.encode(test, state)[0]), state)
+    scores = case.problem.metrics(predictions)
     assert scores["entity_f1"] > 0.9
-    assert np.mean(case.per_row_metric(predictions)) == pytest.approx(scores["entity_f1"])
+    assert np.mean(case.problem.per_row_metric(predictions)) == pytest.approx(scores["entity_f1"])
     rivals = case.baselines(train, test)
-    assert case.metrics(rivals["no entity"])["entity_f1"] == 0
+    assert case.problem.metrics(rivals["no entity"])["entity_f1"] == 0
 
 
 @pytest.mark.parametrize(("name", "fields"), [("text_tagger", {"classes": 3}), ("text_writer", {})])

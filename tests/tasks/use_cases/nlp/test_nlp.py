@@ -17,9 +17,9 @@ from tasks.core.splits import stratified_split
 from tasks.data.downloads import DATASETS_VARIABLE
 from tasks.text import normalization, tokenization
 from tasks.use_cases.nlp.data import docstring_sentences
-from tasks.use_cases.nlp.data.augmentation import Augment
+from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
-from tasks.use_cases.nlp.settings import Model
+from tasks.use_cases.nlp.settings import TextModel
 from tasks.use_cases.nlp.topics import label_errors, text_baselines
 from tasks.use_cases.nlp.use_case import Nlp
 
@@ -299,7 +299,7 @@ def test_a_vocabulary_of_nothing_is_refused():
 
 
 def test_noise_is_the_same_for_a_row_wherever_it_stands_and_keeps_its_label():
-    nlp, rows = Nlp(augment=Augment(copies=2)), animals()
+    nlp, rows = Nlp(augment=TextAugment(copies=2)), animals()
     whole = nlp.augment_rows(rows, seed=3)
     halves = pd.concat(
         [
@@ -342,7 +342,7 @@ def test_a_bag_that_begins_with_naive_bayes_tells_texts_apart_before_any_step(cl
     rows = pd.DataFrame({"text": texts, "label": [f"c{label}" for label in labels]})
     for tokens in ("grams", "letters"):
         for width in (0, 2):
-            nlp = Nlp(model=Model(head_start=0.3, tokens=tokens, width=width))
+            nlp = Nlp(model=TextModel(head_start=0.3, tokens=tokens, width=width))
             state = nlp.fit_preprocessing(rows)
             inputs, targets = nlp.encode(rows, state)
             network = nlp.build_model(state)
@@ -376,7 +376,7 @@ def test_a_student_is_a_bag_with_fewer_tokens_and_no_idle_width():
     import torch
 
     assert student(torch.from_numpy(inputs)).shape == (3, 2)
-    other = Nlp(model=Model(architecture="text_lstm"))
+    other = Nlp(model=TextModel(architecture="text_lstm"))
     assert type(other.build_student(other.fit_preprocessing(rows), 0.5)).__name__ == "Bag"
 
 
@@ -429,6 +429,6 @@ def test_each_class_has_its_share_of_every_split():
 def test_what_is_shipped_holds_no_entry_the_network_has_no_room_for():
     nlp, rows = Nlp(), animals()
     state = nlp.fit_preprocessing(rows)
-    small = nlp._grown("bag", state, {"tokens": 20})
+    small = nlp._build("bag", state, {"tokens": 20})
     assert tokenization.vocabulary_size(nlp.export_state(state, small)["vocabulary"]) == 20
     assert nlp.export_state(state, nlp.build_model(state)) == state

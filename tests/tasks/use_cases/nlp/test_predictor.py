@@ -13,7 +13,7 @@ from tasks.compression import onnx_export
 from tasks.core.errors import UserError
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.predictor import Predictor
-from tasks.use_cases.nlp.settings import Model
+from tasks.use_cases.nlp.settings import TextModel
 from tasks.use_cases.nlp.use_case import Nlp
 
 ROWS = pd.DataFrame(
@@ -35,7 +35,7 @@ def released(case, folder):
     inputs, _ = case.encode(ROWS, state)
     path = folder / "model.onnx"
     path.write_bytes(onnx_export.to_onnx(network, inputs, case.export_state(state, network), "nlp"))
-    return path, case.decode(ROWS, network(torch.from_numpy(inputs)).detach().numpy(), state)
+    return path, case.problem.decode(ROWS, network(torch.from_numpy(inputs)).detach().numpy(), state)
 
 
 def test_topics_come_as_probabilities_by_class(tmp_path):
@@ -57,7 +57,7 @@ def test_names_come_as_their_words_and_kinds(tmp_path):
 
 
 def test_texts_to_foretell_come_with_their_perplexity(tmp_path):
-    path, expected = released(Nlp(model=Model(task="words")), tmp_path)
+    path, expected = released(Nlp(model=TextModel(task="words")), tmp_path)
     (found,) = Predictor(path).predict([ROWS["text"].iloc[0]])
     told = np.exp(-expected["log_likelihood"].iloc[0] / expected["pieces"].iloc[0])
     assert found["perplexity"] == pytest.approx(told, rel=1e-3)

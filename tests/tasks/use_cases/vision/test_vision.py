@@ -21,7 +21,7 @@ from tasks.data.downloads import DATASETS_VARIABLE
 from tasks.metrics import classification
 from tasks.use_cases.vision import augmentation, images
 from tasks.use_cases.vision.datasets import DATASETS
-from tasks.use_cases.vision.settings import Augment, ImageClean, ImageFetch
+from tasks.use_cases.vision.settings import ImageAugment, ImageClean, ImageFetch
 from tasks.use_cases.vision.use_case import Vision
 
 RNG = np.random.default_rng(0)
@@ -441,7 +441,7 @@ def test_the_network_takes_what_encode_gives_and_the_loss_comes_down_to_the_clas
     inputs, targets = vision.encode(digits.head(8), state)
     outputs = vision.build_model(state)(torch.from_numpy(inputs))
     assert outputs.shape == (8, 10)
-    assert 0 < vision.loss(outputs, torch.from_numpy(targets)).item() < 20
+    assert 0 < vision.problem.loss(outputs, torch.from_numpy(targets), vision.training).item() < 20
 
 
 def test_a_student_is_narrower(digits):
@@ -453,14 +453,14 @@ def test_a_student_is_narrower(digits):
 def test_decode_judges_every_row_and_survives_parquet(digits, tmp_path):
     vision, some = Vision(), digits.head(30)
     outputs = np.eye(10, dtype=np.float32)[[int(label) for label in some["label"]]] * 5
-    vision.decode(some, outputs, vision.fit_preprocessing(digits)).to_parquet(tmp_path / "p.parquet")
+    vision.problem.decode(some, outputs, vision.fit_preprocessing(digits)).to_parquet(tmp_path / "p.parquet")
     predictions = pd.read_parquet(tmp_path / "p.parquet")
     assert predictions["predicted"].tolist() == some["label"].tolist()
     assert "image" not in predictions
-    scores = vision.metrics(predictions)
+    scores = vision.problem.metrics(predictions)
     assert next(iter(scores)) == "accuracy"
-    assert scores["accuracy"] == vision.per_row_metric(predictions).mean() == 1
-    assert vision.report(predictions)["confusion"][0][0] == (some["label"] == "0").sum()
+    assert scores["accuracy"] == vision.problem.per_row_metric(predictions).mean() == 1
+    assert vision.problem.report(predictions)["confusion"][0][0] == (some["label"] == "0").sum()
 
 
 def test_scores_agree_with_scikit_learn():
@@ -500,7 +500,7 @@ def test_the_rivals_answer_every_row(digits):
     guesses = Vision().baselines(digits.drop(digits.index[::4]), digits.iloc[::4])
     assert list(guesses) == ["majority", "kernel machine"]
     assert all(len(table) == 100 for table in guesses.values())
-    kernel, majority = (Vision().metrics(guesses[name])["accuracy"] for name in ("kernel machine", "majority"))
+    kernel, majority = (Vision().problem.metrics(guesses[name])["accuracy"] for name in ("kernel machine", "majority"))
     assert kernel > majority + 0.3
 
 
@@ -556,8 +556,8 @@ def test_digits_are_never_mirrored_unless_asked():
     assert not Vision().batch_augmentation().flip
     assert Vision(fetch=ImageFetch(dataset="cifar10")).batch_augmentation().flip
     assert not Vision(fetch=ImageFetch(path="mine")).batch_augmentation().flip
-    assert Vision(fetch=ImageFetch(path="mine"), augment=Augment(flip="sideways")).batch_augmentation().flip
-    still = Augment(shift=0, rotate_degrees=0, scale=0, shear=0, cutout=0, colour=0)
+    assert Vision(fetch=ImageFetch(path="mine"), augment=ImageAugment(flip="sideways")).batch_augmentation().flip
+    still = ImageAugment(shift=0, rotate_degrees=0, scale=0, shear=0, cutout=0, colour=0)
     assert Vision(augment=still).batch_augmentation() is None
 
 

@@ -1,0 +1,66 @@
+"""Which of several classes? Softmax cross entropy, accuracy, and a report class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tasks.core.problem import Problem
+from tasks.data import sampling
+from tasks.metrics import classification
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from torch import Tensor
+
+    from tasks.core.problem import Array
+    from tasks.core.settings import Training
+    from tasks.core.use_case import PreprocessingState
+
+BASELINE_ROWS = 10_000
+"""Train rows that the kernel machine is fitted on, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class MulticlassClassification(Problem):
+    """Rows have a `label`; the state's `classes` are its values, outputs are logits (N, K), targets class indices (N,)."""
+
+    label_column: ClassVar[str] = "label"
+
+    keep: tuple[str, ...] = ("file", "row", "split", "label")
+    """Columns of a row that its prediction keeps."""
+
+    def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
+        """Cross entropy of logits (B, K) and class indices (B,), with label smoothing."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(outputs.float(), targets, label_smoothing=training.label_smoothing)
+
+    def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
+        """Logits (N, K) to the class predicted, its confidence and all probabilities."""
+        return classification.judged(rows, classification.softmax(outputs), state["classes"], self.keep)
+
+    def metrics(self, predictions: DataFrame) -> dict[str, float]:
+        """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
+        return classification.metrics(predictions)
+
+    def per_row_metric(self, predictions: DataFrame) -> Array:
+        """1 where the prediction is right, else 0."""
+        return classification.hits(predictions)
+
+    def report(self, predictions: DataFrame) -> dict[str, Any]:
+        """Confusion, precision, recall and F1 per class with averages, calibration, areas under ROC and precision-recall."""
+        return classification.report(predictions)
+
+    def baselines(
+        self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, DataFrame]:
+        """The majority class for all rows, and a kernel machine on the encoded inputs of up to 10,000 train rows."""
+        (some,) = sampling.evenly_spaced_rows([len(train)], BASELINE_ROWS)
+        inputs, targets = encode(train.iloc[some])
+        guesses = {
+            "majority": classification.majority(train["label"], len(rows), state["classes"]),
+            "kernel machine": classification.kernel_machine(inputs, targets, encode(rows)[0], len(state["classes"])),
+        }
+        return {name: classification.judged(rows, guess, state["classes"], self.keep) for name, guess in guesses.items()}

@@ -1,0 +1,73 @@
+"""How much? Squared error on a standardized target, the share of variance explained, and a report of the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.core.problem import Problem
+from tasks.metrics import regression
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from torch import Tensor
+
+    from tasks.core.problem import Array
+    from tasks.core.settings import Training
+    from tasks.core.use_case import PreprocessingState
+
+
+@dataclass(frozen=True, slots=True)
+class Regression(Problem):
+    """Rows have a number, or the text of one, in `label`; outputs are (N, M), one column per ensemble member.
+
+    `encode` gives targets (N,) standardized by the `mean` and `std` that the state holds. `numbers` in the state are the
+    names of the inputs that are numbers; those behind them are category codes.
+    """
+
+    keep: tuple[str, ...] = ("file", "row", "split", "label")
+    """Columns of a row that its prediction keeps."""
+
+    def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
+        """Mean squared error of outputs (B, M) and standardized targets (B,), averaged over members."""
+        return ((outputs.float() - targets[:, None]) ** 2).mean()
+
+    def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """Mean squared difference of the outputs (B, M) from the teacher's mean."""
+        return ((outputs.float() - teacher_outputs.float().mean(1, keepdim=True)) ** 2).mean()
+
+    def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
+        """Outputs (N, M) to `value`, in the units of the label, beside the `target`."""
+        return self._predictions(rows, np.asarray(outputs, np.float64).mean(1) * state["std"] + state["mean"])
+
+    def _predictions(self, rows: DataFrame, value: Any) -> DataFrame:
+        kept = rows[[name for name in self.keep if name in rows]]
+        return kept.assign(target=rows["label"].astype(np.float64), value=value)
+
+    def metrics(self, predictions: DataFrame) -> dict[str, float]:
+        """Share of variance explained (R²), root mean squared error and mean absolute error in units of the label."""
+        return regression.metrics(predictions["target"], predictions["value"])
+
+    def per_row_metric(self, predictions: DataFrame) -> Array:
+        """Row values (N,) whose mean is R²: 1 minus the squared error as a multiple of the target's variance."""
+        return regression.per_row_r2(predictions["target"], predictions["value"])
+
+    def report(self, predictions: DataFrame) -> dict[str, Any]:
+        """Errors: their quantiles, predicted against actual by tenths of the predictions, and the largest ones."""
+        return {"errors": regression.errors(predictions)}
+
+    def baselines(
+        self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, DataFrame]:
+        """The mean for all rows, ridge regression and gradient boosting."""
+        (inputs, targets), (asked, _) = encode(train), encode(rows)
+        numbers = len(state["numbers"]) if "numbers" in state else inputs.shape[1]
+        guesses = {
+            "mean": np.full(len(rows), float(targets.mean())),
+            "ridge regression": regression.ridge(inputs, targets, asked, numbers),
+            "gradient boosting": regression.gradient_boosting(inputs, targets, asked, numbers),
+        }
+        return {name: self._predictions(rows, guess * state["std"] + state["mean"]) for name, guess in guesses.items()}

@@ -1,0 +1,80 @@
+"""What comes next? The likelihood of each next token, perplexity, and texts that the network writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tasks.use_cases.nlp import language_modeling
+from tasks.use_cases.nlp.text_problem import TextProblem
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from torch import Tensor, nn
+
+    from tasks.core.problem import Array
+    from tasks.core.settings import Training
+    from tasks.core.use_case import PreprocessingState
+    from tasks.use_cases.nlp.settings import TextModel
+
+MAX_TOKENS = 2_000
+"""Most tokens that are predicted, unless another number is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextTokenPrediction(TextProblem):
+    """Outputs are log-likelihoods (N, L) of each token after those before it; targets are numbers of tokens (N,)."""
+
+    architecture: ClassVar[str] = "text_writer"
+
+    def fit_preprocessing(
+        self, rows: DataFrame, model: TextModel, architecture: str, classes: Sequence[str]
+    ) -> PreprocessingState:
+        """The byte-pair tokens of the train rows."""
+        return language_modeling.fit_preprocessing(rows, model.entries or MAX_TOKENS, model.min_count, model.length)
+
+    def encode(self, rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
+        """Token numbers with an edge before and behind, int32 (N, L + 2), and how many are predicted, int64 (N,)."""
+        return language_modeling.encode(rows, state)
+
+    def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
+        """Cross entropy per token, in nats."""
+        return -outputs.float().sum() / targets.sum()
+
+    def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """The loss alone: a teacher that gives only the likelihood of the right token cannot say what else it expected."""
+        return -outputs.float().sum() / targets.sum()
+
+    def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
+        """The log-likelihood of each text, and its number of tokens."""
+        return language_modeling.decode(rows, outputs, state)
+
+    def metrics(self, predictions: DataFrame) -> dict[str, float]:
+        """Log-likelihood per token, and perplexity."""
+        return language_modeling.metrics(predictions)
+
+    def per_row_metric(self, predictions: DataFrame) -> Array:
+        """What each row adds to the log-likelihood per token (N,)."""
+        return language_modeling.per_row_metric(predictions)
+
+    def report(self, predictions: DataFrame) -> dict[str, Any]:
+        """The texts with the lowest and the highest perplexity."""
+        return language_modeling.report(predictions)
+
+    def baselines(
+        self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, DataFrame]:
+        """A unigram and a trigram model."""
+        return language_modeling.baselines(state, train, rows)
+
+    def sample_outputs(self, network: nn.Module, state: PreprocessingState, seed: int) -> dict[str, Any]:
+        """Texts that the network writes by itself."""
+        import torch
+
+        def scores(numbers: Array) -> Array:
+            with torch.inference_mode():
+                values: Array = network.scores(torch.from_numpy(numbers))[0, -1].numpy()  # type: ignore[operator]
+            return values
+
+        return {"written": language_modeling.generate_samples(scores, state, seed)}
