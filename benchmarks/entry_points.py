@@ -24,7 +24,7 @@ from benchmarks import record
 from benchmarks.orchestration import BIN, BONSAI, DVC, RunningServices, clone, environment, running_services
 from dashboard.readers import prefect_api
 from flows import settings
-from flows.maintenance.verify import CLOCKED
+from flows.maintenance.verify import TIMING_FILES
 from flows.runs import run_record
 from flows.system import os_processes
 from tasks.core.artifacts import CHECKSUMS
@@ -197,7 +197,7 @@ def run_completes(project: Path, flow_run_id: str) -> CheckResult:
         return entries[0] if entries and is_done(entries[0]) else None
 
     entry = wait_for(final)
-    return entry["state"] == "Completed", f"{entry['asked']['how']}: {entry['state']} in {run_record.seconds(entry):.0f} s"
+    return entry["state"] == "Completed", f"{entry['asked']['how']}: {entry['state']} in {run_record.duration_s(entry):.0f} s"
 
 
 def concurrent_runs(project: Path) -> CheckResult:
@@ -243,7 +243,7 @@ def same_bytes(project: Path, other: Path) -> CheckResult:
 
 def is_done(entry: Mapping[str, Any]) -> bool:
     """Whether the run and its process have ended: the process publishes the results to the project's folder after the run."""
-    return entry["state"] in run_record.FINAL and not os_processes.is_alive(entry["process"])
+    return entry["state"] in run_record.FINAL_STATES and not os_processes.is_alive(entry["process"])
 
 
 def hashes(data: Path) -> dict[str, str]:
@@ -252,7 +252,7 @@ def hashes(data: Path) -> dict[str, str]:
     return {
         str(path.relative_to(data)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in paths
-        if path.name not in (*CLOCKED, CHECKSUMS)
+        if path.name not in (*TIMING_FILES, CHECKSUMS)
     }
 
 

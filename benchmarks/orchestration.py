@@ -92,7 +92,7 @@ class RunningServices:
         def click() -> Cost:
             began = time.monotonic()
             flow_run = server.start(chosen, {}, str(began)).id
-            while (state := server.flow_run(flow_run).state) not in run_record.FINAL:
+            while (state := server.flow_run(flow_run).state) not in run_record.FINAL_STATES:
                 time.sleep(0.1)
             if state != "Completed":
                 raise RuntimeError(f"the run of the deployment reads {state}")

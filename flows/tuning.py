@@ -1,7 +1,7 @@
-"""Look for better parameters: trials play fetch to train on other numbers and are judged by validation rows, never by test rows.
+"""Tune hyperparameters: each trial runs fetch to train with other parameters and is scored on the validation split only.
 
-The study is a SQLite file, so a search that was ended goes on where it was; trials are tasks of a Dask cluster, each in a
-workspace of its own on the shared cache; those whose curve falls behind the others' are ended early.
+The study is stored in SQLite, so an interrupted search can be resumed. Trials are tasks of a Dask cluster, each in its own
+workspace on the shared cache. A trial whose validation curve falls behind the median of the others is pruned.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from dvc.utils.serialize import load_yaml, loads_yaml
 
 from flows.dvc_state.stage_state import StageStore, working_directory
-from flows.execution.run_executor import GOOD, RunExecutor
-from flows.execution.stage_process import Event, EventFollower
+from flows.execution.run_executor import SUCCEEDED, RunExecutor
 from flows.parameters import run_request, yaml_edit
 from flows.runs import run_record
+from flows.runs.event_follower import Event, EventFollower
 from flows.runs.workspace import create_workspace
 from tasks import dask_cluster
 from tasks.core import params_file
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 VERBS = ("fetch", "clean", "augment", "train")
-"""The stages of a trial. What reads the test split comes later in the score."""
+"""The stages of a trial. Stages that read the test split come later."""
 POLL_S = 0.3
-STOP = "stop"
+STOP_FILE = "stop"
 """A file of that name in a trial's folder ends the trial."""
-ALONE = threading.Lock()
-"""A trial makes its folder the current one, of which a process has one."""
-Heard = Callable[[str], None]
+WORKING_DIRECTORY_LOCK = threading.Lock()
+"""A trial changes the current directory, which all threads of a process share."""
+OnTrial = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
-    """What may be tried for one parameter: numbers from low to high, on a logarithmic scale or not, or one of some values."""
+class SearchSpace:
+    """The values to try for one parameter: a range, on a linear or logarithmic scale, or a list of choices."""
 
     name: str
     low: float | int = 0
@@ -63,28 +63,31 @@ class Space:
         return distributions.FloatDistribution(float(self.low), float(self.high), log=self.log)
 
 
-def understand(text: str) -> Space:
-    """`training.learning_rate=0.001..0.1` (logarithmic where the ends are ten times apart) or `training.optimizer=adamw,muon`."""
+def parse_space(text: str) -> SearchSpace:
+    """Parse `training.learning_rate=0.001..0.1` or `training.optimizer=adamw,muon`.
+
+    A positive range whose ends differ by a factor of at least ten is logarithmic.
+    """
     name, equals, values = (part.strip() for part in text.partition("="))
     if equals and ".." in values:
         low, high = (loads_yaml(end) for end in values.split("..", 1))
         if all(isinstance(end, int | float) for end in (low, high)) and low < high:
-            return Space(name, low, high, log=low > 0 and high / low >= 10)
+            return SearchSpace(name, low, high, log=low > 0 and high / low >= 10)
     elif equals and len(choices := tuple(loads_yaml(f"[{values}]"))) > 1:
-        return Space(name, choices=choices)
+        return SearchSpace(name, choices=choices)
     raise UserError(f"--over {text!r} is no space; write training.learning_rate=0.001..0.1 or training.optimizer=adamw,muon")
 
 
-def usual(root: Path, use_case: str) -> list[Space]:
-    """What is tried when nothing is said: learning rate and weight decay around what they are."""
+def default_spaces(root: Path, use_case: str) -> list[SearchSpace]:
+    """Learning rate and weight decay from a tenth to ten times their values in params.yaml."""
     training = params_file.build_use_case(use_case, params_file.read_params(root / "params.yaml")).training
-    around = {"training.learning_rate": training.learning_rate, "training.weight_decay": training.weight_decay}
-    return [Space(name, value / 10, value * 10, log=True) for name, value in around.items() if value > 0]
+    defaults = {"training.learning_rate": training.learning_rate, "training.weight_decay": training.weight_decay}
+    return [SearchSpace(name, value / 10, value * 10, log=True) for name, value in defaults.items() if value > 0]
 
 
 @contextmanager
-def opened(root: Path, use_case: str, name: str = "") -> Iterator[Study]:
-    """The study of that name, made if there is none; on the project's disk."""
+def open_study(root: Path, use_case: str, name: str = "") -> Iterator[Study]:
+    """The study of that name (the use case's by default) in the project's SQLite file; created if there is none."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -106,85 +109,89 @@ def opened(root: Path, use_case: str, name: str = "") -> Iterator[Study]:
 
 
 def search(
-    root: Path, use_case: str, spaces: list[Space], trials: int, *, study: Study, heard: Heard = lambda line: None
+    root: Path, use_case: str, spaces: list[SearchSpace], trials: int, *, study: Study, on_trial: OnTrial = lambda line: None
 ) -> None:
-    """Bring the study to `trials` trials that ended, as many at a time as there are slots; what a kill left undone first."""
+    """Run trials, as many at a time as there are slots, until `trials` of the study have ended.
+
+    Trials that a kill interrupted are repeated first. `on_trial` is called with a line about each trial that ends.
+    """
     from optuna.trial import TrialState
 
     _check(root, use_case, spaces)
-    for left in study.get_trials(states=[TrialState.RUNNING]):
-        study.tell(left.number, state=TrialState.FAIL)
-        study.enqueue_trial(left.params)
+    for interrupted in study.get_trials(states=[TrialState.RUNNING]):
+        study.tell(interrupted.number, state=TrialState.FAIL)
+        study.enqueue_trial(interrupted.params)
     ended = (TrialState.COMPLETE, TrialState.PRUNED)
-    wanted = trials - len(study.get_trials(deepcopy=False, states=ended))
-    if wanted <= 0:
+    remaining = trials - len(study.get_trials(deepcopy=False, states=ended))
+    if remaining <= 0:
         return
-    home = root / ".bonsai" / "tuning" / study.study_name
-    with dask_cluster.dask_client(wanted) as client:
+    study_folder = root / ".bonsai" / "tuning" / study.study_name
+    with dask_cluster.dask_client(remaining) as client:
         slots = max(1, len(client.nthreads()))
-        working: list[_Working] = []
-        while wanted or working:
-            while wanted and len(working) < slots:
+        running: list[_RunningTrial] = []
+        while remaining or running:
+            while remaining and len(running) < slots:
                 trial = study.ask({space.name: space.distribution() for space in spaces})
-                folder = home / f"trial-{trial.number:05}"
-                future = client.submit(play_trial, str(root), use_case, str(folder), dict(trial.params), pure=False)
-                working.append(_Working(trial, folder, future, EventFollower(folder / "journal" / f"train@{use_case}.jsonl")))
-                wanted -= 1
+                folder = study_folder / f"trial-{trial.number:05}"
+                future = client.submit(run_trial, str(root), use_case, str(folder), dict(trial.params), pure=False)
+                event_log = EventFollower(folder / "journal" / f"train@{use_case}.jsonl")
+                running.append(_RunningTrial(trial, folder, future, event_log))
+                remaining -= 1
             time.sleep(POLL_S)
-            for each in working:
-                each.follow()
-            for each in [each for each in working if each.future.done()]:
-                working.remove(each)
-                heard(each.conclude(study))
+            for each in running:
+                each.report_metrics()
+            for each in [each for each in running if each.future.done()]:
+                running.remove(each)
+                on_trial(each.finish(study))
 
 
-def play_trial(root: str, use_case: str, folder: str, values: Mapping[str, Any]) -> tuple[float, str]:
-    """In a Dask worker: play fetch to train with these parameters in a folder of its own.
+def run_trial(root: str, use_case: str, folder: str, values: Mapping[str, Any]) -> tuple[float, str]:
+    """Run fetch to train with these parameters in the trial's folder; called in a Dask worker.
 
-    Gives the validation figure of the epoch that was kept, and what went wrong, if anything. Record, parameters and journals
-    of the trial stay in its folder; its artifacts are the cache's.
+    Returns the validation metric of the best epoch (NaN on failure) and an error message (empty on success). The trial's
+    record, parameters and event logs stay in its folder; its artifacts stay in the cache only.
     """
-    with ALONE:
-        return _played(Path(root), use_case, Path(folder), values)
+    with WORKING_DIRECTORY_LOCK:
+        return _run_trial(Path(root), use_case, Path(folder), values)
 
 
-def _played(home: Path, use_case: str, place: Path, values: Mapping[str, Any]) -> tuple[float, str]:
-    shutil.rmtree(place, ignore_errors=True)
-    asked = run_request.build_request(home, [use_case], ["dense"], values)
-    place.mkdir(parents=True)
-    run = run_record.Run(place, {"state": "Running", "use_cases": [use_case], "overrides": asked.overrides, "stages": {}})
-    create_workspace(home, place, asked)
-    with working_directory(place), StageStore(place) as ledger:
-        concert = RunExecutor(home, run, ledger)
+def _run_trial(root: Path, use_case: str, folder: Path, values: Mapping[str, Any]) -> tuple[float, str]:
+    shutil.rmtree(folder, ignore_errors=True)
+    request = run_request.build_request(root, [use_case], ["dense"], values)
+    folder.mkdir(parents=True)
+    run = run_record.Run(folder, {"state": "Running", "use_cases": [use_case], "overrides": request.overrides, "stages": {}})
+    create_workspace(root, folder, request)
+    with working_directory(folder), StageStore(folder) as store:
+        executor = RunExecutor(root, run, store)
 
-        def stop_if_told(event: Event) -> None:
-            if (place / STOP).exists():
-                concert.stop.set()
+        def stop_on_request(event: Event) -> None:
+            if (folder / STOP_FILE).exists():
+                executor.stop.set()
 
-        for name in [name for name, stage in ledger.stages.items() if stage.verb in VERBS]:
-            ending = concert.perform(name, stop_if_told)
-            if ending.state not in GOOD:
-                return math.nan, ending.text
-        found = kept_value(place / "data" / use_case / "model")
-    shutil.rmtree(place / "data")
-    return found, ""
-
-
-def kept_value(model: Path) -> float:
-    """The first validation measure of the epoch whose weights were kept."""
-    best = int(json.loads((model / "report.json").read_text(encoding="utf-8"))["best_epoch"])
-    point = json.loads((model / "curves.json").read_text(encoding="utf-8"))[best - 1]
-    return first_measure(point)
+        for name in [name for name, stage in store.stages.items() if stage.verb in VERBS]:
+            result = executor.execute(name, stop_on_request)
+            if result.state not in SUCCEEDED:
+                return math.nan, result.text
+        value = best_epoch_metric(folder / "data" / use_case / "model")
+    shutil.rmtree(folder / "data")
+    return value, ""
 
 
-def first_measure(point: Mapping[str, float]) -> float:
-    """What decides on validation rows: the use case's first score."""
+def best_epoch_metric(model: Path) -> float:
+    """The primary validation metric of the epoch whose weights were kept."""
+    best_epoch = int(json.loads((model / "report.json").read_text(encoding="utf-8"))["best_epoch"])
+    point = json.loads((model / "curves.json").read_text(encoding="utf-8"))[best_epoch - 1]
+    return primary_metric(point)
+
+
+def primary_metric(point: Mapping[str, float]) -> float:
+    """The use case's first metric on the validation split, in one point of the curves."""
     names = [name for name in point if name.startswith("validation_") and name != "validation_loss"]
     return float(point[names[0]])
 
 
 def best(study: Study) -> tuple[dict[str, Any], float] | None:
-    """Parameters and figure of the best trial so far, None when none was completed."""
+    """The best trial's parameters and metric so far, None when no trial was completed."""
     from optuna.trial import TrialState
 
     if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
@@ -192,59 +199,56 @@ def best(study: Study) -> tuple[dict[str, Any], float] | None:
     return dict(study.best_trial.params), float(study.best_value)
 
 
-def write(root: Path, use_case: str, found: Mapping[str, Any]) -> None:
-    """Put parameters of a trial into params.yaml, and nothing else of it."""
-    yaml_edit.set_values(root / "params.yaml", {_full(root, use_case, name): value for name, value in found.items()})
+def write_params(root: Path, use_case: str, values: Mapping[str, Any]) -> None:
+    """Write a trial's parameters to params.yaml."""
+    yaml_edit.set_values(root / "params.yaml", {_full_name(root, use_case, name): value for name, value in values.items()})
 
 
 @dataclass(slots=True)
-class _Working:
-    """A trial at work, seen from here: its folder is followed, its study told."""
+class _RunningTrial:
+    """A running trial: its event log is followed, and its metrics are reported to the study."""
 
     trial: Trial
     folder: Path
     future: Any
-    ear: EventFollower
+    event_log: EventFollower
     pruned: bool = False
 
-    def follow(self) -> None:
-        """Report what its curve says; end it when it falls behind."""
-
-        def heard(event: Event) -> None:
+    def report_metrics(self) -> None:
+        """Report the new points of its validation curve to the study, and stop the trial if it is to be pruned."""
+        for event in self.event_log.poll():
             if event["event"] == "metric" and not self.pruned:
                 values = {name: value for name, value in event["values"].items() if value is not None}
                 if any(name.startswith("validation_") and name != "validation_loss" for name in values):
-                    self.trial.report(first_measure(values), int(event["step"]))
+                    self.trial.report(primary_metric(values), int(event["step"]))
                     if self.trial.should_prune():
                         self.pruned = True
-                        (self.folder / STOP).touch()
+                        (self.folder / STOP_FILE).touch()
 
-        self.ear.listen(heard)
-
-    def conclude(self, study: Study) -> str:
-        """Tell the study how it ended, and say it in a line."""
+    def finish(self, study: Study) -> str:
+        """Record the trial's result in the study; returns a line about it."""
         from optuna.trial import TrialState
 
-        self.follow()
-        what = " ".join(
+        self.report_metrics()
+        parameters = " ".join(
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in self.trial.params.items()
         )
         try:
             value, error = self.future.result()
-        except UserError as mistake:
-            value, error = math.nan, str(mistake)
+        except UserError as user_error:
+            value, error = math.nan, str(user_error)
         if not error and math.isfinite(value):
             study.tell(self.trial, value)
-            return f"trial {self.trial.number}: {value:.4f} with {what}"
+            return f"trial {self.trial.number}: {value:.4f} with {parameters}"
         if self.pruned:
             study.tell(self.trial, state=TrialState.PRUNED)
-            return f"trial {self.trial.number}: ended early with {what}"
+            return f"trial {self.trial.number}: ended early with {parameters}"
         study.tell(self.trial, state=TrialState.FAIL)
-        return f"trial {self.trial.number}: failed with {what}: {error or 'no finite figure'}"
+        return f"trial {self.trial.number}: failed with {parameters}: {error or 'its metric is not finite'}"
 
 
-def _check(root: Path, use_case: str, spaces: list[Space]) -> None:
-    """Refuse a space whose ends or choices the use case would refuse, or that no train stage reads."""
+def _check(root: Path, use_case: str, spaces: list[SearchSpace]) -> None:
+    """Raise `UserError` for a space whose ends or choices the use case refuses, or that no train stage reads."""
     if not spaces:
         raise UserError("there is nothing to try; name a parameter, such as --over training.learning_rate=0.001..0.1")
     for space in spaces:
@@ -252,6 +256,6 @@ def _check(root: Path, use_case: str, spaces: list[Space]) -> None:
             run_request.build_request(root, [use_case], ["dense"], {space.name: value})
 
 
-def _full(root: Path, use_case: str, name: str) -> str:
-    """A parameter's name from the top of params.yaml."""
+def _full_name(root: Path, use_case: str, name: str) -> str:
+    """A parameter's dotted name from the root of params.yaml."""
     return name if name.partition(".")[0] in load_yaml(str(root / "params.yaml")) else f"use_cases.{use_case}.{name}"

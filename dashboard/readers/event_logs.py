@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Any
 
 from dashboard.readers.project_files import STAGE, inside
 from dashboard.text import formatting
+from flows.runs.event_follower import EventFollower
 
 KEPT_LOG_LINES = 500
 KEPT_POINTS = 20_000
 MAX_STEP_BYTES = 8_000_000
 """The most that is read of one journal in one go; the rest is read the next time."""
-HEAD_BYTES = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,46 +120,26 @@ class StageEvents:
 
 
 class LogTail:
-    """A journal that is read as it grows; begins anew when another file took its place."""
+    """A stage's events so far; begins anew when another file takes the event log's place."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._lock = threading.Lock()
-        self._position = 0
-        self._head = b""
-        self._diary = StageEvents()
+        self._follower = EventFollower(path, max_bytes=MAX_STEP_BYTES)
+        self._events = StageEvents()
 
     def read(self) -> StageEvents:
-        """All that is known of it now. The diary is shared: not to be changed."""
+        """All events so far. The object is shared: not to be changed."""
         with self._lock:
             try:
-                with self.path.open("rb") as file:
-                    head = file.read(HEAD_BYTES)
-                    if not head.startswith(self._head):
-                        self._forget()
-                    self._head = head
-                    file.seek(self._position)
-                    for line in _whole_lines(file.read(MAX_STEP_BYTES)):
-                        self._position += len(line)
-                        self._hear(line)
-            except FileNotFoundError:
-                self._forget()
+                events = self._follower.poll()
             except OSError as error:
-                self._diary.lines.append(Line(self._diary.at, "warning", error.strerror or ""))
-            return self._diary
-
-    def _hear(self, line: bytes) -> None:
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            return  # cut short by a kill
-        if isinstance(event, dict):
-            self._diary.hear(event)
-
-    def _forget(self) -> None:
-        self._position = 0
-        self._head = b""
-        self._diary = StageEvents()
+                self._events.lines.append(Line(self._events.at, "warning", error.strerror or ""))
+                return self._events
+            if self._follower.restarted:
+                self._events = StageEvents()
+            for event in events:
+                self._events.hear(event)
+            return self._events
 
 
 class Shelf:
@@ -195,11 +174,3 @@ def stages(folder: Path) -> list[str]:
     """The stages that keep a journal in the workspace, those that spoke last at the end."""
     found = [(path.stat().st_mtime_ns, path.stem) for path in (folder / "journal").glob("*.jsonl") if STAGE.fullmatch(path.stem)]
     return [name for _, name in sorted(found)]
-
-
-def _whole_lines(block: bytes) -> Iterator[bytes]:
-    """The lines of a block that end in it; one that is longer than a block is passed over."""
-    lines = block.splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n") and len(block) < MAX_STEP_BYTES:
-        lines.pop()
-    yield from lines

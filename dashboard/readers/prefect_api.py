@@ -259,9 +259,9 @@ def request_run(
 
     def ask(key: str) -> tuple[str, bool]:
         flow_run = found.start(chosen, parameters, key)
-        return flow_run.id, flow_run.state in records.FINAL
+        return flow_run.id, flow_run.state in records.FINAL_STATES
 
-    return request_deduplication.once(root, {"deployment": chosen.name, **parameters}, ask)
+    return request_deduplication.request_once(root, {"deployment": chosen.name, **parameters}, ask)
 
 
 def active_runs(root: Path, parameters: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,8 +16,9 @@ from dashboard.readers import project_files
 from dashboard.readers.project_files import STAGE, Unreadable
 from dashboard.text import formatting
 from flows.runs import run_record as records
+from flows.runs import search
+from flows.runs.search import RunAnnotation, RunFilter
 from flows.system import os_processes
-from tasks.core.atomic_files import write_json
 
 WORKSPACE = "workspace"
 """Stands for the project's own folder, where `dvc repro` writes."""
@@ -26,8 +26,6 @@ NAMED = re.compile(r"\d{8}-\d{6}-(?P<names>.+)-[0-9a-f]{4}")
 """A run's id as the conductor gives it: when, for which use cases, and four letters by chance."""
 SEVERAL = re.compile(r"\d+-use-cases")
 """What stands in an id for use cases whose names together are too long."""
-NOTES = "notes.json"
-MOST_NOTE_LETTERS = 4000
 
 State = Literal["pending", "running", "completed", "failed", "cancelled", "crashed", "none"]
 StageState = Literal[
@@ -140,24 +138,6 @@ class Run:
         return {name: entry for name, entry in self.record.stages.items() if not use_case or parts(name)[1] == use_case}
 
 
-@dataclass(frozen=True, slots=True)
-class RunFilter:
-    """Which runs to list; what is empty does not narrow."""
-
-    use_case: str = ""
-    states: tuple[str, ...] = ()
-    text: str = ""
-    pinned: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RunAnnotation:
-    """What people keep about a run."""
-
-    pinned: bool = False
-    text: str = ""
-
-
 @dataclass(slots=True)
 class Page:
     """Some of the runs there are, newest first."""
@@ -191,11 +171,11 @@ def load(root: Path, run_id: str) -> Run:
     if not folder.is_dir():
         raise Unreadable("unreadable.run", name=run_id)
     try:
-        record = _understood(project_files.inside(root, folder / records.RECORD), *_version(folder / records.RECORD))
+        record = _understood(project_files.inside(root, folder / records.RECORD_FILE), *_version(folder / records.RECORD_FILE))
     except FileNotFoundError:
-        raise Unreadable("unreadable.missing", file=records.RECORD) from None
+        raise Unreadable("unreadable.missing", file=records.RECORD_FILE) from None
     except (ValueError, RecursionError):
-        raise Unreadable("unreadable.damaged", file=records.RECORD) from None
+        raise Unreadable("unreadable.damaged", file=records.RECORD_FILE) from None
     return Run(run_id, root, folder, record, _state(record))
 
 
@@ -269,18 +249,17 @@ def stage_state(entry: StageEntry) -> StageState:
 
 
 def note(run: Run) -> RunAnnotation:
-    """What people keep about the run; nothing if that cannot be read."""
+    """The run's annotation; empty if there is none that can be read."""
     try:
-        found = project_files.read_object(run.root, run.folder / NOTES)
+        return search.parse_annotation(project_files.read_object(run.root, run.folder / search.ANNOTATION_FILE))
     except Unreadable:
         return RunAnnotation()
-    return RunAnnotation(bool(found.get("pinned")), str(found.get("note", ""))[:MOST_NOTE_LETTERS])
 
 
 def keep(run: Run, kept: RunAnnotation) -> None:
-    """Write it down beside the record, which only the conductor writes."""
+    """Write the annotation beside the record; the project's own workspace has none."""
     if run.id != WORKSPACE:
-        write_json(run.folder / NOTES, {"pinned": kept.pinned, "note": kept.text[:MOST_NOTE_LETTERS]})
+        search.write_annotation(run.folder, kept)
 
 
 def metric(run: Run, use_case: str) -> dict[str, Any]:
@@ -296,22 +275,15 @@ def metric(run: Run, use_case: str) -> dict[str, Any]:
 
 
 def _matches(run: Run, wanted: RunFilter) -> bool:
-    checks: Iterator[Callable[[], bool]] = iter(
-        (
-            lambda: not wanted.use_case or wanted.use_case in run.record.use_cases,
-            lambda: not wanted.states or run.state in wanted.states,
-            lambda: not wanted.text or wanted.text.lower() in _words(run),
-            lambda: not wanted.pinned or note(run).pinned,
-        )
+    record, who = run.record, str(run.record.asked.get("who", ""))
+    return wanted.matches(
+        run_id=run.id,
+        use_cases=record.use_cases,
+        who=who,
+        state=run.state,
+        text=lambda: search.searched_text(run.id, note(run), record.overrides, who, record.error),
+        annotation=lambda: note(run),
     )
-    return all(check() for check in checks)
-
-
-def _words(run: Run) -> str:
-    """All that a search looks through."""
-    kept = note(run)
-    record = run.record
-    return " ".join([run.id, kept.text, json.dumps(record.overrides), str(record.asked.get("who", "")), record.error]).lower()
 
 
 def _version(path: Path) -> tuple[int, int, int]:

@@ -31,16 +31,16 @@ def runs(
     from flows.runs import run_record as records
     from flows.runs import search
 
-    wanted = search.RunFilter(use_case, state, search.since(since) if since else "", who, pinned)
+    wanted = search.RunFilter(use_case, (state,) if state else (), search.parse_since(since) if since else "", who, pinned=pinned)
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("", "run", "state", "what was set", "took", "released", "who", "note"):
         table.add_column(column, no_wrap=column in ("", "run", "state"))
-    for each in islice(search.select(settings.project_root(), wanted), last):
+    for each in islice(search.filter_runs(settings.project_root(), wanted), last):
         changes = " ".join(f"{name.removeprefix('use_cases.')}={value}" for name, value in each.record["overrides"].items())
         verdicts = [release.get("verdict", {}) for release in each.record["results"].values()]
         released = ", ".join(str(verdict.get("released") or "nothing") for verdict in verdicts)
-        kept, asked = search.note(each.folder), str(each.record.get("asked", {}).get("who", ""))
-        cells = (changes, format_duration(records.seconds(each.record)), released, asked, kept.text)
+        kept, asked = search.read_annotation(each.folder), str(each.record.get("asked", {}).get("who", ""))
+        cells = (changes, format_duration(records.duration_s(each.record)), released, asked, kept.text)
         table.add_row("*" if kept.pinned else "", each.id, records.state(each), *map(escape, cells))
     stdout().print(table if table.row_count else "no such run" if wanted != search.RunFilter() else "no run yet")
 
@@ -56,10 +56,10 @@ def compare(left: Name, right: Name, as_json: AsJson = False) -> None:
     from flows.runs import search
 
     root = settings.project_root()
-    sides = search.pick(root, left), search.pick(root, right)
+    sides = search.find_run(root, left), search.find_run(root, right)
     found = comparing.compare(*sides)
     if as_json:
-        print(comparing.as_json(found))
+        print(comparing.to_json(found))
         return
     table = Table("", "", *(escape(side.id) for side in sides), box=box.SIMPLE_HEAD)
     about = ""
@@ -78,9 +78,9 @@ def pin(
     from flows.reporting.console import stdout
     from flows.runs import search
 
-    found = search.pick(settings.project_root(), run)
-    kept = search.RunAnnotation(not off, search.note(found.folder).text if note is None else note)
-    search.keep(found, kept)
+    found = search.find_run(settings.project_root(), run)
+    kept = search.RunAnnotation(not off, search.read_annotation(found.folder).text if note is None else note)
+    search.write_annotation(found.folder, kept)
     stdout().print(f"{found.id} is {'pinned' if kept.pinned else 'no longer pinned'}")
 
 
@@ -97,7 +97,7 @@ def restore(
     from flows.runs import search
 
     root = settings.project_root()
-    found = search.pick(root, run)
+    found = search.find_run(root, run)
     for line in restoring.restore(root, found, code=code, force=force):
         stdout().print(escape(line), style="yellow", soft_wrap=True)
     stdout().print(f"restored {found.id}")
@@ -108,15 +108,15 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Remove old runs and what only they need; the newest, the pinned and those under way stay."""
-    from flows.maintenance.garbage_collection import sweep
+    from flows.maintenance.garbage_collection import collect_garbage
     from flows.reporting.console import stdout
 
     root, console = settings.project_root(), stdout()
-    found = sweep(root, keep=keep, dry_run=dry_run)
+    found = collect_garbage(root, keep=keep, dry_run=dry_run)
     for name in found.runs:
         console.print(f"{'would remove' if dry_run else 'removed'} {name}", style="dim")
-    if found.waits:
-        console.print(found.waits, style="yellow", soft_wrap=True)
+    if found.objects_kept_because:
+        console.print(found.objects_kept_because, style="yellow", soft_wrap=True)
     what = f"{len(found.runs):,} runs and {len(found.objects):,} objects, {found.freed_bytes / 1e6:,.1f} MB"
     console.print(f"{'would free' if dry_run else 'freed'} {what}")
 
@@ -128,7 +128,7 @@ def push(run: Name, remote: Remote = "") -> None:
     from flows.runs import search
 
     root = settings.project_root()
-    found = search.pick(root, run)
+    found = search.find_run(root, run)
     stdout().print(f"pushed {found.id}: {remotes.push(root, found, remote):,} objects that were not there yet")
 
 
@@ -142,7 +142,7 @@ def pull(
 
     root = settings.project_root()
     if not run:
-        stdout().print("\n".join(remotes.there_are(root, remote)) or "the remote has no run")
+        stdout().print("\n".join(remotes.remote_runs(root, remote)) or "the remote has no run")
         return
     found, count = remotes.pull(root, run, remote)
     stdout().print(f"pulled {found.id}: {count:,} objects that were not here yet")
@@ -162,7 +162,7 @@ def verify(
     from flows.runs import search
 
     root, console = settings.project_root(), stdout()
-    found = search.pick(root, run)
+    found = search.find_run(root, run)
     colours = {"identical": "green", "within tolerance": "green", "differs": "red", "failed": "red"}
 
     def say(each: verifying.Verdict) -> None:
@@ -171,8 +171,8 @@ def verify(
         )
 
     console.print(f"playing {found.id} again in a clean clone", style="bold")
-    verdicts = verifying.verify(root, found, tolerance=tolerance, heard=say)
-    wrong = [each for each in verdicts if each.state not in verifying.GOOD]
+    verdicts = verifying.verify(root, found, tolerance=tolerance, on_verdict=say)
+    wrong = [each for each in verdicts if each.state not in verifying.VERIFIED]
     if wrong:
         console.print(f"differs at {wrong[0].stage}: {escape(wrong[0].text)}; the clone stays in .bonsai/verify/{found.id}")
     else:
@@ -198,10 +198,10 @@ def tune(
     from tasks.core.errors import UserError
 
     root, console = settings.project_root(), stdout()
-    spaces = [tuning.understand(text) for text in over or ()] or tuning.usual(root, use_case)
-    with tuning.opened(root, use_case, study) as opened:
+    spaces = [tuning.parse_space(text) for text in over or ()] or tuning.default_spaces(root, use_case)
+    with tuning.open_study(root, use_case, study) as opened:
         tuning.search(
-            root, use_case, spaces, trials, study=opened, heard=lambda line: console.print(line, markup=False, soft_wrap=True)
+            root, use_case, spaces, trials, study=opened, on_trial=lambda line: console.print(line, markup=False, soft_wrap=True)
         )
         found = tuning.best(opened)
     if found is None:
@@ -210,7 +210,7 @@ def tune(
     said = " ".join(f"--set {name}={value}" for name, value in values.items())
     console.print(f"best on validation rows: {figure:.4f} with {said}", markup=False, soft_wrap=True)
     if write:
-        tuning.write(root, use_case, values)
+        tuning.write_params(root, use_case, values)
         console.print("params.yaml has them now")
 
 
@@ -218,9 +218,9 @@ def doctor(
     full: Annotated[bool, typer.Option("--full", help="Hash every object of the cache, not only some.")] = False,
 ) -> None:
     """Examine the installation, the cache and the machine, and heal what a kill left behind."""
-    from flows.maintenance.doctor import examine
+    from flows.maintenance.doctor import run_checks
 
-    raise typer.Exit(examine(settings.project_root(), full=full))
+    raise typer.Exit(run_checks(settings.project_root(), full=full))
 
 
 COMMANDS = (runs, compare, pin, restore, gc, push, pull, verify, tune, doctor)

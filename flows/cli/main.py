@@ -48,7 +48,9 @@ def run(use_cases: UseCases = None, overrides: Overrides = None, recipes: Recipe
     display = ConsoleDisplay()
     with (
         closing(display),
-        request_deduplication.alone(root, request_deduplication.request_hash(root, request, force=force), display) as joined,
+        request_deduplication.single_flight(
+            root, request_deduplication.request_hash(root, request, force=force), display
+        ) as joined,
     ):
         if left_out:
             names, first = ", ".join(left_out), left_out[0]
@@ -75,7 +77,7 @@ def _execute(root: Path, display: ConsoleDisplay, request: RunRequest, recipes: 
         display.message("no Prefect server is running here; starting one for this run", "dim")
         server = start_for_this_process(root)
     with settings.import_without_gc():
-        from flows.pipeline import SHOW, UNHEARD, pipeline
+        from flows.pipeline import ON_SERVER_LOST, SHOW, pipeline
     if server:
         server.wait_until_healthy()
 
@@ -87,7 +89,7 @@ def _execute(root: Path, display: ConsoleDisplay, request: RunRequest, recipes: 
         os._exit(code)
 
     SHOW.set(display)
-    UNHEARD.set(exit_now)
+    ON_SERVER_LOST.set(exit_now)
     state = pipeline(
         use_cases=list(request.use_cases), recipes=recipes, overrides=request.overrides, force=force, return_state=True
     )
@@ -103,7 +105,7 @@ def _print_outcome(display: ConsoleDisplay, record: dict[str, Any]) -> int:
     from flows.runs import run_record
 
     results_table.print_results(record["results"], display.console)
-    took = format_duration(run_record.seconds(record))
+    took = format_duration(run_record.duration_s(record))
     display.message(
         f"{record['state']} in {took}, in runs/{display.run_id}" + (f": {record['error']}" if record["error"] else "")
     )
@@ -128,9 +130,9 @@ def plan(
     root = settings.project_root()
     recovery.recover(root)
     request = _build_request(root, use_cases, recipes, overrides)
-    steps = planned.plan(root, request, force=force)
+    steps = planned.plan_run(root, request, force=force)
     if as_json:
-        print(planned.as_json(steps))
+        print(planned.to_json(steps))
         return
     console = stdout()
     width = max(len(step.name) for step in steps)
@@ -168,7 +170,7 @@ def status(use_cases: UseCases = None) -> None:
         raise UserError(
             f"params.yaml does not list {unlisted[0]!r}, so the project has no stages of it; `bonsai new {unlisted[0]}` adds it"
         )
-    stages = planned.status(root, request.use_cases)
+    stages = planned.project_status(root, request.use_cases)
     width = max(map(len, stages))
     for name, reasons in stages.items():
         state = f"[yellow]{escape('; '.join(map(str, reasons)))}[/]" if reasons else "[dim]up to date[/]"

@@ -1,4 +1,4 @@
-"""Prefect's concurrency limits that are named after a stage's tags, such as one on `gpu`; asked for when there is work to do."""
+"""Prefect's concurrency limits for a stage's tags, such as one on `gpu`; requested only when the stage has work to do."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from flows.system.file_locks import StopRequested
 
 log = logging.getLogger("bonsai.limits")
 
-LOOK_S = 5.0
-"""How long a place is waited for before it is looked whether the run was stopped."""
+POLL_S = 5.0
+"""How long to wait for a slot before checking whether the run was stopped."""
 
 
 @contextmanager
-def admitted(tags: Sequence[str], stop: Event, waits: Callable[[], None]) -> Iterator[None]:
-    """Hold a place within each limit there is for one of the tags; `waits` is called while there is none.
+def acquire_tag_slots(tags: Sequence[str], stop: Event, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a slot of each limit that exists for one of the tags; `on_wait` is called while there is none.
 
-    `prefect concurrency-limit create gpu 1` makes such a limit. A task of Prefect's with tags would ask the server, by a
-    request that may be put off for two seconds, even where the stage turns out to be unchanged or nobody has set a limit.
-    A server that is away limits nothing. Raises `StopRequested` when `stop` is set first.
+    `prefect concurrency-limit create gpu 1` creates such a limit. Prefect's own tags on tasks are not used: they cost a
+    request, which may be delayed by two seconds, even where the stage is unchanged or no limit exists. An unreachable
+    server limits nothing. Raises `StopRequested` when `stop` is set first.
     """
     names = [name for tag in tags if _exists(name := f"tag:{tag}")]
-    place = ExitStack()
+    slots = ExitStack()
     while names:
         if stop.is_set():
             raise StopRequested
         try:
-            place.enter_context(concurrency(names, timeout_seconds=LOOK_S))
+            slots.enter_context(concurrency(names, timeout_seconds=POLL_S))
             break
         except TimeoutError:
-            waits()
+            on_wait()
         except (httpx.HTTPError, ConcurrencySlotAcquisitionError) as error:
-            log.warning("no place within %s could be asked for: %s", ", ".join(names), error)
+            log.warning("no slot of %s could be requested: %s", ", ".join(names), error)
             break
     try:
         yield
     finally:
         try:
-            place.close()
-        except httpx.HTTPError as error:  # the server lets go of it by itself when it hears nothing more
-            log.warning("the place within %s could not be given back: %s", ", ".join(names), error)
+            slots.close()
+        except httpx.HTTPError as error:  # the server releases it by itself when its lease ends
+            log.warning("the slot of %s could not be released: %s", ", ".join(names), error)
 
 
 def _exists(name: str) -> bool:
@@ -58,5 +58,5 @@ def _exists(name: str) -> bool:
         except ObjectNotFound:
             return False
         except httpx.HTTPError as error:
-            log.warning("whether there is a limit %s could not be asked: %s", name, error)
+            log.warning("the limit %s could not be looked up: %s", name, error)
             return False

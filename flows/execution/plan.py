@@ -1,4 +1,4 @@
-"""What a run would do and why, found out by playing the ledger without the work; and how the project stands."""
+"""What a run would execute and why, determined without executing it; and which stages of the project are up to date."""
 
 from __future__ import annotations
 
@@ -19,88 +19,89 @@ from flows.runs import run_record
 from flows.runs.workspace import create_workspace
 from tasks.core.event_log import read_events
 
-RUNS_LOOKED_AT = 30
+MAX_RUNS_READ = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What would become of one stage."""
+class PlannedStage:
+    """What a run would do with one stage."""
 
     name: str
     verdict: Literal["Unchanged", "Restored", "Run"]
     reasons: tuple[Reason, ...] = ()
     seconds: float | None = None
-    """How long it took when it last ran, None if that is not known."""
+    """How long it took when it last ran, None if unknown."""
 
 
-def plan(root: Path, asked: RunRequest, *, force: bool = False) -> list[Step]:
-    """The stages of a run in playing order, each with its verdict: in a workspace made for it and thrown away."""
-    took = times(root)
+def plan_run(root: Path, request: RunRequest, *, force: bool = False) -> list[PlannedStage]:
+    """The stages of a run in execution order, each with its verdict; determined in a temporary workspace."""
+    durations = stage_durations(root)
     folder = root / ".bonsai" / "plans" / f".plan.{os.getpid()}.partial"
     folder.mkdir(parents=True)
     try:
-        create_workspace(root, folder, asked)
-        with working_directory(folder), StageStore(folder) as ledger:
-            return _steps(ledger, took, force=force)
+        create_workspace(root, folder, request)
+        with working_directory(folder), StageStore(folder) as store:
+            return _plan_stages(store, durations, force=force)
     finally:
         shutil.rmtree(folder)
 
 
-def status(root: Path, use_cases: Iterable[str] = ()) -> dict[str, list[Reason]]:
-    """Why each stage of the project's own folder is not up to date; no reasons where it is."""
+def project_status(root: Path, use_cases: Iterable[str] = ()) -> dict[str, list[Reason]]:
+    """The reasons why each stage of the project's own folder is not up to date, by stage; empty for one that is."""
     with working_directory(root), open_repo(root) as repo, repo.lock:
         stages = stage_graph.select(stage_graph.read(repo), use_cases)
         nodes = {node.name: node for node in repo.index.stages}
         reasons = {name: stage_graph.stale_reasons(repo, nodes[name]) for name in stages}
     for name, stage in stages.items():
-        late = [need for need in stage.needs if reasons.get(need)]
-        if late and not reasons[name]:
-            reasons[name] = [Reason("upstream", f"after {', '.join(late)}")]
+        stale = [need for need in stage.needs if reasons.get(need)]
+        if stale and not reasons[name]:
+            reasons[name] = [Reason("upstream", f"after {', '.join(stale)}")]
     return reasons
 
 
-def times(root: Path) -> dict[str, float]:
-    """Seconds each stage took when it last ran: by the newest runs' records, or else by the project's own journals."""
-    found: dict[str, float] = {}
-    for run in islice(run_record.iter_runs(root), RUNS_LOOKED_AT):
+def stage_durations(root: Path) -> dict[str, float]:
+    """Seconds that each stage took when it last ran, from the newest runs' records or else the project's own event logs."""
+    durations: dict[str, float] = {}
+    for run in islice(run_record.iter_runs(root), MAX_RUNS_READ):
         for name, entry in run.record.get("stages", {}).items():
             if entry.get("state") == "Completed" and "wall_s" in entry:
-                found.setdefault(name, float(entry["wall_s"]))
-    for journal in (root / "journal").glob("*.jsonl"):
-        for event in read_events(journal):
+                durations.setdefault(name, float(entry["wall_s"]))
+    for event_log in (root / "journal").glob("*.jsonl"):
+        for event in read_events(event_log):
             if event["event"] == "finished":
-                found.setdefault(journal.stem, float(event["wall_s"]))
-    return found
+                durations.setdefault(event_log.stem, float(event["wall_s"]))
+    return durations
 
 
-def _steps(ledger: StageStore, took: dict[str, float], *, force: bool) -> list[Step]:
-    steps: dict[str, Step] = {}
-    for name, stage in ledger.stages.items():
-        awaited = [need for need in stage.needs if steps[need].verdict == "Run"]
-        reasons = ledger.stale_reasons(name, outputs=False)
+def _plan_stages(store: StageStore, durations: dict[str, float], *, force: bool) -> list[PlannedStage]:
+    planned: dict[str, PlannedStage] = {}
+    for name, stage in store.stages.items():
+        upstream = [need for need in stage.needs if planned[need].verdict == "Run"]
+        reasons = store.stale_reasons(name, outputs=False)
         if force:
             reasons = [Reason("force", "--force")]
-        elif awaited:
+        elif upstream:
             own = [reason for reason in reasons if reason.kind != "data"]
-            reasons = [*own, Reason("upstream", f"after {', '.join(awaited)}")]
-        elif known := ledger.restore(name):
-            steps[name] = Step(name, known, tuple(reasons))
+            reasons = [*own, Reason("upstream", f"after {', '.join(upstream)}")]
+        elif state := store.restore(name):
+            planned[name] = PlannedStage(name, state, tuple(reasons))
             continue
-        steps[name] = Step(name, "Run", tuple(reasons or [Reason("output", "its outputs are not in the cache")]), took.get(name))
-    return list(steps.values())
+        reasons = reasons or [Reason("output", "its outputs are not in the cache")]
+        planned[name] = PlannedStage(name, "Run", tuple(reasons), durations.get(name))
+    return list(planned.values())
 
 
-def as_json(steps: Iterable[Step]) -> str:
-    """The plan for other programs."""
+def to_json(stages: Iterable[PlannedStage]) -> str:
+    """The plan as JSON."""
     return json.dumps(
         [
             {
-                "stage": step.name,
-                "verdict": step.verdict,
-                "seconds": step.seconds,
-                "reasons": [{"kind": reason.kind, "text": reason.text} for reason in step.reasons],
+                "stage": stage.name,
+                "verdict": stage.verdict,
+                "seconds": stage.seconds,
+                "reasons": [{"kind": reason.kind, "text": reason.text} for reason in stage.reasons],
             }
-            for step in steps
+            for stage in stages
         ],
         indent=2,
     )

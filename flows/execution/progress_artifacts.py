@@ -1,4 +1,4 @@
-"""Pass a stage's progress on to Prefect as progress artifacts, from a thread of its own so that no stage waits for a server."""
+"""Report the progress of stages to Prefect as progress artifacts, from a separate thread so that no stage waits for a server."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
-from flows.execution.run_artifacts import slug
+from flows.execution.run_artifacts import artifact_key
 
 INTERVAL_S = 2.0
-log = logging.getLogger("bonsai.relay")
+log = logging.getLogger("bonsai.progress")
 
 
 @dataclass(slots=True)
-class Bar:
-    """One stage's progress, as last heard and as last sent."""
+class StageProgress:
+    """One stage's progress, as last reported and as last sent."""
 
     percent: float
     flow_run_id: UUID
@@ -30,10 +30,10 @@ class Bar:
 
 
 class ProgressReporter:
-    """Sends what is new every two seconds. It starts its thread with the first news and ends it with the block."""
+    """Sends changed progress every two seconds. Its thread starts with the first report and ends with the `with` block."""
 
     def __init__(self) -> None:
-        self._bars: dict[str, Bar] = {}
+        self._stages: dict[str, StageProgress] = {}
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -46,14 +46,14 @@ class ProgressReporter:
         if self._thread:
             self._thread.join(timeout=INTERVAL_S)
 
-    def progress(self, stage: str, done: int, total: int, flow_run_id: UUID, task_run_id: UUID) -> None:
-        """Stage `stage` has done `done` of `total`."""
+    def report(self, stage: str, done: int, total: int, flow_run_id: UUID, task_run_id: UUID) -> None:
+        """Stage `stage` has completed `done` of `total` units."""
         percent = round(100 * done / total, 1) if total else 0.0
         with self._lock:
-            bar = self._bars.setdefault(stage, Bar(percent, flow_run_id, task_run_id))
-            bar.percent = percent
+            progress = self._stages.setdefault(stage, StageProgress(percent, flow_run_id, task_run_id))
+            progress.percent = percent
             if self._thread is None:
-                self._thread = threading.Thread(target=self._send, name="relay", daemon=True)
+                self._thread = threading.Thread(target=self._send, name="progress", daemon=True)
                 self._thread.start()
 
     def _send(self) -> None:
@@ -62,24 +62,24 @@ class ProgressReporter:
             while not last:
                 last = self._done.wait(INTERVAL_S)
                 with self._lock:
-                    news = {stage: bar for stage, bar in self._bars.items() if bar.percent != bar.sent}
-                for stage, bar in news.items():
-                    percent = bar.percent
+                    changed = {stage: progress for stage, progress in self._stages.items() if progress.percent != progress.sent}
+                for stage, progress in changed.items():
+                    percent = progress.percent
                     try:
-                        if bar.artifact is None:
-                            made = client.create_artifact(
+                        if progress.artifact is None:
+                            artifact = client.create_artifact(
                                 ArtifactCreate(
-                                    key=slug(f"progress-{stage}"),
+                                    key=artifact_key(f"progress-{stage}"),
                                     type="progress",
                                     description=f"{stage}: how far it is",
                                     data=percent,
-                                    flow_run_id=bar.flow_run_id,
-                                    task_run_id=bar.task_run_id,
+                                    flow_run_id=progress.flow_run_id,
+                                    task_run_id=progress.task_run_id,
                                 )
                             )
-                            bar.artifact = made.id
+                            progress.artifact = artifact.id
                         else:
-                            client.update_artifact(bar.artifact, ArtifactUpdate(data=percent))
-                        bar.sent = percent
-                    except Exception as error:  # the server is not needed for the work; the run's own record has it all
-                        log.warning("Prefect's server took no progress of %s: %s", stage, error)
+                            client.update_artifact(progress.artifact, ArtifactUpdate(data=percent))
+                        progress.sent = percent
+                    except Exception as error:  # the work does not need the server; the run's own record has everything
+                        log.warning("Prefect's server did not accept the progress of %s: %s", stage, error)

@@ -1,4 +1,4 @@
-"""Identical requests make one run: who asks for what is already asked for or under way joins it."""
+"""Request deduplication: identical requests share one run while it is pending or running."""
 
 from __future__ import annotations
 
@@ -16,73 +16,74 @@ from flows.system import os_processes
 from flows.system.file_locks import hold_lock, try_lock
 from tasks.core.atomic_files import hash_json
 
-LOOK_S = 0.3
+POLL_S = 0.3
 
 
-def request_hash(root: Path, asked: RunRequest, *, force: bool) -> str:
-    """What makes two requests the same: parameters, code as it is now, and whether all is to be played again."""
+def request_hash(root: Path, request: RunRequest, *, force: bool) -> str:
+    """A hash that identical requests share: of the parameters, the code as it is now, and whether all stages are forced."""
     files = (path for path in (root / "tasks").rglob("*.py"))
     stats = sorted((str(path), (stat := path.stat()).st_mtime_ns, stat.st_size) for path in (*files, root / "dvc.yaml"))
-    return hash_json([asked.hash, asked.unmodified, force, stats])
+    return hash_json([request.hash, request.unmodified, force, stats])
 
 
-def once(root: Path, parameters: Mapping[str, Any], ask: Callable[[str], tuple[str, bool]]) -> str:
-    """Ask a server for a run such that everyone who asks the same until that run has ended gets the same one; gives its id.
+def request_once(root: Path, parameters: Mapping[str, Any], request: Callable[[str], tuple[str, bool]]) -> str:
+    """Request a run from a server; identical requests until that run has ended get the same run. Returns its id.
 
-    `ask(key)` asks with that idempotency key, and answers the run's id and whether it has ended already.
+    `request(key)` sends the request with that idempotency key and returns the run's id and whether the run has already ended.
     """
     name = hash_json(dict(parameters))[:24]
-    memory = root / ".bonsai" / "requests" / name
+    counter_file = root / ".bonsai" / "requests" / name
     with hold_lock(root / ".bonsai" / "locks" / "asking"):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        count = int(memory.read_text()) if memory.exists() else 0
+        counter_file.parent.mkdir(parents=True, exist_ok=True)
+        count = int(counter_file.read_text()) if counter_file.exists() else 0
         while True:
-            found, ended = ask(f"{name}-{count}")
+            run_id, ended = request(f"{name}-{count}")
             if not ended:
-                return found
+                return run_id
             count += 1
-            memory.write_text(str(count))
+            counter_file.write_text(str(count))
 
 
 @contextmanager
-def alone(root: Path, request: str, show: RunDisplay) -> Iterator[Run | None]:
-    """Be the only process that makes this run: gives None to the one that is to make it, and the others its end.
+def single_flight(root: Path, request: str, show: RunDisplay) -> Iterator[Run | None]:
+    """Let one process at a time execute this request; `request` is its hash.
 
-    Whoever finds another at it watches until that one is done.
+    Yields None to the process that is to execute it. If another process executes it already, shows that run until it ends and
+    then yields it.
     """
-    seen = ""
+    followed = ""
     while True:
-        twin = next((run for run in run_record.active_runs(root) if _same(run, request)), None)
-        if twin is None and seen:
-            yield run_record.find(root, seen)
+        active = next((run for run in run_record.active_runs(root) if _is_same_request(run, request)), None)
+        if active is None and followed:
+            yield run_record.find(root, followed)
             return
-        if twin is None and (lock := try_lock(root / ".bonsai" / "locks" / "requests" / request[:24])):
+        if active is None and (lock := try_lock(root / ".bonsai" / "locks" / "requests" / request[:24])):
             with lock:
                 yield None
             return
-        if twin and twin.id != seen:
-            seen = twin.id
-            show.begin(seen, list(twin.record["stages"]))
-            show.message("the same is asked for and under way already; this is that run", "dim")
-            _watch(twin, show)
+        if active and active.id != followed:
+            followed = active.id
+            show.begin(followed, list(active.record["stages"]))
+            show.message("the same request is already running; following that run", "dim")
+            _follow(active, show)
         else:
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
 
 
-def _same(run: Run, request: str) -> bool:
+def _is_same_request(run: Run, request: str) -> bool:
     return run.record.get("request") == request and os_processes.is_alive(run.record.get("process"))
 
 
-def _watch(run: Run, show: RunDisplay) -> None:
-    """Tell what becomes of the stages, until the run is done or its process gone."""
-    told: dict[str, str] = {}
+def _follow(run: Run, show: RunDisplay) -> None:
+    """RunDisplay the state changes of the run's stages until the run or its process ends."""
+    shown: dict[str, str] = {}
     while True:
         record = run_record.find(run.folder.parent.parent, run.id).record
         for name, entry in record["stages"].items():
             state = entry["state"]
-            if state not in ("Pending", "Queued", told.get(name)):
+            if state not in ("Pending", "Queued", shown.get(name)):
                 show.stage(name, state, entry.get("error", ""))
-                told[name] = state
-        if record["state"] in run_record.FINAL or not os_processes.is_alive(record.get("process")):
+                shown[name] = state
+        if record["state"] in run_record.FINAL_STATES or not os_processes.is_alive(record.get("process")):
             return
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)

@@ -1,8 +1,7 @@
-"""Start a stage's command in a process group of its own, follow its journal, and end the whole group when it must stop."""
+"""Run a stage's command in its own process group, follow its event log, and end the whole group when it must stop."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,147 +13,125 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flows.runs.event_follower import Event, EventFollower
 from tasks.core.event_log import read_events
 
 POLL_S = 0.1
 GRACE_S = 5.0
-"""How long a stage may tidy up after SIGTERM before it is killed."""
-MISTAKE = 2
-"""The exit code of a stage that was asked for something it cannot do."""
-
-Event = Mapping[str, Any]
+"""How long a stage may clean up after SIGTERM before it is killed."""
+USER_ERROR_EXIT_CODE = 2
+"""The exit code of a stage that failed with a `UserError`."""
 
 
 @dataclass(slots=True)
-class Outcome:
+class ProcessResult:
     """How a stage's process ended."""
 
-    code: int
-    """Its exit code; negative for the signal that ended it."""
+    exit_code: int
+    """Negative for the signal that ended it."""
     error: str = ""
-    """One line for people, empty when all went well."""
+    """One line for people, empty on success."""
     details: str = ""
     cost: dict[str, Any] = field(default_factory=dict)
-    """wall_s, cpu_s and peak_memory_bytes, as the stage itself found."""
+    """wall_s, cpu_s and peak_memory_bytes, as the stage measured them."""
     stopped: bool = False
-    """Whether it was told to stop, or ran out of time."""
+    """Whether it was stopped on request or by its time limit."""
 
 
-def play(
+def run_stage_process(
     name: str,
     command: tuple[str, ...],
     folder: Path,
     *,
     stop: threading.Event,
-    heard: Callable[[Event], None],
-    started: Callable[[int], None] = lambda pid: None,
+    on_event: Callable[[Event], None],
+    on_start: Callable[[int], None] = lambda pid: None,
     environment: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
-) -> Outcome:
-    """Run a stage's command in the workspace `folder` until it ends, or until `stop` is set.
+) -> ProcessResult:
+    """Run a stage's command in the workspace `folder` until it ends, `stop` is set, or `timeout_s` is over.
 
-    `heard` is called with each event of the stage's journal as it is written. What the process prints goes to
-    `journal/<name>.out`. The stage asks the kernel to end it with the thread that calls this function.
+    `on_event` is called with each event of the stage's log as it is written, `on_start` with the process's number. What the
+    process prints goes to `journal/<name>.out`. The stage asks the kernel to end it with the thread that calls this function.
     """
-    journal, output = folder / "journal" / f"{name}.jsonl", folder / "journal" / f"{name}.out"
-    journal.parent.mkdir(exist_ok=True)
-    events = list(read_events(journal))
-    if events and events[-1]["event"] in ("finished", "failed"):
-        journal.unlink()  # the stage begins a new one; so no old event is heard again
-    heed = EventFollower(journal)
-    heed.position = journal.stat().st_size if journal.exists() else 0
+    event_log, output = folder / "journal" / f"{name}.jsonl", folder / "journal" / f"{name}.out"
+    event_log.parent.mkdir(exist_ok=True)
+    earlier = list(read_events(event_log))
+    if earlier and earlier[-1]["event"] in ("finished", "failed"):
+        event_log.unlink()  # the stage begins a new log; no old event is to be reported again
+    follower = EventFollower(event_log, position=event_log.stat().st_size if event_log.exists() else 0)
+    last: Event = {}
+
+    def report_events() -> None:
+        nonlocal last
+        for event in follower.poll():
+            last = event
+            on_event(event)
+
     argv = [sys.executable if command[0] == "python" else command[0], *command[1:]]
-    began = time.monotonic()
-    with output.open("wb") as printed:
+    started_at = time.monotonic()
+    with output.open("wb") as output_file:
         process = subprocess.Popen(
             argv,
             cwd=folder,
             env=_environment(name, folder, environment or {}),
             stdin=subprocess.DEVNULL,
-            stdout=printed,
+            stdout=output_file,
             stderr=subprocess.STDOUT,
             process_group=0,
         )
     try:
-        started(process.pid)
-        late = False
-        while not _ended(process.pid) and not stop.wait(POLL_S):
-            heed.listen(heard)
-            late = timeout_s is not None and time.monotonic() - began > timeout_s
-            if late:
+        on_start(process.pid)
+        timed_out = False
+        while not _has_ended(process.pid) and not stop.wait(POLL_S):
+            report_events()
+            timed_out = timeout_s is not None and time.monotonic() - started_at > timeout_s
+            if timed_out:
                 break
-        stopped = not _ended(process.pid)
+        stopped = not _has_ended(process.pid)
     finally:
-        code = end(process)
-    heed.listen(heard)
-    said = f"ran out of time: {timeout_s:g} s" if late else "was stopped" if stopped else ""
-    return _outcome(code, said, heed.last, output)
+        exit_code = end_process_group(process)
+    report_events()
+    stop_reason = f"ran out of time: {timeout_s:g} s" if timed_out else "was stopped" if stopped else ""
+    return _result(exit_code, stop_reason, last, output)
 
 
-def end(process: subprocess.Popen[bytes]) -> int:
-    """End what is left of the process's group, first kindly, then not; give its exit code."""
+def end_process_group(process: subprocess.Popen[bytes]) -> int:
+    """End what is left of the process's group, by SIGTERM and, after `GRACE_S`, by SIGKILL; returns its exit code."""
     deadline = time.monotonic() + GRACE_S
-    if not _ended(process.pid):
+    if not _has_ended(process.pid):
         os.killpg(process.pid, signal.SIGTERM)
-        while not _ended(process.pid) and time.monotonic() < deadline:
+        while not _has_ended(process.pid) and time.monotonic() < deadline:
             time.sleep(POLL_S / 2)
     # The leader is not reaped yet, so its number cannot belong to another group.
     os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
 
 
-class EventFollower:
-    """Hears each line of a growing journal once, when it is whole."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.position = 0
-        self.last: Event = {}
-
-    def listen(self, heard: Callable[[Event], None]) -> None:
-        """Tell `heard` every event written since the last time."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.position)
-                lines, newline, _ = file.read().rpartition(b"\n")
-        except FileNotFoundError:
-            return
-        self.position += len(lines) + len(newline)
-        for line in lines.splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue  # the line that an earlier attempt's death cut short
-            if isinstance(event, dict) and "event" in event:
-                self.last = event
-                heard(event)
-
-
-def _ended(pid: int) -> bool:
+def _has_ended(pid: int) -> bool:
     """Whether the process has ended; it stays unreaped."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _environment(name: str, folder: Path, more: Mapping[str, str]) -> dict[str, str]:
-    """Ours without Prefect's settings, with what DVC would add, and with Python's folder first on the path."""
+def _environment(name: str, folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's variables without Prefect's, with those that DVC would set, and with Python's folder first on PATH."""
     drop = ("PREFECT_", "FORCE_COLOR", "CLICOLOR_FORCE", "PYTHONSAFEPATH")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
-    return {**kept, "PATH": path, "DVC_ROOT": str(folder), "DVC_STAGE": name, **more}
+    return {**kept, "PATH": path, "DVC_ROOT": str(folder), "DVC_STAGE": name, **extra}
 
 
-def _outcome(code: int, said: str, last: Event, output: Path) -> Outcome:
-    if not said and code == 0:
+def _result(exit_code: int, stop_reason: str, last: Event, output: Path) -> ProcessResult:
+    if not stop_reason and exit_code == 0:
         cost = {key: last[key] for key in ("wall_s", "cpu_s", "peak_memory_bytes") if key in last}
-        return Outcome(code, cost=cost)
+        return ProcessResult(exit_code, cost=cost)
     failed = last if last.get("event") == "failed" else {}
-    error = (
-        said or failed.get("error") or (_by_signal(-code) if code < 0 else _last_line(output)) or f"ended with exit code {code}"
-    )
-    return Outcome(code or 1, str(error), str(failed.get("details", "")), stopped=bool(said))
+    process_error = _signal_text(-exit_code) if exit_code < 0 else _last_line(output)
+    error = stop_reason or failed.get("error") or process_error or f"ended with exit code {exit_code}"
+    return ProcessResult(exit_code or 1, str(error), str(failed.get("details", "")), stopped=bool(stop_reason))
 
 
-def _by_signal(number: int) -> str:
+def _signal_text(number: int) -> str:
     name = signal.Signals(number).name
     return f"was ended by {name}" + (", by hand or for want of memory" if number == signal.SIGKILL else "")
 

@@ -1,4 +1,4 @@
-"""Two runs held against each other: parameters, code, machine, what each stage made and what came of it; only what differs."""
+"""Compare two runs: parameters, code, machine, outputs of each stage, and results. Only differences are reported."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from flows.runs.run_record import Run, state
 from tasks.core.atomic_files import hash_file
 
 NOTHING = "(none)"
-LETTERS = 10
-"""How much of a hash tells it from others."""
+HASH_LENGTH = 10
+"""How many letters of a hash are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not the same in both runs, as a person reads it."""
+    """One property that differs between two runs, as text."""
 
     about: str
     name: str
@@ -30,88 +30,88 @@ class Difference:
 
 
 def compare(left: Run, right: Run) -> list[Difference]:
-    """All that differs, parameters first and results last. Times are left out, for no two runs agree in them."""
+    """All differences, parameters first and results last. Times are left out, since they differ between any two runs."""
     return [
-        Difference(about, name, _said(one, name), _said(two, name))
-        for about, read in SIDES.items()
-        for one, two in [(read(left), read(right))]
-        for name in dict.fromkeys([*one, *two])
-        if one.get(name) != two.get(name)
+        Difference(about, name, _value_text(ours, name), _value_text(theirs, name))
+        for about, read in PROPERTIES.items()
+        for ours, theirs in [(read(left), read(right))]
+        for name in dict.fromkeys([*ours, *theirs])
+        if ours.get(name) != theirs.get(name)
     ]
 
 
 def parameters(run: Run) -> dict[str, Any]:
-    """Every number of the run's own params.yaml, by dotted name."""
+    """Every value of the run's own params.yaml, by dotted name; empty if it cannot be read."""
     try:
-        return flat(load_yaml(str(run.folder / "params.yaml")))
+        return flatten(load_yaml(str(run.folder / "params.yaml")))
     except OSError:
         return {}
 
 
 def code(run: Run) -> dict[str, str]:
-    """The commit and every file of the run's snapshot."""
-    known = run.record.get("code", {})
-    commit = str(known.get("commit", ""))[:LETTERS] + (" and changes" if known.get("dirty") else "")
-    return {"commit": commit, **files(run.folder)}
+    """The commit, and the hash of every file of the run's copy of the code."""
+    recorded = run.record.get("code", {})
+    commit = str(recorded.get("commit", ""))[:HASH_LENGTH] + (" and changes" if recorded.get("dirty") else "")
+    return {"commit": commit, **code_hashes(run.folder)}
 
 
-def files(folder: Path) -> dict[str, str]:
-    """Hash of the score and of every file of code in a workspace, by relative path."""
+def code_hashes(folder: Path) -> dict[str, str]:
+    """The hashes of dvc.yaml and of every file of code in a workspace, by relative path."""
     paths = [*(path for path in (folder / "tasks").rglob("*.py") if "__pycache__" not in path.parts), folder / "dvc.yaml"]
-    return {str(path.relative_to(folder)): hash_file(path)[:LETTERS] for path in sorted(paths) if path.is_file()}
+    return {str(path.relative_to(folder)): hash_file(path)[:HASH_LENGTH] for path in sorted(paths) if path.is_file()}
 
 
 def machine(run: Run) -> dict[str, Any]:
-    """Where it ran, and the versions that decide the bytes."""
-    known = run.record.get("machine", {})
-    return {name: known.get(name) for name in ("processor", "cores", "python")} | dict(known.get("versions", {}))
+    """The machine, and the versions of the packages that determine an artifact's bytes."""
+    recorded = run.record.get("machine", {})
+    return {name: recorded.get(name) for name in ("processor", "cores", "python")} | dict(recorded.get("versions", {}))
 
 
-def made(run: Run) -> dict[str, str]:
-    """What each stage came to: the hashes of its outputs, or its state where it has none."""
-    found = {}
+def stage_outputs(run: Run) -> dict[str, str]:
+    """The hashes of each stage's outputs, or its state where it has none."""
+    outputs = {}
     for name, entry in run.record.get("stages", {}).items():
         outs = entry.get("outs") or {}
-        hashes = [str(out.get("md5", ""))[:LETTERS] for out in outs.values()]
-        found[name] = ", ".join(hashes) or str(entry.get("state", ""))
-    return found
+        hashes = [str(out.get("md5", ""))[:HASH_LENGTH] for out in outs.values()]
+        outputs[name] = ", ".join(hashes) or str(entry.get("state", ""))
+    return outputs
 
 
-def outcome(run: Run) -> dict[str, str]:
-    """State, what was released, and each recipe's figures with their intervals."""
-    found = {"state": state(run)}
+def results(run: Run) -> dict[str, str]:
+    """The run's state, the released recipe, and each recipe's metrics with their confidence intervals."""
+    texts = {"state": state(run)}
     for use_case, release in run.record.get("results", {}).items():
-        found[f"{use_case} released"] = str(release.get("verdict", {}).get("released") or "nothing")
+        texts[f"{use_case} released"] = str(release.get("verdict", {}).get("released") or "nothing")
         for row in release.get("table", {}).get("rows", []):
             for column, read in COLUMNS.items():
                 name = column.format(metric=row.get("metric", "value"))
                 if name not in ("recipe", "contract") and (text := read(row)):
-                    found[f"{use_case} {row.get('recipe')}: {name}"] = text
-    return found
+                    texts[f"{use_case} {row.get('recipe')}: {name}"] = text
+    return texts
 
 
-SIDES = {"parameters": parameters, "code": code, "machine": machine, "stages": made, "outcome": outcome}
+PROPERTIES = {"parameters": parameters, "code": code, "machine": machine, "stages": stage_outputs, "outcome": results}
 
 
-def flat(found: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings and lists as dotted names."""
-    if isinstance(found, list) and any(isinstance(each, Mapping) for each in found):
-        found = dict(enumerate(found))
-    if not isinstance(found, Mapping) or not found:
-        return {prefix: found} if prefix else {}
-    return dict(_leaves(found, prefix))
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings, and lists of mappings, as one mapping by dotted name."""
+    if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+        value = dict(enumerate(value))
+    if not isinstance(value, Mapping) or not value:
+        return {prefix: value} if prefix else {}
+    return dict(_leaves(value, prefix))
 
 
-def _leaves(found: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, inner in found.items():
-        yield from flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()
+def _leaves(values: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        yield from flatten(value, f"{prefix}.{name}" if prefix else str(name)).items()
 
 
-def as_json(found: list[Difference]) -> str:
-    """The differences for other programs."""
-    return json.dumps([asdict(each) for each in found], indent=2)
+def to_json(differences: list[Difference]) -> str:
+    """The differences as JSON."""
+    return json.dumps([asdict(each) for each in differences], indent=2)
 
 
-def _said(side: Mapping[str, Any], name: str) -> str:
-    value = side.get(name, NOTHING)
+def _value_text(values: Mapping[str, Any], name: str) -> str:
+    value = values.get(name, NOTHING)
     return NOTHING if value is None or value == "" else str(value)

@@ -1,4 +1,4 @@
-"""Keep the newest runs and the pinned ones; sweep out the others, and what the cache holds for nobody any more."""
+"""Collect garbage: remove all but the newest and the pinned runs, and the cached objects that nothing refers to any more."""
 
 from __future__ import annotations
 
@@ -22,109 +22,110 @@ from flows.runs.run_record import Run
 
 @dataclass(slots=True)
 class GcReport:
-    """What is swept out, or would be."""
+    """What is removed, or would be."""
 
     runs: list[str] = field(default_factory=list)
     objects: list[Path] = field(default_factory=list)
-    memories: list[Path] = field(default_factory=list)
-    """LockEntries of DVC's run-cache that lead to objects which go."""
+    run_cache_entries: list[Path] = field(default_factory=list)
+    """Entries of DVC's run-cache that refer to removed objects."""
     freed_bytes: int = 0
-    waits: str = ""
-    """Why the cache's objects stay for now; empty when they do not."""
+    objects_kept_because: str = ""
+    """Why no object is removed this time; empty when unused objects are."""
 
 
-def sweep(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcReport:
-    """Remove the folders of all but the newest `keep` runs, the pinned and those under way, and the objects that neither a
-    kept run nor the project's own folder needs, be it as it is or as the last commit has it.
+def collect_garbage(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcReport:
+    """Remove the folders of all runs but the newest `keep`, the pinned and the active ones, and the unused objects.
 
-    While anybody uses the cache its objects stay; whoever wants to use it meanwhile waits.
+    An object is used if the dvc.lock of a kept run, of the project, or of the project's last commit refers to it. While
+    anybody uses the cache no object is removed, and nobody can begin to use it during the collection.
     """
     recovery.recover(root)
-    found, objects = GcReport(), object_cache.objects_folder(root)
+    report, objects = GcReport(), object_cache.objects_folder(root)
     with (
-        object_cache.exclusive_lock(objects) as nobody,
+        object_cache.exclusive_lock(objects) as unused,
         working_directory(root),
         open_repo(root) as repo,
-        repo.lock,
-    ):  # nor does a `dvc` of the project
-        staying, leaving = _sorted(root, keep)
-        found.runs = [run.id for run in leaving]
-        found.waits = _why_not(root, objects, nobody)
-        if not found.waits:
-            needed = object_cache.referenced_hashes(
-                objects, [md5 for entries in _locks(root, staying) for md5 in object_cache.output_hashes(entries)]
+        repo.lock,  # no `dvc` command of the project runs meanwhile either
+    ):
+        kept, removed = _partition_runs(root, keep)
+        report.runs = [run.id for run in removed]
+        report.objects_kept_because = _reason_to_keep_objects(root, objects, unused)
+        if not report.objects_kept_because:
+            used = object_cache.referenced_hashes(
+                objects, [md5 for entries in _lock_files(root, kept) for md5 in object_cache.output_hashes(entries)]
             )
-            found.objects = [path for path in objects.glob("??/*") if f"{path.parent.name}{path.name}" not in needed]
-            gone = {f"{path.parent.name}{path.name}" for path in found.objects}
-            found.memories = [path for path in (objects.parents[1] / "runs").glob("??/*/*") if _leads_to(path, gone)]
-        found.freed_bytes = freed([run.folder for run in leaving], found.objects)
+            report.objects = [path for path in objects.glob("??/*") if f"{path.parent.name}{path.name}" not in used]
+            removed_hashes = {f"{path.parent.name}{path.name}" for path in report.objects}
+            run_cache = (objects.parents[1] / "runs").glob("??/*/*")
+            report.run_cache_entries = [path for path in run_cache if _refers_to(path, removed_hashes)]
+        report.freed_bytes = freed_bytes([run.folder for run in removed], report.objects)
         if not dry_run:
-            _remove(root, found)
-    return found
+            _remove(root, report)
+    return report
 
 
-def _sorted(root: Path, keep: int) -> tuple[list[Run], list[Run]]:
-    """The runs that stay, and those that go."""
-    working = {run.id for run in run_record.active_runs(root)}
-    staying: list[Run] = []
-    leaving: list[Run] = []
+def _partition_runs(root: Path, keep: int) -> tuple[list[Run], list[Run]]:
+    """(runs to keep, runs to remove)."""
+    active = {run.id for run in run_record.active_runs(root)}
+    kept: list[Run] = []
+    removed: list[Run] = []
     for position, run in enumerate(run_record.iter_runs(root)):
-        stays = position < keep or run.id in working or search.note(run.folder).pinned
-        (staying if stays else leaving).append(run)
-    return staying, leaving
+        is_kept = position < keep or run.id in active or search.read_annotation(run.folder).pinned
+        (kept if is_kept else removed).append(run)
+    return kept, removed
 
 
-def _why_not(root: Path, objects: Path, nobody: bool) -> str:
+def _reason_to_keep_objects(root: Path, objects: Path, unused: bool) -> str:
     if Config(str(root / ".dvc"))["cache"].get("dir") and not objects.resolve().is_relative_to(root.resolve()):
-        return f"the cache {objects} may be shared with other projects; `dvc gc` can be told of them"
-    return "" if nobody else "a run is at work; its objects and all others stay until the next time"
+        return f"the cache {objects} may be shared with other projects; use `dvc gc --projects`, which can consider them"
+    return "" if unused else "a run is active; its objects and all others are kept until the next time"
 
 
-def _locks(root: Path, staying: Iterable[Run]) -> Iterator[LockEntries]:
-    """What every dvc.lock that counts says, that of the project's last commit included."""
-    for path in (root / "dvc.lock", *(run.folder / "dvc.lock" for run in staying)):
+def _lock_files(root: Path, kept: Iterable[Run]) -> Iterator[LockEntries]:
+    """The entries of the dvc.lock of the project, of its last commit, and of each kept run."""
+    for path in (root / "dvc.lock", *(run.folder / "dvc.lock" for run in kept)):
         if path.is_file():
             yield _stages(path.read_text(encoding="utf-8"))
     command = ["git", "-C", str(root), "show", "HEAD:./dvc.lock"]
     try:
         yield _stages(subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout)
     except (OSError, subprocess.SubprocessError):
-        return  # no git, or nothing committed
+        return  # no git repository, or no commit of dvc.lock
 
 
 def _stages(text: str) -> LockEntries:
-    found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    stages: LockEntries = (found or {}).get("stages") or {}
+    content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    stages: LockEntries = (content or {}).get("stages") or {}
     return stages
 
 
-def _leads_to(memory: Path, gone: set[str]) -> bool:
-    """Whether an entry of the run-cache names an object that goes; such a one can restore nothing."""
+def _refers_to(run_cache_entry: Path, hashes: set[str]) -> bool:
+    """Whether an entry of the run-cache refers to one of these objects; without them it can restore nothing."""
     try:
-        entry = yaml.load(memory.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        return any(out.get("md5") in gone for out in entry.get("outs", ()))
+        entry = yaml.load(run_cache_entry.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return any(out.get("md5") in hashes for out in entry.get("outs", ()))
     except (yaml.YAMLError, AttributeError):
-        return True  # cut short: DVC could not read it either
+        return True  # truncated: DVC could not read it either
 
 
-def freed(folders: Iterable[Path], files: Iterable[Path]) -> int:
-    """Bytes that go when these do: a file with another name elsewhere stays on the disk."""
-    names: Counter[tuple[int, int]] = Counter()
+def freed_bytes(folders: Iterable[Path], files: Iterable[Path]) -> int:
+    """Bytes of disk space that removing these frees; a file with another hard link elsewhere frees none."""
+    links: Counter[tuple[int, int]] = Counter()
     sizes: dict[tuple[int, int], tuple[int, int]] = {}
-    inside = (Path(place) / name for folder in folders for place, _, held in os.walk(folder) for name in held)
-    for path in (*inside, *files):
+    contents = (Path(parent) / name for folder in folders for parent, _, names in os.walk(folder) for name in names)
+    for path in (*contents, *files):
         stat = path.lstat()
         inode = stat.st_dev, stat.st_ino
-        names[inode] += 1
+        links[inode] += 1
         sizes[inode] = stat.st_nlink, stat.st_size
-    return sum(size for inode, (links, size) in sizes.items() if names[inode] >= links)
+    return sum(size for inode, (all_links, size) in sizes.items() if links[inode] >= all_links)
 
 
-def _remove(root: Path, found: GcReport) -> None:
-    """Runs first, each out of sight at once; then what they alone needed."""
-    for name in found.runs:
+def _remove(root: Path, report: GcReport) -> None:
+    """Remove the runs, each renamed first so that it disappears at once, and then the objects."""
+    for name in report.runs:
         (root / "runs" / name).rename(root / "runs" / f".{name}.{os.getpid()}.partial")
     for leftover in (root / "runs").glob(".*.partial"):
         shutil.rmtree(leftover)
-    for path in (*found.memories, *found.objects):
+    for path in (*report.run_cache_entries, *report.objects):
         path.unlink()

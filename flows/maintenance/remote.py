@@ -1,4 +1,4 @@
-"""Send a run to a DVC remote and fetch it elsewhere: the objects by DVC, the run's folder as files beside them."""
+"""Push a run to a DVC remote and pull it elsewhere: its objects by DVC, its folder as plain files beside them."""
 
 from __future__ import annotations
 
@@ -16,63 +16,62 @@ from dvc.repo import Repo
 from flows.dvc_state import object_cache
 from flows.dvc_state.stage_state import working_directory
 from flows.runs import run_record
-from flows.runs.run_record import FINAL, Run
+from flows.runs.run_record import FINAL_STATES, Run
 from flows.runs.workspace import dvc_config
 from tasks.core.errors import UserError
 
-SHELF = ("bonsai", "runs")
-"""Where a remote keeps the folders of runs: beside `files`, where DVC keeps objects."""
-LEFT = {"data", ".dvc", ".bonsai", "__pycache__"}
-"""What of a run's folder does not travel: DVC makes it again from the objects."""
+RUNS_PATH = ("bonsai", "runs")
+"""The folder of runs in a remote, beside `files`, the folder of DVC's objects."""
+NOT_PUSHED = {"data", ".dvc", ".bonsai", "__pycache__"}
+"""Parts of a run's folder that are not pushed; DVC restores `data` from the objects."""
 
 
 def push(root: Path, run: Run, name: str = "") -> int:
-    """Send a run that has ended to the remote of that name, or to the project's own; gives the number of objects sent.
+    """Push a run that has ended to the remote of that name, or to the default one; returns the number of objects sent.
 
-    The record goes last: whoever sees the run there finds it whole.
+    The record is sent last, so that a run in the remote is always complete. Raises `UserError` if the run has not ended.
     """
-    if run.record.get("state") not in FINAL:
-        raise UserError(f"{run.id} is still under way; push it when it has ended")
-    with _opened(root, run.folder, name) as (repo, remote), object_cache.shared_lock(object_cache.objects_folder(root)):
+    if run.record.get("state") not in FINAL_STATES:
+        raise UserError(f"{run.id} is still running; push it when it has ended")
+    with _open_remote(root, run.folder, name) as (repo, remote), object_cache.shared_lock(object_cache.objects_folder(root)):
         sent = int(repo.push(remote=remote.name))
-        files = sorted(_files(run.folder), key=lambda path: path.name == run_record.RECORD)
+        files = sorted(_files(run.folder), key=lambda path: path.name == run_record.RECORD_FILE)
         for path in files:
-            target = remote.fs.join(remote.path, *SHELF, run.id, *path.relative_to(run.folder).parts)
+            target = remote.fs.join(remote.path, *RUNS_PATH, run.id, *path.relative_to(run.folder).parts)
             remote.fs.makedirs(remote.fs.parent(target), exist_ok=True)
             remote.fs.put_file(str(path), target)
     return sent
 
 
 def pull(root: Path, run_id: str, name: str = "") -> tuple[Run, int]:
-    """Fetch a run from the remote: its folder if it is not here yet, and the objects it made; gives it and their number."""
+    """Fetch a run from the remote: its folder, unless it exists already, and its objects; returns (run, number of objects)."""
     folder = root / "runs" / run_id
-    if not (folder / run_record.RECORD).is_file():
-        with _opened(root, root, name) as (_, remote):
+    if not (folder / run_record.RECORD_FILE).is_file():
+        with _open_remote(root, root, name) as (_, remote):
             _fetch_folder(root, run_id, remote)
     run = run_record.find(root, run_id)
-    with _opened(root, folder, name) as (repo, remote), object_cache.shared_lock(object_cache.objects_folder(root)):
+    with _open_remote(root, folder, name) as (repo, remote), object_cache.shared_lock(object_cache.objects_folder(root)):
         return run, int(repo.fetch(remote=remote.name))
 
 
-def there_are(root: Path, name: str = "") -> list[str]:
-    """The ids of the runs that the remote has, newest first."""
-    with _opened(root, root, name) as (_, remote):
-        shelf = remote.fs.join(remote.path, *SHELF)
-        found = remote.fs.find(shelf) if remote.fs.exists(shelf) else []
-        records = [PurePosixPath(each) for each in found]
-        return sorted((path.parent.name for path in records if path.name == run_record.RECORD), reverse=True)
+def remote_runs(root: Path, name: str = "") -> list[str]:
+    """The ids of the runs in the remote, newest first."""
+    with _open_remote(root, root, name) as (_, remote):
+        runs = remote.fs.join(remote.path, *RUNS_PATH)
+        files = [PurePosixPath(path) for path in (remote.fs.find(runs) if remote.fs.exists(runs) else [])]
+        return sorted((path.parent.name for path in files if path.name == run_record.RECORD_FILE), reverse=True)
 
 
 @contextmanager
-def _opened(root: Path, folder: Path, name: str) -> Iterator[tuple[Repo, Any]]:
-    """DVC's view of a workspace with the project's remotes, whose secrets stay where they are, and one of them."""
-    ours = Config(str(root / ".dvc"))
-    state = {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}
-    core = {key: ours["core"][key] for key in ("remote",) if ours["core"].get(key)}
+def _open_remote(root: Path, folder: Path, name: str) -> Iterator[tuple[Repo, Any]]:
+    """(DVC's view of a workspace, one of the project's remotes); the remotes' secrets stay in the project's config."""
+    config = Config(str(root / ".dvc"))
+    hashes = {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}
+    core = {key: config["core"][key] for key in ("remote",) if config["core"].get(key)}
     try:
         with (
             working_directory(folder),
-            Repo(str(folder), config={"core": state | core, "remote": dict(ours["remote"])}, _wait_for_lock=True) as repo,
+            Repo(str(folder), config={"core": hashes | core, "remote": dict(config["remote"])}, _wait_for_lock=True) as repo,
         ):
             yield repo, repo.cloud.get_remote(name or None, "push")
     except DvcException as error:
@@ -80,27 +79,27 @@ def _opened(root: Path, folder: Path, name: str) -> Iterator[tuple[Repo, Any]]:
 
 
 def _fetch_folder(root: Path, run_id: str, remote: Any) -> None:
-    shelf = remote.fs.join(remote.path, *SHELF, run_id)
-    if "/" in run_id or run_id.startswith(".") or not remote.fs.exists(remote.fs.join(shelf, run_record.RECORD)):
+    source_folder = remote.fs.join(remote.path, *RUNS_PATH, run_id)
+    if "/" in run_id or run_id.startswith(".") or not remote.fs.exists(remote.fs.join(source_folder, run_record.RECORD_FILE)):
         raise UserError(f"the remote {remote.name!r} has no run {run_id!r}; `bonsai pull` without a name lists those it has")
-    draft = root / "runs" / f".{run_id}.{os.getpid()}.partial"
-    draft.mkdir(parents=True)
+    partial = root / "runs" / f".{run_id}.{os.getpid()}.partial"
+    partial.mkdir(parents=True)
     try:
-        for source in remote.fs.find(shelf):
-            target = draft / PurePosixPath(source).relative_to(PurePosixPath(shelf))
+        for source in remote.fs.find(source_folder):
+            target = partial / PurePosixPath(source).relative_to(PurePosixPath(source_folder))
             if ".." in target.parts or target.name.startswith(".dvc/"):
                 raise UserError(f"the remote {remote.name!r} names a file outside of the run's folder: {source}")
             target.parent.mkdir(parents=True, exist_ok=True)
             remote.fs.get_file(source, str(target))
-        (draft / ".dvc" / "tmp").mkdir(parents=True)
-        (draft / ".dvc" / "config").write_text(dvc_config(root, root / "runs" / run_id), encoding="utf-8")
-        draft.rename(root / "runs" / run_id)
+        (partial / ".dvc" / "tmp").mkdir(parents=True)
+        (partial / ".dvc" / "config").write_text(dvc_config(root, root / "runs" / run_id), encoding="utf-8")
+        partial.rename(root / "runs" / run_id)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files of a run's folder that travel; no links, which lead to what is only here."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in LEFT and not (Path(place) / name).is_symlink()]
-        yield from (path for name in names if not (path := Path(place) / name).is_symlink() and not name.endswith(".partial"))
+    """The files of a run's folder to push; no links, since their targets are not pushed."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in NOT_PUSHED and not (Path(parent) / name).is_symlink()]
+        yield from (path for name in names if not (path := Path(parent) / name).is_symlink() and not name.endswith(".partial"))

@@ -1,4 +1,4 @@
-"""Make the project's own folder what a run was: its parameters, its artifacts, on request its code; nothing unsaved is lost."""
+"""Restore a run in the project's own folder: its parameters, its artifacts, on request its code. Unsaved changes are not lost."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dvc.utils.serialize import load_yaml
 from flows.dvc_state import object_cache, stage_graph
 from flows.dvc_state.publish import publish, unsaved_outputs
 from flows.dvc_state.stage_state import open_repo, read_lock_file, working_directory
-from flows.execution.plan import status
-from flows.execution.run_executor import GOOD
-from flows.maintenance.compare import files
+from flows.execution.plan import project_status
+from flows.execution.run_executor import SUCCEEDED
+from flows.maintenance.compare import code_hashes
 from flows.parameters import run_request, yaml_edit
 from flows.runs import recovery, run_record
 from flows.runs.run_record import Run
@@ -23,53 +23,53 @@ from tasks.core.errors import UserError
 
 
 def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) -> list[str]:
-    """Take over the run's params.yaml for its use cases, and check out what its stages made; `code` its tasks/ and dvc.yaml too.
+    """Copy the run's parameters for its use cases to params.yaml and check out its outputs; with `code`, copy its code too.
 
-    Says in one line each what a person should know. Raises `UserError`, with everything as it was, when something would be lost
-    that is saved nowhere else (`force` lets go of it), or when the cache no longer has what the run made.
+    Returns lines for people about what is not as in the run. Raises `UserError`, and changes nothing, when a change that is
+    saved nowhere else would be lost (unless `force`), or when the cache no longer has the run's outputs.
     """
     recovery.recover(root)
-    wanted = load_yaml(str(run.folder / "params.yaml"))
-    use_cases = list(wanted["use_cases"])
-    good = [name for name, entry in run.record.get("stages", {}).items() if entry.get("state") in GOOD]
+    params = load_yaml(str(run.folder / "params.yaml"))
+    use_cases = list(params["use_cases"])
+    completed = [name for name, entry in run.record.get("stages", {}).items() if entry.get("state") in SUCCEEDED]
     objects = object_cache.objects_folder(root)
     with working_directory(root), object_cache.shared_lock(objects):
-        entries = {name: entry for name, entry in read_lock_file(run.folder).items() if name in good}
+        entries = {name: entry for name, entry in read_lock_file(run.folder).items() if name in completed}
         if not entries:
-            raise UserError(f"no stage of {run.id} was done, so there is nothing to restore")
-        if lost := object_cache.missing_hashes(objects, object_cache.output_hashes(entries)):
+            raise UserError(f"no stage of {run.id} was completed, so there is nothing to restore")
+        if missing := object_cache.missing_hashes(objects, object_cache.output_hashes(entries)):
             raise UserError(
-                f"the cache has no longer {len(lost)} of the objects that {run.id} made; `bonsai pull {run.id}` brings them "
+                f"the cache no longer has {len(missing)} of the objects of {run.id}; `bonsai pull {run.id}` fetches them "
                 "from a remote, and `bonsai run` with its parameters makes them again"
             )
-        others = changed_code(root, run.folder)
-        leaving = _leaving(root, use_cases, set(wanted["recipes"]))
+        changed = changed_code(root, run.folder)
+        extra_outputs = _extra_outputs(root, use_cases, set(params["recipes"]))
         if not force:
-            _refuse_to_lose(root, wanted, [*good, *leaving], others if code else [])
-        if code and others:
-            _take_code(root, run.folder)
-        yaml_edit.replace_sections(root / "params.yaml", wanted)
-        for paths in leaving.values():
+            _check_nothing_is_lost(root, params, [*completed, *extra_outputs], changed if code else [])
+        if code and changed:
+            _restore_code(root, run.folder)
+        yaml_edit.replace_sections(root / "params.yaml", params)
+        for paths in extra_outputs.values():
             for path in paths:
                 shutil.rmtree(path, ignore_errors=True)
-        said = [f"kept as it was: {line}" for line in publish(root, entries, force=force)]
-        late = [name for name, reasons in status(root, use_cases).items() if reasons]
-    if others and not code:
-        said.append(
-            f"the code has changed since that run ({_some(others)}); to have the run's too, add --code"
+        lines = [f"kept as it was: {line}" for line in publish(root, entries, force=force)]
+        stale = [name for name, reasons in project_status(root, use_cases).items() if reasons]
+    if changed and not code:
+        lines.append(
+            f"the code has changed since that run ({_abbreviate(changed)}); to have the run's too, add --code"
             + (f", or check out {run.record['code']['commit'][:10]}" if run.record.get("code", {}).get("commit") else "")
         )
-    return [*said, *([f"not up to date: {_some(late)}"] if late else [])]
+    return [*lines, *([f"not up to date: {_abbreviate(stale)}"] if stale else [])]
 
 
 def changed_code(root: Path, folder: Path) -> list[str]:
-    """The files of code that differ between the project and a run's snapshot."""
-    ours, theirs = files(root), files(folder)
+    """The files of code that differ between the project and a run's copy."""
+    ours, theirs = code_hashes(root), code_hashes(folder)
     return sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
 
 
-def _leaving(root: Path, use_cases: Iterable[str], recipes: set[str]) -> dict[str, list[Path]]:
-    """Outputs of these use cases for recipes that the run had not: what depends on their folder is not the run's with them."""
+def _extra_outputs(root: Path, use_cases: Iterable[str], recipes: set[str]) -> dict[str, list[Path]]:
+    """The outputs, by stage, for recipes that the run did not have; with them, stages that read their folder would be stale."""
     with open_repo(root) as repo:
         stages = stage_graph.select(stage_graph.read(repo), use_cases)
     return {
@@ -77,15 +77,15 @@ def _leaving(root: Path, use_cases: Iterable[str], recipes: set[str]) -> dict[st
     }
 
 
-def _refuse_to_lose(root: Path, wanted: dict[str, Any], stages: list[str], code: list[str]) -> None:
+def _check_nothing_is_lost(root: Path, params: dict[str, Any], stages: list[str], code: list[str]) -> None:
     if changed := unsaved_outputs(root, stages):
         path, stage = next(iter(changed.items()))
         raise UserError(
             f"{path} was changed by hand and is saved nowhere; keep it with `dvc commit -f {stage}`, or lose it with --force"
         )
-    ours, use_cases = load_yaml(str(root / "params.yaml")), list(wanted["use_cases"])
-    same = ours["recipes"] == wanted["recipes"] and all(
-        ours["use_cases"].get(name) == wanted["use_cases"][name] for name in use_cases
+    ours, use_cases = load_yaml(str(root / "params.yaml")), list(params["use_cases"])
+    same = ours["recipes"] == params["recipes"] and all(
+        ours["use_cases"].get(name) == params["use_cases"][name] for name in use_cases
     )
     if not same and not _in_git(root, ["params.yaml"]) and not _in_a_run(root, use_cases):
         raise UserError(
@@ -99,33 +99,33 @@ def _refuse_to_lose(root: Path, wanted: dict[str, Any], stages: list[str], code:
 
 
 def _in_git(root: Path, paths: list[str]) -> bool:
-    """Whether the last commit has all of these as they are."""
-    command = ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=all", "--", *paths]
+    """Whether the last commit has all of these paths in their current state."""
+    status = ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=all", "--", *paths]
     try:
-        known = ["git", "-C", str(root), "ls-files", "--error-unmatch", "--", *paths]
-        subprocess.run(known, capture_output=True, check=True, timeout=20)
-        return not subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        tracked = ["git", "-C", str(root), "ls-files", "--error-unmatch", "--", *paths]
+        subprocess.run(tracked, capture_output=True, check=True, timeout=20)
+        return not subprocess.run(status, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return False
 
 
 def _in_a_run(root: Path, use_cases: list[str]) -> bool:
-    """Whether some run was made with the parameters that params.yaml has for these use cases."""
+    """Whether some run has the parameters that params.yaml has for these use cases."""
     try:
-        now = run_request.build_request(root, use_cases).hash
-    except UserError:  # such as a use case that params.yaml has not got
+        params_hash = run_request.build_request(root, use_cases).hash
+    except UserError:  # such as a use case that params.yaml lacks
         return False
-    return any(run.record.get("params_hash") == now for run in run_record.iter_runs(root))
+    return any(run.record.get("params_hash") == params_hash for run in run_record.iter_runs(root))
 
 
-def _take_code(root: Path, folder: Path) -> None:
-    """The run's tasks/ and dvc.yaml in place of the project's."""
-    for name in set(files(root)) - set(files(folder)):
+def _restore_code(root: Path, folder: Path) -> None:
+    """Replace the project's tasks/ and dvc.yaml by the run's."""
+    for name in set(code_hashes(root)) - set(code_hashes(folder)):
         (root / name).unlink()
-    for name in files(folder):
+    for name in code_hashes(folder):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(folder / name, root / name)
 
 
-def _some(names: list[Any], most: int = 3) -> str:
-    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _abbreviate(names: list[str], max_names: int = 3) -> str:
+    return ", ".join(names[:max_names]) + (f" and {len(names) - max_names} more" if len(names) > max_names else "")

@@ -1,4 +1,4 @@
-"""Mend what a kill left: runs that still say Running, stages without a conductor, DVC's two files that are written in place."""
+"""Recover from killed processes: runs still marked Running, orphaned stages, and the two files that DVC writes in place."""
 
 from __future__ import annotations
 
@@ -19,133 +19,136 @@ from flows.system import os_processes
 from flows.system.file_locks import hold_lock
 from tasks.core.atomic_files import write_json
 
-PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(retired\.)?partial")
+PARTIAL_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(retired\.)?partial")
 
 
 def recover(root: Path) -> list[str]:
-    """Mend the project and every run that died; says in one line each what was done."""
+    """Repair the project and mark every run whose process died as Crashed; returns one line per repair."""
     done: list[str] = []
     with hold_lock(root / ".bonsai" / "locks" / "heal"):
         for run in run_record.active_runs(root):
             if not os_processes.is_alive(run.record.get("process")):
                 mark_crashed(root, run)
-                done.append(f"run {run.id} had died at work; it is now Crashed")
-        done += [*repair_dvc_files(root), *_partials(root)]
+                done.append(f"the process of run {run.id} had died; it is now Crashed")
+        done += [*repair_dvc_files(root), *_remove_partials(root)]
     return done
 
 
 def mark_crashed(root: Path, run: Run) -> None:
-    """A run whose process died: end what it left working, keep its checkpoints for the next run, and say so in its record."""
+    """Mark a run whose process died as Crashed: end its orphaned stages and save their checkpoints for the next run."""
     for name, entry in run.record.get("stages", {}).items():
         if entry.get("state") in ("Running", "Queued"):
             os_processes.kill_group(entry.get("process"))
             save_checkpoints(root, run.folder, name, entry.get("key", ""))
-            entry.update(state="Crashed", error="its conductor died", ended_at=run_record.now())
+            entry.update(state="Crashed", error="the process of its run died", ended_at=run_record.now())
         elif entry.get("state") == "Pending":
             entry.update(state="NotRun")
-    run.note(state="Crashed", error="its process died", ended_at=run_record.now())
-    for _ in (*repair_dvc_files(run.folder), *_partials(run.folder)):
+    run.update(state="Crashed", error="its process died", ended_at=run_record.now())
+    for _ in (*repair_dvc_files(run.folder), *_remove_partials(run.folder)):
         continue
 
 
 def save_checkpoints(root: Path, folder: Path, stage: str, key: str) -> None:
-    """Put an unfinished stage's checkpoints where the next run that has the same stage to play finds them."""
-    scratch, kept = folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
+    """Move an unfinished stage's checkpoints to where the next run of the same stage and key finds them."""
+    scratch, saved = folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
     if key and scratch.is_dir() and any(scratch.iterdir()):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(kept, ignore_errors=True)
-        scratch.rename(kept)
+        saved.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(saved, ignore_errors=True)
+        scratch.rename(saved)
 
 
 def restore_checkpoints(root: Path, folder: Path, stage: str, key: str) -> bool:
-    """Give a stage the checkpoints that an unfinished run of the same key left; whether there were any."""
-    scratch, kept = folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
-    if scratch.exists() or not kept.is_dir():
+    """Move the checkpoints that an unfinished run of the same stage and key left to this run; returns whether there were any."""
+    scratch, saved = folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
+    if scratch.exists() or not saved.is_dir():
         return False
     scratch.parent.mkdir(parents=True, exist_ok=True)
     try:
-        kept.rename(scratch)
-    except FileNotFoundError:  # another run was faster
+        saved.rename(scratch)
+    except FileNotFoundError:  # another run took them first
         return False
     return True
 
 
 def repair_dvc_files(folder: Path) -> Iterator[str]:
-    """DVC's rwlock and dvc.lock, which a kill can leave empty or cut short, so that every later DVC command fails."""
+    """Repair DVC's rwlock and dvc.lock, which a kill can leave truncated, so that every later DVC command would fail.
+
+    Yields one line per repair.
+    """
     rwlock, lock = folder / ".dvc" / "tmp" / "rwlock", folder / "dvc.lock"
     if rwlock.exists():
         with hold_lock(rwlock.with_name("rwlock.lock")):  # as DVC does while it edits the file
-            if _drop_the_dead(rwlock):
-                yield f"took out of {rwlock} what a killed DVC command had left"
-    if lock.exists() and not _sound_lock(lock):
-        with hold_lock(folder / ".dvc" / "tmp" / "lock"):  # unless a live DVC command is writing it at this moment
-            if _sound_lock(lock):
+            if _remove_dead_holders(rwlock):
+                yield f"removed the locks of a killed DVC command from {rwlock}"
+    if lock.exists() and not _is_valid_lock_file(lock):
+        with hold_lock(folder / ".dvc" / "tmp" / "lock"):  # a live DVC command may be writing it at this moment
+            if _is_valid_lock_file(lock):
                 return
-            aside = lock.with_name(f"dvc.lock.broken-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-            lock.rename(aside)
-            committed = _committed(folder, lock.name)
+            broken = lock.with_name(f"dvc.lock.broken-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+            lock.rename(broken)
+            committed = _committed_text(folder, lock.name)
             if committed:
                 lock.write_text(committed, encoding="utf-8")
             source = "the last commit's took its place" if committed else "the next run makes it anew from the cache"
-            yield f"{lock} was cut short; it is kept as {aside.name} and {source}"
+            yield f"{lock} was truncated; it is kept as {broken.name} and {source}"
 
 
-def _drop_the_dead(rwlock: Path) -> bool:
-    """Take out the entries of processes that are gone, or the whole file if it cannot be read; whether anything was done."""
+def _remove_dead_holders(rwlock: Path) -> bool:
+    """Remove the entries of processes that are gone, or the whole file if it is damaged; returns whether anything changed."""
     try:
-        found = json.loads(rwlock.read_text(encoding="utf-8"))
-        since = rwlock.stat().st_mtime
-        write = {path: holder for path, holder in found.get("write", {}).items() if _began_before(holder["pid"], since)}
+        content = json.loads(rwlock.read_text(encoding="utf-8"))
+        written_at = rwlock.stat().st_mtime
+        write = {path: holder for path, holder in content.get("write", {}).items() if _lived_at(holder["pid"], written_at)}
         read = {
             path: living
-            for path, holders in found.get("read", {}).items()
-            if (living := [holder for holder in holders if _began_before(holder["pid"], since)])
+            for path, holders in content.get("read", {}).items()
+            if (living := [holder for holder in holders if _lived_at(holder["pid"], written_at)])
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         rwlock.unlink()
         return True
-    if (write, read) == (found.get("write", {}), found.get("read", {})):
+    if (write, read) == (content.get("write", {}), content.get("read", {})):
         return False
     write_json(rwlock, {"write": write, "read": read})
     return True
 
 
-def _began_before(pid: int, time: float) -> bool:
-    """Whether that process lives and is older than `time`: a younger one only has the number of the one that died."""
+def _lived_at(pid: int, time: float) -> bool:
+    """Whether that process lives and began before `time`; a later one only reuses the number of one that died."""
     try:
         return bool(psutil.Process(pid).create_time() <= time + 1)
     except psutil.NoSuchProcess:
         return False
 
 
-def _sound_lock(lock: Path) -> bool:
-    """Whether dvc.lock is the YAML that DVC wrote."""
-    return _sound(lock.read_text(encoding="utf-8", errors="replace"))
+def _is_valid_lock_file(lock: Path) -> bool:
+    """Whether dvc.lock is complete YAML with the keys that DVC writes."""
+    return _is_valid(lock.read_text(encoding="utf-8", errors="replace"))
 
 
-def _sound(text: str) -> bool:
+def _is_valid(text: str) -> bool:
     try:
-        found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError:
         return False
-    return isinstance(found, dict) and "schema" in found and isinstance(found.get("stages", {}), dict)
+    return isinstance(content, dict) and "schema" in content and isinstance(content.get("stages", {}), dict)
 
 
-def _committed(folder: Path, name: str) -> str:
-    """The file as the last git commit has it, if it is sound."""
+def _committed_text(folder: Path, name: str) -> str:
+    """The file's text in the last git commit; empty if there is none that is valid."""
     command = ["git", "-C", str(folder), "show", f"HEAD:./{name}"]
     try:
         text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
-    return text if _sound(text) else ""
+    return text if _is_valid(text) else ""
 
 
-def _partials(folder: Path) -> Iterator[str]:
-    """Drafts of artifacts and of plans whose writer is gone."""
+def _remove_partials(folder: Path) -> Iterator[str]:
+    """Remove partial artifacts and plans whose writer is gone; yields one line for each."""
     for path in (*folder.glob("data/**/.*.partial"), *folder.glob(".bonsai/plans/.*.partial")):
-        found = PARTIAL.fullmatch(path.name)
-        if found and not psutil.pid_exists(int(found["pid"])):
+        match = PARTIAL_NAME.fullmatch(path.name)
+        if match and not psutil.pid_exists(int(match["pid"])):
             if path.is_dir():
                 shutil.rmtree(path)
             else:

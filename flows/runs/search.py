@@ -1,10 +1,10 @@
-"""Find runs among ten thousand: by a part of the name, by use case, state, time and person; and what people keep about them."""
+"""Find runs by a part of the id, by use case, state, time and person; and the annotations that people give them."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -15,50 +15,89 @@ from flows.runs.run_record import Run
 from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
 
-NOTES = "notes.json"
-MOST_NOTE_LETTERS = 4000
+ANNOTATION_FILE = "notes.json"
+MAX_NOTE_LENGTH = 4000
 NEWEST = "newest"
 AGO = re.compile(r"(\d+)\s*(min|h|d|w)")
 UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @dataclass(frozen=True, slots=True)
-class RunFilter:
-    """Which runs to list; what is empty does not narrow."""
-
-    use_case: str = ""
-    state: str = ""
-    since: str = ""
-    """The beginning of the first id that is new enough; see `since`."""
-    who: str = ""
-    pinned: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class RunAnnotation:
-    """What people keep about a run, in a file beside its record."""
+    """A pin and a note that people give a run, in a file beside its record."""
 
     pinned: bool = False
     text: str = ""
 
 
-def select(root: Path, wanted: RunFilter) -> Iterator[Run]:
-    """The runs that match, newest first, each read when it is asked for; an id tells the time without reading."""
-    for run in run_record.iter_runs(root, since=wanted.since):
-        record = run.record
-        if (
-            (not wanted.use_case or wanted.use_case in record.get("use_cases", ()))
-            and (not wanted.who or wanted.who == record.get("asked", {}).get("who"))
-            and (not wanted.state or wanted.state.lower() == run_record.state(run).lower())
-            and (not wanted.pinned or note(run.folder).pinned)
-        ):
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list; an empty field selects all."""
+
+    use_case: str = ""
+    states: tuple[str, ...] = ()
+    """In upper or lower case."""
+    since: str = ""
+    """The smallest id to list; see `parse_since`."""
+    who: str = ""
+    """The user who requested the run."""
+    text: str = ""
+    """A part of the run's `text`, in upper or lower case."""
+    pinned: bool = False
+
+    def matches(
+        self,
+        *,
+        run_id: str,
+        use_cases: Collection[str],
+        who: str,
+        state: str,
+        text: Callable[[], str],
+        annotation: Callable[[], RunAnnotation],
+    ) -> bool:
+        """Whether a run with these properties is to be listed; `text` and `annotation` are read only when they decide it."""
+        return (
+            run_id >= self.since
+            and (not self.use_case or self.use_case in use_cases)
+            and (not self.who or self.who == who)
+            and (not self.states or state.lower() in map(str.lower, self.states))
+            and (not self.text or self.text.lower() in text().lower())
+            and (not self.pinned or annotation().pinned)
+        )
+
+
+def filter_runs(root: Path, run_filter: RunFilter) -> Iterator[Run]:
+    """The runs that match, newest first, read one by one; older ones than `since` are not read at all."""
+    for run in run_record.iter_runs(root, since=run_filter.since):
+        if _matches(run, run_filter):
             yield run
 
 
-def since(text: str) -> str:
-    """`2026-01-31`, `2026-01-31T12:00`, `3d`, `12h`, `30min` or `2w` ago, as the beginning of a run's id."""
-    if found := AGO.fullmatch(text.strip()):
-        return f"{datetime.now(UTC) - int(found[1]) * UNITS[found[2]]:%Y%m%d-%H%M%S}"
+def _matches(run: Run, run_filter: RunFilter) -> bool:
+    record, who = run.record, str(run.record.get("asked", {}).get("who", ""))
+
+    def annotation() -> RunAnnotation:
+        return read_annotation(run.folder)
+
+    return run_filter.matches(
+        run_id=run.id,
+        use_cases=record.get("use_cases", ()),
+        who=who,
+        state=run_record.state(run),
+        text=lambda: searched_text(run.id, annotation(), record.get("overrides", {}), who, str(record.get("error", ""))),
+        annotation=annotation,
+    )
+
+
+def searched_text(run_id: str, annotation: RunAnnotation, overrides: object, who: str, error: str) -> str:
+    """What a filter's `text` is looked for in."""
+    return " ".join([run_id, annotation.text, json.dumps(overrides), who, error])
+
+
+def parse_since(text: str) -> str:
+    """`2026-01-31`, `2026-01-31T12:00`, `3d`, `12h`, `30min` or `2w` (ago) as the beginning of a run's id."""
+    if match := AGO.fullmatch(text.strip()):
+        return f"{datetime.now(UTC) - int(match[1]) * UNITS[match[2]]:%Y%m%d-%H%M%S}"
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -66,28 +105,36 @@ def since(text: str) -> str:
     return f"{moment.astimezone(UTC):%Y%m%d-%H%M%S}"
 
 
-def pick(root: Path, name: str) -> Run:
-    """The run of that id, of which that is the only one to begin or end so, or the `newest`."""
-    names = run_record.run_ids(root)
-    if name == NEWEST and names:
-        return run_record.find(root, names[0])
-    near = [each for each in names if name and (each.startswith(name) or each.endswith(name))]
-    if name not in names and len(near) > 1:
-        raise UserError(f"{len(near)} runs begin or end with {name!r}, such as {near[0]} and {near[1]}; give more of it")
-    if name not in names and not near and (close := get_close_matches(name, names, n=1)):
+def find_run(root: Path, name: str) -> Run:
+    """The run with that id, the only run whose id begins or ends with it, or the `newest`; raises `UserError`."""
+    run_ids = run_record.run_ids(root)
+    if name == NEWEST and run_ids:
+        return run_record.find(root, run_ids[0])
+    candidates = [run_id for run_id in run_ids if name and (run_id.startswith(name) or run_id.endswith(name))]
+    if name not in run_ids and len(candidates) > 1:
+        raise UserError(
+            f"{len(candidates)} runs begin or end with {name!r}, such as {candidates[0]} and {candidates[1]}; give more of it"
+        )
+    if name not in run_ids and not candidates and (close := get_close_matches(name, run_ids, n=1)):
         raise UserError(f"no run {name!r}; did you mean {close[0]}?")
-    return run_record.find(root, name if name in names or not near else near[0])
+    return run_record.find(root, name if name in run_ids or not candidates else candidates[0])
 
 
-def note(folder: Path) -> RunAnnotation:
-    """What people keep about the run in that folder; nothing if that cannot be read."""
+def read_annotation(folder: Path) -> RunAnnotation:
+    """The annotation of the run in that folder; empty if there is none that can be read."""
     try:
-        found = json.loads((folder / NOTES).read_text(encoding="utf-8"))
+        return parse_annotation(json.loads((folder / ANNOTATION_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return RunAnnotation()
-    return RunAnnotation(bool(found.get("pinned")), str(found.get("note", ""))) if isinstance(found, dict) else RunAnnotation()
 
 
-def keep(run: Run, kept: RunAnnotation) -> None:
-    """Write it down beside the record, which only the conductor writes."""
-    write_json(run.folder / NOTES, {"pinned": kept.pinned, "note": kept.text[:MOST_NOTE_LETTERS]})
+def parse_annotation(content: object) -> RunAnnotation:
+    """The annotation with this content of its JSON file; empty if it is not an object."""
+    if not isinstance(content, dict):
+        return RunAnnotation()
+    return RunAnnotation(bool(content.get("pinned")), str(content.get("note", ""))[:MAX_NOTE_LENGTH])
+
+
+def write_annotation(folder: Path, annotation: RunAnnotation) -> None:
+    """Write the annotation beside the record, which only the run's own process writes."""
+    write_json(folder / ANNOTATION_FILE, {"pinned": annotation.pinned, "note": annotation.text[:MAX_NOTE_LENGTH]})

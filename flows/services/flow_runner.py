@@ -117,7 +117,10 @@ async def create_heartbeat_automation() -> None:
     except ValueError:
         trigger = EventTrigger(
             after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in (*run_record.FINAL, "Cancelling"))},
+            expect={
+                "prefect.flow-run.heartbeat",
+                *(f"prefect.flow-run.{state}" for state in (*run_record.FINAL_STATES, "Cancelling")),
+            },
             match={"prefect.resource.id": ["prefect.flow-run.*"]},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,

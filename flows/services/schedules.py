@@ -88,7 +88,7 @@ class ScheduleClient:
         """
         from prefect.exceptions import PrefectHTTPStatusError
 
-        from flows.execution.request_deduplication import once
+        from flows.execution.request_deduplication import request_once
 
         deployment = self._deployment(name)
         parameters = {**deployment.parameters, **({"overrides": dict(overrides)} if overrides else {})}
@@ -102,7 +102,7 @@ class ScheduleClient:
             return str(flow_run.id), bool(flow_run.state and flow_run.state.is_final())
 
         try:
-            flow_run_id = once(self.root, {"deployment": name, **parameters}, create_flow_run)
+            flow_run_id = request_once(self.root, {"deployment": name, **parameters}, create_flow_run)
         except PrefectHTTPStatusError as error:
             if error.response.status_code != 409:
                 raise

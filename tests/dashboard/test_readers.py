@@ -11,8 +11,8 @@ from dashboard.readers import project_files, run_records, run_status
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.event_logs import LogTail, StageEvents
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import RunAnnotation, RunFilter
 from dashboard.text.translations import catalogue, text
+from flows.runs.search import ANNOTATION_FILE, MAX_NOTE_LENGTH, RunAnnotation, RunFilter
 from tests.support import recorded_runs
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -325,8 +325,8 @@ def test_a_note_is_kept_beside_the_record_and_survives_a_damaged_file(root):
     run = run_records.load(root, run_records.names(root)[0])
     run_records.keep(run, RunAnnotation(pinned=True, text="x" * 9000))
     assert run_records.note(run).pinned
-    assert len(run_records.note(run).text) == run_records.MOST_NOTE_LETTERS
-    (run.folder / run_records.NOTES).write_text("{")
+    assert len(run_records.note(run).text) == MAX_NOTE_LENGTH
+    (run.folder / ANNOTATION_FILE).write_text("{")
     assert run_records.note(run) == RunAnnotation()
 
 

@@ -138,7 +138,7 @@ def test_the_doctor_finds_a_flipped_byte_in_the_cache(toy: Path) -> None:
 
 def test_the_doctor_names_versions_that_were_not_tested(toy: Path) -> None:
     (toy / "constraints.txt").write_text("pyyaml==0.1\nrich\n# a note\nno-such-package==1\n")
-    (finding,) = doctor.installed(toy)
+    (finding,) = doctor.versions(toy)
     assert finding.state == "note"
     assert "(tested: 0.1)" in finding.text
     assert "no-such-package" not in finding.text

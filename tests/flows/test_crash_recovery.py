@@ -68,7 +68,7 @@ def family(pid: int) -> list[int]:
 
 def recovered(folder: Path, grown: Path, server: Env) -> None:
     """Nothing reads Running a minute later. Play once more: it ends well, with the same bytes, and all records are final."""
-    wait_for(lambda: all(run_record.state(run) in run_record.FINAL for run in run_record.iter_runs(folder)), 60)
+    wait_for(lambda: all(run_record.state(run) in run_record.FINAL_STATES for run in run_record.iter_runs(folder)), 60)
     bonsai(folder, *ASKED, server=server)
     after = {name: found for name, found in hashes(sorted((folder / "runs").iterdir())[-1]).items() if "@toy" in name}
     assert after == {name: found for name, found in hashes(grown).items() if name in after}

@@ -17,9 +17,9 @@ import yaml
 
 from flows.dvc_state.stage_graph import Stage, load_stages
 from flows.dvc_state.stage_state import StageStore, working_directory
-from flows.execution.plan import plan, times
+from flows.execution.plan import plan_run, stage_durations
 from flows.execution.run_executor import RunExecutor
-from flows.execution.stage_process import play
+from flows.execution.stage_process import run_stage_process
 from flows.parameters import run_request
 from flows.runs import recovery, run_record
 from flows.runs.workspace import create_workspace
@@ -168,13 +168,13 @@ def test_data_inside_the_project_is_found_from_a_runs_folder_too(toy: Path) -> N
 
 
 def test_a_run_is_recorded_from_the_first_moment(toy: Path) -> None:
-    run = run_record.create(toy, asked(toy), how="test")
+    run = run_record.create(toy, asked(toy), trigger="test")
     record = json.loads((run.folder / "run.json").read_text())
     assert record["state"] == "Pending"
     assert record["asked"]["how"] == "test"
     assert os_processes.is_alive(record["process"])
     assert [each.id for each in run_record.active_runs(toy)] == [run.id]
-    run.note(state="Completed")
+    run.update(state="Completed")
     assert list(run_record.active_runs(toy)) == []
     assert run_record.find(toy, run.id).record["state"] == "Completed"
 
@@ -195,14 +195,14 @@ def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
 
 def test_a_dead_run_is_buried_and_its_checkpoints_are_kept(toy: Path) -> None:
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
-    run = run_record.create(toy, asked(toy), how="test")
-    run.note(process={**os_processes.identity(), "pid": int(dead.stdout), "started": "1"}, state="Running")
-    run.note_stage("train@toy", state="Running", key="abc")
+    run = run_record.create(toy, asked(toy), trigger="test")
+    run.update(process={**os_processes.identity(), "pid": int(dead.stdout), "started": "1"}, state="Running")
+    run.update_stage("train@toy", state="Running", key="abc")
     scratch = run.folder / ".bonsai" / "scratch" / "train@toy"
     scratch.mkdir(parents=True)
     (scratch / "checkpoint").write_text("half done")
     assert run_record.state(run_record.find(toy, run.id)) == "Crashed"
-    assert recovery.recover(toy) == [f"run {run.id} had died at work; it is now Crashed"]
+    assert recovery.recover(toy) == [f"the process of run {run.id} had died; it is now Crashed"]
     assert run_record.find(toy, run.id).record["stages"]["train@toy"]["state"] == "Crashed"
     assert recovery.recover(toy) == []
     assert not recovery.restore_checkpoints(toy, toy / "runs" / "next", "train@toy", "another key")
@@ -301,7 +301,7 @@ def test_waiting_for_a_slot_ends_when_the_run_is_stopped(tmp_path: Path, monkeyp
 
 def run_python(folder: Path, body: str, **more: Any) -> Any:
     command = ("python", "-c", body)
-    return play("try@toy", command, folder, **{"stop": threading.Event(), "heard": lambda event: None, **more})
+    return run_stage_process("try@toy", command, folder, **{"stop": threading.Event(), "on_event": lambda event: None, **more})
 
 
 def test_a_process_that_ends_badly_is_explained_in_one_line(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def wait_until(condition: Any, seconds: float = 20) -> None:
 
 
 def test_a_journal_is_heard_line_by_line_and_each_line_once(tmp_path: Path) -> None:
-    heard: list[Any] = []
+    events: list[Any] = []
     body = (
         "import json, pathlib, time\n"
         "with pathlib.Path('journal/try@toy.jsonl').open('a') as file:\n"
@@ -350,14 +350,14 @@ def test_a_journal_is_heard_line_by_line_and_each_line_once(tmp_path: Path) -> N
         "    file.write(json.dumps({'event': 'finished', 'wall_s': 1.5, 'cpu_s': 1.0, 'peak_memory_bytes': 5}) + '\\n')\n"
     )
     for _ in range(2):
-        heard.clear()
-        outcome = run_python(tmp_path, body, heard=heard.append)
-        assert [event.get("message") for event in heard] == ["0", "1", "2", None]
+        events.clear()
+        outcome = run_python(tmp_path, body, on_event=events.append)
+        assert [event.get("message") for event in events] == ["0", "1", "2", None]
         assert outcome.cost == {"wall_s": 1.5, "cpu_s": 1.0, "peak_memory_bytes": 5}
 
 
 def test_a_plan_names_what_would_run_and_why_and_leaves_nothing(toy: Path) -> None:
-    steps = {step.name: step for step in plan(toy, asked(toy))}
+    steps = {step.name: step for step in plan_run(toy, asked(toy))}
     assert {step.verdict for step in steps.values()} == {"Run"}
     assert [reason.kind for reason in steps["fetch@toy"].reasons] == ["new"]
     assert "after fetch@toy" in map(str, steps["clean@toy"].reasons)
@@ -366,10 +366,10 @@ def test_a_plan_names_what_would_run_and_why_and_leaves_nothing(toy: Path) -> No
 
 def test_times_come_from_the_newest_run_that_ran_a_stage(toy: Path) -> None:
     for seconds in (5.0, 7.0):
-        run = run_record.create(toy, asked(toy), how="test")
-        run.note_stage("train@toy", state="Completed", wall_s=seconds)
+        run = run_record.create(toy, asked(toy), trigger="test")
+        run.update_stage("train@toy", state="Completed", wall_s=seconds)
         run.folder.rename(run.folder.with_name(f"2026010{seconds:.0f}-000000-toy-aaaa"))
-    assert times(toy)["train@toy"] == 7.0
+    assert stage_durations(toy)["train@toy"] == 7.0
 
 
 def test_the_toy_has_the_stages_of_the_real_score(toy: Path) -> None:
@@ -393,12 +393,12 @@ class Deaf:
 
 
 def test_whatever_goes_wrong_around_a_stage_is_recorded_as_its_failure(toy: Path) -> None:
-    run = run_record.create(toy, asked(toy), how="test")
-    run.note_stage("fetch@toy", state="Pending")
-    run.note_stage("clean@toy", state="Pending")
-    concert = RunExecutor(toy, run, cast(StageStore, Deaf()))
-    assert concert.perform("fetch@toy").state == "Failed"
-    assert concert.finish() == "Failed"
+    run = run_record.create(toy, asked(toy), trigger="test")
+    run.update_stage("fetch@toy", state="Pending")
+    run.update_stage("clean@toy", state="Pending")
+    executor = RunExecutor(toy, run, cast(StageStore, Deaf()))
+    assert executor.execute("fetch@toy").state == "Failed"
+    assert executor.finish() == "Failed"
     record = run_record.find(toy, run.id).record
     assert record["error"] == "fetch@toy: OSError: [Errno 28] No space left on device"
     assert "Traceback" in record["stages"]["fetch@toy"]["details"]
@@ -409,14 +409,14 @@ def test_a_stage_that_hangs_is_ended_when_its_time_is_up_and_its_checkpoints_are
     (toy / "tasks" / "stages" / "fetch.py").write_text("import time\n\ndef main(context):\n    time.sleep(600)\n")
     score = (toy / "dvc.yaml").read_text()
     (toy / "dvc.yaml").write_text(score.replace("    desc: Bring", "    meta: {timeout_s: 0.5}\n    desc: Bring"))
-    run = run_record.create(toy, asked(toy), how="test")
+    run = run_record.create(toy, asked(toy), trigger="test")
     create_workspace(toy, run.folder, asked(toy))
     checkpoint = run.folder / ".bonsai" / "scratch" / "fetch@toy" / "far.json"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("[1]")
-    with working_directory(run.folder), StageStore(run.folder) as ledger:
-        assert ledger.stages["clean@toy"].timeout_s == 86400, "a day where dvc.yaml says nothing"
-        ending = RunExecutor(toy, run, ledger).perform("fetch@toy")
+    with working_directory(run.folder), StageStore(run.folder) as store:
+        assert store.stages["clean@toy"].timeout_s == 86400, "a day where dvc.yaml says nothing"
+        ending = RunExecutor(toy, run, store).execute("fetch@toy")
     assert (ending.state, ending.text) == ("Failed", "ran out of time: 0.5 s")
     entry = run_record.find(toy, run.id).record["stages"]["fetch@toy"]
     assert (toy / ".bonsai" / "kept" / entry["key"] / "far.json").exists()

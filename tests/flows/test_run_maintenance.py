@@ -17,7 +17,7 @@ import yaml
 from flows.dvc_state import object_cache
 from flows.dvc_state.publish import publish
 from flows.dvc_state.stage_state import StageStore, working_directory
-from flows.execution.plan import status
+from flows.execution.plan import project_status
 from flows.execution.run_executor import RunExecutor
 from flows.maintenance import compare, doctor, garbage_collection, remote, verify
 from flows.maintenance.restore import restore
@@ -36,17 +36,17 @@ COMMENTED = SMALL.replace("recipes:", "# the recipes, with a word about them\nre
 def played(root: Path, **more: Any) -> Run:
     """A run of the toy, conducted without Prefect; shown in the project's own folder when nothing was set."""
     asked = run_request.build_request(root, ["toy"], **more)
-    run = run_record.create(root, asked, how="test")
+    run = run_record.create(root, asked, trigger="test")
     create_workspace(root, run.folder, asked)
-    with working_directory(run.folder), StageStore(run.folder) as ledger:
-        run.note(state="Running", started_at=run_record.now(), stages={name: {"state": "Pending"} for name in ledger.stages})
-        concert = RunExecutor(root, run, ledger)
-        for name in ledger.stages:
-            concert.perform(name)
-        concert.finish()
+    with working_directory(run.folder), StageStore(run.folder) as store:
+        run.update(state="Running", started_at=run_record.now(), stages={name: {"state": "Pending"} for name in store.stages})
+        executor = RunExecutor(root, run, store)
+        for name in store.stages:
+            executor.execute(name)
+        executor.finish()
     if asked.unmodified:
         with working_directory(root):
-            publish(root, ledger.entries(ledger.stages))
+            publish(root, store.entries(store.stages))
     return run
 
 
@@ -94,25 +94,25 @@ def total(toy: Path) -> float:
 
 def clean(toy: Path) -> bool:
     with working_directory(toy):
-        return not any(status(toy, ["toy"]).values())
+        return not any(project_status(toy, ["toy"]).values())
 
 
 def test_runs_are_narrowed_by_use_case_state_time_person_and_pin(toy: Path, bonsai: Any) -> None:
     first, second = both(toy)
-    search.keep(first, RunAnnotation(pinned=True, text="the good one"))
+    search.write_annotation(first.folder, RunAnnotation(pinned=True, text="the good one"))
     who = first.record["asked"]["who"]
     for wanted, found in (
         (RunFilter(use_case="toy"), 2),
         (RunFilter(use_case="twin"), 0),
-        (RunFilter(state="completed"), 2),
-        (RunFilter(state="Failed"), 0),
+        (RunFilter(states=("completed",)), 2),
+        (RunFilter(states=("Failed",)), 0),
         (RunFilter(who=who), 2),
         (RunFilter(who="nobody"), 0),
         (RunFilter(pinned=True), 1),
-        (RunFilter(since=search.since("1h")), 2),
-        (RunFilter(since=search.since("2200-01-01")), 0),
+        (RunFilter(since=search.parse_since("1h")), 2),
+        (RunFilter(since=search.parse_since("2200-01-01")), 0),
     ):
-        assert len(list(search.select(toy, wanted))) == found, wanted
+        assert len(list(search.filter_runs(toy, wanted))) == found, wanted
     assert "the good one" in bonsai("runs", "toy", "--pinned", "--since", "1d")[1]
     assert second.id not in bonsai("runs", "--pinned")[1]
     assert bonsai("runs", "--state", "Failed")[1] == "no such run\n"
@@ -146,15 +146,15 @@ def test_of_ten_thousand_runs_only_those_shown_are_read(toy: Path, monkeypatch: 
 
 def test_a_run_is_named_by_a_part_of_its_id(toy: Path) -> None:
     first, second = both(toy)
-    assert search.pick(toy, first.id[-4:]).id == first.id
-    assert search.pick(toy, "newest").id == run_record.run_ids(toy)[0]
+    assert search.find_run(toy, first.id[-4:]).id == first.id
+    assert search.find_run(toy, "newest").id == run_record.run_ids(toy)[0]
     with pytest.raises(UserError, match="2 runs begin or end with '20"):
-        search.pick(toy, "20")
+        search.find_run(toy, "20")
     with pytest.raises(UserError, match=f"did you mean {second.id}"):
-        search.pick(toy, second.id[:-1] + "?")
+        search.find_run(toy, second.id[:-1] + "?")
     for wrong in ("../toy", "", "/etc", "."):
         with pytest.raises(UserError, match="no run"):
-            search.pick(toy, wrong)
+            search.find_run(toy, wrong)
 
 
 def test_compare_shows_what_differs_and_nothing_else(toy: Path, bonsai: Any) -> None:
@@ -264,15 +264,15 @@ def test_gc_keeps_what_a_kept_run_or_the_project_needs(toy: Path, bonsai: Any) -
     assert "would remove" in out
     assert objects(toy) == before
     assert first.folder.exists()
-    search.keep(second, RunAnnotation(pinned=True))
+    search.write_annotation(second.folder, RunAnnotation(pinned=True))
     _, out, _ = bonsai("gc", "--keep", "0")
     assert out.splitlines() == [f"removed {first.id}", out.splitlines()[-1]]
     assert second.folder.exists()
     assert not first.folder.exists()
     assert objects(toy) == before, "the project's own folder shows the first run, and the second is pinned"
     assert clean(toy)
-    search.keep(second, RunAnnotation(pinned=False))
-    swept = garbage_collection.sweep(toy, keep=0)
+    search.write_annotation(second.folder, RunAnnotation(pinned=False))
+    swept = garbage_collection.collect_garbage(toy, keep=0)
     assert swept.runs == [second.id]
     assert swept.freed_bytes > 0
     assert objects(toy) < before
@@ -286,8 +286,8 @@ def test_gc_keeps_what_a_kept_run_or_the_project_needs(toy: Path, bonsai: Any) -
 def test_gc_keeps_its_hands_off_the_cache_while_a_run_is_at_work(toy: Path) -> None:
     second, before = both(toy)[1], objects(toy)
     with working_directory(second.folder), StageStore(second.folder):
-        swept = garbage_collection.sweep(toy, keep=1)
-    assert "at work" in swept.waits
+        swept = garbage_collection.collect_garbage(toy, keep=1)
+    assert "a run is active" in swept.objects_kept_because
     assert len(swept.runs) == 1
     assert objects(toy) == before
 
@@ -310,15 +310,15 @@ def test_whoever_wants_the_cache_waits_while_it_is_swept(toy: Path) -> None:
 
 def test_a_run_under_way_is_not_swept_out(toy: Path) -> None:
     first, second = both(toy)
-    first.note(state="Running", process=os_processes.identity())
-    assert garbage_collection.sweep(toy, keep=0).runs == [second.id]
+    first.update(state="Running", process=os_processes.identity())
+    assert garbage_collection.collect_garbage(toy, keep=0).runs == [second.id]
 
 
 def test_what_another_name_still_holds_is_not_counted_as_freed(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     os.link(tmp_path / "a", tmp_path / "b")
-    assert garbage_collection.freed([], [tmp_path / "a"]) == 0
-    assert garbage_collection.freed([], [tmp_path / "a", tmp_path / "b"]) == 5
+    assert garbage_collection.freed_bytes([], [tmp_path / "a"]) == 0
+    assert garbage_collection.freed_bytes([], [tmp_path / "a", tmp_path / "b"]) == 5
 
 
 def test_a_run_made_in_one_clone_is_restored_in_another(
@@ -356,9 +356,9 @@ def test_dvcs_own_push_works_in_a_runs_folder(toy: Path, tmp_path: Path) -> None
 
 
 def test_the_doctor_looks_at_some_objects_and_at_all_when_asked(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "QUICK_BYTES", 100)
+    monkeypatch.setattr(doctor, "SAMPLE_BYTES", 100)
     (quick,), (full,) = doctor.cache(toy), doctor.cache(toy, full=True)
-    assert "--full looks at all" in quick.text
+    assert "--full checks all" in quick.text
     assert f"{len(objects(toy))} objects, all" in full.text
     victim = next(iter(objects(toy)))
     victim.unlink()
@@ -392,9 +392,9 @@ def test_latencies_are_held_against_each_other_by_their_ratios() -> None:
     def timed(ratio: float, median: float) -> dict[str, Any]:
         return {"a": {"speedup_over": {"ratio": ratio}, "median_ms": median}}
 
-    assert verify.apart(timed(2.0, 5.0), timed(2.5, 50.0)) == pytest.approx(0.2)
-    assert verify.apart({"median_ms": 3.0}, {"median_ms": 2.0}) == 0.5
-    assert verify.apart({"median_ms": 3.0}, {"other_ms": 3.0}) == float("inf")
+    assert verify.largest_deviation(timed(2.0, 5.0), timed(2.5, 50.0)) == pytest.approx(0.2)
+    assert verify.largest_deviation({"median_ms": 3.0}, {"median_ms": 2.0}) == 0.5
+    assert verify.largest_deviation({"median_ms": 3.0}, {"other_ms": 3.0}) == float("inf")
 
 
 HAND_WRITTEN = """# numbers

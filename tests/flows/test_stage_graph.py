@@ -29,9 +29,9 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(toy: Path) -> Iterator[StageStore]:
-    with working_directory(toy), StageStore(toy) as ledger:
-        yield ledger
+def store(toy: Path) -> Iterator[StageStore]:
+    with working_directory(toy), StageStore(toy) as store:
+        yield store
 
 
 def set_params(toy: Path, **stanzas: Any) -> None:
@@ -40,15 +40,15 @@ def set_params(toy: Path, **stanzas: Any) -> None:
     (toy / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def pretend_played(toy: Path, *names: str) -> None:
+def write_outputs_by_hand(toy: Path, *names: str) -> None:
     """Write the outputs of these stages, or of all, by hand and have DVC take them for its own."""
-    with working_directory(toy), StageStore(toy) as ledger:
-        for name in names or ledger.stages:
-            ledger.clear(name)
-            for out in ledger.stages[name].outs:
+    with working_directory(toy), StageStore(toy) as store:
+        for name in names or store.stages:
+            store.clear(name)
+            for out in store.stages[name].outs:
                 (toy / out / "rows").mkdir(parents=True)
                 (toy / out / "rows" / "part.json").write_text(name)
-            ledger.commit(name)
+            store.commit(name)
 
 
 def test_the_matrix_is_expanded_and_every_stage_comes_after_what_it_needs(toy: Path) -> None:
@@ -93,12 +93,12 @@ def test_what_follows_a_stage_is_all_that_reads_its_outputs(toy: Path) -> None:
     assert stage_graph.downstream(stages, ["compress@toy-half"]) == {"evaluate@toy-half", "release@toy"}
 
 
-def test_a_stage_never_run_says_so(ledger: StageStore) -> None:
-    assert ledger.stale_reasons("fetch@toy") == [Reason("new", "it has not been run yet")]
+def test_a_stage_never_run_says_so(store: StageStore) -> None:
+    assert store.stale_reasons("fetch@toy") == [Reason("new", "it has not been run yet")]
 
 
 def test_each_kind_of_change_is_named(small: Path) -> None:
-    pretend_played(small)
+    write_outputs_by_hand(small)
     set_params(small, training={"epochs": 3}, model={"width": 9})
     with (small / "tasks" / "stages" / "compress.py").open("a") as file:
         file.write("# edited\n")
@@ -106,37 +106,37 @@ def test_each_kind_of_change_is_named(small: Path) -> None:
     raw.unlink()
     raw.write_text("other")
     (small / "dvc.yaml").write_text((small / "dvc.yaml").read_text().replace("tasks augment", "tasks  augment"))
-    with working_directory(small), StageStore(small) as ledger:
-        assert [str(reason) for reason in ledger.stale_reasons("train@toy")] == [
+    with working_directory(small), StageStore(small) as store:
+        assert [str(reason) for reason in store.stale_reasons("train@toy")] == [
             "use_cases.toy.model.width: (none) -> 9",
             "use_cases.toy.training.epochs: (none) -> 3",
         ]
-        assert ledger.stale_reasons("compress@toy-half") == [Reason("code", "tasks/stages/compress.py is modified")]
-        assert ledger.stale_reasons("clean@toy") == [Reason("data", "data/toy/raw is modified")]
-        assert ledger.stale_reasons("fetch@toy") == [Reason("output", "data/toy/raw is modified")]
-        assert [reason.kind for reason in ledger.stale_reasons("augment@toy")] == ["command"]
-        assert ledger.stale_reasons("release@toy") == []
+        assert store.stale_reasons("compress@toy-half") == [Reason("code", "tasks/stages/compress.py is modified")]
+        assert store.stale_reasons("clean@toy") == [Reason("data", "data/toy/raw is modified")]
+        assert store.stale_reasons("fetch@toy") == [Reason("output", "data/toy/raw is modified")]
+        assert [reason.kind for reason in store.stale_reasons("augment@toy")] == ["command"]
+        assert store.stale_reasons("release@toy") == []
 
 
 def test_the_ledger_tells_unchanged_from_restored_from_unknown(small: Path) -> None:
-    pretend_played(small, "fetch@toy", "clean@toy", "augment@toy", "train@toy")
-    with working_directory(small), StageStore(small) as ledger:
-        assert ledger.restore("train@toy") == "Unchanged"
+    write_outputs_by_hand(small, "fetch@toy", "clean@toy", "augment@toy", "train@toy")
+    with working_directory(small), StageStore(small) as store:
+        assert store.restore("train@toy") == "Unchanged"
     set_params(small, training={"epochs": 3})
-    with working_directory(small), StageStore(small) as ledger:
-        assert ledger.restore("train@toy") is None
-        assert ledger.key("train@toy")
-        assert ledger.restore("train@toy") is None, "asked again, with its dependencies taken down anew"
+    with working_directory(small), StageStore(small) as store:
+        assert store.restore("train@toy") is None
+        assert store.key("train@toy")
+        assert store.restore("train@toy") is None, "asked again, with its dependencies taken down anew"
     set_params(small, training={})
     (small / "dvc.lock").unlink()
-    with working_directory(small), StageStore(small) as ledger:
-        assert ledger.restore("train@toy") == "Restored"
-    with working_directory(small), StageStore(small) as ledger:
-        assert ledger.restore("train@toy") == "Unchanged", "what was restored is remembered in dvc.lock"
+    with working_directory(small), StageStore(small) as store:
+        assert store.restore("train@toy") == "Restored"
+    with working_directory(small), StageStore(small) as store:
+        assert store.restore("train@toy") == "Unchanged", "what was restored is remembered in dvc.lock"
 
 
 def test_a_lock_file_is_written_byte_for_byte_as_dvc_would(small: Path) -> None:
-    pretend_played(small, "fetch@toy", "clean@toy")
+    write_outputs_by_hand(small, "fetch@toy", "clean@toy")
     ours = (small / "dvc.lock").read_bytes()
     (small / "dvc.lock").unlink()
     for name in ("fetch@toy", "clean@toy"):

@@ -225,7 +225,7 @@ def test_a_run_leaves_its_stages_metrics_curves_and_quarantine_with_prefect(toy:
     table = {"rows": [{"recipe": "dense", "metric": "accuracy", "value": 0.98}]}
     record = {"stages": stages, "use_cases": ["toy"], "results": {"toy": {"table": table, "verdict": {"reason": "released"}}}}
     write_json(toy / ".prefect" / "server.json", {"dashboard_url": "http://127.0.0.1:8501"})
-    kept = {key: (kind, data) for kind, key, _, data in run_artifacts.found(Run(folder, record))}
+    kept = {key: (kind, data) for kind, key, _, data in run_artifacts.run_artifacts(Run(folder, record))}
     assert json.loads(kept["stages"][1])[1] == {
         "stage": "train@toy",
         "state": "Completed",
@@ -307,7 +307,7 @@ def test_twenty_identical_requests_at_once_make_one_run_and_one_more_later_anoth
         wait_for(lambda: len(records(up.root)) > before)
         typed = start(up.root, "run", "toy", "--set", "model.width=7", server={})
         assert typed.stdout
-        assert "under way already" in next(line for line in typed.stdout if "under way" in line or "Running" in line)
+        assert "already running" in next(line for line in typed.stdout if "already running" in line or "Running" in line)
     finally:
         (up.root / "hold-train").unlink()
     assert up.ended(*asked) == "Completed"

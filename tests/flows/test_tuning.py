@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from flows import tuning
-from flows.tuning import Space
+from flows.tuning import SearchSpace
 from tasks.core.errors import UserError
 from tests.support.toy_project import REPOSITORY, SMALL, build, known
 
@@ -43,37 +43,37 @@ def said(toy: Path, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("text", "space"),
     [
-        ("training.learning_rate=0.001..0.1", Space("training.learning_rate", 0.001, 0.1, log=True)),
-        ("training.epochs=4..12", Space("training.epochs", 4, 12)),
-        ("training.optimizer=adamw, muon", Space("training.optimizer", choices=("adamw", "muon"))),
+        ("training.learning_rate=0.001..0.1", SearchSpace("training.learning_rate", 0.001, 0.1, log=True)),
+        ("training.epochs=4..12", SearchSpace("training.epochs", 4, 12)),
+        ("training.optimizer=adamw, muon", SearchSpace("training.optimizer", choices=("adamw", "muon"))),
     ],
 )
-def test_a_space_is_written_as_people_write_it(text: str, space: Space) -> None:
-    assert tuning.understand(text) == space
+def test_a_space_is_written_as_people_write_it(text: str, space: SearchSpace) -> None:
+    assert tuning.parse_space(text) == space
 
 
 @pytest.mark.parametrize("text", ["training.epochs", "training.epochs=3", "training.epochs=9..3", "training.epochs=a..b"])
 def test_what_is_no_space_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"is no space; write training\.learning_rate=0\.001\.\.0\.1"):
-        tuning.understand(text)
+        tuning.parse_space(text)
 
 
 def test_a_space_is_checked_at_both_ends_before_anything_is_tried(toy: Path) -> None:
-    with tuning.opened(toy, "toy") as study, pytest.raises(UserError, match="got 0"):
-        tuning.search(toy, "toy", [Space("model.width", 0, 4)], 2, study=study)
-    with tuning.opened(toy, "toy") as study, pytest.raises(UserError, match="did you mean 'width'"):
-        tuning.search(toy, "toy", [Space("model.widht", 1, 4)], 2, study=study)
+    with tuning.open_study(toy, "toy") as study, pytest.raises(UserError, match="got 0"):
+        tuning.search(toy, "toy", [SearchSpace("model.width", 0, 4)], 2, study=study)
+    with tuning.open_study(toy, "toy") as study, pytest.raises(UserError, match="did you mean 'width'"):
+        tuning.search(toy, "toy", [SearchSpace("model.widht", 1, 4)], 2, study=study)
 
 
 def test_without_a_word_learning_rate_and_weight_decay_are_tried(toy: Path) -> None:
-    assert {space.name for space in tuning.usual(toy, "toy")} <= {"training.learning_rate", "training.weight_decay"}
+    assert {space.name for space in tuning.default_spaces(toy, "toy")} <= {"training.learning_rate", "training.weight_decay"}
 
 
 def test_the_first_score_of_the_kept_epoch_decides(tmp_path: Path) -> None:
     point = {"epoch": 1, "loss": 3.0, "validation_loss": 2.0, "validation_qlike": 0.5, "validation_mse": 9.0}
     (tmp_path / "curves.json").write_text(json.dumps([point, {**point, "validation_qlike": 0.4}]))
     (tmp_path / "report.json").write_text(json.dumps({"best_epoch": 2}))
-    assert tuning.kept_value(tmp_path) == 0.4
+    assert tuning.best_epoch_metric(tmp_path) == 0.4
 
 
 @pytest.mark.slow

@@ -277,7 +277,7 @@ def _record(
         "code": {"commit": "0123456789abcdef", "dirty": False},
         "machine": {"host": "here", "processor": "A processor", "cores": 2},
         "stages": stages,
-        "results": run_record.results(folder, [use_case]),
+        "results": run_record.read_results(folder, [use_case]),
         "reflected": False,
     }
     write_json(folder / "run.json", record)

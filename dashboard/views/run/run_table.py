@@ -10,11 +10,12 @@ import streamlit as st
 
 from dashboard.analysis.run_differences import MOST_RUNS
 from dashboard.readers import run_records
-from dashboard.readers.run_records import Page, Run, RunAnnotation, RunFilter
+from dashboard.readers.run_records import Page, Run
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, url_state, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
+from flows.runs.search import MAX_NOTE_LENGTH, RunAnnotation, RunFilter
 
 PAGE = 25
 MOST_READ = 4000
@@ -178,7 +179,7 @@ def _deeds(picked: Sequence[Run]) -> None:
             t("history.note"),
             run_records.note(run).text,
             key=f"note_{run.id}",
-            max_chars=run_records.MOST_NOTE_LETTERS,
+            max_chars=MAX_NOTE_LENGTH,
             height=90,
         )
         if st.button(t("history.save"), icon=":material/save:", key="save_note"):

@@ -115,7 +115,7 @@ def _expected(server: Server, flow_run: FlowRun) -> None:
     """How a run that has no folder yet stands with Prefect, and a way to call it off."""
     if flow_run.state == "Completed":
         st.info(t("run.asked_gone"), icon=":material/info:")
-    elif flow_run.state in records.FINAL:
+    elif flow_run.state in records.FINAL_STATES:
         st.error(
             t("run.asked_failed", reason=formatting.escape(flow_run.message.removeprefix(PREFECTS_OWN) or flow_run.state, 800))
         )
