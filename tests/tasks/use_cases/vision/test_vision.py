@@ -113,7 +113,7 @@ def test_idx_files_of_ones_own_are_read_with_their_official_test(tmp_path):
 
 def test_pictures_and_labels_that_do_not_match_are_refused(tmp_path):
     idx_files(tmp_path, "train", np.zeros((6, 9, 9), np.uint8), np.zeros(5, np.uint8))
-    with pytest.raises(UserError, match=r"train-images.* holds 6 pictures but train-labels.* 5 labels"):
+    with pytest.raises(UserError, match=r"train-images.* holds 6 images but train-labels.* 5 labels"):
         raw(tmp_path)
 
 
@@ -156,8 +156,8 @@ def test_the_original_cifar_archive_is_read_without_unpacking_it(tmp_path):
         (lambda folder: folder.mkdir(), "holds no files; expected one sub-folder per class"),
         (lambda folder: (folder.mkdir(), (folder / "1.png").write_bytes(b"x")), "holds 1 files but no sub-folders with files"),
         (lambda folder: ((folder / "dog").mkdir(parents=True), (folder / "cat").mkdir(), (folder / "cat/1").write_bytes(b"x")),
-         "dog is a class without a picture"),
-        (lambda folder: folder.write_bytes(b"x"), "is no source of pictures"),
+         "dog is a class without an image"),
+        (lambda folder: folder.write_bytes(b"x"), "is no source of images"),
     ],
 )  # fmt: skip
 def test_a_source_that_is_none_is_refused_with_what_would_do(tmp_path, make, said):
@@ -181,7 +181,7 @@ def test_large_pictures_come_in_small_blocks(folder, monkeypatch):
     assert len(blocks) > 3
     assert sum(map(len, blocks)) == 20
     monkeypatch.setattr(image_sources, "MAX_IMAGE_BYTES", 100)
-    with pytest.raises(UserError, match=r"\.png has \d+ bytes; pictures of up to 100 are read"):
+    with pytest.raises(UserError, match=r"\.png has \d+ bytes; images of up to 100 are read"):
         raw(folder)
 
 
