@@ -1,4 +1,4 @@
-"""A network that knows more teaches one that is smaller: what it answers counts beside the truth."""
+"""Knowledge distillation: the loss mixes the targets with the teacher's outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tasks.core.settings import Training
 
 
-def taught(
+def fit_with_teacher(
     network: nn.Module,
     teacher: nn.Module,
     context: CompressionContext,
@@ -29,17 +29,18 @@ def taught(
     temperature: float,
     checkpoint: str,
 ) -> nn.Module:
-    """`network`, fitted as its use case fits, but `teacher_share` of the loss is to answer as `teacher` does.
+    """`network` fitted with the use case's training settings and a distillation loss, on the CPU in evaluation mode.
 
-    `effort` multiplies the use case's epochs and `learning_rate_share` its learning rate. The weights that do best on the
-    validation rows are kept. `checkpoint` names a folder on the bench, from which a killed fit goes on.
+    `teacher_share` is the weight of the distillation loss. `effort` multiplies the use case's epochs, `learning_rate_share`
+    its learning rate. The epoch with the best validation score is kept. `checkpoint` names the folder in the context's
+    scratch from which a killed fit resumes.
     """
     case, training = context.case, context.case.training
     fitted = trainer.fit(
         network,
         context.inputs,
         context.targets,
-        objective=objective(context.problem, case.training, teacher, teacher_share, temperature),
+        objective=distillation_objective(context.problem, case.training, teacher, teacher_share, temperature),
         training=replace(
             training,
             epochs=max(1, round(training.epochs * effort)),
@@ -54,23 +55,24 @@ def taught(
     return fitted.network
 
 
-def objective(
+def distillation_objective(
     problem: Problem, training: Training, teacher: nn.Module, teacher_share: float, temperature: float
 ) -> interfaces.Objective:
     """The weighted sum of the problem's loss and its distillation loss; under evaluation the loss alone."""
-    placed: dict[torch.device, nn.Module] = {}
+    teachers: dict[torch.device, nn.Module] = {}
 
     def call(network: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
         outputs = network(inputs)
         loss = problem.loss(outputs, targets, training)
         if teacher_share == 0 or not torch.is_grad_enabled():
             return loss
-        if inputs.device not in placed:
+        if inputs.device not in teachers:
             layout = torch.channels_last if inputs.ndim == 4 else torch.contiguous_format
-            placed[inputs.device] = deepcopy(teacher).eval().to(inputs.device, memory_format=layout)  # type: ignore[call-overload]
+            teachers[inputs.device] = deepcopy(teacher).eval().to(inputs.device, memory_format=layout)  # type: ignore[call-overload]
         with torch.no_grad():
-            wanted = placed[inputs.device](inputs)
-        return (1 - teacher_share) * loss + teacher_share * problem.distillation_loss(outputs, wanted, targets, temperature)
+            teacher_outputs = teachers[inputs.device](inputs)
+        distillation_loss = problem.distillation_loss(outputs, teacher_outputs, targets, temperature)
+        return (1 - teacher_share) * loss + teacher_share * distillation_loss
 
     return call
 

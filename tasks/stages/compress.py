@@ -1,4 +1,4 @@
-"""Make the network smaller by a recipe, and write it as one ONNX file that was held against the network."""
+"""Apply a recipe's compression steps to the network, and write it as one ONNX file whose outputs were compared with it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ PARITY_ROWS = 1024
 
 
 def main(context: StageContext) -> None:
-    """Read the fitted network and the rows it may learn from, apply the recipe, write the file, the network and a report."""
+    """Read the fitted network and its train and validation rows, apply the recipe, write the file, the network and a report."""
     torch.set_num_threads(context.case.training.threads)
     network, state = Checkpoint(context.model.open(), context.case.name).read()
-    compression_context = lay_out(context, state)
-    network, model, report = compressed(network, context.recipe, compression_context, context.case.name)
+    compression_context = build_context(context, state)
+    network, model, report = apply_recipe(network, context.recipe, compression_context, context.case.name)
     with context.compressed(context.recipe_name).draft() as draft:
         write_bytes(draft / "model.onnx", model)
         Checkpoint(draft / "network", context.case.name).write(network, context.case.export_state(state, network))
@@ -46,8 +46,8 @@ def main(context: StageContext) -> None:
     )
 
 
-def lay_out(context: StageContext, state: PreprocessingState) -> CompressionContext:
-    """What the steps find: train rows with their variants and validation rows, as arrays. The test rows stay where they are."""
+def build_context(context: StageContext, state: PreprocessingState) -> CompressionContext:
+    """The context of the steps: train rows with their augmented variants and validation rows, as arrays; no test rows."""
     case = context.case
     rows, variants = Table(context.clean.open() / "rows"), Table(context.augmented.open() / "rows")
     validation = read_split(rows, "validation")
@@ -60,42 +60,42 @@ def lay_out(context: StageContext, state: PreprocessingState) -> CompressionCont
         targets=targets,
         validation_inputs=validation_inputs,
         validation_targets=validation_targets,
-        score=scorer(case, validation, state),
+        score=validation_score(case, validation, state),
         event_log=context.event_log,
         scratch=context.scratch,
     )
 
 
-def scorer(case: UseCase, rows: DataFrame, state: PreprocessingState) -> Callable[[Array], float]:
-    """The first metric of outputs for these rows, turned so that more is better."""
+def validation_score(case: UseCase, rows: DataFrame, state: PreprocessingState) -> Callable[[Array], float]:
+    """The function that gives the first metric of outputs for these rows, negated where lower is better."""
     problem = case.problem_of(state)
     sign = 1.0 if problem.higher_is_better else -1.0
     return lambda outputs: sign * next(iter(problem.metrics(problem.decode(rows, outputs, state)).values()))
 
 
-def compressed(
+def apply_recipe(
     network: nn.Module, recipe: tuple[Step, ...], compression_context: CompressionContext, name: str
 ) -> tuple[nn.Module, bytes, dict[str, Any]]:
-    """The network after the recipe's first steps, the ONNX file after all of them, and a report without any clock's figure."""
+    """The network after the network steps, the ONNX file after all steps, and a report without timings."""
     inputs = compression_context.validation_inputs
     steps: list[dict[str, Any]] = []
     for step in recipe:
         if step.changes == "network":
             network = step(network, compression_context)
-            steps.append({"step": named(step), "settings": asdict(step), **size(network, inputs)})  # type: ignore[call-overload]
+            steps.append({"step": step_name(step), "settings": asdict(step), **size_report(network, inputs)})  # type: ignore[call-overload]
     model = onnx_export.to_onnx(network, inputs, compression_context.case.export_state(compression_context.state, network), name)
     exported = onnx_export.parity(network, model, inputs[:PARITY_ROWS], TOLERANCE)
-    compression_context.event_log.log(f"exported; the file's answers differ by at most {exported['max_difference']:.2g}")
+    compression_context.event_log.log(f"exported; the file's outputs differ by at most {exported['max_difference']:.2g}")
     for step in recipe:
         if step.changes == "format":
             model = step(model, compression_context)
-            steps.append({"step": named(step), "settings": asdict(step), "bytes": len(model)})  # type: ignore[call-overload]
+            steps.append({"step": step_name(step), "settings": asdict(step), "bytes": len(model)})  # type: ignore[call-overload]
     for step_report in steps:
         step_report |= {"notes": compression_context.notes.get(step_report["step"], {})}
     report = {
         "architecture": type(network).__module__.rpartition(".")[2],
         "fields": network.fields,
-        **size(network, inputs),
+        **size_report(network, inputs),
         "bytes": len(model),
         "steps": steps,
         "shown": compression_context.case.sample_outputs(network, compression_context.state),
@@ -107,11 +107,11 @@ def compressed(
     return network, model, report
 
 
-def size(network: nn.Module, inputs: Array) -> dict[str, int]:
-    """What the network weighs, whatever it runs on."""
+def size_report(network: nn.Module, inputs: Array) -> dict[str, int]:
+    """Parameters and multiply-accumulates of the network, whatever machine it runs on."""
     return {"parameters": parameter_count(network), "macs": model_size.macs(network, inputs)}
 
 
-def named(step: Step) -> str:
-    """A step as params.yaml calls it."""
+def step_name(step: Step) -> str:
+    """The name of a step in params.yaml."""
     return type(step).__module__.rpartition(".")[2]

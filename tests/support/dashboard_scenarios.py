@@ -117,7 +117,7 @@ def _shipped(name: str, inputs: Any, outputs: Any, nodes: list[Any], tensors: di
     constants = [numpy_helper.from_array(np.asarray(value), key) for key, value in tensors.items()]
     graph = helper.make_graph(nodes, "tiny", [inputs], [outputs], constants)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    onnx_export.finish(made, {"use_case": name, "architecture": "tiny", "fields": {}, "learnt": state})
+    onnx_export.set_metadata(made, {"use_case": name, "architecture": "tiny", "fields": {}, "learnt": state})
     return onnx_model.to_bytes(onnx.load_from_string(made.SerializeToString()))
 
 

@@ -1,4 +1,4 @@
-"""Teach a smaller network from nothing: the truth and the dense network's answers, weighed."""
+"""Knowledge distillation into a smaller network with fresh weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @settings
 class Distill:
-    """A student network, fitted from fresh weights to the targets and to the given network's softened answers.
+    """A smaller student network, fitted from fresh weights to the targets and to the softened outputs of the network.
 
     G. Hinton, O. Vinyals, J. Dean, "Distilling the knowledge in a neural network", 2015, arXiv 1503.02531.
     """
@@ -23,15 +23,15 @@ class Distill:
     changes: ClassVar[Literal["network"]] = "network"
 
     width_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """How wide the student is, as a share of the dense widths."""
+    """Width of the student, as a share of the dense widths."""
     effort: Annotated[float, Field(gt=0, le=100)] = 1.5
     """Epochs, as a multiple of the use case's."""
     learning_rate_share: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Learning rate, as a multiple of the use case's."""
     teacher_share: Share = 0.7
-    """Share of the loss that asks for the teacher's answers; the rest asks for the truth."""
+    """Weight of the distillation loss; the rest is the weight of the loss against the targets."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 3.0
-    """How much the answers are softened before they are compared."""
+    """Softmax temperature of the distillation loss; higher is softer."""
 
     def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         import torch
@@ -41,7 +41,7 @@ class Distill:
         with torch.random.fork_rng():
             torch.manual_seed(context.case.training.seed)
             student = context.case.build_student(context.state, self.width_share)
-        return teacher_training.taught(
+        return teacher_training.fit_with_teacher(
             student,
             network,
             context,

@@ -1,4 +1,4 @@
-"""Let integers of 8 bits do the work of floats, except where validation shows that it hurts."""
+"""Quantize to 8-bit integers, except for nodes where the validation score falls too far."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
     from tasks.core.use_case import Array
 
-CARRIERS = ("Relu", "Clip", "MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
-"""Operators that only pass values on: in integers they cost nothing and lose nothing."""
-PRODUCTS = ("Conv", "Gemm", "MatMul")
-RECURRENT = ("LSTM", "GRU", "RNN")
-METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
+PASS_THROUGH_OPERATORS = ("Relu", "Clip", "MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose")
+"""Operators that only pass values on: in integers they are exact and need no conversion."""
+MATRIX_OPERATORS = ("Conv", "Gemm", "MatMul")
+RECURRENT_OPERATORS = ("LSTM", "GRU", "RNN")
+CALIBRATION_METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
 CALIBRATION_BATCH = 32
 
 
 @settings
 class Quantize:
-    """Weights to int8 per channel, and activations to uint8 with ranges fixed beforehand (static) or found on the way (dynamic).
+    """Weights to int8 per channel, and activations to uint8 with ranges from calibration (static) or from each input (dynamic).
 
-    Only convolutions, matrix products and what merely carries values between them compute in integers: quantizing every
-    operator cost a text Transformer 6 points of accuracy and price networks 8 to 17 of R2, these cost nothing.
+    Only convolutions, matrix products and operators that pass values between them compute in integers. Quantizing every
+    operator cost a text Transformer 6 points of accuracy and the finance networks 8 to 17 points of R2; these cost nothing.
     """
 
     changes: ClassVar[Literal["format"]] = "format"
@@ -42,74 +42,79 @@ class Quantize:
     mode: Literal["auto", "static", "dynamic"] = "auto"
     """`auto` takes static for convolutional networks and dynamic for recurrent ones and Transformers."""
     calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
-    """How the range of an activation is read from what the calibration rows show."""
+    """How the range of an activation is computed from its values on the calibration rows."""
     calibration_rows: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """Train rows that show the ranges, drawn by the use case's seed."""
+    """Number of train rows for calibration, drawn with the use case's seed."""
     max_drop: Share = 0.004
-    """Most of the validation score that may go before nodes are left in float."""
+    """Largest drop of the validation score before nodes are left in float."""
     max_float_nodes: Annotated[int, Field(ge=0, le=1000)] = 3
-    """At most so many nodes are left in float to keep it."""
+    """Maximum number of nodes that are left in float for it."""
     tables: Literal["auto", "codes", "int8"] = "auto"
-    """Large tables of vectors: one byte for each `piece` of a row, or one for each number; `auto` takes codes where the
-    validation score allows it."""
+    """Large embedding tables: one byte per `piece` of a row (`codes`, product quantization) or per value (`int8`); `auto`
+    takes codes unless the validation score falls by more than `max_drop`."""
     piece: Annotated[int, Field(ge=1, le=64)] = 2
-    """Numbers of a table's row that share one byte."""
+    """Values of a table's row that share one byte."""
 
     def __call__(self, model: bytes, context: CompressionContext) -> bytes:
         from tasks.core import onnx_model
 
         float_score = context.score(onnx_model.predict(model, context.validation_inputs))
-        model, coded = self._coded(model, context, float_score)
-        with tempfile.TemporaryDirectory() as folder, _quietly():
-            search = _Work(model, self, context, Path(folder), coded)
-            found, score, left = self._within_budget(search, float_score)
+        model, table_nodes = self._quantize_tables(model, context, float_score)
+        with tempfile.TemporaryDirectory() as folder, _silence_onnxruntime():
+            quantizer = _Quantizer(model, self, context, Path(folder), table_nodes)
+            quantized, score, float_nodes = self._within_budget(quantizer, float_score)
         context.notes["quantize"] = {
-            "mode": search.mode,
-            "nodes": search.nodes,
-            "tables": "codes" if coded else "int8",
-            "left_in_float": left,
+            "mode": quantizer.mode,
+            "nodes": quantizer.nodes,
+            "tables": "codes" if table_nodes else "int8",
+            "left_in_float": float_nodes,
             "score_before": float_score,
             "score_after": score,
             "budget_kept": score >= float_score - self.max_drop,
         }
-        return found
+        return quantized
 
-    def _coded(self, model: bytes, context: CompressionContext, float_score: float) -> tuple[bytes, list[str]]:
-        """The model with its large tables as codes, and the nodes that read them; as it came where that costs too much."""
+    def _quantize_tables(self, model: bytes, context: CompressionContext, float_score: float) -> tuple[bytes, list[str]]:
+        """The model with product-quantized tables, and their lookup nodes; unchanged where the score falls too far."""
         from tasks.compression import onnx_export, product_quantization
         from tasks.core import onnx_model
 
         graph = onnx_model.from_bytes(model)
-        made = product_quantization.coded(graph, self.piece, context.case.training.seed) if self.tables != "int8" else []
-        if not made:
+        table_nodes: list[str] = []
+        if self.tables != "int8":
+            table_nodes = product_quantization.quantize_tables(graph, self.piece, context.case.training.seed)
+        if not table_nodes:
             return model, []
-        onnx_export.finish(graph, onnx_model.read_metadata(graph))
-        found = onnx_model.to_bytes(graph)
-        score = context.score(onnx_model.predict(found, context.validation_inputs))
+        onnx_export.set_metadata(graph, onnx_model.read_metadata(graph))
+        quantized = onnx_model.to_bytes(graph)
+        score = context.score(onnx_model.predict(quantized, context.validation_inputs))
         if self.tables == "auto" and score < float_score - self.max_drop:
-            context.event_log.log(f"with tables as codes the score falls from {float_score:.4f} to {score:.4f}: taking int8")
+            context.event_log.log(f"with tables as codes the score falls from {float_score:.4f} to {score:.4f}: using int8")
             return model, []
-        return found, made
+        return quantized, table_nodes
 
-    def _within_budget(self, search: _Work, float_score: float) -> tuple[bytes, float, list[str]]:
-        """Quantize all; while the score falls too far, leave the node in float that disturbs the outputs most."""
-        left: list[str] = []
-        found = search.quantized(left)
-        score = search.score(found)
+    def _within_budget(self, quantizer: _Quantizer, float_score: float) -> tuple[bytes, float, list[str]]:
+        """Quantize all nodes; while the score falls too far, leave the node with the largest output error in float.
+
+        Returns the model, its score and the nodes left in float.
+        """
+        float_nodes: list[str] = []
+        quantized = quantizer.quantize(float_nodes)
+        score = quantizer.score(quantized)
         order: list[str] = []
-        while score < float_score - self.max_drop and len(left) < min(self.max_float_nodes, len(search.nodes)):
-            order = order or search.by_harm()
-            left.append(order.pop(0))
-            search.log(f"quantized, the score falls from {float_score:.4f} to {score:.4f}: leaving {left[-1]} in float")
-            found = search.quantized(left)
-            score = search.score(found)
-        return found, score, left
+        while score < float_score - self.max_drop and len(float_nodes) < min(self.max_float_nodes, len(quantizer.nodes)):
+            order = order or quantizer.nodes_by_error()
+            float_nodes.append(order.pop(0))
+            quantizer.log(f"quantized, the score falls from {float_score:.4f} to {score:.4f}: leaving {float_nodes[-1]} in float")
+            quantized = quantizer.quantize(float_nodes)
+            score = quantizer.score(quantized)
+        return quantized, score, float_nodes
 
 
-class _Work:
-    """One model being quantized: its ranges are read once, then any of its nodes can be left out."""
+class _Quantizer:
+    """Quantizes one model: calibrates once, then quantizes with any of its nodes left in float."""
 
-    def __init__(self, model: bytes, step: Quantize, context: CompressionContext, folder: Path, coded: list[str]) -> None:
+    def __init__(self, model: bytes, step: Quantize, context: CompressionContext, folder: Path, table_nodes: list[str]) -> None:
         from onnxruntime.quantization import quant_pre_process
 
         from tasks.compression import onnx_export
@@ -120,23 +125,23 @@ class _Work:
         (folder / "given.onnx").write_bytes(model)
         quant_pre_process(folder / "given.onnx", self.path, skip_symbolic_shape=True)
         prepared = onnx_model.from_bytes(self.path.read_bytes())
-        onnx_export.drop_unread(prepared)  # shapes of what was folded, which would contradict the weights once they are turned
+        onnx_export.remove_unused(prepared)  # shapes of folded tensors contradict the weights once those are transposed
         self.path.write_bytes(prepared.SerializeToString())
         self.graph = prepared.graph
         types = {node.op_type for node in self.graph.node}
         self.mode = step.mode
         if step.mode == "auto":
-            self.mode = "static" if "Conv" in types and not types & set(RECURRENT) else "dynamic"
-        quantized_types = PRODUCTS if self.mode == "static" else (*PRODUCTS, *RECURRENT, "Gather")
-        self.coded = [node.name for node in self.graph.node if node.name in coded]
+            self.mode = "static" if "Conv" in types and not types & set(RECURRENT_OPERATORS) else "dynamic"
+        quantized_types = MATRIX_OPERATORS if self.mode == "static" else (*MATRIX_OPERATORS, *RECURRENT_OPERATORS, "Gather")
+        self.table_nodes = [node.name for node in self.graph.node if node.name in table_nodes]
         self.nodes = [
             node.name
             for node in self.graph.node
-            if node.op_type in quantized_types and node.name not in coded and self._has_weights(node)
+            if node.op_type in quantized_types and node.name not in table_nodes and self._has_weights(node)
         ]
         if not self.nodes:
             raise UserError("the network has no convolution, matrix product or recurrence to quantize; leave 'quantize' out")
-        self.method = METHODS[step.calibration]
+        self.method = CALIBRATION_METHODS[step.calibration]
         self.float_outputs = onnx_model.predict(model, context.validation_inputs)
         if self.mode == "static":
             self._calibrate(step.calibration_rows)
@@ -150,20 +155,20 @@ class _Work:
 
         return self.context.score(onnx_model.predict(model, self.context.validation_inputs))
 
-    def by_harm(self) -> list[str]:
-        """The nodes, first the one without which the outputs come closest to those of the float model."""
+    def nodes_by_error(self) -> list[str]:
+        """The nodes, first the one whose exclusion brings the outputs closest to those of the float model."""
         import numpy as np
 
         from tasks.core import onnx_model
 
         def distance(node: str) -> float:
-            outputs = onnx_model.predict(self.quantized([node]), self.context.validation_inputs)
+            outputs = onnx_model.predict(self.quantize([node]), self.context.validation_inputs)
             return float(np.square(np.subtract(outputs, self.float_outputs)).mean())
 
         return sorted(self.nodes, key=distance)
 
-    def quantized(self, left: Sequence[str]) -> bytes:
-        """The model with all nodes in integers but those `left` in float."""
+    def quantize(self, float_nodes: Sequence[str]) -> bytes:
+        """The model with all nodes in integers except `float_nodes`."""
         from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
 
         from tasks.compression import onnx_export
@@ -175,45 +180,48 @@ class _Work:
                 self.path,
                 target,
                 None,
-                op_types_to_quantize=[*PRODUCTS, *CARRIERS],
-                nodes_to_exclude=[*left, *self.coded],
+                op_types_to_quantize=[*MATRIX_OPERATORS, *PASS_THROUGH_OPERATORS],
+                nodes_to_exclude=[*float_nodes, *self.table_nodes],
                 per_channel=True,
                 weight_type=QuantType.QInt8,
                 activation_type=QuantType.QUInt8,
                 calibrate_method=self._method(),
                 calibration_cache_path=self.ranges,
-                extra_options={"TensorQuantOverrides": self._pixels()},
+                extra_options={"TensorQuantOverrides": self._exact_pixel_ranges()},
             )
         else:
             quantize_dynamic(
                 self.path,
                 target,
-                op_types_to_quantize=[*PRODUCTS, *RECURRENT, "Gather"],
-                nodes_to_exclude=[*left, *self.coded],
+                op_types_to_quantize=[*MATRIX_OPERATORS, *RECURRENT_OPERATORS, "Gather"],
+                nodes_to_exclude=[*float_nodes, *self.table_nodes],
                 per_channel=True,
                 weight_type=QuantType.QInt8,
             )
         model = onnx_model.from_bytes(target.read_bytes())
-        read_pixels_directly(model)
-        answer_in_float(model)
-        onnx_export.finish(model, self.metadata)
+        remove_pixel_casts(model)
+        keep_float_outputs(model)
+        onnx_export.set_metadata(model, self.metadata)
         return onnx_model.to_bytes(model)
 
     def _calibrate(self, rows: int) -> None:
-        """Show the model some train rows, one thread, and keep the range of every activation."""
+        """Run some train rows through the model, in one thread, and save the range of every activation."""
         import numpy as np
         from onnxruntime.quantization import create_calibrator, save_tensors_data
 
         from tasks.core import onnx_model
 
         context = self.context
-        chosen = np.sort(np.random.default_rng(context.case.training.seed).permutation(len(context.inputs))[:rows])
+        rows_drawn = np.sort(np.random.default_rng(context.case.training.seed).permutation(len(context.inputs))[:rows])
         augmented = self.folder / "augmented.onnx"
         calibrator = create_calibrator(
-            self.path, [*PRODUCTS, *CARRIERS], augmented_model_path=str(augmented), calibrate_method=self._method()
+            self.path,
+            [*MATRIX_OPERATORS, *PASS_THROUGH_OPERATORS],
+            augmented_model_path=str(augmented),
+            calibrate_method=self._method(),
         )
         calibrator.infer_session = onnx_model.create_session(augmented.read_bytes(), threads=1)
-        calibrator.collect_data(_Rows(context.inputs[chosen]))
+        calibrator.collect_data(_CalibrationRows(context.inputs[rows_drawn]))
         save_tensors_data(calibrator.compute_data(), self.ranges)
 
     def _method(self) -> Any:
@@ -225,24 +233,24 @@ class _Work:
         constants = {tensor.name for tensor in self.graph.initializer}
         return any(name in constants for name in node.input[:2])
 
-    def _pixels(self) -> dict[str, list[dict[str, Any]]]:
-        """Integer pixels that were only cast to float keep their exact values: scale 1, zero point 0."""
+    def _exact_pixel_ranges(self) -> dict[str, list[dict[str, Any]]]:
+        """Ranges that keep integer pixels exact after their cast to float: scale 1, zero point 0."""
         import numpy as np
         from onnx import TensorProto
 
-        bytes_in = {value.name for value in self.graph.input if value.type.tensor_type.elem_type == TensorProto.UINT8}
-        casts = [node for node in self.graph.node if node.op_type == "Cast" and node.input[0] in bytes_in]
+        uint8_inputs = {value.name for value in self.graph.input if value.type.tensor_type.elem_type == TensorProto.UINT8}
+        casts = [node for node in self.graph.node if node.op_type == "Cast" and node.input[0] in uint8_inputs]
         return {node.output[0]: [{"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}] for node in casts}
 
 
-def read_pixels_directly(model: ModelProto) -> None:
-    """Drop a cast from uint8 to float that is quantized at once to the very same uint8."""
+def remove_pixel_casts(model: ModelProto) -> None:
+    """Remove casts from uint8 to float whose only consumer quantizes back to the same uint8 values."""
     from onnx import TensorProto, numpy_helper
 
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    bytes_in = {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.UINT8}
-    for cast in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in bytes_in]:
+    uint8_inputs = {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.UINT8}
+    for cast in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in uint8_inputs]:
         readers = [node for node in graph.node if cast.output[0] in node.input]
         if len(readers) != 1 or readers[0].op_type != "QuantizeLinear":
             continue
@@ -255,14 +263,14 @@ def read_pixels_directly(model: ModelProto) -> None:
         graph.node.remove(readers[0])
 
 
-def answer_in_float(model: ModelProto) -> None:
-    """Drop the last rounding: the model's outputs are read by people, not by another operator."""
+def keep_float_outputs(model: ModelProto) -> None:
+    """Remove the quantization of the model's outputs, which no operator reads."""
     graph = model.graph
-    makers = {name: node for node in graph.node for name in node.output}
+    producers = {name: node for node in graph.node for name in node.output}
     for output in graph.output:
-        widen = makers.get(output.name)
-        narrow = makers.get(widen.input[0]) if widen and widen.op_type == "DequantizeLinear" else None
-        source = makers.get(narrow.input[0]) if narrow and narrow.op_type == "QuantizeLinear" else None
+        widen = producers.get(output.name)
+        narrow = producers.get(widen.input[0]) if widen and widen.op_type == "DequantizeLinear" else None
+        source = producers.get(narrow.input[0]) if narrow and narrow.op_type == "QuantizeLinear" else None
         if widen is None or narrow is None or source is None:
             continue
         source.output[:] = [output.name if name == narrow.input[0] else name for name in source.output]
@@ -270,8 +278,8 @@ def answer_in_float(model: ModelProto) -> None:
         graph.node.remove(narrow)
 
 
-class _Rows:
-    """What ONNX Runtime asks calibration rows for, in batches of one size: its histograms take no other."""
+class _CalibrationRows:
+    """The calibration data reader of ONNX Runtime: batches of one size, as its histograms require."""
 
     def __init__(self, inputs: Array) -> None:
         size = min(CALIBRATION_BATCH, len(inputs))
@@ -283,8 +291,8 @@ class _Rows:
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep ONNX Runtime's remarks on its own progress off the screen."""
+def _silence_onnxruntime() -> Iterator[None]:
+    """Suppress the output and log messages of ONNX Runtime's quantizer."""
     logger, level = logging.getLogger(), logging.getLogger().level
     logger.setLevel(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""A network becomes one file that needs nothing else, tells what it is, and answers as the network did."""
+"""The exported file is self-contained, describes itself, and gives the network's outputs."""
 
 import os
 import subprocess
@@ -19,11 +19,11 @@ from tasks.core.errors import UserError
 from tasks.models.vision.cnn import Cnn
 
 ROOT = Path(__file__).parents[3]
-PICTURES = np.random.default_rng(0).integers(0, 256, (300, 1, 8, 8), dtype=np.uint8)
-LEARNT = {"classes": ["zero", "één"], "scale": 0.5}
+IMAGES = np.random.default_rng(0).integers(0, 256, (300, 1, 8, 8), dtype=np.uint8)
+STATE = {"classes": ["zero", "één"], "scale": 0.5}
 
 
-class Reads(nn.Module):
+class TextNetwork(nn.Module):
     """Token numbers (B, T), 0 for none, to logits (B, 3), by a recurrent network or by attention."""
 
     def __init__(self, *, kind: str) -> None:
@@ -50,34 +50,34 @@ class Reads(nn.Module):
 def network():
     torch.manual_seed(0)
     network = Cnn(side=8, classes=2, widths=(8, 8, 16)).train()
-    network(torch.from_numpy(PICTURES))  # so that the normalisation has seen something
+    network(torch.from_numpy(IMAGES))  # so that batch normalisation has statistics
     return network.eval()
 
 
 @pytest.fixture(scope="module")
 def content(network):
-    return onnx_export.to_onnx(network, PICTURES, LEARNT, "bars")
+    return onnx_export.to_onnx(network, IMAGES, STATE, "bars")
 
 
-def test_the_file_answers_as_the_network_for_batches_of_any_size(network, content):
-    found = onnx_export.parity(network, content, PICTURES, 1e-5)
-    assert found["rows"] == 300
-    assert found["max_difference"] < 1e-5
-    assert found["equal_decisions_share"] == 1
-    assert onnx_model.predict(content, PICTURES[:1]).shape == (1, 2)
+def test_the_file_gives_the_outputs_of_the_network_for_any_batch_size(network, content):
+    report = onnx_export.parity(network, content, IMAGES, 1e-5)
+    assert report["rows"] == 300
+    assert report["max_difference"] < 1e-5
+    assert report["equal_decisions_share"] == 1
+    assert onnx_model.predict(content, IMAGES[:1]).shape == (1, 2)
 
 
-def test_a_file_that_answers_otherwise_is_refused(network, content):
+def test_a_file_with_other_outputs_is_refused(network, content):
     other = Cnn(**network.fields).eval()
     with pytest.raises(RuntimeError, match=r"differs from the network by .*; .* is allowed"):
-        onnx_export.parity(other, content, PICTURES, 1e-4)
-    assert onnx_export.parity(other, content, PICTURES, None)["max_difference"] > 0.01
+        onnx_export.parity(other, content, IMAGES, 1e-4)
+    assert onnx_export.parity(other, content, IMAGES, None)["max_difference"] > 0.01
 
 
-def test_the_file_tells_what_it_is_and_nothing_of_the_machine(network, content):
+def test_the_file_describes_itself_and_not_the_machine(network, content):
     model = onnx_model.from_bytes(content)
-    found = {"use_case": "bars", "architecture": "cnn", "fields": network.fields, "learnt": LEARNT}
-    assert onnx_model.read_metadata(model) == found
+    expected = {"use_case": "bars", "architecture": "cnn", "fields": network.fields, "learnt": STATE}
+    assert onnx_model.read_metadata(model) == expected
     assert (model.producer_name, model.opset_import[0].version) == ("bonsai", onnx_export.OPSET)
     assert str(ROOT).encode() not in content
     assert b"cnn.py" not in content
@@ -88,10 +88,10 @@ def test_scaling_and_normalisation_disappear_into_the_convolutions(content):
     assert operators.isdisjoint({"Mul", "Add", "BatchNormalization"})
 
 
-def test_exporting_leaves_the_network_as_it_was(network):
+def test_exporting_does_not_change_the_network(network):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.train()
-    onnx_export.to_onnx(network, PICTURES[:1], LEARNT, "bars")
+    onnx_export.to_onnx(network, IMAGES[:1], STATE, "bars")
     assert network.training
     network.eval()
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
@@ -106,8 +106,8 @@ from tasks.compression import onnx_export
 from tasks.models.vision.cnn import Cnn
 network = Cnn(**{network.fields!r})
 network.load_state_dict(torch.load({str(tmp_path / "state.pt")!r}))
-pictures = np.random.default_rng(0).integers(0, 256, (300, 1, 8, 8), dtype=np.uint8)
-print(sha256(onnx_export.to_onnx(network, pictures, {LEARNT!r}, "bars")).hexdigest())
+images = np.random.default_rng(0).integers(0, 256, (300, 1, 8, 8), dtype=np.uint8)
+print(sha256(onnx_export.to_onnx(network, images, {STATE!r}, "bars")).hexdigest())
 """
     environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -117,9 +117,9 @@ print(sha256(onnx_export.to_onnx(network, pictures, {LEARNT!r}, "bars")).hexdige
 
 
 @pytest.mark.parametrize("kind", ["attention", "LSTM", "GRU"])
-def test_networks_that_read_text_are_exported_too(kind):
+def test_text_networks_are_exported_too(kind):
     torch.manual_seed(0)
-    network = Reads(kind=kind).eval()
+    network = TextNetwork(kind=kind).eval()
     tokens = np.random.default_rng(0).integers(1, 50, (40, 12))
     tokens[:, 9:] = 0
     content = onnx_export.to_onnx(network, tokens, {"words": ["a"]}, "reads")
@@ -132,12 +132,12 @@ def test_scaling_stays_where_a_convolution_pads_since_padding_is_not_scaled():
     assert [node.op_type for node in model.graph.node] == ["Cast", "Mul", "Add", "Conv"]
 
 
-def test_folded_scaling_answers_as_before():
+def test_folding_the_scaling_keeps_the_outputs():
     model = _scaled_convolution(pads=[0, 0, 0, 0])
-    before = onnx_model.predict(onnx_model.to_bytes(model), PICTURES)
+    before = onnx_model.predict(onnx_model.to_bytes(model), IMAGES)
     onnx_export.fold_scaling(model)
     assert [node.op_type for node in model.graph.node] == ["Cast", "Conv"]
-    np.testing.assert_allclose(onnx_model.predict(onnx_model.to_bytes(model), PICTURES), before, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(onnx_model.predict(onnx_model.to_bytes(model), IMAGES), before, rtol=1e-4, atol=1e-4)
 
 
 def test_a_file_that_reads_other_files_is_refused(content):
@@ -179,5 +179,5 @@ def _scaled_convolution(pads):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_export.OPSET)], ir_version=10)
 
 
-def test_opset_is_one_that_the_checker_knows():
+def test_the_checker_supports_the_opset():
     assert onnx.defs.onnx_opset_version() >= onnx_export.OPSET

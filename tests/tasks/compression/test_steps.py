@@ -1,4 +1,4 @@
-"""Each step makes something really smaller, leaves what it was given alone, and does the same each time."""
+"""Each step makes its model smaller, does not change its input, and is reproducible."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from torch import nn
 
 from tasks.compression import onnx_export, teacher_training
 from tasks.compression.steps.distill import Distill
-from tasks.compression.steps.prune import Prune, importance, narrowed, spread
+from tasks.compression.steps.prune import Prune, entry_positions, importance, select_channels
 from tasks.compression.steps.quantize import Quantize
 from tasks.core import onnx_model, registry
 from tasks.core.compression import ChannelGroup, Network, parameter_count
@@ -42,7 +42,7 @@ def context(tmp_path):
 
 
 class Flat(nn.Module):
-    """Pictures (B, 1, 8, 8) to logits (B, 2), through a feature map that is flattened: each channel spans 64 entries."""
+    """Images (B, 1, 8, 8) to logits (B, 2), through a flattened feature map: each channel spans 64 entries."""
 
     def __init__(self, *, width: int = 16) -> None:
         super().__init__()
@@ -65,61 +65,63 @@ class Flat(nn.Module):
 # Pruning
 
 
-def test_channels_that_carry_nothing_can_go_and_nothing_changes(context):
+def test_removing_channels_of_zeros_changes_no_output(context):
     torch.manual_seed(0)
     network = Flat().eval()
     with torch.no_grad():
         network.conv.weight[[1, 4, 5]] = 0
         network.conv.bias[[1, 4, 5]] = 0
-    worth = importance(network, context, "norm")["conv"]
-    keep = worth.argsort(descending=True)[:13].sort().values
-    narrow = narrowed(network, {"conv": keep})
-    assert narrow.fields == {"width": 13}
+    importances = importance(network, context, "norm")["conv"]
+    keep = importances.argsort(descending=True)[:13].sort().values
+    pruned = select_channels(network, {"conv": keep})
+    assert pruned.fields == {"width": 13}
     assert set(range(16)) - set(keep.tolist()) == {1, 4, 5}
     rows = torch.from_numpy(context.validation_inputs)
-    torch.testing.assert_close(narrow(rows), network(rows))
+    torch.testing.assert_close(pruned(rows), network(rows))
 
 
 @pytest.mark.parametrize("kind", ["norm", "taylor"])
-def test_a_channel_that_nothing_reads_is_worth_nothing(network, context, kind):
-    twin = Cnn(**network.fields).eval()
-    twin.load_state_dict(network.state_dict())
+def test_a_channel_that_nothing_reads_has_importance_0(network, context, kind):
+    copy = Cnn(**network.fields).eval()
+    copy.load_state_dict(network.state_dict())
     with torch.no_grad():
-        twin.convs[1].weight[:, 3] = 0
-    worth = importance(twin, context, kind)
-    assert worth["convs.0"][3] == 0
-    assert (worth["convs.1"] > 0).all()
-    assert {name: len(values) for name, values in worth.items()} == {name: group.size for name, group in twin.groups().items()}
+        copy.convs[1].weight[:, 3] = 0
+    importances = importance(copy, context, kind)
+    assert importances["convs.0"][3] == 0
+    assert (importances["convs.1"] > 0).all()
+    assert {name: len(values) for name, values in importances.items()} == {
+        name: group.size for name, group in copy.groups().items()
+    }
 
 
 def test_pruning_narrows_every_group_and_keeps_the_score(network, context):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    narrow = Prune(ratio=0.5, effort=2)(network, context)
-    assert isinstance(narrow, Network)
-    assert narrow.fields["widths"] == [8, 8, 8]
-    assert parameter_count(narrow) < 0.5 * parameter_count(network)
-    assert not narrow.training
+    pruned = Prune(ratio=0.5, effort=2)(network, context)
+    assert isinstance(pruned, Network)
+    assert pruned.fields["widths"] == [8, 8, 8]
+    assert parameter_count(pruned) < 0.5 * parameter_count(network)
+    assert not pruned.training
     with torch.no_grad():
-        assert context.score(narrow(torch.from_numpy(context.validation_inputs)).numpy()) > 0.8
+        assert context.score(pruned(torch.from_numpy(context.validation_inputs)).numpy()) > 0.8
     assert context.notes["prune"]["channels"] == {f"convs.{number}": [16, 8] for number in range(3)}
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_the_network_wide_scope_takes_where_it_hurts_least():
-    worth = {"rich": torch.linspace(0.9, 1.1, 16), "poor": torch.tensor([1.0] * 4 + [0.001] * 12)}
-    kept = Prune(ratio=0.4, scope="network", multiple_of=1).chosen(worth)
+def test_the_network_scope_removes_the_least_important_channels():
+    importances = {"rich": torch.linspace(0.9, 1.1, 16), "poor": torch.tensor([1.0] * 4 + [0.001] * 12)}
+    kept = Prune(ratio=0.4, scope="network", multiple_of=1).kept_channels(importances)
     assert len(kept["poor"]) < len(kept["rich"])
     assert kept["poor"].tolist() == [0, 1, 2, 3]
 
 
-def test_widths_are_multiples_that_processors_like_and_never_nothing():
-    worth = {"a": torch.rand(24), "b": torch.rand(6)}
-    assert {name: len(kept) for name, kept in Prune(ratio=0.6).chosen(worth).items()} == {"a": 8, "b": 6}
-    assert len(Prune(ratio=0.99, multiple_of=1, keep_at_least=0.25).chosen(worth)["a"]) == 6
+def test_widths_are_multiples_of_a_block_and_never_0():
+    importances = {"a": torch.rand(24), "b": torch.rand(6)}
+    assert {name: len(kept) for name, kept in Prune(ratio=0.6).kept_channels(importances).items()} == {"a": 8, "b": 6}
+    assert len(Prune(ratio=0.99, multiple_of=1, keep_at_least=0.25).kept_channels(importances)["a"]) == 6
 
 
 def test_a_channel_of_a_flattened_map_spans_neighbours():
-    assert spread(torch.tensor([0, 2]), 3).tolist() == [0, 1, 2, 6, 7, 8]
+    assert entry_positions(torch.tensor([0, 2]), 3).tolist() == [0, 1, 2, 6, 7, 8]
 
 
 def test_a_network_without_groups_cannot_be_pruned(context):
@@ -130,14 +132,14 @@ def test_a_network_without_groups_cannot_be_pruned(context):
 # Distilling
 
 
-def test_a_student_is_smaller_and_learns(network, context):
+def test_a_student_is_smaller_and_trains(network, context):
     student = Distill(width_share=0.5, effort=3)(network, context)
     assert student.fields["widths"] == [8, 8, 8]
     with torch.no_grad():
         assert context.score(student(torch.from_numpy(context.validation_inputs)).numpy()) > 0.8
 
 
-def test_the_student_is_the_same_whatever_was_drawn_before(network, tmp_path):
+def test_the_student_does_not_depend_on_earlier_random_numbers(network, tmp_path):
     students = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -145,25 +147,25 @@ def test_the_student_is_the_same_whatever_was_drawn_before(network, tmp_path):
     assert all(torch.equal(tensor, students[1][name]) for name, tensor in students[0].items())
 
 
-def test_imitating_pulls_towards_the_teacher_and_judging_leaves_it_out():
+def test_distillation_pulls_towards_the_teacher_and_validation_uses_the_loss_alone():
     case = tiny_images.Bars()
     teacher = nn.Linear(3, 2).eval()
-    weigh = teacher_training.objective(case.problem, case.training, teacher, 1.0, 3.0)
+    objective = teacher_training.distillation_objective(case.problem, case.training, teacher, 1.0, 3.0)
     rows, targets = torch.randn(32, 3), torch.randint(0, 2, (32,))
-    assert float(weigh(teacher, rows, targets).detach()) == pytest.approx(0, abs=1e-6)
-    assert float(weigh(nn.Linear(3, 2), rows, targets).detach()) > 0.001
+    assert float(objective(teacher, rows, targets).detach()) == pytest.approx(0, abs=1e-6)
+    assert float(objective(nn.Linear(3, 2), rows, targets).detach()) > 0.001
     with torch.no_grad():
-        assert float(weigh(teacher, rows, targets)) == pytest.approx(
+        assert float(objective(teacher, rows, targets)) == pytest.approx(
             float(case.problem.loss(teacher(rows), targets, case.training))
         )
 
 
-def test_imitating_numbers_is_a_mean_square_and_classes_a_divergence():
+def test_distillation_of_numbers_is_a_squared_error_and_of_classes_a_divergence():
     case = tiny_images.Bars()
     ours, theirs = torch.tensor([[1.0, 3.0]]), torch.tensor([[2.0, 3.0]])
     assert float(case.problem.distillation_loss(ours, theirs, torch.zeros(1, 2), 2.0)) == pytest.approx(0.5)
-    soft, wanted = torch.softmax(ours / 2, 1), torch.softmax(theirs / 2, 1)
-    divergence = float((wanted * (wanted / soft).log()).sum()) * 2**2
+    soft, expected = torch.softmax(ours / 2, 1), torch.softmax(theirs / 2, 1)
+    divergence = float((expected * (expected / soft).log()).sum()) * 2**2
     assert float(case.problem.distillation_loss(ours, theirs, torch.zeros(1, dtype=torch.int64), 2.0)) == pytest.approx(
         divergence, rel=1e-4
     )
@@ -173,36 +175,39 @@ def test_imitating_numbers_is_a_mean_square_and_classes_a_divergence():
 
 
 def test_a_convolutional_network_computes_in_integers_from_pixels_to_the_last_product(content, context):
-    found = Quantize()(content, context)
-    assert len(found) < 0.6 * len(content)
+    quantized = Quantize()(content, context)
+    assert len(quantized) < 0.6 * len(content)
     assert context.notes["quantize"]["mode"] == "static"
     assert context.notes["quantize"]["left_in_float"] == []
-    assert context.score(onnx_model.predict(found, context.validation_inputs)) >= context.notes["quantize"]["score_before"] - 0.05
-    graph = onnx_model.from_bytes(found).graph
+    assert (
+        context.score(onnx_model.predict(quantized, context.validation_inputs))
+        >= context.notes["quantize"]["score_before"] - 0.05
+    )
+    graph = onnx_model.from_bytes(quantized).graph
     operators = [node.op_type for node in graph.node]
-    assert "Cast" not in operators, "pixels are read as they come"
-    assert operators[-1] in ("Gemm", "MatMul", "Add"), "the answer is not rounded to 256 levels"
+    assert "Cast" not in operators, "pixels reach the convolution without a cast"
+    assert operators[-1] in ("Gemm", "MatMul", "Add"), "the outputs are not quantized"
     weights = {tensor.name: tensor for tensor in graph.initializer}
     kernels = [tensor for tensor in weights.values() if len(tensor.dims) == 4]
     assert kernels
     assert all(tensor.data_type == onnx.TensorProto.INT8 for tensor in kernels)
 
 
-def test_a_quantized_file_still_tells_what_it_is(content, context):
-    found = Quantize()(content, context)
-    assert onnx_model.read_metadata(onnx_model.from_bytes(found)) == onnx_model.read_metadata(onnx_model.from_bytes(content))
+def test_a_quantized_file_keeps_its_metadata(content, context):
+    quantized = Quantize()(content, context)
+    assert onnx_model.read_metadata(onnx_model.from_bytes(quantized)) == onnx_model.read_metadata(onnx_model.from_bytes(content))
 
 
-def test_the_layers_that_hurt_are_left_in_float_until_the_score_holds(content, context):
-    """One layer is made to hurt: a channel whose weights are far larger than its neighbours' ruins the range of what it makes."""
+def test_the_layers_with_the_largest_error_are_left_in_float_until_the_score_holds(content, context):
+    """One channel gets weights far larger than its neighbours', which makes the range of its layer's outputs too coarse."""
     model = onnx_model.from_bytes(content)
     kernels = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
-    spoilt = onnx.numpy_helper.to_array(kernels[0]).copy()
-    spoilt[0] *= 1e5
-    kernels[0].CopyFrom(onnx.numpy_helper.from_array(spoilt, kernels[0].name))
-    spoilt_bench = tiny_images.context(context.scratch.parent / "spoilt")
-    Quantize(max_drop=0.0, max_float_nodes=2)(onnx_model.to_bytes(model), spoilt_bench)
-    notes = spoilt_bench.notes["quantize"]
+    damaged = onnx.numpy_helper.to_array(kernels[0]).copy()
+    damaged[0] *= 1e5
+    kernels[0].CopyFrom(onnx.numpy_helper.from_array(damaged, kernels[0].name))
+    damaged_context = tiny_images.context(context.scratch.parent / "spoilt")
+    Quantize(max_drop=0.0, max_float_nodes=2)(onnx_model.to_bytes(model), damaged_context)
+    notes = damaged_context.notes["quantize"]
     assert notes["budget_kept"] or len(notes["left_in_float"]) == 2
     assert set(notes["left_in_float"]) <= set(notes["nodes"])
 
@@ -231,22 +236,22 @@ def test_other_calibrations_work_too(content, context, calibration, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_text_networks_are_quantized_on_the_way_and_their_embeddings_shrink(tmp_path):
+def test_text_networks_are_quantized_dynamically_with_smaller_embeddings(tmp_path):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Embedding(500, 64), nn.LSTM(64, 64, batch_first=True), _Last(), nn.Linear(64, 2)).eval()
     network.fields = {}
     tokens = np.random.default_rng(0).integers(0, 500, (80, 12))
     content = onnx_export.to_onnx(network, tokens, {}, "text")
-    truth = onnx_model.predict(content, tokens).argmax(1)
+    expected = onnx_model.predict(content, tokens).argmax(1)
     context = tiny_images.context(
         tmp_path,
         inputs=tokens,
         validation_inputs=tokens,
-        score=lambda outputs: float((outputs.argmax(1) == truth).mean()),
+        score=lambda outputs: float((outputs.argmax(1) == expected).mean()),
     )
-    found = Quantize(max_drop=0.1)(content, context)
+    quantized = Quantize(max_drop=0.1)(content, context)
     assert context.notes["quantize"]["mode"] == "dynamic"
-    assert len(found) < 0.4 * len(content)
+    assert len(quantized) < 0.4 * len(content)
 
 
 class _Last(nn.Module):
@@ -257,15 +262,15 @@ class _Last(nn.Module):
 # The stage
 
 
-def test_every_step_on_the_shelf_is_a_step_and_says_what_it_changes():
+def test_every_registered_step_has_a_docstring_and_names_what_it_changes():
     for name in registry.registered_names(registry.STEPS_FOLDER):
         step = registry.build(registry.STEPS_FOLDER, name, {})
         assert step.changes in ("network", "format")
-        assert compress.named(step) == name
+        assert compress.step_name(step) == name
         assert type(step).__doc__
 
 
-def test_the_stage_writes_the_file_the_network_and_what_was_done(tmp_path):
+def test_the_stage_writes_the_file_the_network_and_a_report(tmp_path):
     context = tiny_images.workspace(tmp_path, "compress", "pruned-int8", (Prune(effort=0.5), Quantize(max_drop=1.0)))
     compress.main(context)
     folder = context.compressed("pruned-int8").open()
@@ -282,10 +287,10 @@ def test_the_stage_writes_the_file_the_network_and_what_was_done(tmp_path):
     assert (folder / "checksums.json").read_bytes() == first
 
 
-def test_no_step_is_ever_shown_a_test_row(tmp_path):
+def test_no_step_gets_a_test_row(tmp_path):
     context = tiny_images.workspace(tmp_path, "compress", "dense")
-    found = compress.lay_out(context, {"classes": list(tiny_images.NAMES)})
+    built = compress.build_context(context, {"classes": list(tiny_images.NAMES)})
     table = tiny_images.rows()
-    shown = {picture.tobytes() for picture in np.concatenate([found.inputs, found.validation_inputs])}
-    assert shown.isdisjoint(set(table.loc[table["split"] == "test", "pixels"]))
-    assert len(shown) == (table["split"] != "test").sum()
+    pixels = {image.tobytes() for image in np.concatenate([built.inputs, built.validation_inputs])}
+    assert pixels.isdisjoint(set(table.loc[table["split"] == "test", "pixels"]))
+    assert len(pixels) == (table["split"] != "test").sum()

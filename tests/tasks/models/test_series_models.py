@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tasks.compression import onnx_export
-from tasks.compression.steps.prune import narrowed
+from tasks.compression.steps.prune import select_channels
 from tasks.core import onnx_model, registry
 from tasks.use_cases.finance import window_layers
 
@@ -104,7 +104,7 @@ def test_channels_that_say_nothing_can_go_without_a_change(name):
                 dict(network.named_parameters())[key].index_fill_(dimension, idle, 0.0)
             for key, dimension, _ in group.consumers:
                 network.state_dict()[key].index_fill_(dimension, idle, 0.0)
-    narrow = narrowed(network, keep)
+    narrow = select_channels(network, keep)
     assert sum(weight.numel() for weight in narrow.parameters()) < sum(weight.numel() for weight in network.parameters())
     assert type(narrow)(**narrow.fields).fields == narrow.fields
     torch.testing.assert_close(narrow(windows()), network(windows()), rtol=1e-4, atol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tasks.compression import onnx_export
-from tasks.compression.steps.prune import narrowed
+from tasks.compression.steps.prune import select_channels
 from tasks.core import registry
 from tasks.core.compression import Network
 from tasks.core.errors import UserError
@@ -104,7 +104,7 @@ def test_channels_that_say_nothing_can_be_taken_out(network):
             if dimension > 0:
                 state[key].index_fill_(dimension, torch.arange(half * repeat, group.size * repeat), 0)
     numbers = torch.from_numpy(texts())
-    torch.testing.assert_close(narrowed(network, keep)(numbers), network(numbers))
+    torch.testing.assert_close(select_channels(network, keep)(numbers), network(numbers))
 
 
 def test_the_shipped_file_answers_as_the_network(network):

@@ -15,7 +15,7 @@ from tasks.cleaning.deduplication import deduplicate_and_split
 from tasks.cleaning.partitions import clean_partition_file, kept_rows
 from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share
 from tasks.compression import onnx_export
-from tasks.compression.steps.prune import narrowed
+from tasks.compression.steps.prune import select_channels
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.metrics import binary_classification
@@ -181,7 +181,7 @@ def test_a_network_for_tables_is_pruned_and_taught_whole(grown, architecture):
     inputs, _ = case.encode(rows, state)
     assert np.isnan(inputs).any(), "missing numbers reach the network as they are"
     keep = {name: torch.arange(group.size // 2) for name, group in network.groups().items()}
-    narrow = narrowed(network, keep)
+    narrow = select_channels(network, keep)
     assert torch.isfinite(narrow(torch.from_numpy(inputs))).all()
     small = case.build_student(state, 0.5).eval()
     assert sum(weight.numel() for weight in small.parameters()) < 0.5 * sum(weight.numel() for weight in network.parameters())

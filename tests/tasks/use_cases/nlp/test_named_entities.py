@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.compression.steps.prune import narrowed
+from tasks.compression.steps.prune import select_channels
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.settings import Training
@@ -188,6 +188,6 @@ def test_channels_that_say_nothing_can_be_taken_out_of_taggers_and_writers(name,
         for key, dimension, repeat in group.consumers:
             state[key].index_fill_(dimension, torch.arange(half * repeat, group.size * repeat), 0)
     numbers = torch.randint(1, 30, (4, 7, 5) if name == "text_tagger" else (4, 7), generator=torch.Generator().manual_seed(0))
-    narrow = narrowed(network, keep)
+    narrow = select_channels(network, keep)
     assert narrow.fields["hidden"] == narrow.fields["width"] == 4
     torch.testing.assert_close(narrow(numbers.int()), network(numbers.int()))
