@@ -1,1 +1,1 @@
-"""What is computed from what was read, without Streamlit."""
+"""Computations on what the readers return, without Streamlit."""

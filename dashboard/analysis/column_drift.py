@@ -1,4 +1,4 @@
-"""What a column holds, before and after cleaning, in one version of the data and in another: histograms and drift."""
+"""Histograms of a column in several tables, and drift between two versions of it."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ DRIFT_BINS = 10
 MOST_KINDS = 40
 TINY = 1e-4
 PICTURE = "pixels"
-"""The column that names a picture by what it shows."""
+"""The column with the content hash of an image."""
 HOUSEKEEPING = ("file", "row", "pixels", "look", "fix", "split", "duplicate_group", "subset", "part", "reason")
-"""Columns that say where a row came from, not what it is."""
+"""Columns of provenance, not of content."""
 STEADY, MOVED = 0.1, 0.25
-"""The usual thresholds of the population stability index: below the first nothing moved, above the second much did."""
+"""Usual thresholds of the population stability index: stable below the first, significant drift above the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How far one column's distribution lies from another's."""
+    """Difference between the distributions of one column in two tables."""
 
     column: str
     kind: Kind
     psi: float
-    """Population stability index over ten parts of the first."""
+    """Population stability index over the deciles of the first table."""
     distance: float
-    """Largest difference of the cumulative shares: Kolmogorov-Smirnov's for numbers, the larger share moved for kinds."""
+    """Kolmogorov-Smirnov statistic for numbers; largest difference of shares for categories."""
     chance: float
-    """How likely so large a difference is if nothing moved: by the Kolmogorov-Smirnov test, or the chi-squared one for kinds."""
+    """p-value of the Kolmogorov-Smirnov test for numbers, of the chi-squared test for categories."""
     rows: tuple[int, int]
 
     @property
@@ -46,7 +46,7 @@ class Drift:
 
 
 def kind(values: pd.Series) -> Kind | None:
-    """What a column's values are; None for pictures, lists and other things without an order or a name."""
+    """Kind of a column's values; None for images, lists and other values that cannot be plotted."""
     some = values.dropna().head(200)
     if pd.api.types.is_datetime64_any_dtype(values):
         return "times"
@@ -59,13 +59,13 @@ def kind(values: pd.Series) -> Kind | None:
     return "kinds" if values.nunique() <= MOST_KINDS else "words"
 
 
-def interesting(found: Artifacts, name: str) -> list[str]:
-    """The columns of a table worth a histogram."""
-    return [column for column in found.columns(name) if column not in HOUSEKEEPING and column != "image"]
+def interesting(artifacts: Artifacts, name: str) -> list[str]:
+    """The columns of a table that have a histogram."""
+    return [column for column in artifacts.columns(name) if column not in HOUSEKEEPING and column != "image"]
 
 
 def measured(values: pd.Series, of: Kind) -> pd.Series:
-    """The values on the scale that is drawn: numbers, lengths of texts, days, or names as text."""
+    """The values as plotted: numbers, text lengths, days, or category names."""
     if of == "numbers":
         return pd.to_numeric(values, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan).dropna()
     if of == "times":
@@ -95,7 +95,7 @@ def histogram(tables: dict[str, pd.Series], of: Kind) -> pd.DataFrame:
 
 
 def drift(column: str, before: pd.Series, after: pd.Series) -> Drift | None:
-    """How far `after` lies from `before`; None where they cannot be compared."""
+    """Drift from `before` to `after`; None if they cannot be compared."""
     of = kind(before)
     if of is None or kind(after) is None:
         return None
@@ -118,7 +118,7 @@ def drift(column: str, before: pd.Series, after: pd.Series) -> Drift | None:
 
 
 def _edges(values: NDArray[Any]) -> NDArray[Any]:
-    """Bins between the 0.5 % and 99.5 % quantiles; what lies beyond is counted in the outermost."""
+    """Bin edges between the 0.5 % and 99.5 % quantiles; values outside are counted in the outermost bins."""
     if not len(values):
         return np.linspace(0, 1, BINS + 1)
     low, high = np.quantile(values, [0.005, 0.995])
@@ -128,5 +128,6 @@ def _edges(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _psi(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Population stability index of two distributions (B,) over the same bins."""
     before, after = np.maximum(one, TINY), np.maximum(other, TINY)
     return float(((after - before) * np.log(after / before)).sum())

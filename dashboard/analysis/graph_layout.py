@@ -1,4 +1,4 @@
-"""Where each stage stands in the drawing of the score, whatever the width: columns for a desk, chains for a phone."""
+"""Layout of the stage graph: columns for wide screens, chains for narrow ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dashboard.readers.run_records import parts
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One stage needs another. `aside` marks what is read for comparison only, such as the dense model by every evaluation."""
+    """A dependency between stages. `aside` marks one for comparison only, such as the dense model in every evaluation."""
 
     source: str
     target: str
@@ -19,25 +19,25 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Columns by depth, rows by recipe, and the same stages as chains that follow each other."""
+    """Columns by depth and rows by recipe, and the same stages as a sequence of chains."""
 
     places: dict[str, tuple[int, float]]
-    """Column from 0, and row, 0 in the middle."""
+    """Column, from 0, and row, with 0 in the middle."""
     edges: tuple[Edge, ...]
     chains: tuple[tuple[str, ...], ...]
 
 
 def lay_out(needs: Mapping[str, Sequence[str]]) -> Layout:
-    """The drawing of stages given in playing order, each with the stages it needs."""
+    """Layout of stages in execution order, each with the stages that it depends on."""
     ancestors: dict[str, set[str]] = {}
     depth: dict[str, int] = {}
     edges: list[Edge] = []
-    for name, wanted in needs.items():
-        known = [need for need in wanted if need in ancestors]
-        implied = set().union(*(ancestors[need] for need in known))
-        ancestors[name] = implied.union(known)
-        depth[name] = 1 + max((depth[need] for need in known), default=-1)
-        edges += _edges(name, [need for need in known if need not in implied])
+    for name, required in needs.items():
+        known_needs = [need for need in required if need in ancestors]
+        implied = set().union(*(ancestors[need] for need in known_needs))
+        ancestors[name] = implied.union(known_needs)
+        depth[name] = 1 + max((depth[need] for need in known_needs), default=-1)
+        edges += _edges(name, [need for need in known_needs if need not in implied])
     return Layout(_places(depth), tuple(edges), _chains(depth))
 
 
@@ -62,7 +62,7 @@ def _places(depth: Mapping[str, int]) -> dict[str, tuple[int, float]]:
 
 
 def _without_overlaps(places: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
-    """Two stages of one recipe, or with and without one, may meet in a column: the later one moves down."""
+    """Move the later of two stages down where both have the same place."""
     taken: set[tuple[int, float]] = set()
     for name, (column, row) in places.items():
         while any(other == column and abs(row - at) < 1 for other, at in taken):

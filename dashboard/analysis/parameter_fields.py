@@ -1,4 +1,4 @@
-"""What a person may set before a run: every field of the dataclasses that own it, and how to say a choice in a terminal."""
+"""Form fields for a use case's settings, from the JSON schema of its dataclasses; overrides as a terminal command."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tasks.core.errors import UserError
 Kind = Literal["whole", "number", "switch", "choice", "words", "yaml"]
 BASELINE = "dense"
 QUICK: dict[str, Any] = {"fetch.limit": 1500, "training.epochs": 3}
-"""A run to see that all is well, in well under a minute or two; its numbers say little about the full one's."""
+"""Smoke test: a run of about a minute; its results do not predict those of a full run."""
 QUICK_RECIPES = ("int8",)
 PLAIN = re.compile(r"[A-Za-z_/][\w./-]*")
 NOT_WORDS = ("yes", "no", "on", "off", "y", "n", "true", "false", "null", "none")
-"""Words that some reader of YAML takes for something else."""
+"""Words that YAML parsers read as booleans or null."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One setting: where it belongs, what it holds now, and what it may hold."""
+    """One setting: its name, its current value and its constraints."""
 
     name: str
     """As on the command line: `training.epochs`, or `recipes.pruned.0.prune.ratio`."""
@@ -51,7 +51,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """All settings of a use case, section by section, and the recipes it may be grown by."""
+    """All settings of a use case by section, and the names of its recipes."""
 
     use_case: str
     fields: tuple[Field, ...]
@@ -63,7 +63,7 @@ class Form:
 
 
 def form(root: Path, use_case: str) -> Form:
-    """The settings of a use case as params.yaml and the dataclasses have them; raises `UserError` when they are wrong."""
+    """The settings of a use case from params.yaml and its dataclasses; raises `UserError` if they are invalid."""
     path = root / "params.yaml"
     stat = path.stat() if path.exists() else None
     return _form(root, use_case, stat.st_mtime_ns if stat else 0)
@@ -73,24 +73,24 @@ def form(root: Path, use_case: str) -> Form:
 def _form(root: Path, use_case: str, mtime_ns: int) -> Form:
     params = params_file.with_default_stanzas(params_file.read_params(root / "params.yaml"), [use_case])
     case = params_file.build_use_case(use_case, params)
-    found = list(_fields("", pydantic.TypeAdapter(type(case)).json_schema(), _plain(case)))
+    fields = list(_fields("", pydantic.TypeAdapter(type(case)).json_schema(), _plain(case)))
     for recipe, steps in params.recipes.items():
         for position, step in enumerate(steps):
             ((kind, knobs),) = step.items()
             place = f"recipes.{recipe}.{position}.{kind}"
             built = registry.build(registry.STEPS_FOLDER, kind, knobs or {}, where=f"params.yaml: {place}")
-            found += _fields(place, pydantic.TypeAdapter(type(built)).json_schema(), _plain(built))
-    return Form(use_case, tuple(field for field in found if field.label != "fingerprint"), tuple(params.recipes))
+            fields += _fields(place, pydantic.TypeAdapter(type(built)).json_schema(), _plain(built))
+    return Form(use_case, tuple(field for field in fields if field.label != "fingerprint"), tuple(params.recipes))
 
 
 def changed(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values that differ from what the form began with."""
+    """The values that differ from the form's defaults."""
     defaults = {field.name: field.default for field in form.fields}
     return {name: value for name, value in values.items() if name in defaults and not _same(value, defaults[name])}
 
 
 def understand(field: Field, words: str) -> Any:
-    """The value that words in a free field stand for: lists and the like are written as in params.yaml."""
+    """The value of a text input; lists and mappings are written as YAML. Raises `UserError` for invalid YAML."""
     if field.kind != "yaml":
         return words
     try:
@@ -100,13 +100,13 @@ def understand(field: Field, words: str) -> Any:
 
 
 def in_words(value: Any) -> str:
-    """A value as on the command line and in free fields: `[32, 64]`, `adamw`, `0.01`; in quotes where it could be misread."""
+    """A value as YAML on one line: `[32, 64]`, `adamw`, `0.01`; quoted where it could be misread."""
     plain = isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in NOT_WORDS
     return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 def command(use_cases: Iterable[str], overrides: Mapping[str, Any], recipes: Iterable[str] = ()) -> str:
-    """What to type in a terminal for the same run."""
+    """The terminal command of the same run."""
     words = ["bonsai", "run", *use_cases]
     for name, value in overrides.items():
         words += ["--set", f"{name}={in_words(value)}"]
@@ -117,40 +117,40 @@ def command(use_cases: Iterable[str], overrides: Mapping[str, Any], recipes: Ite
 
 def _plain(owner: Any) -> dict[str, Any]:
     """A settings dataclass as JSON values."""
-    found: dict[str, Any] = json.loads(json.dumps(asdict(owner) if is_dataclass(owner) else {}, default=str))  # type: ignore[arg-type]
-    return found
+    values: dict[str, Any] = json.loads(json.dumps(asdict(owner) if is_dataclass(owner) else {}, default=str))  # type: ignore[arg-type]
+    return values
 
 
 def _fields(prefix: str, schema: Mapping[str, Any], values: Any) -> Iterator[Field]:
     yield from _walk(prefix, schema, values, schema.get("$defs", {}), "")
 
 
-def _walk(name: str, schema: Mapping[str, Any], value: Any, known: Mapping[str, Any], told: str) -> Iterator[Field]:
-    told = schema.get("description", told) if "$ref" in schema or "allOf" in schema else told
+def _walk(name: str, schema: Mapping[str, Any], value: Any, definitions: Mapping[str, Any], help_text: str) -> Iterator[Field]:
+    help_text = schema.get("description", help_text) if "$ref" in schema or "allOf" in schema else help_text
     while "$ref" in schema:
-        schema = known[schema["$ref"].rpartition("/")[2]]
+        schema = definitions[schema["$ref"].rpartition("/")[2]]
     if schema.get("type") == "object" and "properties" in schema:
         for word, inner in schema["properties"].items():
             below = value.get(word) if isinstance(value, Mapping) else None
-            yield from _walk(f"{name}.{word}" if name else word, inner, below, known, inner.get("description", ""))
+            yield from _walk(f"{name}.{word}" if name else word, inner, below, definitions, inner.get("description", ""))
     elif name:
-        yield _field(name, schema, value, schema.get("description", told))
+        yield _field(name, schema, value, schema.get("description", help_text))
 
 
-def _field(name: str, schema: Mapping[str, Any], value: Any, told: str) -> Field:
+def _field(name: str, schema: Mapping[str, Any], value: Any, help_text: str) -> Field:
     kinds: dict[str, Kind] = {"integer": "whole", "number": "number", "boolean": "switch", "string": "words"}
     kind: Kind = "choice" if "enum" in schema else kinds.get(schema.get("type", ""), "yaml")
     if value is None and kind != "yaml":
         value = schema.get("default")
         kind = kind if value is not None else "yaml"
     low, high = schema.get("minimum"), schema.get("maximum")
-    if kind == "whole":  # an exclusive bound is the next whole number; of fractions it is left to the check
+    if kind == "whole":  # an exclusive bound is the next integer; for other numbers the validation checks it
         low = schema["exclusiveMinimum"] + 1 if low is None and "exclusiveMinimum" in schema else low
         high = schema["exclusiveMaximum"] - 1 if high is None and "exclusiveMaximum" in schema else high
     if kind == "number":
         low = schema.get("exclusiveMinimum", low) if low is None else low
         high = schema.get("exclusiveMaximum", high) if high is None else high
-    return Field(name, kind, value, " ".join(told.split()), low, high, tuple(schema.get("enum", ())))
+    return Field(name, kind, value, " ".join(help_text.split()), low, high, tuple(schema.get("enum", ())))
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Accuracy against cost: which recipes no other beats on both, and where the contract's promises lie."""
+"""Model quality against cost: the Pareto front of the recipes, and the region in which the contract is met."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ COSTS: tuple[Cost, ...] = ("latency_1", "latency_64", "size")
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What the contract asks, on the scales of the drawing."""
+    """The contract's bounds on the axes of the chart: highest cost, and worst metric value."""
 
     cost: float
     value: float
 
 
 def points(table: Table, cost: Cost, spans: Mapping[str, tuple[float, float]] | None = None) -> pd.DataFrame:
-    """One line per recipe: recipe, cost and value, both with low and high, and status; `spans` are the intervals of costs."""
+    """One row per recipe: recipe, cost and value, both with low and high, and status; `spans` holds the cost intervals."""
     nothing = (None, None)
     rows = [
         {
@@ -48,19 +48,19 @@ def points(table: Table, cost: Cost, spans: Mapping[str, tuple[float, float]] | 
     return frame.sort_values("cost", ignore_index=True)
 
 
-def spans(found: Artifacts, table: Table, cost: Cost) -> dict[str, tuple[float, float]]:
-    """The interval of each recipe's median latency; nothing for its size, which is known."""
-    known: dict[str, tuple[float, float]] = {}
+def spans(artifacts: Artifacts, table: Table, cost: Cost) -> dict[str, tuple[float, float]]:
+    """Confidence interval of each recipe's median latency; empty for the size, which is exact."""
+    intervals: dict[str, tuple[float, float]] = {}
     for row in table.rows if cost != "size" else ():
-        with suppress(Unreadable, KeyError):  # said where the latencies are shown
-            figure = found.latency(row.recipe).variants[row.recipe].batches[cost.rpartition("_")[2]]
+        with suppress(Unreadable, KeyError):  # the latency view reports it
+            figure = artifacts.latency(row.recipe).variants[row.recipe].batches[cost.rpartition("_")[2]]
             if figure.high_ms:
-                known[row.recipe] = (figure.low_ms, figure.high_ms)
-    return known
+                intervals[row.recipe] = (figure.low_ms, figure.high_ms)
+    return intervals
 
 
 def on_front(frame: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:
-    """Those that nothing cheaper equals, as the corners of a staircase: cost, value."""
+    """The Pareto front, cheapest first: recipe, cost, value."""
     best, kept = None, []
     for _, row in frame.sort_values(["cost", "value"], ascending=[True, not higher]).iterrows():
         if best is None or (row["value"] > best if higher else row["value"] < best):
@@ -70,7 +70,7 @@ def on_front(frame: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:
 
 
 def region(table: Table, verdict: Verdict, cost: Cost, *, higher: bool = True) -> Region | None:
-    """Up to which cost and from which value on the contract is kept; None where it says nothing of this cost."""
+    """The region in which the contract is met; None if it does not bound this cost."""
     dense = next((row for row in table.rows if row.recipe == DENSE), None)
     if dense is None:
         return None
@@ -90,12 +90,12 @@ def of_row(row: Row, cost: Cost) -> float | None:
 
 
 def speedup(row: Row, over: str, batch: str = "1") -> Speedup | None:
-    """How many times faster than the dense file, or than PyTorch."""
+    """Speed-up over the dense file, or over PyTorch."""
     return row.speedup_over.get(over, {}).get(batch)
 
 
 def comparison(rows: Sequence[Row], seconds: dict[str, float]) -> pd.DataFrame:
-    """The table the field expects, a line per recipe; `seconds` says what making each took."""
+    """The comparison table, a row per recipe; `seconds` holds the build time of each."""
     lines = []
     for row in rows:
         dense, eager = speedup(row, DENSE), speedup(row, EAGER)

@@ -1,4 +1,4 @@
-"""Runs held against each other: what was set, what came of it, and only what differs."""
+"""Differences between runs: parameters, test results, environment, training curves and metrics per class."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ MAX_PARAMS_BYTES = 1_000_000
 
 
 def parameters(run: Run, use_case: str) -> dict[str, Any]:
-    """Every number the run's own params.yaml sets for the use case and for the recipes, by dotted name."""
+    """Parameters of the use case and of the recipes in the run's own params.yaml, by dotted name."""
     path = project_files.inside(run.root, run.folder / "params.yaml")
     try:
         text = path.read_text(encoding="utf-8")[:MAX_PARAMS_BYTES]
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise Unreadable("unreadable.damaged", file=path.name)
-        found = yaml.safe_load(text)
+        params = yaml.safe_load(text)
     except OSError:
         raise Unreadable("unreadable.missing", file=path.name) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise Unreadable("unreadable.damaged", file=path.name) from None
-    if not isinstance(found, dict):
+    if not isinstance(params, dict):
         raise Unreadable("unreadable.damaged", file=path.name)
-    stanza = found.get("use_cases") or {}
+    stanza = params.get("use_cases") or {}
     own = stanza.get(use_case) if isinstance(stanza, dict) else None
-    return {**flat(own or {}), **flat({"recipes": found.get("recipes") or {}})}
+    return {**flat(own or {}), **flat({"recipes": params.get("recipes") or {}})}
 
 
 def circumstances(run: Run, use_case: str) -> dict[str, Any]:
-    """Code, data, machine and time: what else may explain a difference."""
+    """Code, data, machine and duration: other reasons for a difference."""
     record = run.record
     data = {run_records.parts(name)[0]: _hash(entry) for name, entry in run.stages(use_case).items()}
     return {
@@ -52,23 +52,23 @@ def circumstances(run: Run, use_case: str) -> dict[str, Any]:
 
 
 def outcome(run: Run, use_case: str) -> dict[str, Any]:
-    """The run's test figures, recipe by recipe, and what was released."""
+    """The run's test results by recipe, and the released recipe."""
     table = Artifacts(run.root, run.folder, use_case).table()
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for row in table.rows:
-        found[f"{row.recipe}: {row.metric}"] = row.value
-        found[f"{row.recipe}: ms"] = row.latency_ms.get("1", {}).get("median_ms")
-        found[f"{row.recipe}: bytes"] = row.bytes
-    found["released"] = next((row.recipe for row in table.rows if row.chosen), None)
-    return found
+        results[f"{row.recipe}: {row.metric}"] = row.value
+        results[f"{row.recipe}: ms"] = row.latency_ms.get("1", {}).get("median_ms")
+        results[f"{row.recipe}: bytes"] = row.bytes
+    results["released"] = next((row.recipe for row in table.rows if row.chosen), None)
+    return results
 
 
 def side_by_side(columns: Mapping[str, Mapping[str, Any]], *, only_differing: bool) -> pd.DataFrame:
-    """A line per name and a column per run; with `only_differing` without the lines where all runs agree."""
+    """A row per name and a column per run; with `only_differing`, only the rows in which the runs differ."""
     names = list(dict.fromkeys(name for values in columns.values() for name in values))
     lines = []
     for name in names:
-        values = [found.get(name) for found in columns.values()]
+        values = [values_by_name.get(name) for values_by_name in columns.values()]
         if not only_differing or any(repr(value) != repr(values[0]) for value in values[1:]):
             lines.append({"name": name, **dict(zip(columns, values, strict=True))})
     return pd.DataFrame(lines, columns=["name", *columns])
@@ -83,41 +83,41 @@ def curves(chosen: Sequence[Run], use_case: str) -> pd.DataFrame:
         for step, value in points
     ]
     kept = {run_id for run_id, *_ in rows}
-    for run in chosen:  # a stage that was restored kept no journal: its curves are in the model's artifact
+    for run in chosen:  # a restored stage has no event log; its curves are in the model artifact
         if run.id not in kept:
             rows += [(run.id, name, step, value) for name, step, value in run_status.kept_curves(run, use_case)]
     return pd.DataFrame(rows, columns=["run", "name", "step", "value"])
 
 
 def by_class(chosen: Sequence[Run], use_case: str, recipe: str, split: str = "test") -> pd.DataFrame:
-    """F1 of each class in each run: run, class, f1, support."""
+    """F1 per class and run: run, class, f1, support."""
     rows = []
     for run in chosen:
-        found = Artifacts(run.root, run.folder, use_case)
+        artifacts = Artifacts(run.root, run.folder, use_case)
         try:
-            name = recipe or found.verdict().released or DENSE
-            report = found.metrics(name).splits[split].report
-            told = understood(report.get("per_class") or [], list[dict[str, Any]], "metrics.json")
+            name = recipe or artifacts.verdict().released or DENSE
+            report = artifacts.metrics(name).splits[split].report
+            classes = understood(report.get("per_class") or [], list[dict[str, Any]], "metrics.json")
         except (Unreadable, KeyError):
             continue
-        rows += [(run.id, str(each.get("class")), each.get("f1"), each.get("support")) for each in told]
+        rows += [(run.id, str(each.get("class")), each.get("f1"), each.get("support")) for each in classes]
     return pd.DataFrame(rows, columns=["run", "class", "f1", "support"])
 
 
-def flat(found: Any, prefix: str = "") -> dict[str, Any]:
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings and lists as dotted names."""
-    if isinstance(found, Mapping) and found:
+    if isinstance(value, Mapping) and value:
         return {
-            key: value
-            for name, inner in found.items()
-            for key, value in flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()
+            key: leaf
+            for name, inner in value.items()
+            for key, leaf in flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()
         }
-    if isinstance(found, list) and any(isinstance(each, Mapping) for each in found):
-        return {key: value for at, inner in enumerate(found) for key, value in flat(inner, f"{prefix}.{at}").items()}
-    return {} if isinstance(found, Mapping) else {prefix: found}
+    if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+        return {key: leaf for at, inner in enumerate(value) for key, leaf in flat(inner, f"{prefix}.{at}").items()}
+    return {} if isinstance(value, Mapping) else {prefix: value}
 
 
 def _hash(entry: StageEntry) -> str:
-    """The first output's hash, short."""
+    """First ten digits of the first output's hash."""
     first = next(iter(entry.outs.values()), None)
     return str(first.get("md5", ""))[:10] if isinstance(first, dict) else ""

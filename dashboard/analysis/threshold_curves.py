@@ -1,4 +1,4 @@
-"""Curves over thresholds from predictions: ROC, precision-recall and Kolmogorov-Smirnov; and what of them a screen shows."""
+"""Threshold curves from predictions: ROC, precision-recall and Kolmogorov-Smirnov; downsampling for the screen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_POINTS = 200
 
 
 def roc(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
-    """False and true positive rate at each threshold, from (0, 0) to (1, 1); empty without both kinds of rows."""
+    """False and true positive rate at each threshold, from (0, 0) to (1, 1); empty unless both classes occur."""
     hits, misses = _counts(scores, truth)
     if not len(hits) or not hits[-1] or not misses[-1]:
         return pd.DataFrame(columns=["fpr", "tpr"], dtype=float)
@@ -31,7 +31,7 @@ def precision_recall(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
 
 
 def separation(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
-    """Shares of both kinds of rows below each score; their largest distance is Kolmogorov-Smirnov's."""
+    """Cumulative distributions of the scores of both classes; their largest difference is the Kolmogorov-Smirnov statistic."""
     at = np.unique(scores)
     kinds = [np.sort(scores[truth.astype(bool)]), np.sort(scores[~truth.astype(bool)])]
     if not len(kinds[0]) or not len(kinds[1]):
@@ -41,18 +41,18 @@ def separation(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
 
 
 def gap(shares: pd.DataFrame) -> pd.Series:
-    """How far apart both kinds lie at each score."""
+    """Absolute difference of the two cumulative distributions at each score."""
     return (shares["negative"] - shares["positive"]).abs()
 
 
 def area(curve: pd.DataFrame) -> float:
-    """Under a curve, by trapezoids over its first column."""
+    """Area under a curve over its first column, by the trapezoidal rule."""
     x, y = curve.iloc[:, 0].to_numpy(), curve.iloc[:, 1].to_numpy()
     return float(((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2).sum())
 
 
 def _counts(scores: NDArray[Any], truth: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Hits and false alarms when everything down to each distinct score is called positive."""
+    """True and false positives at each distinct score as the threshold, highest first."""
     order = np.argsort(-scores, kind="stable")
     sorted_scores, positive = scores[order], truth[order].astype(bool)
     last = np.flatnonzero(np.r_[sorted_scores[1:] != sorted_scores[:-1], True]) if len(scores) else np.array([], dtype=int)
@@ -60,7 +60,7 @@ def _counts(scores: NDArray[Any], truth: NDArray[Any]) -> tuple[NDArray[Any], ND
 
 
 def thinned(curve: pd.DataFrame, *, always: int = 0) -> pd.DataFrame:
-    """As many points as a screen shows, the one at the place `always` among them."""
+    """At most `MOST_POINTS` rows of a curve, evenly spaced, always with the one at position `always`."""
     if len(curve) <= MOST_POINTS:
         return curve
     evenly = np.linspace(0, len(curve) - 1, MOST_POINTS - 1).round().astype(int)

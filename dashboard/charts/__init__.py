@@ -1,1 +1,1 @@
-"""Charts from tables, without Streamlit."""
+"""Charts from data frames, without Streamlit."""

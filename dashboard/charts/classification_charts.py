@@ -1,4 +1,4 @@
-"""The charts of a model's answers: right and wrong, at every threshold, as sure as it says, beside its rivals."""
+"""Charts of predictions: confusion matrix, threshold curves, reliability diagram, metrics beside the baselines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dashboard.charts import theme
 from dashboard.charts.theme import ON_PALE, QUIET, Drawing, series, sized
 
 MOST_NUMBERED = 20
-"""Classes up to which each cell of a matrix shows its count."""
+"""The most classes for which the cells of a confusion matrix show their counts."""
 LINE = 18
-"""Pixels of a line of a legend."""
+"""Height of a legend row in pixels."""
 CELL, SMALL_CELL, SMALLEST_MATRIX = 34, 14, 200
-"""Pixels of a cell with its count and without, and of a whole matrix."""
+"""Side of a cell with and without its count, and of the smallest matrix, in pixels."""
 
 
 def confusion(cells: pd.DataFrame, classes: Sequence[str], *, truth: str, answer: str, scheme: str = "light") -> Drawing:
-    """A matrix of counts, each cell coloured by its share of the true class; `cell` is the one that was picked."""
+    """Confusion matrix, each cell coloured by its share of the true class; the selection `cell` holds the selected cell."""
     picked = alt.selection_point(name="cell", fields=["truth", "answer"], on="click", toggle=False)
     x = alt.X("answer:N", sort=list(classes), title=answer, axis=theme.beside(classes))
     y = alt.Y("truth:N", sort=list(classes), title=truth, axis=theme.rows(110, grid=False))
@@ -49,7 +49,7 @@ def confusion(cells: pd.DataFrame, classes: Sequence[str], *, truth: str, answer
 def threshold(
     curve: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], order: Sequence[str], chance: bool, height: int = 320
 ) -> Drawing:
-    """A curve over thresholds per series on the unit square, with the line of chance where there is one."""
+    """A threshold curve per series on the unit square; with `chance`, the diagonal of a random classifier."""
     lines, named = alt.Chart(curve).mark_line(strokeWidth=2, interpolate="linear"), list(curve["series"].unique())
     across = theme.abreast(named, theme.LETTERS_ABREAST)
     encoded: Any = lines.encode(
@@ -68,7 +68,7 @@ def threshold(
 def lines(
     points: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], order: Sequence[str], log: bool = False, height: int = 320
 ) -> Drawing:
-    """A line per series over a number."""
+    """A line per series over a numeric x-axis."""
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
     encoded = (
         alt.Chart(points)
@@ -84,7 +84,7 @@ def lines(
 
 
 def reliability(bins: pd.DataFrame, *, confidence: str, accuracy: str, height: int = 320) -> Drawing:
-    """Share right against confidence per bin; the larger the point, the more rows."""
+    """Reliability diagram: accuracy against confidence per bin; point size is the number of rows."""
     diagonal = alt.Chart(pd.DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]})).mark_line(
         strokeDash=[4, 4], color=QUIET
     )
@@ -103,7 +103,7 @@ def reliability(bins: pd.DataFrame, *, confidence: str, accuracy: str, height: i
 
 
 def standings(rows: pd.DataFrame, *, value: str, order: Sequence[str]) -> Drawing:
-    """Measures with their intervals under each other: columns name, kind, value, low, high."""
+    """One row per model with its metric and confidence interval: columns name, kind, value, low, high."""
     names = list(dict.fromkeys(rows["name"]))
     y = alt.Y("name:N", sort=names, title=None, axis=theme.rows(180, grid=True))
     x = alt.X("value:Q", title=value, scale=alt.Scale(zero=False))
@@ -115,7 +115,7 @@ def standings(rows: pd.DataFrame, *, value: str, order: Sequence[str]) -> Drawin
 
 
 def worths(rows: pd.DataFrame, *, title: str) -> Drawing:
-    """What spoke for an answer (orange) and against it (blue): columns column, value, usual, worth."""
+    """Contributions to a prediction, positive in orange, negative in blue: columns column, value, usual, worth."""
     encoded = (
         alt.Chart(rows)
         .mark_bar(cornerRadiusEnd=3, height=12)
@@ -130,7 +130,7 @@ def worths(rows: pd.DataFrame, *, title: str) -> Drawing:
 
 
 def bars(rows: pd.DataFrame, *, share: str) -> Drawing:
-    """Shares of names, lying: columns class, share."""
+    """Horizontal bars of shares: columns class, share."""
     names = list(rows["class"])
     encoded = (
         alt.Chart(rows)

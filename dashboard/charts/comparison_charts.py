@@ -1,4 +1,4 @@
-"""The charts that compare runs: a measure against a parameter, all parameters at once, class by class."""
+"""Charts that compare runs: metric against parameter, parallel coordinates, F1 per class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dashboard.charts.theme import QUIET, Drawing, series, sized
 
 
 def scatter(points: pd.DataFrame, *, x: str, y: str, order: Sequence[str], height: int = 340) -> Drawing:
-    """A measure against a parameter, one point per run: columns run, x, y."""
+    """A metric against a parameter, one point per run: columns run, x, y."""
     numeric = pd.api.types.is_numeric_dtype(points["x"])
     across = (
         alt.X("x:Q", title=x, scale=alt.Scale(zero=False, padding=20))
@@ -47,7 +47,7 @@ def by_class(rows: pd.DataFrame, *, f1: str, order: Sequence[str], kind: str) ->
 
 
 def parallel(rows: pd.DataFrame, names: Sequence[str], label: str) -> dict[str, Any]:
-    """Parallel coordinates: a line per run through every parameter that differs, as an ECharts option."""
+    """Parallel coordinates: a line per run over every parameter that differs, as an ECharts option."""
     axes = []
     for place, name in enumerate(names):
         numeric = pd.api.types.is_numeric_dtype(rows[name])

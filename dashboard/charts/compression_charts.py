@@ -1,4 +1,4 @@
-"""The charts that weigh recipes: what each keeps and costs, which classes it harms, how long it takes."""
+"""Charts that compare recipes: quality against cost, change per class, latency."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from dashboard.charts.theme import ON_PALE, QUIET, Drawing, legend, sized
 
 LOST, WON = "#C23030", "#2B5FD9"
 PALE = 0.8
-"""The strength of a cell's colour up to which its number is written as on the page."""
+"""Up to this strength of a cell's colour, its number has the page's text colour."""
 LATE = {"light": "#C2560C", "dark": "#FFB454"}
-"""The slowest calls."""
+"""Colour of the 95th percentile."""
 
 
 def front(
     points: pd.DataFrame,
     stairs: pd.DataFrame,
-    asked: Region | None,
+    region: Region | None,
     *,
     titles: tuple[str, str],
     colours: Mapping[str, str],
     higher: bool,
     height: int = 400,
 ) -> Drawing:
-    """Value against cost, both with their intervals; dashed: what nothing cheaper equals; shaded: where the contract is kept."""
-    right = 1.2 * max([float(points["cost"].max()), asked.cost if asked else 0.0])
+    """Metric against cost with confidence intervals; dashed: Pareto front; shaded: the region in which the contract is met."""
+    right = 1.2 * max([float(points["cost"].max()), region.cost if region else 0.0])
     x = alt.X("cost:Q", title=titles[0], scale=alt.Scale(domain=[0, right], nice=False))
     y = alt.Y("value:Q", title=titles[1], scale=alt.Scale(zero=False, padding=20))
     picked = alt.selection_point(name="point", fields=["recipe"], on="click", toggle=False)
     base = alt.Chart(points)
     layers: list[Any] = []
-    if asked:
-        far = max(float(points["high"].max()), asked.value) if higher else min(float(points["low"].min()), asked.value)
-        box = pd.DataFrame({"cost": [0.0], "x2": [asked.cost], "value": [asked.value], "y2": [far]})
+    if region:
+        far = max(float(points["high"].max()), region.value) if higher else min(float(points["low"].min()), region.value)
+        box = pd.DataFrame({"cost": [0.0], "x2": [region.cost], "value": [region.value], "y2": [far]})
         layers.append(alt.Chart(box).mark_rect(color="#0B8457", opacity=0.12).encode(x=x, x2="x2:Q", y=y, y2="y2:Q"))
     line = alt.Chart(stairs).mark_line(interpolate="step-after", strokeDash=[5, 4], color=QUIET, strokeWidth=1.5)
     present = {name: colour for name, colour in colours.items() if name in set(points["status"])}
@@ -56,7 +56,7 @@ def front(
 
 
 def damage(changes: pd.DataFrame, *, kind: str, scheme: str) -> Drawing:
-    """What each class lost by each recipe, as a matrix: red where it lost, blue where it won, outlined where that is no luck."""
+    """Change of each class by each recipe as a matrix: red lost, blue gained, outlined where the interval excludes zero."""
     most = max(0.01, float(changes["drop"].abs().max()))
     recipes, names = list(dict.fromkeys(changes["recipe"])), sorted(set(changes["class"]))
     cells = changes.assign(strength=changes["drop"].abs() / most, sure=surely_changed(changes))
@@ -76,14 +76,14 @@ def damage(changes: pd.DataFrame, *, kind: str, scheme: str) -> Drawing:
         strokeWidth=alt.condition("datum.sure", alt.value(2), alt.value(0)),
         tooltip=tips,
     )
-    said = base.transform_filter("abs(datum.drop) >= 0.0005").encode(text=alt.Text("drop:Q", format="+.1%"))
-    pale = said.transform_filter(f"datum.strength <= {PALE}").mark_text(fontSize=11, color=ON_PALE[scheme])
-    strong = said.transform_filter(f"datum.strength > {PALE}").mark_text(fontSize=11, fontWeight=600, color="#FFFFFF")
+    labelled = base.transform_filter("abs(datum.drop) >= 0.0005").encode(text=alt.Text("drop:Q", format="+.1%"))
+    pale = labelled.transform_filter(f"datum.strength <= {PALE}").mark_text(fontSize=11, color=ON_PALE[scheme])
+    strong = labelled.transform_filter(f"datum.strength > {PALE}").mark_text(fontSize=11, fontWeight=600, color="#FFFFFF")
     return theme.stepped(alt.layer(boxes, pale, strong), 26)
 
 
 def surely_changed(changes: pd.DataFrame) -> pd.Series:
-    """Where the interval of a change leaves out none at all."""
+    """Where the confidence interval of the change excludes zero."""
     return (changes["low"] > 0) | (changes["high"] < 0)
 
 

@@ -1,4 +1,4 @@
-"""The charts of rows: how a column spreads before and after, and how many of each class a split holds."""
+"""Charts of rows: histograms of a column in two tables, and rows per class and split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboard.charts.theme import Drawing, beside, series, sized
 
 
 def histogram(bins: pd.DataFrame, *, share: str, title: str, order: Sequence[str], height: int = 260) -> Drawing:
-    """Shares per bin of two tables over each other: columns table, share, rows, and bin or from/to."""
+    """Overlaid histograms of two tables: columns table, share, rows, and bin or from/to."""
     colour = series(order, "table")
     y = alt.Y("share:Q", title=share, axis=alt.Axis(format="%"))
     counted: list[Any] = ["rows:Q", alt.Tooltip("share:Q", format=".1%")]

@@ -1,4 +1,4 @@
-"""The charts of prices: forecast and limits against what came, the account, and periods beside each other."""
+"""Charts of forecasts: returns with VaR, the backtest, and losses by period."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pandas as pd
 from dashboard.charts.theme import QUIET, STATES, Drawing, beside, sized
 
 ACCOUNTS = ("#3B6FE0", "#D9782D", "#1A9A68", "#8E5BD0")
-"""Colours of accounts, the same for their money and for their drawdown."""
+"""Colours of the accounts, the same for equity and drawdown."""
 BAND = {"stack": "limits", "stackStrategy": "all"}
-"""Lines of which each is drawn from the one before it, so that what lies between can be shaded."""
+"""Stacked lines: each is drawn as the difference to the previous one, so that the band between them can be shaded."""
 
 
 def forecast(days: pd.DataFrame, limits: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
-    """Returns, the limits by column from the lowest up with their band shaded, breaches; below, volatility (ECharts)."""
+    """Returns, VaR levels from the lowest up with a shaded band, and breaches; below, volatility (ECharts option)."""
     line = {"type": "line", "showSymbol": False}
     lowest, *higher = limits
     steps = [lowest, *(f"{name} above" for name in higher)]
@@ -78,7 +78,7 @@ def forecast(days: pd.DataFrame, limits: Mapping[str, str], names: Mapping[str, 
 
 
 def limits(days: pd.DataFrame, came: str) -> dict[str, Any]:
-    """Returns that came as dots, and a line of forecast limits for each further column (ECharts)."""
+    """Actual returns as dots, and a line of VaR forecasts for each further column (ECharts option)."""
     names = [name for name in days.columns if name not in ("day", "came")]
     dots = {"type": "scatter", "name": came, "symbolSize": 5, "encode": {"x": "day", "y": "came"}, "itemStyle": {"color": QUIET}}
     lines = [
@@ -99,7 +99,7 @@ def limits(days: pd.DataFrame, came: str) -> dict[str, Any]:
 
 
 def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, titles: tuple[str, str]) -> dict[str, Any]:
-    """Money above, drawdown in percent below in the same colours, one zoom for both (ECharts)."""
+    """Equity above, drawdown in percent below in the same colours, with a shared zoom (ECharts option)."""
     grids = [{"left": 56, "right": 20, "top": 40, "height": 210}, {"left": 56, "right": 20, "top": 300, "height": 100}]
     line = {"type": "line", "showSymbol": False, "lineStyle": {"width": 1.8}}
     below = {"xAxisIndex": 1, "yAxisIndex": 1, "areaStyle": {"opacity": 0.18}}
@@ -117,19 +117,19 @@ def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, t
             {"type": "slider", "xAxisIndex": [0, 1], "bottom": 4, "height": 22},
         ],
         "series": [
-            *[{**one, "encode": {"x": "day", "y": one["name"]}} for one in _painted(money, line)],
-            *[{**one, **below, "encode": {"x": "day", "y": one["name"]}} for one in _painted(falls, line)],
+            *[{**one, "encode": {"x": "day", "y": one["name"]}} for one in _coloured(money, line)],
+            *[{**one, **below, "encode": {"x": "day", "y": one["name"]}} for one in _coloured(falls, line)],
         ],
     }
 
 
-def _painted(names: Sequence[str], line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A line for each name, in the colour of its place."""
+def _coloured(names: Sequence[str], line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line for each name, coloured by position."""
     return [{**line, "name": name, "itemStyle": {"color": colour}} for name, colour in zip(names, ACCOUNTS, strict=False)]
 
 
 def columns(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240) -> Drawing:
-    """A bar per name."""
+    """One vertical bar per name."""
     encoded = (
         alt.Chart(rows)
         .mark_bar(cornerRadiusEnd=3)
@@ -147,7 +147,7 @@ def columns(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240
 
 
 def diagonal(rows: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], height: int = 300) -> Drawing:
-    """What came against what was said, with the line where both are equal."""
+    """Realised against forecast values, with the diagonal of perfect calibration."""
     ends = [float(rows[[x, y]].to_numpy().min()), float(rows[[x, y]].to_numpy().max())]
     scale = alt.Scale(type="log", nice=False) if ends[0] > 0 else alt.Scale()
     line = alt.Chart(pd.DataFrame({x: ends, y: ends})).mark_line(strokeDash=[4, 4], color=QUIET)

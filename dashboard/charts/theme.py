@@ -1,4 +1,4 @@
-"""What all charts share: what a chart is, colours that hold on light and on dark ground, the legend on top, the size."""
+"""Shared chart style: colours for light and dark themes, axes, legends and sizes."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ STATES = {
     "crashed": "#D64545",
     "cancelled": "#D9782D",
 }
-"""Colours of stages at work."""
+"""Colours of stage states."""
 STATUS = {"chosen": "#0B8457", "kept": "#5BB98B", "not shown": "#C79A1B", "broken": "#D64545", "baseline": "#7C8791"}
-"""Colours of how a recipe stands to its contract."""
+"""Colours of a recipe's status under the contract."""
 FOR, AGAINST = "#D9782D", "#3B6FE0"
-"""What speaks for an answer, and what against it."""
+"""Positive and negative contributions to a prediction."""
 QUIET = "#8A929B"
-"""Lines of reference."""
+"""Colour of reference lines."""
 ON_PALE = {"light": "#1A1F26", "dark": "#C6CDD5"}
-"""Numbers and lines on colours that let the page shine through."""
+"""Colour of text and lines on pale, translucent cells."""
 LONGEST_NAME = 260
-"""Pixels of a name in a legend."""
+"""Longest legend label in pixels."""
 LETTERS_ABREAST, MOST_ASLANT = 40, 26
-"""How many letters the narrowest chart holds on one line, and how many names aslant."""
+"""The most characters on one line of the narrowest chart, and the most slanted labels."""
 
 
 def series(order: Sequence[str], field: str = "series", across: int = 4, named: Sequence[str] | None = None) -> Any:
-    """A colour for each series, the same whichever of them are drawn; `across` of their names, or of those `named`, abreast."""
+    """Colour encoding: each series keeps its colour whichever are drawn. The legend has `across` columns and lists `named`."""
     return alt.Color(f"{field}:N", sort=list(order), scale=alt.Scale(domain=list(order)), legend=legend(across, named))
 
 
 def legend(across: int = 4, named: Sequence[str] | None = None) -> alt.Legend:
-    """The names of colours on top of a chart, `across` of them side by side; only those `named`, if some are."""
+    """A legend on top of the chart with `across` columns; it lists only `named`, if given."""
     only: dict[str, Any] = {"values": list(named)} if named else {}
     return alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=across, offset=4, **only)
 
 
 def abreast(names: Sequence[str], letters: int) -> int:
-    """How many names a legend puts side by side: two, if both columns together have no more letters than that."""
+    """Columns of a legend: two if the longest names of both columns have at most `letters` characters together, else one."""
     columns = [[len(name) for name in names[place::2]] for place in range(2)]
     return 2 if sum(max(column, default=0) for column in columns) <= letters else 1
 
 
 def rows(limit: int = 160, **more: Any) -> alt.Axis:
-    """Names under each other, each of them written."""
+    """Axis of names on the y-axis; no label is dropped."""
     return alt.Axis(labelLimit=limit, labelOverlap=False, **more)
 
 
 def beside(names: Sequence[str]) -> alt.Axis:
-    """Names beside each other: aslant where they would meet on a narrow screen; not all of them where there are too many."""
+    """Axis of names on the x-axis: slanted where they would overlap on a narrow screen, thinned where there are too many."""
     level = len(names) * max(map(len, names), default=0) <= LETTERS_ABREAST
     few = level or len(names) <= MOST_ASLANT
     return alt.Axis(labelAngle=0 if level else -45, labelLimit=90, labelOverlap=not few, grid=False)
 
 
 def stepped(drawing: Any, step: int) -> Drawing:
-    """The drawing with so many pixels for each name; the height of the whole follows, its width is its place's."""
-    found: Drawing = drawing.properties(height=alt.Step(step), autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
-    return found
+    """The chart with a height of `step` pixels per name; its width is that of its container."""
+    result: Drawing = drawing.properties(height=alt.Step(step), autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    return result
 
 
 def sized(drawing: Any, height: int) -> Drawing:
-    """The drawing at a height; its width is its place's."""
-    found: Drawing = drawing.properties(height=height)
-    return found
+    """The chart with a fixed height; its width is that of its container."""
+    result: Drawing = drawing.properties(height=height)
+    return result

@@ -1,4 +1,4 @@
-"""The charts of a run at work: its training curves, and when each stage worked."""
+"""Charts of a run: training curves, and the timeline of its stages."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from dashboard.charts.theme import Drawing, legend, series, sized
 
 MANY_POINTS = 60
 SIDE_BY_SIDE = 24
-"""Letters that the longest names may have together to stand side by side above the narrowest chart."""
+"""The most characters of two legend columns above the narrowest chart."""
 
 
 def curves(points: pd.DataFrame, *, step: str, value: str, order: Sequence[str], height: int = 240) -> Drawing:
-    """Lines of (step, value, series); with `order` the colours stay with their series."""
+    """A line per series: columns step, value, series; `order` fixes the colours."""
     return _curves(points, step, value, order, height, few=are_few(points, order))
 
 
 @lru_cache(maxsize=128)
 def live_curves(*, step: str, value: str, order: tuple[str, ...], height: int, few: bool) -> dict[str, Any]:
-    """The same as a Vega-Lite specification to which the points are given apart, `few` or many; not to be changed.
+    """The same as a Vega-Lite specification without data, cached: do not modify it.
 
-    Altair takes 20 ms to make and check one: too long for a drawing that is renewed every second.
+    Altair takes 20 ms to build and validate a chart, too long for one that is refreshed every second.
     """
     blank = pd.DataFrame({"step": [0], "value": [0.0], "series": [""]})
-    found: dict[str, Any] = _curves(blank, step, value, order, height, few=few).to_dict()
-    return {name: part for name, part in found.items() if name not in ("data", "datasets")}
+    spec: dict[str, Any] = _curves(blank, step, value, order, height, few=few).to_dict()
+    return {name: part for name, part in spec.items() if name not in ("data", "datasets")}
 
 
 def are_few(points: pd.DataFrame, order: Sequence[str]) -> bool:
-    """Whether each point is marked."""
+    """Whether the points are few enough to be marked."""
     return len(points) <= MANY_POINTS * max(1, len(order))
 
 
@@ -50,7 +50,7 @@ def _curves(points: pd.DataFrame, step: str, value: str, order: Sequence[str], h
 
 
 def timeline(spans: pd.DataFrame, *, colours: Mapping[str, str], seconds: str, step: int = 24) -> Drawing:
-    """Stages as bars over the seconds of a run: columns stage, start, end, state, label."""
+    """Gantt chart of the stages over the seconds of a run: columns stage, start, end, state, label."""
     rows = list(dict.fromkeys(spans["stage"]))
     bars = alt.Chart(spans).mark_bar(cornerRadius=3, height=12)
     encoded = bars.encode(

@@ -1,1 +1,1 @@
-"""Components with their own JavaScript."""
+"""Streamlit components with their own JavaScript."""

@@ -1,4 +1,4 @@
-"""A square to draw on, by mouse, finger or arrow keys."""
+"""A drawing canvas for mouse, touch and arrow keys."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _CANVAS = st.components.v2.component(
 
 
 def canvas(*, key: str, label: str, clear: str) -> bytes | None:
-    """What was drawn as a PNG, None while the square is empty."""
+    """The drawing as a PNG; None while the canvas is empty."""
     result = _CANVAS(key=key, data={"label": label, "clear": clear}, on_drawing_change=lambda: None, height="content")
     return decoded(result.drawing)
 
 
 def decoded(drawing: object) -> bytes | None:
-    """The PNG in a data URL; None for anything else that a browser may send."""
+    """The PNG of a data URL; None for anything else that a browser may send."""
     if not isinstance(drawing, str) or not drawing.startswith(PREFIX) or len(drawing) > MAX_BYTES:
         return None
     try:

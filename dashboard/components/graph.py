@@ -1,4 +1,4 @@
-"""The live graph of a run's stages: one drawing that changes as they do, operable by mouse and keyboard."""
+"""The live graph of a run's stages, updated in place, for mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _GRAPH = st.components.v2.component(
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What one stage looks like now."""
+    """The current look of one stage."""
 
     title: str
     sub: str
     state: StageState
     label: str
-    """The same in words, for those who do not see it."""
+    """Accessible label for screen readers."""
     share: float | None = None
-    """How much of it is done, 0..1, while it runs."""
+    """Progress, 0..1, while it runs."""
 
 
 def spoken(title: str, sub: str, state: str) -> str:
-    """What a stage is called aloud: the words it shows, then its state unless they tell it."""
+    """Accessible label of a stage: its title and subtitle, then its state unless they include it."""
     return f"{title} {sub}" if state in sub else f"{title} {sub}, {state}"
 
 
 def graph(layout: Layout, nodes: Mapping[str, Node], *, key: str, alt: str, selected: str = "") -> str:
-    """Draw the stages; gives the name of the one that was picked just now, or ""."""
+    """Show the stages; returns the name of the stage that was just selected, or ""."""
     targets = [edge.target for edge in layout.edges if not edge.aside]
     data = {
         "nodes": [

@@ -1,4 +1,4 @@
-"""A text in which words carry a colour: how much each spoke for an answer, or what kind of name it is."""
+"""Text with highlighted words: contributions to a prediction, or entity types."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _WORDS = st.components.v2.component(
 )
 
 
-def weighed(found: Sequence[Piece], *, key: str) -> None:
-    """Words that spoke for the answer in orange, against it in blue; the strongest in full colour."""
-    most = strongest(found)
-    _draw([(piece.text, round(piece.weight / most, 3), f"{piece.weight:+.3f}" if piece.weight else "") for piece in found], key)
+def weighed(pieces: Sequence[Piece], *, key: str) -> None:
+    """Positive contributions in orange, negative ones in blue; the strongest in full colour."""
+    most = strongest(pieces)
+    _draw([(piece.text, round(piece.weight / most, 3), f"{piece.weight:+.3f}" if piece.weight else "") for piece in pieces], key)
 
 
 def tagged(parts: Sequence[tuple[str, str]], *, key: str) -> None:
-    """Names with their kind behind them."""
+    """Entities followed by their type."""
     _draw([(text, 0.0, formatting.clean(kind, 40)) for text, kind in parts], key, tags=True)
 
 
 def _draw(parts: Sequence[tuple[str, float, str]], key: str, *, tags: bool = False) -> None:
-    shown, room = [], MOST_LETTERS
+    shown, remaining = [], MOST_LETTERS
     for text, weight, note in parts:
-        if room <= 0:
+        if remaining <= 0:
             break
-        shown.append([formatting.clean(text, min(room, 2000)) if text.strip() else " ", weight, note])
-        room -= len(text)
+        shown.append([formatting.clean(text, min(remaining, 2000)) if text.strip() else " ", weight, note])
+        remaining -= len(text)
     _WORDS(key=key, data={"parts": shown, "tags": tags}, width="stretch", height="content")

@@ -1,28 +1,24 @@
-"""The shapes of what evaluate, clean and release write, as the pages read it."""
+"""Models of the JSON files that clean, evaluate and release write."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dashboard.readers.project_files import Unreadable
 
-if TYPE_CHECKING:
-    pass
-
-
 T = TypeVar("T")
 
 
 class Reading(BaseModel):
-    """What is read of a file that others wrote: more than is asked for may be in it, never less."""
+    """Base of the models: unknown keys are ignored, missing ones are an error."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Interval(Reading):
-    """A number with the interval that holds the truth with probability `level`, and the rows it stands on."""
+    """An estimate with its confidence interval at `level`, and the number of rows it is computed from."""
 
     value: float
     low: float
@@ -33,7 +29,7 @@ class Interval(Reading):
 
 
 class DataQualityReport(Reading):
-    """Where every raw row ended."""
+    """Row counts of the clean stage by outcome, reason, split, class and file."""
 
     rows_in: int
     kept: int
@@ -43,7 +39,7 @@ class DataQualityReport(Reading):
     reasons: dict[str, int] = {}
     fixes: dict[str, int] = {}
     remarks: dict[str, int] = {}
-    """What was seen and left as it is, such as a value that is missing."""
+    """Rows kept with a remark, such as a missing value, by reason."""
     leaks: dict[str, int] = {}
     contradictions: int = 0
     near_duplicates: dict[str, int] = {}
@@ -53,7 +49,7 @@ class DataQualityReport(Reading):
 
 
 class SplitMetrics(Reading):
-    """How well one model answers the rows of one split."""
+    """Metrics of one model on one split."""
 
     rows: int
     scores: dict[str, float | None]
@@ -67,12 +63,14 @@ class SplitMetrics(Reading):
 
 
 class Baseline(Reading):
+    """Metrics of one baseline on one split."""
+
     scores: dict[str, float | None]
     interval: Interval
 
 
 class Gain(Reading):
-    """By how much the network is better than a rival, and whether that may be luck."""
+    """The network's gain over a baseline with its confidence interval and the p-value of the test."""
 
     value: float
     low: float
@@ -87,7 +85,7 @@ class Gain(Reading):
 
 
 class ClassChange(Reading):
-    """What one class lost against the dense model."""
+    """The change of one class's share of correct rows, relative to the dense model."""
 
     name: str
     rows: int
@@ -98,12 +96,12 @@ class ClassChange(Reading):
     high: float
 
     @classmethod
-    def of(cls, found: dict[str, Any]) -> ClassChange:
-        return cls(name=str(found["class"]), **{key: found[key] for key in ("rows", "dense", "own", "drop", "low", "high")})
+    def of(cls, row: dict[str, Any]) -> ClassChange:
+        return cls(name=str(row["class"]), **{key: row[key] for key in ("rows", "dense", "own", "drop", "low", "high")})
 
 
 class Flipped(Reading):
-    """A row that one model gets right and the other does not: which it is, and what either said of it."""
+    """A row that only one of the two models predicts correctly, with the prediction of both."""
 
     side: Literal["lost", "won"]
     file: Any = None
@@ -113,7 +111,7 @@ class Flipped(Reading):
 
 
 class Comparison(Reading):
-    """What was lost against the dense model on the same rows."""
+    """A recipe compared with the dense model on the same rows (paired)."""
 
     drop: Interval
     at_most: float
@@ -150,11 +148,13 @@ class Metrics(Reading):
     against_dense: dict[str, Comparison] = {}
 
     def gains(self, split: str) -> dict[str, Gain]:
-        """The network's gain over each rival; only the dense model's metrics know it."""
+        """The network's gain over each baseline; only the dense model's metrics hold it."""
         return understood(self.against_rivals.get(split, {}).get("gains") or {}, dict[str, Gain], "metrics.json")
 
 
 class Batch(Reading):
+    """Latency at one batch size: median with its confidence interval, and 95th percentile."""
+
     median_ms: float
     low_ms: float = 0.0
     high_ms: float = 0.0
@@ -163,6 +163,8 @@ class Batch(Reading):
 
 
 class Speedup(Reading):
+    """Ratio of two latencies with its confidence interval and one-sided lower bound."""
+
     ratio: float
     low: float
     high: float
@@ -171,6 +173,8 @@ class Speedup(Reading):
 
 
 class Variant(Reading):
+    """Latency and memory of one measured model."""
+
     batches: dict[str, Batch]
     speedup_over: dict[str, dict[str, Speedup]] = {}
     peak_memory_bytes: int | None = None
@@ -178,7 +182,7 @@ class Variant(Reading):
 
 
 class Latency(Reading):
-    """latency.json of one recipe: itself, the dense file and the dense network under PyTorch."""
+    """latency.json of one recipe: its own file, the dense file, and the dense network under PyTorch."""
 
     machine: dict[str, Any] = {}
     threads: int = 1
@@ -187,7 +191,7 @@ class Latency(Reading):
 
 
 class Row(Reading):
-    """One line of the release's table."""
+    """One row of the release's table."""
 
     recipe: str
     metric: str
@@ -209,6 +213,8 @@ class Row(Reading):
 
 
 class Table(Reading):
+    """The release's table: a row per recipe, and the baselines."""
+
     rows: Annotated[list[Row], Field(min_length=1)]
     baselines: list[dict[str, Any]] = []
     machine: dict[str, Any] = {}
@@ -216,6 +222,8 @@ class Table(Reading):
 
 
 class Candidate(Reading):
+    """One recipe in the release decision, with its status under the contract."""
+
     recipe: str
     status: str
     why: str = ""
@@ -223,7 +231,7 @@ class Candidate(Reading):
 
 
 class Verdict(Reading):
-    """Which model was released, under what promises, and why not the others."""
+    """The release decision: the released recipe, the contract, and the status of every candidate."""
 
     released: str | None
     reason: str = ""
@@ -231,9 +239,9 @@ class Verdict(Reading):
     candidates: list[Candidate] = []
 
 
-def understood(found: Any, kind: type[T], name: str) -> T:
-    """Plain values as a thing with fields; another shape is said to be one."""
+def understood(value: Any, kind: type[T], name: str) -> T:
+    """Validate plain values as `kind`; raises `Unreadable` where the structure differs."""
     try:
-        return TypeAdapter(kind).validate_python(found)
+        return TypeAdapter(kind).validate_python(value)
     except ValidationError:
         raise Unreadable("unreadable.shape", file=name) from None

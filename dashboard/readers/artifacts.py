@@ -1,4 +1,4 @@
-"""What a use case's stages left in a workspace, read into things with fields; what is missing or malformed is a sentence."""
+"""Read a use case's artifacts into typed models and data frames; a missing or malformed file raises `Unreadable`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_TEXT_BYTES = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """One use case's artifacts in one workspace: a run's folder or the project's own. Every reading may raise `Unreadable`."""
+    """One use case's artifacts in a run folder or the project folder. Every method that reads may raise `Unreadable`."""
 
     root: Path
     folder: Path
@@ -34,13 +34,13 @@ class Artifacts:
         return self.folder / "data" / project_files.slug(self.use_case)
 
     def recipes(self) -> list[str]:
-        """The recipes that were evaluated, dense first."""
+        """The evaluated recipes, dense first."""
         folder = self.place / "evaluations"
         try:
-            found = sorted(path.name for path in folder.iterdir() if project_files.SLUG.fullmatch(path.name) and path.is_dir())
+            names = sorted(path.name for path in folder.iterdir() if project_files.SLUG.fullmatch(path.name) and path.is_dir())
         except OSError:
             return []
-        return sorted(found, key=lambda name: name != DENSE)
+        return sorted(names, key=lambda name: name != DENSE)
 
     def ledger(self) -> DataQualityReport:
         return self._read("clean/ledger.json", DataQualityReport)
@@ -65,20 +65,21 @@ class Artifacts:
         return self._read("release/table.json", Table)
 
     def card(self) -> str:
-        """The release's model card: Markdown after its front matter."""
+        """The model card as Markdown, without its front matter."""
         text = self.words("release/card.md")
         return text.partition("\n---\n")[2] if text.startswith("---\n") else text
 
     def report(self, stage_folder: str) -> dict[str, Any]:
-        """A stage's report.json: raw, augmented, model, or compressed/<recipe>."""
+        """report.json of a stage's folder: raw, augmented, model, or compressed/<recipe>."""
         return project_files.read_object(self.root, self.place / stage_folder / "report.json")
 
     def learnt(self) -> dict[str, Any]:
-        """What the model learnt of its train rows: class names, sizes."""
-        found = project_files.read_object(self.root, self.place / "model" / "config.json").get("learnt")
-        return found if isinstance(found, dict) else {}
+        """The model's preprocessing state, fitted on the train rows: class names, sizes."""
+        state = project_files.read_object(self.root, self.place / "model" / "config.json").get("learnt")
+        return state if isinstance(state, dict) else {}
 
     def words(self, name: str) -> str:
+        """The content of a text file."""
         path = self.place / name
         try:
             real = project_files.inside(self.root, path)
@@ -89,26 +90,26 @@ class Artifacts:
             raise Unreadable("unreadable.missing", file=path.name) from None
 
     def file(self, name: str) -> Path:
-        """A whole file for somebody else to read, such as a model."""
+        """The checked path of a file, such as a model."""
         path = project_files.inside(self.root, self.place / name)
         if not path.is_file():
             raise Unreadable("unreadable.missing", file=path.name)
         return path
 
     def rows(self, name: str, columns: Sequence[str] | None = None, where: Sequence[tuple[str, str, Any]] = ()) -> DataFrame:
-        """A partitioned table such as `clean/rows`; `columns` that are not there are left out. Shared: not to be changed."""
+        """A partitioned table such as `clean/rows`; missing `columns` are left out. The frame is cached: do not modify it."""
         parts = tuple(sorted((self.place / name).glob("part-*.parquet")))
         if not parts:
             raise Unreadable("unreadable.missing", file=f"{name}/part-*.parquet")
         versions = tuple((project_files.inside(self.root, part), part.stat().st_mtime_ns) for part in parts)
-        return _frame(versions, tuple(columns) if columns else None, tuple((a, b, _frozen(c)) for a, b, c in where))
+        return _read_parts(versions, tuple(columns) if columns else None, tuple((a, b, _hashable(c)) for a, b, c in where))
 
     def whole_rows(self, name: str, needed: Iterable[str], where: Sequence[tuple[str, str, Any]] = ()) -> DataFrame:
-        """The same, of a table that must have those columns."""
+        """The same; the columns `needed` must exist."""
         return holding(self.rows(name, None, where), needed, name)
 
     def columns(self, name: str) -> list[str]:
-        """The columns of a partitioned table."""
+        """Column names of a partitioned table."""
         import pyarrow.parquet as pq
         from pyarrow import ArrowException
 
@@ -121,42 +122,42 @@ class Artifacts:
             raise Unreadable("unreadable.damaged", file=parts[0].name) from None
 
     def predictions(self, recipe: str, split: str, needed: Iterable[str] = (), numbers: Iterable[str] = ()) -> DataFrame:
-        """One prediction per row of a split, in the order they were made: at least one, with the columns that are needed."""
+        """The predictions of a split, one per row in stored order; never empty, and with the columns `needed`."""
         name = f"{project_files.slug(recipe)}/predictions"
-        found = holding(self.rows(f"evaluations/{name}"), needed, name, numbers)
-        chosen = found[found["split"] == split] if "split" in found else found
+        rows = holding(self.rows(f"evaluations/{name}"), needed, name, numbers)
+        chosen = rows[rows["split"] == split] if "split" in rows else rows
         if chosen.empty:
             raise Unreadable("unreadable.empty", file=name, split=split)
         return chosen.reset_index(drop=True)
 
     def probabilities(self, recipe: str, split: str, classes: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """What was said of each row of a split, (N, K), and the labels (N,)."""
+        """Predicted probabilities (N, K) of a split, and the labels (N,)."""
         predictions = self.predictions(recipe, split, ("label", "probabilities"))
-        said = [each for each in predictions["probabilities"] if np.shape(each) == (len(classes),)]
-        if len(said) < len(predictions):
+        probabilities = [each for each in predictions["probabilities"] if np.shape(each) == (len(classes),)]
+        if len(probabilities) < len(predictions):
             raise Unreadable("unreadable.shape", file=f"{recipe}/predictions")
-        return np.stack(said).astype(np.float64), predictions["label"].to_numpy()
+        return np.stack(probabilities).astype(np.float64), predictions["label"].to_numpy()
 
     def _read(self, name: str, kind: type[T]) -> T:
         path = self.place / name
         return understood(project_files.read_json(self.root, path), kind, path.name)
 
 
-def holding(found: DataFrame, needed: Iterable[str], name: str, numbers: Iterable[str] = ()) -> DataFrame:
-    """The table, if it has those columns, some of them with numbers."""
-    wrong = [column for column in (*needed, *numbers) if column not in found]
-    wrong += [column for column in numbers if column in found and found[column].dtype.kind not in "iuf"]
+def holding(table: DataFrame, needed: Iterable[str], name: str, numbers: Iterable[str] = ()) -> DataFrame:
+    """The table itself; raises `Unreadable` if a column is missing or one of `numbers` is not numeric."""
+    wrong = [column for column in (*needed, *numbers) if column not in table]
+    wrong += [column for column in numbers if column in table and table[column].dtype.kind not in "iuf"]
     if wrong:
         raise Unreadable("unreadable.column", column=min(wrong), file=name)
-    return found
+    return table
 
 
-def _frozen(value: Any) -> Any:
+def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | set) else value
 
 
 @lru_cache(maxsize=24)
-def _frame(
+def _read_parts(
     parts: tuple[tuple[Path, int], ...], columns: tuple[str, ...] | None, where: tuple[tuple[str, str, Any], ...]
 ) -> DataFrame:
     import pandas as pd
@@ -166,10 +167,10 @@ def _frame(
     frames = []
     for part, _ in parts:
         try:
-            there = pq.read_schema(part).names
-            wanted = [name for name in columns if name in there] if columns else None
+            available = pq.read_schema(part).names
+            present = [name for name in columns if name in available] if columns else None
             filters = [(name, how, list(value) if isinstance(value, tuple) else value) for name, how, value in where] or None
-            frames.append(pq.read_table(part, columns=wanted, filters=filters).to_pandas())
+            frames.append(pq.read_table(part, columns=present, filters=filters).to_pandas())
         except (ArrowException, OSError):
             raise Unreadable("unreadable.damaged", file=part.name) from None
     return pd.concat(frames, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Ask a shipped ONNX file: the answer, how long it took, and which part of the input spoke for it."""
+"""Run an exported ONNX file: outputs, latency, and occlusion maps of images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 MAX_MODEL_BYTES = 500_000_000
 PATCHES = 9
-"""How many places along each side are covered, one after the other, to see what they were worth."""
+"""Patch positions along each side of an occlusion map."""
 ROUNDS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A shipped file, loaded."""
+    """A loaded ONNX file with its metadata."""
 
     session: Any
     use_case: str
@@ -35,16 +35,16 @@ class Model:
 
     @property
     def classes(self) -> list[str]:
-        found = self.learnt.get("classes")
-        return [str(name) for name in found] if isinstance(found, list) else []
+        classes = self.learnt.get("classes")
+        return [str(name) for name in classes] if isinstance(classes, list) else []
 
     def outputs(self, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs (N, ...) for inputs (N, ...)."""
-        found: NDArray[Any] = self.session.run(None, {"inputs": inputs})[0]
-        return found
+        outputs: NDArray[Any] = self.session.run(None, {"inputs": inputs})[0]
+        return outputs
 
     def milliseconds(self, inputs: NDArray[Any]) -> float:
-        """The median time of one call here and now; the honest figures are on the Compression page."""
+        """Median time of one call on this machine; the benchmark is on the Compression page."""
         times = []
         for _ in range(ROUNDS):
             began = time.perf_counter()
@@ -54,7 +54,7 @@ class Model:
 
 
 def load(path: Path) -> Model:
-    """The model in that file; remembered until the file changes. Raises `Unreadable`."""
+    """The model in the file, cached until the file changes; raises `Unreadable`."""
     stat = path.stat()
     if stat.st_size > MAX_MODEL_BYTES:
         raise Unreadable("unreadable.large", file=path.name, most="500 MB")
@@ -67,29 +67,29 @@ def _load(path: Path, mtime_ns: int) -> Model:
 
     content = path.read_bytes()
     try:
-        told = onnx_model.read_metadata(onnx_model.from_bytes(content))
+        metadata = onnx_model.read_metadata(onnx_model.from_bytes(content))
         session = onnx_model.create_session(content)
     except UserError:
         raise Unreadable("unreadable.damaged", file=path.name) from None
-    except Exception as error:  # ONNX Runtime's own classes, which it does not export
+    except Exception as error:  # ONNX Runtime does not export its exception classes
         if type(error).__module__.startswith("onnxruntime"):
             raise Unreadable("unreadable.damaged", file=path.name) from None
         raise
-    learnt = told.get("learnt")
-    return Model(session, str(told.get("use_case", "")), learnt if isinstance(learnt, dict) else {}, len(content))
+    state = metadata.get("learnt")
+    return Model(session, str(metadata.get("use_case", "")), state if isinstance(state, dict) else {}, len(content))
 
 
 def shares(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Logits (N, K) to probabilities (N, K)."""
+    """Softmax of logits (N, K)."""
     odds = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    found: NDArray[np.float64] = odds / odds.sum(-1, keepdims=True)
-    return found
+    probabilities: NDArray[np.float64] = odds / odds.sum(-1, keepdims=True)
+    return probabilities
 
 
 def spoke_for(model: Model, picture: NDArray[np.uint8], answer: int) -> NDArray[np.float64]:
-    """How much the probability of class `answer` falls when a part of the picture (C, H, W) is greyed out: (H, W).
+    """Occlusion map (H, W): by how much the probability of class `answer` falls when a patch of the image (C, H, W) is covered.
 
-    Occlusion (Zeiler and Fergus 2013, arXiv 1311.2901): needs nothing but the shipped file.
+    Occlusion (Zeiler and Fergus 2013, arXiv 1311.2901); needs only the ONNX file.
     """
     _, height, width = picture.shape
     patch = (max(2, height // 5), max(2, width // 5))
@@ -106,5 +106,5 @@ def spoke_for(model: Model, picture: NDArray[np.uint8], answer: int) -> NDArray[
     for (row, column), value in zip(places, lost, strict=True):
         total[row : row + patch[0], column : column + patch[1]] += value
         times[row : row + patch[0], column : column + patch[1]] += 1
-    found: NDArray[np.float64] = total / np.maximum(times, 1)
-    return found
+    mean_loss: NDArray[np.float64] = total / np.maximum(times, 1)
+    return mean_loss

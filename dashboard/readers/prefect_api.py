@@ -1,4 +1,4 @@
-"""Ask Prefect's server for runs, and for what it knows of them, over its public interface; no server is an answer too."""
+"""Client of the Prefect server's REST API: deployments, flow runs, schedules and workers."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from flows.runs import run_record as records
 from flows.system import os_processes
 
 TIMEOUT_S, TIMEOUT_TRIES = 10.0, 3
-"""How long an answer is waited for, and how often it is asked for in all; a busy server may lose a request."""
+"""Timeout of a request, and its attempts in all; a busy server may lose a request."""
 BUSY_S, BUSY_TRIES = 0.5, 10
 FLOW = "pipeline"
-ASKED_AGAIN_S = 3.0
-"""How long an answer to "is there a server?" is believed."""
+SERVER_CACHE_S = 3.0
+"""How long the result of the search for a server is cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a deployment runs by itself."""
+    """A schedule of a deployment."""
 
     id: str
     active: bool
@@ -48,7 +48,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A flow that can be asked for by name."""
+    """A deployed flow."""
 
     id: str
     name: str
@@ -61,30 +61,30 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class FlowRun:
-    """What Prefect says of one run."""
+    """A flow run as Prefect reports it."""
 
     id: str
     name: str
     state: str
     message: str
     at: str
-    """When it began or is to begin."""
+    """Start time, or expected start time."""
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker of Prefect's that takes up runs of its pool."""
+    """A Prefect worker of a work pool."""
 
     name: str
     pool: str
     status: str
     heard: str
-    """When it last said that it lives."""
+    """Time of the last heartbeat."""
 
 
 class Refused(Unreadable):
-    """The server's answer to a request it will not grant, for people."""
+    """The server rejected a request; holds its reason."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("run.refused", reason=reason)
@@ -96,40 +96,40 @@ class Refused(Unreadable):
 
 @dataclass(slots=True)
 class Server:
-    """Prefect's server at an address; requests carry its password and the token that keeps other web pages out."""
+    """The Prefect server at a URL; requests carry its password and its CSRF token."""
 
     url: str
     auth: str = ""
     _client: str = field(default_factory=lambda: uuid.uuid4().hex)
     _token: str = ""
-    _asking: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _token_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def deployments(self) -> list[Deployment]:
-        """All that can be asked for, by name."""
-        found = self._post("/deployments/filter", {"limit": 200})
-        return sorted((_deployment(each) for each in found), key=lambda each: each.name)
+        """All deployments, sorted by name."""
+        deployments = self._post("/deployments/filter", {"limit": 200})
+        return sorted((_deployment(each) for each in deployments), key=lambda each: each.name)
 
     def start(self, deployment: Deployment, parameters: Mapping[str, Any], key: str) -> FlowRun:
-        """Ask for a run; the same key twice is the same run."""
-        asked = {"parameters": {**deployment.parameters, **parameters}, "idempotency_key": key, "tags": ["dashboard"]}
-        return _flow_run(self._post(f"/deployments/{deployment.id}/create_flow_run", asked))
+        """Create a flow run; the same idempotency key gives the same run."""
+        request = {"parameters": {**deployment.parameters, **parameters}, "idempotency_key": key, "tags": ["dashboard"]}
+        return _flow_run(self._post(f"/deployments/{deployment.id}/create_flow_run", request))
 
     def flow_run(self, flow_run_id: str) -> FlowRun:
         return _flow_run(self._get(f"/flow_runs/{uuid.UUID(flow_run_id)}"))
 
     def flow_runs(self, deployment: Deployment, *, ahead: bool, limit: int = 3) -> list[FlowRun]:
-        """Its next runs (`ahead`), or its last ones."""
+        """The deployment's next runs (`ahead`), or its latest ones."""
         state = {"type": {"any_": ["SCHEDULED"]}} if ahead else {"type": {"not_any_": ["SCHEDULED"]}}
-        asked = {
+        query = {
             "deployments": {"id": {"any_": [deployment.id]}},
             "flow_runs": {"state": state},
             "sort": "EXPECTED_START_TIME_ASC" if ahead else "EXPECTED_START_TIME_DESC",
             "limit": limit,
         }
-        return [_flow_run(each) for each in self._post("/flow_runs/filter", asked)]
+        return [_flow_run(each) for each in self._post("/flow_runs/filter", query)]
 
     def cancel(self, flow_run_id: str) -> None:
-        """Ask for the end of a run that is under way or still waits."""
+        """Cancel a flow run that is running or scheduled."""
         scheduled = self.flow_run(flow_run_id).state in ("Scheduled", "Late", "Pending", "AwaitingConcurrencySlot")
         state = {"type": "CANCELLED", "name": "Cancelled"} if scheduled else {"type": "CANCELLING", "name": "Cancelling"}
         answer = self._post(f"/flow_runs/{uuid.UUID(flow_run_id)}/set_state", {"state": state, "force": False})
@@ -140,7 +140,7 @@ class Server:
         self._post(f"/deployments/{deployment.id}/{'pause' if paused else 'resume'}_deployment", {})
 
     def set_schedule(self, deployment: Deployment, schedule: Schedule, *, cron: str, timezone: str, active: bool) -> None:
-        """Change when it runs; a wrong cron line or zone is refused."""
+        """Change a schedule; the server rejects an invalid cron expression or time zone."""
         changed = {"active": active, "schedule": {"cron": cron, "timezone": timezone or "UTC"}}
         self._send("PATCH", f"/deployments/{deployment.id}/schedules/{uuid.UUID(schedule.id)}", changed)
 
@@ -152,7 +152,7 @@ class Server:
         self._send("DELETE", f"/deployments/{deployment.id}/schedules/{uuid.UUID(schedule.id)}")
 
     def workers(self) -> list[Worker]:
-        """Prefect's own workers, pool by pool."""
+        """Prefect's own workers, by work pool."""
         pools = [str(pool["name"]) for pool in self._post("/work_pools/filter", {})]
         return [
             Worker(str(each["name"]), pool, str(each.get("status") or ""), str(each.get("last_heartbeat_time") or ""))
@@ -174,14 +174,14 @@ class Server:
         request = urllib.request.Request(f"{self.url}{path}", method=method, headers=headers)
         request.data = None if body is None else json.dumps(body).encode()
         try:
-            content = _answer(request, tries)
+            content = _response_body(request, tries)
         except urllib.error.HTTPError as error:
             if error.code == 403 and again and method != "GET":
-                with self._asking:
-                    if self._token == headers["Prefect-Csrf-Token"]:  # else somebody has fetched another meanwhile
+                with self._token_lock:
+                    if self._token == headers["Prefect-Csrf-Token"]:  # else another thread has renewed it
                         self._token = ""
                 return self._send(method, path, body, again=False, tries=tries)
-            raise Refused(_reason(error)) from None
+            raise Refused(_rejection_reason(error)) from None
         return json.loads(content) if content else {}
 
     def _headers(self, method: str) -> dict[str, str]:
@@ -189,7 +189,7 @@ class Server:
         if self.auth:
             headers["Authorization"] = f"Basic {b64encode(self.auth.encode()).decode()}"
         if method != "GET":
-            with self._asking:  # a fresh token ends the one before, for every thread that has it
+            with self._token_lock:  # a new token invalidates the previous one for every thread
                 self._token = self._token or self._fresh_token(headers)
             headers |= {"Prefect-Csrf-Token": self._token, "Prefect-Csrf-Client": self._client}
         return headers
@@ -197,15 +197,15 @@ class Server:
     def _fresh_token(self, headers: Mapping[str, str]) -> str:
         request = urllib.request.Request(f"{self.url}/csrf-token?client={self._client}", headers=dict(headers))
         try:
-            return str(json.loads(_answer(request))["token"])
+            return str(json.loads(_response_body(request))["token"])
         except urllib.error.HTTPError as error:
-            if error.code in (404, 422):  # the server does not ask for tokens
+            if error.code in (404, 422):  # the server uses no CSRF tokens
                 return "none"
-            raise Refused(_reason(error)) from None
+            raise Refused(_rejection_reason(error)) from None
 
 
-def _answer(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) -> bytes:
-    """What the server says; asked for again while its database is busy, and `tries` times in all when no answer comes."""
+def _response_body(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) -> bytes:
+    """The response body. Retries while the server's database is busy, and up to `tries` times in all on timeouts."""
     busy = 0
     while True:
         try:
@@ -214,7 +214,7 @@ def _answer(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) -> byte
         except urllib.error.HTTPError as error:
             if error.code != 503 or busy == BUSY_TRIES:
                 raise
-            busy += 1  # another request had the database; this one was not begun
+            busy += 1  # the database was locked by another request; this one has not started
             time.sleep(BUSY_S)
         except OSError as error:
             reason = getattr(error, "reason", error)
@@ -223,49 +223,49 @@ def _answer(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) -> byte
                 raise Unreadable("conductor.lost", reason=str(reason)) from None
 
 
-_SEEN: dict[Path, tuple[float, Server | None]] = {}
-_LOOKING = threading.Lock()
+_SERVERS: dict[Path, tuple[float, Server | None]] = {}
+_SEARCH_LOCK = threading.Lock()
 
 
 def server(root: Path) -> Server | None:
-    """The server to ask, None when there is none that answers. All who ask share one, and its token."""
-    with _LOOKING:
-        at, found = _SEEN.get(root, (-ASKED_AGAIN_S, None))
-        if time.monotonic() - at >= ASKED_AGAIN_S:
-            kept, found = found, _look(root)
-            if kept and found and (kept.url, kept.auth) == (found.url, found.auth):
-                found = kept
-            _SEEN[root] = (time.monotonic(), found)
-    return found
+    """The running Prefect server, or None. All callers share one client and its token."""
+    with _SEARCH_LOCK:
+        at, current = _SERVERS.get(root, (-SERVER_CACHE_S, None))
+        if time.monotonic() - at >= SERVER_CACHE_S:
+            previous, current = current, _find_server(root)
+            if previous and current and (previous.url, previous.auth) == (current.url, current.auth):
+                current = previous
+            _SERVERS[root] = (time.monotonic(), current)
+    return current
 
 
 def request_run(
     root: Path, use_cases: Sequence[str], recipes: Sequence[str], overrides: Mapping[str, Any], *, force: bool = False
 ) -> str:
-    """Ask for a run and give the flow run's id; joins an identical one that waits or is under way.
+    """Request a run and return the flow run's id; joins an identical run that is scheduled or running.
 
-    Raises `Unreadable` when no server answers, `Refused` when it will not.
+    Raises `Unreadable` when no server responds, `Refused` when it rejects the request.
     """
-    found = server(root)
-    if found is None:
+    prefect = server(root)
+    if prefect is None:
         raise Unreadable("conductor.none")
     parameters = {"use_cases": list(use_cases), "recipes": list(recipes) or None, "overrides": dict(overrides), "force": force}
     if twin := active_runs(root, parameters):
         return twin
-    named = {each.name: each for each in found.deployments()}
+    named = {each.name: each for each in prefect.deployments()}
     chosen = next((named[name] for name in (*use_cases, "all", FLOW) if name in named), None)
     if chosen is None:
         raise Unreadable("conductor.undeployed")
 
     def ask(key: str) -> tuple[str, bool]:
-        flow_run = found.start(chosen, parameters, key)
+        flow_run = prefect.start(chosen, parameters, key)
         return flow_run.id, flow_run.state in records.FINAL_STATES
 
     return request_deduplication.request_once(root, {"deployment": chosen.name, **parameters}, ask)
 
 
 def active_runs(root: Path, parameters: Mapping[str, Any]) -> str:
-    """The flow run of a live run that was asked for the same, "" if there is none."""
+    """Id of the flow run of an active run with the same parameters, "" if there is none."""
     for run in run_records.latest(root, count=10):
         same = set(run.record.use_cases) == set(parameters["use_cases"]) and run.record.overrides == parameters["overrides"]
         if run.live and same and not parameters["force"] and not parameters["recipes"]:
@@ -274,21 +274,21 @@ def active_runs(root: Path, parameters: Mapping[str, Any]) -> str:
 
 
 def cancel(root: Path, run: Run) -> None:
-    """End a run: through the server that conducts it, or else as Ctrl-C in its terminal would."""
-    found, flow_run_id = server(root), str(run.record.prefect.get("flow_run_id", ""))
-    if found and flow_run_id:
+    """Cancel a run: through its Prefect server, or else with SIGINT to its process."""
+    prefect, flow_run_id = server(root), str(run.record.prefect.get("flow_run_id", ""))
+    if prefect and flow_run_id:
         try:
-            found.cancel(flow_run_id)
+            prefect.cancel(flow_run_id)
             return
         except Refused:
-            pass  # another server's run: one that was started from a terminal with a server of its own
+            pass  # the run belongs to another server, such as the temporary one of a run in a terminal
     process = run.record.process
     if not process or not os_processes.is_alive(process):
         raise Unreadable("conductor.ended")
     os.kill(int(process["pid"]), signal.SIGINT)
 
 
-def _look(root: Path) -> Server | None:
+def _find_server(root: Path) -> Server | None:
     url = os.environ.get("PREFECT_API_URL", "")
     if url:
         return Server(url.rstrip("/"), os.environ.get("PREFECT_API_AUTH_STRING", "")) if settings.is_healthy(url) else None
@@ -296,31 +296,31 @@ def _look(root: Path) -> Server | None:
     return Server(own["api_url"].rstrip("/"), own.get("auth_string", "")) if own else None
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def _rejection_reason(error: urllib.error.HTTPError) -> str:
     try:
-        said = json.loads(error.read()).get("detail") or error.reason
+        detail = json.loads(error.read()).get("detail") or error.reason
     except (ValueError, AttributeError, OSError):
-        said = error.reason
-    return formatting.clean(said if isinstance(said, str) else json.dumps(said), 600)
+        detail = error.reason
+    return formatting.clean(detail if isinstance(detail, str) else json.dumps(detail), 600)
 
 
-def _deployment(found: Mapping[str, Any]) -> Deployment:
+def _deployment(data: Mapping[str, Any]) -> Deployment:
     return Deployment(
-        id=str(uuid.UUID(found["id"])),
-        name=str(found["name"]),
-        description=str(found.get("description") or ""),
-        paused=bool(found.get("paused")),
-        parameters=dict(found.get("parameters") or {}),
-        schedules=tuple(_schedule(each) for each in found.get("schedules") or ()),
-        tags=tuple(map(str, found.get("tags") or ())),
+        id=str(uuid.UUID(data["id"])),
+        name=str(data["name"]),
+        description=str(data.get("description") or ""),
+        paused=bool(data.get("paused")),
+        parameters=dict(data.get("parameters") or {}),
+        schedules=tuple(_schedule(each) for each in data.get("schedules") or ()),
+        tags=tuple(map(str, data.get("tags") or ())),
     )
 
 
-def _schedule(found: Mapping[str, Any]) -> Schedule:
-    timing = found.get("schedule") or {}
+def _schedule(data: Mapping[str, Any]) -> Schedule:
+    timing = data.get("schedule") or {}
     return Schedule(
-        id=str(found["id"]),
-        active=bool(found.get("active")),
+        id=str(data["id"]),
+        active=bool(data.get("active")),
         cron=str(timing.get("cron") or ""),
         timezone=str(timing.get("timezone") or ""),
         interval_s=timing.get("interval"),
@@ -328,13 +328,13 @@ def _schedule(found: Mapping[str, Any]) -> Schedule:
     )
 
 
-def _flow_run(found: Mapping[str, Any]) -> FlowRun:
-    state = found.get("state") or {}
+def _flow_run(data: Mapping[str, Any]) -> FlowRun:
+    state = data.get("state") or {}
     return FlowRun(
-        id=str(found["id"]),
-        name=str(found.get("name") or ""),
-        state=str(state.get("name") or found.get("state_name") or ""),
+        id=str(data["id"]),
+        name=str(data.get("name") or ""),
+        state=str(state.get("name") or data.get("state_name") or ""),
         message=str(state.get("message") or ""),
-        at=str(found.get("start_time") or found.get("expected_start_time") or ""),
-        parameters=dict(found.get("parameters") or {}),
+        at=str(data.get("start_time") or data.get("expected_start_time") or ""),
+        parameters=dict(data.get("parameters") or {}),
     )

@@ -1,4 +1,4 @@
-"""Which files of the project may be read, and how to say that one cannot be."""
+"""Safe access to the project's files: checked names and paths, cached JSON, and the error for what cannot be read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from flows import settings
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
-"""What may name a run, use case, recipe or stage; it cannot lead out of a folder."""
+"""Valid names of runs, use cases and recipes; they cannot leave a folder."""
 STAGE = re.compile(r"[A-Za-z0-9_-]{1,60}(@[A-Za-z0-9._-]{1,120})?")
 MAX_JSON_BYTES = 64_000_000
 
 
 class Unreadable(Exception):
-    """Something that cannot be shown: the catalogue key of the sentence that says why, and what to put into it."""
+    """Something that cannot be shown. Holds the catalogue key of the message and the values of its placeholders."""
 
     def __init__(self, key: str, **values: object) -> None:
         super().__init__(f"{key} {values}")
@@ -26,19 +26,19 @@ class Unreadable(Exception):
 
 
 def project() -> Path:
-    """The project the dashboard was started in."""
+    """Root of the project that the dashboard was started in."""
     return settings.project_root()
 
 
 def slug(name: object) -> str:
-    """The name, if it is one; refuses everything that is not."""
+    """The name itself; raises `Unreadable` if it is not a valid one."""
     if not isinstance(name, str) or not SLUG.fullmatch(name) or ".." in name:
         raise Unreadable("unreadable.name", name=str(name))
     return name
 
 
 def inside(root: Path, path: Path) -> Path:
-    """The path, if it lies in the project or in the cache its links point to once every link is followed."""
+    """The resolved path; raises `Unreadable` unless it is in the project or in DVC's cache."""
     real = path.resolve()
     if not any(real.is_relative_to(place) for place in _allowed(root)):
         raise Unreadable("unreadable.outside", file=path.name)
@@ -46,7 +46,7 @@ def inside(root: Path, path: Path) -> Path:
 
 
 def read_json(root: Path, path: Path) -> Any:
-    """The content of a JSON file, shared between readers: not to be changed. Remembered until the file changes."""
+    """The content of a JSON file, cached until the file changes. The result is shared: do not modify it."""
     real = inside(root, path)
     try:
         stat = real.stat()
@@ -62,11 +62,11 @@ def read_json(root: Path, path: Path) -> Any:
 
 
 def read_object(root: Path, path: Path) -> dict[str, Any]:
-    """The content of a JSON file that must hold an object."""
-    found = read_json(root, path)
-    if not isinstance(found, dict):
+    """The content of a JSON file whose top level must be an object."""
+    content = read_json(root, path)
+    if not isinstance(content, dict):
         raise Unreadable("unreadable.damaged", file=path.name)
-    return found
+    return content
 
 
 @lru_cache(maxsize=512)
@@ -76,7 +76,7 @@ def _parsed(path: Path, mtime_ns: int, size: int, inode: int) -> Any:
 
 @lru_cache(maxsize=16)
 def _allowed(root: Path) -> tuple[Path, ...]:
-    """The project, and DVC's cache where that lies elsewhere."""
+    """The project folder, and DVC's cache if it is elsewhere."""
     from dvc.config import Config, ConfigError
 
     try:

@@ -1,4 +1,4 @@
-"""Runs as they are recorded: listed without reading them all, and read without believing them blindly."""
+"""Recorded runs: list them without reading every record, and validate each record that is read."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from flows.runs.search import RunAnnotation, RunFilter
 from flows.system import os_processes
 
 WORKSPACE = "workspace"
-"""Stands for the project's own folder, where `dvc repro` writes."""
+"""Id that stands for the project folder, where `dvc repro` writes."""
 NAMED = re.compile(r"\d{8}-\d{6}-(?P<names>.+)-[0-9a-f]{4}")
-"""A run's id as the conductor gives it: when, for which use cases, and four letters by chance."""
+"""A run id: time, use cases, and four random hexadecimal digits."""
 SEVERAL = re.compile(r"\d+-use-cases")
-"""What stands in an id for use cases whose names together are too long."""
+"""Replaces the use cases in an id where their names are too long."""
 
 State = Literal["pending", "running", "completed", "failed", "cancelled", "crashed", "none"]
 StageState = Literal[
@@ -59,60 +59,60 @@ _STAGE_STATES: dict[str, StageState] = {
 }
 
 
-def _or(default: Any) -> BeforeValidator:
-    """Null, as some writers say "nothing", read as the default."""
-    return BeforeValidator(lambda found: default if found is None else found)
+def _null_as(default: Any) -> BeforeValidator:
+    """Read null as the default."""
+    return BeforeValidator(lambda value: default if value is None else value)
 
 
-Words = Annotated[str, _or("")]
-Mapped = Annotated[dict[str, Any], _or({})]
+Text = Annotated[str, _null_as("")]
+Object = Annotated[dict[str, Any], _null_as({})]
 
 
-class _Recorded(BaseModel):
+class _RecordModel(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class StageEntry(_Recorded):
-    """What run.json says of one stage."""
+class StageEntry(_RecordModel):
+    """A stage in run.json."""
 
-    state: Words = "Pending"
-    needs: Annotated[list[str], _or([])] = []
-    started_at: Words = ""
-    ended_at: Words = ""
-    attempt: Annotated[int, _or(0)] = 0
-    reasons: Annotated[list[Any], _or([])] = []
-    error: Words = ""
-    details: Words = ""
-    outs: Mapped = {}
+    state: Text = "Pending"
+    needs: Annotated[list[str], _null_as([])] = []
+    started_at: Text = ""
+    ended_at: Text = ""
+    attempt: Annotated[int, _null_as(0)] = 0
+    reasons: Annotated[list[Any], _null_as([])] = []
+    error: Text = ""
+    details: Text = ""
+    outs: Object = {}
     wall_s: float | None = None
     cpu_s: float | None = None
     peak_memory_bytes: int | None = None
 
 
-class Record(_Recorded):
-    """run.json: what is in it, with what older or cut-short ones may lack."""
+class Record(_RecordModel):
+    """run.json, with defaults for what older or truncated records lack."""
 
-    state: Words = ""
-    error: Words = ""
-    use_cases: Annotated[list[str], _or([])] = []
-    recipes: Annotated[list[str], _or([])] = []
-    overrides: Mapped = {}
+    state: Text = ""
+    error: Text = ""
+    use_cases: Annotated[list[str], _null_as([])] = []
+    recipes: Annotated[list[str], _null_as([])] = []
+    overrides: Object = {}
     whole: bool = False
-    asked: Mapped = {}
-    created_at: Words = ""
-    started_at: Words = ""
-    ended_at: Words = ""
+    asked: Object = {}
+    created_at: Text = ""
+    started_at: Text = ""
+    ended_at: Text = ""
     process: dict[str, Any] | None = None
-    prefect: Mapped = {}
-    code: Mapped = {}
-    machine: Mapped = {}
-    stages: Annotated[dict[str, StageEntry], _or({})] = {}
-    results: Mapped = {}
+    prefect: Object = {}
+    code: Object = {}
+    machine: Object = {}
+    stages: Annotated[dict[str, StageEntry], _null_as({})] = {}
+    results: Object = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run, or the project's own workspace."""
+    """One run, or the project folder."""
 
     id: str
     root: Path
@@ -126,7 +126,7 @@ class Run:
 
     @property
     def at(self) -> str:
-        """When it began, or was asked for."""
+        """Start time, or the time of the request."""
         return self.record.started_at or self.record.created_at
 
     @property
@@ -134,44 +134,45 @@ class Run:
         return formatting.seconds_between(self.record.started_at, self.record.ended_at)
 
     def stages(self, use_case: str = "") -> dict[str, StageEntry]:
-        """Its stages by name in playing order, those of one use case if one is named."""
+        """Stages by name in execution order, of one use case if it is named."""
         return {name: entry for name, entry in self.record.stages.items() if not use_case or parts(name)[1] == use_case}
 
 
 @dataclass(slots=True)
 class Page:
-    """Some of the runs there are, newest first."""
+    """A page of runs, newest first."""
 
     runs: list[Run] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     next: int | None = None
-    """Where to go on among the names, None when there are no more."""
+    """Position of the next page among the ids; None at the end."""
     total: int = 0
 
 
 def names(root: Path) -> list[str]:
-    """The ids of all runs, newest first, without opening any."""
+    """The ids of all runs, newest first, without reading their records."""
     try:
         with os.scandir(root / "runs") as entries:
-            found = [
+            ids = [
                 entry.name
                 for entry in entries
                 if project_files.SLUG.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
             ]
     except FileNotFoundError:
         return []
-    return sorted(found, reverse=True)
+    return sorted(ids, reverse=True)
 
 
 def load(root: Path, run_id: str) -> Run:
-    """The run of that id, or the project's own workspace; raises `Unreadable`."""
+    """The run with that id, or the project folder; raises `Unreadable`."""
     if run_id == WORKSPACE:
         return Run(WORKSPACE, root, root, Record(), "none")
     folder = root / "runs" / project_files.slug(run_id)
+    path = folder / records.RECORD_FILE
     if not folder.is_dir():
         raise Unreadable("unreadable.run", name=run_id)
     try:
-        record = _understood(project_files.inside(root, folder / records.RECORD_FILE), *_version(folder / records.RECORD_FILE))
+        record = _parse_record(project_files.inside(root, path), *_file_version(path))
     except FileNotFoundError:
         raise Unreadable("unreadable.missing", file=records.RECORD_FILE) from None
     except (ValueError, RecursionError):
@@ -179,16 +180,14 @@ def load(root: Path, run_id: str) -> Run:
     return Run(run_id, root, folder, record, _state(record))
 
 
-def listing(root: Path, wanted: RunFilter | None = None, *, start: int = 0, count: int = 50, most_read: int = 1000) -> Page:
-    """`count` runs that match, from position `start` among the names on; reads no more records than it must,
-    and `most_read` at the most.
-    """
-    wanted = wanted or RunFilter()
+def listing(root: Path, run_filter: RunFilter | None = None, *, start: int = 0, count: int = 50, most_read: int = 1000) -> Page:
+    """Up to `count` matching runs, from position `start` among the ids; reads at most `most_read` records."""
+    run_filter = run_filter or RunFilter()
     every = names(root)
     page = Page(total=len(every))
     read = 0
     for position in range(start, len(every)):
-        if wanted.use_case and not may_be_of(every[position], wanted.use_case):
+        if run_filter.use_case and not may_be_of(every[position], run_filter.use_case):
             continue
         if len(page.runs) >= count or read >= most_read:
             page.next = position
@@ -199,13 +198,13 @@ def listing(root: Path, wanted: RunFilter | None = None, *, start: int = 0, coun
         except Unreadable:
             page.unreadable.append(every[position])
             continue
-        if _matches(run, wanted):
+        if _matches(run, run_filter):
             page.runs.append(run)
     return page
 
 
 def of_flow(root: Path, flow_run_id: str, among: int = 50) -> Run | None:
-    """The run that a Prefect flow run made, looked for among the newest."""
+    """The run of a Prefect flow run, searched among the newest."""
     for run_id in names(root)[:among]:
         try:
             run = load(root, run_id)
@@ -217,7 +216,7 @@ def of_flow(root: Path, flow_run_id: str, among: int = 50) -> Run | None:
 
 
 def latest(root: Path, use_case: str = "", count: int = 30) -> list[Run]:
-    """The newest runs, of one use case if one is named; none only if there is none, however far back it lies."""
+    """The newest runs, of one use case if it is named; searches until it finds some or reaches the end."""
     start: int | None = 0
     while start is not None:
         page = listing(root, RunFilter(use_case=use_case), start=start, count=count, most_read=300)
@@ -228,22 +227,22 @@ def latest(root: Path, use_case: str = "", count: int = 30) -> list[Run]:
 
 
 def may_be_of(run_id: str, use_case: str) -> bool:
-    """Whether a run's id leaves it open that the use case was among its own; most ids tell without opening the record."""
-    found = NAMED.fullmatch(run_id)
-    if not found or SEVERAL.fullmatch(found["names"]):
+    """Whether a run may include the use case, by its id alone; most ids answer that without reading the record."""
+    match = NAMED.fullmatch(run_id)
+    if not match or SEVERAL.fullmatch(match["names"]):
         return True
-    return f"-{use_case.replace('_', '-').lower()}-" in f"-{found['names']}-"
+    return f"-{use_case.replace('_', '-').lower()}-" in f"-{match['names']}-"
 
 
 def parts(stage: str) -> tuple[str, str, str]:
-    """Verb, use case and recipe of a stage's name: `compress@vision-int8`. A use case's name holds no dash."""
+    """Verb, use case and recipe of a stage name such as `compress@vision-int8`. A use case's name has no dash."""
     verb, _, rest = stage.partition("@")
     use_case, _, recipe = rest.partition("-")
     return verb, use_case, recipe
 
 
 def stage_state(entry: StageEntry) -> StageState:
-    """How a stage stands, in the dashboard's words."""
+    """State of a stage as the dashboard names it."""
     state = _STAGE_STATES.get(entry.state, "waiting")
     return "retrying" if state == "running" and entry.attempt > 1 else state
 
@@ -256,27 +255,27 @@ def note(run: Run) -> RunAnnotation:
         return RunAnnotation()
 
 
-def keep(run: Run, kept: RunAnnotation) -> None:
-    """Write the annotation beside the record; the project's own workspace has none."""
+def keep(run: Run, annotation: RunAnnotation) -> None:
+    """Write the annotation beside the record; the project folder has none."""
     if run.id != WORKSPACE:
-        search.write_annotation(run.folder, kept)
+        search.write_annotation(run.folder, annotation)
 
 
 def metric(run: Run, use_case: str) -> dict[str, Any]:
-    """The released model's row of the use case's table in the record, or the dense one's where nothing was released."""
-    found = run.record.results.get(use_case)
-    rows = found.get("table") if isinstance(found, dict) else None
+    """The released model's row of the results table in the record; the dense model's row where nothing was released."""
+    results = run.record.results.get(use_case)
+    rows = results.get("table") if isinstance(results, dict) else None
     if isinstance(rows, dict):
         rows = rows.get("rows")
-    verdict = found.get("verdict") if isinstance(found, dict) else None
+    verdict = results.get("verdict") if isinstance(results, dict) else None
     chosen = verdict.get("released") or verdict.get("chosen") if isinstance(verdict, dict) else None
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     return next((row for row in rows if row.get("recipe") == (chosen or "dense")), {})
 
 
-def _matches(run: Run, wanted: RunFilter) -> bool:
+def _matches(run: Run, run_filter: RunFilter) -> bool:
     record, who = run.record, str(run.record.asked.get("who", ""))
-    return wanted.matches(
+    return run_filter.matches(
         run_id=run.id,
         use_cases=record.use_cases,
         who=who,
@@ -286,26 +285,26 @@ def _matches(run: Run, wanted: RunFilter) -> bool:
     )
 
 
-def _version(path: Path) -> tuple[int, int, int]:
+def _file_version(path: Path) -> tuple[int, int, int]:
     stat = path.stat()
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 @lru_cache(maxsize=12_000)
-def _understood(path: Path, mtime_ns: int, size: int, inode: int) -> Record:
+def _parse_record(path: Path, mtime_ns: int, size: int, inode: int) -> Record:
     if size > project_files.MAX_JSON_BYTES:
         raise ValueError("too large")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(found, dict) and isinstance(found.get("stages"), dict):
-        found["stages"] = {name: entry for name, entry in found["stages"].items() if STAGE.fullmatch(name)}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict) and isinstance(content.get("stages"), dict):
+        content["stages"] = {name: entry for name, entry in content["stages"].items() if STAGE.fullmatch(name)}
     try:
-        return Record.model_validate(found)
+        return Record.model_validate(content)
     except ValidationError as error:
         raise ValueError(str(error)) from None
 
 
 def _state(record: Record) -> State:
-    """Its state; crashed when it says it is under way but its process is gone."""
+    """State of the run; crashed if the record says running but its process is gone."""
     state = _STATES.get(record.state, "crashed")
     return "crashed" if state in LIVE and not _alive(record.process) else state
 

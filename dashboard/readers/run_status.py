@@ -1,4 +1,4 @@
-"""How a run stands now, in words and shares: its record and its stages' journals told as one story."""
+"""Current status of a run: stages, progress, training curves and timeline, from its record and its event logs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from dashboard.text import formatting
 WORKING: tuple[StageState, ...] = ("running", "retrying")
 BROKEN: tuple[StageState, ...] = ("failed", "crashed")
 LONG_KINDS = ("learning rate", "log loss")
-"""What curves measure, where one word does not say it."""
+"""Kinds of curves whose name has two words."""
 Curves = dict[str, list[tuple[int, float]]]
-"""Points (step, value) by the name of what was measured."""
+"""Points (step, value) by curve name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a run at this moment."""
+    """Current status of one stage of a run."""
 
     name: str
     state: StageState
     entry: StageEntry
     diary: StageEvents
     seconds: float | None
-    """How long it has worked, or worked when it last did."""
+    """Running time so far, or of the last execution."""
 
     @property
     def verb(self) -> str:
@@ -45,12 +45,12 @@ class Stage:
 
     @property
     def share(self) -> float | None:
-        """How much of its work is done, where it works and says so."""
+        """Share of the work done while it runs; None if it reports no progress."""
         return self.diary.share if self.state in WORKING else None
 
     @property
     def error(self) -> str:
-        """Why it failed, in one line."""
+        """The error in one line."""
         return formatting.clean(self.entry.error or (self.diary.error if self.state in BROKEN else ""), 2000)
 
     @property
@@ -60,7 +60,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stage at work, in seconds since the run began."""
+    """An execution of a stage, in seconds since the start of the run."""
 
     stage: str
     state: StageState
@@ -70,55 +70,55 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is, counted in stages and, where earlier times are known, in time."""
+    """Progress of a run in stages, and in time where earlier durations are recorded."""
 
     done: int
     total: int
     share: float
     seconds_left: float | None
-    """None where a stage that is still to come was never timed."""
+    """None if a remaining stage has no recorded duration."""
 
 
 def stages(run: Run, use_case: str = "", *, now: datetime | None = None) -> dict[str, Stage]:
-    """The stages of a run, or of the project's own folder, in playing order."""
+    """The stages of a run, or of the project folder, in execution order."""
     now = now or datetime.now(UTC)
-    entries = _in_the_folder(run, use_case) if run.id == run_records.WORKSPACE else run.stages(use_case)
-    found = {}
+    entries = _project_folder_entries(run, use_case) if run.id == run_records.WORKSPACE else run.stages(use_case)
+    stages_by_name = {}
     for name, entry in entries.items():
-        diary = event_logs.read(run.root, run.folder, name)
+        events = event_logs.read(run.root, run.folder, name)
         state = run_records.stage_state(entry)
         if state in (*WORKING, "queued") and not run.live and run.id != run_records.WORKSPACE:
             state = "crashed"
-        found[name] = Stage(name, state, entry, diary, _seconds(state, entry, diary, now))
-    return found
+        stages_by_name[name] = Stage(name, state, entry, events, _duration(state, entry, events, now))
+    return stages_by_name
 
 
 def progress(stages: Mapping[str, Stage], took: Mapping[str, float]) -> Progress:
-    """How far it is; `took` says how many seconds each stage took the last time, and one without a time counts as their mean."""
+    """Progress of a run; `took` holds each stage's last duration in seconds, and a stage without one counts as their mean."""
     done = sum(stage.state in SETTLED for stage in stages.values())
     timed = [took[name] for name in stages if name in took]
     typical = sum(timed) / len(timed) if timed else 1.0
     weights = {name: max(took.get(name, typical), 0.1) for name in stages}
     whole = sum(weights.values()) or 1.0
-    reached = sum(weights[name] * _reached(stage) for name, stage in stages.items())
+    reached = sum(weights[name] * _share_done(stage) for name, stage in stages.items())
     ahead = [name for name, stage in stages.items() if stage.state not in (*SETTLED, "failed", "crashed", "cancelled", "notrun")]
-    known = all(name in took for name in ahead)
-    left = sum(weights[name] * (1 - _reached(stages[name])) for name in ahead)
-    return Progress(done, len(stages), min(reached / whole, 1.0), left if known and ahead else None)
+    all_timed = all(name in took for name in ahead)
+    left = sum(weights[name] * (1 - _share_done(stages[name])) for name in ahead)
+    return Progress(done, len(stages), min(reached / whole, 1.0), left if all_timed and ahead else None)
 
 
 def times(recorded: Iterable[Run]) -> dict[str, float]:
-    """Seconds each stage took when it last did its work, by the newest run that tells."""
-    found: dict[str, float] = {}
+    """Duration in seconds of each stage's last execution, from the newest run that recorded it."""
+    seconds: dict[str, float] = {}
     for run in recorded:
         for name, entry in run.record.stages.items():
             if entry.state == "Completed" and entry.wall_s is not None:
-                found.setdefault(name, entry.wall_s)
-    return found
+                seconds.setdefault(name, entry.wall_s)
+    return seconds
 
 
 def notable(stages: Mapping[str, Stage]) -> str:
-    """The stage to look at when nobody picked one: what failed, what works, what was stopped, or what ended last."""
+    """The stage to show by default: a failed one, a running one, a cancelled one, or the last one that completed."""
     for states in (BROKEN, WORKING, ("cancelled",)):
         for name, stage in stages.items():
             if stage.state in states:
@@ -129,26 +129,26 @@ def notable(stages: Mapping[str, Stage]) -> str:
 
 
 def curves(stages: Mapping[str, Stage]) -> dict[str, Curves]:
-    """The curves each stage drew, by stage and name; only of stages that drew any."""
+    """Training curves by stage and name, of the stages that have any."""
     return {name: stage.diary.curves for name, stage in stages.items() if stage.diary.curves}
 
 
 def known_curves(run: Run, use_case: str, stages: Mapping[str, Stage]) -> dict[str, Curves]:
-    """The curves of a model that this run did not have to fit, since an earlier one had; under the stage that fits it."""
+    """The curves of a model that an earlier run has trained, under the train stage that this run reused."""
     fitted = next(
         (name for name, stage in stages.items() if stage.verb == "train" and stage.state in ("unchanged", "restored")), ""
     )
-    found: Curves = {}
+    curves_by_name: Curves = {}
     for name, epoch, value in kept_curves(run, use_case) if fitted else ():
-        found.setdefault(name, []).append((epoch, value))
-    return {fitted: found} if found else {}
+        curves_by_name.setdefault(name, []).append((epoch, value))
+    return {fitted: curves_by_name} if curves_by_name else {}
 
 
 def kept_curves(run: Run, use_case: str) -> list[tuple[str, int, float]]:
-    """The curves the model itself keeps, as (name, epoch, value): those of a run whose model an earlier one fitted, too."""
-    found = Artifacts(run.root, run.folder, use_case)
+    """The curves stored in the model artifact, as (name, epoch, value); also there when an earlier run trained the model."""
+    artifacts = Artifacts(run.root, run.folder, use_case)
     try:
-        epochs = project_files.read_json(run.root, found.place / "model" / "curves.json")
+        epochs = project_files.read_json(run.root, artifacts.place / "model" / "curves.json")
     except Unreadable:
         return []
     if not isinstance(epochs, list):
@@ -163,19 +163,20 @@ def kept_curves(run: Run, use_case: str) -> list[tuple[str, int, float]]:
 
 
 def kinds(curves: Mapping[str, object]) -> dict[str, list[str]]:
-    """The names of curves by what may share an axis, which the end of the name says."""
-    found: dict[str, list[str]] = {}
+    """Curve names by kind, the end of the name; curves of one kind share an axis."""
+    names_by_kind: dict[str, list[str]] = {}
     for name in curves:
         kind = next((words for words in LONG_KINDS if name.endswith(words.replace(" ", "_"))), name.rpartition("_")[2])
-        found.setdefault(kind, []).append(name)
-    names = list(found)
-    return dict(sorted(found.items(), key=lambda item: (item[0] != "loss", item[0] == "learning rate", names.index(item[0]))))
+        names_by_kind.setdefault(kind, []).append(name)
+    names = list(names_by_kind)
+    order = sorted(names, key=lambda kind: (kind != "loss", kind == "learning rate", names.index(kind)))
+    return {kind: names_by_kind[kind] for kind in order}
 
 
 def spans(run: Run, stages: Mapping[str, Stage], *, now: datetime | None = None) -> list[Span]:
-    """When each stage worked, attempt by attempt; a stage that was found unchanged did not work."""
+    """Executions of each stage, one per attempt; an unchanged stage has none."""
     began = formatting.moment(run.at)
-    found: list[tuple[str, StageState, datetime, datetime]] = []
+    intervals: list[tuple[str, StageState, datetime, datetime]] = []
     for name, stage in stages.items():
         if stage.state in ("unchanged", "restored", "waiting", "queued", "notrun"):
             continue
@@ -185,13 +186,15 @@ def spans(run: Run, stages: Mapping[str, Stage], *, now: datetime | None = None)
             end = formatting.moment(attempt.ended_at or (stage.entry.ended_at if last else "")) or (now or datetime.now(UTC))
             state = stage.state if last else "failed"
             if start and end >= start:
-                found.append((name, state, start, end))
-    zero = began or min((start for _, _, start, _ in found), default=datetime.now(UTC))
-    return [Span(name, state, (start - zero).total_seconds(), (end - zero).total_seconds()) for name, state, start, end in found]
+                intervals.append((name, state, start, end))
+    zero = began or min((start for _, _, start, _ in intervals), default=datetime.now(UTC))
+    return [
+        Span(name, state, (start - zero).total_seconds(), (end - zero).total_seconds()) for name, state, start, end in intervals
+    ]
 
 
 def output_tail(run: Run, stage: str, most_bytes: int = 20_000) -> str:
-    """The end of what a stage's process printed; empty if nothing was kept."""
+    """The end of a stage's terminal output; empty if none is stored."""
     if not project_files.STAGE.fullmatch(stage):
         return ""
     path = project_files.inside(run.root, run.folder / "journal" / f"{stage}.out")
@@ -203,61 +206,63 @@ def output_tail(run: Run, stage: str, most_bytes: int = 20_000) -> str:
         return ""
 
 
-def _reached(stage: Stage) -> float:
+def _share_done(stage: Stage) -> float:
     return 1.0 if stage.state in SETTLED else stage.share or 0.0
 
 
-def _seconds(state: StageState, entry: StageEntry, diary: StageEvents, now: datetime) -> float | None:
+def _duration(state: StageState, entry: StageEntry, events: StageEvents, now: datetime) -> float | None:
     if state in WORKING:
-        began = formatting.moment(entry.started_at or (diary.attempts[-1].started_at if diary.attempts else ""))
+        began = formatting.moment(entry.started_at or (events.attempts[-1].started_at if events.attempts else ""))
         return max(0.0, (now - began).total_seconds()) if began else None
     if entry.wall_s is not None:
         return entry.wall_s
     if state in ("failed", "crashed", "cancelled") and entry.started_at:
         return formatting.seconds_between(entry.started_at, entry.ended_at)
-    return diary.wall_s
+    return events.wall_s
 
 
-def _in_the_folder(run: Run, use_case: str) -> dict[str, StageEntry]:
-    """What the journals in the project's own folder say of the stages of dvc.yaml."""
-    found = {}
+def _project_folder_entries(run: Run, use_case: str) -> dict[str, StageEntry]:
+    """The stages of dvc.yaml with their state by the event logs of the project folder."""
+    entries = {}
     for name, needs in planned(run.root).items():
         if use_case and run_records.parts(name)[1] != use_case:
             continue
-        diary = event_logs.read(run.root, run.folder, name)
-        last = diary.attempts[-1] if diary.attempts else None
+        events = event_logs.read(run.root, run.folder, name)
+        last = events.attempts[-1] if events.attempts else None
         state = "Pending"
         if last:
-            working = "Running" if _works(diary.pid) else "Crashed"
+            working = "Running" if _process_exists(events.pid) else "Crashed"
             state = {"finished": "Completed", "failed": "Failed"}.get(last.outcome, working)
-        told: dict[str, Any] = {"started_at": last.started_at, "ended_at": last.ended_at, "attempt": 1} if last else {}
-        found[name] = StageEntry(state=state, needs=needs, wall_s=diary.wall_s, cpu_s=diary.cpu_s, error=diary.error, **told)
-    return found
+        times: dict[str, Any] = {"started_at": last.started_at, "ended_at": last.ended_at, "attempt": 1} if last else {}
+        entries[name] = StageEntry(
+            state=state, needs=needs, wall_s=events.wall_s, cpu_s=events.cpu_s, error=events.error, **times
+        )
+    return entries
 
 
-_SCORES: dict[tuple[Path, int, int], dict[str, list[str]]] = {}
+_PIPELINES: dict[tuple[Path, int, int], dict[str, list[str]]] = {}
 
 
 def planned(root: Path) -> dict[str, list[str]]:
-    """The stages of dvc.yaml in playing order, each with those it needs; nothing where it cannot be read."""
+    """The stages of dvc.yaml in execution order, each with those it depends on; empty if it cannot be read."""
     try:
         key = (root, (root / "dvc.yaml").stat().st_mtime_ns, (root / "params.yaml").stat().st_mtime_ns)
     except OSError:
         return {}
-    if key not in _SCORES:
+    if key not in _PIPELINES:
         from dvc.exceptions import DvcException
 
         from flows.dvc_state.stage_graph import load_stages
 
         try:
-            _SCORES[key] = {name: list(stage.needs) for name, stage in load_stages(root).items()}
+            _PIPELINES[key] = {name: list(stage.needs) for name, stage in load_stages(root).items()}
         except DvcException:
             return {}
-    return _SCORES[key]
+    return _PIPELINES[key]
 
 
-def _works(pid: int) -> bool:
-    """Whether a process of that number lives; nobody else's business here, so its identity is not asked for."""
+def _process_exists(pid: int) -> bool:
+    """Whether a process with that id exists; its identity is not checked."""
     if pid <= 0:
         return False
     try:

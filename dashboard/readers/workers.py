@@ -1,4 +1,4 @@
-"""Who does the work: the runner of `bonsai up`, the processes of the runs under way, and Prefect's own workers."""
+"""Workers: the flow runner of `bonsai up`, the processes of active runs, and Prefect's own workers."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from dashboard.text import formatting
 from flows.system import os_processes
 
 NEWEST = 30
-"""Among so many runs those under way are looked for."""
+"""Active runs are looked for among this many runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One that works or waits for work."""
+    """A process that executes runs or waits for them."""
 
     name: str
     kind: Literal["runner", "run", "pool"]
     state: str
-    """`works` or `waits`; of Prefect's own workers what Prefect says."""
+    """`works` or `waits`; for Prefect's own workers, the state that Prefect reports."""
     at: str
-    """Since when it is there; of Prefect's own workers when they were last heard."""
+    """Start time; for Prefect's own workers, the last heartbeat."""
     processes: int | None = None
     memory_bytes: int | None = None
 
 
 def at_work(root: Path) -> list[Worker]:
-    """All that are known now; one that ended meanwhile is left out."""
+    """All current workers; one that ends meanwhile is left out."""
     return [*_runner(root), *_runs(root), *_pools(root)]
 
 
@@ -63,12 +63,12 @@ def _runs(root: Path) -> Iterator[Worker]:
 
 
 def _pools(root: Path) -> Iterator[Worker]:
-    found = prefect_api.server(root)
+    server = prefect_api.server(root)
     try:
-        for each in found.workers() if found else ():
+        for each in server.workers() if server else ():
             yield Worker(f"{each.name} ({each.pool})", "pool", formatting.clean(each.status, 40).lower(), each.heard)
     except Unreadable:
-        return  # the page says elsewhere that no server answers
+        return  # the page reports elsewhere that no server responds
 
 
 def _since(process: psutil.Process) -> str:

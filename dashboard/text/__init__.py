@@ -1,1 +1,1 @@
-"""Words: translations, and how numbers and times are written."""
+"""Translations, and the formatting of numbers, times and cron expressions."""

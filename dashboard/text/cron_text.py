@@ -1,4 +1,4 @@
-"""A cron line in words, for the schedules that people write; what is wrong with one; the line itself for the others."""
+"""Describe common cron expressions in words, and validate them; other expressions are shown as they are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERY_DAY = (1, 2, 3, 4, 5, 6, 0)
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of the five parts of a line: its name, its bounds, and the words that stand for its numbers from `low` on."""
+    """One of the five fields of a cron expression: its name, its bounds, and the words for its numbers from `low` on."""
 
     name: str
     low: int
@@ -27,16 +27,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class When:
-    """A line as a sentence: its key in the catalogue, what is put in, and what is listed in it."""
+    """A description: its catalogue key, placeholder values, and the days and times that it lists."""
 
     key: str
     values: dict[str, str] = field(default_factory=dict)
     days: tuple[int, ...] = ()
-    """Of the week, Sunday 0."""
+    """Days of the week, Sunday is 0."""
     at: tuple[str, ...] = ()
-    """Times of the day."""
+    """Times of day."""
     times: When | None = None
-    """The part that says at which times of those days."""
+    """The description of the times on those days."""
 
 
 FIELDS = (
@@ -49,27 +49,27 @@ FIELDS = (
 
 
 def fault(line: str) -> tuple[str, dict[str, str]] | None:
-    """The catalogue key that says what is wrong with a line, and what to put in; None if it can be kept."""
+    """Catalogue key and placeholder values of the error in a cron expression; None if it is valid."""
     words = line.split()
     if len(words) != len(FIELDS):
         return "cron.fields", {"count": str(len(words))}
     for part, word in zip(FIELDS, words, strict=True):
-        if not all(_right(part, each) for each in word.lower().split(",")):
+        if not all(_is_valid(part, each) for each in word.lower().split(",")):
             return "cron.wrong", {"field": part.name, "word": word, "low": str(part.low), "high": str(part.high)}
     return None
 
 
-def _right(field: Field, part: str) -> bool:
-    found = PART.fullmatch(_in_numbers(field, part))
-    if not found or (found["first"] == "*" and found["last"]):
+def _is_valid(field: Field, part: str) -> bool:
+    match = PART.fullmatch(_names_to_numbers(field, part))
+    if not match or (match["first"] == "*" and match["last"]):
         return False
-    numbers = [int(found[name]) for name in ("first", "last") if found[name] not in (None, "*")]
+    numbers = [int(match[name]) for name in ("first", "last") if match[name] not in (None, "*")]
     in_bounds = all(field.low <= number <= field.high for number in numbers)
-    return in_bounds and numbers == sorted(numbers) and found["step"] not in ("0", "00")
+    return in_bounds and numbers == sorted(numbers) and match["step"] not in ("0", "00")
 
 
 def in_words(line: str) -> When:
-    """When that is; the line itself where it is of a kind that people seldom write."""
+    """Description of a cron expression; the expression itself where it is an uncommon one."""
     fields = line.split()
     if fault(line):
         return When("cron.other", {"line": formatting.escape(line, 80)})
@@ -90,7 +90,7 @@ def in_words(line: str) -> When:
 
 
 def _times(minute: str, hour: str) -> When | None:
-    """At which times of the day; None where that takes too many words."""
+    """Description of the times of day; None where it is too complex."""
     if not NUMBER.fullmatch(minute):
         return None
     if step := re.fullmatch(r"\*/(\d+)", hour):
@@ -104,23 +104,23 @@ def _times(minute: str, hour: str) -> When | None:
 
 
 def _days(weekday: str) -> tuple[int, ...] | None:
-    """The days of the week, Sunday 0, Monday first; None where steps count them."""
-    found: set[int] = set()
-    for part in _in_numbers(FIELDS[4], weekday.lower()).split(","):
+    """Days of the week, Sunday is 0, Monday first; None for expressions with steps."""
+    days: set[int] = set()
+    for part in _names_to_numbers(FIELDS[4], weekday.lower()).split(","):
         if part == "*":
             return EVERY_DAY
         ends = part.split("-")
         if not all(end.isdigit() for end in ends):
             return None
-        found |= {day % 7 for day in range(int(ends[0]), int(ends[-1]) + 1)}
-    return tuple(sorted(found, key=lambda day: (day - 1) % 7))
+        days |= {day % 7 for day in range(int(ends[0]), int(ends[-1]) + 1)}
+    return tuple(sorted(days, key=lambda day: (day - 1) % 7))
 
 
 def _clock(hour: str | int, minute: str) -> str:
     return f"{int(hour):02}:{int(minute):02}"
 
 
-def _in_numbers(field: Field, part: str) -> str:
+def _names_to_numbers(field: Field, part: str) -> str:
     for number, word in enumerate(field.words, field.low):
         part = re.sub(rf"\b{word}\b", str(number), part)
     return part

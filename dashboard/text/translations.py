@@ -1,4 +1,4 @@
-"""Every sentence the dashboard says, in English and Chinese, from one file."""
+"""The dashboard's texts in English and Chinese, from translations.toml."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ CATALOGUE = Path(__file__).with_name("translations.toml")
 
 @cache
 def catalogue() -> dict[str, dict[str, str]]:
-    """Key, as in `run.start`, to the sentence in each language."""
+    """Texts by key, such as `run.start`, and language."""
     return dict(_flat("", tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))))
 
 
 def text(language: str, key: str, **values: object) -> str:
-    """The sentence of that key, with the values put in; an unknown language reads English."""
-    found = catalogue()[key]
-    return found.get(language, found["en"]).format(**values)
+    """The text of a key with its placeholders filled; English for an unknown language."""
+    translations = catalogue()[key]
+    return translations.get(language, translations["en"]).format(**values)
 
 
 def has(key: str) -> bool:
-    """Whether the catalogue knows the key: names that come from outside, such as a stage's verb, may be new to it."""
+    """Whether the catalogue has the key; names from outside, such as a stage's verb, may be missing."""
     return key in catalogue()
 
 
-def _flat(prefix: str, found: dict[str, object]) -> list[tuple[str, dict[str, str]]]:
+def _flat(prefix: str, tree: dict[str, object]) -> list[tuple[str, dict[str, str]]]:
     flat: list[tuple[str, dict[str, str]]] = []
-    for name, value in found.items():
+    for name, value in tree.items():
         key = f"{prefix}.{name}" if prefix else name
         if isinstance(value, dict) and "en" in value:
             flat.append((key, value))

@@ -77,7 +77,7 @@ def test_ten_thousand_runs_are_listed_by_reading_only_those_shown(root, monkeypa
         if number % 100 == 0:
             (folder / "run.json").write_text(record)
     read = []
-    monkeypatch.setattr(run_records, "_understood", lambda path, *version: read.append(path) or run_records.Record())
+    monkeypatch.setattr(run_records, "_parse_record", lambda path, *version: read.append(path) or run_records.Record())
     page = run_records.listing(root, count=4)
     assert (len(page.runs), page.total) == (4, 10_004)
     assert len(read) == 4
@@ -92,9 +92,9 @@ def test_a_run_behind_hundreds_of_another_use_case_is_found_by_its_name_alone(ro
     for number in range(400):
         (root / "runs" / f"20250101-{number:06}-vision-0000").mkdir()
     read = []
-    understood = run_records._understood
+    understood = run_records._parse_record
     monkeypatch.setattr(
-        run_records, "_understood", lambda path, *version: read.append(path.parent.name) or understood(path, *version)
+        run_records, "_parse_record", lambda path, *version: read.append(path.parent.name) or understood(path, *version)
     )
     assert [run.id for run in run_records.latest(root, "credit")] == [folder.name]
     assert read == [folder.name]
@@ -257,21 +257,21 @@ def test_a_journal_begun_anew_is_not_mixed_with_the_old(tmp_path):
 )
 def test_an_event_of_another_shape_does_not_stop_the_reading(event):
     diary = StageEvents()
-    diary.hear(event)
-    diary.hear({"event": "log", "message": "on"})
+    diary.apply(event)
+    diary.apply({"event": "log", "message": "on"})
     assert diary.lines[-1].message == "on"
 
 
 def test_a_line_of_a_megabyte_is_kept_short():
     diary = StageEvents()
-    diary.hear({"event": "log", "message": "x" * 1_000_000})
+    diary.apply({"event": "log", "message": "x" * 1_000_000})
     assert len(diary.lines[-1].message) == 2000
 
 
 def test_a_curve_that_goes_on_from_a_checkpoint_is_not_drawn_twice():
     diary = StageEvents()
     for step in (1, 2, 3, 2, 3, 4):
-        diary.hear({"event": "metric", "step": step, "values": {"loss": step, "broken": None}})
+        diary.apply({"event": "metric", "step": step, "values": {"loss": step, "broken": None}})
     assert [step for step, _ in diary.curves["loss"]] == [1, 2, 3, 4]
     assert diary.curves["broken"] == []
 
