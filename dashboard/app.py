@@ -1,4 +1,4 @@
-"""The dashboard's frame: language, pages, and what every page is about, all of it in the address."""
+"""The dashboard's entry script: the language, the pages, and the use case and run of a page, all kept in the URL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dashboard.ui.page_context import Context
 from flows import settings
 
 ICON = Path(__file__).with_name("icon.svg")
-LOOK = Path(__file__).with_name("styles.css")
+STYLES = Path(__file__).with_name("styles.css")
 PAGES = {
     "pipeline": {
         "run": ":material/play_circle:",
@@ -31,25 +31,27 @@ PAGES = {
     },
     "project": {"versions": ":material/account_tree:", "about": ":material/info:"},
 }
-ABOUT_A_RUN = ("run", "data", "results", "compression", "try_it")
+RUN_PAGES = ("run", "data", "results", "compression", "try_it")
 FIRST = "first"
-CARRIED = ("lang", "uc", "run")  # choices that hold on every page
-ABOUT_A_USE_CASE = (*ABOUT_A_RUN, "compare", "versions")
+"""URL path of the default page."""
+CARRIED = ("lang", "uc", "run")
+"""Query parameters that every page keeps."""
+USE_CASE_PAGES = (*RUN_PAGES, "compare", "versions")
 
 
 @st.cache_resource(show_spinner=False)
-def keep_what_is_loaded(page: str) -> None:
-    """After a page's first visit, let the libraries it has loaded rest.
+def freeze_loaded_objects(page: str) -> None:
+    """Exclude the libraries that a page has loaded from garbage collection, once per page.
 
-    Python looks through all that lives long from time to time, in the middle of somebody's refresh.
+    Otherwise the collector would scan all of them from time to time, in the middle of a refresh.
     """
     gc.freeze()
 
 
 st.set_page_config(page_title="Bonsai", page_icon=str(ICON), layout="wide")
-url_state.keep_address(CARRIED)
+url_state.carry_query_params(CARRIED)
 st.logo(str(ICON), size="large")
-st.html(LOOK)
+st.html(STYLES)
 with st.sidebar:
     st.segmented_control(
         t("app.language"),
@@ -57,7 +59,7 @@ with st.sidebar:
         required=True,
         format_func=translations.LANGUAGES.__getitem__,
         label_visibility="collapsed",
-        **url_state.addressed("lang", list(translations.LANGUAGES), "en"),
+        **url_state.query_param("lang", list(translations.LANGUAGES), "en"),
     )
 pages = {
     t(f"nav.{section}"): [
@@ -69,19 +71,19 @@ pages = {
             url_path=FIRST if name == "run" else name,
             default=name == "run",
         )
-        for name, icon in found.items()
+        for name, icon in section_pages.items()
     ]
-    for section, found in PAGES.items()
+    for section, section_pages in PAGES.items()
 }
-also = st.Page("app_pages/run.py", title=t("page.run"), url_path="run", visibility="hidden")  # the first page's address is "/"
-page = st.navigation({**pages, "": [also]}, expanded=True)
+run_page = st.Page("app_pages/run.py", title=t("page.run"), url_path="run", visibility="hidden")  # the default page has "/"
+page = st.navigation({**pages, "": [run_page]}, expanded=True)
 root = page_context.project()
 settings.apply(root)
 name = page.url_path or "run"
 
-asked = st.query_params.get("flow")  # a run that was asked for; its folder appears when the conductor begins it
-if asked and (arrived := run_records.of_flow(root, asked)):
-    st.query_params["run"] = arrived.id
+flow_run_id = st.query_params.get("flow")  # a requested run; its folder appears when Prefect starts it
+if flow_run_id and (started := run_records.of_flow(root, flow_run_id)):
+    st.query_params["run"] = started.id
     del st.query_params["flow"]
     st.query_params.pop("stage", None)
 
@@ -90,16 +92,16 @@ with heading:
     st.title(page.title, anchor=False)
 use_case, run, stale = "", None, ""
 with choices, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"):
-    if name in ABOUT_A_USE_CASE:
+    if name in USE_CASE_PAGES:
         use_case = pickers.choose_use_case(root)
-    if name in ABOUT_A_RUN:
-        with page_context.or_say():
+    if name in RUN_PAGES:
+        with page_context.error_boundary():
             stale = pickers.drop_stale_run(root, use_case)
             run = pickers.choose_run(root, use_case)
-url_state.arrived(CARRIED)
+url_state.remember_query_params(CARRIED)
 if stale:
     st.caption(stale)
 st.session_state["context"] = Context(root, use_case, run)
-with page_context.or_say():
+with page_context.error_boundary():
     page.run()
-keep_what_is_loaded(name)
+freeze_loaded_objects(name)

@@ -6,10 +6,10 @@ from dashboard.ui import page_context, pickers
 from dashboard.ui.locale import t
 from dashboard.views.run import comparison
 
-context = page_context.context()
+context = page_context.current()
 chosen = comparison.choose(context.root, context.use_case)
 if len(chosen) < 2:
-    page_context.nothing("compare.choose")
+    page_context.empty_state("compare.choose")
     st.stop()
 VIEWS = {
     "table": comparison.table,
@@ -18,6 +18,6 @@ VIEWS = {
     "classes": comparison.classes,
 }
 picked = pickers.choose_view(VIEWS, "compare")
-with page_context.or_say():
+with page_context.error_boundary():
     VIEWS[picked](chosen, context.use_case)
 st.caption(t("compare.note"))

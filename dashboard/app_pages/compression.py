@@ -1,4 +1,4 @@
-"""Accuracy against latency and size: what each recipe gained and lost, and which one was released."""
+"""Accuracy against latency and size: what each recipe gained and lost, and which recipe was released."""
 
 import streamlit as st
 
@@ -8,21 +8,21 @@ from dashboard.views.results import compression_latency, compression_losses, com
 
 VIEWS = {
     "front": compression_tradeoff.front,
-    "damage": compression_losses.damage,
+    "damage": compression_losses.by_class,
     "flipped": compression_losses.flipped,
-    "timing": compression_latency.timing,
+    "timing": compression_latency.latency,
     "bundle": release_bundle.bundle,
 }
 
-context = page_context.context()
+context = page_context.current()
 artifacts = context.artifacts
 if not artifacts or not context.run or not artifacts.recipes():
-    page_context.nothing("compression.none")
+    page_context.empty_state("compression.none")
     st.stop()
 try:
     compression_tradeoff.verdict(artifacts.verdict())
-except Unreadable as trouble:
-    st.info(page_context.why(trouble), icon=":material/info:")
+except Unreadable as error:
+    st.info(page_context.error_message(error), icon=":material/info:")
 chosen = pickers.choose_view(VIEWS, "compression")
-with page_context.or_say():
+with page_context.error_boundary():
     VIEWS[chosen](artifacts, context.run)

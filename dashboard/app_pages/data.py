@@ -1,21 +1,21 @@
-"""Where every row went and why, what the columns hold, and what augmentation makes of a row."""
+"""Data quality: kept and quarantined rows, columns, splits, augmented rows, and drift between runs."""
 
 from dashboard.ui import page_context, pickers
-from dashboard.views.data import augmentation, quality
+from dashboard.views.data import augmentation, columns, quality, splits
 
 VIEWS = {
-    "ledger": quality.ledger,
-    "columns": quality.before_and_after,
-    "splits": quality.splits,
+    "ledger": quality.row_counts,
+    "columns": columns.before_and_after,
+    "splits": splits.splits,
     "augmentation": augmentation.gallery,
-    "drift": quality.drift,
+    "drift": columns.drift,
 }
 
-context = page_context.context()
+context = page_context.current()
 artifacts = context.artifacts
 if artifacts is None:
-    page_context.nothing("data.none")
+    page_context.empty_state("data.none")
 else:
     chosen = pickers.choose_view(VIEWS, "data")
-    with page_context.or_say():
+    with page_context.error_boundary():
         VIEWS[chosen](artifacts, context)

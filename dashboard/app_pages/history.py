@@ -1,7 +1,7 @@
-"""Every run there was: what was set, what came of it, and what people keep about it."""
+"""All runs: their parameters, results and annotations."""
 
 from dashboard.ui import page_context
 from dashboard.views.run import run_table
 
-context = page_context.context()
+context = page_context.current()
 run_table.table(context.root)

@@ -1,4 +1,4 @@
-"""How well the models answer, and where they fail."""
+"""Metrics of the models, and the rows they get wrong."""
 
 import streamlit as st
 
@@ -8,11 +8,11 @@ from dashboard.ui.locale import t
 from dashboard.views.results import classification, language_model, named_entities, risk_forecasts, summary
 from tasks.core.splits import EVALUATION_SPLITS
 
-context = page_context.context()
+context = page_context.current()
 artifacts = context.artifacts
 recipes = artifacts.recipes() if artifacts else []
 if not artifacts or not recipes:
-    page_context.nothing("results.none")
+    page_context.empty_state("results.none")
     st.stop()
 
 released = artifacts.released()
@@ -22,7 +22,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     split = pickers.choose_from(
         "split", EVALUATION_SPLITS[::-1], t("results.split"), "test", lambda name: t(f"results.{name}"), few=True
     )
-with page_context.or_say():
+with page_context.error_boundary():
     metrics = artifacts.metrics(recipe)
     if split not in metrics.splits:
         raise Unreadable("unreadable.shape", file="metrics.json")
@@ -34,7 +34,7 @@ with page_context.or_say():
         risk_forecasts,
         named_entities,
         language_model,
-    ):  # whose report it is shows by what it holds, whatever the use case
+    ):  # the report's content decides which views apply, not the use case
         if views.is_mine(split_metrics.report):
             views.show(artifacts, recipe, split, split_metrics)
             break

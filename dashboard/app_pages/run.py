@@ -1,18 +1,18 @@
-"""Start a run, and watch it grow."""
+"""Start a run and watch it."""
 
 import streamlit as st
 
 from dashboard.ui import page_context
 from dashboard.views.run import live_run, start_form
 
-context = page_context.context()
-with page_context.or_say():
+context = page_context.current()
+with page_context.error_boundary():
     start_form.card(context)
-if asked := st.query_params.get("flow"):
-    start_form.awaited(context.root, asked)
+if flow_run_id := st.query_params.get("flow"):
+    start_form.pending_run(context.root, flow_run_id)
 elif context.run is None:
-    page_context.nothing("run.none")
+    page_context.empty_state("run.none")
     live_run.preview(context)
 else:
-    with page_context.or_say():
+    with page_context.error_boundary():
         live_run.watch(context.run, context.use_case)

@@ -1,4 +1,4 @@
-"""Ask the released model yourself, beside the dense one."""
+"""Try the released model on an input of one's own, beside the dense model."""
 
 import streamlit as st
 
@@ -7,19 +7,19 @@ from dashboard.ui import page_context
 from dashboard.ui.locale import t
 from dashboard.views.predict import model_comparison, table_input, text_input
 
-context = page_context.context()
+context = page_context.current()
 artifacts = context.artifacts
 if not artifacts or not artifacts.recipes():
-    page_context.nothing("try_it.none")
+    page_context.empty_state("try_it.none")
     st.stop()
 st.caption(t("try_it.note"))
-with page_context.or_say():
-    ring = model_comparison.contestants(artifacts)
+with page_context.error_boundary():
+    models = model_comparison.compared_models(artifacts)
     case = model_inputs.case_of(context.root, artifacts.folder, context.use_case)
     kind = model_inputs.kind(case)
     if kind == "picture":
-        model_comparison.picture(artifacts, ring)
+        model_comparison.image_input(models)
     elif kind == "sentence":
-        text_input.show(artifacts, case, ring)
+        text_input.show(artifacts, case, models)
     else:
-        table_input.show(artifacts, case, ring)
+        table_input.show(artifacts, case, models)

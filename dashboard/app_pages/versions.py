@@ -1,10 +1,10 @@
-"""Which stages are out of date and why, and the data and model versions there were."""
+"""The stages that are out of date and why, and the versions of data and models."""
 
 from dashboard.ui import page_context, pickers
 from dashboard.views.project import versions
 
-context = page_context.context()
+context = page_context.current()
 VIEWS = {"status": versions.status, "versions": versions.versions}
 chosen = pickers.choose_view(VIEWS, "versions")
-with page_context.or_say():
+with page_context.error_boundary():
     VIEWS[chosen](context)

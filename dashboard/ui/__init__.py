@@ -1,1 +1,1 @@
-"""What the pages share: widgets, pickers, the address, the language."""
+"""What the pages share: widgets, pickers, query parameters, locale."""

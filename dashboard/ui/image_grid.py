@@ -1,4 +1,4 @@
-"""Pictures out of tables, fit to be shown: decoded by the pipeline's own reader, never larger than a screen needs."""
+"""Images of tables as PNG files for display, decoded by the pipeline's own reader and scaled to fit the screen."""
 
 from __future__ import annotations
 
@@ -18,26 +18,22 @@ if TYPE_CHECKING:
 
     from dashboard.readers.artifacts import Artifacts
 
-SHOWN_PIXELS = 112
-"""Small pictures are enlarged in whole steps to about this, so that each pixel stays a square."""
-MOST_PIXELS = 256
-PICTURE_COLUMNS = ("image", "img", "jpeg", "png", "bytes")
+TARGET_PIXELS = 112
+"""Pixels to which small images are enlarged, by a whole factor so that each pixel stays a square."""
+MAX_PIXELS = 256
+"""Pixels to which large images are reduced."""
+IMAGE_COLUMNS = ("image", "img", "jpeg", "png", "bytes")
 
 
-def picture(data: object) -> bytes | None:
-    """Encoded bytes as a PNG of a size to show; None for what is no picture, a bomb included."""
-    return _shown(bytes(data)) if isinstance(data, bytes | bytearray | memoryview) else None
+def to_png(data: object) -> bytes | None:
+    """Encoded image bytes as a PNG for display; None for other data, decompression bombs included."""
+    return _display_png(bytes(data)) if isinstance(data, bytes | bytearray | memoryview) else None
 
 
-def from_array(pixels: NDArray[np.uint8]) -> bytes:
-    """Pixels (H, W) or (H, W, 3) as a PNG of a size to show."""
-    return _encoded(Image.fromarray(pixels))
+def heatmap(pixels: NDArray[np.uint8], weights: NDArray[np.floating[Any]]) -> bytes:
+    """An image (H, W) or (H, W, 3) and, beside it, the same image with its attributions in colour, as one PNG.
 
-
-def heat(pixels: NDArray[np.uint8], weights: NDArray[np.floating[Any]]) -> bytes:
-    """A picture (H, W) or (H, W, 3), and beside it the same with what spoke for the answer in orange and against it in blue.
-
-    `weights` (H, W) may have any scale; the largest is fully coloured.
+    Orange pixels support the prediction, blue ones oppose it. `weights` (H, W) may have any scale; the largest gets full colour.
     """
     grey = pixels.astype(np.float64) if pixels.ndim == 2 else pixels.astype(np.float64).mean(2)
     strength = np.abs(weights) / max(float(np.abs(weights).max(initial=0)), 1e-12)
@@ -45,47 +41,47 @@ def heat(pixels: NDArray[np.uint8], weights: NDArray[np.floating[Any]]) -> bytes
     base = np.repeat(grey[..., None] * 0.75, 3, axis=2)
     mixed = base * (1 - 0.7 * strength[..., None]) + colour * 0.7 * strength[..., None]
     plain = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
-    return _encoded(Image.fromarray(np.concatenate([plain, mixed.clip(0, 255).astype(np.uint8)], axis=1)), 2 * SHOWN_PIXELS)
+    return _encode_png(Image.fromarray(np.concatenate([plain, mixed.clip(0, 255).astype(np.uint8)], axis=1)), 2 * TARGET_PIXELS)
 
 
-def column(names: Iterable[str]) -> str:
-    """The column that holds pictures, "" if none does."""
-    return next((name for name in PICTURE_COLUMNS if name in names), "")
+def image_column(names: Iterable[str]) -> str:
+    """The column that holds images; "" if there is none."""
+    return next((name for name in IMAGE_COLUMNS if name in names), "")
 
 
-def of(found: Artifacts, keys: Iterable[str]) -> dict[str, bytes]:
-    """Encoded pictures of clean rows by their pixel key, for those asked for."""
-    wanted = sorted(set(keys))
-    if not wanted or "pixels" not in found.columns("clean/rows"):
+def images_by_key(artifacts: Artifacts, keys: Iterable[str]) -> dict[str, bytes]:
+    """Encoded images of clean rows by their pixel hash, for the requested hashes."""
+    requested = sorted(set(keys))
+    if not requested or "pixels" not in artifacts.columns("clean/rows"):
         return {}
-    rows = found.rows("clean/rows", ["pixels", "image"], [("pixels", "in", wanted)])
+    rows = artifacts.rows("clean/rows", ["pixels", "image"], [("pixels", "in", requested)])
     if "image" not in rows:
         return {}
     return dict(zip(rows["pixels"], rows["image"], strict=True))
 
 
-def rows_with_pictures(rows: DataFrame) -> list[tuple[bytes | None, DataFrame]]:
-    """Each row with its picture, where it has one."""
-    name = column(rows.columns)
-    return [(picture(rows.iloc[at][name]) if name else None, rows.iloc[[at]]) for at in range(len(rows))]
+def rows_with_images(rows: DataFrame) -> list[tuple[bytes | None, DataFrame]]:
+    """Each row with its image as a PNG; None where it has none."""
+    name = image_column(rows.columns)
+    return [(to_png(rows.iloc[at][name]) if name else None, rows.iloc[[at]]) for at in range(len(rows))]
 
 
 @lru_cache(maxsize=2000)
-def _shown(data: bytes) -> bytes | None:
+def _display_png(data: bytes) -> bytes | None:
     try:
         with images.pillow_warnings_as_errors():
-            found, _ = images.decode_image(data)
+            image, _ = images.decode_image(data)
     except images.UnreadableImage:
         return None
-    return _encoded(found)
+    return _encode_png(image)
 
 
-def _encoded(image: Image.Image, about: int = SHOWN_PIXELS) -> bytes:
+def _encode_png(image: Image.Image, target: int = TARGET_PIXELS) -> bytes:
     longest = max(image.size)
-    if longest > MOST_PIXELS:
-        image.thumbnail((MOST_PIXELS, MOST_PIXELS))
-    elif longest < about:
-        factor = max(1, round(about / longest))
+    if longest > MAX_PIXELS:
+        image.thumbnail((MAX_PIXELS, MAX_PIXELS))
+    elif longest < target:
+        factor = max(1, round(target / longest))
         image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     file = BytesIO()
     image.save(file, "PNG", compress_level=1)

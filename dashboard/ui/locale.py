@@ -1,4 +1,4 @@
-"""The language, the time zone and the colours of whoever looks."""
+"""The reader's language, time zone and colour scheme."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from dashboard.text import formatting, translations
 
 
 def scheme() -> str:
-    """`dark` or `light`, as the reader sees the page."""
+    """The reader's colour scheme: `dark` or `light`."""
     return str(st.context.theme.type or "light")
 
 
 def language() -> str:
+    """The reader's language code; query parameter `lang`."""
     return str(st.query_params.get("lang") or "en")
 
 
 def t(key: str, **values: object) -> str:
-    """A sentence in the reader's language."""
+    """The translation of a key in the reader's language."""
     return translations.text(language(), key, **values)
 
 
 def word(group: str, name: str) -> str:
-    """A name from outside, such as a stage's verb, in the reader's language where the catalogue knows it."""
+    """The translation of a name such as a stage's verb; the name itself where there is none."""
     key = f"{group}.{name}"
     return t(key) if translations.has(key) else formatting.clean(name, 60)
 

@@ -1,4 +1,4 @@
-"""What every page shares: its language, its use case and run, its way of saying that something is not there."""
+"""What every page shares: its use case and run, and how it shows errors and missing data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the page is about."""
+    """The project, the use case and the run of the page."""
 
     root: Path
     use_case: str
@@ -36,46 +36,46 @@ class Context:
         return Artifacts(self.root, self.run.folder, self.use_case) if self.run else None
 
 
-def why(trouble: Unreadable) -> str:
-    """Why something cannot be shown, in a sentence; what came from outside is escaped."""
-    return t(trouble.key, **{name: formatting.escape(value, 120) for name, value in trouble.values.items()})
+def error_message(error: Unreadable) -> str:
+    """The reason why something cannot be shown, as a sentence; values from outside are escaped."""
+    return t(error.key, **{name: formatting.escape(value, 120) for name, value in error.values.items()})
 
 
 @contextmanager
-def or_say() -> Iterator[None]:
-    """Within it, what cannot be read is said in a sentence, and the page goes on after it.
+def error_boundary() -> Iterator[None]:
+    """Show an exception of the block as a message, and continue the page after it.
 
-    What nobody foresaw is said too, and told in full in the server's log.
+    An unexpected exception is also logged with its traceback.
     """
     try:
         yield
-    except Unreadable as trouble:
-        st.info(why(trouble), icon=":material/info:")
-    except UserError as mistake:
-        st.warning(formatting.escape(mistake, 1000), icon=":material/warning:")
+    except Unreadable as error:
+        st.info(error_message(error), icon=":material/info:")
+    except UserError as error:
+        st.warning(formatting.escape(error, 1000), icon=":material/warning:")
     except Exception as error:
         LOG.exception("a part of the page could not be drawn")
         reason = formatting.escape(f"{type(error).__name__}: {error}", 200)
         st.error(t("unreadable.drawn", reason=reason), icon=":material/error:")
 
 
-def nothing(key: str, **values: object) -> None:
-    """There is nothing to show yet, and what would bring it."""
+def empty_state(key: str, **values: object) -> None:
+    """Show that there is no data yet, and what would produce it."""
     with st.container(border=True):
         st.markdown(t(key, **values))
 
 
 def project() -> Path:
-    """The project's folder, or a page that says that there is none."""
+    """The project's folder; without one, show the error and stop the page."""
     try:
         return project_files.project()
-    except UserError as mistake:
-        st.error(formatting.escape(mistake))
+    except UserError as error:
+        st.error(formatting.escape(error))
         st.stop()
 
 
-def context() -> Context:
-    """What was chosen above the page."""
-    found = st.session_state["context"]
-    assert isinstance(found, Context)
-    return found
+def current() -> Context:
+    """The context of the page that is being drawn."""
+    context = st.session_state["context"]
+    assert isinstance(context, Context)
+    return context

@@ -1,4 +1,4 @@
-"""A use case's settings as widgets, each bound to the address: a half-made choice survives a reload and can be sent on."""
+"""A use case's parameters as form widgets. Each is bound to a query parameter: a reload or a shared link keeps the choice."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dashboard.analysis.parameter_fields import Field, Form
 from dashboard.text import formatting, translations
 from dashboard.ui.locale import t, word
 
-FEW = 4
-"""Choices that are all shown; more go into a list."""
+MAX_BUTTONS = 4
+"""Choices that become buttons side by side; more become a list."""
 
 
-def settings(form: Form) -> dict[str, Any]:
-    """Draw every setting, section by section; gives what they hold now, by name."""
+def setting_widgets(form: Form) -> dict[str, Any]:
+    """Draw a widget for every parameter, section by section; returns their values by name."""
     values: dict[str, Any] = {}
     for tab, section in zip(st.tabs([word("section", section) for section in form.sections]), form.sections, strict=True):
         with tab, st.grid(3, min_column_width=210, gap="medium"):
@@ -28,61 +28,63 @@ def settings(form: Form) -> dict[str, Any]:
 
 
 def widget(form: Form, field: Field) -> Any:
-    """One setting. Its bounds are checked here for comfort, and again where the run is asked for."""
+    """The widget of one parameter. It checks the bounds; the run request checks them again."""
     label = _label(field)
-    told: dict[str, Any] = {"help": _help(field), "key": key(form, field.name), "bind": "query-params"}
+    shared: dict[str, Any] = {"help": _help(field), "key": widget_key(form, field.name), "bind": "query-params"}
     if field.kind == "switch":
-        return st.toggle(label, bool(field.default), **told)
+        return st.toggle(label, bool(field.default), **shared)
     if field.kind == "choice":
         options = list(field.choices)
-        if len(options) <= FEW:
-            return st.segmented_control(label, options, default=field.default, required=True, wrap=True, **told)
-        return st.selectbox(label, options, options.index(field.default) if field.default in options else 0, **told)
+        if len(options) <= MAX_BUTTONS:
+            return st.segmented_control(label, options, default=field.default, required=True, wrap=True, **shared)
+        return st.selectbox(label, options, options.index(field.default) if field.default in options else 0, **shared)
     if field.kind == "whole":
         low, high = (None if bound is None else int(bound) for bound in (field.low, field.high))
-        return st.number_input(label, low, high, int(field.default), step=1, required=True, **told)
+        return st.number_input(label, low, high, int(field.default), step=1, required=True, **shared)
     if field.kind == "number":
         least, most = (None if bound is None else float(bound) for bound in (field.low, field.high))
-        return st.number_input(label, least, most, float(field.default), step=step(field), format="%g", required=True, **told)
+        return st.number_input(
+            label, least, most, float(field.default), step=step_size(field), format="%g", required=True, **shared
+        )
     words = field.default if field.kind == "words" else parameter_fields.in_words(field.default)
-    return parameter_fields.understand(field, str(st.text_input(label, str(words or ""), max_chars=2000, **told) or ""))
+    return parameter_fields.understand(field, str(st.text_input(label, str(words or ""), max_chars=2000, **shared) or ""))
 
 
-def key(form: Form, name: str) -> str:
-    """A widget's key, and its name in the address. Recipes are shared by all use cases."""
+def widget_key(form: Form, name: str) -> str:
+    """A widget's key, which is also its query parameter. All use cases share the recipes' keys."""
     return name if name.startswith("recipes.") else f"{form.use_case}.{name}"
 
 
-def step(field: Field) -> float:
-    """What one press of + or - adds: a tenth of the value's size."""
+def step_size(field: Field) -> float:
+    """The step of the + and - buttons: a tenth of the default, rounded to one digit."""
     size = abs(float(field.default)) or (field.high or 1.0) / 10
     return float(f"{size / 10:.0e}")
 
 
-def put(form: Form, values: Mapping[str, Any]) -> None:
-    """Set widgets before they are drawn: the values given, and all others as they were at first."""
+def fill(form: Form, values: Mapping[str, Any]) -> None:
+    """Set the widgets' values before they are drawn: those in `values`, and the defaults of all others."""
     for field in form.fields:
         value = values.get(field.name, field.default)
         if field.kind == "yaml":
             value = parameter_fields.in_words(value)
         elif field.kind == "number":
             value = float(value)
-        st.session_state[key(form, field.name)] = value
+        st.session_state[widget_key(form, field.name)] = value
 
 
-def differences(form: Form, overrides: Mapping[str, Any]) -> None:
-    """What was set, beside what it would be."""
+def show_overrides(form: Form, overrides: Mapping[str, Any]) -> None:
+    """List each override beside its default."""
     defaults = {field.name: field.default for field in form.fields}
-    shown = {
+    values = {
         name: [formatting.escape(parameter_fields.in_words(each)) for each in (defaults.get(name), value)]
         for name, value in overrides.items()
     }
-    lines = [f"- `{name}` {before} → **{after}**" for name, (before, after) in shown.items()]
+    lines = [f"- `{name}` {before} → **{after}**" for name, (before, after) in values.items()]
     st.markdown("\n".join(lines))
 
 
-def recipes(form: Form) -> list[str]:
-    """Which recipes to compare with the dense baseline; an empty list stands for all."""
+def choose_recipes(form: Form) -> list[str]:
+    """The recipes to compare with the dense baseline; an empty list stands for all."""
     offered = [name for name in form.recipes if name != parameter_fields.BASELINE]
     chosen = st.pills(
         t("run.recipes"),
@@ -97,7 +99,8 @@ def recipes(form: Form) -> list[str]:
     return [] if set(chosen) == set(offered) else [name for name in offered if name in chosen] or [parameter_fields.BASELINE]
 
 
-def put_recipes(form: Form, chosen: Iterable[str]) -> None:
+def fill_recipes(form: Form, chosen: Iterable[str]) -> None:
+    """Select these recipes before the widget is drawn; none stands for all."""
     chosen = list(chosen)
     st.session_state["recipes"] = [
         name for name in form.recipes if name != parameter_fields.BASELINE and (not chosen or name in chosen)
@@ -105,7 +108,7 @@ def put_recipes(form: Form, chosen: Iterable[str]) -> None:
 
 
 def _label(field: Field) -> str:
-    """The setting's name for people: by the catalogue, or as the dataclass has it."""
+    """The parameter's label: its translation, or else its name in the dataclass."""
     words = field.name.split(".")
     name = words[-1]
     label = t(f"setting.{name}") if translations.has(f"setting.{name}") else formatting.clean(name).replace("_", " ").capitalize()
@@ -118,5 +121,5 @@ def _help(field: Field) -> str:
         low = formatting.NOTHING if field.low is None else f"{field.low:g}"
         high = formatting.NOTHING if field.high is None else f"{field.high:g}"
         bounds = t("run.bounds", low=low, high=high)
-    told = formatting.escape(field.help, 600)
-    return "\n\n".join(filter(None, [told, bounds, f"`{field.name}` = `{parameter_fields.in_words(field.default)}`"]))
+    text = formatting.escape(field.help, 600)
+    return "\n\n".join(filter(None, [text, bounds, f"`{field.name}` = `{parameter_fields.in_words(field.default)}`"]))

@@ -1,4 +1,4 @@
-"""Choosers of a use case, a run and a view."""
+"""Widgets that choose a use case, a run, a view or another option; each is bound to a query parameter."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run
 from dashboard.text import formatting, translations
 from dashboard.ui.locale import t, word, zone
-from dashboard.ui.url_state import addressed
+from dashboard.ui.url_state import query_param
 from tasks.core import params_file, registry
 from tasks.core.errors import UserError
 
-FEW = 6
-NEWEST = 30
-"""Runs offered by name; older ones are found on the Runs page."""
+MAX_BUTTONS = 6
+"""Options that become buttons side by side; more become a list."""
+MAX_RUNS = 30
+"""Runs in the list; older ones are on the Runs page."""
 
 
 def choose_use_case(root: Path) -> str:
-    """The use case the page is about: chosen above every page, kept in the address."""
+    """The use case of the page, from the widget above every page; query parameter `uc`."""
     names = use_cases(root)
-    if (asked := st.query_params.get("uc")) and asked not in names:
-        st.caption(t("pick.no_use_case", name=formatting.escape(asked, 40)))
-    tied = addressed("uc", names, names[0] if names else None)
-    look = {"format_func": title, "label_visibility": "collapsed", **tied}
+    if (requested := st.query_params.get("uc")) and requested not in names:
+        st.caption(t("pick.no_use_case", name=formatting.escape(requested, 40)))
+    binding = query_param("uc", names, names[0] if names else None)
+    look = {"format_func": title, "label_visibility": "collapsed", **binding}
     chosen: str | None
     if len(names) > 5:
         chosen = st.selectbox(t("pick.use_case"), names, width=220, **look)
@@ -38,40 +39,40 @@ def choose_use_case(root: Path) -> str:
 
 
 def drop_stale_run(root: Path, use_case: str) -> str:
-    """Take a run that cannot be shown out of the address, and say why; "" where there is none."""
-    asked = st.query_params.get("run", "")
-    if not asked or asked == run_records.WORKSPACE:
+    """Remove a run that cannot be shown from the query parameters; returns the reason, or "" if there is none."""
+    requested = st.query_params.get("run", "")
+    if not requested or requested == run_records.WORKSPACE:
         return ""
-    name = formatting.escape(asked, 80)
+    name = formatting.escape(requested, 80)
     try:
-        if use_case in run_records.load(root, asked).record.use_cases:
+        if use_case in run_records.load(root, requested).record.use_cases:
             return ""
-        said = t("pick.not_of", run=name, use_case=title(use_case))
+        reason = t("pick.not_of", run=name, use_case=title(use_case))
     except Unreadable:
-        said = t("pick.gone", run=name)
+        reason = t("pick.gone", run=name)
     del st.query_params["run"]
-    return said
+    return reason
 
 
 def choose_run(root: Path, use_case: str) -> Run | None:
-    """The run the page is about: the use case's that was chosen, or else its newest."""
-    found = run_records.latest(root, use_case, NEWEST)
-    asked = st.query_params.get("run", "")
-    if asked and asked != run_records.WORKSPACE and all(run.id != asked for run in found):
-        found.append(run_records.load(root, asked))
-    by_id = {run.id: run for run in found}
+    """The run of the page: the chosen one, or else the newest of the use case; None without any."""
+    runs = run_records.latest(root, use_case, MAX_RUNS)
+    requested = st.query_params.get("run", "")
+    if requested and requested != run_records.WORKSPACE and all(run.id != requested for run in runs):
+        runs.append(run_records.load(root, requested))
+    by_id = {run.id: run for run in runs}
     has_own = (root / "journal").is_dir() or (root / "data" / use_case).is_dir()
     options = [*by_id, *([run_records.WORKSPACE] if has_own else [])]
     chosen = st.selectbox(
         t("pick.run"),
         options,
-        placeholder=" · ".join([t("pick.newest"), *[run_label(run) for run in found[:1]]]),
+        placeholder=" · ".join([t("pick.newest"), *[run_label(run) for run in runs[:1]]]),
         format_func=lambda run_id: run_label(by_id.get(run_id)),
         disabled=not options,
         label_visibility="collapsed",
         width=340,
         index=None,
-        **addressed("run", options, None),
+        **query_param("run", options, None),
     )
     if chosen == run_records.WORKSPACE or (not by_id and has_own):
         return run_records.load(root, run_records.WORKSPACE)
@@ -79,34 +80,34 @@ def choose_run(root: Path, use_case: str) -> Run | None:
 
 
 def choose_from(
-    name: str, options: Sequence[str], label: str, default: str, say: Callable[[str], str] = str, *, few: bool = False
+    name: str, options: Sequence[str], label: str, default: str, label_of: Callable[[str], str] = str, *, few: bool = False
 ) -> str:
-    """One of several, kept in the address under that name: in a list, or side by side if they are few and `few` is set."""
-    tied = addressed(name, options, default if default in options else options[0])
-    if few and len(options) <= FEW:
-        look: dict[str, Any] = {"format_func": lambda name: formatting.escape(say(name), 60), "wrap": True}  # read as Markdown
-        return str(st.segmented_control(label, options, required=True, **look, **tied))
-    return str(st.selectbox(label, options, format_func=say, **tied))
+    """Choose one option, bound to the query parameter `name`: from a list, or from buttons when `few` and not too many."""
+    binding = query_param(name, options, default if default in options else options[0])
+    if few and len(options) <= MAX_BUTTONS:
+        look: dict[str, Any] = {"format_func": lambda name: formatting.escape(label_of(name), 60), "wrap": True}  # Markdown
+        return str(st.segmented_control(label, options, required=True, **look, **binding))
+    return str(st.selectbox(label, options, format_func=label_of, **binding))
 
 
 def choose_view(options: Iterable[str], page: str) -> str:
-    """Which part of a page to see."""
+    """Choose one of the page's views; query parameter `view`."""
     names = list(options)
     look: dict[str, Any] = {"label_visibility": "collapsed", "format_func": lambda name: t(f"{page}_view.{name}"), "wrap": True}
-    return str(st.segmented_control(t("pick.view"), names, required=True, **look, **addressed("view", names, names[0])))
+    return str(st.segmented_control(t("pick.view"), names, required=True, **look, **query_param("view", names, names[0])))
 
 
 def use_cases(root: Path) -> list[str]:
-    """The use cases params.yaml registers, then the others on the shelf, which run when they are asked for."""
-    shelf = registry.registered_names("use_cases")
+    """The use cases listed in params.yaml, then the other registered ones, which can be run by name."""
+    registered = registry.registered_names("use_cases")
     try:
-        return list(params_file.with_default_stanzas(params_file.read_params(root / "params.yaml"), shelf).use_cases)
+        return list(params_file.with_default_stanzas(params_file.read_params(root / "params.yaml"), registered).use_cases)
     except UserError:
-        return shelf
+        return registered
 
 
 def title(name: str) -> str:
-    """A use case's name for people."""
+    """The use case's title."""
     return (
         word("use_case", name)
         if translations.has(f"use_case.{name}")
@@ -115,7 +116,7 @@ def title(name: str) -> str:
 
 
 def run_label(run: Run | None) -> str:
-    """A run in a list: when, what was set, how it stands."""
+    """A run's label in a list: start time, state and overrides."""
     if run is None:
         return t("pick.workspace")
     changes = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in run.record.overrides.items())

@@ -1,4 +1,4 @@
-"""Cards, badges, charts, tables and downloads, the same on every page."""
+"""Cards, badges, charts, tables and downloads that look the same on every page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dashboard.text import formatting, translations
 from dashboard.ui.locale import t
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
-RUN_LOOKS: dict[State, tuple[Colour, str]] = {
+RUN_BADGES: dict[State, tuple[Colour, str]] = {
     "pending": ("gray", ":material/schedule:"),
     "running": ("blue", ":material/sync:"),
     "completed": ("green", ":material/check_circle:"),
@@ -24,7 +24,7 @@ RUN_LOOKS: dict[State, tuple[Colour, str]] = {
     "crashed": ("red", ":material/bolt:"),
     "none": ("gray", ":material/folder:"),
 }
-STAGE_LOOKS: dict[StageState, tuple[Colour, str]] = {
+STAGE_BADGES: dict[StageState, tuple[Colour, str]] = {
     "waiting": ("gray", ":material/radio_button_unchecked:"),
     "queued": ("gray", ":material/schedule:"),
     "running": ("blue", ":material/sync:"),
@@ -39,19 +39,20 @@ STAGE_LOOKS: dict[StageState, tuple[Colour, str]] = {
 }
 
 
-def badge(state: State) -> None:
-    """A run's state as a coloured label."""
-    colour, icon = RUN_LOOKS[state]
+def run_badge(state: State) -> None:
+    """A run's state as a coloured badge."""
+    colour, icon = RUN_BADGES[state]
     st.badge(t(f"state.{state}"), color=colour, icon=icon)
 
 
 def stage_badge(state: StageState) -> None:
-    colour, icon = STAGE_LOOKS[state]
+    """A stage's state as a coloured badge."""
+    colour, icon = STAGE_BADGES[state]
     st.badge(t(f"stage_state.{state}"), color=colour, icon=icon)
 
 
 def cards(values: Mapping[str, tuple[str, str]], *, columns: int = 4) -> None:
-    """Key figures beside each other: label -> value and the small print under it (interval, count)."""
+    """Key figures side by side: a value and a note (interval, count) for each label."""
     with st.grid(columns, min_column_width=140):
         for label, (value, small) in values.items():
             st.metric(
@@ -68,15 +69,15 @@ def cards(values: Mapping[str, tuple[str, str]], *, columns: int = 4) -> None:
 def chart(drawing: Drawing, data: pd.DataFrame, *, key: str, alt_text: str) -> None:
     """A chart, and its data as a table and as CSV."""
     st.altair_chart(drawing, key=key, alt=alt_text)
-    numbers(data, key=key, alt_text=alt_text)
+    chart_data(data, key=key, alt_text=alt_text)
 
 
-def numbers(data: pd.DataFrame, *, key: str, alt_text: str) -> None:
-    """The data behind a chart, folded away: as a table and as CSV."""
+def chart_data(data: pd.DataFrame, *, key: str, alt_text: str) -> None:
+    """The data of a chart in a popover: as a table and as CSV."""
     box = st.popover(t("data.behind"), icon=":material/table_rows:", type="tertiary", key=f"{key}_data", on_change="rerun")
     if box.open:
         with box:
-            st.dataframe(harmless(data), hide_index=True, alt=alt_text, key=f"{key}_table", column_config=_heads(data))
+            st.dataframe(sanitized(data), hide_index=True, alt=alt_text, key=f"{key}_table", column_config=_column_labels(data))
             download(data, key)
 
 
@@ -89,21 +90,21 @@ def table(
     csv: pd.DataFrame | None = None,
     **more: Any,
 ) -> Any:
-    """A table with its CSV, which may hold more than is shown."""
-    shown = {**_heads(data), **(columns or {})}
+    """A table with a CSV download, which may have more columns than the table."""
+    shown = {**_column_labels(data), **(columns or {})}
     more = {"hide_index": True, "placeholder": formatting.NOTHING, **more}
-    found = st.dataframe(harmless(data), alt=alt_text, key=key, column_config=shown, **more)
+    event = st.dataframe(sanitized(data), alt=alt_text, key=key, column_config=shown, **more)
     download(data if csv is None else csv, key)
-    return found
+    return event
 
 
-def _heads(data: pd.DataFrame) -> dict[str, Any]:
-    """The heads of columns whose names are the same in every project, in the reader's language."""
+def _column_labels(data: pd.DataFrame) -> dict[str, Any]:
+    """The translated headers of the columns whose names are the same in every project."""
     return {str(name): t(f"column.{name}") for name in data.columns if translations.has(f"column.{name}")}
 
 
 def download(data: pd.DataFrame, name: str) -> None:
-    """The data as a CSV file whose cells no spreadsheet takes for formulas."""
+    """A download of the data as CSV; no spreadsheet takes its cells for formulas."""
     st.download_button(
         t("data.csv"),
         as_csv(data),
@@ -117,7 +118,7 @@ def download(data: pd.DataFrame, name: str) -> None:
 
 
 def as_csv(data: pd.DataFrame) -> Callable[[], bytes]:
-    """Made when it is asked for."""
+    """A function that writes the data as CSV when somebody downloads it."""
 
     def make() -> bytes:
         buffer = io.StringIO()
@@ -127,11 +128,11 @@ def as_csv(data: pd.DataFrame) -> Callable[[], bytes]:
     return make
 
 
-def harmless(data: pd.DataFrame) -> pd.DataFrame:
-    """Text cells without control characters and no longer than a screen takes; days without the hour that they do not have."""
-    words = [name for name in data.columns if data[name].dtype == object or pd.api.types.is_string_dtype(data[name])]
+def sanitized(data: pd.DataFrame) -> pd.DataFrame:
+    """The data without control characters and overlong texts; timestamps that are all at midnight become dates."""
+    text_columns = [name for name in data.columns if data[name].dtype == object or pd.api.types.is_string_dtype(data[name])]
     shown = data.copy(deep=False)
-    for name in words:
+    for name in text_columns:
         shown[name] = data[name].map(lambda cell: formatting.clean(cell, 500) if isinstance(cell, str) else cell)
     for name in data.select_dtypes("datetime"):
         if (data[name].dropna() == data[name].dropna().dt.normalize()).all():

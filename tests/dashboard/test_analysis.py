@@ -17,7 +17,7 @@ from dashboard.text import cron_text, formatting
 from dashboard.ui import image_grid, widgets
 from dashboard.views.data import quality
 from dashboard.views.predict import model_comparison
-from dashboard.views.predict.model_comparison import centred
+from dashboard.views.predict.model_comparison import center_drawing
 from flows.parameters import run_request
 from tasks.core.errors import UserError
 from tests.support import recorded_runs
@@ -229,7 +229,7 @@ def test_a_shipped_file_is_asked_and_explained(found):
     assert shares.sum() == pytest.approx(1)
     weights = onnx_models.spoke_for(model, picture, int(shares.argmax()))
     assert weights.shape == picture.shape[1:]
-    assert image_grid.heat(picture[0], weights).startswith(b"\x89PNG")
+    assert image_grid.heatmap(picture[0], weights).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("content", [b"", b"not onnx", b"\x08\x0a"])
@@ -242,7 +242,7 @@ def test_a_file_that_is_no_model_is_a_sentence(tmp_path, content):
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\x00" * 50, "text", None])
 def test_what_is_no_picture_is_not_shown(data):
-    assert image_grid.picture(data) is None
+    assert image_grid.to_png(data) is None
 
 
 def test_a_picture_bomb_is_not_decoded():
@@ -252,7 +252,7 @@ def test_a_picture_bomb_is_not_decoded():
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
     chunk = b"IHDR" + head
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    assert image_grid.picture(bomb) is None
+    assert image_grid.to_png(bomb) is None
 
 
 @pytest.mark.parametrize(("size", "reason"), [((10_000, 10_000), "too-large"), (None, "unreadable")])
@@ -265,7 +265,7 @@ def test_a_picture_that_is_a_bomb_or_none_at_all_is_refused_with_a_sentence(size
     if size:
         Image.new("1", size).save(file, "PNG")
     with pytest.raises(Unreadable) as refusal:
-        model_comparison.seen(file.getvalue(), 28, 1, drawn=False)
+        model_comparison.prepare_image(file.getvalue(), 28, 1, drawn=False)
     assert refusal.value.key == "try_it.no_picture"
     assert refusal.value.values["reason"].startswith(reason)
 
@@ -275,11 +275,11 @@ def test_a_drawn_sign_is_put_in_the_middle_as_in_mnist():
 
     drawing = Image.new("L", (112, 112))
     ImageDraw.Draw(drawing).rectangle((5, 5, 20, 60), fill=255)
-    pixels = np.asarray(centred(drawing, 28))
+    pixels = np.asarray(center_drawing(drawing, 28))
     rows, across = np.nonzero(pixels > 60)
     assert (rows.max() - rows.min() + 1) == pytest.approx(20, abs=1)
     assert abs(across.mean() - 13.5) < 1.5
-    assert not np.asarray(centred(Image.new("L", (112, 112)), 28)).any()
+    assert not np.asarray(center_drawing(Image.new("L", (112, 112)), 28)).any()
 
 
 @pytest.mark.parametrize("line", ["0 3 * * *", "*/15 * * * *", "0,30 8-18/2 1 jan-mar MON-FRI", "5 4 * * 7", "0 0 31 12 sun"])
@@ -319,19 +319,19 @@ def test_dates_are_drawn_as_dates():
 
 def test_a_reason_is_looked_up_by_its_whole_code_and_by_what_came_of_the_row():
     words = "spaces; markup: <b>; seen spaces-odd; seen missing age"
-    assert quality.codes(words, "mended") == ["spaces", "markup"]
-    assert quality.codes(words, "remarked") == ["spaces-odd", "missing age"]
-    assert quality.codes("duplicate of a.csv:4, which is labelled '7'", "quarantine_or_drop") == ["duplicate"]
+    assert quality.reason_codes(words, "mended") == ["spaces", "markup"]
+    assert quality.reason_codes(words, "remarked") == ["spaces-odd", "missing age"]
+    assert quality.reason_codes("duplicate of a.csv:4, which is labelled '7'", "quarantine_or_drop") == ["duplicate"]
 
 
 def test_what_cleaning_changed_in_a_row_stands_beside_what_it_was():
     at = {"file": ["a", "a", "b"], "row": [1, 2, 1]}
     kept = pd.DataFrame({**at, "text": ["one two", "three", "four"], "label": ["x", "y", None]}, index=[7, 8, 9])
     raw = pd.DataFrame({**at, "text": ["one  two", "three", "four"], "label": ["x", "y", None]})
-    shown = quality.beside_raw(kept, raw.iloc[::-1], "before")
+    shown = quality.with_raw_values(kept, raw.iloc[::-1], "before")
     assert list(shown) == ["file", "row", "text (before)", "text", "label"]
     assert list(shown["text (before)"]) == ["one  two", "three", "four"]
-    assert list(quality.beside_raw(kept, raw.drop(columns="row"), "before")) == list(kept)
+    assert list(quality.with_raw_values(kept, raw.drop(columns="row"), "before")) == list(kept)
 
 
 @pytest.mark.parametrize(("p", "said"), [(0.0, "< 0.0001"), (5e-5, "< 0.0001"), (0.04, "0.0400"), (None, "–"), (np.nan, "–")])
@@ -348,7 +348,7 @@ def test_days_are_shown_without_an_hour_and_moments_with_theirs():
     days = pd.DataFrame(
         {"day": pd.to_datetime(["2026-11-20", None]), "at": pd.to_datetime(["2026-11-20 09:30", "2026-11-21 00:00"])}
     )
-    shown = widgets.harmless(days)
+    shown = widgets.sanitized(days)
     assert str(shown["day"][0]) == "2026-11-20"
     assert pd.isna(shown["day"][1])
     assert shown["at"].equals(days["at"])

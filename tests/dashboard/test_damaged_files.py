@@ -280,7 +280,7 @@ def test_what_nobody_foresaw_is_a_sentence_too_and_the_whole_of_it_is_in_the_log
     def broken(found, context):
         raise ZeroDivisionError("by <b>nothing</b>")
 
-    with patch("dashboard.views.data.quality.ledger", broken), caplog.at_level(logging.ERROR):
+    with patch("dashboard.views.data.quality.row_counts", broken), caplog.at_level(logging.ERROR):
         said = Reader("vision").look("data", "ledger")
     assert "ZeroDivisionError: by <b>nothing" in said
     (record,) = [record for record in caplog.records if record.name == page_context.LOG.name]

@@ -165,7 +165,7 @@ def test_rows_that_were_kept_are_shown_and_mended_ones_beside_what_they_were(of_
         from dashboard.readers.artifacts import Artifacts
         from dashboard.views.data import quality
 
-        quality._failing(Artifacts(root, run_records.latest(root, use_case)[0].folder, use_case), fate, code)
+        quality.failed_rows(Artifacts(root, run_records.latest(root, use_case)[0].folder, use_case), fate, code)
 
     app = AppTest.from_function(page, kwargs={"root": of_all, "use_case": use_case, "fate": fate, "code": code}).run()
     assert not app.exception
@@ -312,7 +312,7 @@ def test_a_run_of_another_use_case_in_the_address_is_not_passed_over_in_silence(
 
 
 def test_a_cell_with_more_rows_than_are_shown_says_so(monkeypatch, projects):
-    monkeypatch.setattr(classification, "MOST_SAMPLES", 2)
+    monkeypatch.setattr(classification, "MAX_SAMPLES", 2)
     app = open_page(monkeypatch, projects["finished"], "results", view="confusion", truth="1", answer="1", recipe="dense")
     assert any("The 2 with the highest confidence" in each.value for each in app.caption)
 
@@ -369,7 +369,7 @@ def test_a_run_can_be_run_again_with_edits(monkeypatch, projects):
 @pytest.mark.parametrize(("done", "said"), [(True, "restored it"), (False, "changed by hand")])
 def test_a_run_is_restored_or_it_is_said_why_not(monkeypatch, projects, done, said):
     asked = []
-    monkeypatch.setattr(versions, "_restored", lambda root, run_id: asked.append(run_id) or (done, said))
+    monkeypatch.setattr(versions, "_restore", lambda root, run_id: asked.append(run_id) or (done, said))
     app = open_page(monkeypatch, projects["finished"], "versions", view="versions")
     app.button(key="restore_yes").click().run()
     assert asked == [run_records.names(projects["finished"])[0]]
@@ -420,7 +420,7 @@ def test_the_rule_and_the_page_that_are_looked_at_come_from_the_address(monkeypa
 
 
 def test_runs_beyond_those_read_at_once_are_found_by_looking_further_back(monkeypatch, projects):
-    monkeypatch.setattr(run_table, "MOST_READ", 1)
+    monkeypatch.setattr(run_table, "MAX_READ", 1)
     app = open_page(monkeypatch, projects["finished"], "history", find=f"-{0:04x}")
     assert any("None of the newest 1 runs matches" in each.value for each in app.caption)
     app.button(key="more").click().run()
@@ -564,7 +564,7 @@ def test_a_server_in_trouble_is_a_sentence(monkeypatch, projects, trouble):
 
 def test_the_plan_is_asked_of_the_conductor(monkeypatch, projects):
     steps = [{"stage": "fetch@vision", "verdict": "Run", "seconds": 2.0, "reasons": [{"kind": "new", "text": "never ran"}]}]
-    monkeypatch.setattr(start_form, "_planned", lambda *what: (steps, ""))
+    monkeypatch.setattr(start_form, "_plan_steps", lambda *what: (steps, ""))
     app = open_page(monkeypatch, projects["nothing"], "run")
     app.button(key="plan").click().run()
     assert not app.exception

@@ -1,4 +1,4 @@
-"""Originals beside the variants that training will see."""
+"""Original rows beside the augmented variants that training uses."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import streamlit as st
 
 from dashboard.readers.artifacts import Artifacts, holding
 from dashboard.text import formatting
-from dashboard.ui import image_grid as pictures
-from dashboard.ui import widgets
+from dashboard.ui import image_grid, widgets
 from dashboard.ui.locale import t
 from dashboard.ui.page_context import Context
 
-SHOWN = 10
-SIDE = 70
-"""Pixels of a picture: six stand side by side."""
-WORDS = ("text", "sentence", "body", "words")
+PAGE_SIZE = 10
+IMAGE_PIXELS = 70
+"""Width of an image; six fit side by side."""
+TEXT_COLUMNS = ("text", "sentence", "body", "words")
 
 
 def gallery(artifacts: Artifacts, context: Context) -> None:
-    """Pictures, texts or series: each original, and what augmentation makes of it."""
+    """Each original image, text or series with its augmented variants."""
     report = artifacts.report("augmented")
     st.caption(
         t(
@@ -34,30 +33,34 @@ def gallery(artifacts: Artifacts, context: Context) -> None:
         return
     holding(preview, ("original",), "augmented/preview", ("variant",))
     originals = list(preview["original"].dropna().drop_duplicates())
-    page = st.pagination(-(-len(originals) // SHOWN), key="gallery_page", bind="query-params") if len(originals) > SHOWN else 1
+    page = (
+        st.pagination(-(-len(originals) // PAGE_SIZE), key="gallery_page", bind="query-params")
+        if len(originals) > PAGE_SIZE
+        else 1
+    )
     with st.grid(2, min_column_width=420):
-        for original in originals[(page - 1) * SHOWN : page * SHOWN]:
+        for original in originals[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]:
             with st.container(border=True, height="stretch"):
-                _family(preview[preview["original"] == original].sort_values("variant"))
+                _original_and_variants(preview[preview["original"] == original].sort_values("variant"))
 
 
-def _family(rows: pd.DataFrame) -> None:
-    """One original and its variants, in a row or under each other."""
-    words = next((name for name in WORDS if name in rows), "")
+def _original_and_variants(rows: pd.DataFrame) -> None:
+    """One original and its variants: images side by side, texts one below the other."""
+    text_column = next((name for name in TEXT_COLUMNS if name in rows), "")
     label = formatting.escape(rows.iloc[0].get("label", ""), 60)
-    if pictures.column(rows.columns):
+    if image_grid.image_column(rows.columns):
         with st.container(horizontal=True, gap="xsmall"):
-            for picture, row in pictures.rows_with_pictures(rows):
+            for picture, row in image_grid.rows_with_images(rows):
                 variant = int(row.iloc[0]["variant"])
-                said = t("data.original") if variant == 0 else t("data.variant", number=variant)
-                with st.container(width=SIDE, gap="xxsmall"):
+                caption = t("data.original") if variant == 0 else t("data.variant", number=variant)
+                with st.container(width=IMAGE_PIXELS, gap="xxsmall"):
                     if picture:
-                        st.image(picture, alt=f"{formatting.clean(row.iloc[0].get('label', ''))}, {said}", width=SIDE)
-                    st.caption(f"**{label}** · {said}" if variant == 0 else said)
-    elif words:
-        st.markdown(f"**{label}** · {formatting.escape(rows.iloc[0][words], 600)}")
+                        st.image(picture, alt=f"{formatting.clean(row.iloc[0].get('label', ''))}, {caption}", width=IMAGE_PIXELS)
+                    st.caption(f"**{label}** · {caption}" if variant == 0 else caption)
+    elif text_column:
+        st.markdown(f"**{label}** · {formatting.escape(rows.iloc[0][text_column], 600)}")
         for _, row in rows.iloc[1:].iterrows():
-            st.caption(f":material/subdirectory_arrow_right: {formatting.escape(row[words], 600)}")
+            st.caption(f":material/subdirectory_arrow_right: {formatting.escape(row[text_column], 600)}")
     else:
         shown = rows.drop(columns=["original"]).map(lambda cell: formatting.clean(cell, 120) if isinstance(cell, list) else cell)
-        st.dataframe(widgets.harmless(shown), hide_index=True, alt=t("data.variant", number=len(rows) - 1))
+        st.dataframe(widgets.sanitized(shown), hide_index=True, alt=t("data.variant", number=len(rows) - 1))

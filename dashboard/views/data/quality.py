@@ -1,4 +1,4 @@
-"""The data's books: rows in, kept, mended, quarantined and dropped, down to the rows themselves."""
+"""The data quality report: row counts, failed checks, and the rows that failed them."""
 
 from __future__ import annotations
 
@@ -6,216 +6,118 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.analysis import column_drift
-from dashboard.charts import data_charts
-from dashboard.readers import run_records
 from dashboard.readers.artifact_models import DataQualityReport
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
-from dashboard.ui import image_grid, locale, page_context, pickers, widgets
+from dashboard.ui import image_grid, page_context, widgets
 from dashboard.ui.locale import t
 from dashboard.ui.page_context import Context
 from tasks.cleaning.quality_report import REMARK_PREFIX, reason_code
 
-MOST_ROWS = 500
-FEW_ROWS = 7
-"""Rows for which a table is as high as they are."""
-MOST_PICTURES = 24
+MAX_ROWS = 500
+MAX_FULL_HEIGHT_ROWS = 7
+"""A table with no more rows is as high as its rows; a longer one scrolls."""
+MAX_IMAGES = 24
 REASON_PIXELS = 150
-FATES = ("quarantine_or_drop", "mended", "remarked")
-"""What can come of a row that broke a rule: sent away, kept and mended, kept as it is."""
-UNSEEN = ("image", "pixels", "look")
-LEAK = "leak"
+OUTCOMES = QUARANTINED, REPAIRED, REMARKED = "quarantine_or_drop", "mended", "remarked"
+"""Outcomes of a failed check: the row is quarantined, repaired and kept, or kept with a remark."""
+HIDDEN_COLUMNS = ("image", "pixels", "look")
 
 
-def ledger(artifacts: Artifacts, context: Context) -> None:
-    """Key figures, reasons, and the rows behind a reason."""
-    books = artifacts.ledger()
-    _cards(books)
+def row_counts(artifacts: Artifacts, context: Context) -> None:
+    """The row counts, the failed checks, and the rows that failed the selected check."""
+    report = artifacts.ledger()
+    _cards(report)
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(border=True, height="stretch"):
         st.markdown(f"**{t('data.reasons')}**")
-        fate, code = _reasons(books)
-    with right, st.container(border=True, height="stretch"), page_context.or_say():
-        _failing(artifacts, fate, code)
-    if books.files:
-        with st.expander(t("data.by_file", count=len(books.files)), icon=":material/folder_open:"):
-            frame = pd.DataFrame.from_dict(books.files, orient="index").rename_axis("file").reset_index()
-            widgets.table(_named(frame), key="by_file", alt_text=t("data.by_file", count=len(books.files)))
+        outcome, code = _reasons(report)
+    with right, st.container(border=True, height="stretch"), page_context.error_boundary():
+        failed_rows(artifacts, outcome, code)
+    if report.files:
+        with st.expander(t("data.by_file", count=len(report.files)), icon=":material/folder_open:"):
+            frame = pd.DataFrame.from_dict(report.files, orient="index").rename_axis("file").reset_index()
+            widgets.table(_with_labels(frame), key="by_file", alt_text=t("data.by_file", count=len(report.files)))
 
 
-def before_and_after(artifacts: Artifacts, context: Context) -> None:
-    """One column as it came and as it was kept."""
-    raw, clean = column_drift.interesting(artifacts, "raw"), column_drift.interesting(artifacts, "clean/rows")
-    shared = [name for name in clean if name in raw]
-    if not shared:
-        st.caption(t("data.no_columns"))
-        return
-    name = pickers.choose_from("column", shared, t("data.column"), shared[0], few=True)
-    before, after = artifacts.rows("raw", [name])[name], artifacts.rows("clean/rows", [name])[name]
-    of = column_drift.kind(after) or column_drift.kind(before)
-    if of is None:
-        st.caption(t("data.no_scale", column=formatting.escape(name)))
-        return
-    tables = {t("data.before"): before, t("data.after"): after}
-    bins = column_drift.histogram(tables, of)
-    with st.container(border=True):
-        st.markdown(f"**{formatting.escape(name)}**")
-        st.caption(t(f"data.scale_{of}") + " " + _missing(before, after))
-        drawing = data_charts.histogram(bins, share=t("data.share"), order=list(tables), title=t(f"data.axis_{of}"))
-        widgets.chart(drawing, bins, key=f"columns_{name}", alt_text=t("data.columns_alt", column=formatting.clean(name)))
-
-
-def splits(artifacts: Artifacts, context: Context) -> None:
-    """How the rows were dealt, class by class, and whether anything leaks from one split into another."""
-    books = artifacts.ledger()
-    alike, leaks = books.near_duplicates, sum(books.leaks.values())
-    widgets.cards(
-        {
-            t("data.train"): (formatting.number(books.splits.get("train", 0)), _share(books.splits.get("train"), books.kept)),
-            t("data.validation"): (
-                formatting.number(books.splits.get("validation", 0)),
-                _share(books.splits.get("validation"), books.kept),
-            ),
-            t("data.test"): (formatting.number(books.splits.get("test", 0)), _share(books.splits.get("test"), books.kept)),
-            t("data.leaks"): (formatting.number(leaks), _by_split(books.leaks)),
-        }
-    )
-    st.caption(t("data.leaks_note"))
-    if LEAK in books.reasons:
-        box = st.expander(t("data.leaks_rows"), icon=":material/table_rows:", key="leaks", on_change="rerun")
-        if box.open:
-            with box, page_context.or_say():
-                _failing(artifacts, FATES[0], LEAK)
-    st.caption(t("data.alike", rows=formatting.number(alike.get("rows", 0)), groups=formatting.number(alike.get("groups", 0))))
-    if books.contradictions:
-        st.warning(t("data.contradictions", count=books.contradictions), icon=":material/warning:")
-    if not books.classes:
-        st.caption(t("data.no_classes"))
-        return
-    frame = pd.DataFrame(
-        [(name, split, count) for name, counts in books.classes.items() for split, count in counts.items()],
-        columns=["class", "split", "rows"],
-    )
-    with st.container(border=True):
-        st.markdown(f"**{t('data.balance')}**")
-        dealt = {name: t(f"data.{name}") for name in ("train", "validation", "test")}
-        drawing = data_charts.stacked(
-            frame.replace({"split": dealt}), x="class", y="rows", colour="split", order=list(dealt.values()), title=t("data.rows")
-        )
-        widgets.chart(drawing, frame, key="balance", alt_text=t("data.balance"))
-
-
-def drift(artifacts: Artifacts, context: Context) -> None:
-    """The clean rows of this run against those of another."""
-    assert context.run
-    others = [run for run in run_records.latest(context.root, context.use_case) if run.id != context.run.id]
-    if not others:
-        st.caption(t("data.drift_alone"))
-        return
-    by_id = {run.id: run for run in others}
-    chosen = pickers.choose_from(
-        "against", list(by_id), t("data.against"), others[0].id, lambda run_id: pickers.run_label(by_id[run_id])
-    )
-    other = Artifacts(context.root, by_id[chosen].folder, context.use_case)
-    wanted = [*column_drift.interesting(artifacts, "clean/rows"), column_drift.PICTURE]
-    shared = [name for name in wanted if all(name in each.columns("clean/rows") for each in (artifacts, other))]
-    pairs = {name: (other.rows("clean/rows", [name])[name], artifacts.rows("clean/rows", [name])[name]) for name in shared}
-    if pairs and all(then.equals(now) for then, now in pairs.values()):
-        st.info(t("data.drift_none"), icon=":material/equal:")
-        return
-    moved = [column_drift.drift(name, then, now) for name, (then, now) in pairs.items() if name != column_drift.PICTURE]
-    frame = pd.DataFrame(
-        [
-            {
-                t("data.column"): each.column,
-                t("data.verdict"): t(f"data.{each.verdict}"),
-                "PSI": each.psi,
-                t("data.distance"): each.distance,
-                "p": formatting.chance(each.chance),
-                t("data.rows_then"): each.rows[0],
-                t("data.rows_now"): each.rows[1],
-            }
-            for each in sorted(filter(None, moved), key=lambda each: -each.psi)
-        ]
-    )
-    st.caption(t("data.drift_note", steady=column_drift.STEADY, moved=column_drift.MOVED))
-    if frame.empty:
-        st.caption(t("data.no_columns"))
-        return
-    number = st.column_config.NumberColumn(format="%.4f")
-    widgets.table(frame, key="drift", alt_text=t("data.drift"), columns={"PSI": number, t("data.distance"): number})
-
-
-def _cards(books: DataQualityReport) -> None:
+def _cards(report: DataQualityReport) -> None:
     widgets.cards(
         {
             t("data.rows_in"): (
-                formatting.number(books.rows_in),
-                t("data.rows_in_small", files=formatting.number(len(books.files))),
+                formatting.number(report.rows_in),
+                t("data.rows_in_small", files=formatting.number(len(report.files))),
             ),
-            t("data.kept"): (formatting.number(books.kept), _share(books.kept, books.rows_in)),
-            t("data.fixed"): (formatting.number(books.fixed), t("data.fixed_small")),
-            t("data.quarantined"): (formatting.number(books.quarantined), _share(books.quarantined, books.rows_in)),
-            t("data.duplicates"): (formatting.number(books.duplicates), _share(books.duplicates, books.rows_in)),
+            t("data.kept"): (formatting.number(report.kept), share_of(report.kept, report.rows_in)),
+            t("data.fixed"): (formatting.number(report.fixed), t("data.fixed_small")),
+            t("data.quarantined"): (formatting.number(report.quarantined), share_of(report.quarantined, report.rows_in)),
+            t("data.duplicates"): (formatting.number(report.duplicates), share_of(report.duplicates, report.rows_in)),
         },
         columns=5,
     )
-    balance = books.kept + books.quarantined + books.duplicates
-    key = "data.balanced" if balance == books.rows_in else "data.unbalanced"
-    st.caption(t(key, rows=formatting.number(books.rows_in), sum=formatting.number(balance)))
+    total = report.kept + report.quarantined + report.duplicates
+    key = "data.balanced" if total == report.rows_in else "data.unbalanced"
+    st.caption(t(key, rows=formatting.number(report.rows_in), sum=formatting.number(total)))
 
 
-def _reasons(books: DataQualityReport) -> tuple[str, str]:
-    """The reasons with their counts; gives the fate and the code of the one to look at."""
-    told = [
-        (code, fate, count)
-        for fate, counts in zip(FATES, (books.reasons, books.fixes, books.remarks), strict=True)
+def _reasons(report: DataQualityReport) -> tuple[str, str]:
+    """The table of failed checks with their row counts; returns the outcome and the code of the selected one."""
+    reasons = [
+        (code, outcome, count)
+        for outcome, counts in zip(OUTCOMES, (report.reasons, report.fixes, report.remarks), strict=True)
         for code, count in counts.items()
     ]
-    if not told:
+    if not reasons:
         st.caption(t("data.spotless"))
-        return FATES[0], ""
-    frame = pd.DataFrame([(code, t(f"data.{fate}"), count) for code, fate, count in told], columns=["reason", "fate", "rows"])
-    named = {
+        return QUARANTINED, ""
+    frame = pd.DataFrame(
+        [(code, t(f"data.{outcome}"), count) for code, outcome, count in reasons], columns=["reason", "fate", "rows"]
+    )
+    columns = {
         "reason": st.column_config.TextColumn(t("data.reason"), width=REASON_PIXELS),
         "fate": st.column_config.TextColumn(t("data.fate"), width="small"),
         "rows": st.column_config.NumberColumn(t("data.rows"), format="localized", width="small"),
     }
     event = widgets.table(
-        frame, key="reasons", alt_text=t("data.reasons"), columns=named, on_select="rerun", selection_mode="single-row"
+        frame, key="reasons", alt_text=t("data.reasons"), columns=columns, on_select="rerun", selection_mode="single-row"
     )
     picked = event.selection.rows if event else []
-    if picked and picked[0] < len(told):
-        st.query_params["reason"] = told[picked[0]][0]
-    asked = st.query_params.get("reason", "")
-    code, fate, _ = next((one for one in told if one[0] == asked), told[0])
-    return fate, code
+    if picked and picked[0] < len(reasons):
+        st.query_params["reason"] = reasons[picked[0]][0]
+    requested = st.query_params.get("reason", "")
+    code, outcome, _ = next((row for row in reasons if row[0] == requested), reasons[0])
+    return outcome, code
 
 
-def _failing(artifacts: Artifacts, fate: str, code: str) -> None:
-    """The rows a reason sent away, mended or remarked on, with their values; of mended ones also what they were before."""
+def failed_rows(artifacts: Artifacts, outcome: str, code: str) -> None:
+    """The rows that failed a check, with their values; repaired rows also with their raw values."""
     if not code:
         st.caption(t("data.no_failing"))
         return
     st.markdown(t("data.rows_of", reason=formatting.code(code, 60)))
-    told = "reason" if fate == FATES[0] else "fix"
-    rows = artifacts.whole_rows("clean/quarantine", [told]) if fate == FATES[0] else artifacts.whole_rows("clean/rows", [told])
-    chosen = rows[rows[told].map(lambda words: code in codes(str(words), fate)).astype(bool)]
+    column = "reason" if outcome == QUARANTINED else "fix"
+    rows = (
+        artifacts.whole_rows("clean/quarantine", [column])
+        if outcome == QUARANTINED
+        else artifacts.whole_rows("clean/rows", [column])
+    )
+    chosen = rows[rows[column].map(lambda text: code in reason_codes(str(text), outcome)).astype(bool)]
     if chosen.empty:
         raise Unreadable("unreadable.rows")
-    if image_grid.column(chosen.columns):
+    if image_grid.image_column(chosen.columns):
         with st.grid("auto", min_column_width=96, gap="small"):
-            for picture, row in image_grid.rows_with_pictures(chosen.head(MOST_PICTURES)):
+            for picture, row in image_grid.rows_with_images(chosen.head(MAX_IMAGES)):
                 _tile(picture, row)
-    shown = chosen.head(MOST_ROWS).drop(columns=[name for name in UNSEEN if name in chosen])
+    shown = chosen.head(MAX_ROWS).drop(columns=[name for name in HIDDEN_COLUMNS if name in chosen])
     shown = shown[sorted(shown.columns, key=lambda name: name not in ("file", "row", "reason"))]
-    if fate == FATES[1]:
-        shown = beside_raw(_flat(shown), _flat(_raw(artifacts, shown)), t("data.before"))
-    height: str | int = "auto" if len(shown) <= FEW_ROWS else 300
-    widgets.table(_flat(shown), key="failing", alt_text=t("data.failing_alt", reason=formatting.clean(code, 60)), height=height)
-    if len(chosen) > MOST_ROWS:
-        st.caption(t("data.first_rows", shown=MOST_ROWS, total=formatting.number(len(chosen))))
+    if outcome == REPAIRED:
+        shown = with_raw_values(_flatten_cells(shown), _flatten_cells(_raw_rows(artifacts, shown)), t("data.before"))
+    height: str | int = "auto" if len(shown) <= MAX_FULL_HEIGHT_ROWS else 300
+    widgets.table(
+        _flatten_cells(shown), key="failing", alt_text=t("data.failing_alt", reason=formatting.clean(code, 60)), height=height
+    )
+    if len(chosen) > MAX_ROWS:
+        st.caption(t("data.first_rows", shown=MAX_ROWS, total=formatting.number(len(chosen))))
 
 
 def _tile(picture: bytes | None, row: pd.DataFrame) -> None:
@@ -228,60 +130,45 @@ def _tile(picture: bytes | None, row: pd.DataFrame) -> None:
         st.caption(formatting.escape(row.iloc[0].get("label", ""), 40))
 
 
-def codes(words: str, fate: str) -> list[str]:
-    """What a row's reason or fixes are counted under, as the ledger does."""
-    if fate == FATES[0]:
-        return [reason_code(words)]
-    fixes = [fix for fix in words.split("; ") if fix.startswith(REMARK_PREFIX) == (fate == FATES[2])]
+def reason_codes(text: str, outcome: str) -> list[str]:
+    """The codes under which the data quality report counts a row's reason or repairs."""
+    if outcome == QUARANTINED:
+        return [reason_code(text)]
+    fixes = [fix for fix in text.split("; ") if fix.startswith(REMARK_PREFIX) == (outcome == REMARKED)]
     return [reason_code(fix.removeprefix(REMARK_PREFIX)) for fix in fixes]
 
 
-def beside_raw(rows: pd.DataFrame, raw: pd.DataFrame, before: str) -> pd.DataFrame:
-    """The rows with what cleaning changed in them: each changed column has a column `before` ahead of it."""
-    at = ["file", "row"]
-    if not set(at) <= set(rows.columns) & set(raw.columns):
+def with_raw_values(rows: pd.DataFrame, raw: pd.DataFrame, before: str) -> pd.DataFrame:
+    """The rows with a column of raw values, titled `before`, in front of each column that cleaning changed."""
+    keys = ["file", "row"]
+    if not set(keys) <= set(rows.columns) & set(raw.columns):
         return rows
-    came = rows[at].merge(raw.drop_duplicates(at), on=at, how="left").set_index(rows.index)
+    raw_values = rows[keys].merge(raw.drop_duplicates(keys), on=keys, how="left").set_index(rows.index)
     shown = rows.copy()
-    for name in [name for name in rows.columns if name in raw.columns and name not in at]:
-        known = came[name].notna() | rows[name].notna()
-        if (known & (came[name].astype(str) != rows[name].astype(str))).any():
-            shown.insert(shown.columns.get_loc(name), f"{name} ({before})", came[name])
+    for name in [name for name in rows.columns if name in raw.columns and name not in keys]:
+        present = raw_values[name].notna() | rows[name].notna()
+        if (present & (raw_values[name].astype(str) != rows[name].astype(str))).any():
+            shown.insert(shown.columns.get_loc(name), f"{name} ({before})", raw_values[name])
     return shown
 
 
-def _raw(artifacts: Artifacts, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows as they came, as far as they can be told apart by file and row."""
+def _raw_rows(artifacts: Artifacts, rows: pd.DataFrame) -> pd.DataFrame:
+    """The raw rows of these rows, matched by their row number; empty without one."""
     if "row" not in rows:
         return rows.head(0)
-    wanted = [name for name in artifacts.columns("raw") if name not in (*UNSEEN, *column_drift.HOUSEKEEPING[2:])]
-    return artifacts.rows("raw", wanted, [("row", "in", rows["row"].tolist())])
+    columns = [name for name in artifacts.columns("raw") if name not in (*HIDDEN_COLUMNS, *column_drift.HOUSEKEEPING[2:])]
+    return artifacts.rows("raw", columns, [("row", "in", rows["row"].tolist())])
 
 
-def _flat(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lists, arrays and bytes as short text, so that a table can show them."""
+def _flatten_cells(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with lists, arrays and bytes as short text, which a table can show."""
     plain = (str, int, float, bool, type(None), pd.Timestamp)
     return rows.map(lambda cell: cell if isinstance(cell, plain) or pd.api.types.is_scalar(cell) else formatting.clean(cell, 120))
 
 
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
+def _with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.rename(columns={name: t(f"data.{name}") for name in ("rows_in", "kept", "quarantined", "duplicates", "file")})
 
 
-def _missing(before: pd.Series, after: pd.Series) -> str:
-    return t(
-        "data.missing",
-        before=formatting.percent(float(before.isna().mean())),
-        after=formatting.percent(float(after.isna().mean())),
-        rows_before=formatting.number(len(before)),
-        rows_after=formatting.number(len(after)),
-    )
-
-
-def _by_split(leaks: dict[str, int]) -> str:
-    """How many stood beside one of each split."""
-    return " · ".join(f"{locale.word('data', split)} {formatting.number(count)}" for split, count in leaks.items())
-
-
-def _share(part: int | None, whole: int) -> str:
+def share_of(part: int | None, whole: int) -> str:
     return formatting.percent((part or 0) / whole) if whole else ""

@@ -1,4 +1,4 @@
-"""Rows shown as what they are: pictures, texts or lines of a table, with what was said of them."""
+"""Rows as images, texts or table rows, with their predictions and explanations."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ from dashboard.ui.locale import t
 from tasks.core.use_case import UseCase
 from tasks.use_cases.vision import images
 
-WORDS = ("text", "sentence", "words")
-HIDDEN = ("probabilities", "classes", "pixels", "split", "attributions")
-TILE = 150
+TEXT_COLUMNS = ("text", "sentence", "words")
+HIDDEN_COLUMNS = ("probabilities", "classes", "pixels", "split", "attributions")
+TILE_PIXELS = 150
 
 
-def grid(artifacts: Artifacts, rows: pd.DataFrame, *, width: int = TILE) -> None:
-    """The rows beside each other, each with its confidence."""
+def grid(artifacts: Artifacts, rows: pd.DataFrame, *, width: int = TILE_PIXELS) -> None:
+    """The rows side by side, each with the confidence of its prediction."""
     if rows.empty:
         st.caption(t("results.no_rows"))
         return
-    pictures = _pictures(artifacts, rows)
-    if not pictures:
+    images_by_key = _images(artifacts, rows)
+    if not images_by_key:
         _as_table(rows, "samples")
         return
     with st.grid("auto", min_column_width=width, gap="small"):
         for _, row in rows.iterrows():
             with st.container(gap="xxsmall"):
-                _picture(pictures.get(str(row.get("pixels"))), row)
+                _image(images_by_key.get(str(row.get("pixels"))), row)
                 st.caption(formatting.percent(row.get("confidence"), 0))
 
 
-def mistakes(artifacts: Artifacts, rows: pd.DataFrame, explained_by: str) -> None:
-    """Wrong answers: what it is, what was said and how surely; with what spoke for it when a recipe is named."""
-    pictures = _pictures(artifacts, rows)
-    if not pictures and model_inputs.TEXT not in rows:
+def misclassified(artifacts: Artifacts, rows: pd.DataFrame, explained_by: str) -> None:
+    """Misclassified rows with label, prediction and confidence; explained by the model of the recipe `explained_by`, if any."""
+    images_by_key = _images(artifacts, rows)
+    if not images_by_key and model_inputs.TEXT not in rows:
         _as_table(rows, "mistakes")
         return
     model = None
-    with page_context.or_say():
+    with page_context.error_boundary():
         model = onnx_models.load(artifacts.file(f"compressed/{explained_by}/model.onnx")) if explained_by else None
-    if not pictures:
+    if not images_by_key:
         _texts(artifacts, rows, model)
         return
-    with st.grid("auto", min_column_width=TILE if model else 110, gap="small"):
+    with st.grid("auto", min_column_width=TILE_PIXELS if model else 110, gap="small"):
         for _, row in rows.iterrows():
             with st.container(border=True, gap="xsmall"):
-                data = pictures.get(str(row["pixels"]))
+                data = images_by_key.get(str(row["pixels"]))
                 if model and data and str(row["predicted"]) in model.classes:
-                    explained = _occluded(model, data, model.classes.index(str(row["predicted"])))
+                    explained = _occlusion_heatmap(model, data, model.classes.index(str(row["predicted"])))
                     st.image(explained, alt=f"{formatting.clean(row['label'], 60)}; {t('results.spoke_for')}", width="stretch")
                 else:
-                    _picture(data, row)
-                _said(row)
+                    _image(data, row)
+                _label_and_prediction(row)
 
 
 def can_explain(artifacts: Artifacts) -> bool:
-    """Whether the rows are pictures or texts, whose answers can be explained by leaving out parts of them."""
+    """Whether the rows are images or texts, whose predictions occlusion can explain."""
     try:
         return bool({"image", model_inputs.TEXT} & set(artifacts.columns("clean/rows")))
     except Unreadable:
@@ -71,57 +71,59 @@ def can_explain(artifacts: Artifacts) -> bool:
 
 
 def _texts(artifacts: Artifacts, rows: pd.DataFrame, model: onnx_models.Model | None) -> None:
-    """Texts under each other, with what each word was worth for the answer when a model is given."""
+    """The texts, with the contribution of each word to the prediction when a model is given."""
     case = None
-    with page_context.or_say():
+    with page_context.error_boundary():
         case = model_inputs.case_of(artifacts.root, artifacts.folder, artifacts.use_case) if model else None
     with st.grid(2, min_column_width=340, gap="small"):
         for place in range(len(rows)):
             row = rows.iloc[[place]]
             with st.container(border=True, gap="xsmall", height="stretch"):
-                _said(row.iloc[0])
+                _label_and_prediction(row.iloc[0])
                 parts = [Piece(str(row[model_inputs.TEXT].iloc[0]))]
                 weights = row["attributions"].iloc[0] if "attributions" in row else None
                 if model and weights is not None and len(weights):
                     parts = model_inputs.kept(str(row[model_inputs.TEXT].iloc[0]), list(weights))
                 elif model and case and str(row["predicted"].iloc[0]) in model.classes:
-                    with page_context.or_say():
+                    with page_context.error_boundary():
                         shown = row[[name for name in row.columns if name in (model_inputs.TEXT, case.problem.label_column)]]
-                        parts = _weighed(model, case, shown, model.classes.index(str(row["predicted"].iloc[0])))
+                        parts = _attributions(model, case, shown, model.classes.index(str(row["predicted"].iloc[0])))
                 highlighted_text.weighed(parts, key=f"text_{place}")
 
 
-def _said(row: pd.Series) -> None:
-    """What it is, what was said and how surely."""
-    said = f"{formatting.escape(row['predicted'], 24)} · {formatting.percent(row['confidence'], 0)}"
-    st.markdown(f":green-badge[{formatting.escape(row['label'], 24)}] :red-badge[{said}]")
+def _label_and_prediction(row: pd.Series) -> None:
+    """The label, the prediction and its confidence as badges."""
+    prediction = f"{formatting.escape(row['predicted'], 24)} · {formatting.percent(row['confidence'], 0)}"
+    st.markdown(f":green-badge[{formatting.escape(row['label'], 24)}] :red-badge[{prediction}]")
 
 
 @st.cache_data(
     max_entries=500, show_spinner=False, hash_funcs={onnx_models.Model: lambda model: (model.use_case, id(model.session))}
 )
-def _weighed(model: onnx_models.Model, _case: UseCase, row: pd.DataFrame, answer: int) -> list[Piece]:
-    return model_inputs.spoke_for(_case, model, row, answer)
+def _attributions(model: onnx_models.Model, _case: UseCase, row: pd.DataFrame, class_index: int) -> list[Piece]:
+    """The words of a text with their contribution to a class."""
+    return model_inputs.spoke_for(_case, model, row, class_index)
 
 
 @st.cache_data(
     max_entries=500, show_spinner=False, hash_funcs={onnx_models.Model: lambda model: (model.use_case, id(model.session))}
 )
-def _occluded(model: onnx_models.Model, data: bytes, answer: int) -> bytes:
+def _occlusion_heatmap(model: onnx_models.Model, data: bytes, class_index: int) -> bytes:
+    """An image beside the heatmap of its pixels' contribution to a class, as a PNG."""
     side, channels = int(model.learnt.get("side", 0)), int(model.learnt.get("channels", 0))
     (pixels,) = images.decode_batch([data], side, channels)
-    weights = onnx_models.spoke_for(model, pixels, answer)
-    return image_grid.heat(pixels[0] if channels == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)), weights)
+    weights = onnx_models.spoke_for(model, pixels, class_index)
+    return image_grid.heatmap(pixels[0] if channels == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)), weights)
 
 
-def _pictures(artifacts: Artifacts, rows: pd.DataFrame) -> dict[str, bytes]:
+def _images(artifacts: Artifacts, rows: pd.DataFrame) -> dict[str, bytes]:
     if "pixels" not in rows:
         return {}
-    return image_grid.of(artifacts, rows["pixels"].astype(str))
+    return image_grid.images_by_key(artifacts, rows["pixels"].astype(str))
 
 
-def _picture(data: bytes | None, row: pd.Series) -> None:
-    shown = image_grid.picture(data) if data else None
+def _image(data: bytes | None, row: pd.Series) -> None:
+    shown = image_grid.to_png(data) if data else None
     if shown:
         st.image(shown, alt=formatting.clean(row.get("label", ""), 60), width="stretch")
     else:
@@ -129,8 +131,8 @@ def _picture(data: bytes | None, row: pd.Series) -> None:
 
 
 def _as_table(rows: pd.DataFrame, key: str) -> None:
-    shown = rows.drop(columns=[name for name in HIDDEN if name in rows])
-    first = [name for name in (*WORDS, "label", "predicted", "confidence") if name in shown]
-    ordered = shown[[*first, *[name for name in shown.columns if name not in first]]]
+    shown = rows.drop(columns=[name for name in HIDDEN_COLUMNS if name in rows])
+    leading = [name for name in (*TEXT_COLUMNS, "label", "predicted", "confidence") if name in shown]
+    ordered = shown[[*leading, *[name for name in shown.columns if name not in leading]]]
     percent = {"confidence": st.column_config.NumberColumn(t("results.confidence"), format="percent")}
     widgets.table(ordered, key=key, alt_text=t("results_view.mistakes"), columns=percent)

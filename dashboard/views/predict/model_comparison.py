@@ -1,4 +1,4 @@
-"""Ask the dense and the released model the same thing and put their answers side by side."""
+"""The predictions of the dense and the released model for the same input, side by side."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INK_SHARE = 20 / 28
-"""Side of the box that a drawn sign fills, as in MNIST."""
-MOST_BARS = 12
+"""Share of the side that a drawn glyph fills, as in MNIST."""
+MAX_BARS = 12
 MAX_UPLOAD_MB = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedModel:
-    """A model with the name under which it stands in the ring."""
+    """A model with its title and its recipe."""
 
     name: str
     recipe: str
     model: Model
 
 
-def contestants(artifacts: Artifacts) -> list[ComparedModel]:
-    """The dense model, and the released one where there is one."""
-    ring = [(t("try_it.dense"), DENSE, f"compressed/{DENSE}/model.onnx")]
+def compared_models(artifacts: Artifacts) -> list[ComparedModel]:
+    """The dense model, the released one if there is one, and those chosen in addition."""
+    choices = [(t("try_it.dense"), DENSE, f"compressed/{DENSE}/model.onnx")]
     released = artifacts.released()
     if released:
-        ring.append((t("try_it.released", recipe=released), released, "release/model.onnx"))
+        choices.append((t("try_it.released", recipe=released), released, "release/model.onnx"))
     others = [name for name in artifacts.recipes() if name not in (DENSE, released)]
     extra = st.multiselect(t("try_it.also"), others, key="also", persist_state="session") if others else []
-    ring += [(name, name, f"compressed/{name}/model.onnx") for name in extra]
-    return [ComparedModel(name, recipe, onnx_models.load(artifacts.file(path))) for name, recipe, path in ring]
+    choices += [(name, name, f"compressed/{name}/model.onnx") for name in extra]
+    return [ComparedModel(name, recipe, onnx_models.load(artifacts.file(path))) for name, recipe, path in choices]
 
 
-def picture(artifacts: Artifacts, ring: list[ComparedModel]) -> None:
-    """Draw or upload, and see what each model makes of it."""
-    learnt = ring[0].model.learnt
+def image_input(models: list[ComparedModel]) -> None:
+    """An image to draw or to upload, and the prediction of each model."""
+    learnt = models[0].model.learnt
     side, channels = learnt.get("side"), learnt.get("channels")
     if not (isinstance(side, int) and isinstance(channels, int)):
         raise Unreadable("unreadable.shape", file="model.onnx")
@@ -68,40 +68,40 @@ def picture(artifacts: Artifacts, ring: list[ComparedModel]) -> None:
         if data is None:
             st.info(t("try_it.draw_first" if way == "draw" else "try_it.upload_first"), icon=":material/draw:")
             return
-        pixels = seen(data, side, channels, drawn=way == "draw")
-        answers(artifacts, ring, pixels)
+        pixels = prepare_image(data, side, channels, drawn=way == "draw")
+        show_predictions(models, pixels)
 
 
-def answers(artifacts: Artifacts, ring: list[ComparedModel], pixels: NDArray[np.uint8]) -> None:
-    """Each model's answer to one picture (C, H, W), with its probabilities, its time and what spoke for it."""
-    for place, contestant in zip(st.columns(len(ring), gap="medium"), ring, strict=True):
+def show_predictions(models: list[ComparedModel], pixels: NDArray[np.uint8]) -> None:
+    """Each model's prediction for one image (C, H, W), with probabilities, latency and the explaining heatmap."""
+    for place, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
         with place, st.container(border=True):
-            model = contestant.model
+            model = compared.model
             shares = onnx_models.shares(model.outputs(pixels[None]))[0]
-            verdict(contestant, shares, pixels[None])
-            heat = image_grid.heat(
+            prediction_card(compared, shares, pixels[None])
+            heat = image_grid.heatmap(
                 pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)),
                 onnx_models.spoke_for(model, pixels, int(shares.argmax())),
             )
             st.image(heat, alt=t("results.spoke_for"), caption=t("try_it.seen"), width="stretch")
 
 
-def verdict(contestant: ComparedModel, shares: NDArray[Any], inputs: NDArray[Any]) -> None:
-    """One model's answer by its probabilities (K,), how long it takes for such inputs (1, ...), and the next likely classes."""
-    model, best = contestant.model, int(shares.argmax())
+def prediction_card(compared: ComparedModel, shares: NDArray[Any], inputs: NDArray[Any]) -> None:
+    """One model's prediction by its probabilities (K,), and its latency for such inputs (1, ...)."""
+    model, best = compared.model, int(shares.argmax())
     name = model.classes[best] if best < len(model.classes) else str(best)
-    st.markdown(f"**{formatting.escape(contestant.name)}**")
-    sure = formatting.percent(float(shares[best]))
-    st.metric(t("try_it.says"), formatting.escape(name, 40), sure, delta_color="off", delta_arrow="off")
+    st.markdown(f"**{formatting.escape(compared.name)}**")
+    confidence = formatting.percent(float(shares[best]))
+    st.metric(t("try_it.says"), formatting.escape(name, 40), confidence, delta_color="off", delta_arrow="off")
     st.caption(t("try_it.cost", time=formatting.milliseconds(model.milliseconds(inputs)), size=formatting.size(model.bytes)))
-    _bars(model, shares, contestant.recipe)
+    _probability_bars(model, shares, compared.recipe)
 
 
-def _bars(model: Model, shares: NDArray[Any], key: str) -> None:
+def _probability_bars(model: Model, shares: NDArray[Any], key: str) -> None:
     names = model.classes or [str(number) for number in range(len(shares))]
     frame = pd.DataFrame({"class": names, "share": shares})
-    if len(frame) > MOST_BARS:
-        frame = frame.nlargest(MOST_BARS, "share")
+    if len(frame) > MAX_BARS:
+        frame = frame.nlargest(MAX_BARS, "share")
     drawing = classification_charts.bars(frame, share=summary.name_of("probability"))
     widgets.chart(drawing, frame, key=f"bars_{key}", alt_text=t("try_it.probabilities"))
 
@@ -118,32 +118,32 @@ def _uploaded() -> bytes | None:
     return file.getvalue() if file else None
 
 
-def seen(data: bytes, side: int, channels: int, *, drawn: bool) -> NDArray[np.uint8]:
-    """The picture (C, H, W) as the models see it."""
+def prepare_image(data: bytes, side: int, channels: int, *, drawn: bool) -> NDArray[np.uint8]:
+    """The model input (C, H, W) of an image file; raises `Unreadable`."""
     try:
         with images.pillow_warnings_as_errors():
             image, _ = images.decode_image(data)
     except images.UnreadableImage as error:
         raise Unreadable("try_it.no_picture", reason=str(error)) from None
     if drawn:
-        image = centred(image.convert("L"), side)
+        image = center_drawing(image.convert("L"), side)
     image, _ = images.fit_square(image, side, "L" if channels == 1 else "RGB")
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def centred(drawing: Image.Image, side: int) -> Image.Image:
-    """A white sign on black as MNIST has it: in a box of 20/28 of the side, its centre of mass in the middle."""
+def center_drawing(drawing: Image.Image, side: int) -> Image.Image:
+    """A white glyph on black as in MNIST: scaled to 20/28 of the side, with its centre of mass in the middle."""
     box = drawing.getbbox()
     if not box:
         return Image.new("L", (side, side))
-    sign = drawing.crop(box)
-    scale = side * INK_SHARE / max(sign.size)
-    sign = sign.resize((max(1, round(sign.width * scale)), max(1, round(sign.height * scale))), Image.Resampling.LANCZOS)
-    ink = np.asarray(sign, dtype=np.float64)
+    glyph = drawing.crop(box)
+    scale = side * INK_SHARE / max(glyph.size)
+    glyph = glyph.resize((max(1, round(glyph.width * scale)), max(1, round(glyph.height * scale))), Image.Resampling.LANCZOS)
+    ink = np.asarray(glyph, dtype=np.float64)
     rows, columns = np.indices(ink.shape)
     middle = [float((axis * ink).sum() / max(ink.sum(), 1)) for axis in (columns, rows)]
     canvas_ = Image.new("L", (side, side))
-    at = [min(max(round(side / 2 - centre), 0), side - length) for centre, length in zip(middle, sign.size, strict=True)]
-    canvas_.paste(sign, (at[0], at[1]))
+    at = [min(max(round(side / 2 - centre), 0), side - length) for centre, length in zip(middle, glyph.size, strict=True)]
+    canvas_.paste(glyph, (at[0], at[1]))
     return canvas_

@@ -1,4 +1,4 @@
-"""Type a sentence, and see what each model makes of it, word by word."""
+"""Predictions for a typed text, with the contribution of each word."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dashboard.views.predict import model_comparison
 from dashboard.views.predict.model_comparison import ComparedModel
 from tasks.core.use_case import UseCase
 
-MOST_LETTERS = 5000
-EXAMPLES = 4
+MAX_CHARS = 5000
+MAX_EXAMPLES = 4
 
 
-def show(artifacts: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> None:
-    """A box to type in, some sentences of the test rows to begin with, and the answers."""
-    said = st.text_area(t("try_it.text"), key="said", max_chars=MOST_LETTERS, height=110, placeholder=t("try_it.text_hint"))
+def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -> None:
+    """A text box, examples from the test rows, and the predictions of each model."""
+    text = st.text_area(t("try_it.text"), key="said", max_chars=MAX_CHARS, height=110, placeholder=t("try_it.text_hint"))
     examples = _examples(artifacts)
     with st.container(horizontal=True):
         if examples:
@@ -33,28 +33,28 @@ def show(artifacts: Artifacts, case: UseCase, ring: Sequence[ComparedModel]) -> 
                 formatting.escape(text, 40),
                 type="tertiary",
                 key=f"take_{number}",
-                on_click=_take,
+                on_click=_use_example,
                 args=(text,),
                 help=t("try_it.take"),
             )
-    if not said or not said.strip():
+    if not text or not text.strip():
         st.info(t("try_it.type_first"), icon=":material/edit:")
         return
-    rows = model_inputs.sentence(case, said, ring[0].model)
+    rows = model_inputs.sentence(case, text, models[0].model)
     if fix := str(rows["fix"].iloc[0]):
         st.caption(t("try_it.mended", fixes=formatting.escape(fix, 200)))
-    for place, contestant in zip(st.columns(len(ring), gap="medium"), ring, strict=True):
-        with place, st.container(border=True), page_context.or_say():
-            model = contestant.model
+    for place, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
+        with place, st.container(border=True), page_context.error_boundary():
+            model = compared.model
             inputs = model_inputs.encoded(case, model, rows)
             outputs = model.outputs(inputs)
             if outputs.ndim != 2 or not model.classes:
                 raise Unreadable("try_it.no_classes")
             shares = onnx_models.shares(outputs)[0]
-            model_comparison.verdict(contestant, shares, inputs)
+            model_comparison.prediction_card(compared, shares, inputs)
             st.caption(t("try_it.words"))
             highlighted_text.weighed(
-                model_inputs.spoke_for(case, model, rows, int(shares.argmax())), key=f"words_{contestant.recipe}"
+                model_inputs.spoke_for(case, model, rows, int(shares.argmax())), key=f"words_{compared.recipe}"
             )
 
 
@@ -63,8 +63,8 @@ def _examples(artifacts: Artifacts) -> list[str]:
         rows = artifacts.whole_rows("clean/rows", [model_inputs.TEXT], [("split", "==", "test")])
     except Unreadable:
         return []
-    return [str(text)[:MOST_LETTERS] for text in rows[model_inputs.TEXT].head(EXAMPLES)]
+    return [str(text)[:MAX_CHARS] for text in rows[model_inputs.TEXT].head(MAX_EXAMPLES)]
 
 
-def _take(text: str) -> None:
+def _use_example(text: str) -> None:
     st.session_state["said"] = text

@@ -1,4 +1,4 @@
-"""Versions, machine, disk and server, and the doctor's findings when somebody asks for them."""
+"""Versions of the packages, the machine, workers, disk usage, and the report of `bonsai doctor` on request."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from flows import settings
 
 PACKAGES = ("bonsai", "torch", "onnxruntime", "prefect", "dvc", "dask", "streamlit", "pandas", "pandera", "numpy", "scikit-learn")
 DOCTOR_TIMEOUT_S = 300
-SIZED = ("runs", ".dvc/cache", "data", ".prefect", ".bonsai")
+MEASURED_FOLDERS = ("runs", ".dvc/cache", "data", ".prefect", ".bonsai")
 
 
 def show(root: Path) -> None:
@@ -95,14 +95,14 @@ def _workers(root: Path) -> None:
         return
     rows = [
         {
-            t("about.worker_kind"): t(f"about.worker_{one.kind}"),
-            t("about.worker"): one.name,
-            t("about.worker_state"): t(f"about.worker_{one.state}") if one.kind != "pool" else one.state,
-            t("about.worker_since"): formatting.clock(one.at, locale.zone(), seconds=True),
-            t("about.worker_processes"): one.processes,
-            t("about.worker_memory"): formatting.size(one.memory_bytes),
+            t("about.worker_kind"): t(f"about.worker_{worker.kind}"),
+            t("about.worker"): worker.name,
+            t("about.worker_state"): t(f"about.worker_{worker.state}") if worker.kind != "pool" else worker.state,
+            t("about.worker_since"): formatting.clock(worker.at, locale.zone(), seconds=True),
+            t("about.worker_processes"): worker.processes,
+            t("about.worker_memory"): formatting.size(worker.memory_bytes),
         }
-        for one in active
+        for worker in active
     ]
     widgets.table(pd.DataFrame(rows), key="workers", alt_text=t("about.workers"))
 
@@ -111,23 +111,25 @@ def _disk(root: Path) -> dict[str, str]:
     usage = shutil.disk_usage(root)
     sizes = {t("about.free"): t("about.of", part=formatting.size(usage.free), whole=formatting.size(usage.total))}
     return sizes | {
-        name: formatting.size(_size(root / name, int(root.stat().st_mtime // 60))) for name in SIZED if (root / name).exists()
+        name: formatting.size(_size(root / name, int(root.stat().st_mtime // 60)))
+        for name in MEASURED_FOLDERS
+        if (root / name).exists()
     }
 
 
 @st.cache_data(ttl="2m", max_entries=16, show_spinner=False)
 def _size(folder: Path, minute: int) -> int:
-    """Bytes below a folder, each file once however many names it has."""
-    seen: set[tuple[int, int]] = set()
+    """Bytes below a folder; a file with several hard links counts once. `minute` expires the cache."""
+    counted: set[tuple[int, int]] = set()
     total = 0
-    for place, _, names in os.walk(folder):
+    for directory, _, names in os.walk(folder):
         for name in names:
             try:
-                stat = (Path(place) / name).lstat()
+                stat = (Path(directory) / name).lstat()
             except OSError:
                 continue
-            if (stat.st_dev, stat.st_ino) not in seen:
-                seen.add((stat.st_dev, stat.st_ino))
+            if (stat.st_dev, stat.st_ino) not in counted:
+                counted.add((stat.st_dev, stat.st_ino))
                 total += stat.st_size
     return total
 

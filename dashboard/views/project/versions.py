@@ -1,4 +1,4 @@
-"""The score as DVC sees it: up to date or not, and why; and which data and models earlier runs had."""
+"""The state of the pipeline's stages in DVC, and the versions of data and models that earlier runs produced."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ VERSIONED = ("clean", "train", "release")
 
 
 def status(context: Context) -> None:
-    """Every stage of the project's own folder: what would run now, and why."""
+    """Every stage of the project's own folder: whether it would run now, and why."""
     needs = {
-        name: wanted
-        for name, wanted in run_status.planned(context.root).items()
+        name: needed
+        for name, needed in run_status.planned(context.root).items()
         if run_records.parts(name)[1] == context.use_case
     }
     if not needs:
-        page_context.nothing("versions.no_score")
+        page_context.empty_state("versions.no_score")
         return
     with st.spinner(t("run.plan_wait")):
-        steps = _plan(context.root, context.use_case, _stamp(context.root))
+        steps = _plan(context.root, context.use_case, _cache_key(context.root))
     verdicts = {str(step["stage"]): step for step in steps}
     nodes = {name: _node(name, verdicts.get(name, {})) for name in needs}
-    late = [step for step in steps if step["verdict"] == "Run"]
-    if late:
-        st.markdown(t("versions.late", late=len(late), total=len(steps)))
+    outdated = [step for step in steps if step["verdict"] == "Run"]
+    if outdated:
+        st.markdown(t("versions.late", late=len(outdated), total=len(steps)))
     else:
         st.success(t("versions.current", total=len(steps)), icon=":material/check_circle:")
     graph(lay_out(needs), nodes, key="score", alt=t("versions.graph_alt"))
@@ -60,32 +60,32 @@ def status(context: Context) -> None:
 
 
 def versions(context: Context) -> None:
-    """The versions of data and models, newest first, with the runs that hold them."""
+    """The versions of data and models, newest first, with the runs that have them."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for run in run_records.latest(context.root, context.use_case, OFFERED):
         for name, entry in run.stages(context.use_case).items():
-            verb, output = run_records.parts(name)[0], _out(entry)
+            verb, output = run_records.parts(name)[0], _first_output(entry)
             if verb not in VERSIONED or output is None:
                 continue
             path, facts = output
-            whole = str(facts.get("md5", ""))
+            full_hash = str(facts.get("md5", ""))
             fresh: dict[str, Any] = {
                 "kind": t(f"versions.{verb}"),
-                "hash": whole[:12],
+                "hash": full_hash[:12],
                 "size": facts.get("size"),
                 "path": path,
                 "runs": [],
             }
-            known = rows.setdefault((verb, whole), fresh)
-            known["runs"].append(run.id)
-            known["first"] = run.at
+            version = rows.setdefault((verb, full_hash), fresh)
+            version["runs"].append(run.id)
+            version["first"] = run.at
     if not rows:
         st.caption(t("versions.none"))
         return
     frame = pd.DataFrame(rows.values())
     frame["first"] = pd.to_datetime(frame["first"].map(formatting.moment), utc=True)
-    frame["held"] = [len(held) for held in frame["runs"]]
-    frame["newest"] = [held[0] for held in frame["runs"]]
+    frame["held"] = [len(runs) for runs in frame["runs"]]
+    frame["newest"] = [runs[0] for runs in frame["runs"]]
     columns = {
         "kind": st.column_config.TextColumn(t("versions.kind")),
         "hash": st.column_config.TextColumn(t("drawer.hash")),
@@ -106,13 +106,13 @@ def versions(context: Context) -> None:
             st.markdown(t("versions.restore_sure", run=formatting.code(chosen)))
             if st.button(t("versions.restore_yes"), type="primary", key="restore_yes"):
                 with st.spinner(t("versions.restoring")):
-                    done, said = _restored(context.root, project_files.slug(chosen))
-                (st.success if done else st.warning)(formatting.sentence(formatting.escape(said, 1500)))
+                    done, message = _restore(context.root, project_files.slug(chosen))
+                (st.success if done else st.warning)(formatting.sentence(formatting.escape(message, 1500)))
         st.code(f"bonsai restore {chosen}", language=None, wrap_lines=True)
 
 
-def _restored(root: Path, run_id: str) -> tuple[bool, str]:
-    """Whether a run was put into the project's folder, and what was said; what is saved nowhere else is never overwritten."""
+def _restore(root: Path, run_id: str) -> tuple[bool, str]:
+    """Restore a run into the project's folder; returns success and the output. Unsaved changes are never overwritten."""
     command = [sys.executable, "-m", "flows.cli.main", "restore", run_id]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
@@ -124,7 +124,7 @@ def _restored(root: Path, run_id: str) -> tuple[bool, str]:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _plan(root: Path, use_case: str, stamp: tuple[int, ...]) -> list[dict[str, Any]]:
-    """What a run without overrides would do. In a process of its own: DVC works in the current directory."""
+    """The plan of a run without overrides. It takes a process of its own because DVC works in the current directory."""
     command = [sys.executable, "-m", "flows.cli.main", "plan", use_case, "--json"]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
@@ -136,8 +136,8 @@ def _plan(root: Path, use_case: str, stamp: tuple[int, ...]) -> list[dict[str, A
     return steps
 
 
-def _stamp(root: Path) -> tuple[int, ...]:
-    """What the answer depends on, as times of change: parameters, score, lock, code and the newest run."""
+def _cache_key(root: Path) -> tuple[int, ...]:
+    """The modification times of all that the plan depends on: parameters, pipeline, lock, code and the newest run."""
     paths = [root / "params.yaml", root / "dvc.yaml", root / "dvc.lock", *sorted((root / "tasks").rglob("*.py"))]
     newest = [root / "runs" / name / "run.json" for name in run_records.names(root)[:1]]
     return tuple(path.stat().st_mtime_ns for path in (*paths, *newest) if path.exists())
@@ -146,12 +146,13 @@ def _stamp(root: Path) -> tuple[int, ...]:
 def _node(name: str, step: dict[str, Any]) -> Node:
     verb, _, recipe = run_records.parts(name)
     verdict = str(step.get("verdict", ""))
-    said = word("versions_verdict", verdict) if verdict else ""
+    state = word("versions_verdict", verdict) if verdict else ""
     title = recipe or word("stage", verb)
-    sub = f"{word('stage', verb)} · {said}" if recipe else said
+    sub = f"{word('stage', verb)} · {state}" if recipe else state
     states: dict[str, StageState] = {"Unchanged": "unchanged", "Restored": "restored"}
-    return Node(title, sub, states.get(verdict, "waiting"), spoken(title, sub, said))
+    return Node(title, sub, states.get(verdict, "waiting"), spoken(title, sub, state))
 
 
-def _out(entry: StageEntry) -> tuple[str, dict[str, Any]] | None:
+def _first_output(entry: StageEntry) -> tuple[str, dict[str, Any]] | None:
+    """The path and the facts of the stage's first output with a hash; None without any."""
     return next(((path, facts) for path, facts in entry.outs.items() if isinstance(facts, dict) and facts.get("md5")), None)

@@ -1,4 +1,4 @@
-"""Results of saying how likely something feared is: how well both kinds are separated, what mistakes cost, and whom they hit."""
+"""Results of a binary risk classifier: separation of both classes, cost of errors, and fairness between groups."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ COSTS = ("cost", "take_all", "refuse_all")
 SHARES = ("came", "said", "refused", "refused_good", "caught")
 
 
-class Price(Reading):
-    """What a row costs on average where a missed one costs so many times what a needless refusal does."""
+class CostPoint(Reading):
+    """The mean cost per row when a missed event costs `default_over_refusal` times as much as a needless refusal."""
 
     default_over_refusal: float
     cost: float
@@ -30,40 +30,40 @@ class Price(Reading):
     refuse_all: float
 
 
-class Groups(Reading):
-    """What the members of each group met, and the widest gaps."""
+class GroupRates(Reading):
+    """The rates of each group, and the largest gaps between groups."""
 
     groups: list[dict[str, Any]] = Field(default_factory=list)
     gaps: dict[str, float | None] = Field(default_factory=dict)
 
 
 class Report(Reading):
-    """What is told of a probability besides what is told of classes."""
+    """The fields of a binary classifier's report beyond those of any classifier."""
 
     classes: list[str]
     event: str = ""
     threshold: float | None = None
     cost: dict[str, float | None] = Field(default_factory=dict)
-    cost_curve: list[Price] = Field(default_factory=list)
-    fairness: dict[str, Groups] = Field(default_factory=dict)
+    cost_curve: list[CostPoint] = Field(default_factory=list)
+    fairness: dict[str, GroupRates] = Field(default_factory=dict)
 
 
 def views(report: dict[str, Any]) -> list[str]:
-    """Which of these views a report has something for."""
+    """The views for which the report has data."""
     return [name for name, key in (("separation", "event"), ("costs", "cost_curve"), ("groups", "fairness")) if report.get(key)]
 
 
 def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
-    """ROC, and the shares of both kinds below each probability with their largest distance (KS)."""
-    told = _understood(report)
-    event = told.event
-    probabilities, labels = artifacts.probabilities(recipe, split, told.classes)
-    said, came = probabilities[:, told.classes.index(event)], labels == event
-    whole, shares = threshold_curves.roc(said, came), threshold_curves.separation(said, came)
-    if whole.empty or shares.empty:
+    """The ROC curve, and the cumulative distributions of both classes with their largest distance (Kolmogorov-Smirnov)."""
+    parsed = _parse_report(report)
+    event = parsed.event
+    probabilities, labels = artifacts.probabilities(recipe, split, parsed.classes)
+    scores, is_event = probabilities[:, parsed.classes.index(event)], labels == event
+    roc_points, shares = threshold_curves.roc(scores, is_event), threshold_curves.separation(scores, is_event)
+    if roc_points.empty or shares.empty:
         raise Unreadable("odds.one_kind")
-    named = t("results.with_area", series=formatting.clean(event, 40), area=formatting.number(threshold_curves.area(whole)))
-    roc, gap = threshold_curves.thinned(whole).assign(series=named), threshold_curves.gap(shares)
+    named = t("results.with_area", series=formatting.clean(event, 40), area=formatting.number(threshold_curves.area(roc_points)))
+    roc, gap = threshold_curves.thinned(roc_points).assign(series=named), threshold_curves.gap(shares)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         st.markdown(f"**{t('results.roc')}**")
@@ -82,11 +82,11 @@ def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, 
 
 
 def costs(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
-    """What a row costs on average when everybody above the threshold is refused, for different prices of a mistake."""
-    told = _understood(report)
-    now = {name: told.cost.get(name) for name in ("threshold", *COSTS)}
-    widgets.cards({t(f"odds.{name}"): (formatting.number(value, 4), "") for name, value in now.items() if value is not None})
-    frame = pd.DataFrame([row.model_dump() for row in told.cost_curve])
+    """The mean cost per row when everybody above the threshold is refused, for different ratios of the two costs."""
+    parsed = _parse_report(report)
+    current = {name: parsed.cost.get(name) for name in ("threshold", *COSTS)}
+    widgets.cards({t(f"odds.{name}"): (formatting.number(value, 4), "") for name, value in current.items() if value is not None})
+    frame = pd.DataFrame([row.model_dump() for row in parsed.cost_curve])
     names = {name: t(f"odds.{name}") for name in COSTS}
     lines = frame.melt("default_over_refusal", list(COSTS), "series", "value").replace({"series": names})
     with st.container(border=True):
@@ -99,16 +99,16 @@ def costs(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any])
 
 
 def groups(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
-    """What the members of each group meet at the threshold, and the widest gaps between groups."""
-    told = _understood(report)
-    st.caption(t("odds.groups_note", threshold=formatting.number(told.threshold, 3)))
-    for name, met in told.fairness.items():
-        frame = pd.DataFrame(met.groups)
+    """The rates of each group at the threshold, and the largest gaps between groups."""
+    parsed = _parse_report(report)
+    st.caption(t("odds.groups_note", threshold=formatting.number(parsed.threshold, 3)))
+    for name, rates in parsed.fairness.items():
+        frame = pd.DataFrame(rates.groups)
         if frame.empty:
             continue
         with st.container(border=True):
             st.markdown(f"**{formatting.escape(name, 60)}**")
-            gaps = {key: value for key, value in met.gaps.items() if value is not None}
+            gaps = {key: value for key, value in rates.gaps.items() if value is not None}
             st.caption(
                 t(
                     "odds.gaps",
@@ -128,8 +128,9 @@ def groups(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]
             widgets.table(frame, key=f"groups_{formatting.clean(name, 40)}", alt_text=t("odds.group"), columns=columns)
 
 
-def _understood(report: dict[str, Any]) -> Report:
-    told = understood(report, Report, "metrics.json")
-    if told.event and told.event not in told.classes:
+def _parse_report(report: dict[str, Any]) -> Report:
+    """The report with its fields validated; raises `Unreadable`."""
+    parsed = understood(report, Report, "metrics.json")
+    if parsed.event and parsed.event not in parsed.classes:
         raise Unreadable("unreadable.shape", file="metrics.json")
-    return told
+    return parsed

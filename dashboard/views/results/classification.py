@@ -1,4 +1,4 @@
-"""Results of telling classes apart: where they are confused, how sure the model is, and the rows it gets wrong."""
+"""Results of a classifier: confusion matrix, metrics per class, threshold curves, calibration, misclassified rows."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from dashboard.ui.locale import t
 from dashboard.views.data import sample_rows
 from dashboard.views.results import binary_risk, label_errors, summary
 
-MOST_SAMPLES = 24
-MOST_CURVES = 10
-AREAS = {"roc": "roc_auc", "pr": "average_precision"}
-"""What a report calls the area under a curve."""
+MAX_SAMPLES = 24
+MAX_CURVES = 10
+AREA_KEYS = {"roc": "roc_auc", "pr": "average_precision"}
+"""The report's key of the area under each curve."""
 
 
 class Bin(Reading):
-    """Rows of which the model was about as sure."""
+    """The rows of one confidence bin."""
 
     confidence: float
     accuracy: float
@@ -40,11 +40,11 @@ class Calibration(Reading):
 
 
 class Report(Reading):
-    """What a classifier's evaluation tells besides its scores."""
+    """A classifier's evaluation report, without its metrics."""
 
     classes: Annotated[list[str], Field(min_length=1)]
     confusion: list[list[int]]
-    """Rows by true class, then by answer."""
+    """Row counts by true class, then by predicted class."""
     per_class: list[dict[str, Any]]
     averages: dict[str, dict[str, float]] = Field(default_factory=dict)
     calibration: Calibration = Calibration()
@@ -52,15 +52,15 @@ class Report(Reading):
     @model_validator(mode="after")
     def _square(self) -> Report:
         if [len(row) for row in self.confusion] != [len(self.classes)] * len(self.classes):
-            raise ValueError("the confusion matrix is not as large as there are classes")
+            raise ValueError("the confusion matrix does not have one row and one column per class")
         if not all("class" in row for row in self.per_class):
-            raise ValueError("the table per class does not say of which")
+            raise ValueError("a row of the table per class lacks its class")
         return self
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What is looked at: one recipe's answers for one split."""
+class Selection:
+    """The predictions on display: one recipe, one split."""
 
     artifacts: Artifacts
     recipe: str
@@ -80,17 +80,17 @@ def is_mine(report: dict[str, Any]) -> bool:
 def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """The views of a classifier's results."""
     report = understood(split_metrics.report, Report, "metrics.json")
-    subject = Subject(artifacts, recipe, split, split_metrics, report)
+    selection = Selection(artifacts, recipe, split, split_metrics, report)
     views = {"confusion": confusion, "per_class": per_class, "thresholds": thresholds, "calibration": calibration}
-    judged = binary_risk.views(split_metrics.report)
-    more = [*judged, "mistakes", *(["doubts"] if "label_noise" in split_metrics.report else []), "standings"]
+    binary_views = binary_risk.views(split_metrics.report)
+    more = [*binary_views, "mistakes", *(["doubts"] if "label_noise" in split_metrics.report else []), "standings"]
     chosen = pickers.choose_view([*views, *more], "results")
-    with page_context.or_say():
+    with page_context.error_boundary():
         if chosen == "mistakes":
-            mistakes(subject)
+            misclassified(selection)
         elif chosen == "doubts":
             label_errors.show(artifacts, recipe, split, split_metrics.report)
-        elif chosen in judged:
+        elif chosen in binary_views:
             {"separation": binary_risk.separation, "costs": binary_risk.costs, "groups": binary_risk.groups}[chosen](
                 artifacts, recipe, split, split_metrics.report
             )
@@ -98,12 +98,12 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)
         else:
-            views[chosen](subject)
+            views[chosen](selection)
 
 
-def confusion(subject: Subject) -> None:
-    """The matrix; a cell opens its rows."""
-    report = subject.report
+def confusion(selection: Selection) -> None:
+    """The confusion matrix; a click on a cell shows its rows."""
+    report = selection.report
     cells = pd.DataFrame(
         [
             (truth, answer, report.confusion[i][j], report.confusion[i][j] / max(1, sum(report.confusion[i])), i == j)
@@ -121,10 +121,10 @@ def confusion(subject: Subject) -> None:
         event = st.altair_chart(
             drawing, key="confusion", on_select="rerun", selection_mode="cell", alt=t("results.confusion_alt")
         )
-        widgets.numbers(cells, key="confusion_numbers", alt_text=t("results.confusion_alt"))
+        widgets.chart_data(cells, key="confusion_numbers", alt_text=t("results.confusion_alt"))
     picked = event.selection.get("cell") if event else None
-    if picked and (now := f"{picked[0].get('truth')}→{picked[0].get('answer')}") != st.session_state.get("cell_seen"):
-        st.session_state["cell_seen"] = now
+    if picked and (cell := f"{picked[0].get('truth')}→{picked[0].get('answer')}") != st.session_state.get("cell_seen"):
+        st.session_state["cell_seen"] = cell
         st.query_params["truth"], st.query_params["answer"] = str(picked[0]["truth"]), str(picked[0]["answer"])
     with right, st.container(border=True):
         wrong = cells[~cells["right"]].sort_values("rows", ascending=False)
@@ -132,28 +132,28 @@ def confusion(subject: Subject) -> None:
         with st.container(horizontal=True):
             truth = pickers.choose_from("truth", report.classes, t("results.truth"), str(first["truth"]))
             answer = pickers.choose_from("answer", report.classes, t("results.answer"), str(first["answer"]))
-        predictions = subject.predictions()
+        predictions = selection.predictions()
         rows = predictions[(predictions["label"] == truth) & (predictions["predicted"] == answer)]
         st.caption(t("results.cell", count=len(rows), truth=formatting.escape(truth), answer=formatting.escape(answer)))
-        if len(rows) > MOST_SAMPLES:
-            st.caption(t("results.surest", shown=MOST_SAMPLES))
-        sample_rows.grid(subject.artifacts, rows.sort_values("confidence", ascending=False).head(MOST_SAMPLES), width=84)
+        if len(rows) > MAX_SAMPLES:
+            st.caption(t("results.surest", shown=MAX_SAMPLES))
+        sample_rows.grid(selection.artifacts, rows.sort_values("confidence", ascending=False).head(MAX_SAMPLES), width=84)
 
 
-def per_class(subject: Subject) -> None:
+def per_class(selection: Selection) -> None:
     """Precision, recall and F1 of each class, and their averages."""
-    frame = pd.DataFrame(subject.report.per_class)
+    frame = pd.DataFrame(selection.report.per_class)
     shares = [name for name in ("precision", "recall", "f1", "roc_auc", "average_precision") if name in frame]
-    bar = {
+    bars = {
         name: st.column_config.ProgressColumn(summary.name_of(name), min_value=0, max_value=1, format="%.3f") for name in shares
     }
-    named = {"class": st.column_config.TextColumn(t("results.class"), pinned=True)}
-    named["support"] = st.column_config.NumberColumn(t("data.rows"))
+    columns = {"class": st.column_config.TextColumn(t("results.class"), pinned=True)}
+    columns["support"] = st.column_config.NumberColumn(t("data.rows"))
     with st.container(border=True):
         height = min(36 * (len(frame) + 1) + 4, 560)
-        widgets.table(frame, key="per_class", alt_text=t("results_view.per_class"), columns={**named, **bar}, height=height)
-    if subject.report.averages:
-        averages = pd.DataFrame.from_dict(subject.report.averages, orient="index").rename_axis("average").reset_index()
+        widgets.table(frame, key="per_class", alt_text=t("results_view.per_class"), columns={**columns, **bars}, height=height)
+    if selection.report.averages:
+        averages = pd.DataFrame.from_dict(selection.report.averages, orient="index").rename_axis("average").reset_index()
         averages["average"] = [
             t(f"results.{name}") if name in ("micro", "macro", "weighted") else name for name in averages["average"]
         ]
@@ -163,27 +163,29 @@ def per_class(subject: Subject) -> None:
             widgets.table(averages, key="averages", alt_text=t("results.average"), columns=numbers)
 
 
-def thresholds(subject: Subject) -> None:
+def thresholds(selection: Selection) -> None:
     """ROC and precision-recall, one class against the rest."""
-    classes = subject.report.classes
-    probabilities, truth = subject.artifacts.probabilities(subject.recipe, subject.split, classes)
+    classes = selection.report.classes
+    probabilities, truth = selection.artifacts.probabilities(selection.recipe, selection.split, classes)
     offered = classes if len(classes) > 2 else classes[1:]
     chosen = st.pills(
         t("results.classes"),
         offered,
         selection_mode="multi",
-        default=offered[:MOST_CURVES],
+        default=offered[:MAX_CURVES],
         key="curve_classes",
         format_func=formatting.escape,
         wrap=True,
     )
     roc, pr = [], []
     for name in chosen:
-        scores, mine = probabilities[:, classes.index(name)], truth == name
-        roc.append(threshold_curves.thinned(threshold_curves.roc(scores, mine)).assign(series=_with_area(subject, name, "roc")))
+        scores, is_class = probabilities[:, classes.index(name)], truth == name
+        roc.append(
+            threshold_curves.thinned(threshold_curves.roc(scores, is_class)).assign(series=_with_area(selection, name, "roc"))
+        )
         pr.append(
-            threshold_curves.thinned(threshold_curves.precision_recall(scores, mine)).assign(
-                series=_with_area(subject, name, "pr")
+            threshold_curves.thinned(threshold_curves.precision_recall(scores, is_class)).assign(
+                series=_with_area(selection, name, "pr")
             )
         )
     if not roc:
@@ -193,49 +195,49 @@ def thresholds(subject: Subject) -> None:
         frame = pd.concat(frames, ignore_index=True)
         with place, st.container(border=True):
             st.markdown(f"**{t(f'results.{kind}')}**")
-            titles, order = (t(f"results.{x}"), t(f"results.{y}")), [_with_area(subject, name, kind) for name in classes]
+            titles, order = (t(f"results.{x}"), t(f"results.{y}")), [_with_area(selection, name, kind) for name in classes]
             drawing = classification_charts.threshold(frame, x=x, y=y, titles=titles, order=order, chance=kind == "roc")
             widgets.chart(drawing, frame, key=kind, alt_text=t(f"results.{kind}"))
 
 
-def _with_area(subject: Subject, name: str, curve: str) -> str:
-    """A class with the area under its curve, where the report tells it."""
-    told = next((each.get(AREAS[curve]) for each in subject.report.per_class if str(each.get("class")) == name), None)
-    return t("results.with_area", series=name, area=formatting.number(told)) if isinstance(told, int | float) else name
+def _with_area(selection: Selection, name: str, curve: str) -> str:
+    """A class with the area under its curve, where the report has it."""
+    area = next((each.get(AREA_KEYS[curve]) for each in selection.report.per_class if str(each.get("class")) == name), None)
+    return t("results.with_area", series=name, area=formatting.number(area)) if isinstance(area, int | float) else name
 
 
-def calibration(subject: Subject) -> None:
-    """Whether a confidence of 90 % is right nine times in ten."""
-    told = subject.report.calibration
-    if not told.bins:
+def calibration(selection: Selection) -> None:
+    """Reliability diagram: the accuracy in each confidence bin, and the expected calibration error."""
+    report = selection.report.calibration
+    if not report.bins:
         raise Unreadable("unreadable.shape", file="metrics.json")
-    frame = pd.DataFrame([each.model_dump() for each in told.bins])
+    frame = pd.DataFrame([each.model_dump() for each in report.bins])
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
         st.markdown(f"**{t('results.reliability')}**")
         drawing = classification_charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.share_right"))
         widgets.chart(drawing, frame, key="reliability", alt_text=t("results.reliability"))
     with right, st.container(border=True):
-        st.metric(summary.name_of("ece"), formatting.number(told.ece, 4), help=t("results.ece_help"))
+        st.metric(summary.name_of("ece"), formatting.number(report.ece, 4), help=t("results.ece_help"))
         st.caption(t("results.ece_note"))
-        sure = frame[frame["confidence"] >= 0.95]
-        rows = int(sure["rows"].sum())
+        confident = frame[frame["confidence"] >= 0.95]
+        rows = int(confident["rows"].sum())
         if rows:
-            right_share = float((sure["accuracy"] * sure["rows"]).sum() / rows)
+            right_share = float((confident["accuracy"] * confident["rows"]).sum() / rows)
             st.markdown(t("results.very_sure", rows=formatting.number(rows), share=formatting.percent(right_share)))
 
 
-def mistakes(subject: Subject) -> None:
-    """The wrong answers the model was surest of."""
-    predictions = subject.predictions()
+def misclassified(selection: Selection) -> None:
+    """The misclassified rows, those with the highest confidence first."""
+    predictions = selection.predictions()
     wrong = predictions[predictions["label"] != predictions["predicted"]].sort_values("confidence", ascending=False)
     st.caption(t("results.mistakes_note", wrong=formatting.number(len(wrong)), rows=formatting.number(len(predictions))))
     if wrong.empty:
         return
-    pages = -(-len(wrong) // MOST_SAMPLES)
+    pages = -(-len(wrong) // MAX_SAMPLES)
     page = st.pagination(pages, key="mistakes_page", bind="query-params") if pages > 1 else 1
-    shown = wrong.iloc[(page - 1) * MOST_SAMPLES : page * MOST_SAMPLES]
-    explained = sample_rows.can_explain(subject.artifacts) and st.toggle(
+    shown = wrong.iloc[(page - 1) * MAX_SAMPLES : page * MAX_SAMPLES]
+    explained = sample_rows.can_explain(selection.artifacts) and st.toggle(
         t("results.explain"), value=True, help=t("results.explain_help"), key="explain", persist_state="session"
     )
-    sample_rows.mistakes(subject.artifacts, shown, subject.recipe if explained else "")
+    sample_rows.misclassified(selection.artifacts, shown, selection.recipe if explained else "")

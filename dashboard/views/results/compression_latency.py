@@ -17,26 +17,26 @@ from dashboard.ui.locale import t
 from tasks.core.compression import DENSE, EAGER
 
 
-def timing(artifacts: Artifacts, run: Run) -> None:
-    """How the clock was read, and what it said."""
+def latency(artifacts: Artifacts, run: Run) -> None:
+    """Latency of every recipe by batch size, with the measuring protocol."""
     rows: list[dict[str, Any]] = []
     machine: dict[str, Any] = {}
     threads = rounds = 0
     for recipe in artifacts.recipes():
-        latency = artifacts.latency(recipe)
-        machine, threads, rounds = latency.machine, latency.threads, latency.rounds
-        for name, variant in latency.variants.items():
+        measured = artifacts.latency(recipe)
+        machine, threads, rounds = measured.machine, measured.threads, measured.rounds
+        for name, variant in measured.variants.items():
             if name == recipe or (recipe == DENSE and name == EAGER):
-                for batch, figure in variant.batches.items():
+                for batch, timing in variant.batches.items():
                     rows.append(
                         {
                             "recipe": name,
                             "batch": batch,
-                            "median": figure.median_ms,
-                            "low": figure.low_ms,
-                            "high": figure.high_ms,
-                            "p95": figure.p95_ms,
-                            "calls": figure.runs,
+                            "median": timing.median_ms,
+                            "low": timing.low_ms,
+                            "high": timing.high_ms,
+                            "p95": timing.p95_ms,
+                            "calls": timing.runs,
                             "memory": variant.peak_memory_bytes,
                         }
                     )
@@ -50,6 +50,6 @@ def timing(artifacts: Artifacts, run: Run) -> None:
     for batch in dict.fromkeys(frame["batch"]):
         with st.container(border=True):
             st.markdown(f"**{t('compression.batch', batch=formatting.escape(batch))}**")
-            some = frame[frame["batch"] == batch]
-            drawing = compression_charts.latency(some, median=t("compression.median_ms"), p95="p95", scheme=locale.scheme())
-            widgets.chart(drawing, some, key=f"latency_{batch}", alt_text=t("compression.batch", batch=batch))
+            batch_rows = frame[frame["batch"] == batch]
+            drawing = compression_charts.latency(batch_rows, median=t("compression.median_ms"), p95="p95", scheme=locale.scheme())
+            widgets.chart(drawing, batch_rows, key=f"latency_{batch}", alt_text=t("compression.batch", batch=batch))

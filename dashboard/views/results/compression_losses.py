@@ -17,19 +17,19 @@ from dashboard.ui import image_grid, locale, pickers, widgets
 from dashboard.ui.locale import t
 from tasks.core.compression import DENSE
 
-MOST_FLIPPED = 60
+MAX_FLIPPED = 60
 
 
-def damage(artifacts: Artifacts, run: Run) -> None:
-    """What each class lost, recipe by recipe."""
+def by_class(artifacts: Artifacts, run: Run) -> None:
+    """What each class lost, for every recipe."""
     split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, few=True)
     rows = []
     for recipe in artifacts.recipes():
         if recipe == DENSE:
             continue
-        compared = artifacts.metrics(recipe).against_dense.get(split)
-        for one in compared.by_class if compared else []:
-            rows += [(recipe, one.name, one.rows, one.dense, one.own, one.drop, one.low, one.high)]
+        comparison = artifacts.metrics(recipe).against_dense.get(split)
+        for change in comparison.by_class if comparison else []:
+            rows += [(recipe, change.name, change.rows, change.dense, change.own, change.drop, change.low, change.high)]
     frame = pd.DataFrame(rows, columns=["recipe", "class", "rows", "dense", "own", "drop", "low", "high"])
     if frame.empty:
         st.caption(t("compression.no_classes"))
@@ -42,7 +42,7 @@ def damage(artifacts: Artifacts, run: Run) -> None:
 
 
 def flipped(artifacts: Artifacts, run: Run) -> None:
-    """The rows that one model gets right and the other does not, side by side."""
+    """The rows that only one of the two models predicts correctly, and the paired test of the difference."""
     recipes = [name for name in artifacts.recipes() if name != DENSE]
     if not recipes:
         st.caption(t("compression.no_recipes"))
@@ -50,30 +50,30 @@ def flipped(artifacts: Artifacts, run: Run) -> None:
     with st.container(horizontal=True, gap="medium"):
         recipe = pickers.choose_from("recipe", recipes, t("results.recipe"), artifacts.released() or recipes[0], few=True)
         split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, few=True)
-    compared = artifacts.metrics(recipe).against_dense.get(split)
-    if compared is None:
+    comparison = artifacts.metrics(recipe).against_dense.get(split)
+    if comparison is None:
         raise Unreadable("unreadable.shape", file="metrics.json")
-    drop = compared.drop
+    drop = comparison.drop
     widgets.cards(
         {
             t("compression.drop"): (formatting.number(drop.value, 4), formatting.interval(drop.low, drop.high, 4)),
-            t("compression.at_most"): (formatting.number(compared.at_most, 4), t("compression.at_most_small")),
-            t("compression.lost"): (formatting.number(compared.lost), t("compression.lost_small")),
-            t("compression.won"): (formatting.number(compared.won), t("compression.won_small")),
-            t("compression.mcnemar"): (formatting.chance(compared.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
+            t("compression.at_most"): (formatting.number(comparison.at_most, 4), t("compression.at_most_small")),
+            t("compression.lost"): (formatting.number(comparison.lost), t("compression.lost_small")),
+            t("compression.won"): (formatting.number(comparison.won), t("compression.won_small")),
+            t("compression.mcnemar"): (formatting.chance(comparison.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
         },
         columns=5,
     )
-    changed = compared.changed
+    changed = comparison.changed
     if not changed:
-        st.caption(t("compression.none_flipped" if compared.lost is not None else "compression.not_counted"))
+        st.caption(t("compression.none_flipped" if comparison.lost is not None else "compression.not_counted"))
         return
-    _flipped_rows(artifacts, changed[:MOST_FLIPPED])
+    _flipped_rows(artifacts, changed[:MAX_FLIPPED])
 
 
 def _flipped_rows(artifacts: Artifacts, rows: list[Flipped]) -> None:
-    pictures = image_grid.of(artifacts, [str(row.own.get("pixels", "")) for row in rows])
-    if not pictures:
+    images = image_grid.images_by_key(artifacts, [str(row.own.get("pixels", "")) for row in rows])
+    if not images:
         lines = [
             {
                 t("compression.side"): t(f"compression.{row.side}"),
@@ -94,17 +94,17 @@ def _flipped_rows(artifacts: Artifacts, rows: list[Flipped]) -> None:
         for row in rows:
             own, dense = row.own, row.dense
             with st.container(border=True, gap="xsmall"):
-                data = pictures.get(str(own.get("pixels")))
-                shown = image_grid.picture(data) if data else None
-                if shown:
-                    st.image(shown, alt=formatting.clean(own.get("label", ""), 60), width=96)
+                data = images.get(str(own.get("pixels")))
+                png = image_grid.to_png(data) if data else None
+                if png:
+                    st.image(png, alt=formatting.clean(own.get("label", ""), 60), width=96)
                 side = "red" if row.side == "lost" else "green"
                 st.markdown(f":gray-badge[{formatting.escape(own.get('label', ''), 20)}] :{side}-badge[{_answer(own)}]")
                 st.caption(t("compression.dense_said", answer=_answer(dense)))
 
 
-def _answer(said: dict[str, Any]) -> str:
-    return f"{formatting.escape(said.get('predicted', ''), 20)} · {formatting.percent(said.get('confidence'), 0)}"
+def _answer(prediction: dict[str, Any]) -> str:
+    return f"{formatting.escape(prediction.get('predicted', ''), 20)} · {formatting.percent(prediction.get('confidence'), 0)}"
 
 
 def _split(name: str) -> str:

@@ -21,14 +21,14 @@ from dashboard.ui.widgets import Colour
 from dashboard.views.results import summary
 from tasks.core.compression import DENSE, EAGER
 
-STATUS: dict[str, tuple[Colour, str]] = {
+STATUS_BADGES: dict[str, tuple[Colour, str]] = {
     "chosen": ("green", ":material/verified:"),
     "kept": ("green", ":material/check:"),
     "not shown": ("yellow", ":material/help:"),
     "broken": ("red", ":material/close:"),
     "baseline": ("gray", ":material/flag:"),
 }
-SHOWN = (
+COLUMNS = (
     "recipe",
     "status",
     "value",
@@ -44,7 +44,7 @@ SHOWN = (
     "size_share",
     "parameters",
 )
-"""Columns of the comparison, in the order they are read."""
+"""Columns of the comparison table, in their order."""
 
 
 def verdict(verdict: Verdict) -> None:
@@ -59,32 +59,32 @@ def verdict(verdict: Verdict) -> None:
 
 
 def front(artifacts: Artifacts, run: Run) -> None:
-    """Accuracy against a cost; a point picked shows its figures beside."""
+    """Accuracy against a cost; a click on a point shows the figures of its recipe."""
     table = artifacts.table()
     higher = summary.higher_is_better(artifacts.use_case)
     cost = _cost()
     points = fronts.points(table, cost, fronts.spans(artifacts, table, cost))
     try:
-        asked = fronts.region(table, artifacts.verdict(), cost, higher=higher)
+        region = fronts.region(table, artifacts.verdict(), cost, higher=higher)
     except Unreadable:
-        asked = None
+        region = None
     names = [row.recipe for row in table.rows]
     default = next((row.recipe for row in table.rows if row.chosen), names[0])
     left, right = st.columns([5, 3], gap="medium")
     with left, st.container(border=True, height="stretch"):
         st.caption(t("compression.front_note"))
-        shown = points.assign(status=points["status"].map(_standing))
-        colours = {_standing(name): theme.STATUS.get(name, theme.QUIET) for name in (*theme.STATUS, *points["status"])}
+        shown = points.assign(status=points["status"].map(_status_label))
+        colours = {_status_label(name): theme.STATUS.get(name, theme.QUIET) for name in (*theme.STATUS, *points["status"])}
         titles = (t(f"compression.axis_{cost}"), summary.axis_of(table.rows[0].metric))
         drawing = compression_charts.front(
-            shown, fronts.on_front(points, higher=higher), asked, titles=titles, colours=colours, higher=higher
+            shown, fronts.on_front(points, higher=higher), region, titles=titles, colours=colours, higher=higher
         )
         event = st.altair_chart(drawing, key="front", on_select="rerun", selection_mode="point", alt=t("compression.front_alt"))
-        widgets.numbers(points, key="front_numbers", alt_text=t("compression.front_alt"))
+        widgets.chart_data(points, key="front_numbers", alt_text=t("compression.front_alt"))
     picked = event.selection.get("point") if event else None
-    if picked and (now := str(picked[0].get("recipe"))) != st.session_state.get("point_seen"):
-        st.session_state["point_seen"] = now
-        st.query_params["recipe"] = now
+    if picked and (clicked := str(picked[0].get("recipe"))) != st.session_state.get("point_seen"):
+        st.session_state["point_seen"] = clicked
+        st.query_params["recipe"] = clicked
     with right, st.container(border=True, height="stretch"):
         recipe = pickers.choose_from("recipe", names, t("results.recipe"), default)
         _details(artifacts, table, next(row for row in table.rows if row.recipe == recipe))
@@ -99,25 +99,25 @@ def _cost() -> fronts.Cost:
 
 
 def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
-    """One recipe's figures, each with what it is compared with."""
+    """The figures of one recipe, compared with those of the dense model."""
     status = "chosen" if row.chosen else row.status
-    colour, icon = STATUS.get(status, ("gray", ":material/circle:"))
-    st.badge(_standing(status), color=colour, icon=icon)
+    colour, icon = STATUS_BADGES.get(status, ("gray", ":material/circle:"))
+    st.badge(_status_label(status), color=colour, icon=icon)
     drop = t("compression.drop_of", value=formatting.number(row.drop.value, 4), low_high=_span(row)) if row.drop else ""
-    first = summary.figure(row.metric, row.value)
-    st.metric(formatting.escape(summary.name_of(row.metric)), first, drop or None, delta_color="off", delta_arrow="off")
+    metric = summary.figure(row.metric, row.value)
+    st.metric(formatting.escape(summary.name_of(row.metric)), metric, drop or None, delta_color="off", delta_arrow="off")
     dense, eager = fronts.speedup(row, DENSE), fronts.speedup(row, EAGER)
-    told = " · ".join(
+    speedups = " · ".join(
         t("compression.times", ratio=f"{speed.ratio:.1f}", low_high=f"{speed.low:.1f}–{speed.high:.1f}", other=other)
         for speed, other in ((dense, DENSE), (eager, EAGER))
         if speed
     )
     st.metric(t("results.latency"), formatting.milliseconds(fronts.of_row(row, "latency_1")), None)
-    if told:
-        st.caption(told)
+    if speedups:
+        st.caption(speedups)
     share = t("results.of_dense", share=formatting.percent(row.size_share))
     st.metric(t("results.size"), formatting.size(row.bytes), share, delta_color="off", delta_arrow="off")
-    with suppress(Unreadable):  # said above the views
+    with suppress(Unreadable):  # the page shows that error above the views
         st.caption(
             formatting.escape(next((each.why for each in artifacts.verdict().candidates if each.recipe == row.recipe), ""), 600)
         )
@@ -127,15 +127,15 @@ def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:
     """All recipes in one table."""
     frame = fronts.comparison(table.rows, _seconds(run, artifacts.use_case))
     metric = summary.name_of(table.rows[0].metric)
-    ends = [("interval", "low", "high", ".4f"), ("drop_interval", "drop_low", "drop_high", "+.4f")]
+    bounds = [("interval", "low", "high", ".4f"), ("drop_interval", "drop_low", "drop_high", "+.4f")]
     spans = {
         name: [
             f"{low:{form}} … {high:{form}}" if pd.notna(low) else formatting.NOTHING
             for low, high in zip(frame[a], frame[b], strict=True)
         ]
-        for name, a, b, form in ends
+        for name, a, b, form in bounds
     }
-    shown = frame.assign(status=frame["status"].map(_standing), **spans)[list(SHOWN)]
+    shown = frame.assign(status=frame["status"].map(_status_label), **spans)[list(COLUMNS)]
     number, column = st.column_config.NumberColumn, st.column_config.TextColumn
     columns = {
         "recipe": column(t("results.recipe"), pinned=True),
@@ -158,14 +158,14 @@ def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:
 
 
 def _seconds(run: Run, use_case: str) -> dict[str, float]:
-    """Seconds it took to make each recipe's model: the training and its own compression, where both were timed."""
-    took = {name: stage.seconds for name, stage in run_status.stages(run, use_case).items() if stage.seconds is not None}
+    """Seconds of training plus compression for each recipe, where both were timed."""
+    durations = {name: stage.seconds for name, stage in run_status.stages(run, use_case).items() if stage.seconds is not None}
     earlier = run_status.times(run_records.latest(run.root, use_case, 12))
-    train = took.get(f"train@{use_case}", earlier.get(f"train@{use_case}"))
+    train = durations.get(f"train@{use_case}", earlier.get(f"train@{use_case}"))
     seconds = {}
     for recipe in Artifacts(run.root, run.folder, use_case).recipes():
         name = f"compress@{use_case}-{recipe}"
-        own = took.get(name, earlier.get(name))
+        own = durations.get(name, earlier.get(name))
         if own is not None and train is not None:
             seconds[recipe] = own + train
     return seconds
@@ -175,6 +175,6 @@ def _span(row: Row) -> str:
     return formatting.interval(row.drop.low, row.drop.high, 4) if row.drop else ""
 
 
-def _standing(status: str) -> str:
-    """How a recipe stands to its contract, in the reader's words where the catalogue knows them."""
-    return t(f"compression.status_{status.replace(' ', '_')}") if status in STATUS else formatting.clean(status, 40)
+def _status_label(status: str) -> str:
+    """The translated status of a recipe under the contract."""
+    return t(f"compression.status_{status.replace(' ', '_')}") if status in STATUS_BADGES else formatting.clean(status, 40)

@@ -1,4 +1,4 @@
-"""Labels that seem wrong: rows the model is sure belong to another class than they are said to."""
+"""Label errors: rows that the model confidently assigns to another class than their label."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dashboard.text import formatting
 from dashboard.ui import widgets
 from dashboard.ui.locale import t
 
-WORDS = "text"
+TEXT_COLUMN = "text"
 
 
 class Noise(Reading):
-    """How many labels are suspected, which, and how well that goes where the truth is known."""
+    """Suspected label errors, and the precision and recall of the suspicion where the true labels are available."""
 
     suspected: int
     share: float
@@ -29,27 +29,29 @@ class Noise(Reading):
 
 
 def show(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
-    """How many are suspected, how well that goes where the truth is known, and the surest of them."""
-    told = understood(report.get("label_noise"), Noise, "metrics.json")
-    cards = {t("doubts.suspected"): (formatting.number(told.suspected), formatting.percent(told.share, 2))}
+    """The number of suspected label errors, how reliable the suspicion is, and the most confident cases."""
+    noise = understood(report.get("label_noise"), Noise, "metrics.json")
+    cards = {t("doubts.suspected"): (formatting.number(noise.suspected), formatting.percent(noise.share, 2))}
     for name in ("precision", "recall", "accuracy_against_truth"):
-        if (value := getattr(told, name)) is not None:
+        if (value := getattr(noise, name)) is not None:
             cards[t(f"doubts.{name}")] = (formatting.percent(value), "")
     widgets.cards(cards)
     st.caption(t("doubts.note"))
-    frame = pd.DataFrame(told.rows)
+    frame = pd.DataFrame(noise.rows)
     if frame.empty:
         return
     predictions = artifacts.predictions(recipe, split)
-    if WORDS in predictions and {"file", "row"} <= set(predictions.columns) & set(frame.columns):
-        frame = frame.merge(predictions[["file", "row", WORDS]].drop_duplicates(["file", "row"]), on=["file", "row"], how="left")
+    if TEXT_COLUMN in predictions and {"file", "row"} <= set(predictions.columns) & set(frame.columns):
+        frame = frame.merge(
+            predictions[["file", "row", TEXT_COLUMN]].drop_duplicates(["file", "row"]), on=["file", "row"], how="left"
+        )
     columns = {
         "label": st.column_config.TextColumn(t("doubts.label")),
         "seems": st.column_config.TextColumn(t("doubts.seems")),
         "confidence": st.column_config.NumberColumn(t("results.confidence"), format="percent"),
-        WORDS: st.column_config.TextColumn(t("doubts.text"), width="large"),
+        TEXT_COLUMN: st.column_config.TextColumn(t("doubts.text"), width="large"),
     }
-    first = [name for name in ("label", "seems", "confidence", WORDS) if name in frame]
+    first = [name for name in ("label", "seems", "confidence", TEXT_COLUMN) if name in frame]
     widgets.table(
         frame[[*first, *[name for name in frame if name not in first]]],
         key="doubts",

@@ -1,7 +1,7 @@
-"""Results of a language model: what it writes by itself, and the texts it foretold best and worst.
+"""Results of a language model: generated samples, and the texts with the lowest and the highest perplexity.
 
-A report of this kind holds `easiest` and `hardest`, lists of {text, perplexity}; the network's own report holds
-in `shown` what it wrote as `written`, a list of texts.
+A report of this kind holds `easiest` and `hardest`, lists of {text, perplexity}; the training report holds the
+generated samples in `shown` as `written`, a list of texts.
 """
 
 from __future__ import annotations
@@ -20,58 +20,58 @@ from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
 
-MOST = 20
-LISTED = ("hardest", "easiest")
+MAX_SAMPLES = 20
+TEXT_LISTS = ("hardest", "easiest")
 
 
 class PredictedTokens(Reading):
-    """A text, and how surprised the model was by it."""
+    """A text and the model's perplexity on it."""
 
     text: str
     perplexity: float
 
 
 def is_mine(report: dict[str, Any]) -> bool:
-    """Whether a report is one of foretold texts."""
+    """Whether a report is a language model's."""
     return "hardest" in report
 
 
 def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
-    """Samples, texts by perplexity, and the measures of all recipes and rivals."""
+    """Generated samples, texts by perplexity, and the metric of all recipes and baselines."""
     report = split_metrics.report
-    written = _written(artifacts)
-    views = [*(["samples"] if written else []), *(name for name in LISTED if report.get(name)), "standings"]
+    texts = _generated_samples(artifacts)
+    views = [*(["samples"] if texts else []), *(name for name in TEXT_LISTS if report.get(name)), "standings"]
     chosen = pickers.choose_view(views, "writing")
-    with page_context.or_say():
+    with page_context.error_boundary():
         if chosen == "standings":
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)
         elif chosen == "samples":
-            samples(written)
+            samples(texts)
         else:
             listed(report[chosen], chosen)
 
 
-def _written(artifacts: Artifacts) -> list[Any]:
+def _generated_samples(artifacts: Artifacts) -> list[Any]:
     try:
         shown = artifacts.report("model").get("shown")
     except Unreadable:
-        return []  # the other views do not need it
-    written = shown.get("written") if isinstance(shown, dict) else None
-    return written if isinstance(written, list) else []
+        return []  # the other views work without it
+    texts = shown.get("written") if isinstance(shown, dict) else None
+    return texts if isinstance(texts, list) else []
 
 
-def samples(written: list[Any]) -> None:
-    """What the model wrote."""
+def samples(texts: list[Any]) -> None:
+    """The generated samples."""
     st.caption(t("writing.note"))
     with st.grid(2, min_column_width=340, gap="small"):
-        for place, text in enumerate(written[:MOST]):
+        for place, text in enumerate(texts[:MAX_SAMPLES]):
             with st.container(border=True, height="stretch"):
                 highlighted_text.weighed([Piece(str(text))], key=f"sample_{place}")
 
 
 def listed(rows: Any, name: str) -> None:
-    """Texts with the perplexity of each."""
+    """A table of texts with their perplexity."""
     frame = pd.DataFrame([row.model_dump() for row in understood(rows, list[PredictedTokens], "metrics.json")])
     columns = {
         "text": st.column_config.TextColumn(t("doubts.text"), width="large"),

@@ -1,4 +1,4 @@
-"""Results of finding names in texts: how well each kind is found, and the texts with what was marked in them.
+"""Results of named-entity recognition: metrics per entity type, and texts with their true and predicted entities.
 
 A report of this kind holds `per_entity`: a list of {class, precision, recall, f1, support}. Its predictions hold `text`, and
 in `tags` and `predicted` an IOB2 tag for each of its words.
@@ -21,19 +21,19 @@ from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
 
-PER_PAGE = 12
-NEEDED = (model_inputs.TEXT, "tags", "predicted")
+PAGE_SIZE = 12
+REQUIRED_COLUMNS = (model_inputs.TEXT, "tags", "predicted")
 
 
 def is_mine(report: dict[str, Any]) -> bool:
-    """Whether a report is one of names in texts."""
+    """Whether a report is a named-entity tagger's."""
     return "per_entity" in report
 
 
 def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
-    """The views of marked names."""
+    """The views of a named-entity tagger's results."""
     chosen = pickers.choose_view(["kinds", "marked", "standings"], "entities")
-    with page_context.or_say():
+    with page_context.error_boundary():
         if chosen == "standings":
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)
@@ -44,7 +44,7 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
 
 
 def kinds(report: dict[str, Any]) -> None:
-    """Precision, recall and F1 of each kind; a name counts only when its kind and both of its ends are right."""
+    """Precision, recall and F1 per entity type; an entity counts only if its type and both its ends are correct."""
     frame = pd.DataFrame(understood(report["per_entity"], list[dict[str, Any]], "metrics.json"))
     if "class" not in frame:
         raise Unreadable("unreadable.shape", file="metrics.json")
@@ -59,14 +59,14 @@ def kinds(report: dict[str, Any]) -> None:
 
 
 def marked(artifacts: Artifacts, recipe: str, split: str) -> None:
-    """Texts as they should be marked and as they were, those that differ first."""
-    predictions = artifacts.predictions(recipe, split, NEEDED)
+    """Texts with their true and predicted entities, those with differences first."""
+    predictions = artifacts.predictions(recipe, split, REQUIRED_COLUMNS)
     wrong = predictions["tags"] != predictions["predicted"]
     ordered = predictions.assign(wrong=wrong).sort_values("wrong", ascending=False, kind="stable")
     st.caption(t("entities.wrong", wrong=formatting.number(int(wrong.sum())), rows=formatting.number(len(ordered))))
-    pages = -(-len(ordered) // PER_PAGE)
+    pages = -(-len(ordered) // PAGE_SIZE)
     page = st.pagination(pages, key="entities_page", bind="query-params") if pages > 1 else 1
-    for place, (_, row) in enumerate(ordered.iloc[(page - 1) * PER_PAGE : page * PER_PAGE].iterrows()):
+    for place, (_, row) in enumerate(ordered.iloc[(page - 1) * PAGE_SIZE : page * PAGE_SIZE].iterrows()):
         with st.container(border=True, gap="xsmall"):
             for name, label in (("tags", "true"), ("predicted", "said")):
                 if name == "tags" or row["wrong"]:

@@ -13,13 +13,13 @@ from dashboard.readers.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui.locale import t
 
-BUNDLE = ("model.onnx", "card.md", "verdict.json", "table.json", "checksums.json")
+BUNDLE_FILES = ("model.onnx", "card.md", "verdict.json", "table.json", "checksums.json")
 
 
 def bundle(artifacts: Artifacts, run: Run) -> None:
-    """The release to take away, and its card."""
+    """Download buttons for the release and its model card, and the card itself."""
     released = artifacts.released()
-    present = [name for name in BUNDLE if (artifacts.place / "release" / name).is_file()]
+    present = [name for name in BUNDLE_FILES if (artifacts.place / "release" / name).is_file()]
     with st.container(horizontal=True):
         if released:
             st.download_button(

@@ -1,4 +1,4 @@
-"""Results of forecasting risk: what was said against what came, how often limits broke, and what an account would show."""
+"""Results of volatility forecasts: forecast against realised values, VaR breaches, a backtest, and gains over baselines."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ from dashboard.ui.locale import t
 from dashboard.views.results import summary
 
 QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
-MOST_DAYS = 3000
-UNSURE = 0.05
+MAX_DAYS = 3000
+SIGNIFICANCE = 0.05
+TEST_COLUMNS = ("kupiec_p", "independence_p", "christoffersen_p")
 
 
-TESTS = ("kupiec_p", "independence_p", "christoffersen_p")
-
-
-class Covered(Reading):
-    """How often one limit was undercut, over all series or in one, and the probability of so odd a count or pattern."""
+class Coverage(Reading):
+    """The breach rate of one VaR limit, over all series or in one, with the p-values of its coverage tests."""
 
     ticker: str
     level: float
@@ -38,7 +36,7 @@ class Covered(Reading):
 
 
 class Account(Reading):
-    """What an account would show."""
+    """The performance of one backtested account."""
 
     yearly_return: float
     yearly_volatility: float
@@ -50,7 +48,7 @@ class Account(Reading):
 
 
 class Backtest(Reading):
-    """Two accounts, day by day."""
+    """Two accounts, day by day: volatility targeting, and buy and hold."""
 
     days: Annotated[list[str], Field(min_length=1)]
     target_percent: float | None = None
@@ -63,12 +61,12 @@ class Backtest(Reading):
     def _of_the_same_days(self) -> Backtest:
         shown = [each for each in (self.targeted, self.held) if each]
         if not shown or any(len(each.equity) != len(self.days) for each in shown):
-            raise ValueError("there is no account, or one of other days")
+            raise ValueError("there is no account, or its days differ from those of the backtest")
         return self
 
 
 class Period(Reading):
-    """The loss in a year or of a series."""
+    """The loss in one year or for one series."""
 
     year: str | None = None
     ticker: str | None = None
@@ -76,26 +74,26 @@ class Period(Reading):
     loss: float
 
 
-class Group(Reading):
-    """Days of about the same forecast variance, and the mean that came."""
+class CalibrationBin(Reading):
+    """The mean realised variance of the days in one bin of forecast variance."""
 
     forecast: float
     came: float
 
 
 class Report(Reading):
-    """What is told of a risk forecast besides its scores."""
+    """A risk forecast's evaluation report, without its metrics."""
 
-    coverage: list[Covered]
+    coverage: list[Coverage]
     backtest: dict[str, Any]
     direction: dict[str, Any] | None = None
     by_year: list[Period] = Field(default_factory=list)
     by_ticker: list[Period] = Field(default_factory=list)
-    calibration: list[Group] = Field(default_factory=list)
+    calibration: list[CalibrationBin] = Field(default_factory=list)
 
 
 def is_mine(report: dict[str, Any]) -> bool:
-    """Whether a report is one of risk forecasts."""
+    """Whether a report is a risk forecast's."""
     return "coverage" in report and "backtest" in report
 
 
@@ -103,18 +101,18 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
     """The views of a risk forecast's results."""
     views = {"forecast": forecast, "coverage": coverage, "account": account, "periods": periods}
     chosen = pickers.choose_view([*views, "standings"], "risk")
-    with page_context.or_say():
+    with page_context.error_boundary():
         report = understood(split_metrics.report, Report, "metrics.json")
         if chosen == "standings":
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)
-            rivals(artifacts, split)
+            baseline_gains(artifacts, split)
         else:
             views[chosen](artifacts, recipe, split, report)
 
 
 def forecast(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
-    """The next day's return with the limits that were forecast, breaches marked; and the volatility said and come."""
+    """The next day's return with the forecast limits and their breaches, and the forecast and realised volatility."""
     numbers = ("next_return", "next_variance", "variance", *QUANTILES)
     predictions = artifacts.predictions(recipe, split, ("ticker", "next_date"), numbers)
     tickers = sorted(predictions["ticker"].astype(str).unique())
@@ -123,17 +121,17 @@ def forecast(artifacts: Artifacts, recipe: str, split: str, report: Report) -> N
         level = pickers.choose_from(
             "level", list(QUANTILES), t("risk.limit"), "quantile_5", lambda name: f"{QUANTILES[name]:.0%}", few=True
         )
-    some = predictions[predictions["ticker"] == ticker].sort_values("next_date")
+    ticker_rows = predictions[predictions["ticker"] == ticker].sort_values("next_date")
     frame = pd.DataFrame(
         {
-            "day": pd.to_datetime(some["next_date"]).dt.strftime("%Y-%m-%d"),
-            "came": some["next_return"].round(4),
-            **{name: some[name].round(4) for name in QUANTILES},
-            "breach": some["next_return"].where(some["next_return"] < some[level]).round(4),
-            "volatility": (some["variance"] ** 0.5).round(4),
-            "realised": (some["next_variance"] ** 0.5).round(4),
+            "day": pd.to_datetime(ticker_rows["next_date"]).dt.strftime("%Y-%m-%d"),
+            "came": ticker_rows["next_return"].round(4),
+            **{name: ticker_rows[name].round(4) for name in QUANTILES},
+            "breach": ticker_rows["next_return"].where(ticker_rows["next_return"] < ticker_rows[level]).round(4),
+            "volatility": (ticker_rows["variance"] ** 0.5).round(4),
+            "realised": (ticker_rows["next_variance"] ** 0.5).round(4),
         }
-    ).tail(MOST_DAYS)
+    ).tail(MAX_DAYS)
     breaches, days = int(frame["breach"].notna().sum()), len(frame)
     st.caption(
         t(
@@ -156,11 +154,11 @@ def forecast(artifacts: Artifacts, recipe: str, split: str, report: Report) -> N
             height=520,
             alt=t("risk.forecast_alt", ticker=formatting.clean(ticker)),
         )
-        widgets.numbers(frame, key="forecast_numbers", alt_text=t("risk.forecast_alt", ticker=formatting.clean(ticker)))
+        widgets.chart_data(frame, key="forecast_numbers", alt_text=t("risk.forecast_alt", ticker=formatting.clean(ticker)))
 
 
 def coverage(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
-    """How often each limit was undercut, and whether that can be luck."""
+    """The breach rate of each limit, and the coverage tests."""
     whole = [row for row in report.coverage if row.ticker == "all"]
     widgets.cards(
         {
@@ -178,10 +176,10 @@ def coverage(artifacts: Artifacts, recipe: str, split: str, report: Report) -> N
         columns=max(1, len(whole)),
     )
     for row in whole:
-        if row.kupiec_p is not None and row.kupiec_p < UNSURE:
+        if row.kupiec_p is not None and row.kupiec_p < SIGNIFICANCE:
             st.warning(t("risk.odd", level=f"{row.level:.0%}"), icon=":material/warning:")
     frame = pd.DataFrame([row.model_dump() for row in report.coverage])
-    shown = frame.assign(**{name: frame[name].map(formatting.chance) for name in TESTS if name in frame})
+    shown = frame.assign(**{name: frame[name].map(formatting.chance) for name in TEST_COLUMNS if name in frame})
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     columns = {
         "ticker": st.column_config.TextColumn(t("risk.series"), pinned=True),
@@ -198,38 +196,42 @@ def coverage(artifacts: Artifacts, recipe: str, split: str, report: Report) -> N
 
 
 def account(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
-    """Holding more when risk is forecast low: money and drawdown, beside simply holding."""
-    told = understood(report.backtest, Backtest, "metrics.json")
-    shown = {name: one for name, one in (("targeted", told.targeted), ("held", told.held)) if one}
+    """The backtest: equity and drawdown of volatility targeting, beside buy and hold."""
+    backtest = understood(report.backtest, Backtest, "metrics.json")
+    accounts = {name: each for name, each in (("targeted", backtest.targeted), ("held", backtest.held)) if each}
     cards: dict[str, tuple[str, str]] = {}
-    for name, one in shown.items():
+    for name, result in accounts.items():
         label = t(f"risk.{name}")
         cards[t("risk.sharpe", account=label)] = (
-            formatting.number(one.sharpe, 2),
-            formatting.interval(one.sharpe_low, one.sharpe_high, 2),
+            formatting.number(result.sharpe, 2),
+            formatting.interval(result.sharpe_low, result.sharpe_high, 2),
         )
         cards[t("risk.drawdown", account=label)] = (
-            formatting.percent(one.drawdown),
-            t("risk.yearly", gain=formatting.percent(one.yearly_return), volatility=formatting.percent(one.yearly_volatility)),
+            formatting.percent(result.drawdown),
+            t(
+                "risk.yearly",
+                gain=formatting.percent(result.yearly_return),
+                volatility=formatting.percent(result.yearly_volatility),
+            ),
         )
     widgets.cards(cards)
     st.caption(
         t(
             "risk.account_note",
-            target=formatting.number(told.target_percent, 0),
-            most=formatting.number(told.most_position, 1),
-            cost=formatting.percent(told.cost_share, 2),
+            target=formatting.number(backtest.target_percent, 0),
+            most=formatting.number(backtest.most_position, 1),
+            cost=formatting.percent(backtest.cost_share, 2),
         )
     )
-    frame = pd.DataFrame({"day": told.days, **{t(f"risk.{name}"): one.equity for name, one in shown.items()}})
-    falls = {f"{label} ↓ %": 100 * (frame[label] / frame[label].cummax().clip(lower=1.0) - 1) for label in frame.columns[1:]}
-    frame = frame.assign(**falls).round(4)
+    frame = pd.DataFrame({"day": backtest.days, **{t(f"risk.{name}"): each.equity for name, each in accounts.items()}})
+    drawdowns = {f"{label} ↓ %": 100 * (frame[label] / frame[label].cummax().clip(lower=1.0) - 1) for label in frame.columns[1:]}
+    frame = frame.assign(**drawdowns).round(4)
     with st.container(border=True):
         spec = finance_charts.account(
-            frame, list(frame.columns[1 : 1 + len(shown)]), list(falls), titles=(t("risk.money"), t("risk.fall"))
+            frame, list(frame.columns[1 : 1 + len(accounts)]), list(drawdowns), titles=(t("risk.money"), t("risk.fall"))
         )
         st.echarts_chart(spec, key="account", height=480, alt=t("risk.account_alt"))
-        widgets.numbers(frame, key="account_numbers", alt_text=t("risk.account_alt"))
+        widgets.chart_data(frame, key="account_numbers", alt_text=t("risk.account_alt"))
     if direction := report.direction:
         st.caption(
             t(
@@ -241,10 +243,10 @@ def account(artifacts: Artifacts, recipe: str, split: str, report: Report) -> No
 
 
 def periods(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
-    """The loss by year and by series, and whether calm and rough days are told apart."""
+    """The loss by year and by series, and the calibration of the forecast variance."""
     left, right = st.columns(2, gap="medium")
-    for place, name, told in ((left, "year", report.by_year), (right, "ticker", report.by_ticker)):
-        frame = pd.DataFrame([row.model_dump(exclude_none=True) for row in told])
+    for place, name, losses in ((left, "year", report.by_year), (right, "ticker", report.by_ticker)):
+        frame = pd.DataFrame([row.model_dump(exclude_none=True) for row in losses])
         if frame.empty:
             continue
         with place, st.container(border=True):
@@ -259,8 +261,8 @@ def periods(artifacts: Artifacts, recipe: str, split: str, report: Report) -> No
             widgets.chart(drawing, frame, key="calibration", alt_text=t("risk.calibration"))
 
 
-def rivals(artifacts: Artifacts, split: str) -> None:
-    """By how much the dense network is better than each rival, and whether that can be luck; no other is tested so."""
+def baseline_gains(artifacts: Artifacts, split: str) -> None:
+    """The gain of the dense model over each baseline, with a 95 % confidence interval and a p-value."""
     gains = artifacts.metrics("dense").gains(split)
     if not gains:
         return

@@ -1,4 +1,4 @@
-"""The first thing to know about a model: how well it answers, how surely, and whether something simpler does better."""
+"""The summary of a model: its metric with a confidence interval, key figures, and the comparison with baselines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tasks.core import registry
 from tasks.core.compression import DENSE
 from tasks.core.errors import UserError
 
-AS_PERCENT = ("accuracy", "token_accuracy")
-LESS_IS_BETTER = ("log_loss", "ece", "brier", "qlike", "mse", "pinball_5", "pinball_1", "perplexity")
-MOST_CARDS = 4
+PERCENT_METRICS = ("accuracy", "token_accuracy")
+LOWER_IS_BETTER = ("log_loss", "ece", "brier", "qlike", "mse", "pinball_5", "pinball_1", "perplexity")
+MAX_CARDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Something simpler that answered the same rows."""
+    """The metric of a simpler model on the same rows."""
 
     name: str
     value: float
@@ -33,29 +33,30 @@ class Baseline:
 
 
 def figure(metric: str, value: float | None, digits: int = 4) -> str:
-    """A measure as people write it."""
-    return formatting.percent(value, 2) if metric in AS_PERCENT else formatting.number(value, digits)
+    """A metric's value as text."""
+    return formatting.percent(value, 2) if metric in PERCENT_METRICS else formatting.number(value, digits)
 
 
 def span(metric: str, interval: Interval) -> str:
-    """The interval, on the measure's scale."""
-    if metric in AS_PERCENT:
+    """The interval as text, on the metric's scale."""
+    if metric in PERCENT_METRICS:
         return f"{interval.low * 100:.1f}–{interval.high * 100:.1f} %"
     return formatting.interval(interval.low, interval.high)
 
 
 def name_of(metric: str) -> str:
+    """The metric's translated name."""
     key = f"metric.{metric}"
     return t(key) if translations.has(key) else formatting.clean(metric, 40).replace("_", " ")
 
 
 def axis_of(metric: str) -> str:
-    """The measure's name on an axis, with its direction where that is not what one expects."""
-    return t("results.less_axis", metric=name_of(metric)) if metric in LESS_IS_BETTER else name_of(metric)
+    """The metric's name on an axis; it says so when lower is better."""
+    return t("results.less_axis", metric=name_of(metric)) if metric in LOWER_IS_BETTER else name_of(metric)
 
 
 def higher_is_better(use_case: str) -> bool:
-    """Whether the first metric of the use case is to be raised."""
+    """Whether a higher value of the use case's first metric is better."""
     try:
         problem = getattr(registry.find_class("use_cases", use_case), "problem", None)
         return bool(getattr(problem, "higher_is_better", True))
@@ -63,23 +64,23 @@ def higher_is_better(use_case: str) -> bool:
         return True
 
 
-def best_rival(metrics: Metrics, split: str, first: str, *, higher: bool) -> Baseline | None:
-    """The best of the trivial and classic rivals; only the dense model's metrics know them."""
+def best_baseline(metrics: Metrics, split: str, first: str, *, higher: bool) -> Baseline | None:
+    """The best of the trivial and classic baselines, which only the dense model's metrics contain; None without any."""
     baselines = [
-        Baseline(name, value, rival[split].interval)
-        for name, rival in metrics.baselines.items()
-        if split in rival and (value := rival[split].scores.get(first)) is not None
+        Baseline(name, value, baseline[split].interval)
+        for name, baseline in metrics.baselines.items()
+        if split in baseline and (value := baseline[split].scores.get(first)) is not None
     ]
-    return (max if higher else min)(baselines, key=lambda rival: rival.value, default=None)
+    return (max if higher else min)(baselines, key=lambda baseline: baseline.value, default=None)
 
 
 def sentence(artifacts: Artifacts, recipe: str, split_metrics: SplitMetrics, split: str) -> None:
-    """What the model does, in a sentence; a warning first where something simpler does as well or better."""
+    """The model's metric in a sentence; a warning comes first when a baseline is as good or better."""
     first, value = split_metrics.first, split_metrics.value
     if value is None:
         return
     higher = higher_is_better(artifacts.use_case)
-    said = t(
+    text = t(
         "results.sentence",
         recipe=formatting.escape(recipe),
         metric=formatting.escape(name_of(first)),
@@ -90,23 +91,23 @@ def sentence(artifacts: Artifacts, recipe: str, split_metrics: SplitMetrics, spl
     )
     try:
         dense = artifacts.metrics(DENSE)
-        rival, gains = best_rival(dense, split, first, higher=higher), dense.gains(split)
+        baseline, gains = best_baseline(dense, split, first, higher=higher), dense.gains(split)
     except Unreadable:
-        rival, gains = None, {}
-    if rival is None:
-        st.markdown(said)
+        baseline, gains = None, {}
+    if baseline is None:
+        st.markdown(text)
         return
-    told = {"rival": formatting.escape(word("rival", rival.name)), "value": figure(first, rival.value)}
-    better = rival.value >= value if higher else rival.value <= value
-    close = split_metrics.interval.low <= rival.value <= split_metrics.interval.high
-    gain = gains.get(rival.name) if recipe == DENSE else None
+    values = {"rival": formatting.escape(word("rival", baseline.name)), "value": figure(first, baseline.value)}
+    better = baseline.value >= value if higher else baseline.value <= value
+    close = split_metrics.interval.low <= baseline.value <= split_metrics.interval.high
+    gain = gains.get(baseline.name) if recipe == DENSE else None
     if gain is not None:
         better, close = gain.high < 0 or (better and gain.low <= 0), gain.low <= 0
     if better:
-        st.warning(t("results.rival_wins", **told), icon=":material/balance:")
-        st.markdown(said)
+        st.warning(t("results.rival_wins", **values), icon=":material/balance:")
+        st.markdown(text)
     else:
-        st.markdown(f"{said} {t('results.rival_close' if close else 'results.rival_loses', **told)}")
+        st.markdown(f"{text} {t('results.rival_close' if close else 'results.rival_loses', **values)}")
     if gain is not None:
         low_high = formatting.interval(gain.low, gain.high, 4)
         method = formatting.escape(gain.test, 120)
@@ -116,31 +117,31 @@ def sentence(artifacts: Artifacts, recipe: str, split_metrics: SplitMetrics, spl
 
 
 def cards(artifacts: Artifacts, recipe: str, metrics: Metrics, split_metrics: SplitMetrics) -> None:
-    """The measures side by side, the first with its interval; then size and latency."""
-    shown: dict[str, tuple[str, str]] = {}
-    for metric, value in list(split_metrics.scores.items())[:MOST_CARDS]:
-        small = t("results.card_small", low_high=span(metric, split_metrics.interval)) if metric == split_metrics.first else ""
-        shown[name_of(metric)] = (figure(metric, value), small)
-    shown[t("results.size")] = (
+    """The metrics side by side, the first with its interval; then size and latency."""
+    values: dict[str, tuple[str, str]] = {}
+    for metric, value in list(split_metrics.scores.items())[:MAX_CARDS]:
+        note = t("results.card_small", low_high=span(metric, split_metrics.interval)) if metric == split_metrics.first else ""
+        values[name_of(metric)] = (figure(metric, value), note)
+    values[t("results.size")] = (
         formatting.size(metrics.bytes),
         t("results.of_dense", share=formatting.percent(metrics.bytes_share)),
     )
     try:
-        own = artifacts.latency(recipe).variants.get(recipe)
+        latency = artifacts.latency(recipe).variants.get(recipe)
     except Unreadable:
-        own = None
-    if own and "1" in own.batches:
-        shown[t("results.latency")] = (
-            formatting.milliseconds(own.batches["1"].median_ms),
-            t("results.p95", value=formatting.milliseconds(own.batches["1"].p95_ms)),
+        latency = None
+    if latency and "1" in latency.batches:
+        values[t("results.latency")] = (
+            formatting.milliseconds(latency.batches["1"].median_ms),
+            t("results.p95", value=formatting.milliseconds(latency.batches["1"].p95_ms)),
         )
-    widgets.cards(shown, columns=len(shown))
-    if less := [name_of(metric) for metric in list(split_metrics.scores)[:MOST_CARDS] if metric in LESS_IS_BETTER]:
-        st.caption(t("results.less", metrics=", ".join(less)))
+    widgets.cards(values, columns=len(values))
+    if lower := [name_of(metric) for metric in list(split_metrics.scores)[:MAX_CARDS] if metric in LOWER_IS_BETTER]:
+        st.caption(t("results.less", metrics=", ".join(lower)))
 
 
 def standings(artifacts: Artifacts, split: str, split_metrics: SplitMetrics) -> None:
-    """All recipes and their rivals on one scale, with intervals."""
+    """The first metric of all recipes and baselines with 95 % confidence intervals."""
     first, rows = split_metrics.first, []
     for recipe in artifacts.recipes():
         try:
@@ -150,13 +151,13 @@ def standings(artifacts: Artifacts, split: str, split_metrics: SplitMetrics) -> 
         if other and other.value is not None:
             rows.append((recipe, t("results.recipe"), other.value, other.interval.low, other.interval.high))
     try:
-        for name, rival in artifacts.metrics(DENSE).baselines.items():
-            if split in rival and (value := rival[split].scores.get(first)) is not None:
+        for name, baseline in artifacts.metrics(DENSE).baselines.items():
+            if split in baseline and (value := baseline[split].scores.get(first)) is not None:
                 rows.append(
-                    (word("rival", name), t("results.rival"), value, rival[split].interval.low, rival[split].interval.high)
+                    (word("rival", name), t("results.rival"), value, baseline[split].interval.low, baseline[split].interval.high)
                 )
     except Unreadable:
-        pass  # said where the dense model's figures are shown
+        pass  # the dense model's own page shows that error
     frame = pd.DataFrame(rows, columns=["name", "kind", "value", "low", "high"])
     if frame.empty:
         return

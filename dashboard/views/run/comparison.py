@@ -1,4 +1,4 @@
-"""Runs next to each other: a table of what differs, overlaid curves, measures against parameters, classes."""
+"""Runs side by side: their differences, training curves, metrics against parameters, and F1 by class."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from dashboard.ui import locale, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
 
-OFFERED = 60
+MAX_RUNS = 60
 
 
 def choose(root: Path, use_case: str) -> list[Run]:
-    """The runs to compare, kept in the address; the newest two where none were chosen."""
-    offered = {run.id: run for run in run_records.latest(root, use_case, OFFERED) if not run.live}
-    asked = [name for name in st.query_params.get("runs", "").split(",") if name]
-    for run_id in asked:
+    """The runs to compare, from the query parameter `runs`; the newest two completed ones by default."""
+    offered = {run.id: run for run in run_records.latest(root, use_case, MAX_RUNS) if not run.live}
+    requested = [name for name in st.query_params.get("runs", "").split(",") if name]
+    for run_id in requested:
         if run_id not in offered:
             try:
                 offered[run_id] = run_records.load(root, run_id)
             except Unreadable:
                 continue
-    wanted = [run_id for run_id in asked if run_id in offered]
+    selected = [run_id for run_id in requested if run_id in offered]
     finished = [run_id for run_id, run in offered.items() if run.state == "completed"]
-    st.session_state["compared"] = (wanted or finished[:2])[:MOST_RUNS]
+    st.session_state["compared"] = (selected or finished[:2])[:MOST_RUNS]
     picked = st.multiselect(
         t("compare.runs"),
         list(offered),
         format_func=lambda run_id: pickers.run_label(offered[run_id]),
         max_selections=MOST_RUNS,
         key="compared",
-        on_change=_write,
+        on_change=_write_query_param,
     )
     return [offered[run_id] for run_id in picked]
 
 
 def table(chosen: Sequence[Run], use_case: str) -> None:
-    """Parameters, circumstances and outcome of each run."""
+    """Parameters, outcome and circumstances of each run."""
     only = st.toggle(t("compare.only"), value=True, key="only", persist_state="session")
     labels = _labels(chosen)
     for group, read in (
@@ -62,9 +62,9 @@ def table(chosen: Sequence[Run], use_case: str) -> None:
         for run in chosen:
             try:
                 columns[labels[run.id]] = read(run, use_case)
-            except Unreadable as trouble:
+            except Unreadable as error:
                 columns[labels[run.id]] = {}
-                missing.append(f"{labels[run.id]}: {page_context.why(trouble)}")
+                missing.append(f"{labels[run.id]}: {page_context.error_message(error)}")
         frame = run_differences.side_by_side(columns, only_differing=only)
         st.markdown(f"**{t(f'compare.{group}')}**")
         for line in missing:
@@ -97,15 +97,15 @@ def curves(chosen: Sequence[Run], use_case: str) -> None:
 
 
 def parameters(chosen: Sequence[Run], use_case: str) -> None:
-    """A measure against the parameters that differ."""
+    """A metric against the parameters that differ."""
     rows = []
     for run in chosen:
         try:
             settings, outcome = run_differences.parameters(run, use_case), run_differences.outcome(run, use_case)
         except Unreadable:
             continue
-        figures_ = {name: value for name, value in outcome.items() if isinstance(value, int | float)}
-        rows.append({"run": _labels(chosen)[run.id], **settings, **figures_})
+        metrics = {name: value for name, value in outcome.items() if isinstance(value, int | float)}
+        rows.append({"run": _labels(chosen)[run.id], **settings, **metrics})
     frame = pd.DataFrame(rows)
     if len(frame) < 2:
         st.caption(t("compare.too_few"))
@@ -118,13 +118,13 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
     with st.container(horizontal=True):
         x = pickers.choose_from("x", differing, t("compare.x"), differing[0])
         y = pickers.choose_from("y", measures, t("compare.y"), measures[0])
-    some = frame[["run", x, y]].rename(columns={x: "x", y: "y"}).dropna(subset=["y"])
-    if not pd.api.types.is_numeric_dtype(some["x"]):
-        some["x"] = some["x"].map(_cell)
+    points = frame[["run", x, y]].rename(columns={x: "x", y: "y"}).dropna(subset=["y"])
+    if not pd.api.types.is_numeric_dtype(points["x"]):
+        points["x"] = points["x"].map(_cell)
     with st.container(border=True):
-        drawing = comparison_charts.scatter(some, x=x, y=y, order=list(some["run"]))
+        drawing = comparison_charts.scatter(points, x=x, y=y, order=list(points["run"]))
         widgets.chart(
-            drawing, some, key="scatter", alt_text=t("compare.scatter_alt", x=formatting.clean(x), y=formatting.clean(y))
+            drawing, points, key="scatter", alt_text=t("compare.scatter_alt", x=formatting.clean(x), y=formatting.clean(y))
         )
     if len(differing) > 1:
         with st.container(border=True):
@@ -132,7 +132,7 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
             st.echarts_chart(
                 comparison_charts.parallel(frame, [*differing, y], "run"), key="parallel", height=320, alt=t("compare.parallel")
             )
-            widgets.numbers(frame[["run", *differing, y]], key="parallel_numbers", alt_text=t("compare.parallel"))
+            widgets.chart_data(frame[["run", *differing, y]], key="parallel_numbers", alt_text=t("compare.parallel"))
 
 
 def classes(chosen: Sequence[Run], use_case: str) -> None:
@@ -154,7 +154,7 @@ def classes(chosen: Sequence[Run], use_case: str) -> None:
 
 
 def _labels(chosen: Sequence[Run]) -> dict[str, str]:
-    """Short names that tell the runs apart."""
+    """Short, unique labels of the runs."""
     return {run.id: f"{formatting.clock(run.at, locale.zone())} · {run.id[-4:]}" for run in chosen}
 
 
@@ -168,5 +168,5 @@ def _cell(value: object) -> str:
     return formatting.NOTHING if value is None else formatting.clean(value, 200)
 
 
-def _write() -> None:
+def _write_query_param() -> None:
     st.query_params["runs"] = ",".join(st.session_state["compared"])

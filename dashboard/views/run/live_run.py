@@ -31,7 +31,7 @@ def watch(run: Run, use_case: str) -> None:
 
     @st.fragment(run_every=REFRESH_S if working else None, key="live")
     def live() -> None:
-        with REFRESH_SLOTS, page_context.or_say():
+        with REFRESH_SLOTS, page_context.error_boundary():
             snapshot = RunSnapshot.read(run.root, run.id, use_case)
             if working and not snapshot.is_working:
                 st.rerun()  # once: it stops the refreshes and updates the rest of the page
@@ -56,7 +56,7 @@ def _show(snapshot: RunSnapshot) -> None:
     run_header.header(snapshot)
     stages = snapshot.stages
     if not stages:
-        page_context.nothing("run.none")
+        page_context.empty_state("run.none")
         return
     requested = st.query_params.get("stage", "")
     selected = requested if requested in stages else run_status.notable(stages)

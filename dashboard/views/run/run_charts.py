@@ -49,7 +49,7 @@ def _curves(snapshot: RunSnapshot, selected: str) -> None:
             with more, st.grid(2, min_column_width=250):
                 for kind, rows, series in by_kind[MAX_FIRST_CURVES:]:
                     _curve(name, kind, rows, series)
-    widgets.numbers(points, key="curves", alt_text=t("run.curves_alt", stage=formatting.clean(name)))
+    widgets.chart_data(points, key="curves", alt_text=t("run.curves_alt", stage=formatting.clean(name)))
 
 
 def _curve(stage: str, kind: str, points: pd.DataFrame, series: list[str]) -> None:

@@ -28,7 +28,7 @@ def header(snapshot: RunSnapshot) -> None:
     run = snapshot.run
     left, right = st.columns([5, 3], vertical_alignment="center")
     with left, st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        widgets.badge(run.state)
+        widgets.run_badge(run.state)
         if not snapshot.is_workspace:
             st.markdown(f"`{run.id}`", width="content")
         st.caption(" · ".join(_facts(run)), width="content")
@@ -93,7 +93,7 @@ def _actions(snapshot: RunSnapshot) -> None:
     if st.button(t(label), icon=icon, key="again"):
         record = snapshot.record
         recipes = [] if record.whole else [name for name in record.recipes if name != DENSE]
-        start_form.ask(run.root, record.use_cases, recipes, record.overrides)
+        start_form.request_run(run.root, record.use_cases, recipes, record.overrides)
 
 
 def _cancel(run: Run) -> None:
@@ -102,7 +102,7 @@ def _cancel(run: Run) -> None:
         prefect_api.cancel(run.root, run)
         st.session_state["ending"] = run.id
     except Unreadable as error:
-        st.session_state["not_ended"] = page_context.why(error)
+        st.session_state["not_ended"] = page_context.error_message(error)
 
 
 def _edit(snapshot: RunSnapshot) -> None:

@@ -1,4 +1,4 @@
-"""The table of runs: filtered, paged, never all of it read; and what can be done with those picked."""
+"""The table of runs, filtered and paged without reading every record, and the actions on selected runs."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from dashboard.ui.locale import t
 from dashboard.views.results import summary
 from flows.runs.search import MAX_NOTE_LENGTH, RunAnnotation, RunFilter
 
-PAGE = 25
-MOST_READ = 4000
-"""Records read to find those that match, until somebody asks to look further back."""
+PAGE_SIZE = 25
+MAX_READ = 4000
+"""Records read for a search, until the reader asks for older ones."""
 STATES = ("running", "completed", "failed", "cancelled", "crashed")
 GLYPHS = {"pending": "◌", "running": "▶", "completed": "✓", "failed": "✕", "cancelled": "⊘", "crashed": "✕", "none": ""}
 
 
 def table(root: Path) -> None:
-    """The page."""
+    """The filters, the table and the actions."""
     if not run_records.names(root):
-        page_context.nothing("history.none")
+        page_context.empty_state("history.none")
         return
-    wanted = _filters(root)
-    narrowed = wanted != RunFilter()
+    run_filter = _filters(root)
+    filtered = run_filter != RunFilter()
     slot = st.container()
-    page = _page(root, wanted, narrowed)
+    page = _page(root, run_filter, filtered)
     with slot:
-        picked = _rows(page, wanted.use_case)
+        picked = _rows(page, run_filter.use_case)
     if page.unreadable:
         st.caption(t("history.unreadable", count=len(page.unreadable), names=formatting.escape(", ".join(page.unreadable[:5]))))
-    _deeds(picked)
+    _bulk_actions(picked)
 
 
 def _filters(root: Path) -> RunFilter:
@@ -52,7 +52,7 @@ def _filters(root: Path) -> RunFilter:
             placeholder=t("history.any"),
             index=None,
             width=170,
-            **url_state.addressed("of", pickers.use_cases(root), None),
+            **url_state.query_param("of", pickers.use_cases(root), None),
         )
         states = st.pills(
             t("history.state"),
@@ -60,24 +60,24 @@ def _filters(root: Path) -> RunFilter:
             selection_mode="multi",
             format_func=lambda name: t(f"state.{name}"),
             wrap=True,
-            **url_state.addressed_many("states", STATES),
+            **url_state.query_param_list("states", STATES),
         )
         pinned = st.toggle(t("history.pinned"), key="pinned", bind="query-params")
     return RunFilter(use_case=use_case or "", states=tuple(states or ()), text=(text or "").strip(), pinned=pinned)
 
 
-def _page(root: Path, wanted: RunFilter, narrowed: bool) -> Page:
-    """Without a filter by number; with one, as many as were asked for, since only reading tells which match."""
-    if not narrowed:
-        pages = -(-len(run_records.names(root)) // PAGE)
+def _page(root: Path, run_filter: RunFilter, filtered: bool) -> Page:
+    """The page of runs by number; with a filter, the matching runs so far, since only reading a record shows whether it matches."""
+    if not filtered:
+        pages = -(-len(run_records.names(root)) // PAGE_SIZE)
         number = 1
         if pages > 1:
             with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
                 st.caption(t("history.total", count=formatting.number(len(run_records.names(root)))), width="content")
                 number = st.pagination(pages, key="page", bind="query-params")
-        return run_records.listing(root, start=(number - 1) * PAGE, count=PAGE)
+        return run_records.listing(root, start=(number - 1) * PAGE_SIZE, count=PAGE_SIZE)
     steps = int(st.session_state.get("history_steps", 1))
-    page = run_records.listing(root, wanted, count=PAGE * steps, most_read=MOST_READ * steps)
+    page = run_records.listing(root, run_filter, count=PAGE_SIZE * steps, most_read=MAX_READ * steps)
     if page.next is not None:
         st.button(t("history.more"), key="more", on_click=lambda: st.session_state.update(history_steps=steps + 1))
     return page
@@ -113,15 +113,15 @@ def _rows(page: Page, use_case: str) -> list[Run]:
     return [page.runs[at] for at in chosen if at < len(page.runs)]
 
 
-def _line(run: Run, asked: str) -> dict[str, object]:
-    """What the table tells of a run; of several use cases the measure is that of the one asked for, or of the first."""
-    record, kept = run.record, run_records.note(run)
-    use_case = asked or next(iter(record.use_cases), "")
+def _line(run: Run, requested: str) -> dict[str, object]:
+    """The table row of a run. The metric is that of the requested use case, or else of the run's first."""
+    record, annotation = run.record, run_records.note(run)
+    use_case = requested or next(iter(record.use_cases), "")
     metric = run_records.metric(run, use_case)
     of = f" · {pickers.title(use_case)}" if len(record.use_cases) > 1 else ""
     low, high = metric.get("low"), metric.get("high")
     return {
-        "pin": "★" if kept.pinned else "",
+        "pin": "★" if annotation.pinned else "",
         "state": f"{GLYPHS[run.state]} {t(f'state.{run.state}')}",
         "at": formatting.moment(run.at),
         "use_cases": ", ".join(pickers.title(name) for name in record.use_cases),
@@ -133,7 +133,7 @@ def _line(run: Run, asked: str) -> dict[str, object]:
         "set": ", ".join(f"{short(name)}={value}" for name, value in record.overrides.items()),
         "who": " · ".join(str(record.asked.get(name, "")) for name in ("who", "how") if record.asked.get(name)),
         "code": str(record.code.get("commit", ""))[:8] + ("*" if record.code.get("dirty") else ""),
-        "note": kept.text,
+        "note": annotation.text,
         "run": run.id,
     }
 
@@ -143,8 +143,8 @@ def short(name: str) -> str:
     return name.split(".", 2)[-1] if name.startswith("use_cases.") else name
 
 
-def _deeds(picked: Sequence[Run]) -> None:
-    """What can be done with the runs picked in the table."""
+def _bulk_actions(picked: Sequence[Run]) -> None:
+    """The actions on the runs selected in the table."""
     if not picked:
         st.caption(t("history.pick", most=MOST_RUNS))
         return
@@ -152,17 +152,19 @@ def _deeds(picked: Sequence[Run]) -> None:
         st.markdown(t("history.picked", count=len(picked)), width="content")
         if len(picked) == 1:
             run = picked[0]
-            address = {"run": run.id, "uc": next(iter(run.record.use_cases), "")}
+            query = {"run": run.id, "uc": next(iter(run.record.use_cases), "")}
             for label, icon, page in (
                 ("history.open", ":material/play_circle:", "run"),
                 ("page.results", ":material/query_stats:", "results"),
                 ("page.compression", ":material/compress:", "compression"),
             ):
                 if st.button(t(label), icon=icon, key=f"go_{page}"):
-                    go(page, address)
+                    open_page(page, query)
         elif 2 <= len(picked) <= MOST_RUNS:
             if st.button(t("page.compare"), icon=":material/compare_arrows:", type="primary", key="go_compare"):
-                go("compare", {"runs": ",".join(run.id for run in picked), "uc": next(iter(picked[0].record.use_cases), "")})
+                open_page(
+                    "compare", {"runs": ",".join(run.id for run in picked), "uc": next(iter(picked[0].record.use_cases), "")}
+                )
         else:
             st.caption(t("history.too_many", most=MOST_RUNS))
         pinned = all(run_records.note(run).pinned for run in picked)
@@ -175,7 +177,7 @@ def _deeds(picked: Sequence[Run]) -> None:
         )
     if len(picked) == 1:
         run = picked[0]
-        words = st.text_area(
+        text = st.text_area(
             t("history.note"),
             run_records.note(run).text,
             key=f"note_{run.id}",
@@ -183,14 +185,14 @@ def _deeds(picked: Sequence[Run]) -> None:
             height=90,
         )
         if st.button(t("history.save"), icon=":material/save:", key="save_note"):
-            run_records.keep(run, RunAnnotation(run_records.note(run).pinned, words or ""))
+            run_records.keep(run, RunAnnotation(run_records.note(run).pinned, text or ""))
             st.rerun()
 
 
-def go(page: str, address: dict[str, str]) -> None:
-    """Another page, about these runs, in the reader's language."""
+def open_page(page: str, query: dict[str, str]) -> None:
+    """Switch to another page with these query parameters, in the reader's language."""
     lang = {"lang": locale.language()} if locale.language() != "en" else {}
-    st.switch_page(f"app_pages/{page}.py", query_params={**lang, **{name: value for name, value in address.items() if value}})
+    st.switch_page(f"app_pages/{page}.py", query_params={**lang, **{name: value for name, value in query.items() if value}})
 
 
 def _pin(picked: list[Run], pinned: bool) -> None:

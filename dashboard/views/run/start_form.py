@@ -1,4 +1,4 @@
-"""The card that starts a run: what is set, what that would do, and the one button."""
+"""The card that starts a run: recipes, parameters, the plan, and the button."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ from flows.runs import run_record as records
 from tasks.core.errors import UserError
 
 PLAN_TIMEOUT_S = 120
-PREFECTS_OWN = "Flow run encountered an exception: UserError: "
-"""What Prefect puts before a sentence that was written for people."""
+PREFECT_ERROR_PREFIX = "Flow run encountered an exception: UserError: "
+"""Prefect's prefix of an error message that is meant for people."""
 
 
 @st.fragment
 def card(context: Context) -> None:
-    """Everything a run can be asked for. Only this part of the page reacts while it is filled in."""
-    with page_context.or_say(), st.container(border=True, key="start"):
+    """The form of a run request. It is a fragment: an edit reruns only this part of the page."""
+    with page_context.error_boundary(), st.container(border=True, key="start"):
         form = parameter_fields.form(context.root, context.use_case)
-        first = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-        with first:
-            preset = st.container(width="content")
+        top = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+        with top:
+            preset_slot = st.container(width="content")
             with st.container(width="stretch"):
-                chosen = parameter_form.recipes(form)
-        second = st.container(horizontal=True, vertical_alignment="center", gap="small")
+                chosen = parameter_form.choose_recipes(form)
+        bottom = st.container(horizontal=True, vertical_alignment="center", gap="small")
         box = st.expander(t("run.settings"), icon=":material/tune:")
         with box:
             values = _settings(form)
         overrides = parameter_fields.changed(form, values) if values is not None else {}
-        with preset:
+        with preset_slot:
             _presets(form, overrides, chosen)
-        with first:
+        with top:
             pressed = st.button(
                 t("run.start"), type="primary", icon=":material/play_arrow:", key="start_run", disabled=values is None
             )
-        with second:
+        with bottom:
             if overrides:
                 st.badge(t("run.changed", count=len(overrides)), color="yellow", icon=":material/edit:")
                 st.button(t("run.reset"), type="tertiary", icon=":material/undo:", key="reset", on_click=_reset, args=(form,))
@@ -65,21 +65,22 @@ def card(context: Context) -> None:
         if overrides:
             with box:
                 st.markdown(f"**{t('run.differs')}**")
-                parameter_form.differences(form, overrides)
+                parameter_form.show_overrides(form, overrides)
         if pressed:
-            ask(context.root, [context.use_case], chosen, overrides)
+            request_run(context.root, [context.use_case], chosen, overrides)
 
 
-def ask(root: Path, use_cases: Sequence[str], recipes: Sequence[str], overrides: Mapping[str, Any]) -> None:
-    """Ask the conductor for a run and go and watch it; what stands in the way is said in a sentence."""
+def request_run(root: Path, use_cases: Sequence[str], recipes: Sequence[str], overrides: Mapping[str, Any]) -> None:
+    """Request a run from Prefect and show it; show the reason when that is impossible."""
     try:
         flow_run = prefect_api.request_run(root, use_cases, recipes, overrides)
     except Refused as refusal:
         st.error(t("run.refused", reason=formatting.escape(refusal, 800)))
         return
-    except Unreadable as trouble:
+    except Unreadable as error:
         st.warning(
-            t("run.no_server") if trouble.key == "conductor.none" else page_context.why(trouble), icon=":material/cloud_off:"
+            t("run.no_server") if error.key == "conductor.none" else page_context.error_message(error),
+            icon=":material/cloud_off:",
         )
         st.code(parameter_fields.command(use_cases, overrides, recipes), language=None, wrap_lines=True)
         return
@@ -87,14 +88,14 @@ def ask(root: Path, use_cases: Sequence[str], recipes: Sequence[str], overrides:
     st.rerun()
 
 
-def awaited(root: Path, flow_run_id: str) -> None:
-    """A run that was asked for and has not begun: looked for until it has."""
+def pending_run(root: Path, flow_run_id: str) -> None:
+    """A requested run that has not started yet; refreshes until it has."""
 
     @st.fragment(run_every=1.0)
     def wait() -> None:
         if run_records.of_flow(root, flow_run_id):
             st.rerun()
-        with page_context.or_say(), st.container(border=True):
+        with page_context.error_boundary(), st.container(border=True):
             server = prefect_api.server(root)
             if server is None:
                 raise Unreadable("conductor.none")
@@ -103,7 +104,7 @@ def awaited(root: Path, flow_run_id: str) -> None:
             except (Refused, ValueError) as refusal:
                 st.error(t("run.refused", reason=formatting.escape(refusal, 400)))
             else:
-                _expected(server, flow_run)
+                _flow_run_state(server, flow_run)
         if st.button(t("run.dismiss"), key="dismiss"):
             del st.query_params["flow"]
             st.rerun()
@@ -111,13 +112,16 @@ def awaited(root: Path, flow_run_id: str) -> None:
     wait()
 
 
-def _expected(server: Server, flow_run: FlowRun) -> None:
-    """How a run that has no folder yet stands with Prefect, and a way to call it off."""
+def _flow_run_state(server: Server, flow_run: FlowRun) -> None:
+    """The state in Prefect of a run without a folder, and a button to cancel it."""
     if flow_run.state == "Completed":
         st.info(t("run.asked_gone"), icon=":material/info:")
     elif flow_run.state in records.FINAL_STATES:
         st.error(
-            t("run.asked_failed", reason=formatting.escape(flow_run.message.removeprefix(PREFECTS_OWN) or flow_run.state, 800))
+            t(
+                "run.asked_failed",
+                reason=formatting.escape(flow_run.message.removeprefix(PREFECT_ERROR_PREFIX) or flow_run.state, 800),
+            )
         )
     else:
         st.markdown(f":material/hourglass_top: {t('run.asked')}")
@@ -135,8 +139,8 @@ def _expected(server: Server, flow_run: FlowRun) -> None:
 def edit(snapshot: RunSnapshot) -> None:
     """Fill the form with a run's settings; called before the form is drawn."""
     form = parameter_fields.form(snapshot.run.root, snapshot.use_case)
-    parameter_form.put(form, _use_case_overrides(snapshot))
-    parameter_form.put_recipes(form, snapshot.record.recipes)
+    parameter_form.fill(form, _use_case_overrides(snapshot))
+    parameter_form.fill_recipes(form, snapshot.record.recipes)
 
 
 def _use_case_overrides(snapshot: RunSnapshot) -> dict[str, Any]:
@@ -150,61 +154,61 @@ def _use_case_overrides(snapshot: RunSnapshot) -> dict[str, Any]:
 
 
 def _settings(form: Form) -> dict[str, Any] | None:
-    """What the form holds; None when something in it cannot be understood."""
+    """The values of the form; None when one of them cannot be parsed."""
     try:
-        return parameter_form.settings(form)
-    except UserError as mistake:
-        st.error(formatting.escape(mistake, 600))
+        return parameter_form.setting_widgets(form)
+    except UserError as error:
+        st.error(formatting.escape(error, 600))
         return None
 
 
 def _presets(form: Form, overrides: Mapping[str, Any], chosen: Sequence[str]) -> None:
-    """Which preset the form is at; choosing one fills it in."""
+    """The preset that matches the form; a click on another fills the form."""
     quick = {name: value for name, value in parameter_fields.QUICK.items() if any(field.name == name for field in form.fields)}
-    quickly = dict(overrides) == quick and list(chosen) == [
+    is_quick = dict(overrides) == quick and list(chosen) == [
         name for name in form.recipes if name in parameter_fields.QUICK_RECIPES
     ]
-    now = "full" if not overrides and not chosen else "quick" if quickly else "own"
-    st.session_state["preset"] = now
+    preset = "full" if not overrides and not chosen else "quick" if is_quick else "own"
+    st.session_state["preset"] = preset
     st.segmented_control(
         t("run.preset"),
-        ["quick", "full", *(["own"] if now == "own" else [])],
+        ["quick", "full", *(["own"] if preset == "own" else [])],
         required=True,
         format_func=lambda name: t(f"run.{name}"),
         key="preset",
         help=t("run.preset_help"),
-        on_change=_take_preset,
+        on_change=_apply_preset,
         args=(form, quick),
     )
 
 
-def _take_preset(form: Form, quick: Mapping[str, Any]) -> None:
-    taken = st.session_state["preset"]
-    if taken != "own":
-        parameter_form.put(form, quick if taken == "quick" else {})
-        parameter_form.put_recipes(form, parameter_fields.QUICK_RECIPES if taken == "quick" else ())
+def _apply_preset(form: Form, quick: Mapping[str, Any]) -> None:
+    preset = st.session_state["preset"]
+    if preset != "own":
+        parameter_form.fill(form, quick if preset == "quick" else {})
+        parameter_form.fill_recipes(form, parameter_fields.QUICK_RECIPES if preset == "quick" else ())
 
 
 def _reset(form: Form) -> None:
-    parameter_form.put(form, {})
-    parameter_form.put_recipes(form, ())
+    parameter_form.fill(form, {})
+    parameter_form.fill_recipes(form, ())
 
 
 def plan(context: Context, overrides: Mapping[str, Any], chosen: Sequence[str]) -> None:
-    """What the run would do, asked of the conductor's own planner when somebody wants to know."""
+    """A dialog with the stages that the run would execute, from `bonsai plan`."""
 
     @st.dialog(t("run.plan"), width="large", icon=":material/checklist:")
     def show() -> None:
         with st.spinner(t("run.plan_wait")):
-            steps, trouble = _planned(context.root, context.use_case, overrides, chosen)
-        if trouble:
-            st.warning(t("run.plan_failed", reason=formatting.escape(trouble, 800)))
+            steps, error = _plan_steps(context.root, context.use_case, overrides, chosen)
+        if error:
+            st.warning(t("run.plan_failed", reason=formatting.escape(error, 800)))
             return
-        ahead = [step for step in steps if step["verdict"] == "Run"]
-        known = [step["seconds"] for step in ahead if step["seconds"] is not None]
-        told = [t("run.plan_time", time=formatting.duration(sum(known)))] if known else []
-        told += [t("run.plan_untimed", count=len(ahead) - len(known))] if len(ahead) > len(known) else []
-        st.markdown(t("run.plan_sum", run=len(ahead), total=len(steps), time=" ".join(told)))
+        to_run = [step for step in steps if step["verdict"] == "Run"]
+        seconds = [step["seconds"] for step in to_run if step["seconds"] is not None]
+        sentences = [t("run.plan_time", time=formatting.duration(sum(seconds)))] if seconds else []
+        sentences += [t("run.plan_untimed", count=len(to_run) - len(seconds))] if len(to_run) > len(seconds) else []
+        st.markdown(t("run.plan_sum", run=len(to_run), total=len(steps), time=" ".join(sentences)))
         shown = pd.DataFrame(
             {
                 t("run.stage"): [step["stage"] for step in steps],
@@ -218,8 +222,10 @@ def plan(context: Context, overrides: Mapping[str, Any], chosen: Sequence[str]) 
     show()
 
 
-def _planned(root: Path, use_case: str, overrides: Mapping[str, Any], chosen: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
-    """The plan, or why there is none. A process of its own: DVC works in the current directory."""
+def _plan_steps(
+    root: Path, use_case: str, overrides: Mapping[str, Any], chosen: Sequence[str]
+) -> tuple[list[dict[str, Any]], str]:
+    """The plan's steps, or the reason for a failure. It takes a process of its own because DVC works in the current directory."""
     command = [sys.executable, "-m", "flows.cli.main", "plan", use_case, "--json"]
     for name, value in overrides.items():
         command += ["--set", f"{name}={parameter_fields.in_words(value)}"]

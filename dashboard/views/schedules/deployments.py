@@ -1,4 +1,4 @@
-"""The deployments Prefect knows: when each runs, when it ran, and pausing or starting it."""
+"""The deployments in Prefect: their schedules, their runs, and buttons to pause or start them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ REFRESH_S = 5.0
 
 
 def deployments(server: Server) -> None:
-    """Each deployment in a card; renewed every few seconds."""
+    """A card for each deployment; refreshes every few seconds."""
 
     @st.fragment(run_every=REFRESH_S)
     def cards() -> None:
-        with page_context.or_say():
+        with page_context.error_boundary():
             try:
                 deployments = server.deployments()
             except Refused as refusal:
                 st.warning(formatting.escape(str(refusal), 300), icon=":material/block:")
                 return
             if not deployments:
-                page_context.nothing("schedules.empty")
+                page_context.empty_state("schedules.empty")
             with st.grid(2, min_column_width=380):
                 for deployment in deployments:
                     with st.container(border=True, height="stretch", key=f"card_{deployment.id}"):
@@ -66,7 +66,7 @@ def _card(server: Server, deployment: Deployment) -> None:
             t("schedules.run"),
             icon=":material/play_arrow:",
             key=f"run_{deployment.id}",
-            on_click=_tried,
+            on_click=_run_action,
             args=("schedules.asked", _start, server, deployment, behind),
         )
         paused = deployment.paused
@@ -74,7 +74,7 @@ def _card(server: Server, deployment: Deployment) -> None:
             t("schedules.resume" if paused else "schedules.pause"),
             icon=":material/play_circle:" if paused else ":material/pause_circle:",
             key=f"pause_{deployment.id}",
-            on_click=_tried,
+            on_click=_run_action,
             args=("schedules.done", _pause, server, deployment),
         )
         box = st.popover(t("schedules.edit"), icon=":material/edit_calendar:", key=f"edit_{deployment.id}", on_change="rerun")
@@ -84,28 +84,28 @@ def _card(server: Server, deployment: Deployment) -> None:
 
 
 def in_words(schedule: Schedule) -> str:
-    """When it runs, for people."""
+    """A schedule in words."""
     if schedule.cron:
-        said = _said(cron_text.in_words(schedule.cron))
-        return f"{said} ({formatting.escape(schedule.timezone)})" if schedule.timezone else said
+        text = _when_text(cron_text.in_words(schedule.cron))
+        return f"{text} ({formatting.escape(schedule.timezone)})" if schedule.timezone else text
     if schedule.interval_s:
         return t("cron.every", time=formatting.duration(schedule.interval_s))
     return formatting.escape(schedule.rrule or formatting.NOTHING, 120)
 
 
-def _said(when: When) -> str:
+def _when_text(when: When) -> str:
     values = dict(when.values)
     if when.days:
         values["day"] = _listed([t(f"weekday.d{day}") for day in when.days])
     if when.at:
         values["time"] = _listed(when.at)
     if when.times:
-        values["times"] = _said(when.times)
+        values["times"] = _when_text(when.times)
     return t(when.key, **values)
 
 
 def _listed(words: Sequence[str]) -> str:
-    """As in "Monday, Thursday and Friday"."""
+    """The words as a list in a sentence, such as "Monday, Thursday and Friday"."""
     *first, last = words
     if not first:
         return last
@@ -121,22 +121,22 @@ def _pause(server: Server, deployment: Deployment) -> None:
     server.pause(deployment, paused=not deployment.paused)
 
 
-def _tried(done: str, deed: object, *arguments: object) -> None:
-    """Do it and say so, or say why not."""
-    assert callable(deed)
+def _run_action(done: str, action: object, *arguments: object) -> None:
+    """Call the action, and show a toast with `done` or with the reason of the failure."""
+    assert callable(action)
     try:
-        deed(*arguments)
+        action(*arguments)
     except Refused as refusal:
         st.toast(t("run.refused", reason=formatting.escape(refusal, 300)), icon=":material/error:")
-    except Unreadable as trouble:
-        st.toast(page_context.why(trouble), icon=":material/cloud_off:")
+    except Unreadable as error:
+        st.toast(page_context.error_message(error), icon=":material/cloud_off:")
     else:
         st.toast(t(done), icon=":material/check:")
 
 
 def _times(flow_runs: list[FlowRun], *, states: bool = False) -> str:
-    said = []
+    lines = []
     for each in flow_runs:
         state = f" {word('flow_state', each.state)}" if states else ""
-        said.append(formatting.escape(f"{formatting.clock(each.at, locale.zone())}{state}", 80))
-    return ", ".join(said) or formatting.NOTHING
+        lines.append(formatting.escape(f"{formatting.clock(each.at, locale.zone())}{state}", 80))
+    return ", ".join(lines) or formatting.NOTHING

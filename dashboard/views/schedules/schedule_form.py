@@ -1,4 +1,4 @@
-"""Change when a deployment runs by itself: each of its cron lines, a new one, and in a sentence what is wrong with one."""
+"""Forms that add, change or remove the cron schedules of a deployment."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dashboard.text import cron_text, formatting
 from dashboard.ui.locale import t
 
 NIGHTLY = "0 3 * * *"
-MOST_LETTERS = 80
+MAX_CHARS = 80
 
 
 def edit(server: Server, deployment: Deployment) -> None:
-    """A form for each cron line of the deployment, and one for a line more."""
+    """A form for each cron schedule of the deployment, and one for a new schedule."""
     timed = [schedule for schedule in deployment.schedules if schedule.cron]
     for schedule in timed:
         _form(server, deployment, schedule)
@@ -30,21 +30,21 @@ def edit(server: Server, deployment: Deployment) -> None:
 
 
 def _form(server: Server, deployment: Deployment, schedule: Schedule | None) -> None:
-    """One cron line with its zone; `None` for one that is to be added."""
+    """The form of one cron schedule; `None` stands for a new one."""
     key = schedule.id if schedule else f"new_{deployment.id}"
     with st.form(f"form_{key}", border=False, enter_to_submit=False):
         line = st.text_input(
             t("schedules.cron"),
             schedule.cron if schedule else NIGHTLY,
             help=t("schedules.cron_help"),
-            max_chars=MOST_LETTERS,
+            max_chars=MAX_CHARS,
             key=f"cron_{key}",
         )
         zone = st.text_input(
             t("schedules.zone"),
             (schedule.timezone if schedule else "") or "UTC",
             help=t("schedules.zone_help"),
-            max_chars=MOST_LETTERS,
+            max_chars=MAX_CHARS,
             key=f"zone_{key}",
         )
         active = st.toggle(t("schedules.on"), schedule.active if schedule else True, key=f"on_{key}")
@@ -58,8 +58,8 @@ def _form(server: Server, deployment: Deployment, schedule: Schedule | None) -> 
     if not (saved or removed):
         return
     line, zone = " ".join(str(line or "").split()), str(zone or "").strip() or "UTC"
-    if saved and (trouble := fault(line, zone)):
-        st.error(trouble)
+    if saved and (problem := validate(line, zone)):
+        st.error(problem)
         return
     try:
         if schedule is None:
@@ -74,15 +74,15 @@ def _form(server: Server, deployment: Deployment, schedule: Schedule | None) -> 
         st.rerun(scope="fragment")
 
 
-def fault(line: str, zone: str) -> str:
-    """What is wrong with a cron line or a time zone, with the nearest right thing; "" if nothing is."""
+def validate(line: str, zone: str) -> str:
+    """The error in a cron expression or a time zone, with the nearest valid value; "" if both are valid."""
     if problem := cron_text.fault(line):
         key, values = problem
         if "field" in values:
             values["field"] = t(f"cron.{values['field']}")
-        return t(key, **{name: formatting.escape(value, MOST_LETTERS) for name, value in values.items()})
-    known = zoneinfo.available_timezones()
-    if zone in known:
+        return t(key, **{name: formatting.escape(value, MAX_CHARS) for name, value in values.items()})
+    zones = zoneinfo.available_timezones()
+    if zone in zones:
         return ""
-    near = get_close_matches(zone, sorted(known), n=1, cutoff=0.5)
-    return t("schedules.no_zone", zone=formatting.escape(zone, MOST_LETTERS), near=near[0] if near else "UTC")
+    near = get_close_matches(zone, sorted(zones), n=1, cutoff=0.5)
+    return t("schedules.no_zone", zone=formatting.escape(zone, MAX_CHARS), near=near[0] if near else "UTC")

@@ -1,0 +1,76 @@
+"""The split of the rows into train, validation and test."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts import data_charts
+from dashboard.readers.artifacts import Artifacts
+from dashboard.text import formatting
+from dashboard.ui import locale, page_context, widgets
+from dashboard.ui.locale import t
+from dashboard.ui.page_context import Context
+from dashboard.views.data.quality import QUARANTINED, failed_rows, share_of
+
+LEAK = "leak"
+"""Code of the check that stops near-duplicates in two splits."""
+
+
+def splits(artifacts: Artifacts, context: Context) -> None:
+    """The size of each split, its class balance, and the leaks between splits that were stopped."""
+    report = artifacts.ledger()
+    near_duplicates, leaks = report.near_duplicates, sum(report.leaks.values())
+    widgets.cards(
+        {
+            t("data.train"): (
+                formatting.number(report.splits.get("train", 0)),
+                share_of(report.splits.get("train"), report.kept),
+            ),
+            t("data.validation"): (
+                formatting.number(report.splits.get("validation", 0)),
+                share_of(report.splits.get("validation"), report.kept),
+            ),
+            t("data.test"): (formatting.number(report.splits.get("test", 0)), share_of(report.splits.get("test"), report.kept)),
+            t("data.leaks"): (formatting.number(leaks), _by_split(report.leaks)),
+        }
+    )
+    st.caption(t("data.leaks_note"))
+    if LEAK in report.reasons:
+        box = st.expander(t("data.leaks_rows"), icon=":material/table_rows:", key="leaks", on_change="rerun")
+        if box.open:
+            with box, page_context.error_boundary():
+                failed_rows(artifacts, QUARANTINED, LEAK)
+    st.caption(
+        t(
+            "data.alike",
+            rows=formatting.number(near_duplicates.get("rows", 0)),
+            groups=formatting.number(near_duplicates.get("groups", 0)),
+        )
+    )
+    if report.contradictions:
+        st.warning(t("data.contradictions", count=report.contradictions), icon=":material/warning:")
+    if not report.classes:
+        st.caption(t("data.no_classes"))
+        return
+    frame = pd.DataFrame(
+        [(name, split, count) for name, counts in report.classes.items() for split, count in counts.items()],
+        columns=["class", "split", "rows"],
+    )
+    with st.container(border=True):
+        st.markdown(f"**{t('data.balance')}**")
+        labels = {name: t(f"data.{name}") for name in ("train", "validation", "test")}
+        drawing = data_charts.stacked(
+            frame.replace({"split": labels}),
+            x="class",
+            y="rows",
+            colour="split",
+            order=list(labels.values()),
+            title=t("data.rows"),
+        )
+        widgets.chart(drawing, frame, key="balance", alt_text=t("data.balance"))
+
+
+def _by_split(leaks: dict[str, int]) -> str:
+    """The number of stopped leaks by split."""
+    return " · ".join(f"{locale.word('data', split)} {formatting.number(count)}" for split, count in leaks.items())
