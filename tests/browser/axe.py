@@ -1,4 +1,4 @@
-"""Fetches axe-core, which knows the rules of accessibility, from the npm registry: `python axe.py <folder>` prints its path."""
+"""Download axe-core, the accessibility checker, from the npm registry: `python axe.py <folder>` prints its path."""
 
 import hashlib
 import io
@@ -18,20 +18,20 @@ TIMEOUT_S = 60
 
 
 def registry() -> str:
-    """The registry npm is set to use here, or the public one."""
-    named = os.environ.get("NPM_CONFIG_REGISTRY", "")
-    if not named and (npm := shutil.which("npm")):
-        asked = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
-        named = asked.stdout.strip()
-    return (named if named.startswith("http") else "https://registry.npmjs.org").rstrip("/")
+    """The URL of the configured npm registry, or of the public one."""
+    url = os.environ.get("NPM_CONFIG_REGISTRY", "")
+    if not url and (npm := shutil.which("npm")):
+        done = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+        url = done.stdout.strip()
+    return (url if url.startswith("http") else "https://registry.npmjs.org").rstrip("/")
 
 
 def fetch(folder: Path) -> Path:
-    """The script, once its package's sum has been checked; raises OSError or ValueError when it cannot be had."""
+    """Download the script and verify the checksum of its package; returns its path. Raises OSError or ValueError."""
     with urllib.request.urlopen(f"{registry()}/axe-core/-/axe-core-{VERSION}.tgz", timeout=TIMEOUT_S) as response:
         package = response.read()
-    if (found := hashlib.sha256(package).hexdigest()) != SHA256:
-        raise ValueError(f"axe-core {VERSION} has the sum {found}, not {SHA256}")
+    if (checksum := hashlib.sha256(package).hexdigest()) != SHA256:
+        raise ValueError(f"axe-core {VERSION} has the checksum {checksum}, not {SHA256}")
     with tarfile.open(fileobj=io.BytesIO(package)) as archive:
         script = archive.extractfile(MEMBER)
         if script is None:
@@ -47,4 +47,4 @@ if __name__ == "__main__":
     try:
         print(fetch(Path(sys.argv[1])).resolve())
     except (OSError, ValueError, subprocess.SubprocessError, urllib.error.URLError, tarfile.TarError, KeyError) as error:
-        sys.exit(f"axe-core {VERSION} cannot be had: {error}")
+        sys.exit(f"axe-core {VERSION} is not available: {error}")

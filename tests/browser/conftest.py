@@ -1,4 +1,4 @@
-"""The dashboard, served from a recorded project, and a real browser to look at it."""
+"""The dashboard of recorded projects, and a real browser that opens it."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_S = 120
-"""A busy machine takes its time."""
-PICTURES = "BONSAI_PICTURES"
-"""Where pictures of all pages are kept; without it only some are made, and go where the tests' other files go."""
+TIMEOUT_S = 120
+"""Enough for a busy machine."""
+SCREENSHOTS_VARIABLE = "BONSAI_PICTURES"
+"""Environment variable: the folder for screenshots of all pages. Without it there are fewer, in pytest's temporary folder."""
 HEIGHT = 900
-LOOK = Path(__file__).with_name("look.js").read_text(encoding="utf-8")
-ANSWER_MS = 6_000
-"""How long a page may take to begin with what its address asks; then it is loaded anew."""
-GO = """(to) => {
+CHECK_LAYOUT = Path(__file__).with_name("look.js").read_text(encoding="utf-8")
+NAVIGATION_MS = 6_000
+"""Time within which a page must react to a new URL; after that the window reloads it."""
+NAVIGATE = """(to) => {
     const app = document.querySelector('[data-testid=stApp]');
     window.begun = 0;
     window.watched ??= new MutationObserver(() => { window.begun += app.dataset.testScriptState === 'running'; });
@@ -50,15 +50,15 @@ GO = """(to) => {
     history.pushState({}, '', to);
     dispatchEvent(new PopStateEvent('popstate'));
 }"""
-"""Goes to an address as the page's own links do, and notices when the server begins with it."""
+"""Navigates as the page's own links do, and counts the runs that the server starts."""
 
 
 @contextmanager
 def served(root: Path) -> Iterator[str]:
-    """The dashboard of the project in `root`, by its address, while the block runs."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        port = door.getsockname()[1]
+    """Serve the dashboard of the project in `root` while the block runs; yields its URL."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     if not (root / ".streamlit").exists():
         shutil.copytree(REPOSITORY / ".streamlit", root / ".streamlit")
     command = [sys.executable, "-m", "streamlit", "run", str(REPOSITORY / "dashboard" / "app.py"), f"--server.port={port}"]
@@ -78,14 +78,14 @@ def served(root: Path) -> Iterator[str]:
 
 
 def _until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url, timeout=5) as response:
                 if response.status == 200:
                     return
         except (urllib.error.URLError, OSError):
-            assert process.poll() is None, "the dashboard ended as it began"
+            assert process.poll() is None, "the dashboard exited at its start"
             time.sleep(0.3)
     raise AssertionError("the dashboard does not answer")
 
@@ -108,42 +108,42 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A project in which nothing has run yet, and one in which every use case has run in every way a run can end."""
-    place = tmp_path_factory.mktemp("projects")
-    found = {name: recorded_runs.project(place / name) for name in ("empty", "lived_in")}
-    for root in found.values():
+    """A project without runs, and one with a run of every use case in every final state."""
+    folder = tmp_path_factory.mktemp("projects")
+    roots = {name: recorded_runs.project(folder / name) for name in ("empty", "lived_in")}
+    for root in roots.values():
         (root / "tasks").symlink_to(REPOSITORY / "tasks")
     number = 0
     for use_case in reversed(dashboard_scenarios.names()):
         for state in recorded_runs.STATES:
-            recorded_runs.run(found["lived_in"], state, number=number, use_case=use_case)
+            recorded_runs.run(roots["lived_in"], state, number=number, use_case=use_case)
             number += 1
-        changed = {f"use_cases.{use_case}.training.epochs": 3}
-        recorded_runs.finished(found["lived_in"], number=number, overrides=changed, whole=False, use_case=use_case)
+        overrides = {f"use_cases.{use_case}.training.epochs": 3}
+        recorded_runs.finished(roots["lived_in"], number=number, overrides=overrides, whole=False, use_case=use_case)
         number += 1
-    return found
+    return roots
 
 
 @pytest.fixture(scope="session")
 def addresses(projects: dict[str, Path]) -> Iterator[dict[str, str]]:
-    """Where the dashboard of each project answers."""
+    """The URL of each project's dashboard."""
     with ExitStack() as stack:
         yield {name: stack.enter_context(served(root)) for name, root in projects.items()}
 
 
 class Window:
-    """A page of the dashboard in a browser's window, that remembers what went wrong."""
+    """A browser window with the dashboard; it collects errors."""
 
-    def __init__(self, browser: Any, width: int, pictures: Path) -> None:
+    def __init__(self, browser: Any, width: int, screenshots: Path) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme="light", locale="en-GB")
         self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE_S * 1000)
-        self.late = pytest.importorskip("playwright.sync_api").TimeoutError
+        self.page.set_default_timeout(TIMEOUT_S * 1000)
+        self.timeout_error = pytest.importorskip("playwright.sync_api").TimeoutError
         self.width = width
-        self.pictures = pictures
+        self.screenshots = screenshots
         self.base = ""
         self.errors: list[str] = []
-        self.foreign: list[str] = []
+        self.foreign_requests: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.errors.append(f"dialog {dialog.message}"), dialog.dismiss()))
         self.page.on("request", self._request)
@@ -152,27 +152,28 @@ class Window:
         if not request.url.startswith(
             ("http://localhost", "ws://localhost", "http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
         ):
-            self.foreign.append(request.url)
+            self.foreign_requests.append(request.url)
 
     def open(self, base: str, address: str) -> Any:
-        """Go to an address and wait until the page stands still; within one dashboard as its own links do, without reloading."""
-        if base != self.base or not self._went(f"/{address}"):
+        """Open a URL and wait until the page is idle; within one dashboard without a reload, as its own links do."""
+        if base != self.base or not self._navigate(f"/{address}"):
             self.page.goto(f"{base}/{address}")
             self.base = base
         self.page.wait_for_selector("h1")
-        self.settle()
+        self.wait_until_idle()
         return self.page
 
-    def _went(self, address: str) -> bool:
-        self.page.evaluate(GO, address)
+    def _navigate(self, address: str) -> bool:
+        """Whether the page reacted to the new URL in time."""
+        self.page.evaluate(NAVIGATE, address)
         try:
-            self.page.wait_for_function("() => window.begun > 0", timeout=ANSWER_MS)
-        except self.late:
+            self.page.wait_for_function("() => window.begun > 0", timeout=NAVIGATION_MS)
+        except self.timeout_error:
             return False
         return True
 
-    def settle(self) -> None:
-        """Wait until nothing runs and nothing is drawn any more."""
+    def wait_until_idle(self) -> None:
+        """Wait until no script runs and no element is being drawn."""
         for _ in range(2):
             self.page.wait_for_function(
                 """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
@@ -180,61 +181,61 @@ class Window:
             )
             self.page.wait_for_timeout(100)
 
-    def paint(self, scheme: str) -> None:
-        """As it looks by day (`light`) or by night (`dark`)."""
+    def set_color_scheme(self, scheme: str) -> None:
+        """Switch to the `light` or the `dark` color scheme."""
         self.page.emulate_media(color_scheme=scheme)
         if self.base:
             self.page.wait_for_timeout(100)
-            self.settle()
+            self.wait_until_idle()
 
-    def picture(self, name: str) -> None:
-        """Keep a picture of the whole page."""
+    def screenshot(self, name: str) -> None:
+        """Save a screenshot of the whole page."""
         height = self.page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
         self.page.set_viewport_size({"width": self.width, "height": min(max(height, HEIGHT), 3000)})
         self.page.wait_for_timeout(300)
-        self.settle()
-        self.page.screenshot(path=self.pictures / f"{name}.png")
+        self.wait_until_idle()
+        self.page.screenshot(path=self.screenshots / f"{name}.png")
         self.page.set_viewport_size({"width": self.width, "height": HEIGHT})
 
-    def trouble(self) -> list[str]:
-        """What nobody should see: errors, requests to other hosts, a page wider than its window, things on top of each other."""
-        found = [*self.errors, *(f"asks {url}" for url in self.foreign), *self.page.evaluate(LOOK)]
-        self.errors, self.foreign = [], []
-        return found
+    def problems(self) -> list[str]:
+        """Errors, requests to other hosts, pages wider than the window, and overlapping elements since the last call."""
+        problems = [*self.errors, *(f"requests {url}" for url in self.foreign_requests), *self.page.evaluate(CHECK_LAYOUT)]
+        self.errors, self.foreign_requests = [], []
+        return problems
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures of the pages are kept."""
-    place = Path(os.environ.get(PICTURES) or tmp_path_factory.getbasetemp() / "pictures")
-    place.mkdir(parents=True, exist_ok=True)
-    return place
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder for screenshots."""
+    folder = Path(os.environ.get(SCREENSHOTS_VARIABLE) or tmp_path_factory.getbasetemp() / "pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def windows(chromium: Any, pictures: Path) -> Iterator[Callable[[str, int], Window]]:
-    """A window per dashboard and width, kept open from test to test: loading the page anew is what costs most."""
-    kept: dict[tuple[str, int], Window] = {}
+def windows(chromium: Any, screenshots: Path) -> Iterator[Callable[[str, int], Window]]:
+    """A window for each dashboard and width. It stays open between tests, since reloading the page takes most of the time."""
+    opened: dict[tuple[str, int], Window] = {}
 
     def window(base: str, width: int) -> Window:
-        if (base, width) not in kept:
-            kept[base, width] = Window(chromium, width, pictures)
-        return kept[base, width]
+        if (base, width) not in opened:
+            opened[base, width] = Window(chromium, width, screenshots)
+        return opened[base, width]
 
     yield window
-    for each in kept.values():
+    for each in opened.values():
         each.context.close()
 
 
 @pytest.fixture
-def visit(chromium: Any, pictures: Path) -> Iterator[Callable[..., Window]]:
-    """A window of a visitor who was never here before."""
-    kept: list[Window] = []
+def visit(chromium: Any, screenshots: Path) -> Iterator[Callable[..., Window]]:
+    """Opens a window of a first-time visitor, without cookies or state."""
+    opened: list[Window] = []
 
     def window(width: int = 1440) -> Window:
-        kept.append(Window(chromium, width, pictures))
-        return kept[-1]
+        opened.append(Window(chromium, width, screenshots))
+        return opened[-1]
 
     yield window
-    for each in kept:
+    for each in opened:
         each.context.close()

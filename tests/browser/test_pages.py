@@ -1,4 +1,4 @@
-"""What a person does with the pages, and what must never happen to one: words that act, rules of accessibility broken."""
+"""Interaction with the pages, escaping of hostile text, and accessibility."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.readers import run_records
-from tests.browser.urls import ABOUT_A_RUN, ABOUT_ALL, RESULTS, STATES, VIEWS, WHOLE, named, of_run
+from tests.browser.urls import ALL_LOOKS, PROJECT_PAGES, RESULTS, RUN_PAGES, STATES, VIEWS, file_name, query_of_run
 from tests.support import dashboard_scenarios, recorded_runs
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -16,13 +16,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SCHEMES = ("light", "dark")
 AXE = os.environ.get("BONSAI_AXE", "")
 """Path of axe.min.js (npm pack axe-core); the accessibility test is skipped without it."""
-STREAMLITS_OWN = {
+STREAMLIT_EXCEPTIONS = {
     "list": "[data-testid=stSidebarNavItems]",  # sections of its navigation are divisions within a list
     "listitem": "[data-testid=stSidebarNavItems]",
     "empty-table-header": "[data-testid=stDataFrame]",  # the column in which rows are picked has no name
 }
-"""Rules that Streamlit's own elements break whatever stands in them, and within which elements."""
-BROKEN_RULES = """async (own) => {
+"""Rules that Streamlit's own elements break, and the selectors of these elements."""
+FIND_VIOLATIONS = """async (own) => {
     const found = await axe.run(document, {resultTypes: ['violations'], elementRef: true});
     return found.violations.flatMap((rule) => rule.nodes
         .filter((node) => !(own[rule.id] && node.element?.closest(own[rule.id])))
@@ -31,7 +31,7 @@ BROKEN_RULES = """async (own) => {
 
 
 @pytest.mark.parametrize("width", [1440, 768, 400])
-def test_no_line_of_the_graph_leaves_the_drawing(windows, addresses, width):
+def test_no_edge_of_the_graph_leaves_the_drawing(windows, addresses, width):
     page = windows(addresses["lived_in"], width).open(addresses["lived_in"], "run?uc=vision")
     inside = page.evaluate(
         """() => {
@@ -47,8 +47,8 @@ def test_no_line_of_the_graph_leaves_the_drawing(windows, addresses, width):
     assert inside
 
 
-def test_a_stage_is_picked_by_mouse_and_by_keyboard_and_stays_after_a_reload(visit, projects, addresses):
-    page = visit().open(addresses["lived_in"], f"run?{of_run(projects['lived_in'], 'vision', 'Completed')}")
+def test_a_stage_is_selected_by_mouse_and_by_keyboard_and_survives_a_reload(visit, projects, addresses):
+    page = visit().open(addresses["lived_in"], f"run?{query_of_run(projects['lived_in'], 'vision', 'Completed')}")
     page.locator('[data-stage="clean@vision"]').click()
     page.wait_for_url("**stage=clean*")
     page.get_by_text("Validates every row").wait_for()
@@ -59,7 +59,7 @@ def test_a_stage_is_picked_by_mouse_and_by_keyboard_and_stays_after_a_reload(vis
     page.get_by_text("Generates more train rows").wait_for()
 
 
-def test_the_graph_lives_while_the_run_does_and_rests_when_it_ends(visit, serve, tmp_path):
+def test_the_graph_refreshes_only_while_the_run_is_running(visit, serve, tmp_path):
     root = recorded_runs.project(tmp_path / "p")
     folder = recorded_runs.run(root, "Running")
     with serve(root) as address:
@@ -75,30 +75,30 @@ def test_the_graph_lives_while_the_run_does_and_rests_when_it_ends(visit, serve,
         record = json.loads((folder / "run.json").read_text())
         (folder / "run.json").write_text(json.dumps({**record, "state": "Cancelled", "ended_at": record["started_at"]}))
         page.get_by_role("button", name="Resume").wait_for()
-        window.settle()
+        window.wait_until_idle()
         frames = page.evaluate("() => performance.getEntriesByType('resource').length")
         time.sleep(3)
         assert page.evaluate("() => performance.getEntriesByType('resource').length") == frames
 
 
-def test_words_from_outside_stay_words(visit, serve, tmp_path):
-    evil = '<img src=x onerror="alert(1)"><script>alert(1)</script> [x](javascript:alert(1)) ‮ ' + "y" * 1_000_000
+def test_hostile_text_is_escaped(visit, serve, tmp_path):
+    hostile = '<img src=x onerror="alert(1)"><script>alert(1)</script> [x](javascript:alert(1)) ‮ ' + "y" * 1_000_000
     root = recorded_runs.project(tmp_path / "p")
     folder = recorded_runs.finished(root)
     record = json.loads((folder / "run.json").read_text())
-    record |= {"error": evil, "overrides": {"use_cases.vision.fetch.path": evil}, "asked": {"who": evil, "how": evil}}
-    record["stages"]["train@vision"] |= {"error": evil, "state": "Failed", "details": evil}
+    record |= {"error": hostile, "overrides": {"use_cases.vision.fetch.path": hostile}, "asked": {"who": hostile, "how": hostile}}
+    record["stages"]["train@vision"] |= {"error": hostile, "state": "Failed", "details": hostile}
     (folder / "run.json").write_text(json.dumps(record))
-    (folder / "notes.json").write_text(json.dumps({"pinned": True, "note": evil}))
-    recorded_runs.event_log(folder, "train@vision", [{"event": "started"}, {"event": "log", "level": "info", "message": evil}])
+    (folder / "notes.json").write_text(json.dumps({"pinned": True, "note": hostile}))
+    recorded_runs.event_log(folder, "train@vision", [{"event": "started"}, {"event": "log", "level": "info", "message": hostile}])
     with serve(root) as address:
         window = visit()
         for page in ("run?stage=train@vision", "history", "data", "compare", "compression?view=bundle"):
-            found = window.open(address, page)
-            assert window.trouble() == []
-            assert not found.query_selector("img[src='x']")
-            assert found.evaluate("() => [...document.scripts].every((s) => !s.textContent.includes('alert(1)'))")
-            window.picture(f"hostile-{named(page)}")
+            opened = window.open(address, page)
+            assert window.problems() == []
+            assert not opened.query_selector("img[src='x']")
+            assert opened.evaluate("() => [...document.scripts].every((s) => !s.textContent.includes('alert(1)'))")
+            window.screenshot(f"hostile-{file_name(page)}")
 
 
 def test_a_digit_is_drawn_and_both_models_answer(visit, addresses):
@@ -112,9 +112,9 @@ def test_a_digit_is_drawn_and_both_models_answer(visit, addresses):
         page.mouse.move(box["x"] + 80 + 8 * step, box["y"] + 60 + 10 * step)
     page.mouse.up()
     page.get_by_text("Prediction", exact=True).first.wait_for()
-    window.settle()
+    window.wait_until_idle()
     assert page.get_by_text("Prediction", exact=True).count() == 2
-    window.picture("try_it-drawn")
+    window.screenshot("try_it-drawn")
 
 
 def test_a_cell_of_the_confusion_matrix_opens_its_rows(visit, addresses):
@@ -134,7 +134,7 @@ def test_the_language_changes_and_stays_from_page_to_page(visit, addresses):
     page.get_by_role("heading", name="运行").wait_for()
 
 
-def test_what_is_set_in_the_form_is_in_the_address_and_survives_a_reload(visit, addresses):
+def test_overrides_are_in_the_url_and_survive_a_reload(visit, addresses):
     page = visit().open(addresses["empty"], "run")
     page.get_by_text("Settings", exact=True).click()
     page.get_by_role("tab", name="Training").click()
@@ -147,39 +147,41 @@ def test_what_is_set_in_the_form_is_in_the_address_and_survives_a_reload(visit, 
     page.get_by_text("1 changed").wait_for()
 
 
-def test_what_was_set_for_a_run_is_put_into_the_form_to_be_edited(visit, projects, addresses):
-    changed = next(run.id for run in run_records.latest(projects["lived_in"], "vision", 20) if not run.record.whole)
-    page = visit().open(addresses["lived_in"], f"run?uc=vision&run={changed}")
+def test_editing_a_run_fills_the_form_with_its_overrides(visit, projects, addresses):
+    run_id = next(run.id for run in run_records.latest(projects["lived_in"], "vision", 20) if not run.record.whole)
+    page = visit().open(addresses["lived_in"], f"run?uc=vision&run={run_id}")
     page.get_by_text("as in params.yaml").wait_for()
     page.get_by_role("button", name="Edit and run").click()
     page.get_by_text("1 changed").wait_for()
     page.wait_for_url("**vision.training.epochs=3*")
 
 
-@pytest.mark.skipif(not AXE, reason="axe-core is not here: npm pack axe-core, then BONSAI_AXE=package/axe.min.js")
+@pytest.mark.skipif(not AXE, reason="axe-core is not installed: npm pack axe-core, then BONSAI_AXE=package/axe.min.js")
 @pytest.mark.parametrize("use_case", dashboard_scenarios.names())
-def test_no_page_breaks_a_rule_of_accessibility_that_streamlit_keeps(windows, projects, addresses, use_case):
-    base, broken = addresses["lived_in"], []
-    for width, address in examined(projects["lived_in"], use_case):
+def test_no_page_has_accessibility_violations_of_its_own(windows, projects, addresses, use_case):
+    base, violations = addresses["lived_in"], []
+    for width, address in pages_to_check(projects["lived_in"], use_case):
         window = windows(base, width)
-        found = window.open(base, address)
-        if not found.evaluate("() => 'axe' in window"):
-            found.evaluate(Path(AXE).read_text(encoding="utf-8"))
+        page = window.open(base, address)
+        if not page.evaluate("() => 'axe' in window"):
+            page.evaluate(Path(AXE).read_text(encoding="utf-8"))
         for scheme in SCHEMES:
-            window.paint(scheme)
-            broken += [f"{address} {width} {scheme}: {each}" for each in found.evaluate(BROKEN_RULES, STREAMLITS_OWN)[:9]]
-    assert broken == []
+            window.set_color_scheme(scheme)
+            violations += [
+                f"{address} {width} {scheme}: {each}" for each in page.evaluate(FIND_VIOLATIONS, STREAMLIT_EXCEPTIONS)[:9]
+            ]
+    assert violations == []
 
 
-def examined(project, use_case):
-    """Which pages at which width: those of a finished run when wide, and some other state of it when narrow."""
+def pages_to_check(project, use_case):
+    """Widths and URLs: the pages of a finished run when wide, and those of another state when narrow."""
     turn = dashboard_scenarios.names().index(use_case)
-    ended, other = of_run(project, use_case, "Completed"), STATES[1:-1][turn % 3]
-    found = [(1440, f"{page}?{ended}") for page in ABOUT_A_RUN]
-    found += [(1440, page) for page in ABOUT_ALL if use_case == "vision"]
-    if not WHOLE:
-        return [*found, *((400, f"{page}?{of_run(project, use_case, other)}") for page in ABOUT_A_RUN)]
+    ended, other = query_of_run(project, use_case, "Completed"), STATES[1:-1][turn % 3]
+    pages = [(1440, f"{page}?{ended}") for page in RUN_PAGES]
+    pages += [(1440, page) for page in PROJECT_PAGES if use_case == "vision"]
+    if not ALL_LOOKS:
+        return [*pages, *((400, f"{page}?{query_of_run(project, use_case, other)}") for page in RUN_PAGES)]
     views = {**VIEWS, "results": RESULTS[use_case]}
-    found += [(1440, f"{page}?{ended}&view={view}") for page, names in views.items() for view in names]
-    found += [(1440, f"{page}?{of_run(project, use_case, state)}") for state in STATES[1:-1] for page in ABOUT_A_RUN]
-    return [(width, address) for width in (1440, 400) for _, address in found]
+    pages += [(1440, f"{page}?{ended}&view={view}") for page, names in views.items() for view in names]
+    pages += [(1440, f"{page}?{query_of_run(project, use_case, state)}") for state in STATES[1:-1] for page in RUN_PAGES]
+    return [(width, address) for width in (1440, 400) for _, address in pages]

@@ -1,8 +1,8 @@
-"""What a person sees when looking closer: every view of a finished run, the pages about all runs, and Chinese ones."""
+"""Every view of a finished run, the pages about the project, and all pages in Chinese."""
 
 import pytest
 
-from tests.browser.urls import ABOUT_A_RUN, ABOUT_ALL, RESULTS, VIEWS, WHOLE, looked_at, of_run
+from tests.browser.urls import ALL_LOOKS, PROJECT_PAGES, RESULTS, RUN_PAGES, VIEWS, problems_of, query_of_run
 from tests.support import dashboard_scenarios
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
@@ -10,18 +10,18 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 @pytest.mark.parametrize("where", ["empty", "lived_in"])
 def test_pages_about_everything_show_without_error_overlap_or_sideways_scroll(windows, addresses, where):
-    for turn in (0,) if WHOLE else (0, 2):
-        assert looked_at(windows, addresses[where], ABOUT_ALL, where, turn) == []
+    for turn in (0,) if ALL_LOOKS else (0, 2):
+        assert problems_of(windows, addresses[where], PROJECT_PAGES, where, turn) == []
 
 
 @pytest.mark.parametrize("use_case", dashboard_scenarios.names())
 def test_views_show_without_error_overlap_or_sideways_scroll(windows, projects, addresses, use_case):
-    about = of_run(projects["lived_in"], use_case, "Completed")
+    about = query_of_run(projects["lived_in"], use_case, "Completed")
     views = {**VIEWS, "results": RESULTS[use_case]}
-    asked = [f"{page}?{about}&view={view}" for page, found in views.items() for view in found]
-    assert looked_at(windows, addresses["lived_in"], asked, use_case, dashboard_scenarios.names().index(use_case)) == []
+    pages = [f"{page}?{about}&view={view}" for page, names in views.items() for view in names]
+    assert problems_of(windows, addresses["lived_in"], pages, use_case, dashboard_scenarios.names().index(use_case)) == []
 
 
-def test_every_page_speaks_chinese_without_error_overlap_or_sideways_scroll(windows, addresses):
-    asked = [f"{page}?lang=zh" for page in (*ABOUT_A_RUN, *ABOUT_ALL)]
-    assert looked_at(windows, addresses["lived_in"], asked, "zh") == []
+def test_every_page_renders_in_chinese_without_error_overlap_or_sideways_scroll(windows, addresses):
+    pages = [f"{page}?lang=zh" for page in (*RUN_PAGES, *PROJECT_PAGES)]
+    assert problems_of(windows, addresses["lived_in"], pages, "zh") == []

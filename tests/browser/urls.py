@@ -1,12 +1,12 @@
-"""Where each page is found, by what it is about, and in which looks it is looked at."""
+"""The URLs of the pages, and the looks (width and color scheme) in which tests open them."""
 
 import os
 
 from dashboard.readers import run_records
 from tests.support import recorded_runs
 
-ABOUT_A_RUN = ("run", "data", "results", "compression", "try_it", "compare", "versions")
-ABOUT_ALL = ("history", "schedules", "about")
+RUN_PAGES = ("run", "data", "results", "compression", "try_it", "compare", "versions")
+PROJECT_PAGES = ("history", "schedules", "about")
 STATES = ("Nothing", *recorded_runs.STATES)
 VIEWS = {
     "data": ("columns", "splits", "augmentation", "drift"),
@@ -20,34 +20,35 @@ RESULTS = {
     "finance": ("coverage", "account", "periods", "standings"),
     "credit": ("per_class", "thresholds", "calibration", "separation", "costs", "groups", "mistakes", "standings"),
 }
-WHOLE = bool(os.environ.get("BONSAI_WHOLE"))
-"""Whether each page is looked at in all looks, and each is held against the rules of accessibility; else some stand for all."""
+ALL_LOOKS = bool(os.environ.get("BONSAI_WHOLE"))
+"""Whether tests open every page in all looks and check its accessibility; otherwise a selection stands for all."""
 LOOKS = ((1440, "light"), (400, "dark"), (1440, "dark"), (400, "light"))
-"""The whole of them, of which a page is seen in two that have nothing in common, another two in the next use case."""
-KEPT = bool(os.environ.get("BONSAI_PICTURES"))
-"""Whether every page is kept as a picture; it takes most of the time."""
+"""All looks. A page is opened in two that differ in both parts, and in the other two for the next use case."""
+SCREENSHOTS = bool(os.environ.get("BONSAI_PICTURES"))
+"""Whether every page is saved as a screenshot; it takes most of the time."""
 
 
-def of_run(project, use_case, state):
-    """The address of a run in that state, "" where nothing has run."""
-    found = [run.id for run in run_records.latest(project, use_case, 20) if run.state == state.lower() and run.record.whole]
-    return f"uc={use_case}" if state == "Nothing" else f"uc={use_case}&run={found[0]}"
+def query_of_run(project, use_case, state):
+    """The query string of a run in that state; without `run` where there is none."""
+    run_ids = [run.id for run in run_records.latest(project, use_case, 20) if run.state == state.lower() and run.record.whole]
+    return f"uc={use_case}" if state == "Nothing" else f"uc={use_case}&run={run_ids[0]}"
 
 
-def named(address):
+def file_name(address):
+    """The URL as a part of a file name."""
     return "".join(char if char.isalnum() else "-" for char in address).strip("-")
 
 
-def looked_at(windows, base, addresses, name, turn=0):
-    """What is wrong with these pages in their looks; `turn` says with which look the first page begins."""
-    wrong = []
+def problems_of(windows, base, addresses, name, turn=0):
+    """The problems of these pages in their looks; `turn` is the position of the first page's look."""
+    problems = []
     for position, address in enumerate(addresses):
         first = (turn + position) % len(LOOKS)
-        for width, scheme in LOOKS if WHOLE else (LOOKS[first], LOOKS[first ^ 1]):
+        for width, scheme in LOOKS if ALL_LOOKS else (LOOKS[first], LOOKS[first ^ 1]):
             window = windows(base, width)
-            window.paint(scheme)
+            window.set_color_scheme(scheme)
             window.open(base, address)
-            wrong += [f"/{address} {width} {scheme}: {each}" for each in window.trouble()]
-            if KEPT:
-                window.picture(f"{name}-{named(address)}-{width}-{scheme}")
-    return wrong
+            problems += [f"/{address} {width} {scheme}: {each}" for each in window.problems()]
+            if SCREENSHOTS:
+                window.screenshot(f"{name}-{file_name(address)}-{width}-{scheme}")
+    return problems

@@ -1,7 +1,6 @@
-"""Asking for a run and watching it: every use case, every way it can stand with Prefect, every stage looked at closely."""
+"""Requesting and watching a run: use cases, the run's state in Prefect, and the details of a stage."""
 
 import json
-import sys
 from unittest.mock import patch
 
 import pytest
@@ -10,53 +9,41 @@ import yaml
 from dashboard.readers import prefect_api, run_records
 from dashboard.readers.prefect_api import FlowRun, Worker
 from tests.support import recorded_runs
-from tests.support.dashboard_pages import open_page, words
+from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text
 
-ASKED = "00000000-0000-0000-0000-00000000beef"
+FLOW_RUN_ID = "00000000-0000-0000-0000-00000000beef"
 
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
-
-
-@pytest.fixture(autouse=True)
-def own_main(monkeypatch):
-    """AppTest leaves its script as `__main__`, which every process spawned later by any test would then run."""
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-
-
-@pytest.fixture(autouse=True)
-def no_server():
-    with patch.object(prefect_api, "server", lambda root: None):
-        yield
+pytestmark = PAGE_MARKS
 
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory):
-    """A project in which one use case ran that its params.yaml does not list, and one in which a run is under way."""
-    found = {name: recorded_runs.project(tmp_path_factory.mktemp("projects") / name) for name in ("unlisted", "running")}
-    recorded_runs.finished(found["unlisted"], number=0, use_case="credit")
-    recorded_runs.finished(found["unlisted"], number=1, use_case="vision")
-    recorded_runs.run(found["running"], "Running")
-    path = found["unlisted"] / "params.yaml"
+    """A project with a run of a use case that its params.yaml does not list, and one with a running run."""
+    roots = {name: recorded_runs.project(tmp_path_factory.mktemp("projects") / name) for name in ("unlisted", "running")}
+    recorded_runs.finished(roots["unlisted"], number=0, use_case="credit")
+    recorded_runs.finished(roots["unlisted"], number=1, use_case="vision")
+    recorded_runs.run(roots["running"], "Running")
+    path = roots["unlisted"] / "params.yaml"
     params = yaml.safe_load(path.read_text())
     del params["use_cases"]["credit"]
     path.write_text(yaml.safe_dump(params, sort_keys=False))
-    return found
+    return roots
 
 
 @pytest.mark.parametrize("page", ["run", "results", "try_it"])
-def test_a_use_case_that_params_does_not_list_is_offered_and_shown(monkeypatch, projects, page):
+def test_a_use_case_missing_from_params_is_offered_and_shown(monkeypatch, projects, page):
     app = open_page(monkeypatch, projects["unlisted"], page, uc="credit")
     assert not app.exception
     assert app.session_state["context"].use_case == "credit"
     assert app.session_state["context"].run.record.use_cases == ["credit"]
 
 
-def test_an_unknown_use_case_in_the_address_is_named(monkeypatch, projects):
+def test_an_unknown_use_case_in_the_url_is_reported(monkeypatch, projects):
     app = open_page(monkeypatch, projects["unlisted"], "results", uc="visoin")
-    assert "There is no use case visoin." in words(app)
+    assert "There is no use case visoin." in page_text(app)
 
 
-def test_quick_with_other_recipes_is_not_quick_any_more(monkeypatch, projects):
+def test_the_quick_preset_with_other_recipes_is_a_custom_one(monkeypatch, projects):
     app = open_page(monkeypatch, projects["unlisted"], "run")
     app.segmented_control(key="preset").set_value("quick").run()
     assert app.segmented_control(key="preset").value == "quick"
@@ -65,8 +52,8 @@ def test_quick_with_other_recipes_is_not_quick_any_more(monkeypatch, projects):
     assert app.segmented_control(key="preset").value == "own"
 
 
-class Waiting:
-    """A server that knows one run, which has not begun."""
+class PendingServer:
+    """A server with one run that has not started."""
 
     url = "http://127.0.0.1:1/api"
 
@@ -89,7 +76,7 @@ class Waiting:
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "expected"),
     [
         ("Scheduled", "Prefect state: Scheduled"),
         ("Late", "No worker has started this run yet"),
@@ -97,26 +84,26 @@ class Waiting:
         ("Failed", "ended before it started: no such file"),
     ],
 )
-def test_a_run_that_has_no_folder_yet_is_told_by_its_state(monkeypatch, projects, state, said):
-    with patch.object(prefect_api, "server", lambda root: Waiting(state, "no such file")):
-        app = open_page(monkeypatch, projects["unlisted"], "run", flow=ASKED)
+def test_a_run_without_a_folder_shows_its_state_in_prefect(monkeypatch, projects, state, expected):
+    with patch.object(prefect_api, "server", lambda root: PendingServer(state, "no such file")):
+        app = open_page(monkeypatch, projects["unlisted"], "run", flow=FLOW_RUN_ID)
     assert not app.exception
-    assert said in words(app)
+    assert expected in page_text(app)
 
 
-def test_a_run_that_waits_can_be_called_off(monkeypatch, projects):
-    server = Waiting("Scheduled")
+def test_a_pending_run_can_be_cancelled(monkeypatch, projects):
+    server = PendingServer("Scheduled")
     with patch.object(prefect_api, "server", lambda root: server):
-        app = open_page(monkeypatch, projects["unlisted"], "run", flow=ASKED)
+        app = open_page(monkeypatch, projects["unlisted"], "run", flow=FLOW_RUN_ID)
         app.button(key="call_off_yes").click().run()
-    assert server.cancelled == [ASKED]
+    assert server.cancelled == [FLOW_RUN_ID]
 
 
-def test_the_drawer_shows_what_a_stage_took_and_made_and_each_of_its_attempts(monkeypatch, tmp_path):
+def test_the_stage_details_show_inputs_outputs_and_every_attempt(monkeypatch, tmp_path):
     root = recorded_runs.project(tmp_path / "p")
     folder = recorded_runs.run(root, "Failed")
-    tries = [{"event": "started"}, {"event": "failed", "error": "the disk was full"}, {"event": "started"}]
-    recorded_runs.event_log(folder, "train@vision", tries)
+    events = [{"event": "started"}, {"event": "failed", "error": "the disk was full"}, {"event": "started"}]
+    recorded_runs.event_log(folder, "train@vision", events)
     record = json.loads((folder / "run.json").read_text())
     record["stages"]["train@vision"]["attempt"] = 2
     (folder / "run.json").write_text(json.dumps(record))
@@ -127,34 +114,34 @@ def test_the_drawer_shows_what_a_stage_took_and_made_and_each_of_its_attempts(mo
     app.session_state["drawer"] = "Inputs and outputs"
     app.run()
     assert not app.exception
-    taken = next(frame.value for frame in app.dataframe if "Produced by" in frame.value)
-    assert list(taken["Path"]) == ["data/vision/augment", "data/vision/clean"]
-    assert taken["MD5 hash"].str.len().eq(12).all()
+    inputs = next(frame.value for frame in app.dataframe if "Produced by" in frame.value)
+    assert list(inputs["Path"]) == ["data/vision/augment", "data/vision/clean"]
+    assert inputs["MD5 hash"].str.len().eq(12).all()
 
 
-@pytest.mark.parametrize(("state", "offer"), [("Failed", "Retry from the failed stage"), ("Cancelled", "Resume")])
-def test_a_run_that_did_not_end_well_can_be_taken_up_again(monkeypatch, tmp_path, state, offer):
+@pytest.mark.parametrize(("state", "label"), [("Failed", "Retry from the failed stage"), ("Cancelled", "Resume")])
+def test_a_run_that_did_not_complete_can_be_resumed(monkeypatch, tmp_path, state, label):
     root = recorded_runs.project(tmp_path / "p")
     recorded_runs.run(root, state)
     app = open_page(monkeypatch, root, "run")
-    assert offer in [button.label for button in app.button]
+    assert label in [button.label for button in app.button]
 
 
-def test_a_run_is_asked_to_end_only_once(monkeypatch, projects):
-    asked = []
-    monkeypatch.setattr(prefect_api, "cancel", lambda root, run: asked.append(run.id))
+def test_a_run_is_cancelled_only_once(monkeypatch, projects):
+    cancelled = []
+    monkeypatch.setattr(prefect_api, "cancel", lambda root, run: cancelled.append(run.id))
     app = open_page(monkeypatch, projects["running"], "run")
     app.button(key="cancel_yes").click().run()
-    assert asked == run_records.names(projects["running"])
+    assert cancelled == run_records.names(projects["running"])
     assert not app.exception
-    assert app.session_state["ending"] == asked[0]
+    assert app.session_state["ending"] == cancelled[0]
 
 
-def test_about_lists_who_works(monkeypatch, projects):
-    with patch.object(prefect_api, "server", lambda root: Waiting("Running")):
+def test_about_lists_the_active_workers(monkeypatch, projects):
+    with patch.object(prefect_api, "server", lambda root: PendingServer("Running")):
         app = open_page(monkeypatch, projects["running"], "about")
     assert not app.exception
-    found = next(frame.value for frame in app.dataframe if "Kind" in frame.value)
-    assert list(found["Kind"]) == ["active run", "Prefect worker"]
-    assert list(found["Name"]) == [*run_records.names(projects["running"]), "elm (bonsai)"]
-    assert list(found["State"]) == ["busy", "online"]
+    table = next(frame.value for frame in app.dataframe if "Kind" in frame.value)
+    assert list(table["Kind"]) == ["active run", "Prefect worker"]
+    assert list(table["Name"]) == [*run_records.names(projects["running"]), "elm (bonsai)"]
+    assert list(table["State"]) == ["busy", "online"]

@@ -1,18 +1,16 @@
 """What the run page reads of a run, and that it reads it once per refresh."""
 
 import json
-import sys
-from unittest.mock import patch
 
 import pytest
 
-from dashboard.readers import prefect_api, run_records
+from dashboard.readers import run_records
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_snapshot import RunSnapshot
 from tests.support import recorded_runs
-from tests.support.dashboard_pages import open_page
+from tests.support.dashboard_pages import PAGE_MARKS, open_page
 
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
+pytestmark = PAGE_MARKS
 
 
 @pytest.fixture
@@ -56,14 +54,12 @@ def test_the_workspace_has_stages_but_no_record(root):
 
 
 def test_the_run_page_reads_a_run_once_per_refresh(monkeypatch, root):
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     folder = recorded_runs.finished(root)
     snapshots = []
     read = RunSnapshot.read
     monkeypatch.setattr(RunSnapshot, "read", lambda *about: snapshots.append(about) or read(*about))
-    with patch.object(prefect_api, "server", lambda root: None):
-        app = open_page(monkeypatch, root, "run")
-        assert snapshots == [(root, folder.name, "vision")]
-        app.run()
+    app = open_page(monkeypatch, root, "run")
+    assert snapshots == [(root, folder.name, "vision")]
+    app.run()
     assert len(snapshots) == 2
     assert not app.exception

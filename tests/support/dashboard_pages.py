@@ -3,18 +3,25 @@
 from functools import cache
 from pathlib import Path
 
+import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 import dashboard
 
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
-"""Every AppTest looks through all installed packages for components, which takes most of its time; once is enough."""
+"""Every AppTest scans all installed packages for components, which takes most of its time; once is enough."""
 APP = str(Path(dashboard.__file__).with_name("app.py"))
+PAGES = ("run", "history", "compare", "schedules", "data", "results", "compression", "try_it", "versions", "about")
+PAGE_MARKS = [
+    pytest.mark.usefixtures("own_main", "no_server", "no_unexpected_error"),
+    pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning"),  # DVC's, of its pygtrie
+]
+"""Marks of a module that opens pages."""
 
 
 def open_page(monkeypatch, root, page, **query):
-    """The page as it is after its first run, in the project `root`."""
+    """The page after its first run, in the project `root`, with these query parameters."""
     monkeypatch.chdir(root)
     app = AppTest.from_file(APP, default_timeout=240)
     for name, value in query.items():
@@ -28,7 +35,7 @@ def open_page(monkeypatch, root, page, **query):
     return app
 
 
-def words(app):
-    """All that a page says."""
+def page_text(app):
+    """All text of a page."""
     kinds = ("markdown", "caption", "title", "info", "warning", "error", "success", "metric", "code", "text")
     return "\n".join(f"{getattr(each, 'label', '')} {each.value}" for kind in kinds for each in app.get(kind))

@@ -53,7 +53,7 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
 
 
 def _test_rows(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
-    """Test rows: one series and a range of days if the rows have them, else the first rows; None while the range is incomplete."""
+    """Test rows: one series and a range of days if the rows have them, else the first rows; None while the range is open."""
     rows = artifacts.whole_rows("clean/rows", case.Schema.to_schema().columns, [("split", "==", "test")])
     if rows.empty:
         return rows

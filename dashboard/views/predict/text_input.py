@@ -28,13 +28,13 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
     with st.container(horizontal=True):
         if examples:
             st.caption(t("try_it.examples"), width="content")
-        for number, text in enumerate(examples):
+        for number, example in enumerate(examples):
             st.button(
-                formatting.escape(text, 40),
+                formatting.escape(example, 40),
                 type="tertiary",
                 key=f"take_{number}",
                 on_click=_use_example,
-                args=(text,),
+                args=(example,),
                 help=t("try_it.take"),
             )
     if not text or not text.strip():

@@ -21,12 +21,12 @@ from dashboard.ui import locale, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
 
-MAX_RUNS = 60
+MAX_OPTIONS = 60
 
 
 def choose(root: Path, use_case: str) -> list[Run]:
     """The runs to compare, from the query parameter `runs`; the newest two completed ones by default."""
-    offered = {run.id: run for run in run_records.latest(root, use_case, MAX_RUNS) if not run.live}
+    offered = {run.id: run for run in run_records.latest(root, use_case, MAX_OPTIONS) if not run.live}
     requested = [name for name in st.query_params.get("runs", "").split(",") if name]
     for run_id in requested:
         if run_id not in offered:

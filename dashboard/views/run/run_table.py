@@ -67,7 +67,7 @@ def _filters(root: Path) -> RunFilter:
 
 
 def _page(root: Path, run_filter: RunFilter, filtered: bool) -> Page:
-    """The page of runs by number; with a filter, the matching runs so far, since only reading a record shows whether it matches."""
+    """The page of runs by number; with a filter, the matching runs so far, since only their records show whether they match."""
     if not filtered:
         pages = -(-len(run_records.names(root)) // PAGE_SIZE)
         number = 1

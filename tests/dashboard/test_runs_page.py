@@ -1,0 +1,74 @@
+"""The pages Runs, Compare and Versions."""
+
+import json
+import shutil
+
+import pytest
+
+from dashboard.readers import run_records
+from dashboard.views.project import versions
+from dashboard.views.run import run_table
+from tests.support.dashboard_pages import PAGE_MARKS, open_page
+
+pytestmark = PAGE_MARKS
+
+
+def test_runs_are_filtered_and_show_their_results(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "history")
+    shown = app.dataframe[0].value
+    assert list(shown["recipe"]) == ["int8", "int8"]
+    app.text_input(key="find").set_value("epochs").run()
+    assert len(app.dataframe[0].value) == 1
+    app.text_input(key="find").set_value("nothing like it").run()
+    assert any("No run matches" in each.value for each in app.caption)
+
+
+def test_the_state_filter_is_kept_in_the_url(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "history", states="failed,nonsense")
+    assert any("No run matches" in each.value for each in app.caption)
+    app.pills[0].set_value(["completed", "failed"]).run()
+    assert app.query_params["states"] == "completed,failed"
+    assert len(app.dataframe[0].value) == 2
+    app.pills[0].set_value([]).run()
+    assert "states" not in app.query_params
+
+
+def test_the_metric_of_a_run_with_several_use_cases_names_its_use_case(monkeypatch, all_use_cases, tmp_path):
+    root = shutil.copytree(all_use_cases, tmp_path / "p")
+    (path,) = root.glob("runs/*-vision-*/run.json")
+    record = json.loads(path.read_text())
+    other_record = next(json.loads(other.read_text()) for other in root.glob("runs/*-finance-*/run.json"))
+    record |= {"use_cases": ["vision", "finance"], "results": {**record["results"], **other_record["results"]}}
+    path.write_text(json.dumps(record))
+    renamed = path.parent.rename(path.parent.with_name(path.parent.name.replace("-vision-", "-vision-finance-")))
+    app = open_page(monkeypatch, root, "history", find=renamed.name)
+    assert list(app.dataframe[0].value["metric"]) == ["Accuracy · Vision"]
+    assert any("contains the runs shown here: 1" in each.value for each in app.caption)
+    app = open_page(monkeypatch, root, "history", find=renamed.name, of="finance")
+    assert list(app.dataframe[0].value["metric"]) == ["QLIKE · Finance"]
+
+
+def test_a_search_can_be_extended_to_older_runs(monkeypatch, projects):
+    monkeypatch.setattr(run_table, "MAX_READ", 1)
+    app = open_page(monkeypatch, projects["finished"], "history", find=f"-{0:04x}")
+    assert any("None of the newest 1 runs matches" in each.value for each in app.caption)
+    app.button(key="more").click().run()
+    assert len(app.dataframe[0].value) == 1
+
+
+def test_comparing_shows_only_differences(monkeypatch, projects):
+    app = open_page(monkeypatch, projects["finished"], "compare")
+    assert list(app.dataframe[0].value["name"]) == ["training.seed"]
+    app.toggle(key="only").set_value(False).run()
+    assert len(app.dataframe[0].value) > 5
+
+
+@pytest.mark.parametrize(("done", "message"), [(True, "restored it"), (False, "changed by hand")])
+def test_restoring_a_run_succeeds_or_shows_the_reason(monkeypatch, projects, done, message):
+    restored = []
+    monkeypatch.setattr(versions, "_restore", lambda root, run_id: restored.append(run_id) or (done, message))
+    app = open_page(monkeypatch, projects["finished"], "versions", view="versions")
+    app.button(key="restore_yes").click().run()
+    assert restored == [run_records.names(projects["finished"])[0]]
+    assert not app.exception
+    assert any(message.capitalize() in each.value for each in (app.success if done else app.warning))
