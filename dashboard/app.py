@@ -32,10 +32,8 @@ PAGES = {
     "project": {"versions": ":material/account_tree:", "about": ":material/info:"},
 }
 RUN_PAGES = ("run", "data", "results", "compression", "try_it")
-FIRST = "first"
-"""URL path of the default page."""
-CARRIED = ("lang", "uc", "run")
-"""Query parameters that every page keeps."""
+FIRST = "first"  # URL path of the default page
+CARRIED = ("lang", "uc", "run")  # query parameters that every page keeps
 USE_CASE_PAGES = (*RUN_PAGES, "compare", "versions")
 
 

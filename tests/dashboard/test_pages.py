@@ -1,5 +1,6 @@
 """Every page in every state: no run yet, running, failed, finished; and with damaged or hostile artifacts."""
 
+import ast
 import json
 import re
 import shutil
@@ -165,6 +166,14 @@ def test_a_damaged_artifact_is_a_message_on_every_page(monkeypatch, projects, tm
     for page in ("data", "results", "compression", "try_it", "history", "compare"):
         app = open_page(monkeypatch, root, page)
         assert not app.exception, f"{page} with {name} {how}"
+
+
+def test_no_page_script_displays_a_bare_string():
+    """Streamlit draws every string that stands by itself in a script, such as the docstring of a constant."""
+    scripts = [Path(APP), *Path(APP).with_name("app_pages").glob("*.py")]
+    for script in scripts:
+        statements = ast.parse(script.read_text(encoding="utf-8")).body[1:]
+        assert not [each.lineno for each in statements if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)]
 
 
 def test_no_page_loads_torch(projects):
