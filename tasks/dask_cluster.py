@@ -1,4 +1,4 @@
-"""The hands a stage borrows: a Dask cluster by address, or one of its own on this machine."""
+"""A Dask client for a stage: an existing cluster by address, or a local one."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 DASK_SETTINGS = {
-    "distributed.deploy.lost-worker-timeout": "180s",  # the default 15 s gives a busy machine's workers up for ever
-    "distributed.scheduler.no-workers-timeout": "120s",  # the default waits for ever
-    "distributed.scheduler.worker-ttl": "60s",  # the default waits 5 minutes for a worker that stands still
-    "distributed.admin.tick.interval": "500ms",  # 20 ms by default: a machine kept awake
+    "distributed.deploy.lost-worker-timeout": "180s",  # the default of 15 s loses the workers of a busy machine for good
+    "distributed.scheduler.no-workers-timeout": "120s",  # the default waits forever
+    "distributed.scheduler.worker-ttl": "60s",  # the default waits 5 minutes for a worker that does not answer
+    "distributed.admin.tick.interval": "500ms",  # the default of 20 ms keeps an idle machine busy
     "distributed.admin.tick.limit": "60s",
-    "distributed.admin.system-monitor.interval": "5s",  # half a second by default, in every process
+    "distributed.admin.system-monitor.interval": "5s",  # the default is 0.5 s, in every process
     "distributed.worker.memory.monitor-interval": "500ms",
-    "distributed.worker.profile.enabled": False,  # looks at every thread's stack a hundred times a second
+    "distributed.worker.profile.enabled": False,  # the default samples every thread's stack 100 times a second
     "distributed.comm.timeouts.connect": "60s",
     "distributed.worker.daemon": True,
     "distributed.worker.multiprocessing-method": "forkserver",
 }
 PRELOADED_MODULES = ("distributed.nanny", "distributed.worker", "pandas", "pyarrow.parquet", "pandera.typing.dask")
-"""Imported once, in the process that workers are forked from: each worker would pay 2.5 CPU-seconds for it."""
+"""Modules imported once, in the process that workers are forked from. It saves 2.5 CPU-seconds per worker."""
 
 MAX_PARTITION_BYTES = 128_000_000
-"""Encoded content a partition may hold, whatever its number of rows: a partition is what a worker has in memory."""
+"""Most bytes of encoded content in a partition, whatever its number of rows: a worker holds one partition in memory."""
 
 
 def available_cores() -> int:
-    """Processors this process may use."""
+    """The number of processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
 def dask_client(tasks: int, *modules: str) -> Iterator[Client]:
-    """A client for about `tasks` pieces of work, done by code of `modules`.
+    """A client for about `tasks` tasks that run code of `modules`.
 
-    With `DASK_SCHEDULER_ADDRESS` set it is that cluster, which must import the same `tasks` package and see the same
-    files; otherwise worker processes of this machine, one thread each, that listen on the loopback interface only.
+    With `DASK_SCHEDULER_ADDRESS` set, the client of that cluster, whose workers must import the same `tasks` package and
+    see the same files. Otherwise one of worker processes on this machine, one thread each, on the loopback interface only.
+    Raises a `UserError` when no scheduler answers at the address.
     """
     import dask
     from distributed import Client
@@ -87,31 +88,31 @@ def _local_cluster(workers: int, modules: tuple[str, ...]) -> Iterator[Client]:
         with local, Client(local, set_as_default=False) as client:
             yield client
     finally:
-        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # waited for, it counts in this process's time and memory
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # once it is waited for, its time and memory count as this process's
 
 
 def map_on_cluster(
-    client: Client, context: Callable[..., Result], *arguments: Sequence[Any], event_log: EventLog, unit: str
+    client: Client, function: Callable[..., Result], *arguments: Sequence[Any], event_log: EventLog, unit: str
 ) -> list[Result]:
-    """`context` once per position of `arguments`, on the cluster; results in order. A lost worker's piece is done again.
+    """The results of `function` for each position of `arguments`, in order. A lost worker's task runs again elsewhere.
 
-    Raises what a piece raised, and a `UserError` that names the piece which took its workers down with it.
+    Raises what the function raises, and a `UserError` that names a task whose workers were killed several times.
     """
     from distributed import KilledWorker, as_completed
 
-    futures = client.map(context, *arguments, pure=False)
-    position = {future.key: place for place, future in enumerate(futures)}
+    futures = client.map(function, *arguments, pure=False)
+    positions = {future.key: position for position, future in enumerate(futures)}
     results: list[Any] = [None] * len(futures)
     event_log.progress(0, len(futures), unit)
     for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
-        place = position[future.key]
+        position = positions[future.key]
         try:
-            results[place] = future.result()
+            results[position] = future.result()
         except KilledWorker:
             client.cancel(futures)
-            what = ", ".join(str(values[place]) for values in arguments if isinstance(values[place], (str, int)))
+            inputs = ", ".join(str(values[position]) for values in arguments if isinstance(values[position], (str, int)))
             raise UserError(
-                f"{unit} {place} ({what}) ended its worker process several times over; "
+                f"{unit} {position} ({inputs}) ended its worker process several times over; "
                 "it may need more memory than there is: lower fetch.partition_rows, or look at its rows"
             ) from None
         except BaseException:
@@ -123,27 +124,27 @@ def map_on_cluster(
 
 
 def repartition(frames: Iterable[DataFrame], size: int) -> Iterator[DataFrame]:
-    """Frames of any length, joined and cut again into frames of `size` rows; the last may be shorter.
+    """The rows of `frames` in frames of `size` rows; the last one may be shorter.
 
-    So may one of rows that are large: a block ends with the frame in which it passes `MAX_PARTITION_BYTES` of encoded content.
+    A frame of large rows may be shorter too: it ends with the input frame that exceeds `MAX_PARTITION_BYTES`.
     """
     import pandas as pd
 
-    held: list[DataFrame] = []
-    count = heavy = 0
+    buffer: list[DataFrame] = []
+    count = encoded_bytes = 0
     for frame in frames:
-        held.append(frame)
-        count, heavy = count + len(frame), heavy + _encoded_bytes(frame)
-        if count < size and heavy < MAX_PARTITION_BYTES:
+        buffer.append(frame)
+        count, encoded_bytes = count + len(frame), encoded_bytes + _encoded_bytes(frame)
+        if count < size and encoded_bytes < MAX_PARTITION_BYTES:
             continue
-        joined = pd.concat(held, ignore_index=True) if len(held) > 1 else held[0]
-        whole = count if heavy >= MAX_PARTITION_BYTES else count - count % size
-        for start in range(0, whole, size):
-            yield joined.iloc[start : min(start + size, whole)].reset_index(drop=True)
-        held = [joined.iloc[whole:]] if whole < count else []
-        count, heavy = count - whole, _encoded_bytes(joined.iloc[whole:])
+        rows = pd.concat(buffer, ignore_index=True) if len(buffer) > 1 else buffer[0]
+        ready = count if encoded_bytes >= MAX_PARTITION_BYTES else count - count % size
+        for start in range(0, ready, size):
+            yield rows.iloc[start : min(start + size, ready)].reset_index(drop=True)
+        buffer = [rows.iloc[ready:]] if ready < count else []
+        count, encoded_bytes = count - ready, _encoded_bytes(rows.iloc[ready:])
     if count:
-        yield pd.concat(held, ignore_index=True)
+        yield pd.concat(buffer, ignore_index=True)
 
 
 def _encoded_bytes(frame: DataFrame) -> int:

@@ -1,8 +1,11 @@
-"""One partition of raw rows, cleaned and written."""
+"""What a Dask worker does with one partition: clean and validate its rows, then write those kept and those quarantined.
+
+Files in the scratch folder, by partition number: `cleaned-*` (all rows, all columns), `light-*` (the same without columns
+of bytes), `outcomes-*` (what `deduplicate_and_split` decided), `rows/part-*` and `quarantine/part-*` (the results).
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +13,7 @@ import pandas as pd
 
 from tasks.cleaning.deduplication import KEPT, OUTCOME_COLUMNS
 from tasks.cleaning.quality_report import EXAMPLE_LENGTH
+from tasks.core.atomic_files import write_parquet
 from tasks.core.splits import row_keys
 from tasks.core.use_case import UseCase
 
@@ -18,75 +22,71 @@ if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
 
-def clean_partition_file(case: UseCase, part: Path, place: int, scratch: Path) -> None:
-    """On a worker: verdicts of one partition to cleaned-* and what settling needs to light-*, in `scratch`."""
-    raw = pd.read_parquet(part)
-    judged = case.clean_partition(raw)
+def clean_partition_file(case: UseCase, path: Path, number: int, scratch: Path) -> None:
+    """Clean the raw rows at `path` and write `cleaned-*` and `light-*`."""
+    raw = pd.read_parquet(path)
+    rows = case.clean_partition(raw)
     schema = case.schema(raw)
     columns = list(schema.columns)
-    assert len(judged) == len(raw), f"clean_partition of {type(case).__name__} gave {len(judged)} verdicts for {len(raw)} rows"
-    judged = judged[[*columns, "fault", "fix"]].reset_index(drop=True)
+    assert len(rows) == len(raw), f"clean_partition of {type(case).__name__} returned {len(rows)} rows for {len(raw)} raw rows"
+    rows = rows[[*columns, "fault", "fix"]].reset_index(drop=True)
     if "doubt" in raw:
-        judged["fault"] = judged["fault"].where(judged["fault"] != "", raw["doubt"])
-    good = judged["fault"] == ""
-    faults = schema_errors(case, judged.loc[good, columns], schema)
-    judged.loc[faults.index, "fault"] = faults
-    good = judged["fault"] == ""
-    judged = judged.assign(key="")
-    judged.loc[good, "key"] = row_keys(judged[good], case.unique_key)
-    judged.insert(0, "file", raw["file"].to_numpy())
-    judged.insert(1, "row", raw["row"].to_numpy())
-    _write(judged, scratch / f"cleaned-{place:05d}.parquet")
-    heavy = [name for name in columns if judged[name].map(type).eq(bytes).any()]
-    _write(judged.drop(columns=heavy).assign(part=place), scratch / f"light-{place:05d}.parquet")
+        rows["fault"] = rows["fault"].where(rows["fault"] != "", raw["doubt"])
+    valid = rows["fault"] == ""
+    errors = schema_errors(case, rows.loc[valid, columns], schema)
+    rows.loc[errors.index, "fault"] = errors
+    valid = rows["fault"] == ""
+    rows = rows.assign(key="")
+    rows.loc[valid, "key"] = row_keys(rows[valid], case.unique_key)
+    rows.insert(0, "file", raw["file"].to_numpy())
+    rows.insert(1, "row", raw["row"].to_numpy())
+    write_parquet(scratch / f"cleaned-{number:05d}.parquet", rows)
+    bytes_columns = [name for name in columns if rows[name].map(type).eq(bytes).any()]
+    write_parquet(scratch / f"light-{number:05d}.parquet", rows.drop(columns=bytes_columns).assign(part=number))
 
 
 def schema_errors(case: UseCase, rows: DataFrame, schema: DataFrameSchema) -> Series:
-    """What pandera has against each row, indexed like `rows`; rows without a fault are left out."""
+    """The first failed check of each invalid row, indexed like `rows`; valid rows are left out.
+
+    Raises a `TypeError` when a column as a whole fails, such as one of the wrong type: an error of the use case's code.
+    """
     from pandera.errors import SchemaErrors
 
     failures = None
     try:
         schema.validate(rows, lazy=True)
     except SchemaErrors as errors:
-        failures = errors.failure_cases  # the error itself does not survive the way back from a worker
+        failures = errors.failure_cases  # the exception itself cannot be pickled back from a worker
     if failures is None:
         return pd.Series([], dtype=object)
-    if (whole := failures["index"].isna()).any():
-        first = failures[whole].sort_values("check", key=lambda checks: ~checks.astype(str).str.startswith("dtype")).iloc[0]
+    if (column_wide := failures["index"].isna()).any():
+        ordered = failures[column_wide].sort_values("check", key=lambda checks: ~checks.astype(str).str.startswith("dtype"))
+        first = ordered.iloc[0]
         raise TypeError(
-            f"clean_partition of {type(case).__name__} gave column {first['column']!r} against its Schema: "
+            f"clean_partition of {type(case).__name__} returned column {first['column']!r} against its Schema: "
             f"{first['check']}, got {first['failure_case']!r}"
         )
-    said = [
+    messages = [
         f"schema {column}: {check}, got {str(value)[:EXAMPLE_LENGTH]!r}"
         for column, check, value in zip(failures["column"], failures["check"], failures["failure_case"], strict=True)
     ]
-    return pd.Series(said, index=failures["index"].astype(int)).groupby(level=0).first()
+    return pd.Series(messages, index=failures["index"].astype(int)).groupby(level=0).first()
 
 
-def write_partition_outputs(part: Path, place: int, scratch: Path) -> None:
-    """On a worker: one partition's kept rows to rows/part-*, the others as they came to quarantine/part-*, in `scratch`."""
-    judged = pd.read_parquet(scratch / f"cleaned-{place:05d}.parquet")
-    settled = pd.read_parquet(scratch / f"outcomes-{place:05d}.parquet")
-    kept = (settled["verdict"] == KEPT).to_numpy()
-    rejected = pd.read_parquet(part)[~kept].assign(reason=settled.loc[~kept, "reason"])
-    for name, frame in (("rows", kept_rows(judged, settled)), ("quarantine", rejected)):
+def write_partition_outputs(path: Path, number: int, scratch: Path) -> None:
+    """Write the kept rows to `rows/part-*` and the rejected raw rows, with their reason, to `quarantine/part-*`."""
+    cleaned = pd.read_parquet(scratch / f"cleaned-{number:05d}.parquet")
+    outcomes = pd.read_parquet(scratch / f"outcomes-{number:05d}.parquet")
+    kept = (outcomes["verdict"] == KEPT).to_numpy()
+    rejected = pd.read_parquet(path)[~kept].assign(reason=outcomes.loc[~kept, "reason"])
+    for name, frame in (("rows", kept_rows(cleaned, outcomes)), ("quarantine", rejected)):
         if len(frame):
-            _write(frame.reset_index(drop=True), scratch / name / f"part-{place:05d}.parquet")
+            write_parquet(scratch / name / f"part-{number:05d}.parquet", frame.reset_index(drop=True))
 
 
-def kept_rows(judged: DataFrame, settled: DataFrame) -> DataFrame:
-    """The rows that stay, with their split, all that was mended, and what they know of others."""
-    kept = (settled["verdict"] == KEPT).to_numpy()
-    added = [name for name in settled.columns if name not in (*OUTCOME_COLUMNS, *judged.columns)]
-    rows = judged[kept].drop(columns=["fault", "key"]).assign(fix=settled.loc[kept, "fix"].to_numpy())
-    return rows.join(settled.loc[kept, [*added, "split"]])
-
-
-def _write(rows: DataFrame, path: Path) -> None:
-    """Whole or not at all, since a worker may be killed, and its piece done again by another."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    rows.to_parquet(partial, index=False, compression="zstd")
-    partial.replace(path)
+def kept_rows(cleaned: DataFrame, outcomes: DataFrame) -> DataFrame:
+    """The rows that are kept, with their split, all their repairs, and the columns that `clean_table` added."""
+    kept = (outcomes["verdict"] == KEPT).to_numpy()
+    added = [name for name in outcomes.columns if name not in (*OUTCOME_COLUMNS, *cleaned.columns)]
+    rows = cleaned[kept].drop(columns=["fault", "key"]).assign(fix=outcomes.loc[kept, "fix"].to_numpy())
+    return rows.join(outcomes.loc[kept, [*added, "split"]])

@@ -1,4 +1,4 @@
-"""Where every row ends: kept, quarantined or dropped as a duplicate; counted once each, with the reason."""
+"""The data quality report: every row counted once, as kept, quarantined or duplicate, with the reason."""
 
 from __future__ import annotations
 
@@ -18,64 +18,68 @@ from tasks.data.table_files import report_names
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
 REMARK_PREFIX = "seen "
-"""A fix that begins so mended nothing: it says what was found and left as it is."""
+"""An entry of `fix` with this prefix is a remark: it names something that was left as it is."""
 EXAMPLE_LENGTH = 200
+"""Characters of an invalid value, or of a reason, that a message quotes."""
 
 
-def build_quality_report(case: UseCase, settled: DataFrame) -> dict[str, Any]:
-    """The ledger: every row counted once, by where it ended and why."""
-    verdicts = settled["verdict"].value_counts()
-    kept, rejected = settled[settled["verdict"] == KEPT], settled[settled["verdict"] != KEPT]
+def build_quality_report(case: UseCase, outcomes: DataFrame) -> dict[str, Any]:
+    """Counts of rows by outcome, reason, repair, remark, split, class and file: plain JSON values."""
+    verdicts = outcomes["verdict"].value_counts()
+    kept, rejected = outcomes[outcomes["verdict"] == KEPT], outcomes[outcomes["verdict"] != KEPT]
     groups = kept["duplicate_group"].value_counts()
-    said = [[fix for fix in fixes.split("; ") if fix] for fixes in kept["fix"]]
-    ledger: dict[str, Any] = {
-        "rows_in": len(settled),
+    entries = [[entry for entry in fix.split("; ") if entry] for fix in kept["fix"]]
+    repairs = [[entry for entry in row if not entry.startswith(REMARK_PREFIX)] for row in entries]
+    remarks = [entry.removeprefix(REMARK_PREFIX) for row in entries for entry in row if entry.startswith(REMARK_PREFIX)]
+    report: dict[str, Any] = {
+        "rows_in": len(outcomes),
         "kept": len(kept),
-        "fixed": sum(any(not fix.startswith(REMARK_PREFIX) for fix in fixes) for fixes in said),
+        "fixed": sum(map(bool, repairs)),
         "quarantined": int(verdicts.get(QUARANTINED, 0)),
         "duplicates": int(verdicts.get(DUPLICATE, 0)),
-        "reasons": _counted(reason_code(reason) for reason in rejected["reason"]),
-        "fixes": _counted(reason_code(fix) for fixes in said for fix in fixes if not fix.startswith(REMARK_PREFIX)),
-        "remarks": _counted(
-            reason_code(fix.removeprefix(REMARK_PREFIX)) for fixes in said for fix in fixes if fix.startswith(REMARK_PREFIX)
-        ),
-        "leaks": _leaks(settled),
+        "reasons": _count_codes(rejected["reason"]),
+        "fixes": _count_codes(repair for row in repairs for repair in row),
+        "remarks": _count_codes(remarks),
+        "leaks": _count_leaks(outcomes),
         "contradictions": int(rejected["reason"].str.contains(OTHER_LABEL, regex=False).sum()),
         "near_duplicates": {"groups": int((groups > 1).sum()), "rows": int(groups[groups > 1].sum())},
         "splits": {split: int((kept["split"] == split).sum()) for split in dict.fromkeys([*SPLITS, *sorted(set(kept["split"]))])},
         "classes": {},
-        "files": _by_file(settled),
+        "files": _count_by_file(outcomes),
     }
-    if label_column := _label_column(case, settled):
+    if label_column := _label_column(case, outcomes):
         table = _classes_by_split(label_column, kept)
-        ledger["classes"] = {str(name): {split: int(row[split]) for split in SPLITS} for name, row in table.iterrows()}
-    assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"], ledger
-    return ledger
+        report["classes"] = {str(name): {split: int(row[split]) for split in SPLITS} for name, row in table.iterrows()}
+    assert report["rows_in"] == report["kept"] + report["quarantined"] + report["duplicates"], report
+    return report
 
 
-def _leaks(settled: DataFrame) -> dict[str, int]:
-    """Rows left out because a row that is alike, or equal, stands in the split named, which comes before their own."""
-    good = settled[settled["split"] != ""]
-    rank, kept = good["split"].map(SPLIT_PRIORITY).astype(float), good["verdict"] == KEPT
-    ahead = good.loc[~kept, "duplicate_group"].map(rank[kept].groupby(good["duplicate_group"]).min()).astype(float)
-    crossing = ahead[ahead < rank[~kept]].map({place: split for split, place in SPLIT_PRIORITY.items()})
-    return {str(split): int(count) for split, count in crossing.value_counts().sort_index().items()}
+def _count_leaks(outcomes: DataFrame) -> dict[str, int]:
+    """Rejected rows by the split, of higher priority than their own, in which an equal or near-duplicate row is kept."""
+    valid = outcomes[outcomes["split"] != ""]
+    priority, kept = valid["split"].map(SPLIT_PRIORITY).astype(float), valid["verdict"] == KEPT
+    kept_priority = priority[kept].groupby(valid["duplicate_group"]).min()
+    ahead = valid.loc[~kept, "duplicate_group"].map(kept_priority).astype(float)
+    leaks = ahead[ahead < priority[~kept]].map({value: split for split, value in SPLIT_PRIORITY.items()})
+    return {str(split): int(count) for split, count in leaks.value_counts().sort_index().items()}
 
 
-def _label_column(case: UseCase, settled: DataFrame) -> str:
-    """The column of the classes, which is kept beside the verdicts where there are any."""
-    return case.problem.label_column if case.problem.label_column in settled else ""
+def _label_column(case: UseCase, outcomes: DataFrame) -> str:
+    """The label column of the use case's problem, or "" when these rows have none."""
+    return case.problem.label_column if case.problem.label_column in outcomes else ""
 
 
 def _classes_by_split(label_column: str, kept: DataFrame) -> DataFrame:
+    """The number of kept rows of each class (row) in each split (column)."""
     return pd.crosstab(kept[label_column], kept["split"]).reindex(columns=list(SPLITS), fill_value=0)
 
 
-def _by_file(settled: DataFrame) -> dict[str, dict[str, int]]:
-    """What became of the rows of each file; of each folder when there are many files."""
-    ended = pd.crosstab(settled["file"].map(report_names(settled["file"])), settled["verdict"])
-    ended = ended.reindex(columns=[KEPT, QUARANTINED, DUPLICATE], fill_value=0)
+def _count_by_file(outcomes: DataFrame) -> dict[str, dict[str, int]]:
+    """Outcomes by file, or by folder when there are many files."""
+    table = pd.crosstab(outcomes["file"].map(report_names(outcomes["file"])), outcomes["verdict"])
+    table = table.reindex(columns=[KEPT, QUARANTINED, DUPLICATE], fill_value=0)
     return {
         str(name): {
             "rows_in": int(row.sum()),
@@ -83,34 +87,36 @@ def _by_file(settled: DataFrame) -> dict[str, dict[str, int]]:
             "quarantined": int(row[QUARANTINED]),
             "duplicates": int(row[DUPLICATE]),
         }
-        for name, row in ended.iterrows()
+        for name, row in table.iterrows()
     }
 
 
 def reason_code(reason: str) -> str:
-    """What a reason is counted under: the words before its colon."""
+    """The code a reason is counted under: the words before its colon."""
     return "duplicate" if reason.startswith("duplicate of ") else reason.partition(":")[0]
 
 
-def check_reject_share(clean: Clean, settled: DataFrame, quarantine: Path) -> None:
-    """Stop when more than `max_reject_share` of the rows had to be quarantined."""
-    bad = settled[settled["verdict"] == QUARANTINED]
-    share = len(bad) / len(settled)
+def check_reject_share(clean: Clean, outcomes: DataFrame, quarantine: Path) -> None:
+    """Raise a `UserError` when more than `max_reject_share` of the rows are quarantined."""
+    quarantined = outcomes[outcomes["verdict"] == QUARANTINED]
+    share = len(quarantined) / len(outcomes)
     if share > clean.max_reject_share:
-        (top, count), example = Counter(reason_code(reason) for reason in bad["reason"]).most_common(1)[0], bad.iloc[0]
+        example = quarantined.iloc[0]
+        top, count = Counter(reason_code(reason) for reason in quarantined["reason"]).most_common(1)[0]
         raise UserError(
-            f"{len(bad):,} of {len(settled):,} rows ({share:.1%}) had to be quarantined, {clean.max_reject_share:.1%} are borne "
-            f"(clean.max_reject_share); {count:,} of them for {top}, the first is {example['file']}:{example['row']} "
-            f"({example['reason'][:EXAMPLE_LENGTH]}); look at them in {_near(quarantine)}"
+            f"{len(quarantined):,} of {len(outcomes):,} rows ({share:.1%}) had to be quarantined, "
+            f"{clean.max_reject_share:.1%} are allowed (clean.max_reject_share); {count:,} of them for {top}, "
+            f"the first is {example['file']}:{example['row']} ({example['reason'][:EXAMPLE_LENGTH]}); "
+            f"look at them in {_relative_to_working_folder(quarantine)}"
         )
 
 
-def check_classes(case: UseCase, settled: DataFrame) -> None:
-    """Stop when a class is missing in a split, or there is but one: nothing could be learnt of it, or nothing measured."""
-    label_column = _label_column(case, settled)
+def check_classes(case: UseCase, outcomes: DataFrame) -> None:
+    """Raise a `UserError` when there is only one class, or a split lacks a class."""
+    label_column = _label_column(case, outcomes)
     if not label_column:
         return
-    kept = settled[settled["verdict"] == KEPT]
+    kept = outcomes[outcomes["verdict"] == KEPT]
     table = _classes_by_split(label_column, kept)
     if len(table) == 1:
         raise UserError(
@@ -127,9 +133,10 @@ def check_classes(case: UseCase, settled: DataFrame) -> None:
             )
 
 
-def _counted(codes: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(codes).items(), key=lambda item: (-item[1], item[0])))
+def _count_codes(reasons: Iterable[str]) -> dict[str, int]:
+    """Number of reasons by code, the most frequent first, then by name."""
+    return dict(sorted(Counter(map(reason_code, reasons)).items(), key=lambda item: (-item[1], item[0])))
 
 
-def _near(path: Path) -> Path:
+def _relative_to_working_folder(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,4 +1,4 @@
-"""Where every artifact lives, written whole or not at all and checked at every load. No other file spells a path."""
+"""Artifacts: output folders that are written atomically and verified by checksum at every load."""
 
 from __future__ import annotations
 
@@ -13,13 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core import registry
-from tasks.core.atomic_files import flush_to_disk, hash_file, write_json
+from tasks.core.atomic_files import flush_to_disk, hash_file, write_json, write_parquet
 from tasks.core.errors import UserError
 from tasks.core.use_case import PreprocessingState
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,16 +27,16 @@ CHECKSUMS = "checksums.json"
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One stage's output folder. It appears whole, with the checksum of each file, or not at all."""
+    """A stage's output folder. It is written atomically, with the SHA-256 of each file in `checksums.json`."""
 
     path: Path
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """A hidden folder to fill; it takes the artifact's name when the block ends, and vanishes when it fails."""
+        """A hidden folder to write to. It is renamed to the artifact when the block ends, and deleted when the block fails."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in self.path.parent.glob(f".{self.path.name}.*.partial"):
-            shutil.rmtree(leftover)  # of a stage that was killed: DVC never runs one stage twice at once
+            shutil.rmtree(leftover)  # left by a killed stage: DVC never runs one stage twice at the same time
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         draft.mkdir()
         try:
@@ -53,16 +49,16 @@ class Artifact:
             shutil.rmtree(draft, ignore_errors=True)
             raise
         if self.path.exists():
-            retired = self.path.with_name(f".{self.path.name}.{os.getpid()}.retired.partial")
-            self.path.rename(retired)
+            replaced = self.path.with_name(f".{self.path.name}.{os.getpid()}.retired.partial")
+            self.path.rename(replaced)
             draft.rename(self.path)
-            shutil.rmtree(retired)
+            shutil.rmtree(replaced)
         else:
             draft.rename(self.path)
         flush_to_disk(self.path.parent)
 
     def open(self) -> Path:
-        """The folder, after every file in it was found as it was written."""
+        """The folder, after the checksum of every file in it was verified. Raises a `UserError` when it is missing or damaged."""
         manifest = self.path / CHECKSUMS
         if not manifest.exists():
             raise UserError(f"{self.path} is not there yet or was not made here; run the stage that makes it, or `dvc repro`")
@@ -70,57 +66,56 @@ class Artifact:
         return self.path
 
     def json(self, name: str) -> Any:
-        """The content of one of its JSON files."""
+        """The values of one of its JSON files."""
         return json.loads((self.open() / name).read_text(encoding="utf-8"))
 
 
 @cache
 def verify_checksums(folder: Path, _written_ns: int) -> None:
-    """Compare each file of an artifact with its checksum; a flipped bit is an error that names the file."""
+    """Raise a `UserError` that names the first file of an artifact that is missing or differs from its checksum."""
     for name, expected in json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")).items():
-        path, mend = folder / name, f"delete {folder} and run `dvc repro` to make it again"
+        path, remedy = folder / name, f"delete {folder} and run `dvc repro` to make it again"
         if not path.is_file():
-            raise UserError(f"{path} is missing; {mend}")
+            raise UserError(f"{path} is missing; {remedy}")
         if hash_file(path) != expected:
-            raise UserError(f"{path} is damaged (its sha256 differs from {CHECKSUMS}); {mend}")
+            raise UserError(f"{path} is damaged (its sha256 differs from {CHECKSUMS}); {remedy}")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows in parquet partitions, `part-00000.parquet` and on."""
+    """Rows in parquet partitions: `part-00000.parquet`, `part-00001.parquet` and so on."""
 
     path: Path
 
     def parts(self) -> list[Path]:
-        """The partitions' files, in order."""
+        """The partitions' paths, in order."""
         return sorted(self.path.glob("part-*.parquet"))
 
     def partitions(self, columns: list[str] | None = None) -> Iterator[DataFrame]:
-        """One frame per partition, so that data larger than memory passes."""
+        """One frame per partition, for data larger than memory."""
         import pandas as pd
 
         for part in self.parts():
             yield pd.read_parquet(part, columns=columns)
 
     def read(self, columns: list[str] | None = None) -> DataFrame:
-        """All rows at once."""
+        """All rows in one frame."""
         import pandas as pd
 
         return pd.concat(list(self.partitions(columns)), ignore_index=True)
 
     def write(self, position: int, rows: DataFrame) -> None:
-        """Write partition `position`; the same rows give the same bytes."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        rows.to_parquet(self.path / f"part-{position:05d}.parquet", index=False, compression="zstd")
+        """Write partition `position`. The same rows give the same bytes."""
+        write_parquet(self.path / f"part-{position:05d}.parquet", rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A network as config.json and model.safetensors: an architecture's constructor fields and its tensors, never a pickle."""
+    """A network as config.json (architecture and constructor arguments) and model.safetensors (tensors). Never a pickle."""
 
     path: Path
     use_case: str
-    """The use case whose networks it is one of."""
+    """The use case in whose folder of `tasks/models` the architecture is."""
 
     def write(self, network: nn.Module, state: PreprocessingState) -> None:
         from safetensors.torch import save_file
@@ -132,7 +127,7 @@ class Checkpoint:
         save_file(tensors, self.path / "model.safetensors")
 
     def read(self) -> tuple[nn.Module, PreprocessingState]:
-        """The network in evaluation mode, and what its use case learnt."""
+        """The network in evaluation mode, and the preprocessing state it was trained with."""
         from safetensors.torch import load_file
 
         config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
@@ -146,7 +141,7 @@ def _file_names(folder: Path) -> list[str]:
 
 
 def read_split(rows: Table, split: str) -> DataFrame:
-    """The rows of one split, gathered partition by partition."""
+    """The rows of one split, read partition by partition."""
     import pandas as pd
 
     return pd.concat([part[part["split"] == split] for part in rows.partitions()], ignore_index=True)

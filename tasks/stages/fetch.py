@@ -1,4 +1,4 @@
-"""Bring the raw rows home, checked and whole."""
+"""Read or download the raw rows, verify their checksums, and write them in partitions."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 def main(context: StageContext) -> None:
-    """The raw rows in partitions of `fetch.partition_rows`, and a report of what came from where."""
+    """Write raw/part-* with `fetch.partition_rows` rows each, and report.json with the number of rows of each file."""
     fetch: Fetch = context.case.fetch
-    rows, columns, found = 0, dict[str, str](), Counter[str]()
+    rows, columns, rows_by_file = 0, dict[str, str](), Counter[str]()
     with context.raw.draft() as draft:
         table = Table(draft)
-        for position, block in enumerate(repartition(_checked(context.case.load(), fetch.limit), fetch.partition_rows)):
+        for position, block in enumerate(repartition(_limited(context.case.load(), fetch.limit), fetch.partition_rows)):
             table.write(position, block)
             rows += len(block)
-            found.update(block["file"].value_counts().to_dict())
+            rows_by_file.update(block["file"].value_counts().to_dict())
             columns = columns or {str(name): str(kind) for name, kind in block.dtypes.items()}
             context.event_log.progress(rows, max(rows, fetch.limit), "rows")
         if not rows:
             raise UserError(f"{fetch.path or fetch.dataset or context.name} holds no rows; there is nothing to learn from")
-        name_of, files = report_names(found), Counter[str]()
-        for file, count in found.items():
-            files[name_of[file]] += count
+        names, files = report_names(rows_by_file), Counter[str]()
+        for file, count in rows_by_file.items():
+            files[names[file]] += count
         report = {
             "rows": rows,
             "partitions": position + 1,
@@ -46,24 +46,24 @@ def main(context: StageContext) -> None:
             "files": dict(sorted(files.items())),
         }
         write_json(draft / "report.json", report)
-    context.event_log.log(f"{rows:,} raw rows of {len(found):,} files in {position + 1} partitions")
+    context.event_log.log(f"{rows:,} raw rows of {len(rows_by_file):,} files in {position + 1} partitions")
 
 
-def _checked(blocks: Iterator[DataFrame], limit: int) -> Iterator[DataFrame]:
-    """The blocks up to `limit` rows, each with the columns of the first: tables that differ are never silently joined."""
+def _limited(blocks: Iterator[DataFrame], limit: int) -> Iterator[DataFrame]:
+    """The first `limit` rows of the blocks, all if 0. Raises a `UserError` when the columns of two blocks differ."""
     columns: list[str] = []
-    first, left = "", limit
+    first_file, remaining = "", limit
     for block in blocks:
         if not len(block):
             continue
-        columns, first = columns or list(block.columns), first or str(block["file"].iloc[0])
+        columns, first_file = columns or list(block.columns), first_file or str(block["file"].iloc[0])
         if list(block.columns) != columns:
-            strange = [str(name) for name in [*block.columns, *columns] if (name in columns) != (name in block.columns)]
+            different = [str(name) for name in [*block.columns, *columns] if (name in columns) != (name in block.columns)]
             raise UserError(
-                f"{block['file'].iloc[0]} and {first} differ in their columns ({', '.join(strange) or 'in their order'}); "
+                f"{block['file'].iloc[0]} and {first_file} differ in their columns ({', '.join(different) or 'in their order'}); "
                 "give every file the same columns"
             )
-        yield block.head(left) if limit else block
-        left -= len(block)
-        if limit and left <= 0:
+        yield block.head(remaining) if limit else block
+        remaining -= len(block)
+        if limit and remaining <= 0:
             return

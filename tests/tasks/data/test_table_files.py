@@ -187,3 +187,9 @@ def test_a_folder_named_like_a_table_is_refused(tmp_path):
     (tmp_path / "my.csv").mkdir()
     with pytest.raises(UserError, match="is a folder"):
         read(tmp_path / "my.csv")
+
+
+def test_many_files_are_counted_by_folder():
+    names = [f"cat/{place}" for place in range(table_files.MAX_LISTED_FILES)] + ["dog/1", "loose"]
+    assert set(table_files.report_names(names).values()) == {"cat", "dog", "."}
+    assert table_files.report_names(names[:3]) == {name: name for name in names[:3]}

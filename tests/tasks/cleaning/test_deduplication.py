@@ -1,0 +1,99 @@
+"""Every row has one outcome: of equal rows one is kept, and a near-duplicate of a test row is no train row."""
+
+import pandas as pd
+import pytest
+
+from tasks.cleaning.deduplication import deduplicate_and_split
+from tasks.cleaning.partitions import kept_rows
+from tasks.cleaning.quality_report import build_quality_report, check_classes
+from tasks.core.errors import UserError
+from tasks.problems.multiclass_classification import MulticlassClassification
+from tests.support.labelled_amounts import LabelledAmounts
+
+
+class AssignsByColumn(LabelledAmounts):
+    problem = MulticlassClassification()
+
+    def __init__(self):
+        super().__init__(None)
+
+    def duplicate_group(self, rows):
+        return rows["looks"]
+
+    def assign_split(self, rows, duplicate_group):
+        return rows["subset"]
+
+
+def light(**columns):
+    table = pd.DataFrame({"file": "f", "label": "a", "fault": "", "fix": "", "part": 0, **columns})
+    return table.assign(row=range(len(table)), looks=table.get("looks", table["key"]))
+
+
+def test_of_equal_rows_the_first_in_the_split_of_highest_priority_is_kept():
+    outcomes = deduplicate_and_split(
+        AssignsByColumn(), light(key=list("aabbcc"), subset=["train", "test", "train", "validation", "train", "train"])
+    )
+    assert outcomes["verdict"].tolist() == ["duplicate", "kept", "duplicate", "kept", "kept", "duplicate"]
+    assert outcomes["reason"].tolist() == ["duplicate of f:1", "", "duplicate of f:3", "", "", "duplicate of f:4"]
+
+
+def test_a_train_row_that_is_a_near_duplicate_of_a_test_row_is_a_leak():
+    outcomes = deduplicate_and_split(
+        AssignsByColumn(), light(key=list("abcd"), looks=list("xxyy"), subset=["train", "test", "train", "train"])
+    )
+    assert outcomes["verdict"].tolist() == ["quarantined", "kept", "kept", "kept"]
+    assert outcomes["reason"][0] == "leak: looks like f:1 of test"
+    report = build_quality_report(AssignsByColumn(), outcomes)
+    assert report["reasons"] == {"leak": 1}
+    assert report["near_duplicates"] == {"groups": 1, "rows": 2}
+
+
+def test_invalid_rows_neither_leak_nor_count_as_originals():
+    outcomes = deduplicate_and_split(
+        AssignsByColumn(), light(key=["", "a", "a"], fault=["blank", "", ""], subset=["test", "train", "train"])
+    )
+    assert outcomes["verdict"].tolist() == ["quarantined", "kept", "duplicate"]
+
+
+def test_an_unknown_split_is_an_error_of_the_code():
+    with pytest.raises(
+        TypeError, match="assign_split of AssignsByColumn returned 'dev'; expected one of train, validation, test"
+    ):
+        deduplicate_and_split(AssignsByColumn(), light(key=list("ab"), subset=["dev", "train"]))
+
+
+class ComparesNeighbours(AssignsByColumn):
+    """Adds the amount of the row before, and rejects a row that repeats it."""
+
+    def clean_table(self, rows):
+        before = rows["amount"].shift()
+        repeated = rows["amount"] == before
+        return pd.DataFrame(
+            {"fault": repeated.map({True: "stale: again", False: ""}), "fix": "dated: by its place", "before": before}
+        )
+
+
+def test_clean_table_adds_columns_and_quarantines_rows():
+    rows = light(key=list("abcd"), amount=[1.0, 2.0, 2.0, 3.0], fault=["", "", "", "blank"], subset="context")
+    outcomes = deduplicate_and_split(ComparesNeighbours(), rows.assign(subset=["context", "train", "train", "train"]))
+    assert outcomes["verdict"].tolist() == ["kept", "kept", "quarantined", "quarantined"]
+    assert outcomes["reason"].tolist() == ["", "", "stale: again", "blank"]
+    assert outcomes["before"].tolist()[1:2] == [1.0]
+    assert build_quality_report(ComparesNeighbours(), outcomes)["splits"] == {
+        "train": 1,
+        "validation": 0,
+        "test": 0,
+        "context": 1,
+    }
+    kept = kept_rows(rows.drop(columns=["part", "looks", "subset"]), outcomes)
+    assert kept["split"].tolist() == ["context", "train"]
+    assert kept["fix"].tolist() == ["dated: by its place"] * 2
+    assert list(kept["before"].isna()) == [True, False]
+
+
+def test_every_class_must_be_in_every_split():
+    outcomes = deduplicate_and_split(
+        AssignsByColumn(), light(key=list("abcdef"), label=list("aaabbb"), subset=["train", "validation", "test"] + ["train"] * 3)
+    )
+    with pytest.raises(UserError, match="class 'b' has 3 clean rows, none of them in validation or test"):
+        check_classes(AssignsByColumn(), outcomes)

@@ -1,0 +1,38 @@
+"""Fetch writes the rows it is limited to in partitions, and refuses tables that do not fit together."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks.core.artifacts import Table
+from tasks.core.errors import UserError
+from tasks.core.settings import Fetch
+from tasks.stages import fetch
+from tests.support.labelled_amounts import LabelledAmounts
+
+
+def test_tables_whose_columns_differ_are_never_joined(make_context):
+    class Two(LabelledAmounts):
+        def load(self):
+            yield from super().load()
+            yield self.table.assign(file="more.csv", row=2).rename(columns={"amount": "sum"})
+
+    with pytest.raises(UserError, match=r"more\.csv and amounts\.csv differ in their columns \(sum, amount\)"):
+        fetch.main(make_context(Two(pd.DataFrame({"label": ["a"], "amount": [1.0]}))))
+
+
+def test_no_rows_are_refused_and_leave_nothing(make_context):
+    context = make_context(LabelledAmounts(pd.DataFrame({"label": [], "amount": []})))
+    with pytest.raises(UserError, match="holds no rows"):
+        fetch.main(context)
+    assert not context.raw.path.exists()
+
+
+def test_a_limit_is_kept(make_context):
+    class Few(LabelledAmounts):
+        fetch = Fetch(limit=5, partition_rows=2)
+
+    context = make_context(Few(pd.DataFrame({"label": ["a"] * 100, "amount": np.arange(100.0)})))
+    fetch.main(context)
+    assert [len(part) for part in Table(context.raw.open()).partitions()] == [2, 2, 1]
+    assert context.raw.json("report.json")["rows"] == 5
