@@ -133,12 +133,12 @@ def half_precision(tmp_path, monkeypatch):
     """The step of the page, saved where the page says, in a `tasks` of its own."""
     text = (ROOT / "docs" / "add-a-compression-step.md").read_text(encoding="utf-8")
     (source,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    folder = tmp_path / registry.STEPS
+    folder = tmp_path / registry.STEPS_FOLDER
     folder.mkdir(parents=True)
     (folder / "half_precision.py").write_text(source, encoding="utf-8")
-    monkeypatch.setattr(registry, "TASKS", tmp_path)
+    monkeypatch.setattr(registry, "TASKS_FOLDER", tmp_path)
     monkeypatch.setattr(tasks.compression.steps, "__path__", [*tasks.compression.steps.__path__, str(folder)])
-    return registry.build(registry.STEPS, "half_precision", {"min_values": 64})
+    return registry.build(registry.STEPS_FOLDER, "half_precision", {"min_values": 64})
 
 
 def test_the_step_of_the_documentation_halves_the_file_and_keeps_the_answers(half_precision, tmp_path):
