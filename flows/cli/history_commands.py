@@ -1,4 +1,4 @@
-"""The part of the command line that is about what was: runs, compare, pin, restore, gc, push, pull, verify, tune, doctor."""
+"""Commands for recorded runs: runs, compare, pin, restore, gc, push, pull, verify; and tune and doctor."""
 
 from __future__ import annotations
 
@@ -8,45 +8,50 @@ from typing import Annotated
 import typer
 
 from flows import settings
-
-Name = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its beginning or its end, or `newest`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For other programs.")]
-Remote = Annotated[str, typer.Option("--remote", "-r", help="A remote's name; the project's default if none.")]
+from flows.cli.options import AsJson, Remote, RunId
 
 
 def runs(
-    use_case: Annotated[str, typer.Argument(metavar="[USE_CASE]", help="Only runs of this use case.")] = "",
-    last: Annotated[int, typer.Option("--last", "-n", min=1, help="How many.")] = 20,
-    state: Annotated[str, typer.Option("--state", help="Completed, Failed, Cancelled, Crashed, Running or Pending.")] = "",
-    since: Annotated[str, typer.Option("--since", help="A date such as 2026-01-31, or 3d, 12h, 30min, 2w ago.")] = "",
-    who: Annotated[str, typer.Option("--who", help="Only runs this person asked for.")] = "",
-    pinned: Annotated[bool, typer.Option("--pinned", help="Only those that are pinned.")] = False,
+    use_case: Annotated[str, typer.Argument(metavar="USE_CASE", help="Only runs of this use case.")] = "",
+    last: Annotated[int, typer.Option("--last", "-n", min=1, help="Number of runs.")] = 20,
+    state: Annotated[
+        str, typer.Option("--state", help="Only this state: Completed, Failed, Cancelled, Crashed, Running or Pending.")
+    ] = "",
+    since: Annotated[
+        str,
+        typer.Option("--since", help="Only since a date, such as 2026-01-31, or a time span ago: 30min, 12h, 3d, 2w."),
+    ] = "",
+    who: Annotated[str, typer.Option("--who", metavar="USER", help="Only runs that this user started.")] = "",
+    pinned: Annotated[bool, typer.Option("--pinned", help="Only pinned runs.")] = False,
 ) -> None:
-    """List runs, the newest first."""
+    """List runs, newest first."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     from flows.reporting.console import format_duration, stdout
-    from flows.runs import run_record as records
-    from flows.runs import search
+    from flows.runs import run_record, search
 
-    wanted = search.RunFilter(use_case, (state,) if state else (), search.parse_since(since) if since else "", who, pinned=pinned)
+    since = search.parse_since(since) if since else ""
+    run_filter = search.RunFilter(use_case, (state,) if state else (), since, who, pinned=pinned)
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("", "run", "state", "what was set", "took", "released", "who", "note"):
+    for column in ("", "run", "state", "overrides", "duration", "released", "user", "note"):
         table.add_column(column, no_wrap=column in ("", "run", "state"))
-    for each in islice(search.filter_runs(settings.project_root(), wanted), last):
-        changes = " ".join(f"{name.removeprefix('use_cases.')}={value}" for name, value in each.record["overrides"].items())
+    for each in islice(search.filter_runs(settings.project_root(), run_filter), last):
+        overrides = " ".join(f"{name.removeprefix('use_cases.')}={value}" for name, value in each.record["overrides"].items())
         verdicts = [release.get("verdict", {}) for release in each.record["results"].values()]
         released = ", ".join(str(verdict.get("released") or "nothing") for verdict in verdicts)
-        kept, asked = search.read_annotation(each.folder), str(each.record.get("asked", {}).get("who", ""))
-        cells = (changes, format_duration(records.duration_s(each.record)), released, asked, kept.text)
-        table.add_row("*" if kept.pinned else "", each.id, records.state(each), *map(escape, cells))
-    stdout().print(table if table.row_count else "no such run" if wanted != search.RunFilter() else "no run yet")
+        annotation, user = search.read_annotation(each.folder), str(each.record.get("asked", {}).get("who", ""))
+        cells = (overrides, format_duration(run_record.duration_s(each.record)), released, user, annotation.text)
+        table.add_row("*" if annotation.pinned else "", each.id, run_record.state(each), *map(escape, cells))
+    stdout().print(table if table.row_count else "no such run" if run_filter != search.RunFilter() else "no run yet")
 
 
-def compare(left: Name, right: Name, as_json: AsJson = False) -> None:
-    """Show what differs between two runs: parameters, code, machine, stage hashes, figures."""
+def compare(left: RunId, right: RunId, as_json: AsJson = False) -> None:
+    """Print how two runs differ.
+
+    Compares parameters, code, machine, stage hashes and metrics.
+    """
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -57,39 +62,42 @@ def compare(left: Name, right: Name, as_json: AsJson = False) -> None:
 
     root = settings.project_root()
     sides = search.find_run(root, left), search.find_run(root, right)
-    found = comparing.compare(*sides)
+    differences = comparing.compare(*sides)
     if as_json:
-        print(comparing.to_json(found))
+        print(comparing.to_json(differences))
         return
     table = Table("", "", *(escape(side.id) for side in sides), box=box.SIMPLE_HEAD)
-    about = ""
-    for each in found:
-        table.add_row("" if each.about == about else each.about, *map(escape, (each.name, each.left, each.right)))
-        about = each.about
-    stdout().print(table if found else "the two runs are the same")
+    subject = ""
+    for each in differences:
+        table.add_row("" if each.about == subject else each.about, *map(escape, (each.name, each.left, each.right)))
+        subject = each.about
+    stdout().print(table if differences else "the two runs are the same")
 
 
 def pin(
-    run: Name,
-    off: Annotated[bool, typer.Option("--off", help="Let go of it.")] = False,
-    note: Annotated[str | None, typer.Option("--note", help="Words to keep beside it.")] = None,
+    run: RunId,
+    off: Annotated[bool, typer.Option("--off", help="Remove the pin.")] = False,
+    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Note to keep with the run.")] = None,
 ) -> None:
-    """Keep a run from `bonsai gc`, and say why."""
+    """Protect a run from `bonsai gc`."""
     from flows.reporting.console import stdout
     from flows.runs import search
 
-    found = search.find_run(settings.project_root(), run)
-    kept = search.RunAnnotation(not off, search.read_annotation(found.folder).text if note is None else note)
-    search.write_annotation(found.folder, kept)
-    stdout().print(f"{found.id} is {'pinned' if kept.pinned else 'no longer pinned'}")
+    recorded = search.find_run(settings.project_root(), run)
+    annotation = search.RunAnnotation(not off, search.read_annotation(recorded.folder).text if note is None else note)
+    search.write_annotation(recorded.folder, annotation)
+    stdout().print(f"{recorded.id} is {'pinned' if annotation.pinned else 'no longer pinned'}")
 
 
 def restore(
-    run: Name,
-    code: Annotated[bool, typer.Option("--code", help="The run's tasks/ and dvc.yaml too.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is saved nowhere else.")] = False,
+    run: RunId,
+    code: Annotated[bool, typer.Option("--code", help="Also restore the run's tasks/ and dvc.yaml.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are saved nowhere else.")] = False,
 ) -> None:
-    """Put a run's parameters and artifacts into the project's own folder."""
+    """Copy a run into the project's own folder.
+
+    Copies its parameters and artifacts, and with --code its code.
+    """
     from rich.markup import escape
 
     from flows.maintenance import restore as restoring
@@ -97,46 +105,55 @@ def restore(
     from flows.runs import search
 
     root = settings.project_root()
-    found = search.find_run(root, run)
-    for line in restoring.restore(root, found, code=code, force=force):
+    recorded = search.find_run(root, run)
+    for line in restoring.restore(root, recorded, code=code, force=force):
         stdout().print(escape(line), style="yellow", soft_wrap=True)
-    stdout().print(f"restored {found.id}")
+    stdout().print(f"restored {recorded.id}")
 
 
 def gc(
-    keep: Annotated[int, typer.Option("--keep", min=0, help="How many of the newest runs stay.")] = 20,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    keep: Annotated[int, typer.Option("--keep", min=0, help="Number of newest runs to keep.")] = 20,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
 ) -> None:
-    """Remove old runs and what only they need; the newest, the pinned and those under way stay."""
+    """Remove old runs and their cached objects.
+
+    Keeps the newest runs, pinned and active ones, and every object that they need.
+    """
     from flows.maintenance.garbage_collection import collect_garbage
     from flows.reporting.console import stdout
 
     root, console = settings.project_root(), stdout()
-    found = collect_garbage(root, keep=keep, dry_run=dry_run)
-    for name in found.runs:
+    report = collect_garbage(root, keep=keep, dry_run=dry_run)
+    for name in report.runs:
         console.print(f"{'would remove' if dry_run else 'removed'} {name}", style="dim")
-    if found.objects_kept_because:
-        console.print(found.objects_kept_because, style="yellow", soft_wrap=True)
-    what = f"{len(found.runs):,} runs and {len(found.objects):,} objects, {found.freed_bytes / 1e6:,.1f} MB"
-    console.print(f"{'would free' if dry_run else 'freed'} {what}")
+    if report.objects_kept_because:
+        console.print(report.objects_kept_because, style="yellow", soft_wrap=True)
+    total = f"{len(report.runs):,} runs and {len(report.objects):,} objects, {report.freed_bytes / 1e6:,.1f} MB"
+    console.print(f"{'would free' if dry_run else 'freed'} {total}")
 
 
-def push(run: Name, remote: Remote = "") -> None:
-    """Send a run, record and artifacts, to a DVC remote."""
+def push(run: RunId, remote: Remote = "") -> None:
+    """Upload a run to a DVC remote.
+
+    Uploads its record and the artifacts that the remote does not have yet.
+    """
     from flows.maintenance import remote as remotes
     from flows.reporting.console import stdout
     from flows.runs import search
 
     root = settings.project_root()
-    found = search.find_run(root, run)
-    stdout().print(f"pushed {found.id}: {remotes.push(root, found, remote):,} objects that were not there yet")
+    recorded = search.find_run(root, run)
+    stdout().print(f"pushed {recorded.id}: {remotes.push(root, recorded, remote):,} new objects")
 
 
 def pull(
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="A run's whole id; without it, those there are.")] = "",
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Complete run id; without one, the remote's runs are listed.")] = "",
     remote: Remote = "",
 ) -> None:
-    """Fetch a run that was pushed elsewhere; `bonsai restore` then puts it into the project's own folder."""
+    """Download a run from a DVC remote.
+
+    `bonsai restore` then copies it into the project's own folder.
+    """
     from flows.maintenance import remote as remotes
     from flows.reporting.console import stdout
 
@@ -144,17 +161,18 @@ def pull(
     if not run:
         stdout().print("\n".join(remotes.remote_runs(root, remote)) or "the remote has no run")
         return
-    found, count = remotes.pull(root, run, remote)
-    stdout().print(f"pulled {found.id}: {count:,} objects that were not here yet")
+    pulled, count = remotes.pull(root, run, remote)
+    stdout().print(f"pulled {pulled.id}: {count:,} new objects")
 
 
 def verify(
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="A run's id, its beginning or its end; the newest if none.")
-    ] = "newest",
-    tolerance: Annotated[float, typer.Option("--tolerance", min=0, help="How far latencies may be off, as a share.")] = 1.0,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or a unique start or end of one.")] = "newest",
+    tolerance: Annotated[float, typer.Option("--tolerance", min=0, help="Relative difference that latencies may have.")] = 1.0,
 ) -> None:
-    """Play a run again in a clean clone and say of each stage: identical, within tolerance, or what differs."""
+    """Repeat a run and compare its artifacts.
+
+    Repeats it in a clean clone. Each stage is identical, within tolerance, or different.
+    """
     from rich.markup import escape
 
     from flows.maintenance import verify as verifying
@@ -162,62 +180,79 @@ def verify(
     from flows.runs import search
 
     root, console = settings.project_root(), stdout()
-    found = search.find_run(root, run)
+    recorded = search.find_run(root, run)
     colours = {"identical": "green", "within tolerance": "green", "differs": "red", "failed": "red"}
 
-    def say(each: verifying.Verdict) -> None:
+    def print_verdict(each: verifying.Verdict) -> None:
         console.print(
             f"{escape(each.stage)}  [{colours[each.state]}]{each.state}[/]  {escape(each.text)}".rstrip(), soft_wrap=True
         )
 
-    console.print(f"playing {found.id} again in a clean clone", style="bold")
-    verdicts = verifying.verify(root, found, tolerance=tolerance, on_verdict=say)
-    wrong = [each for each in verdicts if each.state not in verifying.VERIFIED]
-    if wrong:
-        console.print(f"differs at {wrong[0].stage}: {escape(wrong[0].text)}; the clone stays in .bonsai/verify/{found.id}")
+    console.print(f"repeating {recorded.id} in a clean clone", style="bold")
+    verdicts = verifying.verify(root, recorded, tolerance=tolerance, on_verdict=print_verdict)
+    failures = [each for each in verdicts if each.state not in verifying.VERIFIED]
+    if failures:
+        first = failures[0]
+        console.print(f"differs at {first.stage}: {escape(first.text)}; the clone is kept in .bonsai/verify/{recorded.id}")
     else:
         timed = sum(each.state == "within tolerance" for each in verdicts)
-        console.print(f"verified: {len(verdicts) - timed} stages identical, {timed} within {tolerance:.0%} by the clock")
-    raise typer.Exit(int(bool(wrong)))
+        console.print(
+            f"verified: {len(verdicts) - timed} stages identical, {timed} identical but for latencies within {tolerance:.0%}"
+        )
+    raise typer.Exit(int(bool(failures)))
 
 
 def tune(
-    use_case: Annotated[str, typer.Argument(metavar="USE_CASE", help="Whose parameters.")],
+    use_case: Annotated[str, typer.Argument(metavar="USE_CASE", help="Use case whose parameters are tuned.")],
     over: Annotated[
-        list[str] | None, typer.Option("--over", metavar="NAME=LOW..HIGH", help="What to try; also NAME=a,b,c. May be repeated.")
+        list[str] | None,
+        typer.Option("--over", metavar="NAME=LOW..HIGH", help="Parameter and its range, or choices as NAME=a,b,c. Repeatable."),
     ] = None,
     trials: Annotated[
-        int, typer.Option("--trials", "-n", min=0, help="How many in all, those of earlier searches included.")
+        int, typer.Option("--trials", "-n", min=0, help="Number of trials, the study's earlier ones included.")
     ] = 20,
-    study: Annotated[str, typer.Option("--study", help="A name, to keep searches apart; the use case's if none.")] = "",
-    write: Annotated[bool, typer.Option("--write", help="Put the best parameters into params.yaml.")] = False,
+    study: Annotated[
+        str, typer.Option("--study", metavar="NAME", help="Name of the study; by default that of the use case.")
+    ] = "",
+    write: Annotated[bool, typer.Option("--write", help="Write the best parameters to params.yaml.")] = False,
 ) -> None:
-    """Look for better parameters on validation rows; go on with an earlier search of that name."""
+    """Search for better parameters.
+
+    Each trial is scored on the validation split. An existing study of that name is continued.
+    """
     from flows import tuning
     from flows.reporting.console import stdout
     from tasks.core.errors import UserError
 
     root, console = settings.project_root(), stdout()
     spaces = [tuning.parse_space(text) for text in over or ()] or tuning.default_spaces(root, use_case)
-    with tuning.open_study(root, use_case, study) as opened:
+    with tuning.open_study(root, use_case, study) as open_study:
         tuning.search(
-            root, use_case, spaces, trials, study=opened, on_trial=lambda line: console.print(line, markup=False, soft_wrap=True)
+            root,
+            use_case,
+            spaces,
+            trials,
+            study=open_study,
+            on_trial=lambda line: console.print(line, markup=False, soft_wrap=True),
         )
-        found = tuning.best(opened)
-    if found is None:
-        raise UserError("no trial was completed; .bonsai/tuning holds their journals")
-    values, figure = found
-    said = " ".join(f"--set {name}={value}" for name, value in values.items())
-    console.print(f"best on validation rows: {figure:.4f} with {said}", markup=False, soft_wrap=True)
+        best = tuning.best(open_study)
+    if best is None:
+        raise UserError("no trial was completed; .bonsai/tuning holds their event logs")
+    values, score = best
+    options = " ".join(f"--set {name}={value}" for name, value in values.items())
+    console.print(f"best on the validation split: {score:.4f} with {options}", markup=False, soft_wrap=True)
     if write:
         tuning.write_params(root, use_case, values)
-        console.print("params.yaml has them now")
+        console.print("written to params.yaml")
 
 
 def doctor(
-    full: Annotated[bool, typer.Option("--full", help="Hash every object of the cache, not only some.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Hash every object of the cache, not only a sample.")] = False,
 ) -> None:
-    """Examine the installation, the cache and the machine, and heal what a kill left behind."""
+    """Check the installation, cache and machine.
+
+    Also repairs what killed processes left behind.
+    """
     from flows.maintenance.doctor import run_checks
 
     raise typer.Exit(run_checks(settings.project_root(), full=full))

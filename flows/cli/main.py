@@ -34,7 +34,10 @@ EXIT_CODES = {"Completed": 0, "Cancelled": 130}
 
 @app.command()
 def run(use_cases: UseCases = None, overrides: Overrides = None, recipes: Recipes = None, force: Force = False) -> None:
-    """Run the pipeline for each use case and print how the recipes compare."""
+    """Run the pipeline and compare the recipes.
+
+    Unchanged stages are skipped. The run, its parameters and its artifacts are kept in runs/.
+    """
     from flows.execution import request_deduplication
     from flows.parameters import run_request
     from flows.reporting.console import ConsoleDisplay
@@ -120,7 +123,10 @@ def plan(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print which stages a run would execute, why, and for about how long."""
+    """Print what a run would execute, and why.
+
+    Also estimates the duration from earlier runs.
+    """
     from rich.markup import escape
 
     from flows.execution import plan as planned
@@ -153,7 +159,10 @@ def plan(
 
 @app.command()
 def status(use_cases: UseCases = None) -> None:
-    """Print which stages of the project's own folder are up to date, and the state of the last run."""
+    """Print which stages are up to date.
+
+    Checks the project's own folder; also prints the state of the last run.
+    """
     from rich.markup import escape
 
     from flows.execution import plan as planned
@@ -185,11 +194,16 @@ def status(use_cases: UseCases = None) -> None:
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and _.")],
-    template: Annotated[str, typer.Option("--from", metavar="USE_CASE", help="Use case whose code is copied.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the use case: lower-case letters, digits and _.")],
+    template: Annotated[
+        str, typer.Option("--from", metavar="USE_CASE", help="Use case to copy; without it, NAME must exist and gets a stanza.")
+    ] = "",
     overrides: Overrides = None,
 ) -> None:
-    """Create a use case: copy the code of an existing one and add a stanza to params.yaml."""
+    """Create a use case from an existing one.
+
+    Copies its code to tasks/use_cases/NAME and tasks/models/NAME, and adds a stanza to params.yaml.
+    """
     from flows.cli.use_case_template import create_use_case
     from flows.parameters import run_request
     from flows.reporting.console import stdout
@@ -201,7 +215,10 @@ def new(
 
 @app.command()
 def stages() -> None:
-    """List the stages of the pipeline: what each one does and which stages it depends on."""
+    """List the stages of the pipeline.
+
+    Prints what each one does and which stages it depends on.
+    """
     from rich import box
     from rich.table import Table
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 UseCases = Annotated[
-    list[str] | None, typer.Argument(metavar="[USE_CASE]...", help="Use cases; all that params.yaml lists if none is named.")
+    list[str] | None, typer.Argument(metavar="USE_CASE", help="Use cases; without one, all that params.yaml lists.")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -20,7 +20,7 @@ Recipes = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Execute every stage, even if it is unchanged.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, a unique start or end of one, or `newest`.")]
-Remote = Annotated[str, typer.Option("--remote", "-r", metavar="NAME", help="DVC remote; the project's default if not given.")]
+Remote = Annotated[str, typer.Option("--remote", "-r", metavar="NAME", help="DVC remote; by default the project's own.")]
 Deployment = Annotated[
     str, typer.Argument(metavar="DEPLOYMENT", help="Name as `bonsai schedules` lists it, such as vision-nightly.")
 ]

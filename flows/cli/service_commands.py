@@ -18,7 +18,10 @@ def up(
         int, typer.Option("--dashboard-port", help="Port of the dashboard; if taken, any free one.")
     ] = 8501,
 ) -> None:
-    """Start the Prefect server, the deployment runner and the dashboard on this machine; Ctrl-C stops all three."""
+    """Start dashboard, server and schedules.
+
+    Starts the dashboard, the Prefect server and the deployment runner on this machine; Ctrl-C stops all three.
+    """
     from flows.services import supervisor
 
     raise typer.Exit(supervisor.up(settings.project_root(), port, dashboard_port))
@@ -26,7 +29,10 @@ def up(
 
 @schedules.callback(invoke_without_command=True)
 def list_schedules(context: typer.Context) -> None:
-    """List deployments and their schedules, or change one with a subcommand."""
+    """List or change the schedules.
+
+    Without a subcommand, lists the deployments with their schedules and next runs.
+    """
     if context.invoked_subcommand:
         return
     from rich import box

@@ -119,14 +119,14 @@ def test_runs_are_narrowed_by_use_case_state_time_person_and_pin(toy: Path, bons
     assert "is no time" in bonsai("runs", "--since", "soon")[2]
 
 
-def test_status_tells_where_a_run_with_settings_of_its_own_is(toy: Path, bonsai: Any) -> None:
+def test_status_names_the_folder_of_a_run_with_parameters_of_its_own(toy: Path, bonsai: Any) -> None:
     first, second = both(toy)
     code, out, _ = bonsai("status")
     assert code == 0
-    assert f"what it made is in runs/{second.id}; `bonsai restore {second.id}` brings it here" in out
+    assert f"its artifacts are only in runs/{second.id}; `bonsai restore {second.id}` copies them here" in out
     shutil.rmtree(second.folder)
-    assert out.count("settings of its own") == 1
-    assert "settings of its own" not in bonsai("status")[1]
+    assert out.count("parameters of its own") == 1
+    assert "parameters of its own" not in bonsai("status")[1]
     assert first.record["whole"]
 
 
@@ -369,7 +369,7 @@ def test_a_run_that_is_played_again_is_the_same_but_for_the_clock(toy: Path, bon
     first = both(toy)[0]
     code, out, _ = bonsai("verify", first.id)
     assert code == 0, out
-    assert "verified: 7 stages identical, 2 within 100% by the clock" in out
+    assert "verified: 7 stages identical, 2 identical but for latencies within 100%" in out
     assert not (toy / ".bonsai" / "verify" / first.id).exists()
     kept = json.loads((first.folder / "verified.json").read_text())
     assert {each["state"] for each in kept["stages"]} == {"identical", "within tolerance"}

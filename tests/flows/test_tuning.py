@@ -107,4 +107,4 @@ def test_a_trial_that_falls_behind_is_ended_early_and_a_killed_search_goes_on(to
     killed.communicate()
     words = said(toy, *search)
     assert "ended early with" in words
-    assert "best on validation rows" in words
+    assert "best on the validation split" in words
