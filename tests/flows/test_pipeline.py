@@ -176,7 +176,7 @@ def test_a_changed_number_plays_only_its_own_branch(toy: Path, server: Env) -> N
 
 @pytest.mark.slow
 def test_edited_code_plays_only_what_it_touches(toy: Path, server: Env) -> None:
-    with (toy / "tasks" / "use_cases" / "twin.py").open("a") as file:
+    with (toy / "tasks" / "use_cases" / "twin" / "use_case.py").open("a") as file:
         file.write("# edited\n")
     bonsai(toy, "run", server=server)
     changed = {name for name, state in states(records(toy)[0]).items() if state == "Completed"}

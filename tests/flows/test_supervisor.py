@@ -51,7 +51,7 @@ def records(toy: Path) -> list[dict[str, Any]]:
 def held_back(toy: Path) -> Path:
     """A toy whose stage waits for as long as the project holds a file of its verb's name."""
     for verb in VERBS:
-        path = toy / "tasks" / f"{verb}.py"
+        path = toy / "tasks" / "stages" / f"{verb}.py"
         wait = f'while os.path.exists(os.path.join(os.environ.get("BONSAI_ROOT", "."), "hold-{verb}")): time.sleep(0.05)'
         path.write_text(path.read_text().replace("def main(context):", f"def main(context):\n    {wait}"))
     return toy
