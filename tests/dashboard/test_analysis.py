@@ -32,7 +32,7 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(root):
+def artifacts(root):
     return Artifacts(root, root / "runs" / run_records.names(root)[0], "vision")
 
 
@@ -73,13 +73,13 @@ def test_the_front_holds_what_nothing_cheaper_equals():
 
 
 @pytest.mark.parametrize("cost", pareto_front.COSTS)
-def test_the_contracts_region_is_on_the_scale_of_the_cost(found, cost):
-    asked = pareto_front.region(found.table(), found.verdict(), cost)
-    dense = next(row for row in found.table().rows if row.recipe == "dense")
+def test_the_contracts_region_is_on_the_scale_of_the_cost(artifacts, cost):
+    region = pareto_front.region(artifacts.table(), artifacts.verdict(), cost)
+    dense = next(row for row in artifacts.table().rows if row.recipe == "dense")
     share = 0.5
-    assert asked.cost == pytest.approx(pareto_front.of_row(dense, cost) * share)
-    assert asked.value == pytest.approx(dense.value - 0.05)
-    assert len(pareto_front.points(found.table(), cost)) == 3
+    assert region.cost == pytest.approx(pareto_front.of_row(dense, cost) * share)
+    assert region.value == pytest.approx(dense.value - 0.05)
+    assert len(pareto_front.points(artifacts.table(), cost)) == 3
 
 
 def test_the_distance_of_two_kinds_is_told_before_points_are_left_out_and_its_place_stays():
@@ -155,16 +155,16 @@ def test_a_histogram_takes_infinities_and_constants():
 
 def test_the_form_knows_bounds_choices_help_and_what_params_yaml_says(root):
     form = parameter_fields.form(root, "vision")
-    known = {field.name: field for field in form.fields}
+    fields = {field.name: field for field in form.fields}
     assert form.sections == ["fetch", "clean", "augment", "model", "training", "contract", "recipes"]
-    epochs = known["training.epochs"]
+    epochs = fields["training.epochs"]
     assert (epochs.kind, epochs.low, epochs.high) == ("whole", 1, 10_000)
-    assert "adamw" in known["training.optimizer"].choices
-    assert known["contract.min_speedup"].default == 2.0
-    assert "CPU threads" in known["training.threads"].help
-    assert known["model.widths"].kind == "yaml"
-    assert known["recipes.pruned.0.prune.ratio"].kind == "number"
-    assert "fetch.fingerprint" not in known
+    assert "adamw" in fields["training.optimizer"].choices
+    assert fields["contract.min_speedup"].default == 2.0
+    assert "CPU threads" in fields["training.threads"].help
+    assert fields["model.widths"].kind == "yaml"
+    assert fields["recipes.pruned.0.prune.ratio"].kind == "number"
+    assert "fetch.fingerprint" not in fields
 
 
 def test_only_what_differs_is_an_override(root):
@@ -220,8 +220,8 @@ def test_parameters_of_a_run_that_cannot_be_read_are_a_sentence(root, content):
         path.write_text(kept)
 
 
-def test_a_shipped_file_is_asked_and_explained(found):
-    model = onnx_models.load(found.file("release/model.onnx"))
+def test_a_shipped_file_is_asked_and_explained(artifacts):
+    model = onnx_models.load(artifacts.file("release/model.onnx"))
     assert model.classes == list(recorded_runs.CLASSES)
     picture = np.zeros((1, recorded_runs.SIDE, recorded_runs.SIDE), np.uint8)
     picture[0, 3:8, 3:8] = 200
@@ -334,9 +334,9 @@ def test_what_cleaning_changed_in_a_row_stands_beside_what_it_was():
     assert list(quality.with_raw_values(kept, raw.drop(columns="row"), "before")) == list(kept)
 
 
-@pytest.mark.parametrize(("p", "said"), [(0.0, "< 0.0001"), (5e-5, "< 0.0001"), (0.04, "0.0400"), (None, "–"), (np.nan, "–")])
-def test_a_chance_is_never_said_to_be_nothing(p, said):
-    assert formatting.chance(p) == said
+@pytest.mark.parametrize(("p", "expected"), [(0.0, "< 0.0001"), (5e-5, "< 0.0001"), (0.04, "0.0400"), (None, "–"), (np.nan, "–")])
+def test_a_chance_is_never_said_to_be_nothing(p, expected):
+    assert formatting.chance(p) == expected
 
 
 def test_a_test_is_named_without_the_number_that_is_said_beside_it():

@@ -64,9 +64,10 @@ def test_a_class_is_marked_where_its_interval_leaves_out_no_change():
 
 def test_the_front_has_the_intervals_of_what_was_measured_with_a_clock(tmp_path):
     folder = recorded_runs.finished(recorded_runs.project(tmp_path / "p"))
-    found = Artifacts(tmp_path / "p", folder, "vision")
+    artifacts = Artifacts(tmp_path / "p", folder, "vision")
+    table = artifacts.table()
     timed, sized = (
-        pareto_front.points(found.table(), cost, pareto_front.spans(found, found.table(), cost)) for cost in ("latency_1", "size")
+        pareto_front.points(table, cost, pareto_front.spans(artifacts, table, cost)) for cost in ("latency_1", "size")
     )
     assert (timed["cost_low"] <= timed["cost"]).all()
     assert (timed["cost"] <= timed["cost_high"]).all()

@@ -84,8 +84,8 @@ class Reader:
 
 def place(root, use_case, name):
     """The newest run's file of that name."""
-    found = [run_id for run_id in run_records.names(root) if f"-{use_case}-" in run_id]
-    return root / "runs" / found[0] / "data" / use_case / name
+    run_ids = [run_id for run_id in run_records.names(root) if f"-{use_case}-" in run_id]
+    return root / "runs" / run_ids[0] / "data" / use_case / name
 
 
 def foreseen(caplog):
@@ -100,35 +100,35 @@ def test_a_file_that_holds_something_else_is_named_in_a_sentence(root, caplog, n
     for content in (*WHOLE, whole[: len(whole) // 2]):
         path.write_text(content)
         for page, views in READERS[name].items():
-            said = [reader.look(page, view_name) for view_name in views]
+            texts = [reader.look(page, view_name) for view_name in views]
             harmless = name in ("augmented/report.json", "model/curves.json") or (name, page) in (
                 ("evaluations/int8/latency.json", "results"),
                 ("release/verdict.json", "results"),
             )
-            assert harmless or any(path.name in words for words in said), (page, content)
+            assert harmless or any(path.name in words for words in texts), (page, content)
     assert foreseen(caplog)
 
 
-def parts(found, most=4):
+def parts(value, most=4):
     """The ways to each part of nested JSON, of lists only to the first item."""
-    if isinstance(found, dict) and most:
-        for key, inner in found.items():
+    if isinstance(value, dict) and most:
+        for key, inner in value.items():
             yield from ((key, *way) for way in [(), *parts(inner, most - 1)])
-    elif isinstance(found, list) and found and most:
-        yield from ((0, *way) for way in [(), *parts(found[0], most - 1)])
+    elif isinstance(value, list) and value and most:
+        yield from ((0, *way) for way in [(), *parts(value[0], most - 1)])
 
 
 def damaged(text, way, odd):
     """The JSON with another value at the end of the way, or without it."""
-    found = json.loads(text)
-    inner = found
+    content = json.loads(text)
+    inner = content
     for key in way[:-1]:
         inner = inner[key]
     if odd == "gone":
         del inner[way[-1]]
     else:
         inner[way[-1]] = odd
-    return json.dumps(found)
+    return json.dumps(content)
 
 
 @pytest.mark.slow
@@ -156,10 +156,10 @@ def test_a_value_of_another_kind_anywhere_in_a_report_is_foreseen(root, caplog, 
     for number, way in enumerate(parts(short, 5)):
         path.write_text(damaged(whole, way, "gone" if number % 3 == 0 else ODD[number % len(ODD)]))
         views = REPORTS[use_case]
-        asked = [("compression", ("damage", "flipped"))] if way[0] == "against_dense" else [("results", views)]
+        pages = [("compression", ("damage", "flipped"))] if way[0] == "against_dense" else [("results", views)]
         if len(way) > 3:
-            asked = [(page, [views[number % len(views)]]) for page, views in asked]
-        for page, shown in asked:
+            pages = [(page, [views[number % len(views)]]) for page, views in pages]
+        for page, shown in pages:
             for view_name in shown:
                 reader.look(page, view_name)
                 assert foreseen(caplog), (view_name, way)
@@ -224,8 +224,8 @@ def test_predictions_without_rows_or_columns_are_a_sentence(root, caplog, use_ca
     for column in LOST_COLUMNS[use_case]:
         path.write_bytes(whole)
         lacks(path, lambda rows, column=column: rows.drop(columns=column))
-        said = "\n".join(reader.look("results", name) for name in views)
-        assert column == "pixels" or f"no column {column}" in said
+        text = "\n".join(reader.look("results", name) for name in views)
+        assert column == "pixels" or f"no column {column}" in text
     path.write_bytes(whole)
     lacks(path, lambda rows: rows.assign(**{rows.columns[-1]: "x"}))
     for name in views:
@@ -281,7 +281,7 @@ def test_what_nobody_foresaw_is_a_sentence_too_and_the_whole_of_it_is_in_the_log
         raise ZeroDivisionError("by <b>nothing</b>")
 
     with patch("dashboard.views.data.quality.row_counts", broken), caplog.at_level(logging.ERROR):
-        said = Reader("vision").look("data", "ledger")
-    assert "ZeroDivisionError: by <b>nothing" in said
+        text = Reader("vision").look("data", "ledger")
+    assert "ZeroDivisionError: by <b>nothing" in text
     (record,) = [record for record in caplog.records if record.name == page_context.LOG.name]
     assert record.exc_info[0] is ZeroDivisionError

@@ -87,9 +87,9 @@ def test_twenty_pages_that_look_at_once_share_one_server_and_one_token(busy, mon
 
     def pause(_):
         gate.wait()
-        found = prefect_api.server(tmp_path)
-        found.pause(NIGHTLY, paused=True)
-        return id(found)
+        server = prefect_api.server(tmp_path)
+        server.pause(NIGHTLY, paused=True)
+        return id(server)
 
     with ThreadPoolExecutor(20) as pages:
         assert len(set(pages.map(pause, range(20)))) == 1

@@ -33,7 +33,7 @@ def root(shared, tmp_path):
     return shutil.copytree(shared, tmp_path / "copy")
 
 
-def found(root):
+def newest_artifacts(root):
     return Artifacts(root, next(iter(sorted((root / "runs").iterdir()))), "vision")
 
 
@@ -92,9 +92,9 @@ def test_a_run_behind_hundreds_of_another_use_case_is_found_by_its_name_alone(ro
     for number in range(400):
         (root / "runs" / f"20250101-{number:06}-vision-0000").mkdir()
     read = []
-    understood = run_records._parse_record
+    parse = run_records._parse_record
     monkeypatch.setattr(
-        run_records, "_parse_record", lambda path, *version: read.append(path.parent.name) or understood(path, *version)
+        run_records, "_parse_record", lambda path, *version: read.append(path.parent.name) or parse(path, *version)
     )
     assert [run.id for run in run_records.latest(root, "credit")] == [folder.name]
     assert read == [folder.name]
@@ -136,31 +136,31 @@ def test_a_name_that_could_lead_out_of_the_project_is_refused(root, name):
 def test_a_link_that_leads_out_of_the_project_is_not_followed(root, tmp_path):
     secret = tmp_path / "secret.json"
     secret.write_text('{"password": "x"}')
-    target = found(root).place / "clean" / "ledger.json"
+    target = newest_artifacts(root).place / "clean" / "ledger.json"
     target.unlink()
     target.symlink_to(secret)
     with pytest.raises(Unreadable, match="outside"):
-        found(root).ledger()
+        newest_artifacts(root).ledger()
 
 
 @pytest.mark.parametrize("file", ["evaluations/dense/metrics.json", "release/table.json", "clean/ledger.json"])
 def test_every_prefix_of_a_json_artifact_is_a_sentence(root, file):
     read = {"metrics.json": lambda some: some.metrics("dense"), "table.json": Artifacts.table, "ledger.json": Artifacts.ledger}
-    path = found(root).place / file
+    path = newest_artifacts(root).place / file
     whole = path.read_bytes()
     cuts = range(0, len(whole) - 2, max(1, len(whole) // 60))
     for cut in cuts:
         path.write_bytes(whole[:cut])
         with pytest.raises(Unreadable) as trouble:
-            read[path.name](found(root))
+            read[path.name](newest_artifacts(root))
         assert path.name in sentence(trouble.value)
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "3", '{"rows_in": "many"}', "{}", "[" * 100_000, '{"kept": NaN}'])
 def test_json_of_another_shape_is_a_sentence(root, content):
-    (found(root).place / "clean" / "ledger.json").write_text(content)
+    (newest_artifacts(root).place / "clean" / "ledger.json").write_text(content)
     with pytest.raises(Unreadable) as trouble:
-        found(root).ledger()
+        newest_artifacts(root).ledger()
     assert "ledger.json" in sentence(trouble.value)
 
 
@@ -183,29 +183,29 @@ def test_null_where_a_record_has_nothing_reads_as_nothing(root):
 
 
 def test_a_missing_truncated_or_foreign_parquet_is_a_sentence(root):
-    part = found(root).place / "clean" / "rows" / "part-00000.parquet"
+    part = newest_artifacts(root).place / "clean" / "rows" / "part-00000.parquet"
     whole = part.read_bytes()
     for content in (b"", whole[: len(whole) // 2], b"PAR1" + b"\x00" * 100 + b"PAR1"):
         part.write_bytes(content)
         os.utime(part, ns=(len(content), len(content)))
         with pytest.raises(Unreadable, match="damaged"):
-            found(root).rows("clean/rows")
+            newest_artifacts(root).rows("clean/rows")
         with pytest.raises(Unreadable, match="damaged"):
-            found(root).columns("clean/rows")
+            newest_artifacts(root).columns("clean/rows")
     part.unlink()
     with pytest.raises(Unreadable, match="missing"):
-        found(root).rows("clean/rows")
+        newest_artifacts(root).rows("clean/rows")
 
 
 def test_artifacts_read_what_the_stages_wrote(root):
-    some = found(root)
-    assert some.recipes() == ["dense", "int8", "pruned"]
-    assert some.verdict().released == "int8"
-    assert some.metrics("int8").against_dense["test"].by_class[0].rows > 0
-    assert some.latency("int8").variants["int8"].batches["1"].median_ms > 0
-    assert len(some.predictions("dense", "test")) == 40
-    assert some.ledger().rows_in == some.ledger().kept + some.ledger().quarantined + some.ledger().duplicates
-    assert some.card().startswith("\n# A card")
+    artifacts = newest_artifacts(root)
+    assert artifacts.recipes() == ["dense", "int8", "pruned"]
+    assert artifacts.verdict().released == "int8"
+    assert artifacts.metrics("int8").against_dense["test"].by_class[0].rows > 0
+    assert artifacts.latency("int8").variants["int8"].batches["1"].median_ms > 0
+    assert len(artifacts.predictions("dense", "test")) == 40
+    assert artifacts.ledger().rows_in == artifacts.ledger().kept + artifacts.ledger().quarantined + artifacts.ledger().duplicates
+    assert artifacts.card().startswith("\n# A card")
 
 
 def test_the_released_row_of_the_record_is_the_runs_measure(root):
@@ -256,41 +256,41 @@ def test_a_journal_begun_anew_is_not_mixed_with_the_old(tmp_path):
     ],
 )
 def test_an_event_of_another_shape_does_not_stop_the_reading(event):
-    diary = StageEvents()
-    diary.apply(event)
-    diary.apply({"event": "log", "message": "on"})
-    assert diary.lines[-1].message == "on"
+    events = StageEvents()
+    events.apply(event)
+    events.apply({"event": "log", "message": "on"})
+    assert events.lines[-1].message == "on"
 
 
 def test_a_line_of_a_megabyte_is_kept_short():
-    diary = StageEvents()
-    diary.apply({"event": "log", "message": "x" * 1_000_000})
-    assert len(diary.lines[-1].message) == 2000
+    events = StageEvents()
+    events.apply({"event": "log", "message": "x" * 1_000_000})
+    assert len(events.lines[-1].message) == 2000
 
 
 def test_a_curve_that_goes_on_from_a_checkpoint_is_not_drawn_twice():
-    diary = StageEvents()
+    events = StageEvents()
     for step in (1, 2, 3, 2, 3, 4):
-        diary.apply({"event": "metric", "step": step, "values": {"loss": step, "broken": None}})
-    assert [step for step, _ in diary.curves["loss"]] == [1, 2, 3, 4]
-    assert diary.curves["broken"] == []
+        events.apply({"event": "metric", "step": step, "values": {"loss": step, "broken": None}})
+    assert [step for step, _ in events.curves["loss"]] == [1, 2, 3, 4]
+    assert events.curves["broken"] == []
 
 
 def test_progress_counts_stages_and_weighs_them_by_their_earlier_times(root):
     run = run_records.load(root, run_records.names(root)[1])
     stages = run_status.stages(run, "vision")
     took = dict.fromkeys(stages, 10.0)
-    reached = run_status.progress(stages, took)
-    assert (reached.done, reached.total) == (3, 11)
-    assert reached.share == pytest.approx((3 + 0.3) / 11)
-    assert reached.seconds_left == pytest.approx(77.0)
+    progress = run_status.progress(stages, took)
+    assert (progress.done, progress.total) == (3, 11)
+    assert progress.share == pytest.approx((3 + 0.3) / 11)
+    assert progress.seconds_left == pytest.approx(77.0)
     assert run_status.progress(stages, {}).seconds_left is None
 
 
 def test_a_stage_that_was_never_timed_counts_as_much_as_the_others(root):
     stages = run_status.stages(run_records.load(root, run_records.names(root)[1]), "vision")
-    settled = {name: 10.0 for name, stage in stages.items() if stage.state in run_status.SETTLED}
-    assert run_status.progress(stages, settled).share == pytest.approx((3 + 0.3) / 11)
+    durations = {name: 10.0 for name, stage in stages.items() if stage.state in run_status.SETTLED}
+    assert run_status.progress(stages, durations).share == pytest.approx((3 + 0.3) / 11)
 
 
 def test_the_stage_that_failed_is_the_one_to_look_at(root):
@@ -302,9 +302,9 @@ def test_the_stage_that_failed_is_the_one_to_look_at(root):
 
 def test_curves_of_one_measure_share_an_axis_with_the_loss_first():
     names = ("validation_accuracy", "loss", "validation_log_loss", "learning_rate", "validation_loss")
-    found = run_status.kinds(dict.fromkeys(names))
-    assert list(found) == ["loss", "accuracy", "log loss", "learning rate"]
-    assert found["loss"] == ["loss", "validation_loss"]
+    names_by_kind = run_status.kinds(dict.fromkeys(names))
+    assert list(names_by_kind) == ["loss", "accuracy", "log loss", "learning rate"]
+    assert names_by_kind["loss"] == ["loss", "validation_loss"]
 
 
 @pytest.mark.parametrize(("names", "columns"), [(("loss", "validation_loss"), 2), (("validation_loss", "teacher_loss"), 1)])
@@ -344,5 +344,5 @@ def test_a_run_that_took_its_model_from_the_cache_shows_that_models_curves(tmp_p
     record["stages"]["train@vision"]["state"] = "Restored"
     (folder / "run.json").write_text(json.dumps(record))
     run = run_records.load(root, folder.name)
-    found = run_status.known_curves(run, "vision", run_status.stages(run, "vision"))
-    assert [step for step, _ in found["train@vision"]["loss"]] == [1, 2, 3, 4, 5]
+    curves = run_status.known_curves(run, "vision", run_status.stages(run, "vision"))
+    assert [step for step, _ in curves["train@vision"]["loss"]] == [1, 2, 3, 4, 5]

@@ -15,13 +15,14 @@ from dashboard.text import formatting, translations
 from dashboard.ui import locale
 from dashboard.views.schedules import deployments
 
-ROOM = Path(translations.__file__).parents[1]
-SOURCES = sorted(ROOM.rglob("*.py"))
+DASHBOARD = Path(translations.__file__).parents[1]
+SOURCES = sorted(DASHBOARD.rglob("*.py"))
 NAMED_OUTSIDE = ("use_case", "stage", "stage_about", "section", "setting", "metric", "rival", "flow_state", "weekday")
 NAMED_OUTSIDE += ("verdict", "versions_verdict", "column", "curve")
 """Groups whose words are said of names that come from outside of this room."""
-SAID = {"title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "button", "metric", "text"}
-SAID |= {
+TEXT_ELEMENTS = {"title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "button"}
+TEXT_ELEMENTS |= {"metric", "text"}
+TEXT_ELEMENTS |= {
     "expander",
     "popover",
     "toggle",
@@ -32,7 +33,8 @@ SAID |= {
     "file_uploader",
     "download_button",
 }
-SAID |= {"segmented_control", "pills", "badge", "toast", "link_button", "form_submit_button", "number_input", "tabs", "spinner"}
+TEXT_ELEMENTS |= {"segmented_control", "pills", "badge", "toast", "link_button", "form_submit_button", "number_input"}
+TEXT_ELEMENTS |= {"tabs", "spinner"}
 
 
 def fields(sentence):
@@ -73,10 +75,10 @@ def patterns():
 
 
 def test_a_sentence_says_the_same_in_every_language():
-    for key, found in translations.catalogue().items():
-        assert set(found) == set(translations.LANGUAGES), f"{key} is not in every language"
-        assert all(words.strip() for words in found.values()), f"{key} is empty"
-        assert len({frozenset(fields(words)) for words in found.values()}) == 1, f"{key} puts in different words"
+    for key, texts in translations.catalogue().items():
+        assert set(texts) == set(translations.LANGUAGES), f"{key} is not in every language"
+        assert all(words.strip() for words in texts.values()), f"{key} is empty"
+        assert len({frozenset(fields(words)) for words in texts.values()}) == 1, f"{key} puts in different words"
 
 
 def test_every_key_the_code_asks_for_is_in_the_catalogue():
@@ -88,8 +90,8 @@ def test_every_key_the_code_asks_for_is_in_the_catalogue():
 def constants(path):
     """The words in a file's code, those with blanks as keys have them."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return {word.replace(" ", "_") for word in found}
+    texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return {word.replace(" ", "_") for word in texts}
 
 
 def known_to(path, words):
@@ -104,24 +106,24 @@ def known_to(path, words):
 
 def test_no_sentence_is_left_that_nothing_says():
     words = {path: constants(path) for path in SOURCES}
-    known = {path: known_to(path, words) for path in SOURCES}
+    words_by_path = {path: known_to(path, words) for path in SOURCES}
     written = set().union(*words.values())
-    wanted = {(path, pattern.replace(r"[\w-]+", r"\w+")) for path, pattern in patterns()}
+    requested = {(path, pattern.replace(r"[\w-]+", r"\w+")) for path, pattern in patterns()}
 
     def said(key, path, pattern):
         """Whether the pattern gives the key, what is put into it being a word that its file knows."""
         found = re.fullmatch(pattern.replace(r"\w+", r"([\w-]+)"), key)
-        return found and all(word in known[path] for word in found.groups())
+        return found and all(word in words_by_path[path] for word in found.groups())
 
     for key in translations.catalogue():
         if key.partition(".")[0] in NAMED_OUTSIDE or key in written:
             continue
-        assert any(said(key, path, pattern) for path, pattern in wanted), f"nothing says {key}"
+        assert any(said(key, path, pattern) for path, pattern in requested), f"nothing says {key}"
 
 
 def test_pages_say_nothing_that_is_not_in_the_catalogue():
     for path, call in calls():
-        if not (isinstance(call.func, ast.Attribute) and call.func.attr in SAID and call.args):
+        if not (isinstance(call.func, ast.Attribute) and call.func.attr in TEXT_ELEMENTS and call.args):
             continue
         first = call.args[0]
         if isinstance(first, ast.Constant) and isinstance(first.value, str):
@@ -178,26 +180,26 @@ def test_characters_that_move_or_hide_text_are_made_visible():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [(0.01, "10 ms"), (0.4, "0.4 s"), (12, "12 s"), (185, "3 min 5 s"), (7800, "2 h 10 min"), (None, "–"), (float("nan"), "–")],
 )
-def test_durations_are_said_as_people_say_them(seconds, said):
-    assert formatting.duration(seconds) == said
+def test_durations_are_said_as_people_say_them(seconds, expected):
+    assert formatting.duration(seconds) == expected
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(0, "0 B"), (999, "999 B"), (53062, "53.1 kB"), (5_000_000, "5 MB"), (2e9, "2 GB"), ("x", "–")]
+    ("count", "expected"), [(0, "0 B"), (999, "999 B"), (53062, "53.1 kB"), (5_000_000, "5 MB"), (2e9, "2 GB"), ("x", "–")]
 )
-def test_sizes_carry_units(count, said):
-    assert formatting.size(count) == said
+def test_sizes_carry_units(count, expected):
+    assert formatting.size(count) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [(12345, "12,345"), (0.98765, "0.988"), (1e-7, "1e-07"), (float("inf"), "–"), (True, "–"), ("x", "–"), (None, "–")],
 )
-def test_numbers_are_said_with_the_digits_that_count(value, said):
-    assert formatting.number(value) == said
+def test_numbers_are_said_with_the_digits_that_count(value, expected):
+    assert formatting.number(value) == expected
 
 
 @pytest.mark.parametrize("at", ["", None, 7, "yesterday", "2026-13-01"])
@@ -245,9 +247,9 @@ def test_other_cells_stay_as_they_are():
     ],
 )
 def test_a_cron_line_is_said_in_words(monkeypatch, line, english, chinese):
-    for language, said in (("en", english), ("zh", chinese)):
+    for language, expected in (("en", english), ("zh", chinese)):
         monkeypatch.setattr(locale, "language", lambda language=language: language)
-        assert deployments.in_words(Schedule("x", True, cron=line)) == said
+        assert deployments.in_words(Schedule("x", True, cron=line)) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What stages would have made of a few rows of each use case: rows, a model that answers them, rivals; without any training."""
+"""Small data, a model and baselines for each use case, as the stages would make them, without any training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TOPICS = {
     "sports": ("team", "season", "coach", "goal", "match", "league"),
     "software": ("function", "module", "returns", "argument", "class", "thread"),
 }
-SAID = ("The {} and the {} changed the {} again.", "New {} bring {} before {}.", "How {} make better {}: a note on {}.")
+SENTENCES = ("The {} and the {} changed the {} again.", "New {} bring {} before {}.", "How {} make better {}: a note on {}.")
 HISTORY_DAYS = 22
 CONTRACT = {"max_drop": 0.05, "min_speedup": 2.0, "max_size_share": 0.5}
 STANZAS: dict[str, dict[str, Any]] = {
@@ -41,45 +41,48 @@ STANZAS: dict[str, dict[str, Any]] = {
     "finance": {"fetch": {"source": "packaged"}, "clean": {"history_days": HISTORY_DAYS}},
     "credit": {"fetch": {"path": "loans.csv"}, "clean": {"max_reject_share": 0.1}},
 }
-"""What each use case's stanza sets beside its seed and contract."""
+"""Each use case's stanza, without its seed and contract."""
+
+Model = Callable[[int], bytes]
+Predictor = Callable[[pd.DataFrame, int], pd.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One use case with data and a model so small that it takes no time."""
+    """One use case with small data and a tiny model."""
 
     case: UseCase
     raw: pd.DataFrame
     kept: pd.DataFrame
-    dirt: pd.DataFrame
-    ledger: dict[str, Any]
+    quarantined: pd.DataFrame
+    quality_report: dict[str, Any]
     preview: pd.DataFrame
     state: dict[str, Any]
-    model: Callable[[int], bytes]
-    """An ONNX file; another number, another and slightly worse one."""
-    answers: Callable[[pd.DataFrame, int], pd.DataFrame]
+    model: Model
+    """An ONNX file by number; a higher number gives a slightly worse model."""
+    answers: Predictor
     """Predictions of the model of that number."""
-    rivals: Callable[[pd.DataFrame], dict[str, pd.DataFrame]]
+    baselines: Callable[[pd.DataFrame], dict[str, pd.DataFrame]]
 
     def split(self, name: str) -> pd.DataFrame:
         return self.kept[self.kept["split"] == name].reset_index(drop=True)
 
 
 def names() -> list[str]:
-    """The use cases that can be shown, the first first."""
+    """The use cases with a scene, in fixed order."""
     return [name for name in STANZAS if name in registry.registered_names("use_cases")]
 
 
 @cache
 def of(name: str) -> Scene:
-    """The scene of a use case; shared, not to be changed."""
+    """The scene of a use case, cached: do not modify it."""
     case = registry.build("use_cases", name, {**STANZAS[name], "contract": CONTRACT})
-    found: Scene = {"vision": _vision, "nlp": _nlp, "finance": _finance, "credit": _credit}[name](case)
-    return found
+    scene: Scene = {"vision": _vision, "nlp": _nlp, "finance": _finance, "credit": _credit}[name](case)
+    return scene
 
 
 def _read(case: UseCase, table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The raw rows of a table, read by the use case from a file of that name as a person's own would be."""
+    """The raw rows of a table, read by the use case from a file of that name like a user's own file."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / name
         table.to_csv(path, index=False)
@@ -88,32 +91,32 @@ def _read(case: UseCase, table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _cleaned(case: UseCase, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Kept rows, the others and the ledger, as the stage makes them, in this process."""
+    """Kept rows, quarantined rows and the quality report, computed as in the clean stage, in this process."""
     with tempfile.TemporaryDirectory() as place:
         scratch = Path(place)
         (scratch / "quarantine").mkdir()
         raw.to_parquet(scratch / "raw.parquet")
         partitions.clean_partition_file(case, scratch / "raw.parquet", 0, scratch)
-        settled = deduplication.deduplicate_and_split(case, pd.read_parquet(scratch / "light-00000.parquet"))
-        settled.to_parquet(scratch / "outcomes-00000.parquet")
+        outcomes = deduplication.deduplicate_and_split(case, pd.read_parquet(scratch / "light-00000.parquet"))
+        outcomes.to_parquet(scratch / "outcomes-00000.parquet")
         partitions.write_partition_outputs(scratch / "raw.parquet", 0, scratch)
-        kept, dirt = (pd.read_parquet(scratch / name / "part-00000.parquet") for name in ("rows", "quarantine"))
-    return kept, dirt, quality_report.build_quality_report(case, settled)
+        kept, quarantined = (pd.read_parquet(scratch / name / "part-00000.parquet") for name in ("rows", "quarantine"))
+    return kept, quarantined, quality_report.build_quality_report(case, outcomes)
 
 
-def _answered(case: UseCase, state: dict[str, Any], model: Callable[[int], bytes]) -> Callable[[pd.DataFrame, int], pd.DataFrame]:
-    """What the model of a number says of rows, decoded by the use case."""
+def _predictor(case: UseCase, state: dict[str, Any], model: Model) -> Predictor:
+    """The predictions of the model of a number, decoded by the use case."""
 
     def answers(rows: pd.DataFrame, number: int) -> pd.DataFrame:
         inputs, _ = case.encode(rows, state)
-        found = case.problem.decode(rows, onnx_model.predict(model(number), inputs), state).reset_index(drop=True)
-        return found.assign(**{name: rows[name].to_numpy() for name in ("split", "file", "row") if name not in found})
+        predictions = case.problem.decode(rows, onnx_model.predict(model(number), inputs), state).reset_index(drop=True)
+        return predictions.assign(**{name: rows[name].to_numpy() for name in ("split", "file", "row") if name not in predictions})
 
     return answers
 
 
-def _shipped(name: str, inputs: Any, outputs: Any, nodes: list[Any], tensors: dict[str, Any], state: dict[str, Any]) -> bytes:
-    """An ONNX file that carries what a shipped one carries."""
+def _onnx_file(name: str, inputs: Any, outputs: Any, nodes: list[Any], tensors: dict[str, Any], state: dict[str, Any]) -> bytes:
+    """An ONNX file with the metadata of an exported one."""
     constants = [numpy_helper.from_array(np.asarray(value), key) for key, value in tensors.items()]
     graph = helper.make_graph(nodes, "tiny", [inputs], [outputs], constants)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
@@ -126,24 +129,24 @@ def _vision(case: UseCase) -> Scene:
     rows = _drawings()
     raw = rows[["file", "row", "image", "label"]]
     kept = rows.assign(fix="", duplicate_group=rows["pixels"], subset="")
-    dirt = raw.head(6).assign(
+    quarantined = raw.head(6).assign(
         reason=["blank: one colour all over", "duplicate of digits.csv:4", "unreadable: 0 bytes"] * 2,
         label=["<b>7</b>", "=1+1", "‮evil", "x" * 5000, "a\x00b", "9"],
     )
-    dirt["image"] = [b"", b"not a picture", *dirt["image"].tolist()[2:]]
+    quarantined["image"] = [b"", b"not a picture", *quarantined["image"].tolist()[2:]]
     originals = kept.head(4)[["image", "label"]].assign(original=range(4), variant=0)
     varied = [originals.assign(variant=number) for number in range(3)]
     return Scene(
         case=case,
         raw=raw,
         kept=kept,
-        dirt=dirt,
-        ledger=_vision_ledger(kept, len(dirt)),
+        quarantined=quarantined,
+        quality_report=_vision_quality_report(kept, len(quarantined)),
         preview=pd.concat(varied).sort_values(["original", "variant"]),
         state=state,
-        model=lambda number: _tiny_eye(number, state),
+        model=lambda number: _tiny_classifier(number, state),
         answers=_guesses,
-        rivals=lambda rows: {"majority": _judged(rows, np.tile([0.4, 0.2, 0.2, 0.2], (len(rows), 1)))},
+        baselines=lambda rows: {"majority": _predictions(rows, np.tile([0.4, 0.2, 0.2, 0.2], (len(rows), 1)))},
     )
 
 
@@ -165,15 +168,15 @@ def _guesses(rows: pd.DataFrame, number: int) -> pd.DataFrame:
     numbers = np.random.default_rng(number)
     logits = numbers.normal(0, 1, (len(rows), len(CLASSES)))
     logits[np.arange(len(rows)), rows["label"].astype(int)] += 2.2 - 0.2 * number
-    return _judged(rows, classification.softmax(logits))
+    return _predictions(rows, classification.softmax(logits))
 
 
-def _judged(rows: pd.DataFrame, probabilities: Any) -> pd.DataFrame:
+def _predictions(rows: pd.DataFrame, probabilities: Any) -> pd.DataFrame:
     return classification.judged(rows, probabilities, CLASSES, ("file", "row", "pixels", "split", "label"))
 
 
-def _tiny_eye(number: int, state: dict[str, Any]) -> bytes:
-    """Pictures (N, 1, side, side) to logits (N, 4) by chance."""
+def _tiny_classifier(number: int, state: dict[str, Any]) -> bytes:
+    """Images (N, 1, side, side) to random logits (N, 4)."""
     weights = np.random.default_rng(number).normal(0, 0.01, (SIDE * SIDE, len(CLASSES))).astype(np.float32)
     nodes = [
         helper.make_node("Cast", ["inputs"], ["real"], to=TensorProto.FLOAT),
@@ -182,10 +185,10 @@ def _tiny_eye(number: int, state: dict[str, Any]) -> bytes:
     ]
     inputs = helper.make_tensor_value_info("inputs", TensorProto.UINT8, ["batch", 1, SIDE, SIDE])
     outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", len(CLASSES)])
-    return _shipped("vision", inputs, outputs, nodes, {"weights": weights}, state)
+    return _onnx_file("vision", inputs, outputs, nodes, {"weights": weights}, state)
 
 
-def _vision_ledger(kept: pd.DataFrame, dirty: int) -> dict[str, Any]:
+def _vision_quality_report(kept: pd.DataFrame, dirty: int) -> dict[str, Any]:
     classes = pd.crosstab(kept["label"], kept["split"])
     return {
         "rows_in": len(kept) + dirty,
@@ -210,11 +213,11 @@ def _nlp(case: UseCase) -> Scene:
         label = list(TOPICS)[number % len(TOPICS)]
         own, other = TOPICS[label], TOPICS[list(TOPICS)[int(numbers.integers(len(TOPICS)))]]
         words = [str(numbers.choice(own)), str(numbers.choice(own if number % 3 else other)), str(numbers.choice(other))]
-        lines.append((SAID[number % len(SAID)].format(*words).replace("again", f"again in week {number}"), label))
+        lines.append((SENTENCES[number % len(SENTENCES)].format(*words).replace("again", f"again in week {number}"), label))
     lines += [("", "sports"), ("<b>bold</b> &amp; <script>alert(1)</script> roots", "gardens"), ("‮ evil prices", "markets")]
     lines += [("no label here", ""), lines[0], lines[1], (lines[2][0], "gardens")]
     raw = _read(case, pd.DataFrame(lines, columns=["text", "label"]), "notes.csv")
-    kept, dirt, books = _cleaned(case, raw)
+    kept, quarantined, quality = _cleaned(case, raw)
     train = kept[kept["split"] == "train"]
     state = dict(case.fit_preprocessing(train))
     tokens, targets = case.encode(train, state)
@@ -233,14 +236,14 @@ def _nlp(case: UseCase) -> Scene:
         tensors = {"weights": ((weights + noise) * (count > 0)).astype(np.float32), "axis": np.array([1], np.int64)}
         inputs = helper.make_tensor_value_info("inputs", TensorProto.INT32, ["batch", tokens.shape[1]])
         outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", weights.shape[1]])
-        return _shipped("nlp", inputs, outputs, nodes, tensors, state)
+        return _onnx_file("nlp", inputs, outputs, nodes, tensors, state)
 
     def majority(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         shares = classification.majority(train["label"], len(rows), state["classes"])
         return {"majority": case.problem.decode(rows, np.log(shares), state).reset_index(drop=True)}
 
     preview = case.preview_augmentation(train.reset_index(drop=True), 7)
-    return Scene(case, raw, kept, dirt, books, preview, state, model, _answered(case, state, model), majority)
+    return Scene(case, raw, kept, quarantined, quality, preview, state, model, _predictor(case, state, model), majority)
 
 
 def _finance(case: UseCase) -> Scene:
@@ -248,7 +251,7 @@ def _finance(case: UseCase) -> Scene:
     raw.loc[40, "high"] = raw.loc[40, "low"] / 2
     raw.loc[41, "close"] = -1.0
     raw = _read(case, pd.concat([raw, raw.iloc[[50]]], ignore_index=True), "prices.csv")
-    kept, dirt, books = _cleaned(case, raw)
+    kept, quarantined, quality = _cleaned(case, raw)
     state = {"window": HISTORY_DAYS, "fear": False, "news": False, "mean": [], "std": []}
 
     def model(number: int) -> bytes:
@@ -266,11 +269,11 @@ def _finance(case: UseCase) -> Scene:
         tensors |= {"half": np.float32(0.5), "quantiles": np.array([[-1.75, -2.6]], np.float32)}
         inputs = helper.make_tensor_value_info("inputs", TensorProto.FLOAT, ["batch", HISTORY_DAYS, 6])
         outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", 3])
-        return _shipped("finance", inputs, outputs, nodes, tensors, state)
+        return _onnx_file("finance", inputs, outputs, nodes, tensors, state)
 
-    answers = _answered(case, state, model)
+    answers = _predictor(case, state, model)
 
-    def rivals(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    def baselines(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         true, steady = answers(rows, 0), answers(rows, 0)
         near = np.exp(0.5 * np.log(true["variance"]) + 0.5 * np.log(true["next_variance"]))
         return {
@@ -278,18 +281,18 @@ def _finance(case: UseCase) -> Scene:
             "mean of a month": steady.assign(variance=float(steady["variance"].mean())),
         }
 
-    return Scene(case, raw, kept, dirt, books, kept.head(0), state, model, answers, rivals)
+    return Scene(case, raw, kept, quarantined, quality, kept.head(0), state, model, answers, baselines)
 
 
 def _prices(ticker: str, seed: int, days: int = 420) -> pd.DataFrame:
-    """A series whose roughness comes and goes."""
+    """Prices whose volatility rises and falls."""
     numbers = np.random.default_rng(seed)
     deviation = 0.006 + 0.012 * np.abs(np.sin(np.arange(days) / 45)) ** 3
     close = 100 * np.exp(np.cumsum(numbers.normal(0, 1, days) * deviation))
     start = np.r_[100, close[:-1]] * np.exp(numbers.normal(0, 1, days) * deviation / 4)
     high, low = np.maximum(start, close) * (1 + deviation / 2), np.minimum(start, close) * (1 - deviation / 2)
     dates = pd.bdate_range("2024-01-01", periods=days)
-    found = {
+    columns = {
         "ticker": ticker,
         "date": dates,
         "open": start,
@@ -298,7 +301,7 @@ def _prices(ticker: str, seed: int, days: int = 420) -> pd.DataFrame:
         "close": close,
         "volume": 1e6,
     }
-    return pd.DataFrame(found)
+    return pd.DataFrame(columns)
 
 
 def _credit(case: UseCase) -> Scene:
@@ -307,14 +310,14 @@ def _credit(case: UseCase) -> Scene:
     sex, home = (numbers.choice(list(some), 4 * ROWS) for some in (("female", "male"), ("own", "rent", "family <b>x</b>")))
     fails = numbers.random(4 * ROWS) < 1 / (1 + np.exp(0.16 * (income - 13)))
     table = {"label": np.where(fails, "default", "paid"), "income": income.round(2), "age": age, "sex": sex, "home": home}
-    told = pd.DataFrame(table).astype(str)
-    told.loc[3, "income"], told.loc[4, "label"], told.loc[5, "age"] = "12,5 about", "", ""
-    raw = _read(case, pd.concat([told, told.iloc[[9]]], ignore_index=True), "loans.csv")
-    kept, dirt, books = _cleaned(case, raw)
+    written = pd.DataFrame(table).astype(str)
+    written.loc[3, "income"], written.loc[4, "label"], written.loc[5, "age"] = "12,5 about", "", ""
+    raw = _read(case, pd.concat([written, written.iloc[[9]]], ignore_index=True), "loans.csv")
+    kept, quarantined, quality = _cleaned(case, raw)
     state = dict(case.fit_preprocessing(kept[kept["split"] == "train"]))
 
     def model(number: int) -> bytes:
-        """The logit of a line in the income, the other columns by chance."""
+        """A logit that is linear in the income, with random weights for the other columns."""
         width = len(state["numbers"]) + len(state["categories"])
         weights = np.random.default_rng(number).normal(0, 0.01 * number, (width, 1))
         weights[0] -= 0.16
@@ -325,9 +328,9 @@ def _credit(case: UseCase) -> Scene:
         tensors = {"weights": weights.astype(np.float32), "bias": np.float32([0.16 * 13])}
         inputs = helper.make_tensor_value_info("inputs", TensorProto.FLOAT, ["batch", width])
         outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", 1])
-        return _shipped("credit", inputs, outputs, nodes, tensors, state)
+        return _onnx_file("credit", inputs, outputs, nodes, tensors, state)
 
     def everyone(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         return {"majority": case.problem.decode(rows, np.full((len(rows), 1), -1.0), state).reset_index(drop=True)}
 
-    return Scene(case, raw, kept, dirt, books, kept.head(0), state, model, _answered(case, state, model), everyone)
+    return Scene(case, raw, kept, quarantined, quality, kept.head(0), state, model, _predictor(case, state, model), everyone)

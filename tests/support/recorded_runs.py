@@ -1,4 +1,4 @@
-"""A project with recorded runs, as the stages and the conductor would have left it, made in a second without any training."""
+"""A project with recorded runs, as the stages and the orchestrator leave it, built in a second without any training."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 STATES = ("Running", "Failed", "Cancelled", "Completed")
 RECIPES = ("dense", "int8", "pruned")
 VARIED = 3
-"""Runs whose numbers differ by so much have the same models."""
+"""Runs have the same models if their numbers are equal modulo this."""
 BEGAN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 CLASSES, SIDE = dashboard_scenarios.CLASSES, dashboard_scenarios.SIDE
 
 
 def needs(use_case: str) -> dict[str, list[str]]:
-    """The stages of a use case in playing order, each with those it needs."""
+    """The stages of a use case in execution order, each with those it depends on."""
     clean, train = f"clean@{use_case}", f"train@{use_case}"
     compress = {name: f"compress@{use_case}-{name}" for name in RECIPES}
     evaluate = {name: f"evaluate@{use_case}-{name}" for name in RECIPES}
@@ -84,23 +84,23 @@ def run(
     whole: bool = True,
     use_case: str = "vision",
 ) -> Path:
-    """A run in the state given: Running, Failed, Cancelled or Completed. Its artifacts are those its stages finished."""
+    """A run in a state: Running, Failed, Cancelled or Completed. It has the artifacts of its completed stages."""
     began = BEGAN + timedelta(minutes=17 * number)
     folder = root / "runs" / f"{began:%Y%m%d-%H%M%S}-{use_case}-{number:04x}"
     folder.mkdir(parents=True)
     (folder / "params.yaml").write_text(params(use_case, 7 + number), encoding="utf-8")
-    played = needs(use_case)
-    reached = {"Running": 4, "Failed": 4, "Cancelled": 5}.get(state, len(played))
+    stage_needs = needs(use_case)
+    reached = {"Running": 4, "Failed": 4, "Cancelled": 5}.get(state, len(stage_needs))
     last = {"Running": "Running", "Failed": "Failed", "Cancelled": "Cancelled"}.get(state, "Completed")
     if reached > 1:
         data(folder, use_case)
     if reached > 4:
         model(folder, use_case, number)
-    if reached == len(played):
+    if reached == len(stage_needs):
         evaluations(folder, use_case, number)
     stages = {}
-    for position, (name, wanted) in enumerate(played.items()):
-        stages[name] = _stage(folder, name, wanted, began, position, reached, last)
+    for position, (name, required) in enumerate(stage_needs.items()):
+        stages[name] = _stage(folder, name, required, began, position, reached, last)
     _record(folder, state, began, stages, overrides or {}, number, use_case)
     return folder
 
@@ -110,20 +110,20 @@ def finished(root: Path, **more: Any) -> Path:
 
 
 def data(folder: Path, use_case: str = "vision") -> None:
-    """raw, clean and augmented, as the first three stages leave them."""
+    """Artifacts of the first three stages: raw, clean and augmented."""
     place, scene = folder / "data" / use_case, dashboard_scenarios.of(use_case)
     _table(place / "raw", scene.raw)
     write_json(place / "raw" / "report.json", {"rows": len(scene.raw), "partitions": 1, "source": "packaged"})
     _table(place / "clean" / "rows", scene.kept)
-    _table(place / "clean" / "quarantine", scene.dirt)
-    write_json(place / "clean" / "ledger.json", scene.ledger)
+    _table(place / "clean" / "quarantine", scene.quarantined)
+    write_json(place / "clean" / "ledger.json", scene.quality_report)
     _table(place / "augmented" / "rows", scene.kept.head(0))
     _table(place / "augmented" / "preview", scene.preview)
     write_json(place / "augmented" / "report.json", {"variants": 0, "preview": len(scene.preview), "seed": 7})
 
 
 def model(folder: Path, use_case: str = "vision", number: int = 0) -> None:
-    """model/, as train leaves it, without its tensors."""
+    """Artifacts of the train stage, without the weights."""
     place = folder / "data" / use_case / "model"
     write_json(place / "config.json", {"architecture": "cnn", "fields": {}, "learnt": dashboard_scenarios.of(use_case).state})
     write_json(
@@ -134,11 +134,11 @@ def model(folder: Path, use_case: str = "vision", number: int = 0) -> None:
 
 
 def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None:
-    """compressed/, evaluations/ and release/, with figures computed as the stages compute them."""
+    """Artifacts of compress, evaluate and release, with metrics computed as in the stages."""
     place, scene = folder / "data" / use_case, dashboard_scenarios.of(use_case)
     case, shown = scene.case, {split: scene.split(split) for split in EVALUATION_SPLITS}
     answers = {
-        name: {split: scene.answers(found, position + number % VARIED) for split, found in shown.items()}
+        name: {split: scene.answers(predictions, position + number % VARIED) for split, predictions in shown.items()}
         for position, name in enumerate(RECIPES)
     }
     metrics: dict[str, dict[str, Any]] = {}
@@ -149,12 +149,12 @@ def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None
         (target / "model.onnx").write_bytes(scene.model(position + number % VARIED))
         size = 9000 // (position + 1)
         write_json(target / "report.json", {"recipe": name, "bytes": size, "parameters": size // 4, "macs": size * 10})
-        judged = {split: evaluate.appraisal(case.problem, found) for split, found in answers[name].items()}
-        own: dict[str, Any] = {"recipe": name, "rows": {"train": len(scene.split("train"))}, "splits": judged}
+        split_metrics = {split: evaluate.appraisal(case.problem, predictions) for split, predictions in answers[name].items()}
+        own: dict[str, Any] = {"recipe": name, "rows": {"train": len(scene.split("train"))}, "splits": split_metrics}
         for key, whole in (("bytes", 9000), ("parameters", 2250), ("macs", 90000)):
             own |= {key: whole // (position + 1), f"{key}_share": 1 / (position + 1)}
         if name == "dense":
-            own |= _rivals(scene, shown, answers[name])
+            own |= _baselines(scene, shown, answers[name])
         else:
             own["against_dense"] = {
                 split: comparison.comparison(
@@ -170,18 +170,19 @@ def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None
     _release(place, case.contract, metrics, latencies)
 
 
-def _rivals(scene: dashboard_scenarios.Scene, shown: dict[str, pd.DataFrame], own: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    found: dict[str, dict[str, Any]] = {}
-    against: dict[str, dict[str, Any]] = {}
+def _baselines(scene: dashboard_scenarios.Scene, shown: dict[str, pd.DataFrame], own: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    baselines: dict[str, dict[str, Any]] = {}
+    comparisons: dict[str, dict[str, Any]] = {}
     for split, rows in shown.items():
         gains = {}
-        for name, said in scene.rivals(rows).items():
-            judged = evaluate.appraisal(scene.case.problem, said)
-            found.setdefault(name, {})[split] = {key: judged[key] for key in ("scores", "interval")}
+        for name, predictions in scene.baselines(rows).items():
+            split_metrics = evaluate.appraisal(scene.case.problem, predictions)
+            baselines.setdefault(name, {})[split] = {key: split_metrics[key] for key in ("scores", "interval")}
             problem = scene.case.problem
-            gains[name] = problem.compare_to_baseline(own[split], said) or comparison.paired(problem, own[split], said)
-        against[split] = {"headline": "", "gains": gains}
-    return {"baselines": found, "against_rivals": against}
+            gain = problem.compare_to_baseline(own[split], predictions)
+            gains[name] = gain or comparison.paired(problem, own[split], predictions)
+        comparisons[split] = {"headline": "", "gains": gains}
+    return {"baselines": baselines, "against_rivals": comparisons}
 
 
 def _release(place: Path, contract: Any, metrics: dict[str, dict[str, Any]], latencies: dict[str, dict[str, Any]]) -> None:
@@ -202,7 +203,7 @@ def _release(place: Path, contract: Any, metrics: dict[str, dict[str, Any]], lat
 
 
 def event_log(folder: Path, stage: str, events: list[dict[str, Any]], at: datetime = BEGAN) -> Path:
-    """A stage's journal with these events, a second apart."""
+    """A stage's event log with these events, one second apart."""
     path = folder / "journal" / f"{stage}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
