@@ -1,4 +1,4 @@
-"""What a person reads of forecasts of risk: coverage by series, loss by year, what trading by them would have earned.
+"""Report on risk forecasts: coverage tests by series, losses by year, calibration, and a backtest of a volatility target.
 
 Predictions hold `ticker`, `next_date`, `next_return` (percent), `next_variance` and `variance` (squared percent).
 """
@@ -16,96 +16,102 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MAX_TABLE_ROWS = 40
-"""Series listed one by one."""
+"""Largest number of series, or years, listed one by one."""
 TARGET_PERCENT = 10.0
-"""Volatility a year that is aimed at."""
+"""Target volatility per year."""
 MAX_POSITION = 2.0
-"""Multiple of the money that is held at most."""
+"""Largest position, as a multiple of the equity."""
 COST_SHARE = 0.0002
-"""Share of what is bought or sold that is paid for it: two hundredths of a percent, usual for an index."""
+"""Trading cost as a share of the traded amount: 0.02 %, usual for an index."""
 COSTS = (0.0, 0.0002, 0.0005, 0.001, 0.002)
 P_VALUES = ("kupiec_p", "independence_p", "christoffersen_p")
 DIRECTION_VERDICT = "The direction of the next day is not forecast: daily prices tell no more of it than the toss of a coin."
 
 
 def coverage_tests(predictions: DataFrame, quantiles: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Kupiec and Christoffersen for each quantile (column name and level), over all series first, then series by series.
+    """Tests of Kupiec and Christoffersen for each quantile (column name and level), over all series first, then by series.
 
-    For several series `all` holds the least of their probabilities times their number (Bonferroni): they share days, so
-    their hits must not be added up as if they knew nothing of each other.
+    For several series the p-values of `all` are the smallest of the series' times their number (Bonferroni): series share days,
+    so their breaches are not independent and must not be pooled.
     """
     groups = list(predictions.sort_values("next_date", kind="stable").groupby("ticker"))
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for name, level in quantiles.items():
-        each = [
-            {"ticker": str(ticker), **risk_metrics.coverage_test(some["next_return"], some[name], level).as_dict()}
-            for ticker, some in groups
+        by_series = [
+            {"ticker": str(ticker), **risk_metrics.coverage_test(group["next_return"], group[name], level).as_dict()}
+            for ticker, group in groups
         ]
-        if len(each) == 1:
-            found.append({**each[0], "ticker": "all"})
+        if len(by_series) == 1:
+            rows.append({**by_series[0], "ticker": "all"})
             continue
-        whole: dict[str, Any] = risk_metrics.coverage_test(predictions["next_return"], predictions[name], level).as_dict()
+        pooled: dict[str, Any] = risk_metrics.coverage_test(predictions["next_return"], predictions[name], level).as_dict()
         for test in P_VALUES:
-            known = [one[test] for one in each if one[test] is not None]
-            whole[test] = min(1.0, min(known) * len(each)) if known else None
-        found += [{"ticker": "all", **whole}, *each[:MAX_TABLE_ROWS]]
-    return found
+            p_values = [tests[test] for tests in by_series if tests[test] is not None]
+            pooled[test] = min(1.0, min(p_values) * len(by_series)) if p_values else None
+        rows += [{"ticker": "all", **pooled}, *by_series[:MAX_TABLE_ROWS]]
+    return rows
 
 
-def losses_by_group(judged: DataFrame) -> dict[str, Any]:
-    """Mean `loss` by year and by series."""
-    groups = {"year": judged["next_date"].dt.year.astype(str), "ticker": judged["ticker"]}
+def losses_by_group(predictions: DataFrame) -> dict[str, Any]:
+    """Number of days and mean `loss` by year and by series."""
+    groups = {"year": predictions["next_date"].dt.year.astype(str), "ticker": predictions["ticker"]}
     means = {
-        name: judged.groupby(by.to_numpy())["loss"].agg(["count", "mean"]).head(MAX_TABLE_ROWS) for name, by in groups.items()
+        name: predictions.groupby(by.to_numpy())["loss"].agg(["count", "mean"]).head(MAX_TABLE_ROWS)
+        for name, by in groups.items()
     }
     return {
-        f"by_{name}": [{name: str(at), "days": int(row["count"]), "loss": float(row["mean"])} for at, row in found.iterrows()]
-        for name, found in means.items()
+        f"by_{name}": [
+            {name: str(at), "days": int(row["count"]), "loss": float(row["mean"])} for at, row in group_means.iterrows()
+        ]
+        for name, group_means in means.items()
     }
 
 
 def backtests(predictions: DataFrame) -> dict[str, Any]:
-    """The account of holding more when risk is forecast low and less when it is high, and that of holding all series alike.
+    """Backtests of a volatility target (`targeted`) and of a constant position in all series (`held`).
 
-    Each evening `TARGET_PERCENT` a year over the forecast volatility is held, at most `MAX_POSITION` times the money,
-    which is spread evenly over the series of the day; trading costs `COST_SHARE` of what is bought or sold, and `costs`
-    tells what other costs would leave. Nothing is chosen by it.
+    Each evening the position is `TARGET_PERCENT` over the forecast volatility per year, at most `MAX_POSITION`. The equity is
+    spread evenly over the series of the day. Trading costs `COST_SHARE` of the traded amount; `costs` holds the Sharpe ratios
+    for other costs. No choice depends on a backtest.
     """
     volatility = np.sqrt(predictions["variance"] * risk_metrics.TRADING_DAYS)
     rows = predictions[["next_date", "ticker"]].assign(
         position=np.minimum(MAX_POSITION, TARGET_PERCENT / volatility), earned=np.expm1(predictions["next_return"] / 100)
     )
     positions = rows.pivot(index="next_date", columns="ticker", values="position").sort_index()
-    moves = rows.pivot(index="next_date", columns="ticker", values="earned").sort_index().fillna(0.0).to_numpy()
+    daily_returns = rows.pivot(index="next_date", columns="ticker", values="earned").sort_index().fillna(0.0).to_numpy()
     share = 1 / positions.notna().sum(axis=1)
-    plain = positions.notna().astype("float64")
-    held = {
+    present = positions.notna().astype("float64")
+    weights_of = {
         "targeted": positions.fillna(0.0).mul(share, axis=0).to_numpy(),
-        "held": plain.mul(share, axis=0).to_numpy(),
+        "held": present.mul(share, axis=0).to_numpy(),
     }
-    by_cost = [{name: risk_metrics.backtest(one, moves, cost, resamples=0) for name, one in held.items()} for cost in COSTS]
+    by_cost = [
+        {name: risk_metrics.backtest(weights, daily_returns, cost, resamples=0) for name, weights in weights_of.items()}
+        for cost in COSTS
+    ]
     return {
         "target_percent": TARGET_PERCENT,
         "most_position": MAX_POSITION,
         "cost_share": COST_SHARE,
         "days": [f"{day:%Y-%m-%d}" for day in positions.index],
-        **{name: risk_metrics.backtest(one, moves, COST_SHARE).as_dict() for name, one in held.items()},
+        **{name: risk_metrics.backtest(weights, daily_returns, COST_SHARE).as_dict() for name, weights in weights_of.items()},
         "costs": [
-            {"cost_share": cost, **{f"{name}_sharpe": found.sharpe for name, found in both.items()}}
-            for cost, both in zip(COSTS, by_cost, strict=True)
+            {"cost_share": cost, **{f"{name}_sharpe": result.sharpe for name, result in results.items()}}
+            for cost, results in zip(COSTS, by_cost, strict=True)
         ],
     }
 
 
 def direction(predictions: DataFrame) -> dict[str, Any]:
-    """How near the sign of the next day is to chance, over all series."""
+    """How close to chance the sign of the next day's return is, over all series."""
     ordered = predictions.sort_values(["ticker", "next_date"], kind="stable")
     return {"verdict": DIRECTION_VERDICT, **risk_metrics.direction_statistics(ordered["next_return"])}
 
 
 def calibration(predictions: DataFrame, groups: int = 10) -> list[dict[str, float]]:
-    """Days in equal groups by the variance that was forecast, and the mean that came in each."""
+    """Mean forecast and mean realized variance (`came`) of equal groups of days, by forecast variance."""
     rank = predictions["variance"].rank(method="first").to_numpy() - 1
-    place = np.minimum(rank * groups // max(1, len(predictions)), groups - 1)
-    means = predictions.groupby(place)[["variance", "next_variance"]].mean()
+    group = np.minimum(rank * groups // max(1, len(predictions)), groups - 1)
+    means = predictions.groupby(group)[["variance", "next_variance"]].mean()
     return [{"forecast": float(row["variance"]), "came": float(row["next_variance"])} for _, row in means.iterrows()]

@@ -1,7 +1,7 @@
-"""Daily prices: which bars can be true, what each day measured, and what was known on its evening.
+"""Daily OHLC bars: validation, realized variance, stock splits, past windows and the next day's targets.
 
-A bar is one trading day of one series: open, high, low, close, and volume. Measures are in percent and squared percent.
-Whatever looks at neighbours looks back, but for `next_day_targets`, which makes the targets.
+A bar is one trading day of one series: open, high, low, close and volume. Returns are in percent, variances in squared percent.
+Features use a day and those before it only; `next_day_targets` alone looks ahead.
 """
 
 from __future__ import annotations
@@ -25,132 +25,132 @@ volatility index at the close. `mood`, `buzz`: sentiment and log number of the t
 GAP, HIGH, LOW, INTRADAY, WEEKDAY, TAIL_5, TAIL_1, VIX, SENTIMENT, NEWS_VOLUME = range(len(BAR_FIELDS))
 MAX_PRICE = 1e12
 MAX_HIGH_LOW_RATIO = 10.0
-"""Largest high over low of a day that is believed."""
+"""Largest valid ratio of a day's high to its low."""
 MISPRINT = np.log(2)
-"""A close that leaves both its neighbours by more than this (logarithm), the same way, is a slip of the pen: a comma moved."""
+"""A close further than this (logarithm) from both its neighbours, in the same direction, is a misprint: a moved decimal point."""
 MAX_PAUSE_DAYS = 7
-"""Calendar days to the next bar after which it no longer counts as the next trading day: the longest closing since 1990."""
+"""Longest gap in calendar days between two trading days in a row: the longest market closing since 1990."""
 SPLIT_RATIOS = (2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0)
-"""So many new shares for one old, or one new for so many old."""
+"""New shares per old share, or old shares per new share."""
 SPLIT_TOLERANCE = 0.02
-"""Share by which a day's open may miss the last close, divided so, and still be a split."""
+"""Largest relative difference of the open from the adjusted previous close on the day of a split."""
 MAX_SPLIT_DAY_RANGES = 3.0
-"""A day whose range is over so many times the usual of the month before moved in truth: then it is no split but a crash."""
+"""A day with a range above this multiple of the previous month's median range is a real move and no split."""
 EWMA_DECAY = 0.94
-"""Of the exponentially weighted mean, as J.P. Morgan's RiskMetrics (1996) has it for daily data."""
+"""Decay of the exponentially weighted mean per day (J.P. Morgan, RiskMetrics, 1996)."""
 TAIL_DAYS = 500
 DEFAULT_TAILS = {0.05: 2.0, 0.01: 3.1}
-"""Of share indices; what a series that is younger than a year is taken to have."""
+"""Tail multiples of stock indices, for series with less than a year of data."""
 MISSING_VALUES = ("", "nan", "null", "none", "na", "n/a", "-")
-"""What people write where there is no value."""
+"""Words for a missing value, in lower case."""
 MIN_CALENDAR_SERIES = 3
-"""Series from which the days of trading can be told."""
+"""Number of series from which a trading calendar can be derived."""
 MIN_VARIANCE = 1e-3
-"""Squared percent below which a day's range shows only how prices are rounded."""
+"""Lower bound of a day's variance, in squared percent: below it the range shows only the rounding of prices."""
 
 
-def garman_klass(high: Any, low: Any, move: Any) -> Any:
-    """The variance of a day, in squared percent, from high, low and close over the open (logarithms in percent).
+def garman_klass(high: Any, low: Any, intraday: Any) -> Any:
+    """The realized variance of a day in squared percent, from high, low and close over the open (logarithms in percent).
 
-    M. Garman, M. Klass, Journal of Business 53, 1980: about 7 times as exact as the squared return, without the gap
-    since the last close. At least `MIN_VARIANCE`.
+    M. Garman, M. Klass, Journal of Business 53, 1980: about 7 times as efficient as the squared return. The gap since the
+    previous close is not part of it. At least `MIN_VARIANCE`.
     """
-    return np.maximum(0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * move**2, MIN_VARIANCE)
+    return np.maximum(0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * intraday**2, MIN_VARIANCE)
 
 
 def clean_bars(rows: DataFrame, *, today: pd.Timestamp, max_bar_error: float) -> DataFrame:
-    """Whether each bar can be true by itself. `rows` holds `date`, the prices and `volume`, as they came.
+    """Validate each bar by itself. `rows` holds raw `date`, prices and `volume`.
 
-    Returns, row by row, `date`, the prices and `volume` as numbers, `fault` and `fix` as in `UseCase.clean_partition`. No move
-    is too large to be true: the worst days are what a forecast of risk is for. A high that misses the open or the close
-    by at most `max_bar_error` (a share) is raised to it, such a low is lowered.
+    Returns, row by row, `date`, the prices and `volume` as numbers, and `fault` and `fix` as in `UseCase.clean_partition`. No
+    return is too large: forecasts of risk are for the worst days. A high below the open or the close by at most the share
+    `max_bar_error` is raised to it, and such a low is lowered.
     """
-    said = RowFindings(len(rows))
+    findings = RowFindings(len(rows))
     date = parse_dates(rows["date"])
     bars = pd.DataFrame({name: parse_numbers(rows[name]) for name in (*PRICES, "volume")}, index=rows.index).assign(date=date)
-    said.fault(date.isna(), "unreadable-date: {!r}, expected YYYY-MM-DD", rows["date"])
-    said.fault(date > today, "future-date: {:%Y-%m-%d} has not come yet", date)
-    said.fault(date.dt.day_of_week > 4, "weekend: {:%A %Y-%m-%d} is no trading day", date)
+    findings.error(date.isna(), "unreadable-date: {!r}, expected YYYY-MM-DD", rows["date"])
+    findings.error(date > today, "future-date: {:%Y-%m-%d} has not come yet", date)
+    findings.error(date.dt.day_of_week > 4, "weekend: {:%A %Y-%m-%d} is no trading day", date)
     for name in PRICES:
-        said.fault(is_missing(rows[name]), f"missing-{name}: the bar has none", date)
-        said.fault(bars[name].isna(), f"unreadable-{name}: {{!r}}", rows[name])
-        said.fault((bars[name] <= 0) | (bars[name] > MAX_PRICE), f"impossible-{name}: {{:g}}", bars[name])
+        findings.error(is_missing(rows[name]), f"missing-{name}: the bar has none", date)
+        findings.error(bars[name].isna(), f"unreadable-{name}: {{!r}}", rows[name])
+        findings.error((bars[name] <= 0) | (bars[name] > MAX_PRICE), f"impossible-{name}: {{:g}}", bars[name])
     top, bottom = bars[["open", "close"]].max(axis=1), bars[["open", "close"]].min(axis=1)
-    said.fault(bars["low"] > bars["high"], "impossible-bar: its low {:g} is above its high", bars["low"])
-    said.fault(bars["high"] < top * (1 - max_bar_error), "impossible-bar: its high {:g} is below open or close", bars["high"])
-    said.fault(bars["low"] > bottom * (1 + max_bar_error), "impossible-bar: its low {:g} is above open or close", bars["low"])
+    findings.error(bars["low"] > bars["high"], "impossible-bar: its low {:g} is above its high", bars["low"])
+    findings.error(bars["high"] < top * (1 - max_bar_error), "impossible-bar: its high {:g} is below open or close", bars["high"])
+    findings.error(bars["low"] > bottom * (1 + max_bar_error), "impossible-bar: its low {:g} is above open or close", bars["low"])
     wide = bars["high"] > MAX_HIGH_LOW_RATIO * bars["low"]
-    said.fault(wide, f"impossible-bar: its high {{:g}} is over {MAX_HIGH_LOW_RATIO:g} times its low", bars["high"])
-    still = (bars["high"] == bars["low"]) & (bars["open"] == bars["close"])
-    said.fault(still & (bars["volume"] == 0), "no-trade: volume 0 and one price, {:g}", bars["close"])
-    said.fault(still, "stale: open, high, low and close are all {:g}", bars["close"])
-    short, long = bars["high"] < top, bars["low"] > bottom
-    said.fix(short, "raised-high: to open or close")
-    said.fix(long, "lowered-low: to open or close")
-    unsaid = ~(bars["volume"] > 0)
-    said.fix(unsaid & ~is_missing(rows["volume"]), "unknown-volume: none can be right beside a price that moved")
-    bars["high"], bars["low"] = bars["high"].mask(short, top), bars["low"].mask(long, bottom)
-    bars["volume"] = bars["volume"].mask(unsaid)
-    return bars.assign(fault=said.faults, fix=said.fixes)
+    findings.error(wide, f"impossible-bar: its high {{:g}} is over {MAX_HIGH_LOW_RATIO:g} times its low", bars["high"])
+    unchanged = (bars["high"] == bars["low"]) & (bars["open"] == bars["close"])
+    findings.error(unchanged & (bars["volume"] == 0), "no-trade: volume 0 and one price, {:g}", bars["close"])
+    findings.error(unchanged, "stale: open, high, low and close are all {:g}", bars["close"])
+    high_too_low, low_too_high = bars["high"] < top, bars["low"] > bottom
+    findings.repair(high_too_low, "raised-high: to open or close")
+    findings.repair(low_too_high, "lowered-low: to open or close")
+    unknown_volume = ~(bars["volume"] > 0)
+    findings.repair(unknown_volume & ~is_missing(rows["volume"]), "unknown-volume: none can be right beside a price that moved")
+    bars["high"], bars["low"] = bars["high"].mask(high_too_low, top), bars["low"].mask(low_too_high, bottom)
+    bars["volume"] = bars["volume"].mask(unknown_volume)
+    return bars.assign(fault=findings.errors, fix=findings.repairs)
 
 
 def contradiction_errors(series: DataFrame) -> Series:
-    """Why a bar cannot be believed beside one of the same day that came before it and says otherwise, empty if it can."""
-    said = RowFindings(len(series))
+    """The error of each bar that differs from an earlier bar of the same day, else empty."""
+    findings = RowFindings(len(series))
     first = series.groupby("date")[list(PRICES)].transform("first")
     differs = (series[list(PRICES)] != first).any(axis=1)
-    said.fault(differs, "contradiction: another bar of that day closes at {:g}", first["close"])
-    return pd.Series(said.faults, index=series.index, dtype=object)
+    findings.error(differs, "contradiction: another bar of that day closes at {:g}", first["close"])
+    return pd.Series(findings.errors, index=series.index, dtype=object)
 
 
 def neighbour_errors(series: DataFrame) -> Series:
-    """Why a bar cannot be true beside its neighbours, empty if it can; `series` is one series in the order of time."""
-    said = RowFindings(len(series))
+    """The error of each bar that is wrong beside its neighbours, else empty; `series` is one series in the order of time."""
+    findings = RowFindings(len(series))
     prices = series[list(PRICES)]
-    again = (prices == prices.shift()).all(axis=1)
-    said.fault(again, "stale: the same four prices as the trading day before, {:g}", series["close"])
+    repeated = (prices == prices.shift()).all(axis=1)
+    findings.error(repeated, "stale: the same four prices as the trading day before, {:g}", series["close"])
     close = np.log(series["close"])
     before, after = close - close.shift(), close - close.shift(-1)
-    slip = (np.sign(before) == np.sign(after)) & (before.abs() > MISPRINT) & (after.abs() > MISPRINT)
-    said.fault(slip, "slip: the close {:g} is more than double or less than half of both its neighbours", series["close"])
-    return pd.Series(said.faults, index=series.index, dtype=object)
+    misprint = (np.sign(before) == np.sign(after)) & (before.abs() > MISPRINT) & (after.abs() > MISPRINT)
+    findings.error(misprint, "slip: the close {:g} is more than double or less than half of both its neighbours", series["close"])
+    return pd.Series(findings.errors, index=series.index, dtype=object)
 
 
 def tail_multiples(variance: Floats, returns: Floats) -> Floats:
-    """By how many volatilities the worst 5 % and 1 % of the last two years' days fell, as known on each day (T, 2).
+    """The losses at the 5 % and 1 % quantiles of the last two years, in volatilities, as known on each day, (T, 2).
 
     Volatility is the exponentially weighted mean of the days before. Filtered historical simulation (Barone-Adesi,
-    Giannopoulos, Vosper, Journal of Futures Markets 19, 1999); `DEFAULT_TAILS` while a series is young.
+    Giannopoulos, Vosper, Journal of Futures Markets 19, 1999); `DEFAULT_TAILS` while a series is short.
     """
     before = pd.Series(variance).ewm(alpha=1 - EWMA_DECAY).mean().shift(1)
-    fallen = (-pd.Series(returns) / np.sqrt(before)).rolling(TAIL_DAYS, min_periods=TAIL_DAYS // 2)
-    found = [fallen.quantile(1 - level).clip(lower=1.0).fillna(usual) for level, usual in DEFAULT_TAILS.items()]
-    return np.column_stack(found)
+    losses = (-pd.Series(returns) / np.sqrt(before)).rolling(TAIL_DAYS, min_periods=TAIL_DAYS // 2)
+    multiples = [losses.quantile(1 - level).clip(lower=1.0).fillna(default) for level, default in DEFAULT_TAILS.items()]
+    return np.column_stack(multiples)
 
 
 def split_ratios(series: DataFrame) -> Series:
-    """What the step from the close before each bar was divided by because shares were split, 1 where they were not.
+    """The stock split ratio between the previous close and each bar, 1 without a split.
 
-    `series` is in the order of time. Shares are split over night, on a day that is calm otherwise; prices from before are
-    not rewritten, for all that is told of them later is told in relation to the last close.
+    `series` is in the order of time. A split happens overnight and on a calm day. Earlier prices are not adjusted, since all
+    features are relative to the previous close.
     """
     step = series["open"] / series["close"].shift()
-    spread = np.log(series["high"] / series["low"])
-    calm = spread < MAX_SPLIT_DAY_RANGES * spread.shift().rolling(22, min_periods=5).median()
-    found = pd.Series(1.0, index=series.index)
+    ranges = np.log(series["high"] / series["low"])
+    calm = ranges < MAX_SPLIT_DAY_RANGES * ranges.shift().rolling(22, min_periods=5).median()
+    ratios = pd.Series(1.0, index=series.index)
     for count in SPLIT_RATIOS:
         for ratio in (1 / count, count):
-            found = found.mask(calm & ((step / ratio - 1).abs() < SPLIT_TOLERANCE), ratio)
-    return found
+            ratios = ratios.mask(calm & ((step / ratio - 1).abs() < SPLIT_TOLERANCE), ratio)
+    return ratios
 
 
 def measure_bars(series: DataFrame) -> Floats:
-    """What each day of one series measured, (T, len(BAR)); the first gap is 0. `series` is in the order of time."""
-    opened = np.log(series["open"])
+    """The `BAR_FIELDS` of each day, (T, len(BAR_FIELDS)); the first gap is 0. `series` is one series in the order of time."""
+    log_open = np.log(series["open"])
     bars = np.empty((len(series), len(BAR_FIELDS)))
-    bars[:, GAP] = (opened - np.log(series["close"]).shift() - np.log(split_ratios(series))).fillna(0.0) * 100
+    bars[:, GAP] = (log_open - np.log(series["close"]).shift() - np.log(split_ratios(series))).fillna(0.0) * 100
     for place, name in ((HIGH, "high"), (LOW, "low"), (INTRADAY, "close")):
-        bars[:, place] = (np.log(series[name]) - opened) * 100
+        bars[:, place] = (np.log(series[name]) - log_open) * 100
     bars[:, WEEKDAY] = series["date"].dt.day_of_week
     variance = garman_klass(bars[:, HIGH], bars[:, LOW], bars[:, INTRADAY])
     bars[:, [TAIL_5, TAIL_1]] = tail_multiples(variance, bars[:, GAP] + bars[:, INTRADAY])
@@ -160,93 +160,93 @@ def measure_bars(series: DataFrame) -> Floats:
 
 
 def past_windows(bars: Floats, days: int, *, fear: bool) -> list[NDArray[np.float32] | None]:
-    """For each day its own bar and those before it, flattened (days x BAR), oldest first.
+    """For each day the window of its bar and those before it, flattened (days x BAR_FIELDS), oldest first.
 
-    None while there are too few (the first bar of a series has no gap and does not count), and with `fear` also where the
-    volatility index of one of them is not known.
+    None while there are too few bars (the first bar of a series has no gap and does not count). With `fear` also None where the
+    volatility index of a day in the window is unknown.
     """
-    flat = np.ascontiguousarray(bars, np.float32)
-    unknown = np.cumsum(np.isnan(flat[:, VIX])) if fear else np.zeros(len(flat), int)
-    whole = [end > days and unknown[end - 1] == unknown[end - days - 1] for end in range(1, len(flat) + 1)]
-    return [flat[end - days : end].ravel() if good else None for end, good in enumerate(whole, start=1)]
+    values = np.ascontiguousarray(bars, np.float32)
+    num_unknown = np.cumsum(np.isnan(values[:, VIX])) if fear else np.zeros(len(values), int)
+    complete = [end > days and num_unknown[end - 1] == num_unknown[end - days - 1] for end in range(1, len(values) + 1)]
+    return [values[end - days : end].ravel() if is_complete else None for end, is_complete in enumerate(complete, start=1)]
 
 
 def next_day_targets(series: DataFrame, bars: Floats) -> DataFrame:
-    """The targets: `next_date`, `next_return` (close to close, percent) and `next_variance` (squared percent) of each day.
+    """The targets of each day: `next_date`, `next_return` (close to close, percent) and `next_variance` (squared percent).
 
-    Missing where there is no next day in `series`, or a pause so long that the day after it is no longer the next.
+    Missing without a next day in `series`, and where the next day is more than `MAX_PAUSE_DAYS` later.
     """
-    found = pd.DataFrame(index=series.index)
-    found["next_date"] = series["date"].shift(-1)
-    known = (found["next_date"] - series["date"]).dt.days <= MAX_PAUSE_DAYS
+    targets = pd.DataFrame(index=series.index)
+    targets["next_date"] = series["date"].shift(-1)
+    is_next = (targets["next_date"] - series["date"]).dt.days <= MAX_PAUSE_DAYS
     variance = garman_klass(bars[:, HIGH], bars[:, LOW], bars[:, INTRADAY])
     for name, values in (("next_return", bars[:, GAP] + bars[:, INTRADAY]), ("next_variance", variance)):
-        found[name] = pd.Series(values, index=series.index).shift(-1).where(known)
-    found["next_date"] = found["next_date"].where(known)
-    return found
+        targets[name] = pd.Series(values, index=series.index).shift(-1).where(is_next)
+    targets["next_date"] = targets["next_date"].where(is_next)
+    return targets
 
 
 def trading_days(rows: DataFrame) -> pd.DatetimeIndex | None:
-    """Days on which most of the series traded that were listed then; none where there are too few series to tell."""
-    spans = rows.groupby("ticker")["date"].agg(["min", "max"])
-    if len(spans) < MIN_CALENDAR_SERIES:
+    """Days on which most of the series listed on that day traded; None with fewer than `MIN_CALENDAR_SERIES` series."""
+    listings = rows.groupby("ticker")["date"].agg(["min", "max"])
+    if len(listings) < MIN_CALENDAR_SERIES:
         return None
     traded = rows.groupby("date")["ticker"].nunique()
-    listed = [int(((spans["min"] <= day) & (spans["max"] >= day)).sum()) for day in traded.index]
+    listed = [int(((listings["min"] <= day) & (listings["max"] >= day)).sum()) for day in traded.index]
     return pd.DatetimeIndex(traded.index[traded.to_numpy() * 2 > np.array(listed)])
 
 
 def step_repairs(series: DataFrame, calendar: pd.DatetimeIndex | None) -> Series:
-    """What the step from the bar before each bar bridges, empty if nothing: days on which others traded, a pause, a split."""
-    said = RowFindings(len(series))
-    said.fix(split_ratios(series) != 1.0, "split: the step from the last close is told in new shares")
+    """Remarks about the step from the previous bar, else empty: a split, missing trading days, a long pause."""
+    findings = RowFindings(len(series))
+    findings.repair(split_ratios(series) != 1.0, "split: the step from the last close is told in new shares")
     if calendar is not None:
-        place = pd.Series(calendar.searchsorted(pd.DatetimeIndex(series["date"])), index=series.index)
-        said.fix(place.diff() > 1, "missing-days: others traded since the bar before")
+        position = pd.Series(calendar.searchsorted(pd.DatetimeIndex(series["date"])), index=series.index)
+        findings.repair(position.diff() > 1, "missing-days: others traded since the bar before")
     pause = series["date"].diff().dt.days
-    said.fix(pause > MAX_PAUSE_DAYS, "pause: longer than markets ever close since the bar before")
-    return pd.Series(said.fixes, index=series.index, dtype=object)
+    findings.repair(pause > MAX_PAUSE_DAYS, "pause: longer than markets ever close since the bar before")
+    return pd.Series(findings.repairs, index=series.index, dtype=object)
 
 
 def parse_dates(values: Series) -> Series:
-    """Dates without a time of day; what is none becomes NaT. Text is read as YYYY-MM-DD, with or without a time."""
+    """Dates without a time of day; NaT where there is none. Text is parsed as YYYY-MM-DD, with or without a time."""
     if pd.api.types.is_datetime64_any_dtype(values):
-        found = values
+        dates = values
     else:
-        found = pd.to_datetime(values.astype("string").str.strip(), format="ISO8601", errors="coerce", utc=True)
-    if isinstance(found.dtype, pd.DatetimeTZDtype):
-        found = found.dt.tz_localize(None)
-    return found.dt.normalize().astype("datetime64[ns]")
+        dates = pd.to_datetime(values.astype("string").str.strip(), format="ISO8601", errors="coerce", utc=True)
+    if isinstance(dates.dtype, pd.DatetimeTZDtype):
+        dates = dates.dt.tz_localize(None)
+    return dates.dt.normalize().astype("datetime64[ns]")
 
 
 def parse_numbers(values: Series) -> Series:
-    """Floats; what is no finite number becomes NaN. Blanks and the commas between thousands are passed over."""
+    """Floats; NaN for all but finite numbers. Blanks and thousands separators (commas) are ignored."""
     if not pd.api.types.is_numeric_dtype(values):
         values = pd.to_numeric(values.astype("string").str.replace(r"[,\s]", "", regex=True), errors="coerce")
-    found: Series = values.astype("float64")
-    return found.where(np.isfinite(found))
+    numbers: Series = values.astype("float64")
+    return numbers.where(np.isfinite(numbers))
 
 
 def is_missing(values: Series) -> Series:
-    """Whether nothing stands there: no value, a blank, or a word for nothing."""
+    """Whether a value is missing: none, blank, or one of `MISSING_VALUES`."""
     if pd.api.types.is_numeric_dtype(values):
         return values.isna()
     return values.isna() | values.astype("string").str.strip().str.lower().isin(MISSING_VALUES).fillna(True)
 
 
 class RowFindings:
-    """Row by row, the first fault found and all that was mended."""
+    """Collects, row by row, the first error and all repairs."""
 
     def __init__(self, rows: int) -> None:
-        self.faults = np.full(rows, "", dtype=object)
-        self.fixes = np.full(rows, "", dtype=object)
+        self.errors = np.full(rows, "", dtype=object)
+        self.repairs = np.full(rows, "", dtype=object)
 
-    def fault(self, where: Series, text: str, values: Series) -> None:
-        """Note `text`, with the row's value in its braces, where nothing was noted yet."""
-        for place in np.flatnonzero(where.fillna(False).to_numpy(bool) & (self.faults == "")):
-            self.faults[place] = text.format(values.iloc[place])
+    def error(self, where: Series, text: str, values: Series) -> None:
+        """Set the error `text`, formatted with the row's value, on rows without an error."""
+        for row in np.flatnonzero(where.fillna(False).to_numpy(bool) & (self.errors == "")):
+            self.errors[row] = text.format(values.iloc[row])
 
-    def fix(self, where: Series, text: str) -> None:
-        """Note what was mended, beside what else was, on rows without a fault."""
-        for place in np.flatnonzero(where.fillna(False).to_numpy(bool) & (self.faults == "")):
-            self.fixes[place] = "; ".join(filter(None, [self.fixes[place], text]))
+    def repair(self, where: Series, text: str) -> None:
+        """Add a repair or remark on rows without an error."""
+        for row in np.flatnonzero(where.fillna(False).to_numpy(bool) & (self.errors == "")):
+            self.repairs[row] = "; ".join(filter(None, [self.repairs[row], text]))

@@ -1,7 +1,7 @@
-"""Where daily prices come from, as rows: an index at hand, a panel of shares, or a person's own CSV or parquet.
+"""Read rows of daily prices: packaged indices, panels of stocks, or the user's CSV and parquet files.
 
-Each row holds `ticker`, `date`, `open`, `high`, `low`, `close`, `volume`, as they came, `fear` (a volatility index at that
-day's close, NaN without one), and `file` and `row`; rows read from text also `doubt`.
+Each row holds raw `ticker`, `date`, `open`, `high`, `low`, `close` and `volume`, `fear` (a volatility index at that day's close,
+NaN without one), `file` and `row`; rows read from text also `doubt`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COLUMNS = ("ticker", "date", *ohlc_bars.PRICES, "volume", "fear")
 REQUIRED_COLUMNS = ("date", *ohlc_bars.PRICES)
 READER_COLUMNS = ("file", "row", "doubt")
-"""What the reader of tables adds."""
+"""Columns that the table reader adds."""
 COLUMN_ALIASES = {
     "ticker": ("ticker", "symbol", "name", "stock", "instrument"),
     "date": ("date", "timestamp", "datetime", "time", "day"),
@@ -36,15 +36,15 @@ COLUMN_ALIASES = {
     "volume": ("volume", "vol"),
     "fear": ("fear", "vix"),
 }
-"""What the columns are usually called, in whatever case."""
+"""Names of each column in users' files, in any case."""
 MAX_VIX_AGE_DAYS = 7
-"""A volatility index that was not quoted on a day is that of the last day it was, unless that is longer ago."""
+"""A day without a quote of the volatility index takes the last one, if it is at most this old."""
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".gz", ".xz", ".bz2")
 
 
 @dataclass(frozen=True, slots=True)
 class PriceDataset:
-    """A data set with a name: series that ship with `arch`, or a file, which nobody offers for download as it is."""
+    """A data set by name: series that ship with `arch`, or a file that must be in the local dataset folder."""
 
     packaged: tuple[str, ...] = ()
     file: str = ""
@@ -69,69 +69,73 @@ DATASETS = {
 VIX_DATASET = PriceDataset(
     file="finance/vix-daily.csv.gz", sha256="fe9aee69319214c78d982860b7d8191f62cd16622e5cb9c66f2c5fd11815a863"
 )
-"""The volatility index of the Chicago Board Options Exchange since 1990; what arch holds of it begins in 2014."""
+"""The volatility index of the Chicago Board Options Exchange since 1990; the series in arch begins in 2014."""
 
 
 def read_packaged(names: tuple[str, ...]) -> Iterator[DataFrame]:
-    """Indices that ship with arch, whole."""
+    """Rows of indices that ship with arch."""
     from importlib import import_module
 
     for name in names:
-        found = import_module(f"arch.data.{name}").load().reset_index()
-        rows = pd.DataFrame({column: found[column.capitalize()] for column in (*REQUIRED_COLUMNS, "volume")})
+        frame = import_module(f"arch.data.{name}").load().reset_index()
+        rows = pd.DataFrame({column: frame[column.capitalize()] for column in (*REQUIRED_COLUMNS, "volume")})
         rows["volume"] = rows["volume"].astype("float64")
-        yield rows.assign(ticker=name, fear=np.nan, file=f"arch/data/{name}", row=range(len(found)))[[*COLUMNS, "file", "row"]]
+        yield rows.assign(ticker=name, fear=np.nan, file=f"arch/data/{name}", row=range(len(frame)))[[*COLUMNS, "file", "row"]]
 
 
 def read_dataset(name: str) -> Iterator[DataFrame]:
-    """The data set of that name."""
+    """Rows of a data set by name."""
     chosen = DATASETS[name]
     if chosen.packaged:
         return read_packaged(chosen.packaged)
     return read_path(download((), chosen.sha256, chosen.file), {})
 
 
-def read_path(place: Path, columns: Mapping[str, str]) -> Iterator[DataFrame]:
-    """Rows of a table, or of all tables of a folder; `columns` says what a column is called, where it is not the usual.
+def read_path(source: Path, columns: Mapping[str, str]) -> Iterator[DataFrame]:
+    """Rows of a table, or of all tables in a folder; `columns` maps columns to their names in the file.
 
-    Without a column for the ticker a file's name is taken for it: AAPL.csv.
+    Without a ticker column, the ticker is the file's name: AAPL.csv.
     """
-    files = [place] if place.is_file() else [path for path in sources.list_files(place) if path.suffix.lower() in TABLE_SUFFIXES]
+    files = (
+        [source] if source.is_file() else [path for path in sources.list_files(source) if path.suffix.lower() in TABLE_SUFFIXES]
+    )
     if not files:
-        raise UserError(f"{place} holds no table ({', '.join(TABLE_SUFFIXES)}); expected daily prices, one row a day")
+        raise UserError(f"{source} holds no table ({', '.join(TABLE_SUFFIXES)}); expected daily prices, one row a day")
     for path in files:
-        shown = path.name if place.is_file() else path.relative_to(place).as_posix()
-        name: dict[str, str] | None = None
-        for block in table_files.read_table(path, file_name=shown):
-            name = name or map_columns(path, [str(column) for column in block if column not in READER_COLUMNS], columns)
-            rows = pd.DataFrame({column: block[name[column]] for column in COLUMNS if column in name})
-            if "ticker" not in name:
+        shown_name = path.name if source.is_file() else path.relative_to(source).as_posix()
+        file_columns: dict[str, str] | None = None
+        for block in table_files.read_table(path, file_name=shown_name):
+            file_columns = file_columns or map_columns(
+                path, [str(column) for column in block if column not in READER_COLUMNS], columns
+            )
+            rows = pd.DataFrame({column: block[file_columns[column]] for column in COLUMNS if column in file_columns})
+            if "ticker" not in file_columns:
                 rows["ticker"] = path.name.partition(".")[0]
             for column in ("volume", "fear"):
-                rows[column] = rows[column] if column in name else np.nan
+                rows[column] = rows[column] if column in file_columns else np.nan
             yield rows[list(COLUMNS)].join(block[[column for column in READER_COLUMNS if column in block]])
 
 
 def map_columns(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """What each of our columns is called in this file; all that is missing is said at once."""
-    asked = {column: name for column, name in columns.items() if name}
-    table_files.check_columns(path, header, list(asked.values()))
-    usual = {name.strip().lower().replace("_", " "): name for name in reversed(header)}
-    found = dict(asked)
+    """The name in the file of each column. Raises `UserError` with all missing columns."""
+    requested = {column: name for column, name in columns.items() if name}
+    table_files.check_columns(path, header, list(requested.values()))
+    by_alias = {name.strip().lower().replace("_", " "): name for name in reversed(header)}
+    names_in_file = dict(requested)
     for column, names in COLUMN_ALIASES.items():
         for name in names:
-            if column not in found and name in usual:
-                found[column] = usual[name]
-    if missing := [column for column in REQUIRED_COLUMNS if column not in found]:
+            if column not in names_in_file and name in by_alias:
+                names_in_file[column] = by_alias[name]
+    if missing := [column for column in REQUIRED_COLUMNS if column not in names_in_file]:
         raise UserError(
             f"{path} has no column for {', '.join(missing)}; it has {', '.join(header)[:200]}: "
             f"name {'it' if len(missing) == 1 else 'them'} in fetch, as in fetch.{missing[0]}=<column>"
         )
-    return found
+    return names_in_file
 
 
 def join_vix(blocks: Iterator[DataFrame]) -> Iterator[DataFrame]:
-    """The rows with the VIX at each day's close."""
+    """The rows with `fear`, the VIX at each day's close."""
     path = download((), VIX_DATASET.sha256, VIX_DATASET.file)
     index = pd.concat(list(table_files.read_table(path, ["DATE", "CLOSE"])))
     closes = pd.Series(ohlc_bars.parse_numbers(index["CLOSE"]).to_numpy(), index=ohlc_bars.parse_dates(index["DATE"]))
@@ -141,8 +145,8 @@ def join_vix(blocks: Iterator[DataFrame]) -> Iterator[DataFrame]:
 
 
 def level_at_close(level: Series, date: Series) -> Series:
-    """What an index stood at on each date, or last before, NaN where that is more than `MAX_VIX_AGE_DAYS` ago."""
-    place = level.index.searchsorted(date, side="right") - 1
-    quoted = level.index[np.maximum(place, 0)]
-    fresh = (place >= 0) & ((date - quoted.to_numpy()).dt.days <= MAX_VIX_AGE_DAYS).to_numpy()
-    return pd.Series(np.where(fresh, level.to_numpy()[np.maximum(place, 0)], np.nan), index=date.index)
+    """The index on each date, or the last value before it; NaN where that is more than `MAX_VIX_AGE_DAYS` old."""
+    position = level.index.searchsorted(date, side="right") - 1
+    quoted = level.index[np.maximum(position, 0)]
+    fresh = (position >= 0) & ((date - quoted.to_numpy()).dt.days <= MAX_VIX_AGE_DAYS).to_numpy()
+    return pd.Series(np.where(fresh, level.to_numpy()[np.maximum(position, 0)], np.nan), index=date.index)

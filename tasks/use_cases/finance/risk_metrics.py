@@ -1,7 +1,7 @@
-"""Is a forecast of risk any good, and is it better than another? Losses, coverage tests, and the account of a trade.
+"""Metrics of risk forecasts: QLIKE, pinball loss, VaR coverage tests, the Diebold-Mariano test, and a backtest.
 
-Variances are in squared percent per day, returns in percent, quantiles as returns: the 1 % quantile of -3 says that one
-day in a hundred loses more than 3 percent. Arrays are (T,) in the order of time unless said otherwise.
+Variances are in squared percent per day, returns in percent, quantiles as returns: a 1 % quantile of -3 means that one day in
+a hundred loses more than 3 percent. Arrays are (T,) in the order of time unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 TRADING_DAYS = 252
-"""Trading days in a year, by which a day's figures become a year's."""
+"""Trading days in a year, to annualize daily figures."""
 MONTH_DAYS = 21
 BOOTSTRAP_RESAMPLES = 1000
 BOOTSTRAP_SEED = 20_240_229
 
 
-def qlike(realised: ArrayLike, forecast: ArrayLike) -> Floats:
-    """Loss of each variance forecast, 0 when it is exact: x - log x - 1 for x = realised / forecast.
+def qlike(realized: ArrayLike, forecast: ArrayLike) -> Floats:
+    """QLIKE loss of each variance forecast, 0 when it is exact: x - log x - 1 for x = realized / forecast.
 
-    It ranks forecasts as they would be ranked on the true variance, of which `realised` is a noisy but unbiased
-    measurement (A. Patton, Journal of Econometrics 160, 2011).
+    It ranks forecasts as the true variance would, of which `realized` is a noisy but unbiased estimate (A. Patton, Journal of
+    Econometrics 160, 2011).
     """
-    ratio = np.asarray(realised, np.float64) / np.asarray(forecast, np.float64)
+    ratio = np.asarray(realized, np.float64) / np.asarray(forecast, np.float64)
     loss: Floats = ratio - np.log(ratio) - 1
     return loss
 
 
 def pinball(returns: ArrayLike, quantile: ArrayLike, level: float) -> Floats:
-    """Loss of each forecast of the `level` quantile (R. Koenker, G. Bassett, Econometrica 46, 1978), in percent."""
+    """Pinball loss of each forecast of the `level` quantile (R. Koenker, G. Bassett, Econometrica 46, 1978), in percent."""
     error = np.asarray(returns, np.float64) - np.asarray(quantile, np.float64)
     loss: Floats = np.maximum(level * error, (level - 1) * error)
     return loss
@@ -45,19 +45,19 @@ def pinball(returns: ArrayLike, quantile: ArrayLike, level: float) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class CoverageTest:
-    """How often a quantile was undercut, and the probability of so odd a count or pattern if the forecast were right."""
+    """VaR breaches: how often returns fell below a quantile, and the p-values of the count and the pattern."""
 
     level: float
     days: int
     hits: int
     share: float
-    """Of the days, those on which the return fell below the quantile; `level` is right."""
+    """Breach rate: the share of days with a return below the quantile. It should equal `level`."""
     kupiec_p: float
-    """So many hits (P. Kupiec, Journal of Derivatives 3, 1995)."""
+    """Of the number of breaches (P. Kupiec, Journal of Derivatives 3, 1995)."""
     independence_p: float | None
-    """Hits that follow hits so often (P. Christoffersen, International Economic Review 39, 1998); none without a hit."""
+    """Of breaches in a row (P. Christoffersen, International Economic Review 39, 1998); None without a breach."""
     christoffersen_p: float | None
-    """Both at once: conditional coverage."""
+    """Of both: conditional coverage."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,10 +76,10 @@ def coverage_test(returns: ArrayLike, quantile: ArrayLike, level: float) -> Cove
     before, after = hit[:-1], hit[1:]
     from_calm, from_hit = int((~before).sum()), int(before.sum())
     calm_to_hit, hit_to_hit = int((~before & after).sum()), int((before & after).sum())
-    free = _bernoulli_log_likelihood(calm_to_hit, from_calm, calm_to_hit / max(1, from_calm))
-    free += _bernoulli_log_likelihood(hit_to_hit, from_hit, hit_to_hit / max(1, from_hit))
-    moved = calm_to_hit + hit_to_hit
-    pattern_ratio = max(0.0, 2 * (free - _bernoulli_log_likelihood(moved, days - 1, moved / max(1, days - 1))))
+    unrestricted = _bernoulli_log_likelihood(calm_to_hit, from_calm, calm_to_hit / max(1, from_calm))
+    unrestricted += _bernoulli_log_likelihood(hit_to_hit, from_hit, hit_to_hit / max(1, from_hit))
+    all_hits = calm_to_hit + hit_to_hit
+    pattern_ratio = max(0.0, 2 * (unrestricted - _bernoulli_log_likelihood(all_hits, days - 1, all_hits / max(1, days - 1))))
     return CoverageTest(
         level,
         days,
@@ -93,13 +93,13 @@ def coverage_test(returns: ArrayLike, quantile: ArrayLike, level: float) -> Cove
 
 @dataclass(frozen=True, slots=True)
 class LossComparison:
-    """The mean loss of one forecast less that of another, and whether the difference is more than luck."""
+    """The mean loss of one forecast less that of another, with its confidence interval and p-value."""
 
     difference: float
-    """Negative when the first is better."""
+    """Negative when the first forecast is better."""
     low: float
     high: float
-    """The 95 % interval."""
+    """The 95 % confidence interval."""
     statistic: float
     p: float
     """Two-sided."""
@@ -110,12 +110,12 @@ class LossComparison:
         return asdict(self)
 
 
-def diebold_mariano(loss: ArrayLike, rival_loss: ArrayLike, lags: int = MONTH_DAYS) -> LossComparison:
-    """The test of equal accuracy of two forecasts by their losses day by day (Diebold, Mariano, JBES 13, 1995).
+def diebold_mariano(loss: ArrayLike, baseline_loss: ArrayLike, lags: int = MONTH_DAYS) -> LossComparison:
+    """The test of equal accuracy of two forecasts by their daily losses (Diebold, Mariano, JBES 13, 1995).
 
-    The variance allows for differences that go together over `lags` days (Newey, West, Econometrica 55, 1987).
+    The variance allows for autocorrelation up to `lags` days (Newey, West, Econometrica 55, 1987).
     """
-    difference = np.asarray(loss, np.float64) - np.asarray(rival_loss, np.float64)
+    difference = np.asarray(loss, np.float64) - np.asarray(baseline_loss, np.float64)
     days, lags = len(difference), min(lags, max(0, len(difference) - 2))
     mean = float(difference.mean())
     spread = sqrt(long_run_variance(difference, lags) / days)
@@ -126,7 +126,7 @@ def diebold_mariano(loss: ArrayLike, rival_loss: ArrayLike, lags: int = MONTH_DA
 
 
 def long_run_variance(values: ArrayLike, lags: int) -> float:
-    """The variance of the sum of `values` per day, days within `lags` of each other allowed to go together."""
+    """The long-run variance of `values` per day, with autocorrelation up to `lags` days (Newey, West 1987)."""
     centred = np.asarray(values, np.float64) - np.mean(np.asarray(values, np.float64))
     total = float(centred @ centred)
     for lag in range(1, lags + 1):
@@ -136,9 +136,9 @@ def long_run_variance(values: ArrayLike, lags: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """A year-in, year-out account of holding more when risk is forecast low and less when it is high.
+    """The result of a trading strategy, in shares of 1: a `drawdown` of 0.2 is a fifth of the equity.
 
-    Shares of 1 throughout: a `drawdown` of 0.2 is a fifth of the money. Costs are paid, interest is not earned.
+    Costs are paid, interest is not earned.
     """
 
     days: int
@@ -147,28 +147,28 @@ class Backtest:
     sharpe: float
     sharpe_low: float
     sharpe_high: float
-    """The 95 % interval, by a bootstrap of blocks of about a month."""
+    """The 95 % confidence interval, by a bootstrap of blocks of about a month."""
     drawdown: float
-    """The deepest fall of the money below its highest point before."""
+    """The maximum drawdown."""
     turnover: float
-    """Money bought and sold a year, as a multiple of the money there is."""
+    """Traded amount per year, as a multiple of the equity."""
     mean_position: float
     equity: tuple[float, ...]
-    """The money at the end of each day, 1 at the start."""
+    """Equity at the end of each day, 1 at the start."""
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "equity": list(self.equity)}
 
 
 def backtest(position: ArrayLike, daily: ArrayLike, cost: float, resamples: int = BOOTSTRAP_RESAMPLES) -> Backtest:
-    """The account of positions (T,) or (T, series) in `daily` returns (shares of 1) of the same shape.
+    """Backtest of positions (T,) or (T, series) on `daily` returns (shares of 1) of the same shape.
 
-    Positions are multiples of the money, set on the evening before; `cost` is a share of what is bought or sold.
-    Without `resamples` the Sharpe ratio has no interval.
+    Positions are multiples of the equity, set on the evening before; `cost` is a share of the traded amount. Without `resamples`
+    the Sharpe ratio has no interval.
     """
-    held, moved = (np.asarray(given, np.float64).reshape(len(given), -1) for given in (position, daily))  # type: ignore[arg-type]
-    traded = np.abs(np.diff(held, prepend=0.0, axis=0)).sum(1)
-    earned = (held * moved).sum(1) - cost * traded
+    positions, returns = (np.asarray(values, np.float64).reshape(len(values), -1) for values in (position, daily))  # type: ignore[arg-type]
+    traded = np.abs(np.diff(positions, prepend=0.0, axis=0)).sum(1)
+    earned = (positions * returns).sum(1) - cost * traded
     equity = np.cumprod(np.maximum(0.0, 1 + earned))
     drawdown = 1 - equity / np.maximum.accumulate(np.concatenate([[1.0], equity]))[1:]
     low, high = _sharpe_interval(earned, resamples) if resamples else (float("nan"), float("nan"))
@@ -181,42 +181,42 @@ def backtest(position: ArrayLike, daily: ArrayLike, cost: float, resamples: int 
         sharpe_high=high,
         drawdown=float(drawdown.max()),
         turnover=float(traded.mean() * TRADING_DAYS),
-        mean_position=float(held.sum(1).mean()),
+        mean_position=float(positions.sum(1).mean()),
         equity=tuple(round(float(value), 6) for value in equity),
     )
 
 
 def direction_statistics(returns: ArrayLike) -> dict[str, float]:
-    """How often the sign of a day's return could be told from nothing: the share of rising days, and of days like the last.
+    """The share of rising days, the share of days with the sign of the day before, and the half width of a 95 % interval at 0.5.
 
-    There is no forecast of direction here: what daily prices tell of it is too near to the toss of a coin.
+    Direction is not forecast: in daily prices it is too close to chance.
     """
-    moved = np.asarray(returns, np.float64)
-    rising = float((moved > 0).mean())
-    same = float(((moved[1:] > 0) == (moved[:-1] > 0)).mean()) if len(moved) > 1 else 0.5
-    return {"rising_share": rising, "as_the_day_before_share": same, "half_width": 0.98 / sqrt(max(1, len(moved)))}
+    values = np.asarray(returns, np.float64)
+    rising = float((values > 0).mean())
+    same = float(((values[1:] > 0) == (values[:-1] > 0)).mean()) if len(values) > 1 else 0.5
+    return {"rising_share": rising, "as_the_day_before_share": same, "half_width": 0.98 / sqrt(max(1, len(values)))}
 
 
 def _sharpe(earned: Floats) -> Any:
-    """Mean over standard deviation a year, along the last axis; 0 where nothing moves."""
+    """The annualized Sharpe ratio along the last axis; 0 for constant returns."""
     spread = earned.std(axis=-1)
     return np.where(spread > 0, earned.mean(axis=-1) / np.where(spread > 0, spread, 1.0), 0.0) * sqrt(TRADING_DAYS)
 
 
 def _sharpe_interval(earned: Floats, resamples: int) -> tuple[float, float]:
-    """The 95 % interval of the Sharpe ratio (D. Politis, J. Romano, JASA 89, 1994: blocks of random length, around the end)."""
+    """The 95 % interval of the Sharpe ratio by the stationary bootstrap (D. Politis, J. Romano, JASA 89, 1994)."""
     generator = np.random.default_rng(BOOTSTRAP_SEED)
     days = len(earned)
-    places = generator.integers(0, days, (resamples, days))
-    fresh = generator.random((resamples, days)) < 1 / MONTH_DAYS
+    positions = generator.integers(0, days, (resamples, days))
+    starts_block = generator.random((resamples, days)) < 1 / MONTH_DAYS
     for day in range(1, days):
-        places[:, day] = np.where(fresh[:, day], places[:, day], (places[:, day - 1] + 1) % days)
-    low, high = np.quantile(_sharpe(earned[places]), [0.025, 0.975])
+        positions[:, day] = np.where(starts_block[:, day], positions[:, day], (positions[:, day - 1] + 1) % days)
+    low, high = np.quantile(_sharpe(earned[positions]), [0.025, 0.975])
     return float(low), float(high)
 
 
 def _bernoulli_log_likelihood(hits: int, days: int, share: float) -> float:
-    """The logarithm of the probability of one pattern with so many hits."""
+    """The log-likelihood of one sequence of `days` days with so many hits, each with probability `share`."""
     calm = days - hits
     return (hits * log(share) if hits else 0.0) + (calm * _log_complement(share) if calm else 0.0)
 

@@ -1,8 +1,8 @@
-"""The classic forecasts of tomorrow's variance, from the last value to GARCH: fitted on train rows, then left alone.
+"""Baseline forecasts of the next day's variance, from the last value to HAR and GARCH, fitted to the train rows.
 
 Legend: N rows, W days of the past (oldest first), T days of a series. Variances in squared percent, returns in percent.
-Each forecast is scaled so that on train rows it is right on average (the scale that QLIKE asks for), since what GARCH
-and the squared return measure is larger than the range of a day tells.
+Each forecast is scaled to be unbiased on the train rows (the scale that minimizes QLIKE), since GARCH and squared returns
+estimate a larger variance than the range of a day.
 """
 
 from __future__ import annotations
@@ -35,31 +35,32 @@ if TYPE_CHECKING:
 
 WEEK_DAYS, MONTH_DAYS = 5, 22
 MIN_GARCH_DAYS = 500
-"""Days of a series below which a GARCH model says more about its noise than about it."""
+"""Shortest series that a GARCH model is fitted to; a shorter one is too noisy."""
 QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
 
 
 @dataclass(frozen=True, slots=True)
 class PastDays:
-    """Rows as the forecasters see them: what each day of the past measured (N, W), and which series and day each row is."""
+    """Inputs of the forecasters: the measures of past days (N, W), and the series and day of each row."""
 
     variance: Floats
     returns: Floats
-    fear: Floats
+    vix: Floats
+    """The logarithm of a volatility index."""
     tails: Floats
-    """How far the worst 5 % and 1 % of days fell until each row's day, in volatilities, (N, 2)."""
-    written: Floats
-    """Mood and number of what was written until each row's close, (N, 2)."""
+    """Losses at the 5 % and 1 % quantiles until each row's day, in volatilities, (N, 2)."""
+    news: Floats
+    """Sentiment and log number of texts until each row's close, (N, 2)."""
     series: NDArray[np.object_]
     day: NDArray[np.int64]
-    """Grows with time within a series."""
+    """Increases with time within a series."""
 
     def __len__(self) -> int:
         return len(self.variance)
 
 
 def past_days(bars_NWB: NDArray[np.floating[Any]], series: Any, day: Any) -> PastDays:
-    """From what is kept of past days (N, W, BAR), see `ohlc_bars`."""
+    """The inputs of the forecasters from windows (N, W, BAR_FIELDS), see `ohlc_bars`."""
     assert bars_NWB.shape[2] == len(BAR_FIELDS), bars_NWB.shape
     bars = np.asarray(bars_NWB, np.float64)
     return PastDays(
@@ -75,34 +76,36 @@ def past_days(bars_NWB: NDArray[np.floating[Any]], series: Any, day: Any) -> Pas
 
 ShockDistribution = Literal["normal", "t"]
 Forecaster = Callable[[PastDays, "Floats", PastDays], tuple["Floats", "Floats"]]
-"""`forecaster(train, next variance of each train row (N,), rows)` gives variances for the train rows and for `rows`."""
+"""`forecaster(train, next variance of each train row (N,), rows)` returns variances for the train rows and for `rows`."""
 
 
 def forecasts(train: PastDays, variance: Floats, returns: Floats, rows: PastDays) -> dict[str, dict[str, Floats]]:
-    """What each classic says of `rows`: `variance`, `quantile_5` and `quantile_1`, (N,) each, by the forecaster's name.
+    """The forecasts of each baseline for `rows`: `variance`, `quantile_5` and `quantile_1`, (N,) each, by the baseline's name.
 
-    `variance` and `returns` (N,) are those of the day after each train row. The quantiles are volatilities times the tail
-    of the last two years, scaled so that so many train days undercut them (filtered historical simulation).
+    `variance` and `returns` (N,) are those of the day after each train row. The quantiles are volatilities times the tail of the
+    last two years, scaled to the right breach rate on the train days (filtered historical simulation).
     """
-    found = {}
-    fear, news = (
-        bool(np.isfinite(getattr(train, told)).all() and np.isfinite(getattr(rows, told)).all()) for told in ("fear", "written")
-    )
-    for name, forecaster in forecasters(fear, news).items():
+    by_name = {}
+    has_vix, has_news = (_is_known(train, rows, field) for field in ("vix", "news"))
+    for name, forecaster in forecasters(has_vix, has_news).items():
         fitted, forecast = forecaster(train, variance, rows)
         scale = float((variance / fitted).mean())
         fitted, forecast = fitted * scale, forecast * scale
-        said = {"variance": forecast}
-        for place, (quantile, level) in enumerate(QUANTILES.items()):
-            tail = float(np.quantile(returns / (np.sqrt(fitted) * train.tails[:, place]), level))
-            said[quantile] = np.sqrt(forecast) * rows.tails[:, place] * tail
-        found[name] = said
-    return found
+        predicted = {"variance": forecast}
+        for index, (quantile, level) in enumerate(QUANTILES.items()):
+            tail = float(np.quantile(returns / (np.sqrt(fitted) * train.tails[:, index]), level))
+            predicted[quantile] = np.sqrt(forecast) * rows.tails[:, index] * tail
+        by_name[name] = predicted
+    return by_name
 
 
-def forecasters(fear: bool, news: bool) -> Mapping[str, Forecaster]:
-    """Every classic by name, the plainest first; those that read a volatility index or news only where there are any."""
-    found: dict[str, Forecaster] = {
+def _is_known(train: PastDays, rows: PastDays, field: str) -> bool:
+    return all(bool(np.isfinite(getattr(past, field)).all()) for past in (train, rows))
+
+
+def forecasters(has_vix: bool, has_news: bool) -> Mapping[str, Forecaster]:
+    """The baselines by name, the simplest first; those that read a volatility index or news only where these are available."""
+    by_name: dict[str, Forecaster] = {
         "last day": lambda train, _, rows: (train.variance[:, -1], rows.variance[:, -1]),
         "mean of a month": lambda train, _, rows: (
             train.variance[:, -MONTH_DAYS:].mean(1),
@@ -114,51 +117,51 @@ def forecasters(fear: bool, news: bool) -> Mapping[str, Forecaster]:
         "GARCH(1,1)": _garch(0, "normal"),
         "GJR-GARCH-t": _garch(1, "t"),
     }
-    if fear:
-        found["log-HAR with leverage and VIX"] = _log_regression(log_har, leverage, vix_level)
-    if news:
-        found["log-HAR with leverage and news"] = _log_regression(log_har, leverage, news_level)
-    return found
+    if has_vix:
+        by_name["log-HAR with leverage and VIX"] = _log_regression(log_har, leverage, vix_level)
+    if has_news:
+        by_name["log-HAR with leverage and news"] = _log_regression(log_har, leverage, news_level)
+    return by_name
 
 
 def ewma(variance_NW: Floats) -> Floats:
-    """The mean of the past, a day's weight falling by `EWMA_DECAY` a day."""
+    """The exponentially weighted mean of the past variances, with `EWMA_DECAY` per day."""
     weights = EWMA_DECAY ** np.arange(variance_NW.shape[1])[::-1]
     mean: Floats = variance_NW @ (weights / weights.sum())
     return mean
 
 
 def log_har(past: PastDays) -> list[Floats]:
-    """Logarithms of the last day's, week's and month's mean variance (Corsi 2009)."""
+    """HAR regressors: logarithms of the last day's, week's and month's mean variance (Corsi 2009)."""
     return [np.log(past.variance[:, -days:].mean(1)) for days in (1, WEEK_DAYS, MONTH_DAYS)]
 
 
 def leverage(past: PastDays) -> list[Floats]:
-    """Falls raise tomorrow's variance more than rises do (Corsi, Renò, JBES 30, 2012): yesterday's, the week's, and the size."""
+    """Leverage regressors (Corsi, Renò, JBES 30, 2012): negative returns of the last day and week, and the last absolute one."""
     falls = np.minimum(past.returns, 0.0)
     return [falls[:, -1], falls[:, -WEEK_DAYS:].mean(1), np.abs(past.returns[:, -1])]
 
 
 def vix_level(past: PastDays) -> list[Floats]:
     """The logarithm of the volatility index at the last close."""
-    return [past.fear[:, -1]]
+    return [past.vix[:, -1]]
 
 
 def news_level(past: PastDays) -> list[Floats]:
-    """How good or bad what was written sounds, and how much it is."""
-    return [past.written[:, 0], past.written[:, 1]]
+    """Sentiment and log number of the texts."""
+    return [past.news[:, 0], past.news[:, 1]]
 
 
 def _log_regression(*parts: Callable[[PastDays], list[Floats]]) -> Forecaster:
-    """Least squares of the logarithm of the variance on these figures."""
+    """Least squares of the log variance on these regressors."""
 
     def design(past: PastDays) -> Floats:
         return np.column_stack([np.ones(len(past)), *(column for part in parts for column in part(past))])
 
     def forecaster(train: PastDays, variance: Floats, rows: PastDays) -> tuple[Floats, Floats]:
-        known = design(train)
-        weights, *_ = np.linalg.lstsq(known, np.log(variance), rcond=None)
-        return np.exp(known @ weights), np.exp(design(rows) @ weights)
+        regressors = design(train)
+        weights, *_ = np.linalg.lstsq(regressors, np.log(variance), rcond=None)
+        return np.exp(regressors @ weights), np.exp(design(rows) @ weights)
 
     return forecaster
 
@@ -167,42 +170,42 @@ def _garch(asymmetry: int, distribution: ShockDistribution) -> Forecaster:
     """GARCH (T. Bollerslev 1986) or with asymmetry GJR (Glosten, Jagannathan, Runkle 1993), by series; EWMA for short ones."""
 
     def forecaster(train: PastDays, variance: Floats, rows: PastDays) -> tuple[Floats, Floats]:
-        found = ewma(train.variance), ewma(rows.variance)
+        forecasts = ewma(train.variance), ewma(rows.variance)
         for name in dict.fromkeys(train.series):
-            mine = np.flatnonzero(train.series == name)
-            mine = mine[np.argsort(train.day[mine], kind="stable")]
-            if len(mine) < MIN_GARCH_DAYS:
+            train_positions = np.flatnonzero(train.series == name)
+            train_positions = train_positions[np.argsort(train.day[train_positions], kind="stable")]
+            if len(train_positions) < MIN_GARCH_DAYS:
                 continue
-            fitted = fit_garch(_return_history(train, mine), asymmetry, distribution)
-            for past, forecast in zip((train, rows), found, strict=True):
-                places = np.flatnonzero(past.series == name)
-                places = places[np.argsort(past.day[places], kind="stable")]
-                if len(places):
-                    forecast[places] = fitted.filtered(_return_history(past, places))[-len(places) :]
-        return found
+            fitted = fit_garch(_return_history(train, train_positions), asymmetry, distribution)
+            for past, forecast in zip((train, rows), forecasts, strict=True):
+                positions = np.flatnonzero(past.series == name)
+                positions = positions[np.argsort(past.day[positions], kind="stable")]
+                if len(positions):
+                    forecast[positions] = fitted.filtered(_return_history(past, positions))[-len(positions) :]
+        return forecasts
 
     return forecaster
 
 
-def _return_history(past: PastDays, places: NDArray[np.int64]) -> Floats:
-    """Returns of one series in the order of time: the past of its first row, then each row's own day."""
-    history: Floats = np.concatenate([past.returns[places[0]], past.returns[places[1:], -1]])
+def _return_history(past: PastDays, positions: NDArray[np.int64]) -> Floats:
+    """Returns of one series in the order of time: the window of its first row, then each row's last day."""
+    history: Floats = np.concatenate([past.returns[positions[0]], past.returns[positions[1:], -1]])
     return history
 
 
 @dataclass(frozen=True, slots=True)
 class Garch:
-    """A fitted recursion of the variance."""
+    """The parameters of a fitted GARCH model."""
 
     mean: float
     omega: float
     alpha: float
     gamma: float
-    """What a fall adds to alpha."""
+    """Added to alpha after a negative shock."""
     beta: float
 
     def filtered(self, returns: Floats) -> Floats:
-        """For each day (T,) the forecast of the next day's variance, from that day's return and those before it alone."""
+        """For each day (T,) the forecast of the next day's variance, from returns up to that day."""
         shocks = returns - self.mean
         weights = self.alpha + self.gamma * (shocks < 0)
         state, forecast = float((shocks[:MONTH_DAYS] ** 2).mean()), np.empty(len(returns))
@@ -213,9 +216,9 @@ class Garch:
 
 
 def fit_garch(returns: Floats, asymmetry: int, distribution: ShockDistribution) -> Garch:
-    """By maximum likelihood, with `arch`; `distribution` of the shocks is `normal` or `t`."""
+    """Fit a GARCH model by maximum likelihood, with `arch`; the shocks are `normal` or `t`."""
     from arch.univariate import arch_model
 
     model = arch_model(returns, mean="Constant", vol="GARCH", p=1, o=asymmetry, q=1, dist=distribution, rescale=False)
-    found = model.fit(disp="off", show_warning=False).params
-    return Garch(found["mu"], found["omega"], found["alpha[1]"], found.get("gamma[1]", 0.0), found["beta[1]"])
+    params = model.fit(disp="off", show_warning=False).params
+    return Garch(params["mu"], params["omega"], params["alpha[1]"], params.get("gamma[1]", 0.0), params["beta[1]"])

@@ -1,7 +1,7 @@
-"""What every network of price windows shares: a stem that frees windows of their scale, and a head that answers in it.
+"""Layers that all networks for price windows share: an encoder that normalizes windows by their level, and a volatility head.
 
-Legend: B batch, W days of the window (oldest first), F channels of a day, C channels the stem makes of a day,
-P pooled figures of a window, S spans, D width of what a network found, M members, O = 3 outputs.
+Legend: B batch, W days of the window (oldest first), F input channels of a day, C encoded channels of a day,
+P pooled features of a window, S spans, D width of a network's features, M members, O = 3 outputs.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from torch import Tensor, nn
 from tasks.core.errors import UserError
 
 DAY_CHANNELS = ("log_variance", "return", "place", "weekday", "tail_5", "tail_1", "fear", "mood", "buzz")
-"""The channels of a day: logarithm of its variance (squared percent), its return (percent), where in its range it closed
-(-0.5 at the low, 0.5 at the high), the next weekday (0..4), by how many volatilities the worst 5 % and 1 % of days fell until
-then, where there is one the logarithm of a volatility index, and where there are texts their mood and number."""
+"""The channels of a day: log variance (squared percent), return (percent), location of the close in the day's range (-0.5 at the
+low, 0.5 at the high), the next weekday (0..4), the losses at the 5 % and 1 % quantiles until then in volatilities, and if
+available the log volatility index (`fear`), and the sentiment (`mood`) and log number (`buzz`) of texts."""
 LOG_VARIANCE, RETURN, CLOSE_LOCATION, WEEKDAY, TAIL_5, TAIL_1, VIX = range(len(DAY_CHANNELS) - 2)
 OUTPUTS = ("log_variance", "quantile_5", "quantile_1")
-"""Of the next day: logarithm of its variance (squared percent), and the returns (percent) that 5 % and 1 % of days undercut."""
+"""Of the next day: log variance (squared percent), and the 5 % and 1 % quantiles of the return (percent)."""
 SPAN_DAYS = (1, 5, 22, 66)
 """A day, a week, a month and a quarter of trading days (F. Corsi, Journal of Financial Econometrics 7, 2009)."""
 MONTH_DAYS = 22
 MAX_DEVIATIONS = 5.0
-"""Standard deviations at which pooled figures are held, so that no window lies farther out than the network has seen."""
+"""Pooled features are clamped to this many standard deviations, so that no window is far from the train rows."""
 USUAL_VIX_LEVEL = 2.8
-"""The logarithm of a volatility index (percent a year) less that of the day's volatility, on most days."""
+"""Typical difference of a log volatility index (percent per year) from the log volatility of a day."""
 
 
 def spans_within(window: int) -> tuple[int, ...]:
-    """The spans that a window holds."""
+    """The spans that fit into a window."""
     return tuple(days for days in SPAN_DAYS if days <= window)
 
 
 def num_pooled(window: int, fear: bool, news: bool) -> int:
-    """How many figures the stem pools from a window."""
+    """The number of pooled features of a window."""
     spans = spans_within(window)
     return (
         1 + 3 * len(spans) + len(mean_span_positions(spans)) + sum(days >= MONTH_DAYS for days in spans) + 7 + 4 * fear + 4 * news
@@ -44,26 +44,28 @@ def num_pooled(window: int, fear: bool, news: bool) -> int:
 
 
 def mean_span_positions(spans: Sequence[int]) -> list[int]:
-    """Positions of the spans whose mean variance tells more: a day's is its own, and the month's is the level."""
+    """Positions of the spans whose mean variance is a feature: not a day, which has a feature already, nor the month, the level."""
     return [place for place, days in enumerate(spans) if days not in (1, MONTH_DAYS)]
 
 
 class EncodedWindows(NamedTuple):
-    """A batch of windows as the stem leaves it."""
+    """The encoder's outputs for a batch of windows."""
 
     level_B1: Tensor
-    """The logarithm of the last month's mean variance."""
+    """Log mean variance of the last month."""
     pooled_BP: Tensor
-    """Figures pooled over spans."""
+    """Features pooled over spans."""
     days_BWC: Tensor
-    """Each day, told relative to the level."""
+    """The channels of each day, relative to the level."""
     tails_B2: Tensor
-    """By how many volatilities the worst 5 % and 1 % of days fell until now."""
+    """Losses at the 5 % and 1 % quantiles so far, in volatilities."""
 
 
 class WindowEncoder(nn.Module):
-    """Windows (B, W, F) freed of their scale: all is told relative to their level, so that a calm index and a wild share
-    look alike. `mean` and `std` (P,) are those of the pooled figures over train rows; empty for none.
+    """Encodes windows (B, W, F) relative to their level, so that series of low and high volatility have features on one scale.
+
+    `mean` and `std` (P,) are those of the pooled features over the train rows; empty for none. `fear` and `news` say whether the
+    windows have a volatility index and texts: these names are keys of released models.
     """
 
     averages_WS: Tensor
@@ -80,7 +82,7 @@ class WindowEncoder(nn.Module):
             raise UserError(f"window={window}: at least {MONTH_DAYS} days, a month, are needed")
         if (mean or std) and not len(mean) == len(std) == self.pooled:
             raise UserError(
-                f"{len(mean)} means and {len(std)} deviations; a window of {window} days has {self.pooled} pooled figures"
+                f"{len(mean)} means and {len(std)} deviations; a window of {window} days has {self.pooled} pooled features"
             )
         self.spans = spans_within(window)
         self.means = mean_span_positions(self.spans)
@@ -98,40 +100,50 @@ class WindowEncoder(nn.Module):
         variances_BS = log_variance_BW.exp() @ self.averages_WS
         level_B1 = variances_BS[:, 2:3].log()
         z_BW = returns_BW * torch.exp(level_B1 * -0.5)
-        figures_BP = self.figures(inputs_BWF, variances_BS, level_B1, z_BW)
-        held_BP = ((figures_BP - self.mean) * self.scale).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
-        days_BWC = self.days(inputs_BWF, level_B1, z_BW)
-        return EncodedWindows(level_B1, held_BP, days_BWC, inputs_BWF[:, -1, TAIL_5 : TAIL_1 + 1])
+        features_BP = self.pooled_features(inputs_BWF, variances_BS, level_B1, z_BW)
+        clamped_BP = ((features_BP - self.mean) * self.scale).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
+        days_BWC = self.day_channels(inputs_BWF, level_B1, z_BW)
+        return EncodedWindows(level_B1, clamped_BP, days_BWC, inputs_BWF[:, -1, TAIL_5 : TAIL_1 + 1])
 
-    def figures(self, inputs_BWF: Tensor, variances_BS: Tensor, level_B1: Tensor, z_BW: Tensor) -> Tensor:
-        """Pooled figures (B, P) as they come, before they are brought to one scale."""
+    def pooled_features(self, inputs_BWF: Tensor, variances_BS: Tensor, level_B1: Tensor, z_BW: Tensor) -> Tensor:
+        """Pooled features (B, P) before standardization."""
         log_variance_BW, returns_BW = inputs_BWF[..., LOG_VARIANCE], inputs_BWF[..., RETURN]
         path_BW = z_BW.cumsum(1)
-        found = [
+        features = [
             level_B1,
             log_variance_BW @ self.averages_WS - level_B1,
             variances_BS[:, self.means].log() - level_B1,
             (z_BW @ self.averages_WS) * self.roots_S,
             (z_BW.clamp(max=0.0) @ self.averages_WS) * self.roots_S,
         ]
-        found += [path_BW[:, -1:] - path_BW[:, -days:].amax(1, keepdim=True) for days in self.spans if days >= MONTH_DAYS]
+        features += [path_BW[:, -1:] - path_BW[:, -days:].amax(1, keepdim=True) for days in self.spans if days >= MONTH_DAYS]
         noise_B1 = returns_BW.square().mean(1, keepdim=True) / log_variance_BW.exp().mean(1, keepdim=True)
         weekday_B4 = ((inputs_BWF[:, -1, WEEKDAY : WEEKDAY + 1] - self.weekdays).abs() < 0.5).to(level_B1.dtype)
-        found += [z_BW[:, -1:].abs(), inputs_BWF[:, -1, CLOSE_LOCATION : CLOSE_LOCATION + 1], (noise_B1 + 1e-3).log(), weekday_B4]
+        features += [
+            z_BW[:, -1:].abs(),
+            inputs_BWF[:, -1, CLOSE_LOCATION : CLOSE_LOCATION + 1],
+            (noise_B1 + 1e-3).log(),
+            weekday_B4,
+        ]
         if self.fear:
-            fear_BW = inputs_BWF[..., VIX]
-            last_B1 = fear_BW[:, -1:]
-            found += [last_B1 - level_B1 / 2, last_B1 - fear_BW[:, -2:-1], (fear_BW @ self.averages_WS)[:, 1:3] - last_B1]
+            vix_BW = inputs_BWF[..., VIX]
+            last_B1 = vix_BW[:, -1:]
+            features += [last_B1 - level_B1 / 2, last_B1 - vix_BW[:, -2:-1], (vix_BW @ self.averages_WS)[:, 1:3] - last_B1]
         if self.news:
-            mood_BW, buzz_BW = inputs_BWF[..., self.news], inputs_BWF[..., self.news + 1]
-            usual_B1 = (buzz_BW @ self.averages_WS)[:, 2:3]
-            found += [mood_BW[:, -1:], (mood_BW @ self.averages_WS)[:, 1:2], buzz_BW[:, -1:], buzz_BW[:, -1:] - usual_B1]
-        return torch.cat(found, 1)
+            sentiment_BW, volume_BW = inputs_BWF[..., self.news], inputs_BWF[..., self.news + 1]
+            usual_B1 = (volume_BW @ self.averages_WS)[:, 2:3]
+            features += [
+                sentiment_BW[:, -1:],
+                (sentiment_BW @ self.averages_WS)[:, 1:2],
+                volume_BW[:, -1:],
+                volume_BW[:, -1:] - usual_B1,
+            ]
+        return torch.cat(features, 1)
 
-    def days(self, inputs_BWF: Tensor, level_B1: Tensor, z_BW: Tensor) -> Tensor:
-        """Each day of the window (B, W, C), told relative to the level."""
+    def day_channels(self, inputs_BWF: Tensor, level_B1: Tensor, z_BW: Tensor) -> Tensor:
+        """The channels of each day (B, W, C), relative to the level."""
         z_BW = z_BW.clamp(-8.0, 8.0)
-        found = [
+        features = [
             (inputs_BWF[..., LOG_VARIANCE] - level_B1).clamp(-6.0, 6.0),
             z_BW,
             z_BW.abs(),
@@ -139,39 +151,39 @@ class WindowEncoder(nn.Module):
             inputs_BWF[..., CLOSE_LOCATION],
         ]
         if self.fear:
-            found.append((inputs_BWF[..., VIX] - level_B1 / 2 - USUAL_VIX_LEVEL).clamp(-3.0, 3.0))
+            features.append((inputs_BWF[..., VIX] - level_B1 / 2 - USUAL_VIX_LEVEL).clamp(-3.0, 3.0))
         if self.news:
-            found += [inputs_BWF[..., self.news], inputs_BWF[..., self.news + 1] / 4]
-        return torch.stack(found, -1)
+            features += [inputs_BWF[..., self.news], inputs_BWF[..., self.news + 1] / 4]
+        return torch.stack(features, -1)
 
 
 class VolatilityHead(nn.Module):
-    """Outputs (B, M, O) of M members from what the stem gives and what each member found (B, M, D).
+    """Outputs (B, M, O) of M members, from the encoded windows and each member's features (B, M, D).
 
-    The log variance is linear in the pooled figures, as in a HAR model, plus what the network adds, at first nothing. The
-    quantiles are volatilities times the series' own tail of the last two years, scaled by one learnt number each; they
-    teach the network nothing about the volatility. When not training, one answer (B, O): that of the members' mean.
+    The log variance is linear in the pooled features, as in a HAR model, plus a term of the network's features that starts at 0.
+    The quantiles are volatilities times the series' tail of the last two years, with one learned scale each; their loss has no
+    gradient with respect to the volatility. In evaluation mode the outputs are (B, O), the mean of the members.
     """
 
     def __init__(self, pooled: int, width: int, members: int = 1) -> None:
         super().__init__()
         self.plain = nn.Parameter(torch.zeros(members, pooled, 1))
-        self.found = nn.Parameter(torch.zeros(members, width, 1))
+        self.found = nn.Parameter(torch.zeros(members, width, 1))  # the parameters' names are names inside released models
         self.bias = nn.Parameter(torch.zeros(members, 1))
         self.tail = nn.Parameter(torch.zeros(2))
 
-    def forward(self, stem: EncodedWindows, found_BMD: Tensor) -> Tensor:
+    def forward(self, windows: EncodedWindows, features_BMD: Tensor) -> Tensor:
         if self.training:
-            plain_BM1 = torch.einsum("bp,mpo->bmo", stem.pooled_BP, self.plain) + self.bias
-            found_BM1 = torch.einsum("bmd,mdo->bmo", found_BMD, self.found)
-            return self.scaled(stem.level_B1.unsqueeze(1) + plain_BM1 + found_BM1, stem.tails_B2.unsqueeze(1))
-        # what is linear in the members is one product with their mean
-        plain_B1 = stem.pooled_BP @ self.plain.mean(0) + self.bias.mean(0)
-        found_B1 = found_BMD.flatten(1) @ (self.found.flatten(0, 1) / len(self.bias))
-        return self.scaled(stem.level_B1 + plain_B1 + found_B1, stem.tails_B2)
+            linear_BM1 = torch.einsum("bp,mpo->bmo", windows.pooled_BP, self.plain) + self.bias
+            network_BM1 = torch.einsum("bmd,mdo->bmo", features_BMD, self.found)
+            return self.scaled(windows.level_B1.unsqueeze(1) + linear_BM1 + network_BM1, windows.tails_B2.unsqueeze(1))
+        # a product that is linear in the members is one product with their mean
+        linear_B1 = windows.pooled_BP @ self.plain.mean(0) + self.bias.mean(0)
+        network_B1 = features_BMD.flatten(1) @ (self.found.flatten(0, 1) / len(self.bias))
+        return self.scaled(windows.level_B1 + linear_B1 + network_B1, windows.tails_B2)
 
     def scaled(self, log_variance: Tensor, tails: Tensor) -> Tensor:
-        """Outputs (..., O) from log variances (..., 1) and tails (..., 2)."""
+        """Outputs (..., O) from log variances (..., 1) and tails (..., 2), in percent."""
         volatility = torch.exp(log_variance * 0.5).detach()
         return torch.cat([log_variance, -volatility * tails * self.tail.exp()], -1)
 
@@ -179,7 +191,7 @@ class VolatilityHead(nn.Module):
 def loss(outputs: Tensor, targets: Tensor) -> Tensor:
     """QLIKE plus the pinball losses of both quantiles, in volatilities.
 
-    `outputs` are (B, O) or (B, M, O); `targets` (B, 2) the variance (squared percent) and the return (percent) that came.
+    `outputs` are (B, O) or (B, M, O); `targets` (B, 2) the realized variance (squared percent) and return (percent).
     """
     targets = targets.unsqueeze(1) if outputs.ndim == 3 else targets
     variance, returns = targets[..., 0], targets[..., 1]
@@ -193,7 +205,7 @@ def loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def distillation_loss(outputs: Tensor, teacher_outputs: Tensor) -> Tensor:
-    """How far `outputs` (B, O) or (B, M, O) are from a teacher's (B, O): QLIKE, and the quantiles in volatilities, squared."""
+    """Distance of `outputs` (B, O) or (B, M, O) from a teacher's (B, O): QLIKE, and squared differences of the quantiles."""
     teacher = teacher_outputs.unsqueeze(1) if outputs.ndim == 3 else teacher_outputs
     difference = teacher[..., 0] - outputs[..., 0]
     apart = (outputs[..., 1:] - teacher[..., 1:]) * torch.exp(teacher[..., :1] * -0.5)

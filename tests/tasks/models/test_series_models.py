@@ -120,7 +120,7 @@ def test_imitating_oneself_costs_nothing():
     ("fields", "said"),
     [
         ({"window": 10}, "at least 22 days"),
-        ({"mean": [0.0], "std": [1.0]}, "pooled figures"),
+        ({"mean": [0.0], "std": [1.0]}, "pooled features"),
         ({"hidden": [8, 8]}, "takes 5 layers"),
     ],
 )

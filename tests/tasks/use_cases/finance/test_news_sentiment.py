@@ -76,12 +76,12 @@ def test_what_cannot_judge_moods_is_refused_in_one_line(tmp_path, judge):
     path = table(tmp_path / "news.csv", ("ONE", "2020-01-07", GLAD))
     with pytest.raises(UserError, match=r"holds no model\.onnx; name the release folder"):
         heard(path, tmp_path, "2020-01-07")
-    with pytest.raises(UserError, match=r"tells world, sports apart; a judge of moods tells negative and positive"):
+    with pytest.raises(UserError, match=r"has the classes world, sports; a sentiment model needs negative and positive"):
         heard(path, scorer(tmp_path / "other", ("world", "sports")), "2020-01-07")
     with pytest.raises(UserError, match=r"row 2: created_at is 'soon'; expected YYYY-MM-DD"):
         heard(table(tmp_path / "soon.csv", ("ONE", "soon", GLAD)), judge, "2020-01-07")
     (tmp_path / "odd.csv").write_text("time,words\n2020-01-07,good\n")
-    with pytest.raises(UserError, match=r"no column for ticker, text; it has time, words: call the ticker one of"):
+    with pytest.raises(UserError, match=r"no column for ticker, text; it has time, words: name the ticker column one of"):
         heard(tmp_path / "odd.csv", judge, "2020-01-07")
     with pytest.raises(UserError, match="news and scorer go together"):
         registry.build("use_cases", "finance", {"fetch": {"news": "news.csv"}})
