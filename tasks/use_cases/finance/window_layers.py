@@ -44,7 +44,7 @@ def num_pooled(window: int, fear: bool, news: bool) -> int:
 
 
 def mean_span_positions(spans: Sequence[int]) -> list[int]:
-    """Positions of the spans whose mean variance is a feature: not a day, which has a feature already, nor the month, the level."""
+    """Positions of the spans whose mean variance is a feature: not a day, which has its own, nor the month, the level."""
     return [place for place, days in enumerate(spans) if days not in (1, MONTH_DAYS)]
 
 
