@@ -18,9 +18,9 @@ if not artifacts or not recipes:
 released = artifacts.released()
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     default = released if released in recipes else recipes[0]
-    recipe = pickers.choose_from("recipe", recipes, t("results.recipe"), default, few=True)
+    recipe = pickers.choose_from("recipe", recipes, t("results.recipe"), default, as_buttons=True)
     split = pickers.choose_from(
-        "split", EVALUATION_SPLITS[::-1], t("results.split"), "test", lambda name: t(f"results.{name}"), few=True
+        "split", EVALUATION_SPLITS[::-1], t("results.split"), "test", lambda name: t(f"results.{name}"), as_buttons=True
     )
 with page_context.error_boundary():
     metrics = artifacts.metrics(recipe)
@@ -35,7 +35,7 @@ with page_context.error_boundary():
         named_entities,
         language_model,
     ):  # the report's content decides which views apply, not the use case
-        if views.is_mine(split_metrics.report):
+        if views.matches(split_metrics.report):
             views.show(artifacts, recipe, split, split_metrics)
             break
     else:

@@ -29,12 +29,12 @@ def choose_use_case(root: Path) -> str:
     if (requested := st.query_params.get("uc")) and requested not in names:
         st.caption(t("pick.no_use_case", name=formatting.escape(requested, 40)))
     binding = query_param("uc", names, names[0] if names else None)
-    look = {"format_func": title, "label_visibility": "collapsed", **binding}
+    settings = {"format_func": title, "label_visibility": "collapsed", **binding}
     chosen: str | None
     if len(names) > 5:
-        chosen = st.selectbox(t("pick.use_case"), names, width=220, **look)
+        chosen = st.selectbox(t("pick.use_case"), names, width=220, **settings)
     else:
-        chosen = st.segmented_control(t("pick.use_case"), names, required=True, **look)
+        chosen = st.segmented_control(t("pick.use_case"), names, required=True, **settings)
     return str(chosen or (names[0] if names else ""))
 
 
@@ -80,21 +80,31 @@ def choose_run(root: Path, use_case: str) -> Run | None:
 
 
 def choose_from(
-    name: str, options: Sequence[str], label: str, default: str, label_of: Callable[[str], str] = str, *, few: bool = False
+    name: str,
+    options: Sequence[str],
+    label: str,
+    default: str,
+    label_of: Callable[[str], str] = str,
+    *,
+    as_buttons: bool = False,
 ) -> str:
-    """Choose one option, bound to the query parameter `name`: from a list, or from buttons when `few` and not too many."""
+    """Choose one option, bound to the query parameter `name`: as buttons if requested and not too many, else as a list."""
     binding = query_param(name, options, default if default in options else options[0])
-    if few and len(options) <= MAX_BUTTONS:
-        look: dict[str, Any] = {"format_func": lambda name: formatting.escape(label_of(name), 60), "wrap": True}  # Markdown
-        return str(st.segmented_control(label, options, required=True, **look, **binding))
+    if as_buttons and len(options) <= MAX_BUTTONS:
+        settings: dict[str, Any] = {"format_func": lambda name: formatting.escape(label_of(name), 60), "wrap": True}  # Markdown
+        return str(st.segmented_control(label, options, required=True, **settings, **binding))
     return str(st.selectbox(label, options, format_func=label_of, **binding))
 
 
 def choose_view(options: Iterable[str], page: str) -> str:
     """Choose one of the page's views; query parameter `view`."""
     names = list(options)
-    look: dict[str, Any] = {"label_visibility": "collapsed", "format_func": lambda name: t(f"{page}_view.{name}"), "wrap": True}
-    return str(st.segmented_control(t("pick.view"), names, required=True, **look, **query_param("view", names, names[0])))
+    settings: dict[str, Any] = {
+        "label_visibility": "collapsed",
+        "format_func": lambda name: t(f"{page}_view.{name}"),
+        "wrap": True,
+    }
+    return str(st.segmented_control(t("pick.view"), names, required=True, **settings, **query_param("view", names, names[0])))
 
 
 def use_cases(root: Path) -> list[str]:

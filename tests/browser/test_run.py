@@ -125,7 +125,7 @@ def node(page, stage, *states):
     return page.locator(", ".join(f'[data-stage="{stage}"].{state}' for state in states)).first
 
 
-def shown(page):
+def graph_states(page):
     """The state of each stage in the graph."""
     return page.locator("[data-stage]").evaluate_all("(nodes) => nodes.map((node) => node.getAttribute('class').split(' ')[1])")
 
@@ -202,7 +202,7 @@ def test_a_repeated_run_leaves_every_stage_unchanged(visit, running_project):
     node(page, "release@vision", "unchanged").wait_for(timeout=STAGE_TIMEOUT_MS)
     wait_for_end(window, "Run again")
     assert set(stages(root).values()) == {"Unchanged"}
-    assert set(shown(page)) == {"unchanged"}
+    assert set(graph_states(page)) == {"unchanged"}
     window.screenshot("run-5-again")
 
 
@@ -269,5 +269,5 @@ def test_after_restoring_a_run_every_stage_is_unchanged(visit, running_project):
     press(page)
     wait_for_end(window, "Run again")
     assert set(stages(root).values()) == {"Unchanged"}
-    assert set(shown(page)) == {"unchanged"}
+    assert set(graph_states(page)) == {"unchanged"}
     window.screenshot("run-10-unchanged")

@@ -22,7 +22,7 @@ def before_and_after(artifacts: Artifacts, context: Context) -> None:
     if not shared:
         st.caption(t("data.no_columns"))
         return
-    name = pickers.choose_from("column", shared, t("data.column"), shared[0], few=True)
+    name = pickers.choose_from("column", shared, t("data.column"), shared[0], as_buttons=True)
     before, after = artifacts.rows("raw", [name])[name], artifacts.rows("clean/rows", [name])[name]
     kind = column_drift.kind(after) or column_drift.kind(before)
     if kind is None:
@@ -32,7 +32,7 @@ def before_and_after(artifacts: Artifacts, context: Context) -> None:
     bins = column_drift.histogram(tables, kind)
     with st.container(border=True):
         st.markdown(f"**{formatting.escape(name)}**")
-        st.caption(t(f"data.scale_{kind}") + " " + _missing(before, after))
+        st.caption(t(f"data.scale_{kind}") + " " + _missing_shares(before, after))
         drawing = data_charts.histogram(bins, share=t("data.share"), order=list(tables), title=t(f"data.axis_{kind}"))
         widgets.chart(drawing, bins, key=f"columns_{name}", alt_text=t("data.columns_alt", column=formatting.clean(name)))
 
@@ -78,7 +78,7 @@ def drift(artifacts: Artifacts, context: Context) -> None:
     widgets.table(frame, key="drift", alt_text=t("data.drift"), columns={"PSI": number, t("data.distance"): number})
 
 
-def _missing(before: pd.Series, after: pd.Series) -> str:
+def _missing_shares(before: pd.Series, after: pd.Series) -> str:
     return t(
         "data.missing",
         before=formatting.percent(float(before.isna().mean())),

@@ -76,8 +76,8 @@ def _texts(artifacts: Artifacts, rows: pd.DataFrame, model: onnx_models.Model | 
     with page_context.error_boundary():
         case = model_inputs.case_of(artifacts.root, artifacts.folder, artifacts.use_case) if model else None
     with st.grid(2, min_column_width=340, gap="small"):
-        for place in range(len(rows)):
-            row = rows.iloc[[place]]
+        for position in range(len(rows)):
+            row = rows.iloc[[position]]
             with st.container(border=True, gap="xsmall", height="stretch"):
                 _label_and_prediction(row.iloc[0])
                 parts = [Piece(str(row[model_inputs.TEXT].iloc[0]))]
@@ -88,7 +88,7 @@ def _texts(artifacts: Artifacts, rows: pd.DataFrame, model: onnx_models.Model | 
                     with page_context.error_boundary():
                         shown = row[[name for name in row.columns if name in (model_inputs.TEXT, case.problem.label_column)]]
                         parts = _attributions(model, case, shown, model.classes.index(str(row["predicted"].iloc[0])))
-                highlighted_text.weighed(parts, key=f"text_{place}")
+                highlighted_text.weighed(parts, key=f"text_{position}")
 
 
 def _label_and_prediction(row: pd.Series) -> None:

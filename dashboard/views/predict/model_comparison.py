@@ -62,8 +62,8 @@ def image_input(models: list[ComparedModel]) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         ways = ["draw", "upload"] if channels == 1 else ["upload"]
-        way = pickers.choose_from("way", ways, t("try_it.way"), ways[0], lambda name: t(f"try_it.{name}"), few=True)
-        data = _drawn() if way == "draw" else _uploaded()
+        way = pickers.choose_from("way", ways, t("try_it.way"), ways[0], lambda name: t(f"try_it.{name}"), as_buttons=True)
+        data = _drawing() if way == "draw" else _uploaded_file()
     with right:
         if data is None:
             st.info(t("try_it.draw_first" if way == "draw" else "try_it.upload_first"), icon=":material/draw:")
@@ -74,8 +74,8 @@ def image_input(models: list[ComparedModel]) -> None:
 
 def show_predictions(models: list[ComparedModel], pixels: NDArray[np.uint8]) -> None:
     """Each model's prediction for one image (C, H, W), with probabilities, latency and the explaining heatmap."""
-    for place, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
-        with place, st.container(border=True):
+    for column, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
+        with column, st.container(border=True):
             model = compared.model
             shares = onnx_models.shares(model.outputs(pixels[None]))[0]
             prediction_card(compared, shares, pixels[None])
@@ -102,16 +102,16 @@ def _probability_bars(model: Model, shares: NDArray[Any], key: str) -> None:
     frame = pd.DataFrame({"class": names, "share": shares})
     if len(frame) > MAX_BARS:
         frame = frame.nlargest(MAX_BARS, "share")
-    drawing = classification_charts.bars(frame, share=summary.name_of("probability"))
+    drawing = classification_charts.bars(frame, share=summary.metric_name("probability"))
     widgets.chart(drawing, frame, key=f"bars_{key}", alt_text=t("try_it.probabilities"))
 
 
-def _drawn() -> bytes | None:
+def _drawing() -> bytes | None:
     st.caption(t("try_it.draw_note"))
     return canvas(key="canvas", label=t("try_it.canvas"), clear=t("try_it.clear"))
 
 
-def _uploaded() -> bytes | None:
+def _uploaded_file() -> bytes | None:
     file = st.file_uploader(
         t("try_it.file"), type=["png", "jpg", "jpeg", "bmp", "gif", "webp"], key="picture", max_upload_size=MAX_UPLOAD_MB
     )

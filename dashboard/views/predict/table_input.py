@@ -31,7 +31,9 @@ RISK_COLUMNS = {"next_date", "next_return", "variance", "quantile_5"}
 
 def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -> None:
     """Choose or upload rows, and show the predictions of each model."""
-    way = pickers.choose_from("way", ["rows", "upload"], t("try_it.way"), "rows", lambda name: t(f"try_it.{name}"), few=True)
+    way = pickers.choose_from(
+        "way", ["rows", "upload"], t("try_it.way"), "rows", lambda name: t(f"try_it.{name}"), as_buttons=True
+    )
     rows = _uploaded_rows(artifacts, case) if way == "upload" else _test_rows(artifacts, case)
     if rows is None:
         return
@@ -39,8 +41,8 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
         st.info(t("try_it.no_rows"), icon=":material/info:")
         return
     predictions: dict[str, pd.DataFrame] = {}
-    for place, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
-        with place, st.container(border=True), page_context.error_boundary():
+    for column, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
+        with column, st.container(border=True), page_context.error_boundary():
             predictions[compared.name] = model_inputs.answers(case, compared.model, rows)
             single = model_inputs.encoded(case, compared.model, rows.head(1))
             time = formatting.milliseconds(compared.model.milliseconds(single))
@@ -61,7 +63,7 @@ def _test_rows(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if "ticker" in rows:
             tickers = sorted(rows["ticker"].astype(str).unique())
-            ticker = pickers.choose_from("ticker", tickers, t("risk.series"), tickers[0], few=True)
+            ticker = pickers.choose_from("ticker", tickers, t("risk.series"), tickers[0], as_buttons=True)
             rows = rows[rows["ticker"] == ticker]
         if not days or rows.empty:
             count = st.number_input(t("try_it.count"), 1, max(1, min(len(rows), 1000)), min(len(rows), 50) or 1, key="count")
@@ -134,8 +136,8 @@ def _explanations(
     with st.container(border=True):
         st.markdown(f"**{t('try_it.spoke', row=at + 1)}**")
         st.caption(t("try_it.spoke_note"))
-        for place, compared in zip(st.columns(len(explained), gap="medium"), explained, strict=True):
-            with place, page_context.error_boundary():
+        for column, compared in zip(st.columns(len(explained), gap="medium"), explained, strict=True):
+            with column, page_context.error_boundary():
                 prediction = predictions[compared.name].iloc[at]
                 confidence = formatting.percent(float(prediction["confidence"]))
                 st.markdown(

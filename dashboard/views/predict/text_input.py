@@ -43,8 +43,8 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
     rows = model_inputs.sentence(case, text, models[0].model)
     if fix := str(rows["fix"].iloc[0]):
         st.caption(t("try_it.mended", fixes=formatting.escape(fix, 200)))
-    for place, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
-        with place, st.container(border=True), page_context.error_boundary():
+    for column, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
+        with column, st.container(border=True), page_context.error_boundary():
             model = compared.model
             inputs = model_inputs.encoded(case, model, rows)
             outputs = model.outputs(inputs)

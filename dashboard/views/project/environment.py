@@ -111,14 +111,14 @@ def _disk(root: Path) -> dict[str, str]:
     usage = shutil.disk_usage(root)
     sizes = {t("about.free"): t("about.of", part=formatting.size(usage.free), whole=formatting.size(usage.total))}
     return sizes | {
-        name: formatting.size(_size(root / name, int(root.stat().st_mtime // 60)))
+        name: formatting.size(_folder_bytes(root / name, int(root.stat().st_mtime // 60)))
         for name in MEASURED_FOLDERS
         if (root / name).exists()
     }
 
 
 @st.cache_data(ttl="2m", max_entries=16, show_spinner=False)
-def _size(folder: Path, minute: int) -> int:
+def _folder_bytes(folder: Path, minute: int) -> int:
     """Bytes below a folder; a file with several hard links counts once. `minute` expires the cache."""
     counted: set[tuple[int, int]] = set()
     total = 0

@@ -72,7 +72,7 @@ class Selection:
         return self.artifacts.predictions(self.recipe, self.split, ("label", "predicted"), ("confidence",))
 
 
-def is_mine(report: dict[str, Any]) -> bool:
+def matches(report: dict[str, Any]) -> bool:
     """Whether a report is a classifier's."""
     return "confusion" in report and "classes" in report
 
@@ -145,7 +145,8 @@ def per_class(selection: Selection) -> None:
     frame = pd.DataFrame(selection.report.per_class)
     shares = [name for name in ("precision", "recall", "f1", "roc_auc", "average_precision") if name in frame]
     bars = {
-        name: st.column_config.ProgressColumn(summary.name_of(name), min_value=0, max_value=1, format="%.3f") for name in shares
+        name: st.column_config.ProgressColumn(summary.metric_name(name), min_value=0, max_value=1, format="%.3f")
+        for name in shares
     }
     columns = {"class": st.column_config.TextColumn(t("results.class"), pinned=True)}
     columns["support"] = st.column_config.NumberColumn(t("data.rows"))
@@ -157,7 +158,7 @@ def per_class(selection: Selection) -> None:
         averages["average"] = [
             t(f"results.{name}") if name in ("micro", "macro", "weighted") else name for name in averages["average"]
         ]
-        numbers = {name: st.column_config.NumberColumn(summary.name_of(name), format="%.4f") for name in averages.columns[1:]}
+        numbers = {name: st.column_config.NumberColumn(summary.metric_name(name), format="%.4f") for name in averages.columns[1:]}
         numbers["average"] = st.column_config.TextColumn(t("results.average"))
         with st.container(border=True):
             widgets.table(averages, key="averages", alt_text=t("results.average"), columns=numbers)
@@ -191,9 +192,9 @@ def thresholds(selection: Selection) -> None:
     if not roc:
         return
     left, right = st.columns(2, gap="medium")
-    for place, kind, frames, x, y in ((left, "roc", roc, "fpr", "tpr"), (right, "pr", pr, "recall", "precision")):
+    for column, kind, frames, x, y in ((left, "roc", roc, "fpr", "tpr"), (right, "pr", pr, "recall", "precision")):
         frame = pd.concat(frames, ignore_index=True)
-        with place, st.container(border=True):
+        with column, st.container(border=True):
             st.markdown(f"**{t(f'results.{kind}')}**")
             titles, order = (t(f"results.{x}"), t(f"results.{y}")), [_with_area(selection, name, kind) for name in classes]
             drawing = classification_charts.threshold(frame, x=x, y=y, titles=titles, order=order, chance=kind == "roc")
@@ -218,7 +219,7 @@ def calibration(selection: Selection) -> None:
         drawing = classification_charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.share_right"))
         widgets.chart(drawing, frame, key="reliability", alt_text=t("results.reliability"))
     with right, st.container(border=True):
-        st.metric(summary.name_of("ece"), formatting.number(report.ece, 4), help=t("results.ece_help"))
+        st.metric(summary.metric_name("ece"), formatting.number(report.ece, 4), help=t("results.ece_help"))
         st.caption(t("results.ece_note"))
         confident = frame[frame["confidence"] >= 0.95]
         rows = int(confident["rows"].sum())

@@ -22,7 +22,7 @@ MAX_FLIPPED = 60
 
 def by_class(artifacts: Artifacts, run: Run) -> None:
     """What each class lost, for every recipe."""
-    split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, few=True)
+    split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, as_buttons=True)
     rows = []
     for recipe in artifacts.recipes():
         if recipe == DENSE:
@@ -48,8 +48,8 @@ def flipped(artifacts: Artifacts, run: Run) -> None:
         st.caption(t("compression.no_recipes"))
         return
     with st.container(horizontal=True, gap="medium"):
-        recipe = pickers.choose_from("recipe", recipes, t("results.recipe"), artifacts.released() or recipes[0], few=True)
-        split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, few=True)
+        recipe = pickers.choose_from("recipe", recipes, t("results.recipe"), artifacts.released() or recipes[0], as_buttons=True)
+        split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, as_buttons=True)
     comparison = artifacts.metrics(recipe).against_dense.get(split)
     if comparison is None:
         raise Unreadable("unreadable.shape", file="metrics.json")

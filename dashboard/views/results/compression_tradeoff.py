@@ -7,7 +7,7 @@ from contextlib import suppress
 import pandas as pd
 import streamlit as st
 
-from dashboard.analysis import pareto_front as fronts
+from dashboard.analysis import pareto_front
 from dashboard.charts import compression_charts, theme
 from dashboard.readers import run_records, run_status
 from dashboard.readers.artifact_models import Row, Table, Verdict
@@ -63,9 +63,9 @@ def front(artifacts: Artifacts, run: Run) -> None:
     table = artifacts.table()
     higher = summary.higher_is_better(artifacts.use_case)
     cost = _cost()
-    points = fronts.points(table, cost, fronts.spans(artifacts, table, cost))
+    points = pareto_front.points(table, cost, pareto_front.spans(artifacts, table, cost))
     try:
-        region = fronts.region(table, artifacts.verdict(), cost, higher=higher)
+        region = pareto_front.region(table, artifacts.verdict(), cost, higher=higher)
     except Unreadable:
         region = None
     names = [row.recipe for row in table.rows]
@@ -75,9 +75,9 @@ def front(artifacts: Artifacts, run: Run) -> None:
         st.caption(t("compression.front_note"))
         shown = points.assign(status=points["status"].map(_status_label))
         colours = {_status_label(name): theme.STATUS.get(name, theme.QUIET) for name in (*theme.STATUS, *points["status"])}
-        titles = (t(f"compression.axis_{cost}"), summary.axis_of(table.rows[0].metric))
+        titles = (t(f"compression.axis_{cost}"), summary.axis_title(table.rows[0].metric))
         drawing = compression_charts.front(
-            shown, fronts.on_front(points, higher=higher), region, titles=titles, colours=colours, higher=higher
+            shown, pareto_front.on_front(points, higher=higher), region, titles=titles, colours=colours, higher=higher
         )
         event = st.altair_chart(drawing, key="front", on_select="rerun", selection_mode="point", alt=t("compression.front_alt"))
         widgets.chart_data(points, key="front_numbers", alt_text=t("compression.front_alt"))
@@ -91,11 +91,11 @@ def front(artifacts: Artifacts, run: Run) -> None:
     _comparison(artifacts, run, table)
 
 
-def _cost() -> fronts.Cost:
+def _cost() -> pareto_front.Cost:
     chosen = pickers.choose_from(
-        "cost", fronts.COSTS, t("compression.against"), "latency_1", lambda name: t(f"compression.{name}"), few=True
+        "cost", pareto_front.COSTS, t("compression.against"), "latency_1", lambda name: t(f"compression.{name}"), as_buttons=True
     )
-    return next(cost for cost in fronts.COSTS if cost == chosen)
+    return next(cost for cost in pareto_front.COSTS if cost == chosen)
 
 
 def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
@@ -104,15 +104,15 @@ def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
     colour, icon = STATUS_BADGES.get(status, ("gray", ":material/circle:"))
     st.badge(_status_label(status), color=colour, icon=icon)
     drop = t("compression.drop_of", value=formatting.number(row.drop.value, 4), low_high=_span(row)) if row.drop else ""
-    metric = summary.figure(row.metric, row.value)
-    st.metric(formatting.escape(summary.name_of(row.metric)), metric, drop or None, delta_color="off", delta_arrow="off")
-    dense, eager = fronts.speedup(row, DENSE), fronts.speedup(row, EAGER)
+    metric = summary.metric_value(row.metric, row.value)
+    st.metric(formatting.escape(summary.metric_name(row.metric)), metric, drop or None, delta_color="off", delta_arrow="off")
+    dense, eager = pareto_front.speedup(row, DENSE), pareto_front.speedup(row, EAGER)
     speedups = " · ".join(
         t("compression.times", ratio=f"{speed.ratio:.1f}", low_high=f"{speed.low:.1f}–{speed.high:.1f}", other=other)
         for speed, other in ((dense, DENSE), (eager, EAGER))
         if speed
     )
-    st.metric(t("results.latency"), formatting.milliseconds(fronts.of_row(row, "latency_1")), None)
+    st.metric(t("results.latency"), formatting.milliseconds(pareto_front.of_row(row, "latency_1")), None)
     if speedups:
         st.caption(speedups)
     share = t("results.of_dense", share=formatting.percent(row.size_share))
@@ -125,8 +125,8 @@ def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
 
 def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:
     """All recipes in one table."""
-    frame = fronts.comparison(table.rows, _seconds(run, artifacts.use_case))
-    metric = summary.name_of(table.rows[0].metric)
+    frame = pareto_front.comparison(table.rows, _seconds(run, artifacts.use_case))
+    metric = summary.metric_name(table.rows[0].metric)
     bounds = [("interval", "low", "high", ".4f"), ("drop_interval", "drop_low", "drop_high", "+.4f")]
     spans = {
         name: [

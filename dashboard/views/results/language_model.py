@@ -31,7 +31,7 @@ class PredictedTokens(Reading):
     perplexity: float
 
 
-def is_mine(report: dict[str, Any]) -> bool:
+def matches(report: dict[str, Any]) -> bool:
     """Whether a report is a language model's."""
     return "hardest" in report
 
@@ -65,9 +65,9 @@ def samples(texts: list[Any]) -> None:
     """The generated samples."""
     st.caption(t("writing.note"))
     with st.grid(2, min_column_width=340, gap="small"):
-        for place, text in enumerate(texts[:MAX_SAMPLES]):
+        for position, text in enumerate(texts[:MAX_SAMPLES]):
             with st.container(border=True, height="stretch"):
-                highlighted_text.weighed([Piece(str(text))], key=f"sample_{place}")
+                highlighted_text.weighed([Piece(str(text))], key=f"sample_{position}")
 
 
 def listed(rows: Any, name: str) -> None:
@@ -75,6 +75,6 @@ def listed(rows: Any, name: str) -> None:
     frame = pd.DataFrame([row.model_dump() for row in understood(rows, list[PredictedTokens], "metrics.json")])
     columns = {
         "text": st.column_config.TextColumn(t("doubts.text"), width="large"),
-        "perplexity": st.column_config.NumberColumn(summary.name_of("perplexity"), format="%.2f"),
+        "perplexity": st.column_config.NumberColumn(summary.metric_name("perplexity"), format="%.2f"),
     }
     widgets.table(frame, key=f"writing_{name}", alt_text=t("metric.perplexity"), columns=columns)

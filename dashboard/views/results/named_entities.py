@@ -25,7 +25,7 @@ PAGE_SIZE = 12
 REQUIRED_COLUMNS = (model_inputs.TEXT, "tags", "predicted")
 
 
-def is_mine(report: dict[str, Any]) -> bool:
+def matches(report: dict[str, Any]) -> bool:
     """Whether a report is a named-entity tagger's."""
     return "per_entity" in report
 
@@ -50,7 +50,8 @@ def kinds(report: dict[str, Any]) -> None:
         raise Unreadable("unreadable.shape", file="metrics.json")
     shares = [name for name in ("precision", "recall", "f1") if name in frame]
     columns: dict[str, Any] = {
-        name: st.column_config.ProgressColumn(summary.name_of(name), min_value=0, max_value=1, format="%.3f") for name in shares
+        name: st.column_config.ProgressColumn(summary.metric_name(name), min_value=0, max_value=1, format="%.3f")
+        for name in shares
     }
     columns["class"] = st.column_config.TextColumn(t("entities.kind"), pinned=True)
     columns["support"] = st.column_config.NumberColumn(t("entities.support"), format="localized")
@@ -66,11 +67,11 @@ def marked(artifacts: Artifacts, recipe: str, split: str) -> None:
     st.caption(t("entities.wrong", wrong=formatting.number(int(wrong.sum())), rows=formatting.number(len(ordered))))
     pages = -(-len(ordered) // PAGE_SIZE)
     page = st.pagination(pages, key="entities_page", bind="query-params") if pages > 1 else 1
-    for place, (_, row) in enumerate(ordered.iloc[(page - 1) * PAGE_SIZE : page * PAGE_SIZE].iterrows()):
+    for position, (_, row) in enumerate(ordered.iloc[(page - 1) * PAGE_SIZE : page * PAGE_SIZE].iterrows()):
         with st.container(border=True, gap="xsmall"):
             for name, label in (("tags", "true"), ("predicted", "said")):
                 if name == "tags" or row["wrong"]:
                     st.caption(t(f"entities.{label}"))
                     highlighted_text.tagged(
-                        model_inputs.marked(str(row[model_inputs.TEXT]), str(row[name])), key=f"{name}_{place}"
+                        model_inputs.marked(str(row[model_inputs.TEXT]), str(row[name])), key=f"{name}_{position}"
                     )

@@ -24,7 +24,7 @@ def bundle(artifacts: Artifacts, run: Run) -> None:
         if released:
             st.download_button(
                 t("compression.bundle"),
-                lambda: _zipped(artifacts, present),
+                lambda: _zip(artifacts, present),
                 file_name=f"{artifacts.use_case}-{released}.zip",
                 mime="application/zip",
                 type="primary",
@@ -43,7 +43,7 @@ def bundle(artifacts: Artifacts, run: Run) -> None:
         st.markdown(formatting.prose(artifacts.card()))
 
 
-def _zipped(artifacts: Artifacts, names: list[str]) -> bytes:
+def _zip(artifacts: Artifacts, names: list[str]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:

@@ -92,7 +92,7 @@ class Report(Reading):
     calibration: list[CalibrationBin] = Field(default_factory=list)
 
 
-def is_mine(report: dict[str, Any]) -> bool:
+def matches(report: dict[str, Any]) -> bool:
     """Whether a report is a risk forecast's."""
     return "coverage" in report and "backtest" in report
 
@@ -117,9 +117,9 @@ def forecast(artifacts: Artifacts, recipe: str, split: str, report: Report) -> N
     predictions = artifacts.predictions(recipe, split, ("ticker", "next_date"), numbers)
     tickers = sorted(predictions["ticker"].astype(str).unique())
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        ticker = pickers.choose_from("ticker", tickers, t("risk.series"), tickers[0], few=True)
+        ticker = pickers.choose_from("ticker", tickers, t("risk.series"), tickers[0], as_buttons=True)
         level = pickers.choose_from(
-            "level", list(QUANTILES), t("risk.limit"), "quantile_5", lambda name: f"{QUANTILES[name]:.0%}", few=True
+            "level", list(QUANTILES), t("risk.limit"), "quantile_5", lambda name: f"{QUANTILES[name]:.0%}", as_buttons=True
         )
     ticker_rows = predictions[predictions["ticker"] == ticker].sort_values("next_date")
     frame = pd.DataFrame(
@@ -245,13 +245,13 @@ def account(artifacts: Artifacts, recipe: str, split: str, report: Report) -> No
 def periods(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
     """The loss by year and by series, and the calibration of the forecast variance."""
     left, right = st.columns(2, gap="medium")
-    for place, name, losses in ((left, "year", report.by_year), (right, "ticker", report.by_ticker)):
+    for column, name, losses in ((left, "year", report.by_year), (right, "ticker", report.by_ticker)):
         frame = pd.DataFrame([row.model_dump(exclude_none=True) for row in losses])
         if frame.empty:
             continue
-        with place, st.container(border=True):
+        with column, st.container(border=True):
             st.markdown(f"**{t(f'risk.by_{name}')}**")
-            drawing = finance_charts.columns(frame, x=name, y="loss", title=summary.axis_of("qlike"))
+            drawing = finance_charts.columns(frame, x=name, y="loss", title=summary.axis_title("qlike"))
             widgets.chart(drawing, frame, key=f"by_{name}", alt_text=t(f"risk.by_{name}"))
     frame = pd.DataFrame([group.model_dump() for group in report.calibration])
     if len(frame):

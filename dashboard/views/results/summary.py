@@ -32,27 +32,27 @@ class Baseline:
     interval: Interval
 
 
-def figure(metric: str, value: float | None, digits: int = 4) -> str:
+def metric_value(metric: str, value: float | None, digits: int = 4) -> str:
     """A metric's value as text."""
     return formatting.percent(value, 2) if metric in PERCENT_METRICS else formatting.number(value, digits)
 
 
-def span(metric: str, interval: Interval) -> str:
+def interval_text(metric: str, interval: Interval) -> str:
     """The interval as text, on the metric's scale."""
     if metric in PERCENT_METRICS:
         return f"{interval.low * 100:.1f}–{interval.high * 100:.1f} %"
     return formatting.interval(interval.low, interval.high)
 
 
-def name_of(metric: str) -> str:
+def metric_name(metric: str) -> str:
     """The metric's translated name."""
     key = f"metric.{metric}"
     return t(key) if translations.has(key) else formatting.clean(metric, 40).replace("_", " ")
 
 
-def axis_of(metric: str) -> str:
+def axis_title(metric: str) -> str:
     """The metric's name on an axis; it says so when lower is better."""
-    return t("results.less_axis", metric=name_of(metric)) if metric in LOWER_IS_BETTER else name_of(metric)
+    return t("results.less_axis", metric=metric_name(metric)) if metric in LOWER_IS_BETTER else metric_name(metric)
 
 
 def higher_is_better(use_case: str) -> bool:
@@ -83,9 +83,9 @@ def sentence(artifacts: Artifacts, recipe: str, split_metrics: SplitMetrics, spl
     text = t(
         "results.sentence",
         recipe=formatting.escape(recipe),
-        metric=formatting.escape(name_of(first)),
-        value=figure(first, value),
-        low_high=span(first, split_metrics.interval),
+        metric=formatting.escape(metric_name(first)),
+        value=metric_value(first, value),
+        low_high=interval_text(first, split_metrics.interval),
         rows=formatting.number(split_metrics.rows),
         split=t(f"results.{split}"),
     )
@@ -97,7 +97,7 @@ def sentence(artifacts: Artifacts, recipe: str, split_metrics: SplitMetrics, spl
     if baseline is None:
         st.markdown(text)
         return
-    values = {"rival": formatting.escape(word("rival", baseline.name)), "value": figure(first, baseline.value)}
+    values = {"rival": formatting.escape(word("rival", baseline.name)), "value": metric_value(first, baseline.value)}
     better = baseline.value >= value if higher else baseline.value <= value
     close = split_metrics.interval.low <= baseline.value <= split_metrics.interval.high
     gain = gains.get(baseline.name) if recipe == DENSE else None
@@ -120,8 +120,12 @@ def cards(artifacts: Artifacts, recipe: str, metrics: Metrics, split_metrics: Sp
     """The metrics side by side, the first with its interval; then size and latency."""
     values: dict[str, tuple[str, str]] = {}
     for metric, value in list(split_metrics.scores.items())[:MAX_CARDS]:
-        note = t("results.card_small", low_high=span(metric, split_metrics.interval)) if metric == split_metrics.first else ""
-        values[name_of(metric)] = (figure(metric, value), note)
+        note = (
+            t("results.card_small", low_high=interval_text(metric, split_metrics.interval))
+            if metric == split_metrics.first
+            else ""
+        )
+        values[metric_name(metric)] = (metric_value(metric, value), note)
     values[t("results.size")] = (
         formatting.size(metrics.bytes),
         t("results.of_dense", share=formatting.percent(metrics.bytes_share)),
@@ -136,7 +140,7 @@ def cards(artifacts: Artifacts, recipe: str, metrics: Metrics, split_metrics: Sp
             t("results.p95", value=formatting.milliseconds(latency.batches["1"].p95_ms)),
         )
     widgets.cards(values, columns=len(values))
-    if lower := [name_of(metric) for metric in list(split_metrics.scores)[:MAX_CARDS] if metric in LOWER_IS_BETTER]:
+    if lower := [metric_name(metric) for metric in list(split_metrics.scores)[:MAX_CARDS] if metric in LOWER_IS_BETTER]:
         st.caption(t("results.less", metrics=", ".join(lower)))
 
 
@@ -161,5 +165,5 @@ def standings(artifacts: Artifacts, split: str, split_metrics: SplitMetrics) -> 
     frame = pd.DataFrame(rows, columns=["name", "kind", "value", "low", "high"])
     if frame.empty:
         return
-    drawing = classification_charts.standings(frame, value=axis_of(first), order=[t("results.recipe"), t("results.rival")])
-    widgets.chart(drawing, frame, key="standings", alt_text=t("results.standings_alt", metric=name_of(first)))
+    drawing = classification_charts.standings(frame, value=axis_title(first), order=[t("results.recipe"), t("results.rival")])
+    widgets.chart(drawing, frame, key="standings", alt_text=t("results.standings_alt", metric=metric_name(first)))

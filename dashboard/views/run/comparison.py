@@ -148,7 +148,7 @@ def classes(chosen: Sequence[Run], use_case: str) -> None:
     frame = scores.assign(series=scores["run"].map(labels))
     with st.container(border=True):
         drawing = comparison_charts.by_class(
-            frame, f1=summary.name_of("f1"), order=list(labels.values()), kind=t("results.class")
+            frame, f1=summary.metric_name("f1"), order=list(labels.values()), kind=t("results.class")
         )
         widgets.chart(drawing, frame, key="by_class", alt_text=t("compare.classes_alt"))
 

@@ -34,7 +34,7 @@ def table(root: Path) -> None:
     slot = st.container()
     page = _page(root, run_filter, filtered)
     with slot:
-        picked = _rows(page, run_filter.use_case)
+        picked = _runs_table(page, run_filter.use_case)
     if page.unreadable:
         st.caption(t("history.unreadable", count=len(page.unreadable), names=formatting.escape(", ".join(page.unreadable[:5]))))
     _bulk_actions(picked)
@@ -83,11 +83,11 @@ def _page(root: Path, run_filter: RunFilter, filtered: bool) -> Page:
     return page
 
 
-def _rows(page: Page, use_case: str) -> list[Run]:
+def _runs_table(page: Page, use_case: str) -> list[Run]:
     if not page.runs:
         st.caption(t("history.no_match") if page.next is None else t("history.no_match_yet", count=formatting.number(page.next)))
         return []
-    frame = pd.DataFrame([_line(run, use_case) for run in page.runs])
+    frame = pd.DataFrame([_table_row(run, use_case) for run in page.runs])
     columns = {
         "pin": st.column_config.TextColumn("", width=28, pinned=True),
         "state": st.column_config.TextColumn(t("history.state"), pinned=True, width=110),
@@ -113,7 +113,7 @@ def _rows(page: Page, use_case: str) -> list[Run]:
     return [page.runs[at] for at in chosen if at < len(page.runs)]
 
 
-def _line(run: Run, requested: str) -> dict[str, object]:
+def _table_row(run: Run, requested: str) -> dict[str, object]:
     """The table row of a run. The metric is that of the requested use case, or else of the run's first."""
     record, annotation = run.record, run_records.note(run)
     use_case = requested or next(iter(record.use_cases), "")
@@ -125,12 +125,12 @@ def _line(run: Run, requested: str) -> dict[str, object]:
         "state": f"{GLYPHS[run.state]} {t(f'state.{run.state}')}",
         "at": formatting.moment(run.at),
         "use_cases": ", ".join(pickers.title(name) for name in record.use_cases),
-        "metric": summary.name_of(str(metric["metric"])) + of if "metric" in metric else "",
+        "metric": summary.metric_name(str(metric["metric"])) + of if "metric" in metric else "",
         "value": metric.get("value"),
         "interval": f"{formatting.number(low)} … {formatting.number(high)}" if low is not None else "",
         "recipe": str(metric.get("recipe", "")),
         "took": formatting.duration(run.wall_s),
-        "set": ", ".join(f"{short(name)}={value}" for name, value in record.overrides.items()),
+        "set": ", ".join(f"{short_name(name)}={value}" for name, value in record.overrides.items()),
         "who": " · ".join(str(record.asked.get(name, "")) for name in ("who", "how") if record.asked.get(name)),
         "code": str(record.code.get("commit", ""))[:8] + ("*" if record.code.get("dirty") else ""),
         "note": annotation.text,
@@ -138,7 +138,7 @@ def _line(run: Run, requested: str) -> dict[str, object]:
     }
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """A parameter's name without its use case: `training.epochs`."""
     return name.split(".", 2)[-1] if name.startswith("use_cases.") else name
 

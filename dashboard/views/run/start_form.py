@@ -58,7 +58,7 @@ def card(context: Context) -> None:
             else:
                 st.badge(t("run.unchanged"), color="gray", icon=":material/check:")
             if st.button(t("run.plan"), type="tertiary", icon=":material/checklist:", key="plan", disabled=values is None):
-                plan(context, overrides, chosen)
+                show_plan(context, overrides, chosen)
             with st.popover(t("run.terminal"), type="tertiary", icon=":material/terminal:", key="terminal"):
                 st.code(parameter_fields.command([context.use_case], overrides, chosen), language=None, wrap_lines=True)
                 st.caption(t("run.terminal_note"))
@@ -194,7 +194,7 @@ def _reset(form: Form) -> None:
     parameter_form.fill_recipes(form, ())
 
 
-def plan(context: Context, overrides: Mapping[str, Any], chosen: Sequence[str]) -> None:
+def show_plan(context: Context, overrides: Mapping[str, Any], chosen: Sequence[str]) -> None:
     """A dialog with the stages that the run would execute, from `bonsai plan`."""
 
     @st.dialog(t("run.plan"), width="large", icon=":material/checklist:")

@@ -55,19 +55,19 @@ def _card(server: Server, deployment: Deployment) -> None:
         off = "" if schedule.active else f" · {t('schedules.off')}"
         st.markdown(f":material/calendar_clock: {in_words(schedule)}{off}")
     try:
-        ahead, behind = server.flow_runs(deployment, ahead=True), server.flow_runs(deployment, ahead=False)
+        upcoming, past = server.flow_runs(deployment, ahead=True), server.flow_runs(deployment, ahead=False)
     except Refused as refusal:
         st.caption(t("run.refused", reason=formatting.escape(refusal, 300)))
-        ahead, behind = [], []
-    st.caption(t("schedules.next", times=_times(ahead)))
-    st.caption(t("schedules.last", times=_times(behind, states=True)))
+        upcoming, past = [], []
+    st.caption(t("schedules.next", times=_times(upcoming)))
+    st.caption(t("schedules.last", times=_times(past, states=True)))
     with st.container(horizontal=True):
         st.button(
             t("schedules.run"),
             icon=":material/play_arrow:",
             key=f"run_{deployment.id}",
             on_click=_run_action,
-            args=("schedules.asked", _start, server, deployment, behind),
+            args=("schedules.asked", _start, server, deployment, past),
         )
         paused = deployment.paused
         st.button(
@@ -96,15 +96,15 @@ def in_words(schedule: Schedule) -> str:
 def _when_text(when: When) -> str:
     values = dict(when.values)
     if when.days:
-        values["day"] = _listed([t(f"weekday.d{day}") for day in when.days])
+        values["day"] = _join_words([t(f"weekday.d{day}") for day in when.days])
     if when.at:
-        values["time"] = _listed(when.at)
+        values["time"] = _join_words(when.at)
     if when.times:
         values["times"] = _when_text(when.times)
     return t(when.key, **values)
 
 
-def _listed(words: Sequence[str]) -> str:
+def _join_words(words: Sequence[str]) -> str:
     """The words as a list in a sentence, such as "Monday, Thursday and Friday"."""
     *first, last = words
     if not first:
@@ -112,8 +112,8 @@ def _listed(words: Sequence[str]) -> str:
     return t("cron.and", first=reduce(lambda before, word: t("cron.then", first=before, next=word), first), last=last)
 
 
-def _start(server: Server, deployment: Deployment, behind: list[FlowRun]) -> None:
-    newest = behind[0].id if behind else ""
+def _start(server: Server, deployment: Deployment, past: list[FlowRun]) -> None:
+    newest = past[0].id if past else ""
     server.start(deployment, {}, hash_json([deployment.id, newest, "now"]))
 
 
