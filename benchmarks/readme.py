@@ -8,7 +8,7 @@ from benchmarks.stage_workspace import ROOT
 from tasks.core import params_file
 from tasks.core.artifacts import Artifact
 from tasks.core.atomic_files import write_bytes
-from tasks.release.model_card import as_markdown
+from tasks.release.model_card import markdown_table
 
 
 def main() -> None:
@@ -27,6 +27,6 @@ def main() -> None:
             f"{table['threads']} thread, torch {machine['torch']}, onnxruntime {machine['onnxruntime']}. "
             f"{verdict['reason'][:1].upper()}{verdict['reason'][1:]}."
         )
-        fresh = f"<!-- result: {name} -->\n{as_markdown(table['rows'])}\n\n{about}\n<!-- end of result -->"
+        fresh = f"<!-- result: {name} -->\n{markdown_table(table['rows'])}\n\n{about}\n<!-- end of result -->"
         text = re.sub(rf"<!-- result: {name} -->.*?<!-- end of result -->", lambda _, fresh=fresh: fresh, text, flags=re.DOTALL)
     write_bytes(ROOT / "README.md", text.encode())

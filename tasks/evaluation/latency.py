@@ -1,4 +1,4 @@
-"""How large, how heavy and how fast: variants in processes of their own, fed round by round in turn."""
+"""Latency and memory of model variants, each in a process of its own, timed round by round in turn."""
 
 from __future__ import annotations
 
@@ -29,37 +29,36 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 BATCHES = (1, 64)
-ROUNDS = 15
-MOST_ROUNDS = 90
-"""Rounds go on, fifteen at a time, while a ratio is less sure than `SURE`: a busy machine is timed for longer, not worse."""
-SURE = 0.1
-"""The width of a ratio's interval as a share of the ratio. What a contract asks for has no say in when timing ends."""
+MIN_ROUNDS = 15
+MAX_ROUNDS = 90
+"""Timing continues, `MIN_ROUNDS` at a time, until every ratio is as precise as `MAX_RELATIVE_WIDTH`: longer on a busy machine."""
+MAX_RELATIVE_WIDTH = 0.1
+"""The width of a ratio's 95 % interval as a share of the ratio. The stopping rule does not depend on the contract."""
 BLOCK_S = 0.03
-"""About how long one variant is timed in one round."""
+"""Approximate time of one variant in one round."""
 WARMUP_S = 0.15
 MIN_RUNS, MAX_RUNS = 3, 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """Something that answers: an ONNX file under ONNX Runtime, or a checkpoint's network under eager PyTorch."""
+    """A model to time: an ONNX file in ONNX Runtime, or a checkpoint's network in eager PyTorch."""
 
     name: str
     runtime: Literal["onnx", "eager"]
     path: Path
     use_case: str = ""
-    """The use case whose networks a checkpoint is one of; an ONNX file needs none."""
+    """The use case of a checkpoint's network; an ONNX file needs none."""
 
 
-def latency(
+def measure(
     variants: Sequence[Variant], inputs: Array, scratch: Path, *, threads: int = 1, event_log: EventLog | None = None
 ) -> dict[str, Any]:
     """Wall-clock milliseconds of one call of each variant, at each batch size, with peak memory and load time.
 
-    One process per variant, `threads` each; after a warm-up every round times each of them in turn, the order rotating,
-    so that what else the machine does falls on all alike, for `ROUNDS` to `MOST_ROUNDS` rounds. `speedup_over` gives for
-    each pair of variants how many times faster the first is than the second: the median of the ratios round by round, with
-    its 95 % interval.
+    Each variant has a process with `threads` threads. After a warm-up, each of `MIN_ROUNDS` to `MAX_ROUNDS` rounds times all
+    variants in rotating order, so that other load on the machine affects all alike. `speedup_over` gives for each pair of
+    variants the median over rounds of the ratio of their times, with its 95 % interval.
     """
     rows = np.ascontiguousarray(np.resize(inputs, (max(BATCHES), *inputs.shape[1:])))
     rows_path = scratch / "latency-inputs.npy"
@@ -71,27 +70,27 @@ def latency(
         runs = {name: {batch: worker.warm_up(batch) for batch in BATCHES} for name, worker in workers.items()}
         names = list(workers)
         medians = {name: {batch: [] for batch in BATCHES} for name in workers}  # type: dict[str, dict[int, list[float]]]
-        played = 0
-        while played % ROUNDS or not played or (played < MOST_ROUNDS and not _sure(medians)):
-            shift = played % len(names)
+        rounds_done = 0
+        while rounds_done % MIN_ROUNDS or not rounds_done or (rounds_done < MAX_ROUNDS and not _is_precise(medians)):
+            shift = rounds_done % len(names)
             for batch in BATCHES:
                 for name in names[shift:] + names[:shift]:
                     rounds[name][batch].append(workers[name].time(batch, runs[name][batch]))
                     medians[name][batch].append(median(rounds[name][batch][-1]))
-            played += 1
+            rounds_done += 1
             if event_log:
-                event_log.progress(played, max(ROUNDS, played), "rounds of timing")
-        ended = {name: worker.end() for name, worker in workers.items()}
+                event_log.progress(rounds_done, max(MIN_ROUNDS, rounds_done), "rounds of timing")
+        final = {name: worker.end() for name, worker in workers.items()}
     rows_path.unlink()
     return {
         "machine": machine(),
         "threads": threads,
-        "rounds": played,
+        "rounds": rounds_done,
         "load_before": before,
         "load_after": _machine_load(),
         "variants": {
             name: {
-                **ended[name],
+                **final[name],
                 "batches": {str(batch): _summary(rounds[name][batch], medians[name][batch]) for batch in BATCHES},
                 "speedup_over": {
                     other: {str(batch): _speedup(medians[other][batch], medians[name][batch]) for batch in BATCHES}
@@ -105,7 +104,7 @@ def latency(
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The hardware and software of the measurement."""
     return {
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
@@ -118,11 +117,11 @@ def machine() -> dict[str, Any]:
 
 def _summary(rounds: list[list[float]], medians: list[float]) -> dict[str, Any]:
     every = np.concatenate([np.asarray(times) for times in rounds])
-    typical = statistics.median_interval(medians)
+    interval = statistics.median_interval(medians)
     return {
-        "median_ms": typical.value,
-        "low_ms": typical.low,
-        "high_ms": typical.high,
+        "median_ms": interval.value,
+        "low_ms": interval.low,
+        "high_ms": interval.high,
         "p95_ms": float(np.quantile(every, 0.95)),
         "runs": len(every),
         "round_medians_ms": medians,
@@ -130,52 +129,56 @@ def _summary(rounds: list[list[float]], medians: list[float]) -> dict[str, Any]:
 
 
 def _speedup(base: list[float], own: list[float]) -> dict[str, Any]:
-    found = statistics.ratio_interval(base, own)
+    ratio = statistics.ratio_interval(base, own)
     bound = statistics.ratio_interval(base, own, statistics.one_sided())
-    verdict = "no real gain" if found.low <= 1 <= found.high else "faster" if found.low > 1 else "slower"
-    return {"ratio": found.value, "low": found.low, "high": found.high, "at_least": bound.low, "verdict": verdict}
+    verdict = "no real gain" if ratio.low <= 1 <= ratio.high else "faster" if ratio.low > 1 else "slower"
+    return {"ratio": ratio.value, "low": ratio.low, "high": ratio.high, "at_least": bound.low, "verdict": verdict}
 
 
-def _sure(medians: Mapping[str, Mapping[int, list[float]]]) -> bool:
-    """Whether every ratio of two variants is known well enough."""
-    pairs = combinations(medians, 2)
-    found = (statistics.ratio_interval(own, medians[other][batch]) for one, other in pairs for batch, own in medians[one].items())
-    return all(ratio.high - ratio.low <= SURE * ratio.value for ratio in found)
+def _is_precise(medians: Mapping[str, Mapping[int, list[float]]]) -> bool:
+    """Whether the interval of every ratio of two variants is at most `MAX_RELATIVE_WIDTH` wide."""
+    ratios = (
+        statistics.ratio_interval(times, medians[second][batch])
+        for first, second in combinations(medians, 2)
+        for batch, times in medians[first].items()
+    )
+    return all(ratio.high - ratio.low <= MAX_RELATIVE_WIDTH * ratio.value for ratio in ratios)
 
 
 def _machine_load() -> dict[str, float]:
-    """Runnable processes in the last minute, and seconds that the hypervisor gave to others since boot."""
+    """The load average of the last minute, and the CPU steal time since boot in seconds."""
     path = Path("/proc/stat")
     steal = float(path.read_text(encoding="ascii").split()[8]) / os.sysconf("SC_CLK_TCK") if path.exists() else 0.0
     return {"load_1min": os.getloadavg()[0], "steal_s": steal}
 
 
 class _Worker:
-    """The near end of a process that holds one variant and times it when asked."""
+    """The parent's handle of a worker process that loads one variant and times it on request."""
 
     def __init__(self, process: subprocess.Popen[str], name: str) -> None:
         self.process, self.name = process, name
-        self.loaded = self._answer()
+        self.loaded = self._read_answer()
 
     def warm_up(self, batch: int) -> int:
-        """Run until warm; returns how many calls fill a round."""
-        return int(self._ask(order="warm_up", batch=batch)["runs"])
+        """Warm up; returns the number of calls per round."""
+        return int(self._request(order="warm_up", batch=batch)["runs"])
 
     def time(self, batch: int, runs: int) -> list[float]:
-        """Milliseconds of each of so many calls."""
-        times: list[float] = self._ask(order="time", batch=batch, runs=runs)["times_ms"]
+        """The milliseconds of each of `runs` calls."""
+        times: list[float] = self._request(order="time", batch=batch, runs=runs)["times_ms"]
         return times
 
     def end(self) -> dict[str, Any]:
-        return {**self.loaded, **self._ask(order="end")}
+        """End the worker; returns its load time and memory."""
+        return {**self.loaded, **self._request(order="end")}
 
-    def _ask(self, **order: Any) -> dict[str, Any]:
+    def _request(self, **order: Any) -> dict[str, Any]:
         assert self.process.stdin
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
-        return self._answer()
+        return self._read_answer()
 
-    def _answer(self) -> dict[str, Any]:
+    def _read_answer(self) -> dict[str, Any]:
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
@@ -198,8 +201,8 @@ def _worker(variant: Variant, rows_path: Path, threads: int) -> Iterator[_Worker
         process.communicate()
 
 
-def serve(order: Mapping[str, Any]) -> None:
-    """The far end: load one variant, then do as each line of standard input says until it ends."""
+def run_worker(order: Mapping[str, Any]) -> None:
+    """The worker process: load one variant, then answer each request on standard input until it ends."""
     rows = np.load(order["inputs"])
     import_module("onnxruntime" if order["runtime"] == "onnx" else "torch")
     idle_bytes = peak_memory_bytes()
@@ -207,13 +210,16 @@ def serve(order: Mapping[str, Any]) -> None:
     call = (_onnx if order["runtime"] == "onnx" else _eager)(Path(order["path"]), int(order["threads"]), order["use_case"])
     print(json.dumps({"load_s": time.perf_counter() - began}), flush=True)
     for line in sys.stdin:
-        ask = json.loads(line)
-        if ask["order"] == "end":
+        request = json.loads(line)
+        if request["order"] == "end":
             peak = peak_memory_bytes()
             print(json.dumps({"peak_memory_bytes": peak, "model_memory_bytes": peak - idle_bytes}), flush=True)
             return
-        batch = rows[: ask["batch"]]
-        answer = {"runs": _warm(call, batch)} if ask["order"] == "warm_up" else {"times_ms": _times(call, batch, ask["runs"])}
+        batch = rows[: request["batch"]]
+        if request["order"] == "warm_up":
+            answer: dict[str, Any] = {"runs": _warm_up_runs(call, batch)}
+        else:
+            answer = {"times_ms": _times(call, batch, request["runs"])}
         print(json.dumps(answer), flush=True)
 
 
@@ -237,7 +243,7 @@ def _eager(path: Path, threads: int, use_case: str) -> Callable[[Array], Any]:
     return call
 
 
-def _warm(call: Callable[[Array], Any], rows: Array) -> int:
+def _warm_up_runs(call: Callable[[Array], Any], rows: Array) -> int:
     times: list[float] = []
     began = time.perf_counter()
     while time.perf_counter() - began < WARMUP_S or len(times) < MIN_RUNS:
@@ -255,7 +261,7 @@ def _times(call: Callable[[Array], Any], rows: Array, runs: int) -> list[float]:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory this process held; `ru_maxrss` would start from its parent's."""
+    """The peak resident memory of this process; `ru_maxrss` would include its parent's."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
@@ -266,4 +272,4 @@ def peak_memory_bytes() -> int:
 
 
 if __name__ == "__main__":
-    serve(json.loads(sys.argv[1]))
+    run_worker(json.loads(sys.argv[1]))

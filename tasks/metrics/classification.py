@@ -1,4 +1,4 @@
-"""How well classes are told apart: scores, and what a person reads beside them.
+"""Metrics and reports of multi-class classification.
 
 Predictions are tables with `label`, `predicted`, `confidence`, and the lists `classes` and `probabilities`, in the same order.
 """
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-BINS = 15
-TINY = 1e-12
+CALIBRATION_BINS = 15
+MIN_PROBABILITY = 1e-12
 
 
 def softmax(logits_NK: NDArray[Any]) -> Floats:
     """Logits (N, K) to probabilities (N, K)."""
     shifted = logits_NK.astype(np.float64) - logits_NK.max(1, keepdims=True)
-    odds = np.exp(shifted)
-    probabilities: Floats = odds / odds.sum(1, keepdims=True)
+    exponentials = np.exp(shifted)
+    probabilities: Floats = exponentials / exponentials.sum(1, keepdims=True)
     return probabilities
 
 
-def judged(rows: DataFrame, probabilities_NK: Floats, classes: Sequence[str], keep: Sequence[str]) -> DataFrame:
-    """Predictions: the columns of `rows` to keep, the class predicted, its confidence, and all probabilities."""
+def predictions_table(rows: DataFrame, probabilities_NK: Floats, classes: Sequence[str], keep: Sequence[str]) -> DataFrame:
+    """The predictions: columns `keep` of `rows`, the predicted class, its confidence, and all probabilities."""
     best = probabilities_NK.argmax(1)
     return rows[[name for name in keep if name in rows]].assign(
         predicted=np.array(classes, dtype=object)[best],
@@ -39,36 +39,38 @@ def judged(rows: DataFrame, probabilities_NK: Floats, classes: Sequence[str], ke
     )
 
 
-def majority(labels: Series, count: int, classes: Sequence[str]) -> Floats:
-    """The shares of the classes among `labels`, for everything alike, (count, K)."""
+def majority_baseline(labels: Series, count: int, classes: Sequence[str]) -> Floats:
+    """The class shares among `labels` as the probabilities of every row, (count, K)."""
     shares = labels.value_counts(normalize=True).reindex(list(classes), fill_value=0.0).to_numpy(np.float64)
     return np.tile(shares, (count, 1))
 
 
-def kernel_machine(known: NDArray[Any], numbers: NDArray[Any], asked: NDArray[Any], classes: int) -> Floats:
-    """A logistic regression on 500 kernels over the 50 main axes of N known inputs (N, ...); (len(asked), classes)."""
+def kernel_baseline(train_inputs: NDArray[Any], targets: NDArray[Any], inputs: NDArray[Any], classes: int) -> Floats:
+    """A logistic regression on 500 kernels over the 50 main axes of N train_inputs inputs (N, ...); (len(inputs), classes)."""
     from sklearn.decomposition import PCA
     from sklearn.kernel_approximation import Nystroem
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    flat = known.reshape(len(known), -1).astype(np.float32) / 255
+    flat = train_inputs.reshape(len(train_inputs), -1).astype(np.float32) / 255
     axes = PCA(min(50, *flat.shape), svd_solver="covariance_eigh").fit(flat)
-    kernels = Nystroem(gamma=1 / max(axes.explained_variance_.sum(), TINY), n_components=min(500, len(flat)), random_state=0)
-    machine = make_pipeline(axes, kernels, LogisticRegression(C=100, max_iter=100)).fit(flat, numbers)
-    probabilities_NK = np.zeros((len(asked), classes))
-    probabilities_NK[:, machine.classes_] = machine.predict_proba(asked.reshape(len(asked), -1).astype(np.float32) / 255)
+    kernels = Nystroem(
+        gamma=1 / max(axes.explained_variance_.sum(), MIN_PROBABILITY), n_components=min(500, len(flat)), random_state=0
+    )
+    model = make_pipeline(axes, kernels, LogisticRegression(C=100, max_iter=100)).fit(flat, targets)
+    probabilities_NK = np.zeros((len(inputs), classes))
+    probabilities_NK[:, model.classes_] = model.predict_proba(inputs.reshape(len(inputs), -1).astype(np.float32) / 255)
     return probabilities_NK
 
 
-def classes_of(predictions: DataFrame) -> list[str]:
+def class_names(predictions: DataFrame) -> list[str]:
     """The names of the classes, in the order of the probabilities."""
     return list(predictions["classes"].iloc[0])
 
 
 def metrics(predictions: DataFrame) -> dict[str, float]:
     """Accuracy first, then F1 averaged over classes (plain, and weighted by their rows), log loss and calibration error."""
-    confusion = _confusion(predictions, classes_of(predictions))
+    confusion = _confusion(predictions, class_names(predictions))
     table = _by_class(confusion)
     support = confusion.sum(1)
     return {
@@ -80,37 +82,45 @@ def metrics(predictions: DataFrame) -> dict[str, float]:
     }
 
 
-def hits(predictions: DataFrame) -> Floats:
+def correct_rows(predictions: DataFrame) -> Floats:
     """1 where the prediction is right, else 0, (N,)."""
-    found: Floats = (predictions["label"] == predictions["predicted"]).to_numpy(np.float64)
-    return found
+    correct: Floats = (predictions["label"] == predictions["predicted"]).to_numpy(np.float64)
+    return correct
 
 
 def log_loss(predictions: DataFrame) -> float:
     """Mean negative logarithm of the probability given to the true class, in nats."""
     probabilities_NK = _probabilities(predictions)
-    given = probabilities_NK[np.arange(len(predictions)), _numbers(predictions["label"], classes_of(predictions))]
-    return float(-np.log(np.maximum(given, TINY)).mean())
+    probability_N = probabilities_NK[np.arange(len(predictions)), _class_indices(predictions["label"], class_names(predictions))]
+    return float(-np.log(np.maximum(probability_N, MIN_PROBABILITY)).mean())
 
 
 def calibration(predictions: DataFrame) -> dict[str, Any]:
     """Rows by confidence in equal bins, and the expected calibration error (Guo et al. 2017, arXiv 1706.04599)."""
     confidence = predictions["confidence"].to_numpy(np.float64)
-    correct = hits(predictions)
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    correct = correct_rows(predictions)
+    place = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     bins, error = [], 0.0
-    for number in range(BINS):
+    for number in range(CALIBRATION_BINS):
         inside = place == number
         if count := int(inside.sum()):
             sure, right = float(confidence[inside].mean()), float(correct[inside].mean())
             error += abs(sure - right) * count / len(place)
-            bins.append({"from": number / BINS, "to": (number + 1) / BINS, "rows": count, "confidence": sure, "accuracy": right})
+            bins.append(
+                {
+                    "from": number / CALIBRATION_BINS,
+                    "to": (number + 1) / CALIBRATION_BINS,
+                    "rows": count,
+                    "confidence": sure,
+                    "accuracy": right,
+                }
+            )
     return {"ece": error, "bins": bins}
 
 
 def report(predictions: DataFrame) -> dict[str, Any]:
-    """Confusion matrix (truth by row), the table per class with its averages, calibration, ROC and precision-recall areas."""
-    classes = classes_of(predictions)
+    """Confusion matrix (true class by row), metrics per class with averages, calibration, ROC and precision-recall areas."""
+    classes = class_names(predictions)
     confusion = _confusion(predictions, classes)
     table, support = _by_class(confusion), confusion.sum(1)
     ranked = _areas(predictions, classes)
@@ -136,7 +146,7 @@ def report(predictions: DataFrame) -> dict[str, Any]:
     }
 
 
-def _numbers(labels: Any, classes: Sequence[str]) -> NDArray[np.int64]:
+def _class_indices(labels: Any, classes: Sequence[str]) -> NDArray[np.int64]:
     number = {name: position for position, name in enumerate(classes)}
     return np.array([number[label] for label in labels], dtype=np.int64)
 
@@ -146,14 +156,14 @@ def _probabilities(predictions: DataFrame) -> Floats:
 
 
 def _confusion(predictions: DataFrame, classes: Sequence[str]) -> NDArray[np.int64]:
-    """(K, K) counts, truth by row and prediction by column."""
+    """Counts (K, K), true class by row and predicted class by column."""
     confusion = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(confusion, (_numbers(predictions["label"], classes), _numbers(predictions["predicted"], classes)), 1)
+    np.add.at(confusion, (_class_indices(predictions["label"], classes), _class_indices(predictions["predicted"], classes)), 1)
     return confusion
 
 
 def _by_class(confusion: NDArray[np.int64]) -> dict[str, Floats]:
-    """Precision, recall and F1 per class, 0 where nothing was predicted or nothing is there."""
+    """Precision, recall and F1 per class; 0 for a class without predictions or rows."""
     right = np.diag(confusion).astype(np.float64)
     precision = right / np.maximum(confusion.sum(0), 1)
     recall = right / np.maximum(confusion.sum(1), 1)
@@ -162,10 +172,10 @@ def _by_class(confusion: NDArray[np.int64]) -> dict[str, Floats]:
 
 
 def _areas(predictions: DataFrame, classes: Sequence[str]) -> list[dict[str, float | None]]:
-    """One against the rest: area under the ROC curve and average precision, none for a class without rows or without rest."""
+    """One-vs-rest ROC AUC and average precision per class; None for a class with no rows or with all rows."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    probabilities_NK, truth = _probabilities(predictions), _numbers(predictions["label"], classes)
+    probabilities_NK, truth = _probabilities(predictions), _class_indices(predictions["label"], classes)
     areas: list[dict[str, float | None]] = []
     for k in range(len(classes)):
         mine = truth == k

@@ -60,7 +60,7 @@ class BinaryClassification(Problem):
         threshold = state.get("threshold", 0.5)
         refused = probability >= threshold
         both = np.stack([1 - probability, probability], 1)
-        return classification.judged(rows, both, state["classes"], self.keep).assign(
+        return classification.predictions_table(rows, both, state["classes"], self.keep).assign(
             predicted=np.where(refused, *state["classes"][::-1]).astype(object),
             confidence=np.where(refused, probability, 1 - probability),
             target=(rows["label"] == state["classes"][1]).to_numpy(np.float64),

@@ -39,7 +39,7 @@ class MulticlassClassification(Problem):
 
     def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
         """Logits (N, K) to the class predicted, its confidence and all probabilities."""
-        return classification.judged(rows, classification.softmax(outputs), state["classes"], self.keep)
+        return classification.predictions_table(rows, classification.softmax(outputs), state["classes"], self.keep)
 
     def metrics(self, predictions: DataFrame) -> dict[str, float]:
         """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
@@ -47,7 +47,7 @@ class MulticlassClassification(Problem):
 
     def per_row_metric(self, predictions: DataFrame) -> Array:
         """1 where the prediction is right, else 0."""
-        return classification.hits(predictions)
+        return classification.correct_rows(predictions)
 
     def report(self, predictions: DataFrame) -> dict[str, Any]:
         """Confusion, precision, recall and F1 per class with averages, calibration, areas under ROC and precision-recall."""
@@ -60,7 +60,9 @@ class MulticlassClassification(Problem):
         (some,) = sampling.evenly_spaced_rows([len(train)], BASELINE_ROWS)
         inputs, targets = encode(train.iloc[some])
         guesses = {
-            "majority": classification.majority(train["label"], len(rows), state["classes"]),
-            "kernel machine": classification.kernel_machine(inputs, targets, encode(rows)[0], len(state["classes"])),
+            "majority": classification.majority_baseline(train["label"], len(rows), state["classes"]),
+            "kernel machine": classification.kernel_baseline(inputs, targets, encode(rows)[0], len(state["classes"])),
         }
-        return {name: classification.judged(rows, guess, state["classes"], self.keep) for name, guess in guesses.items()}
+        return {
+            name: classification.predictions_table(rows, guess, state["classes"], self.keep) for name, guess in guesses.items()
+        }

@@ -1,4 +1,4 @@
-"""The model card."""
+"""The table of recipes and the model card of a release."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tasks.core.stage_context import StageContext
 from tasks.release.decision import Candidate
 
 
-def row(
+def table_row(
     name: str, metrics: Mapping[str, Any], timing: Mapping[str, Any], candidates: Sequence[Candidate], released: str | None
 ) -> dict[str, Any]:
-    """One line of the table that people read: test figures with their intervals."""
+    """One row of the table of recipes: test metrics with their intervals, size and latency."""
     test, own = metrics["splits"]["test"], timing["variants"][name]
     against = metrics.get("against_dense", {}).get("test", {})
     status = next((candidate.status for candidate in candidates if candidate.recipe == name), "baseline")
@@ -33,7 +33,7 @@ def row(
         "size_share": metrics["bytes_share"],
         "parameters": metrics["parameters"],
         "macs": metrics["macs"],
-        "latency_ms": {batch: {key: found[key] for key in ("median_ms", "p95_ms")} for batch, found in own["batches"].items()},
+        "latency_ms": {batch: {key: times[key] for key in ("median_ms", "p95_ms")} for batch, times in own["batches"].items()},
         "speedup_over": own["speedup_over"],
         "peak_memory_bytes": own["peak_memory_bytes"],
         "status": status,
@@ -42,29 +42,29 @@ def row(
 
 
 def headline(dense: Mapping[str, Any]) -> str:
-    """Whether the network is better than its best rival on test rows, in one sentence."""
+    """One sentence on whether the network is better than its best baseline on test rows; empty if there is none."""
     return str(dense.get("against_rivals", {}).get("test", {}).get("headline", ""))
 
 
-def rivals(dense: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The trivial and classic rivals' test scores."""
+def baseline_rows(dense: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The test scores of the baselines, one row each."""
     return [
-        {"name": name, "scores": found["test"]["scores"], "interval": found["test"]["interval"]}
-        for name, found in dense.get("baselines", {}).items()
+        {"name": name, "scores": splits["test"]["scores"], "interval": splits["test"]["interval"]}
+        for name, splits in dense.get("baselines", {}).items()
     ]
 
 
-def card(
+def model_card(
     context: StageContext,
     verdict: Mapping[str, Any],
     table: Mapping[str, Any],
     metrics: Mapping[str, Any],
     metadata: Mapping[str, Any],
 ) -> str:
-    """A model card as the Hugging Face hub reads it: YAML front matter, then prose."""
+    """A model card in the format of the Hugging Face Hub: YAML front matter, then Markdown."""
     case, released = context.case, verdict["released"]
     rows: list[dict[str, Any]] = table["rows"]
-    own = next(found for found in rows if found["recipe"] == (released or DENSE))
+    own = next(row for row in rows if row["recipe"] == (released or DENSE))
     dataset = " ".join(filter(None, [case.fetch.source, case.fetch.dataset])) or context.name
     result = {
         "task": {"type": context.name},
@@ -85,12 +85,13 @@ def card(
         "what it learnt of its data (such as the names of the classes) is in the file's metadata under `bonsai.learnt`.",
         "Data": f"{dataset}: {counts} rows after cleaning. Rows alike stand in the same split; test rows chose nothing.",
         "Training": f"Architecture `{metadata['architecture']}` with {metadata['fields']}. Settings: {asdict(case.training)}.",
-        "Evaluation": as_markdown(rows)
+        "Evaluation": markdown_table(rows)
         + "\n\nOn test rows with 95 % intervals; latency in milliseconds at batch 1 and 64 (median), speed-ups at batch 1. "
         + f"{table['threads']} thread on {machine}. Seed {case.training.seed}.",
-        "Rivals": "\n".join(f"- {found['name']}: {_first(found['scores'])}" for found in table["baselines"]) or "None.",
+        "Rivals": "\n".join(f"- {baseline['name']}: {_first_score(baseline['scores'])}" for baseline in table["baselines"])
+        or "None.",
         **fairness(metrics["splits"]["test"]["report"]),
-        "Contract": "\n".join(f"- {found['recipe']}: {found['status']}. {found['why']}" for found in verdict["candidates"]),
+        "Contract": "\n".join(f"- {each['recipe']}: {each['status']}. {each['why']}" for each in verdict["candidates"]),
         "Limits": "It answers for data like that above and was measured on no other. Speed-ups are those of the machine named; "
         "elsewhere they differ. It always answers, also when asked about something it never saw.",
     }
@@ -101,16 +102,16 @@ def card(
 
 
 def fairness(report: Mapping[str, Any]) -> dict[str, str]:
-    """What each group of people meets, a table for each attribute; nothing where a use case does not judge people."""
-    found = report.get("fairness")
-    if not found:
+    """A section with one table of error rates by group for each attribute; empty for a report without `fairness`."""
+    attributes = report.get("fairness")
+    if not attributes:
         return {}
     columns = ("rows", "came", "said", "auc", "refused", "refused_good", "caught")
     lines = [
         f"Test rows, all at or above {report['threshold']:.3f} refused. `came`: share of the event; `said`: mean probability; "
         "`refused_good`: of those without the event, `caught`: of those with it. Groups of few rows are left out."
     ]
-    for name, table in found.items():
+    for name, table in attributes.items():
         lines += ["", f"| {name} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         for row in table["groups"]:
             lines.append(f"| {row['group']} | {' | '.join(_cell(row[column]) for column in columns)} |")
@@ -122,41 +123,41 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table of recipes, in Markdown."""
     metric = rows[0]["metric"] if rows else "score"
     lines = [
         f"| recipe | {metric} | drop | bytes | share | parameters | b1 ms | b64 ms | x dense | x eager | contract |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for found in rows:
-        drop, speedup, late = found["drop"], found["speedup_over"], found["latency_ms"]
+    for row in rows:
+        drop, speedup, times = row["drop"], row["speedup_over"], row["latency_ms"]
         cells = [
-            f"**{found['recipe']}**" if found["chosen"] else found["recipe"],
-            f"{found['value']:.4f} ({found['low']:.4f}..{found['high']:.4f})",
+            f"**{row['recipe']}**" if row["chosen"] else row["recipe"],
+            f"{row['value']:.4f} ({row['low']:.4f}..{row['high']:.4f})",
             f"{drop['value']:+.4f} ({drop['low']:+.4f}..{drop['high']:+.4f})" if drop else "",
-            f"{found['bytes']:,}",
-            f"{found['size_share']:.3f}",
-            f"{found['parameters']:,}",
-            f"{late['1']['median_ms']:.3f}",
-            f"{late['64']['median_ms']:.2f}",
-            _times(speedup.get(DENSE)),
-            _times(speedup.get(EAGER)),
-            "chosen" if found["chosen"] else found["status"],
+            f"{row['bytes']:,}",
+            f"{row['size_share']:.3f}",
+            f"{row['parameters']:,}",
+            f"{times['1']['median_ms']:.3f}",
+            f"{times['64']['median_ms']:.2f}",
+            _speedup_cell(speedup.get(DENSE)),
+            _speedup_cell(speedup.get(EAGER)),
+            "chosen" if row["chosen"] else row["status"],
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _times(speedup: Mapping[str, Any] | None) -> str:
+def _speedup_cell(speedup: Mapping[str, Any] | None) -> str:
     if speedup is None:
         return ""
-    found = speedup["1"]
-    return f"{found['ratio']:.2f} ({found['low']:.2f}..{found['high']:.2f})" + (
-        "" if found["verdict"] == "faster" else f", {found['verdict']}"
+    ratio = speedup["1"]
+    return f"{ratio['ratio']:.2f} ({ratio['low']:.2f}..{ratio['high']:.2f})" + (
+        "" if ratio["verdict"] == "faster" else f", {ratio['verdict']}"
     )
 
 
-def _first(scores: Mapping[str, float]) -> str:
+def _first_score(scores: Mapping[str, float]) -> str:
     name = next(iter(scores))
     return f"{name} {scores[name]:.4f}"

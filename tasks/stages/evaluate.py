@@ -1,4 +1,4 @@
-"""What the shipped file answers, how well, how fast and how large it is, beside the dense one on the same rows."""
+"""Metrics, latency and size of a recipe's ONNX file, compared with dense on the same rows."""
 
 from __future__ import annotations
 
@@ -17,87 +17,89 @@ from tasks.core.splits import EVALUATION_SPLITS, SPLITS
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.evaluation import latency, statistics
-from tasks.evaluation.comparison import comparison, rivals
+from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense
 from tasks.evaluation.latency import Variant
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 EXPLAINED_ROWS = 50
-"""So many of the best and of the worst answers of a split are explained."""
+"""Number of the best and of the worst predictions of a split that get attributions."""
 
 
 def main(context: StageContext) -> None:
-    """The only stage that reads test rows. Figures of a clock go to latency.json, everything else is the same each time."""
+    """Evaluate one recipe; the only stage that reads test rows. Timings go to latency.json, everything else is reproducible."""
     if DENSE not in context.recipe_names:
-        raise UserError(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are held against")
+        raise UserError(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are compared with")
     own, dense = context.compressed(context.recipe_name), context.compressed(DENSE)
     rows = Table(context.clean.open() / "rows")
-    problem = context.case.problem_of(state_of(dense))
-    judged = {split: answers(own, context.case, read_split(rows, split)) for split in EVALUATION_SPLITS}
+    problem = context.case.problem_of(load_model(dense)[1])
+    predicted = {split: predict_rows(own, context.case, read_split(rows, split)) for split in EVALUATION_SPLITS}
     counts = {split: sum(int((part["split"] == split).sum()) for part in rows.partitions(["split"])) for split in SPLITS}
     metrics: dict[str, Any] = {"recipe": context.recipe_name, "rows": counts}
-    metrics |= weight(own, dense)
-    metrics["splits"] = {split: appraisal(problem, predictions) for split, (predictions, _) in judged.items()}
+    metrics |= size_metrics(own, dense)
+    metrics["splits"] = {split: split_metrics(problem, predictions) for split, (predictions, _) in predicted.items()}
     if context.recipe_name == DENSE:
-        own_answers = {split: predictions for split, (predictions, _) in judged.items()}
-        metrics["baselines"], metrics["against_rivals"] = rivals(context.case, problem, rows, own_answers)
+        own_predictions = {split: predictions for split, (predictions, _) in predicted.items()}
+        metrics["baselines"], metrics["against_rivals"] = compare_with_baselines(context.case, problem, rows, own_predictions)
     else:
         metrics["against_dense"] = {
-            split: comparison(
-                problem, context.case.label_column(found), predictions, answers(dense, context.case, found)[0], found
+            split: compare_with_dense(
+                problem,
+                context.case.label_column(split_rows),
+                predictions,
+                predict_rows(dense, context.case, split_rows)[0],
+                split_rows,
             )
-            for split, (predictions, found) in judged.items()
+            for split, (predictions, split_rows) in predicted.items()
         }
-    for split, (predictions, found) in judged.items():
-        judged[split] = (explained(own, context.case, problem, predictions, found), found)
-    timing = clock(context, own, dense, judged["validation"][1])
+    for split, (predictions, split_rows) in predicted.items():
+        predicted[split] = (with_attributions(own, context.case, problem, predictions, split_rows), split_rows)
+    timing = measure_latency(context, own, dense, predicted["validation"][1])
     with context.evaluation(context.recipe_name).draft() as draft:
-        for position, (predictions, _) in enumerate(judged.values()):
+        for position, (predictions, _) in enumerate(predicted.values()):
             Table(draft / "predictions").write(position, predictions)
         write_json(draft / "metrics.json", metrics)
         write_json(draft / "latency.json", timing)
     shutil.rmtree(context.scratch)
-    tell(context, metrics, timing)
+    log_summary(context, metrics, timing)
 
 
-def answers(recipe: Artifact, case: UseCase, rows: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Predictions of the recipe's shipped file for `rows`, with `split`, `file` and `row`, and the rows."""
-    model = (recipe.open() / "model.onnx").read_bytes()
-    state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes(model))["learnt"]
+def predict_rows(recipe: Artifact, case: UseCase, rows: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The predictions of the recipe's ONNX file for `rows`, with `split`, `file` and `row`, and the rows."""
+    model, state = load_model(recipe)
     inputs, _ = case.encode(rows, state)
     predictions = case.problem_of(state).decode(rows, onnx_model.predict(model, inputs), state).reset_index(drop=True)
     origin = [name for name in ("split", "file", "row") if name in rows and name not in predictions]
     return predictions.assign(**{name: rows[name].to_numpy() for name in origin}), rows
 
 
-def state_of(recipe: Artifact) -> PreprocessingState:
-    """What was fitted before training, as the recipe's shipped file holds it."""
-    state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes((recipe.open() / "model.onnx").read_bytes()))[
-        "learnt"
-    ]
-    return state
+def load_model(recipe: Artifact) -> tuple[bytes, PreprocessingState]:
+    """The recipe's ONNX file, and the preprocessing state in its metadata."""
+    model = (recipe.open() / "model.onnx").read_bytes()
+    return model, onnx_model.read_metadata(onnx_model.from_bytes(model))["learnt"]
 
 
-def explained(recipe: Artifact, case: UseCase, problem: Problem, predictions: DataFrame, rows: DataFrame) -> DataFrame:
-    """The predictions with `attributions` of some of them, right and wrong ones, where the use case can explain itself."""
+def with_attributions(recipe: Artifact, case: UseCase, problem: Problem, predictions: DataFrame, rows: DataFrame) -> DataFrame:
+    """The predictions with `attributions` for the best and the worst of them; unchanged for a use case without `explain`."""
     if type(case).explain is UseCase.explain:
         return predictions
-    model = (recipe.open() / "model.onnx").read_bytes()
-    state: PreprocessingState = onnx_model.read_metadata(onnx_model.from_bytes(model))["learnt"]
-    good = np.asarray(problem.per_row_metric(predictions), np.float64)
-    order = np.argsort(good, kind="stable")
+    model, state = load_model(recipe)
+    per_row = np.asarray(problem.per_row_metric(predictions), np.float64)
+    order = np.argsort(per_row, kind="stable")
     chosen = np.unique(np.concatenate([order[:EXPLAINED_ROWS], order[::-1][:EXPLAINED_ROWS]]))
     runtime = onnx_model.create_session(model)
-    told = case.explain(rows.iloc[chosen].reset_index(drop=True), state, lambda inputs: runtime.run(None, {"inputs": inputs})[0])
-    worth: list[list[dict[str, Any]]] = [[] for _ in range(len(predictions))]
-    for place, parts in zip(chosen.tolist(), told, strict=True):
-        worth[place] = parts
-    return predictions.assign(attributions=worth) if any(worth) else predictions
+    explanations = case.explain(
+        rows.iloc[chosen].reset_index(drop=True), state, lambda inputs: runtime.run(None, {"inputs": inputs})[0]
+    )
+    attributions: list[list[dict[str, Any]]] = [[] for _ in range(len(predictions))]
+    for place, parts in zip(chosen.tolist(), explanations, strict=True):
+        attributions[place] = parts
+    return predictions.assign(attributions=attributions) if any(attributions) else predictions
 
 
-def appraisal(problem: Problem, predictions: DataFrame) -> dict[str, Any]:
-    """Scores, the first with its interval, and what a person reads beside them."""
+def split_metrics(problem: Problem, predictions: DataFrame) -> dict[str, Any]:
+    """The metrics of one split, the first with its 95 % interval, the report, and what blocks a release."""
     scores = problem.metrics(predictions)
     interval = statistics.mean_interval(np.asarray(problem.per_row_metric(predictions), dtype=np.float64))
     return {
@@ -110,18 +112,18 @@ def appraisal(problem: Problem, predictions: DataFrame) -> dict[str, Any]:
     }
 
 
-def weight(own: Artifact, dense: Artifact) -> dict[str, Any]:
-    """Bytes as shipped, parameters and multiply-accumulates, with their shares of the dense model's."""
+def size_metrics(own: Artifact, dense: Artifact) -> dict[str, Any]:
+    """Bytes of the ONNX file, parameters and multiply-accumulates, and their shares of the dense model's."""
     report, dense_report = own.json("report.json"), dense.json("report.json")
-    found: dict[str, Any] = {}
+    sizes: dict[str, Any] = {}
     for name in ("bytes", "parameters", "macs"):
-        found |= {name: report[name], f"{name}_share": report[name] / dense_report[name]}
-    return found
+        sizes |= {name: report[name], f"{name}_share": report[name] / dense_report[name]}
+    return sizes
 
 
-def clock(context: StageContext, own: Artifact, dense: Artifact, rows: DataFrame) -> dict[str, Any]:
-    """Latency of this file, of the dense one and of the dense network under eager PyTorch, side by side."""
-    state = state_of(own)
+def measure_latency(context: StageContext, own: Artifact, dense: Artifact, rows: DataFrame) -> dict[str, Any]:
+    """The latency of this file, of the dense one and of the dense network in eager PyTorch, measured in turn."""
+    _, state = load_model(own)
     inputs, _ = context.case.encode(rows.head(max(latency.BATCHES)), state)
     variants = [
         Variant(name=EAGER, runtime="eager", path=dense.open() / "network", use_case=context.case.name),
@@ -129,14 +131,14 @@ def clock(context: StageContext, own: Artifact, dense: Artifact, rows: DataFrame
     ]
     if context.recipe_name != DENSE:
         variants.append(Variant(name=context.recipe_name, runtime="onnx", path=own.open() / "model.onnx"))
-    return latency.latency(variants, inputs, context.scratch, threads=context.case.training.threads, event_log=context.event_log)
+    return latency.measure(variants, inputs, context.scratch, threads=context.case.training.threads, event_log=context.event_log)
 
 
-def tell(context: StageContext, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
-    """The figures in one line for people."""
+def log_summary(context: StageContext, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
+    """Log test metric, size and speed in one line."""
     test, own = metrics["splits"]["test"], timing["variants"][context.recipe_name]
-    told = f"test {test['first']} {test['scores'][test['first']]:.4f}, {metrics['bytes']:,} bytes, "
-    told += f"{own['batches']['1']['median_ms']:.3f} ms a row"
+    summary = f"test {test['first']} {test['scores'][test['first']]:.4f}, {metrics['bytes']:,} bytes, "
+    summary += f"{own['batches']['1']['median_ms']:.3f} ms a row"
     for other, speedup in own["speedup_over"].items():
-        told += f", {speedup['1']['ratio']:.1f}x {other}"
-    context.event_log.log(told)
+        summary += f", {speedup['1']['ratio']:.1f}x {other}"
+    context.event_log.log(summary)

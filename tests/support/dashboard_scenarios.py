@@ -172,7 +172,7 @@ def _guesses(rows: pd.DataFrame, number: int) -> pd.DataFrame:
 
 
 def _predictions(rows: pd.DataFrame, probabilities: Any) -> pd.DataFrame:
-    return classification.judged(rows, probabilities, CLASSES, ("file", "row", "pixels", "split", "label"))
+    return classification.predictions_table(rows, probabilities, CLASSES, ("file", "row", "pixels", "split", "label"))
 
 
 def _tiny_classifier(number: int, state: dict[str, Any]) -> bytes:
@@ -239,7 +239,7 @@ def _nlp(case: UseCase) -> Scene:
         return _onnx_file("nlp", inputs, outputs, nodes, tensors, state)
 
     def majority(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        shares = classification.majority(train["label"], len(rows), state["classes"])
+        shares = classification.majority_baseline(train["label"], len(rows), state["classes"])
         return {"majority": case.problem.decode(rows, np.log(shares), state).reset_index(drop=True)}
 
     preview = case.preview_augmentation(train.reset_index(drop=True), 7)

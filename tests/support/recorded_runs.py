@@ -149,7 +149,7 @@ def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None
         (target / "model.onnx").write_bytes(scene.model(position + number % VARIED))
         size = 9000 // (position + 1)
         write_json(target / "report.json", {"recipe": name, "bytes": size, "parameters": size // 4, "macs": size * 10})
-        split_metrics = {split: evaluate.appraisal(case.problem, predictions) for split, predictions in answers[name].items()}
+        split_metrics = {split: evaluate.split_metrics(case.problem, predictions) for split, predictions in answers[name].items()}
         own: dict[str, Any] = {"recipe": name, "rows": {"train": len(scene.split("train"))}, "splits": split_metrics}
         for key, whole in (("bytes", 9000), ("parameters", 2250), ("macs", 90000)):
             own |= {key: whole // (position + 1), f"{key}_share": 1 / (position + 1)}
@@ -157,7 +157,7 @@ def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None
             own |= _baselines(scene, shown, answers[name])
         else:
             own["against_dense"] = {
-                split: comparison.comparison(
+                split: comparison.compare_with_dense(
                     case.problem, case.label_column(rows), answers[name][split], answers["dense"][split], rows
                 )
                 for split, rows in shown.items()
@@ -176,20 +176,20 @@ def _baselines(scene: dashboard_scenarios.Scene, shown: dict[str, pd.DataFrame],
     for split, rows in shown.items():
         gains = {}
         for name, predictions in scene.baselines(rows).items():
-            split_metrics = evaluate.appraisal(scene.case.problem, predictions)
+            split_metrics = evaluate.split_metrics(scene.case.problem, predictions)
             baselines.setdefault(name, {})[split] = {key: split_metrics[key] for key in ("scores", "interval")}
             problem = scene.case.problem
             gain = problem.compare_to_baseline(own[split], predictions)
-            gains[name] = gain or comparison.paired(problem, own[split], predictions)
+            gains[name] = gain or comparison.paired_gain(problem, own[split], predictions)
         comparisons[split] = {"headline": "", "gains": gains}
     return {"baselines": baselines, "against_rivals": comparisons}
 
 
 def _release(place: Path, contract: Any, metrics: dict[str, dict[str, Any]], latencies: dict[str, dict[str, Any]]) -> None:
-    candidates = [decision.weighed(name, metrics[name], latencies[name], contract, 1) for name in RECIPES if name != "dense"]
-    verdict = decision.decided(candidates, contract)
+    candidates = [decision.assess(name, metrics[name], latencies[name], contract, 1) for name in RECIPES if name != "dense"]
+    verdict = decision.decide(candidates, contract)
     verdict |= {"released": "int8", "reason": "released 'int8': of 2 recipes 1 keeps the contract"}
-    table = [model_card.row(name, metrics[name], latencies[name], candidates, "int8") for name in RECIPES]
+    table = [model_card.table_row(name, metrics[name], latencies[name], candidates, "int8") for name in RECIPES]
     target = place / "release"
     write_json(target / "verdict.json", verdict)
     write_json(target / "table.json", {"rows": table, "baselines": [], "machine": latencies["dense"]["machine"], "threads": 1})
@@ -287,11 +287,11 @@ def _record(
 def _latency(name: str, position: int) -> dict[str, Any]:
     numbers = np.random.default_rng(3)
     typical = {"eager PyTorch": 1.2, "dense": 0.4, name: 0.4 / (1 + position)}
-    rounds = {variant: numbers.normal(ms, ms / 50, latency.ROUNDS).clip(0.01).tolist() for variant, ms in typical.items()}
+    rounds = {variant: numbers.normal(ms, ms / 50, latency.MIN_ROUNDS).clip(0.01).tolist() for variant, ms in typical.items()}
     return {
         "machine": {"cpu": "A processor", "cores": 2},
         "threads": 1,
-        "rounds": latency.ROUNDS,
+        "rounds": latency.MIN_ROUNDS,
         "variants": {
             variant: {
                 "peak_memory_bytes": 100_000_000,

@@ -1,4 +1,4 @@
-"""Sizes are counted right, and times are taken side by side, in processes of their own, with their doubt."""
+"""Operations are counted as in the textbook; latency is measured in turn, in processes of their own, with intervals."""
 
 import os
 
@@ -15,7 +15,7 @@ from tasks.evaluation.latency import Variant
 from tasks.models.vision.cnn import Cnn
 from tests.support import tiny_images
 
-PICTURES = np.zeros((4, 1, 8, 8), np.uint8)
+IMAGES = np.zeros((4, 1, 8, 8), np.uint8)
 
 
 class Attends(nn.Module):
@@ -27,21 +27,21 @@ class Attends(nn.Module):
         return self.layer(inputs_BTD)
 
 
-def test_multiply_accumulates_of_convolutions_are_the_textbooks():
+def test_multiply_accumulates_of_convolutions_match_the_formula():
     network = Cnn(side=8, classes=2, widths=(4, 6, 8))
-    by_hand = 7 * 7 * 2 * 2 * 1 * 4 + 7 * 7 * 9 * 4 * 6 + 3 * 3 * 9 * 6 * 8 + 8 * 2
-    found = model_size.macs(network, PICTURES)
-    assert found == by_hand
+    expected = 7 * 7 * 2 * 2 * 1 * 4 + 7 * 7 * 9 * 4 * 6 + 3 * 3 * 9 * 6 * 8 + 8 * 2
+    results = model_size.macs(network, IMAGES)
+    assert results == expected
     assert network.training
 
 
-def test_recurrence_and_attention_are_counted_though_torch_runs_them_in_kernels_of_their_own():
+def test_recurrence_and_attention_are_counted_too():
     series = np.zeros((1, 12, 16), np.float32)
     assert model_size.macs(nn.LSTM(16, 10, batch_first=True).eval(), series) == 12 * 4 * 10 * (16 + 10)
     assert model_size.macs(Attends().eval(), series) == 12 * (16 * 48 + 16 * 16 + 2 * 16 * 32) + 2 * 12 * 12 * 16
 
 
-def test_parameters_are_all_numbers_kept():
+def test_all_parameters_are_counted():
     assert parameter_count(nn.Linear(3, 4)) == 16
 
 
@@ -50,70 +50,77 @@ def timing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("timing")
     small, large = Cnn(side=8, classes=2, widths=(4, 4, 4)).eval(), Cnn(side=8, classes=2, widths=(96, 96, 96)).eval()
     for name, network in (("small", small), ("large", large)):
-        (folder / f"{name}.onnx").write_bytes(onnx_export.to_onnx(network, PICTURES, {}, "bars"))
+        (folder / f"{name}.onnx").write_bytes(onnx_export.to_onnx(network, IMAGES, {}, "bars"))
     Checkpoint(folder / "network", "vision").write(large, {})
     patch = pytest.MonkeyPatch()
-    patch.setattr(latency, "ROUNDS", 5)
-    patch.setattr(latency, "MOST_ROUNDS", 5)
-    found = latency.latency(
+    patch.setattr(latency, "MIN_ROUNDS", 5)
+    patch.setattr(latency, "MAX_ROUNDS", 5)
+    results = latency.measure(
         [
             Variant(name="eager PyTorch", runtime="eager", path=folder / "network", use_case="vision"),
             Variant(name="large", runtime="onnx", path=folder / "large.onnx"),
             Variant(name="small", runtime="onnx", path=folder / "small.onnx"),
         ],
-        PICTURES,
+        IMAGES,
         folder,
     )
     patch.undo()
     assert not (folder / "latency-inputs.npy").exists()
-    return found
+    return results
 
 
 def test_each_variant_is_timed_at_both_batch_sizes_in_every_round(timing):
     assert timing["threads"] == 1
-    for found in timing["variants"].values():
+    for results in timing["variants"].values():
         for batch in ("1", "64"):
-            one = found["batches"][batch]
+            one = results["batches"][batch]
             assert len(one["round_medians_ms"]) == timing["rounds"] == 5
             assert 0 < one["low_ms"] <= one["median_ms"] <= one["high_ms"]
             assert one["p95_ms"] >= min(one["round_medians_ms"])
             assert one["runs"] >= 5 * latency.MIN_RUNS
-        assert found["load_s"] > 0
-        assert found["peak_memory_bytes"] > found["model_memory_bytes"] >= 0
+        assert results["load_s"] > 0
+        assert results["peak_memory_bytes"] > results["model_memory_bytes"] >= 0
 
 
-def test_a_model_with_far_fewer_multiplications_is_faster_with_its_interval(timing):
-    found = timing["variants"]["small"]["speedup_over"]["large"]["64"]
-    assert found["verdict"] == "faster"
-    assert 1 < found["low"] <= found["ratio"] <= found["high"]
-    assert found["low"] <= found["at_least"] <= found["ratio"]
+def test_a_model_with_far_fewer_multiplications_is_faster(timing):
+    results = timing["variants"]["small"]["speedup_over"]["large"]["64"]
+    assert results["verdict"] == "faster"
+    assert 1 < results["low"] <= results["ratio"] <= results["high"]
+    assert results["low"] <= results["at_least"] <= results["ratio"]
     assert timing["variants"]["large"]["speedup_over"]["small"]["64"]["verdict"] == "slower"
 
 
-def test_a_ratio_that_may_be_one_is_no_gain():
+def test_a_ratio_whose_interval_holds_1_is_no_gain():
     generator = np.random.default_rng(0)
     times = generator.normal(1, 0.05, (2, 15))
     assert latency._speedup(list(times[0]), list(times[1]))["verdict"] == "no real gain"
 
 
-@pytest.mark.parametrize(("sure", "rounds"), [(np.inf, 2), (0.0, 6)])
-def test_timing_goes_on_while_a_ratio_is_not_sure_and_not_for_ever(tmp_path, monkeypatch, sure, rounds):
-    model = onnx_export.to_onnx(tiny_images.Bars().build_model({}), PICTURES, {}, "bars")
+@pytest.mark.parametrize(("width", "rounds"), [(np.inf, 2), (0.0, 6)])
+def test_timing_continues_until_a_ratio_is_precise_or_the_maximum_is_reached(tmp_path, monkeypatch, width, rounds):
+    model = onnx_export.to_onnx(tiny_images.Bars().build_model({}), IMAGES, {}, "bars")
     for name in ("one", "other"):
         (tmp_path / f"{name}.onnx").write_bytes(model)
-    for name, value in {"ROUNDS": 2, "MOST_ROUNDS": 6, "SURE": sure, "WARMUP_S": 0.01, "BLOCK_S": 0.001}.items():
+    constants = {
+        "MIN_ROUNDS": 2,
+        "MAX_ROUNDS": 6,
+        "MAX_RELATIVE_WIDTH": width,
+        "WARMUP_S": 0.01,
+        "BLOCK_S": 0.001,
+    }
+    for name, value in constants.items():
         monkeypatch.setattr(latency, name, value)
-    found = latency.latency(
-        [Variant(name=name, runtime="onnx", path=tmp_path / f"{name}.onnx") for name in ("one", "other")], PICTURES, tmp_path
+    results = latency.measure(
+        [Variant(name=name, runtime="onnx", path=tmp_path / f"{name}.onnx") for name in ("one", "other")], IMAGES, tmp_path
     )
-    assert found["rounds"] == rounds
-    assert {len(one["batches"]["64"]["round_medians_ms"]) for one in found["variants"].values()} == {rounds}
+    assert results["rounds"] == rounds
+    assert {len(one["batches"]["64"]["round_medians_ms"]) for one in results["variants"].values()} == {rounds}
 
 
-def test_a_steady_ratio_is_sure_and_an_unsteady_one_is_not():
-    steady, unsteady = [1.0, 1.01, 0.99] * 5, [1.0, 2.0, 3.0] * 5
-    assert latency._sure({"one": {1: steady}, "other": {1: [2.0] * 15}})
-    assert not latency._sure({"one": {1: unsteady}, "other": {1: [2.0] * 15}})
+def test_a_stable_ratio_is_precise_and_an_unstable_one_is_not():
+    stable, unstable = [1.0, 1.01, 0.99] * 5, [1.0, 2.0, 3.0] * 5
+    assert latency._is_precise({"one": {1: stable}, "other": {1: [2.0] * 15}})
+    assert not latency._is_precise({"one": {1: unstable}, "other": {1: [2.0] * 15}})
 
 
 def test_the_machine_is_named(timing):
@@ -125,12 +132,12 @@ def test_the_machine_is_named(timing):
 def test_a_worker_that_dies_is_an_error_that_names_it_and_leaves_no_process(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"nonsense")
     with pytest.raises(RuntimeError, match="the process that times 'broken' died"):
-        latency.latency([Variant(name="broken", runtime="onnx", path=tmp_path / "broken.onnx")], PICTURES, tmp_path)
+        latency.measure([Variant(name="broken", runtime="onnx", path=tmp_path / "broken.onnx")], IMAGES, tmp_path)
 
 
-def test_a_worker_ends_when_whoever_asked_is_gone(tmp_path):
-    (tmp_path / "model.onnx").write_bytes(onnx_export.to_onnx(tiny_images.Bars().build_model({}), PICTURES, {}, "bars"))
-    np.save(tmp_path / "rows.npy", PICTURES)
+def test_a_worker_ends_when_its_parent_is_gone(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(onnx_export.to_onnx(tiny_images.Bars().build_model({}), IMAGES, {}, "bars"))
+    np.save(tmp_path / "rows.npy", IMAGES)
     variant = Variant(name="orphan", runtime="onnx", path=tmp_path / "model.onnx")
     with latency._worker(variant, tmp_path / "rows.npy", 1) as worker:
         pid = worker.process.pid

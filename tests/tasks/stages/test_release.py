@@ -1,4 +1,4 @@
-"""A release keeps its contract, shown and not hoped; else there is none, and the report says by how much each missed."""
+"""A release keeps its contract with 95 % confidence; otherwise nothing is released, and the report says why."""
 
 import json
 from hashlib import sha256
@@ -18,53 +18,53 @@ from tests.support import tiny_images
 CONTRACT = Contract(max_drop=0.01, min_speedup=3.0, max_size_share=0.15)
 
 
-def candidate(name="int8", *, drop=0.002, at_most=0.006, ratio=4.0, at_least=3.8, share=0.1, accuracy=0.99, objections=()):
+def candidate(name="int8", *, drop=0.002, at_most=0.006, ratio=4.0, at_least=3.8, share=0.1, accuracy=0.99, blockers=()):
     metrics = {
         "bytes_share": share,
         "against_dense": {"validation": {"drop": {"value": drop}, "at_most": at_most}},
-        "splits": {"validation": {"first": "accuracy", "scores": {"accuracy": accuracy}, "objections": list(objections)}},
+        "splits": {"validation": {"first": "accuracy", "scores": {"accuracy": accuracy}, "objections": list(blockers)}},
     }
     timing = {"variants": {name: {"speedup_over": {"dense": {"1": {"ratio": ratio, "at_least": at_least}}}}}}
-    return decision.weighed(name, metrics, timing, CONTRACT, 1)
+    return decision.assess(name, metrics, timing, CONTRACT, 1)
 
 
-def test_a_promise_is_kept_when_the_interval_keeps_it():
+def test_a_term_is_kept_when_its_confidence_bound_keeps_it():
     assert candidate().status == "kept"
 
 
-def test_a_promise_that_only_the_point_keeps_is_not_shown():
-    found = candidate(at_most=0.012)
-    assert (found.status, found.terms["max_drop"]["status"]) == ("not shown", "not shown")
-    assert found.misses == ["loses 0.0020 of accuracy on validation, surely at most 0.0120; 0.0100 is allowed"]
+def test_a_term_that_only_the_estimate_keeps_is_not_shown():
+    result = candidate(at_most=0.012)
+    assert (result.status, result.terms["max_drop"]["status"]) == ("not shown", "not shown")
+    assert result.misses == ["loses 0.0020 of accuracy on validation, surely at most 0.0120; 0.0100 is allowed"]
     assert candidate(at_least=2.9).status == "not shown"
 
 
 @pytest.mark.parametrize("change", [{"drop": 0.02, "at_most": 0.03}, {"ratio": 2.5, "at_least": 2.4}, {"share": 0.2}])
-def test_a_promise_that_even_the_point_misses_is_broken(change):
-    found = candidate(**change)
-    assert found.status == "broken"
-    assert len(found.misses) == 1
+def test_a_term_that_the_estimate_misses_is_broken(change):
+    result = candidate(**change)
+    assert result.status == "broken"
+    assert len(result.misses) == 1
 
 
-def test_of_those_that_keep_it_the_one_of_least_bytes_times_time_is_chosen():
-    verdict = decision.decided(
+def test_the_recipe_of_least_bytes_times_time_that_keeps_the_contract_is_chosen():
+    verdict = decision.decide(
         [candidate("small", share=0.05, ratio=4.0), candidate("fast", share=0.1, ratio=6.0), candidate("bad", share=0.5)],
         CONTRACT,
     )
     assert verdict["released"] == "small"
-    why = {found["recipe"]: found["why"] for found in verdict["candidates"]}
+    why = {each["recipe"]: each["why"] for each in verdict["candidates"]}
     assert why["fast"] == "keeps the contract, but costs 1.33 times what 'small' does (bytes times time)"
     assert why["bad"] == "has 0.500 of dense's bytes; 0.150 is allowed"
     assert "2 of 3 recipes keep the contract" in verdict["reason"]
 
 
-def test_what_a_clock_cannot_tell_apart_is_decided_by_accuracy():
+def test_of_equal_costs_the_more_accurate_is_chosen():
     pair = [candidate("first", ratio=4.0, accuracy=0.98), candidate("second", ratio=3.9, accuracy=0.99)]
-    assert decision.decided(pair, CONTRACT)["released"] == "second"
+    assert decision.decide(pair, CONTRACT)["released"] == "second"
 
 
-def test_when_none_keeps_it_nothing_is_released_and_the_nearest_are_named():
-    verdict = decision.decided([candidate("far", drop=0.5, at_most=0.6, share=0.9), candidate("near", at_most=0.011)], CONTRACT)
+def test_when_no_recipe_keeps_the_contract_nothing_is_released_and_the_nearest_are_named():
+    verdict = decision.decide([candidate("far", drop=0.5, at_most=0.6, share=0.9), candidate("near", at_most=0.011)], CONTRACT)
     assert verdict["released"] is None
     assert verdict["reason"].startswith("nothing released: no recipe keeps the contract. Nearest: 'near' loses 0.0020")
     assert "'far'" in verdict["reason"]
@@ -72,11 +72,11 @@ def test_when_none_keeps_it_nothing_is_released_and_the_nearest_are_named():
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """The toy, carried through compress and evaluate for two recipes."""
+    """A project with the toy use case after compress and evaluate for two recipes."""
     root = tmp_path_factory.mktemp("bars")
     patch = pytest.MonkeyPatch()
-    patch.setattr(latency, "ROUNDS", 3)
-    patch.setattr(latency, "MOST_ROUNDS", 3)
+    patch.setattr(latency, "MIN_ROUNDS", 3)
+    patch.setattr(latency, "MAX_ROUNDS", 3)
     for name, recipe in (("dense", ()), ("int8", (Quantize(max_drop=1.0),))):
         compress.main(tiny_images.workspace(root, "compress", name, recipe))
         evaluate.main(tiny_images.workspace(root, "evaluate", name, recipe))
@@ -84,7 +84,7 @@ def root(tmp_path_factory):
     return root
 
 
-def test_evaluation_tells_scores_losses_and_the_rows_that_changed_sides(root):
+def test_evaluation_reports_metrics_drops_and_flipped_rows(root):
     context = tiny_images.workspace(root, "evaluate", "int8")
     metrics = context.evaluation("int8").json("metrics.json")
     assert set(metrics["splits"]) == {"validation", "test"}
@@ -102,38 +102,38 @@ def test_evaluation_tells_scores_losses_and_the_rows_that_changed_sides(root):
     dense = context.evaluation("dense").json("metrics.json")
     assert "against_dense" not in dense
     assert dense["baselines"]["majority"]["test"]["scores"]["accuracy"] < test["scores"]["accuracy"]
-    rivals = dense["against_rivals"]["test"]
-    assert rivals["gains"]["majority"]["low"] > 0
-    assert rivals["headline"].startswith("The dense network beats its best rival, majority: accuracy ")
+    gains_of_dense = dense["against_rivals"]["test"]
+    assert gains_of_dense["gains"]["majority"]["low"] > 0
+    assert gains_of_dense["headline"].startswith("The dense network beats its best rival, majority: accuracy ")
 
 
-def test_a_rival_that_may_be_as_good_is_not_beaten():
+def test_a_baseline_within_the_interval_is_not_beaten():
     gains = {
         "weak": {"value": 0.3, "low": 0.2, "high": 0.4, "method": "?"},
         "strong": {"value": 0.01, "low": -0.01, "high": 0.03, "method": "?"},
     }
-    found = {name: {"test": {"scores": {"accuracy": 0.5}}} for name in gains}
-    said = comparison.headline({"accuracy": 0.51}, found, gains, "test")
-    assert said.startswith("The dense network does not beat its best rival, strong: accuracy 0.5100 against 0.5000 on test")
-    assert "may be luck" in said
+    baselines = {name: {"test": {"scores": {"accuracy": 0.5}}} for name in gains}
+    headline = comparison.headline({"accuracy": 0.51}, baselines, gains, "test")
+    assert headline.startswith("The dense network does not beat its best rival, strong: accuracy 0.5100 against 0.5000 on test")
+    assert "may be luck" in headline
 
 
-def test_an_objection_forbids_a_release_whatever_the_scores():
-    one = candidate("odd", objections=["its 1% quantile is undercut too often"])
-    assert one.status == "broken"
-    assert one.misses == ["its 1% quantile is undercut too often"]
+def test_a_blocker_forbids_a_release_whatever_the_metrics():
+    result = candidate("odd", blockers=["its 1% quantile is undercut too often"])
+    assert result.status == "broken"
+    assert result.misses == ["its 1% quantile is undercut too often"]
 
 
-def test_predictions_say_where_their_rows_were_found(root):
+def test_predictions_name_the_origin_of_their_rows(root):
     predictions = Table(tiny_images.workspace(root, "evaluate", "int8").evaluation("int8").open() / "predictions").read()
     assert len(predictions) == 150
     assert set(predictions["split"]) == {"validation", "test"}
     assert {"file", "row", "label", "predicted"} <= set(predictions)
 
 
-def test_no_clock_ticks_in_the_metrics(root, monkeypatch):
-    monkeypatch.setattr(latency, "ROUNDS", 1)
-    monkeypatch.setattr(latency, "MOST_ROUNDS", 1)
+def test_metrics_hold_no_timings(root, monkeypatch):
+    monkeypatch.setattr(latency, "MIN_ROUNDS", 1)
+    monkeypatch.setattr(latency, "MAX_ROUNDS", 1)
     context = tiny_images.workspace(root, "evaluate", "int8")
     before = (context.evaluation("int8").open() / "metrics.json").read_bytes()
     evaluate.main(context)
@@ -184,7 +184,7 @@ def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path):
         evaluate.main(context)
 
 
-def test_a_card_says_what_each_group_of_people_meets_and_of_no_people_nothing():
+def test_a_card_has_error_rates_by_group_where_the_report_has_them():
     row = {
         "group": "old",
         "rows": 1200,
@@ -195,9 +195,9 @@ def test_a_card_says_what_each_group_of_people_meets_and_of_no_people_nothing():
         "refused_good": 0.2,
         "caught": 0.6,
     }
-    told = model_card.fairness(
+    sections = model_card.fairness(
         {"threshold": 1 / 6, "fairness": {"AGE": {"groups": [row], "gaps": {"auc": None, "refused": 0.0}}}}
     )
-    assert "| old | 1,200 | 0.200 | 0.210 |  | 0.300 | 0.200 | 0.600 |" in told["Fairness"]
-    assert "| widest gap | | | |  | 0.000 |  |  |" in told["Fairness"]
+    assert "| old | 1,200 | 0.200 | 0.210 |  | 0.300 | 0.200 | 0.600 |" in sections["Fairness"]
+    assert "| widest gap | | | |  | 0.000 |  |  |" in sections["Fairness"]
     assert model_card.fairness({"confusion": []}) == {}

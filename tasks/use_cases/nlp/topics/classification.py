@@ -56,7 +56,7 @@ def report(predictions: DataFrame) -> dict[str, Any]:
 def baselines(train: DataFrame, rows: DataFrame, classes: Sequence[str]) -> dict[str, DataFrame]:
     """The commonest class for all, and linear machines on tf-idf of words and pairs of words, without and with letters."""
     guesses = {
-        "majority": classification.majority(train["label"], len(rows), classes),
+        "majority": classification.majority_baseline(train["label"], len(rows), classes),
         **text_baselines.linear_svms(train["text"], train["label"], rows["text"], classes),
     }
-    return {name: classification.judged(rows, guess, classes, KEPT_COLUMNS) for name, guess in guesses.items()}
+    return {name: classification.predictions_table(rows, guess, classes, KEPT_COLUMNS) for name, guess in guesses.items()}

@@ -83,7 +83,9 @@ def test_labels_of_noisy_10k_that_are_suspected_are_mostly_wrong(datasets):
     classes, even = sorted(set(rows["label"])), rows.index % 2 == 0
     known, asked = rows[even], rows[~even].reset_index(drop=True)
     guesses = text_baselines.linear_svms(known["text"], known["label"], asked["text"], classes)
-    told = find_label_errors(classification.judged(asked, guesses["tf-idf + linear"], classes, ("label", "truth", "text")))
+    told = find_label_errors(
+        classification.predictions_table(asked, guesses["tf-idf + linear"], classes, ("label", "truth", "text"))
+    )
     assert told["wrong"] == pytest.approx(987, abs=40)
     assert told["precision"] > 0.6, "three times the share of wrong labels among all"
     assert told["recall"] > 0.15

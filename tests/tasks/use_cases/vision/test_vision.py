@@ -469,7 +469,7 @@ def test_scores_agree_with_scikit_learn():
     classes, truth = ["a", "b", "c"], RNG.integers(0, 3, 300)
     logits = RNG.normal(size=(300, 3)) + 2 * np.eye(3)[truth] * RNG.random((300, 1))
     rows = pd.DataFrame({"label": np.array(classes)[truth]})
-    predictions = classification.judged(rows, classification.softmax(logits), classes, ("label",))
+    predictions = classification.predictions_table(rows, classification.softmax(logits), classes, ("label",))
     scores, report = classification.metrics(predictions), classification.report(predictions)
     label, guess = predictions["label"], predictions["predicted"]
     assert scores["accuracy"] == pytest.approx(metrics.accuracy_score(label, guess))
@@ -492,7 +492,7 @@ def test_a_class_that_is_never_predicted_has_no_nan_anywhere():
     import json
 
     rows = pd.DataFrame({"label": ["a", "b", "b"]})
-    predictions = classification.judged(rows, np.array([[0.9, 0.1, 0.0]] * 3), ["a", "b", "c"], ("label",))
+    predictions = classification.predictions_table(rows, np.array([[0.9, 0.1, 0.0]] * 3), ["a", "b", "c"], ("label",))
     json.dumps([classification.metrics(predictions), classification.report(predictions)], allow_nan=False)
 
 
