@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 MIN_PROBABILITY = 1e-7
 CALIBRATION_BINS = 10
-MAX_TREE_CATEGORIES = 255
-"""Values of a category that the trees tell apart."""
 MIN_GROUP_ROWS = 30
 """Rows of a group below which nothing can be said of it."""
 
@@ -138,43 +136,6 @@ def bin_labels(numbers: Series, edges: Sequence[float]) -> Series:
     place = np.searchsorted(np.asarray(edges, np.float64), numbers.to_numpy(np.float64), "right")
     found = pd.Series(np.array(names, dtype=object)[place], index=numbers.index, dtype=object)
     return found.where(numbers.notna(), "")
-
-
-def logistic_regression(known: Any, target: Any, asked: Any, numbers: int) -> Floats:
-    """The classic scorecard: standardised numbers, a missing one at the middle, and a weight for every category's value."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    width = known.shape[1]
-    read = ColumnTransformer(
-        [
-            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), list(range(numbers))),
-            ("categories", OneHotEncoder(handle_unknown="ignore"), list(range(numbers, width))),
-        ]
-    )
-    fitted = make_pipeline(read, LogisticRegression(max_iter=2000)).fit(known, target)
-    found: Floats = fitted.predict_proba(asked)[:, 1]
-    return found
-
-
-def gradient_boosting(known: Any, target: Any, asked: Any, numbers: int) -> Floats:
-    """150 small trees, each mending those before it; of more than 10,000 rows a tenth says when it is enough."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    few = [place for place in range(numbers, known.shape[1]) if known[:, place].max() < MAX_TREE_CATEGORIES]
-    trees = HistGradientBoostingClassifier(
-        learning_rate=0.06,
-        max_iter=150,
-        max_leaf_nodes=15,
-        l2_regularization=1.0,
-        categorical_features=few,
-        random_state=0,
-    )
-    found: Floats = trees.fit(known, target).predict_proba(asked)[:, 1]
-    return found
 
 
 def fairness(target: Any, probability: Any, groups: Any, threshold: float) -> dict[str, Any]:

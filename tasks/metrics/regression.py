@@ -1,4 +1,4 @@
-"""How far predicted numbers are from actual ones, and the classic models that predict them.
+"""How far predicted numbers are from actual ones.
 
 `target` (N,) is the actual number and `value` (N,) the predicted one, both in the units of the label.
 """
@@ -20,8 +20,6 @@ LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TENTHS = 10
 LARGEST = 20
 """So many rows with the largest errors are listed."""
-MOST_TREE_VALUES = 255
-"""Values of a category that gradient boosting tells apart."""
 
 
 def metrics(target: Any, value: Any) -> dict[str, float]:
@@ -63,36 +61,6 @@ def errors(predictions: DataFrame) -> dict[str, Any]:
             for place in worst.tolist()
         ],
     }
-
-
-def ridge(inputs: Any, targets: Any, asked: Any, numbers: int) -> Floats:
-    """Ridge regression on standardized numbers, a missing one at the median, and one weight for each category's value."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    columns = ColumnTransformer(
-        [
-            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), list(range(numbers))),
-            ("categories", OneHotEncoder(handle_unknown="ignore"), list(range(numbers, inputs.shape[1]))),
-        ]
-    )
-    values: Floats = make_pipeline(columns, Ridge()).fit(inputs, targets).predict(asked)
-    return values
-
-
-def gradient_boosting(inputs: Any, targets: Any, asked: Any, numbers: int) -> Floats:
-    """150 small trees; of more than 10,000 rows a tenth decides when to stop."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    few = [place for place in range(numbers, inputs.shape[1]) if inputs[:, place].max() < MOST_TREE_VALUES]
-    trees = HistGradientBoostingRegressor(
-        learning_rate=0.06, max_iter=150, max_leaf_nodes=15, l2_regularization=1.0, categorical_features=few, random_state=0
-    )
-    values: Floats = trees.fit(inputs, targets).predict(asked)
-    return values
 
 
 def _plain(value: Any) -> Any:

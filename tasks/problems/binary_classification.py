@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tasks.core.problem import Problem
-from tasks.metrics import binary_classification, classification
+from tasks.metrics import binary_classification, classification, tabular_baselines
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -105,7 +105,7 @@ class BinaryClassification(Problem):
         numbers = len(state["numbers"]) if "numbers" in state else inputs.shape[1]
         guesses = {
             "base rate": np.full(len(rows), float(target.mean())),
-            "logistic regression": binary_classification.logistic_regression(inputs, target, asked, numbers),
-            "gradient boosting": binary_classification.gradient_boosting(inputs, target, asked, numbers),
+            "logistic regression": tabular_baselines.logistic_regression(inputs, target, asked, numbers)[:, 1],
+            "gradient boosting": tabular_baselines.boosted_classifier(inputs, target, asked, numbers)[:, 1],
         }
         return {name: self._predictions(rows, guess, state) for name, guess in guesses.items()}

@@ -32,10 +32,19 @@ class MulticlassClassification(Problem):
     """Columns of a row that its prediction keeps."""
 
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
-        """Cross entropy of logits (B, K) and class indices (B,), with label smoothing."""
+        """Cross entropy of logits (B, K), or (B, M, K) of M ensemble members, and class indices (B,), with label smoothing."""
         from torch.nn import functional
 
+        if outputs.ndim == 3:
+            targets = targets.repeat_interleave(outputs.shape[1])
+            outputs = outputs.flatten(0, 1)
         return functional.cross_entropy(outputs.float(), targets, label_smoothing=training.label_smoothing)
+
+    def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
+        """Divergence from the teacher's softened logits (B, K), for each of the student's members."""
+        if outputs.ndim == 3:
+            teacher_outputs = teacher_outputs[:, None].expand_as(outputs)
+        return Problem.distillation_loss(self, outputs, teacher_outputs, targets, temperature)
 
     def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
         """Logits (N, K) to the class predicted, its confidence and all probabilities."""

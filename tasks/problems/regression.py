@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core.problem import Problem
-from tasks.metrics import regression
+from tasks.metrics import regression, tabular_baselines
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -67,7 +67,7 @@ class Regression(Problem):
         numbers = len(state["numbers"]) if "numbers" in state else inputs.shape[1]
         guesses = {
             "mean": np.full(len(rows), float(targets.mean())),
-            "ridge regression": regression.ridge(inputs, targets, asked, numbers),
-            "gradient boosting": regression.gradient_boosting(inputs, targets, asked, numbers),
+            "ridge regression": tabular_baselines.ridge_regression(inputs, targets, asked, numbers),
+            "gradient boosting": tabular_baselines.boosted_regressor(inputs, targets, asked, numbers),
         }
         return {name: self._predictions(rows, guess * state["std"] + state["mean"]) for name, guess in guesses.items()}

@@ -20,6 +20,7 @@ SPARE = {
     "tasks.evaluation.model_size",
     "tasks.metrics.binary_classification",
     "tasks.metrics.regression",
+    "tasks.metrics.tabular_baselines",
     "tasks.problems.binary_classification",
     "tasks.problems.multiclass_classification",
     "tasks.problems.regression",

@@ -32,6 +32,7 @@ class FtTransformer(nn.Module):
         heads: int = 4,
         hidden: Sequence[int] = (64, 64),
         dropout: float = 0.1,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         if width % heads:
@@ -46,6 +47,7 @@ class FtTransformer(nn.Module):
             "heads": heads,
             "hidden": list(hidden),
             "dropout": dropout,
+            "outputs": outputs,
         }
         self.numbers = numbers
         self.curves = Curves(numbers, knots)
@@ -56,14 +58,14 @@ class FtTransformer(nn.Module):
         self.reader = nn.Parameter(torch.zeros(width))
         self.blocks = nn.ModuleList(_Block(width, heads, inner, dropout) for inner in hidden)
         self.norm = nn.LayerNorm(width)
-        self.leave = nn.Linear(width, 1)
+        self.leave = nn.Linear(width, outputs)
 
     def forward(self, inputs_BX: Tensor) -> Tensor:
         x_BTD = self.tokens(inputs_BX)
         for block in self.blocks:
             x_BTD = block(x_BTD)
-        logits_B1: Tensor = self.leave(self.norm(x_BTD[:, 0]).relu())
-        return logits_B1
+        outputs_BK: Tensor = self.leave(self.norm(x_BTD[:, 0]).relu())
+        return outputs_BK
 
     def tokens(self, inputs_BX: Tensor) -> Tensor:
         """The reader's token, then one for each number and each category, (B, T, D)."""

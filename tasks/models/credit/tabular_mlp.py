@@ -3,7 +3,7 @@
 The perceptrons (members) learn side by side and answer with their mean, which is steadier than any of them (after
 Y. Gorishniy, A. Kotelnikov, A. Babenko 2024, "TabM", arXiv 2410.24210, without its shared weights).
 
-Legend: B rows, F numbers, C categories, I all inputs of the first layer, H and J hidden units, M members.
+Legend: B rows, F numbers, C categories, I all inputs of the first layer, H and J hidden units, M members, K outputs.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from tasks.models.credit._quantile_layer import Curves
 
 
 class TabularMlp(nn.Module):
-    """Rows (B, F + C), the numbers as they are (NaN where missing) and the places of the categories, to logits (B, 1).
+    """Rows (B, F + C), numbers as they are (NaN where missing) and codes of categories, to outputs (B, K).
 
-    `sizes` (C,) say how many places each category has, 0 being that of a value never seen. While training it answers for
-    each member, (B, M).
+    `sizes` (C,) are the numbers of codes of each category; code 0 is a value that was never seen. In training mode there are
+    outputs of each member: (B, M) where `outputs` (K) is 1, else (B, M, K).
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class TabularMlp(nn.Module):
         hidden: Sequence[int] = (64, 64),
         members: int = 4,
         dropout: float = 0.1,
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         if len(hidden) != 2 or min(hidden) < 1:
@@ -49,6 +50,7 @@ class TabularMlp(nn.Module):
             "hidden": list(hidden),
             "members": members,
             "dropout": dropout,
+            "outputs": outputs,
         }
         self.numbers, (wide, narrow) = numbers, hidden
         self.curves = Curves(numbers, knots)
@@ -59,8 +61,9 @@ class TabularMlp(nn.Module):
         self.enter_bias = nn.Parameter(torch.zeros(wide, members))
         self.deepen = nn.Parameter(_uniform(narrow, members, wide))
         self.deepen_bias = nn.Parameter(torch.zeros(narrow, members))
-        self.leave = nn.Parameter(_uniform(members, narrow))
-        self.leave_bias = nn.Parameter(torch.zeros(members))
+        each = (members, outputs) if outputs > 1 else (members,)
+        self.leave = nn.Parameter(_uniform(*each, narrow))
+        self.leave_bias = nn.Parameter(torch.zeros(each))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs_BX: Tensor) -> Tensor:
@@ -71,8 +74,11 @@ class TabularMlp(nn.Module):
         deep = [functional.linear(part_BH, self.deepen[:, m], self.deepen_bias[:, m]) for m, part_BH in enumerate(each)]
         x_BMJ = self.dropout(torch.stack(deep, 1).relu())
         assert x_BMJ.shape[1] == members
-        logits_BM: Tensor = (x_BMJ * self.leave).sum(-1) + self.leave_bias
-        return logits_BM if self.training else logits_BM.mean(1, keepdim=True)
+        if self.leave.ndim == 3:
+            outputs_BMK: Tensor = (x_BMJ.unsqueeze(2) * self.leave).sum(-1) + self.leave_bias
+            return outputs_BMK if self.training else outputs_BMK.mean(1)
+        outputs_BM: Tensor = (x_BMJ * self.leave).sum(-1) + self.leave_bias
+        return outputs_BM if self.training else outputs_BM.mean(1, keepdim=True)
 
     def figures(self, inputs_BX: Tensor) -> Tensor:
         """What the first layer reads (B, I): normal scores, whether each number is missing, and the categories' vectors."""
@@ -85,7 +91,7 @@ class TabularMlp(nn.Module):
         """The units of both hidden layers, the same number in each member."""
         wide, narrow = self.fields["hidden"]
         first = ChannelGroup(wide, (("enter", 0),), (("enter_bias", 0, 1), ("deepen", 2, 1)), _resize(0))
-        second = ChannelGroup(narrow, (("deepen", 0),), (("deepen_bias", 0, 1), ("leave", 1, 1)), _resize(1))
+        second = ChannelGroup(narrow, (("deepen", 0),), (("deepen_bias", 0, 1), ("leave", self.leave.ndim - 1, 1)), _resize(1))
         return {"enter": first, "deepen": second}
 
     @classmethod

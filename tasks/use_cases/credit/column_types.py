@@ -5,7 +5,7 @@ A column is one kind for the whole table, so kinds are found before rows are jud
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
@@ -29,6 +29,8 @@ MAX_CATEGORIES = 1000
 """Values of a category that are told apart; a column with more names its rows."""
 MAX_CODES = 12
 """Whole numbers of so few values are looked up as categories too: they may be codes."""
+MAX_NUMERIC_CLASSES = 20
+"""Whole numbers of so few values may name classes; of more they are a quantity."""
 MAX_NUMBER = 1e30
 """Numbers beyond do not pass through a network's arithmetic."""
 MAX_CATEGORY_CHARACTERS = 200
@@ -37,7 +39,7 @@ MAX_NORMAL_SCORE = 4.0
 
 
 @dataclass(slots=True)
-class _ColumnStatistics:
+class ColumnStatistics:
     """What one column showed so far."""
 
     rows: int = 0
@@ -47,6 +49,8 @@ class _ColumnStatistics:
     """Whether its numbers are whole and each is one more than that before it."""
     last: float | None = None
     values: set[str] = field(default_factory=set)
+    fractions: bool = False
+    """Whether a number is not whole."""
     strange: str = ""
     """A known cell that is no number."""
 
@@ -58,11 +62,18 @@ class _ColumnStatistics:
         self.rows, self.known, self.numbers = self.rows + len(cells), self.known + len(known), self.numbers + len(found)
         if len(self.values) <= MAX_CATEGORIES:
             self.values.update(known.unique()[: MAX_CATEGORIES + 1])
+        self.fractions = self.fractions or bool((found[np.isfinite(found)] % 1 != 0).any())
         steps = np.diff(found if self.last is None else np.concatenate([[self.last], found]))
         self.rising = self.rising and len(found) == len(cells) and bool((steps == 1).all())
         self.last = float(found[-1]) if len(found) else self.last
         if not self.strange and len(found) < len(known):
             self.strange = str(known[numbers.isna()].iloc[0])[:40]
+
+    def is_quantity(self) -> bool:
+        """Whether the cells are numbers that name no classes: with fractions, or of many values."""
+        if not self.known or self.numbers / self.known < MIN_NUMBER_SHARE:
+            return False
+        return self.fractions or len(self.values) > MAX_NUMERIC_CLASSES
 
     def kind(self, name: str) -> Kind:
         if len(self.values) < 2 or (self.rising and self.rows > MAX_CODES):
@@ -78,16 +89,23 @@ class _ColumnStatistics:
         return "neither" if len(self.values) > min(MAX_CATEGORIES, max(50, self.known // 2)) else "category"
 
 
+def observe(blocks: Iterable[DataFrame], column: str, statistics: ColumnStatistics) -> Iterator[DataFrame]:
+    """The blocks as they are, while `statistics` collects what their `column` shows."""
+    for block in blocks:
+        statistics.add(block[column])
+        yield block
+
+
 def infer_column_kinds(blocks: Iterable[DataFrame], given: Mapping[str, Kind], beside: Collection[str]) -> dict[str, Kind]:
     """The kind of every column that is not one of those `beside`; `given` are settled already.
 
     Neither number nor category are columns with one value only, that count the rows, or that name nearly each of them.
     """
-    seen: dict[str, _ColumnStatistics] = {}
+    seen: dict[str, ColumnStatistics] = {}
     for block in blocks:
         for name in block.columns:
             if name not in beside and name not in given:
-                seen.setdefault(str(name), _ColumnStatistics()).add(block[name])
+                seen.setdefault(str(name), ColumnStatistics()).add(block[name])
     kinds = {name: given.get(name) or column.kind(name) for name, column in seen.items()} | dict(given)
     if not {"number", "category"} & set(kinds.values()):
         raise UserError(f"no column to learn from: each of {', '.join(kinds) or 'none'} has one value only, or names its row")

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @settings
 class TableFetch(Fetch):
     label: str = ""
-    """Column that says who paid, empty for a usual name (default, target, label, class, ...)."""
+    """Column of the label, empty for a usual name (default, target, label, class, ...)."""
+    target: Literal["auto", "classes", "number"] = "auto"
+    """What the label is: the name of a class, or a number to be predicted; `auto` takes numbers with fractions or with more
+    than 20 values as numbers."""
     numbers: tuple[str, ...] = ()
     """Columns that are numbers whatever they look like; the other columns' kinds are found by themselves."""
     categories: tuple[str, ...] = ()

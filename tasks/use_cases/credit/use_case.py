@@ -1,4 +1,4 @@
-"""Who will not pay back? Tables of numbers and categories, told apart by a small network, with the cost of being wrong."""
+"""Who will not pay back? Tables of numbers and categories whose label is one of two, one of many, or a number."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.problem import Problem
 from tasks.core.settings import settings
-from tasks.core.splits import row_keys, stratified_split
+from tasks.core.splits import row_keys, split_by_hash, stratified_split
 from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources, table_files
 from tasks.metrics import binary_classification
 from tasks.problems.binary_classification import BinaryClassification
+from tasks.problems.regression import Regression
 from tasks.use_cases.credit import column_types, datasets
 from tasks.use_cases.credit.settings import TableClean, TableContract, TableFetch, TableModel, TableTraining
+from tasks.use_cases.credit.table_classification import TableClassification
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 USUAL_LABELS = ("label", "target", "default", "class", "outcome", "y", "risk", "loan_status", "default.payment.next.month")
 USUAL_GROUPS = ("sex", "gender", "age")
-FIXED = ("label", "alike", "same", "groups")
+FIXED = ("label", "label_kind", "alike", "same", "groups")
 FOUND = (
     "file",
     "row",
@@ -49,6 +51,13 @@ FOUND = (
 )
 """Columns that say where a row was found and where it went; a feature must not be called so."""
 KEPT = ("file", "row", "split", "label", "groups")
+CLASS, NUMBER = "class", "number"
+"""What a label is: the name of a class, or a quantity."""
+PROBLEMS: dict[str, Problem] = {
+    "binary": BinaryClassification(keep=KEPT),
+    "multiclass": TableClassification(keep=KEPT),
+    "regression": Regression(keep=KEPT),
+}
 MOST_CODE = 10
 """Whole numbers up to this are a group's codes, not ages."""
 FEWEST = 10
@@ -65,8 +74,9 @@ class Credit(UseCase):
 
     class Schema(pa.DataFrameModel):
         label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
+        label_kind: str = pa.Field(isin=[CLASS, NUMBER])
         alike: str = pa.Field(str_length=16)
-        """Equal for equal applicants, whatever became of them."""
+        """Equal for rows with equal features, whatever their label."""
         same: str = pa.Field(str_length=16)
         """Equal for equal rows."""
         groups: str
@@ -75,8 +85,16 @@ class Credit(UseCase):
     summary: ClassVar[str] = (
         "Who will not pay back? Tables of numbers and categories, told apart by a small network, with the cost of being wrong."
     )
-    problem: ClassVar[Problem] = BinaryClassification(keep=KEPT)
+    problem: ClassVar[Problem] = PROBLEMS["binary"]
     unique_key: ClassVar[tuple[str, ...]] = ("same",)
+
+    def problem_of(self, state: PreprocessingState) -> Problem:
+        """Binary classification of two labels, multi-class classification of more, regression of numbers."""
+        return PROBLEMS[state.get("problem", "binary")]
+
+    def label_column(self, rows: pd.DataFrame) -> str:
+        """`label` where it names classes; numbers need not be in every split."""
+        return "" if (rows["label_kind"] == NUMBER).any() else "label"
 
     def schema(self, rows: pd.DataFrame) -> pa.DataFrameSchema:
         """The columns of `Rows`, and those of the table: floats (NaN where missing) and text (empty where missing)."""
@@ -94,7 +112,7 @@ class Credit(UseCase):
         return {name: "number" if numeric(rows[name]) else "category" for name in rows.columns if name not in beside}
 
     def load(self) -> Iterator[pd.DataFrame]:
-        """The table as it came, its label named `label`, with the `kinds` of its columns (JSON) in every row."""
+        """The raw table, its label named `label`, with `label_kind` and the `kinds` of its columns (JSON) in every row."""
         fetch, known = self.fetch, self.fetch.known
         path = datasets.dataset_path(known) if known else sources.verified_path(fetch.path, fetch.expected_fingerprint("path"))
 
@@ -108,38 +126,50 @@ class Credit(UseCase):
         names = [str(name) for name in first.columns if name not in FOUND]
         label = fetch.label or (known.label if known else next((name for name in USUAL_LABELS if name in names), ""))
         if not label:
-            raise UserError(f"{path}: which column says who paid? Name it in fetch.label; there is {', '.join(names)[:300]}")
+            raise UserError(f"{path}: which column is the label? Name it in fetch.label; there is {', '.join(names)[:300]}")
         table_files.check_columns(path, names, [label, *fetch.numbers, *fetch.categories, *fetch.ignore])
         if taken := [name for name in names if name != label and name in (*FIXED, *FOUND)]:
             raise UserError(f"{path}: a column named {taken[0]!r} would be mistaken for one of ours; rename it")
         given: dict[str, column_types.Kind] = dict.fromkeys((*fetch.ignore, *(known.ignored if known else ())), "neither")
         given.update(dict.fromkeys(fetch.numbers, "number"))
         given.update(dict.fromkeys(fetch.categories, "category"))
+        labels = column_types.ColumnStatistics()
         try:
-            kinds = column_types.infer_column_kinds(chain([first], reader), given, {*FOUND, label})
-        except UserError as mistake:
-            raise UserError(f"{path}: {mistake}") from None
+            blocks_with_label = column_types.observe(chain([first], reader), label, labels)
+            kinds = column_types.infer_column_kinds(blocks_with_label, given, {*FOUND, label})
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        kind = {"classes": CLASS, "number": NUMBER}.get(fetch.target) or (NUMBER if labels.is_quantity() else CLASS)
         ordered = json.dumps({name: kinds[name] for name in names if name in kinds}, ensure_ascii=False)
-        return (block.rename(columns={label: "label"}).assign(kinds=ordered) for block in blocks())
+        return (block.rename(columns={label: "label"}).assign(kinds=ordered, label_kind=kind) for block in blocks())
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Every cell read as its column's kind; a row with a cell that cannot be read, or without a label, gets a fault."""
-        told, fix = datasets.apply_known_errors(self.fetch.known, rows)
-        judged, fault = {}, pd.Series("", index=rows.index, dtype=object)
-        label, wrong = column_types.parse_categories(rows["label"])
+        cells, fix = datasets.apply_known_errors(self.fetch.known, rows)
+        columns, fault = {}, pd.Series("", index=rows.index, dtype=object)
         for name, kind in self._kinds(rows).items():
-            judged[name], said = (column_types.parse_numbers if kind == "number" else column_types.parse_categories)(told[name])
-            fresh = (fault == "") & (said != "")
-            fault[fresh] = said[fresh] + f": {name} " + told.loc[fresh, name].astype(str).str[:40].map(repr)
-            unknown = judged[name].isna() if kind == "number" else judged[name] == ""
-            fix = fix.where(~unknown | (said != ""), fix + f"; seen missing {name}")
-        fault = fault.mask(label == "", "empty-label: the row does not say who paid").mask(wrong != "", "unreadable-label")
-        features = pd.DataFrame(judged, index=rows.index)
+            parse = column_types.parse_numbers if kind == NUMBER else column_types.parse_categories
+            columns[name], error = parse(cells[name])
+            first_error = (fault == "") & (error != "")
+            fault[first_error] = error[first_error] + f": {name} " + cells.loc[first_error, name].astype(str).str[:40].map(repr)
+            missing = columns[name].isna() if kind == NUMBER else columns[name] == ""
+            fix = fix.where(~missing | (error != ""), fix + f"; seen missing {name}")
+        label, error = self._labels(rows)
+        fault = fault.mask(label == "", "empty-label: the row has no label").mask(error != "", "unreadable-label")
+        features = pd.DataFrame(columns, index=rows.index)
         alike = row_keys(features, tuple(features.columns))
         place = (rows["file"] + ":" + rows["row"].astype(str)) if self.clean.repeats == "keep" else ""
         same = row_keys(pd.DataFrame({"alike": alike, "label": label, "place": place}), ("alike", "label", "place"))
-        fixed = {"label": label, "alike": alike, "same": same, "groups": self._groups(features)}
-        return pd.DataFrame({**fixed, **judged, "fault": fault, "fix": fix.str.removeprefix("; ")}, index=rows.index)
+        fixed = {"label": label, "label_kind": rows["label_kind"], "alike": alike, "same": same}
+        outcome = {"groups": self._groups(features), **columns, "fault": fault, "fix": fix.str.removeprefix("; ")}
+        return pd.DataFrame({**fixed, **outcome}, index=rows.index)
+
+    def _labels(self, rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+        """The labels as text, numbers in their shortest exact form, and what is wrong with each (empty if nothing)."""
+        if self.label_column(rows):
+            return column_types.parse_categories(rows["label"])
+        numbers, error = column_types.parse_numbers(rows["label"])
+        return numbers.map(lambda number: "" if np.isnan(number) else repr(float(number))).astype(object), error
 
     def _groups(self, features: pd.DataFrame) -> pd.Series:
         known = self.fetch.known
@@ -163,53 +193,75 @@ class Credit(UseCase):
         return rows["alike"]
 
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
-        """Of each label the same share in every split: by the order of their hashes, equal applicants together."""
-        labels = sorted(set(rows["label"]))
-        if len(labels) > 2:
-            some = ", ".join(map(repr, labels[:8]))
-            raise UserError(
-                f"the label has {len(labels):,} values ({some}); expected two, of those who paid and those who did not"
-            )
-        return stratified_split(duplicate_group, rows["label"], self.clean.validation_share, self.clean.test_share)
+        """By the order of the hashes, equal features together; of each class the same share in every split."""
+        shares = self.clean.validation_share, self.clean.test_share
+        if self.label_column(rows):
+            return stratified_split(duplicate_group, rows["label"], *shares)
+        return split_by_hash(duplicate_group, *shares)
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
-        """Labels, the curve of every number, the values of every category, and the threshold of refusal."""
-        known, counts = self.fetch.known, rows["label"].value_counts()
-        event = self.model.event or (known.event if known else str(min(sorted(counts.index), key=lambda name: counts[name])))
-        if event not in counts.index:
-            raise UserError(registry.unknown_name("model.event: no label", event, sorted(counts.index)))
-        (other,) = set(counts.index) - {event}
-        unseen = {part.partition("=")[0] for part in rows["groups"].iloc[0].split("; ")} if self.model.blind else set()
-        kinds = {name: kind for name, kind in self._kinds(rows).items() if name not in unseen}
-        numbers = [name for name, kind in kinds.items() if kind == "number"]
+        """The curve of every number, the values of every category, and what the outputs stand for."""
+        blind = {part.partition("=")[0] for part in rows["groups"].iloc[0].split("; ")} if self.model.blind else set()
+        kinds = {name: kind for name, kind in self._kinds(rows).items() if name not in blind}
+        numbers = [name for name, kind in kinds.items() if kind == NUMBER]
         codes = [name for name in numbers if column_types.is_code_like(rows[name])]
         curves = [column_types.quantile_curve(rows[name].to_numpy(np.float64), self.model.knots) for name in numbers]
         cells = {name: column_types.codes_as_text(rows[name]) for name in codes}
         cells |= {name: rows[name] for name, kind in kinds.items() if kind == "category"}
         return {
-            "classes": [other, event],
+            **self._target_state(rows),
             "numbers": numbers,
             "knots": [knots for knots, _ in curves],
             "scores": [scores for _, scores in curves],
-            "categories": {name: column_types.frequent_values(found, FEWEST) for name, found in cells.items()},
-            "threshold": 1 / (1 + self.model.default_cost),
+            "categories": {name: column_types.frequent_values(values, FEWEST) for name, values in cells.items()},
         }
 
+    def _target_state(self, rows: pd.DataFrame) -> dict[str, Any]:
+        """The classes, or the mean and standard deviation of the numbers."""
+        if not self.label_column(rows):
+            target = rows["label"].astype(np.float64)
+            return {"problem": "regression", "mean": float(target.mean()), "std": max(float(target.std()), 1e-12)}
+        counts = rows["label"].value_counts()
+        known = self.fetch.known
+        event = self.model.event or (known.event if known else "")
+        if event and event not in counts.index:
+            raise UserError(registry.unknown_name("model.event: no label", event, sorted(counts.index)))
+        if len(counts) > 2:
+            if self.model.event:
+                raise UserError(f"model.event is for two labels, but there are {len(counts)}; leave it empty")
+            return {"problem": "multiclass", "classes": sorted(counts.index)}
+        event = event or str(min(sorted(counts.index), key=lambda name: counts[name]))
+        (other,) = set(counts.index) - {event}
+        return {"classes": [other, event], "threshold": 1 / (1 + self.model.default_cost)}
+
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-        """N rows to float32 (N, F + C), the numbers as they are and the places of the categories, and 1 for the event (N,)."""
-        other, event = state["classes"]
-        if strange := set(rows["label"]) - {other, event}:
-            raise UserError(f"the model knows no label {sorted(strange)[0]!r}; it knows {other!r} and {event!r}")
-        found = [rows[name].to_numpy(np.float32) for name in state["numbers"]]
+        """N rows to float32 (N, F + C), numbers as they are and codes of categories, and targets (N,).
+
+        Targets are 1 for the event and 0 for the other label (float32), class indices (int64), or standardized numbers.
+        """
+        columns = [rows[name].to_numpy(np.float32) for name in state["numbers"]]
         for name, values in state["categories"].items():
             cells = column_types.codes_as_text(rows[name]) if pd.api.types.is_float_dtype(rows[name]) else rows[name]
-            found.append(column_types.category_codes(cells, values))
-        return np.stack(found, 1), (rows["label"] == event).to_numpy(np.float32)
+            columns.append(column_types.category_codes(cells, values))
+        return np.stack(columns, 1), self._targets(rows["label"], state)
+
+    def _targets(self, labels: pd.Series, state: PreprocessingState) -> Array:
+        problem = state.get("problem", "binary")
+        if problem == "regression":
+            numbers = labels.to_numpy(np.float64)
+            return np.asarray((numbers - state["mean"]) / state["std"], np.float32)
+        classes = state["classes"]
+        if unknown := set(labels) - set(classes):
+            raise UserError(f"the model knows no label {sorted(unknown)[0]!r}; it knows {', '.join(map(repr, classes))}")
+        index = {name: place for place, name in enumerate(classes)}
+        return np.array([index[label] for label in labels], np.int64 if problem == "multiclass" else np.float32)
 
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """The architecture by name, fitted to the columns of the train rows."""
         sizes = [len(values) + 1 for values in state["categories"].values()]
-        shape = {"numbers": len(state["numbers"]), "knots": self.model.knots, "sizes": sizes}
+        shape: dict[str, Any] = {"numbers": len(state["numbers"]), "knots": self.model.knots, "sizes": sizes}
+        if state.get("problem") == "multiclass":
+            shape["outputs"] = len(state["classes"])
         return self._build({**shape, **self.model.fields}, state)
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:

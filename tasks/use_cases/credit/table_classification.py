@@ -1,0 +1,34 @@
+"""Which of several classes has a row of a table? Multi-class classification with the classic models for tables as baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.metrics import classification, tabular_baselines
+from tasks.problems.multiclass_classification import MulticlassClassification
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from tasks.core.problem import Array
+    from tasks.core.use_case import PreprocessingState
+
+
+@dataclass(frozen=True, slots=True)
+class TableClassification(MulticlassClassification):
+    """Multi-class classification of rows whose inputs are numbers and category codes."""
+
+    def baselines(
+        self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, DataFrame]:
+        """The majority class for all rows, logistic regression and gradient boosting."""
+        (inputs, targets), (asked, _), classes = encode(train), encode(rows), state["classes"]
+        numbers = len(state["numbers"])
+        answers = {
+            "majority": classification.majority(train["label"], len(rows), classes),
+            "logistic regression": tabular_baselines.logistic_regression(inputs, targets, asked, numbers),
+            "gradient boosting": tabular_baselines.boosted_classifier(inputs, targets, asked, numbers),
+        }
+        return {name: classification.judged(rows, answer, classes, self.keep) for name, answer in answers.items()}
