@@ -19,15 +19,15 @@ from flows.reporting.console import format_duration
 from flows.reporting.results_table import print_results
 from tasks.core import params_file
 from tasks.core.atomic_files import write_json
-from tests.support.toy_project import REPOSITORY, SMALL, build, known
+from tests.support.toy_project import REPOSITORY, SMALL, build_project, use_toy_registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
 
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = build(tmp_path / "toy", SMALL)
-    known(folder, monkeypatch)
+    folder = build_project(tmp_path / "toy", SMALL)
+    use_toy_registry(folder, monkeypatch)
     monkeypatch.chdir(folder)
     return folder
 

@@ -77,7 +77,7 @@ def recovered(folder: Path, grown: Path, server: Env) -> None:
     assert not list(folder.glob("runs/*/data/**/.*.partial"))
 
 
-def test_the_flow_dies(grown: Path, server: Env, usual: float, tmp_path: Path, round_: int) -> None:
+def test_the_flow_is_killed(grown: Path, server: Env, usual: float, tmp_path: Path, round_: int) -> None:
     folder = fresh(grown, tmp_path)
     flow = start(folder, *ASKED, server=server)
     time.sleep(usual * moment("flow", round_))
@@ -88,7 +88,7 @@ def test_the_flow_dies(grown: Path, server: Env, usual: float, tmp_path: Path, r
     recovered(folder, grown, server)
 
 
-def test_a_stage_dies(grown: Path, server: Env, usual: float, tmp_path: Path, round_: int) -> None:
+def test_a_stage_is_killed(grown: Path, server: Env, usual: float, tmp_path: Path, round_: int) -> None:
     folder = fresh(grown, tmp_path)
     flow = start(folder, *ASKED, server=server)
     time.sleep(usual * moment("stage", round_))
@@ -120,7 +120,7 @@ def own_server(tmp_path: Path) -> Iterator[PrefectServer]:
     running.stop()
 
 
-def test_the_prefect_server_dies_and_comes_back(
+def test_the_prefect_server_is_killed_and_restarted(
     grown: Path, own_server: PrefectServer, usual: float, tmp_path: Path, round_: int
 ) -> None:
     folder = fresh(grown, tmp_path)
@@ -141,7 +141,7 @@ def test_the_prefect_server_dies_and_comes_back(
         again.stop()
 
 
-def test_the_prefect_server_dies_for_good_and_the_run_ends_without_it(
+def test_the_prefect_server_is_killed_for_good_and_the_run_completes_without_it(
     grown: Path, own_server: PrefectServer, tmp_path: Path, round_: int
 ) -> None:
     folder = fresh(grown, tmp_path)
@@ -179,7 +179,7 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("many", [1, 99])
-def test_dask_workers_die(fetched: Path, many: int, round_: int) -> None:
+def test_dask_workers_are_killed(fetched: Path, many: int, round_: int) -> None:
     shutil.rmtree(fetched / "data" / "vision" / "clean", ignore_errors=True)
     journal = fetched / "journal" / "clean@vision.jsonl"
     journal.unlink(missing_ok=True)

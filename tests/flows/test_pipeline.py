@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from flows.services.prefect_server import PrefectServer
-from tests.support.toy_project import REPOSITORY, build
+from tests.support.toy_project import REPOSITORY, build_project
 
 Env = dict[str, str]
 """What the environment must say to use a Prefect server; empty for none."""
@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
 @pytest.fixture(scope="session")
 def grown(server: Env, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy project after its first run."""
-    toy = build(tmp_path_factory.mktemp("grown") / "toy")
+    toy = build_project(tmp_path_factory.mktemp("grown") / "toy")
     bonsai(toy, "run", server=server)
     return toy
 
@@ -138,7 +138,7 @@ def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_run_plays_every_stage_and_the_project_shows_its_results(grown: Path) -> None:
+def test_a_run_executes_every_stage_and_is_published_in_the_project(grown: Path) -> None:
     record = records(grown)[0]
     assert record["state"] == "Completed"
     assert set(states(record).values()) == {"Completed"}
@@ -157,14 +157,14 @@ def test_a_second_run_finds_every_stage_unchanged_and_shows_the_table(toy: Path,
 
 @pytest.mark.slow
 def test_dvc_repro_and_the_flow_give_the_same_bytes_and_then_have_nothing_to_do(grown: Path, tmp_path: Path, server: Env) -> None:
-    other = build(tmp_path / "toy")
+    other = build_project(tmp_path / "toy")
     dvc(other, "repro")
     assert hashes(other) == hashes(grown)
     bonsai(other, "run", server=server)
     assert set(states(records(other)[0]).values()) == {"Unchanged"}
 
 
-def test_a_changed_number_plays_only_its_own_branch(toy: Path, server: Env) -> None:
+def test_a_changed_parameter_runs_only_its_own_branch(toy: Path, server: Env) -> None:
     bonsai(toy, "run", "toy", "--set", "recipes.half.0.halve.times=3", server=server)
     record = records(toy)[0]
     played = {name for name, state in states(record).items() if state == "Completed"}
@@ -175,7 +175,7 @@ def test_a_changed_number_plays_only_its_own_branch(toy: Path, server: Env) -> N
 
 
 @pytest.mark.slow
-def test_edited_code_plays_only_what_it_touches(toy: Path, server: Env) -> None:
+def test_edited_code_runs_only_the_stages_it_affects(toy: Path, server: Env) -> None:
     with (toy / "tasks" / "use_cases" / "twin" / "use_case.py").open("a") as file:
         file.write("# edited\n")
     bonsai(toy, "run", server=server)
@@ -184,7 +184,7 @@ def test_edited_code_plays_only_what_it_touches(toy: Path, server: Env) -> None:
     assert "up to date" in dvc(toy, "status")
 
 
-def test_a_failed_stage_says_why_and_holds_up_only_what_needs_it(toy: Path, server: Env) -> None:
+def test_a_failed_stage_reports_its_error_and_blocks_only_downstream_stages(toy: Path, server: Env) -> None:
     said = bonsai(
         toy, "run", "--set", "use_cases.toy.model.flaw=error", "--set", "use_cases.twin.model.width=5", server=server, code=1
     )
@@ -201,13 +201,13 @@ def test_a_failed_stage_says_why_and_holds_up_only_what_needs_it(toy: Path, serv
 
 
 @pytest.mark.slow
-def test_a_mistake_is_not_tried_again(toy: Path, server: Env) -> None:
+def test_a_user_error_is_not_retried(toy: Path, server: Env) -> None:
     said = bonsai(toy, "run", "toy", "--set", "model.flaw=mistake", server=server, code=1)
     assert records(toy)[0]["stages"]["train@toy"]["attempt"] == 1
     assert "train@toy: model.flaw is 'mistake'; take it out" in said
 
 
-def test_a_killed_flow_takes_its_stage_along_and_the_next_run_goes_on(toy: Path, server: Env) -> None:
+def test_a_killed_flow_ends_its_stage_and_the_next_run_resumes(toy: Path, server: Env) -> None:
     undisturbed = hashes(toy)
     with held_up(toy, server) as (flow, stage):
         flow.kill()
@@ -226,7 +226,7 @@ def test_a_killed_flow_takes_its_stage_along_and_the_next_run_goes_on(toy: Path,
 
 
 @pytest.mark.slow
-def test_a_killed_stage_is_tried_again_from_where_it_was(toy: Path, server: Env) -> None:
+def test_a_killed_stage_is_retried_from_its_checkpoint(toy: Path, server: Env) -> None:
     with held_up(toy, server) as (flow, stage):
         os.kill(stage, signal.SIGKILL)
         said, _ = flow.communicate(timeout=120)
@@ -250,7 +250,7 @@ def test_stopping_a_run_ends_its_stage_and_leaves_nothing_half_written(toy: Path
 
 
 @pytest.mark.slow
-def test_ones_own_data_is_noticed_when_its_content_changes(toy: Path, server: Env) -> None:
+def test_changed_content_of_the_users_own_data_is_noticed(toy: Path, server: Env) -> None:
     (toy / "own.json").write_text("[2, 4, 6]")
     for expected in ("Completed", "Unchanged"):
         bonsai(toy, "run", "toy", "--set", "fetch.path=own.json", server=server)
@@ -264,7 +264,7 @@ def test_ones_own_data_is_noticed_when_its_content_changes(toy: Path, server: En
 
 
 @pytest.mark.slow
-def test_runs_with_different_overrides_go_side_by_side_and_share_what_is_equal(toy: Path, server: Env) -> None:
+def test_runs_with_different_overrides_run_concurrently_and_share_equal_stages(toy: Path, server: Env) -> None:
     flows = [start(toy, "run", "toy", "--set", f"model.width={width}", server=server) for width in (5, 6, 5)]
     for flow in flows:
         said, _ = flow.communicate(timeout=250)
@@ -279,7 +279,7 @@ def test_runs_with_different_overrides_go_side_by_side_and_share_what_is_equal(t
 
 
 @pytest.mark.slow
-def test_without_a_server_a_run_brings_its_own_and_leaves_no_process_however_it_ends(toy: Path) -> None:
+def test_without_a_server_a_run_starts_its_own_and_leaves_no_process_however_it_ends(toy: Path) -> None:
     with held_up(toy, {}) as (flow, _):
         children = [child.pid for child in psutil.Process(flow.pid).children(recursive=True)]
         assert len(children) >= 2, "the server and the stage"
@@ -296,7 +296,7 @@ def test_without_a_server_a_run_brings_its_own_and_leaves_no_process_however_it_
 
 
 @pytest.mark.slow
-def test_what_a_person_changed_by_hand_is_not_overwritten(toy: Path, server: Env) -> None:
+def test_an_output_changed_by_hand_is_not_overwritten(toy: Path, server: Env) -> None:
     target = toy / "data" / "toy" / "clean" / "rows" / "part-00000.json"
     target.unlink()
     target.write_text("[1, 2, 3]")

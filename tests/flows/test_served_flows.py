@@ -22,7 +22,7 @@ from dashboard.readers.project_files import Unreadable
 from flows.services.prefect_server import PrefectServer
 from tests.flows.test_pipeline import bonsai, start, states, wait_for
 from tests.flows.test_supervisor import Up, held_back, records, upright
-from tests.support.toy_project import PARAMS, SMALL, build
+from tests.support.toy_project import PARAMS, SMALL, build_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -40,7 +40,7 @@ def timetable(up: Up) -> dict[str, str]:
 
 
 def test_schedules_stay_as_a_person_set_them_when_all_is_started_again(tmp_path: Path) -> None:
-    toy = build(tmp_path / "toy", PARAMS)
+    toy = build_project(tmp_path / "toy", PARAMS)
     with upright(toy) as up:
         assert timetable(up)["toy-nightly"].startswith("0 3 * * * UTC on")
         bonsai(toy, "schedules", "set", "toy-nightly", "--every", "6h", "--timezone", "Europe/Berlin", server={})
@@ -51,7 +51,7 @@ def test_schedules_stay_as_a_person_set_them_when_all_is_started_again(tmp_path:
         assert found["twin-nightly"].startswith("10 3 * * * UTC paused")
         bonsai(toy, "schedules", "resume", "twin-nightly", server={})
         assert timetable(up)["twin-nightly"].startswith("10 3 * * * UTC on")
-        silence(up, held_back(build(tmp_path / "elsewhere", SMALL)))
+        silence(up, held_back(build_project(tmp_path / "elsewhere", SMALL)))
 
 
 def silence(up: Up, elsewhere: Path) -> None:
@@ -151,7 +151,7 @@ def answers(port: int) -> bool:
 
 
 def test_prefect_keeps_its_records_in_postgresql_where_it_is_told_to(tmp_path: Path) -> None:
-    toy = build(tmp_path / "toy", SMALL)
+    toy = build_project(tmp_path / "toy", SMALL)
     with database() as url, patch.dict(os.environ):
         server = PrefectServer(tmp_path / "prefect", extra_environment={"PREFECT_API_DATABASE_CONNECTION_URL": url})
         try:

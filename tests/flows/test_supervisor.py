@@ -37,7 +37,7 @@ from tasks.core import params_file
 from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
 from tests.flows.test_pipeline import bonsai, dvc, environment, gone, start, states, wait_for
-from tests.support.toy_project import REPOSITORY, SMALL, build, known
+from tests.support.toy_project import REPOSITORY, SMALL, build_project, use_toy_registry
 
 FINAL = ("Completed", "Failed", "Cancelled", "Crashed")
 VERBS = ("fetch", "clean", "augment", "train", "compress", "evaluate", "release")
@@ -116,14 +116,14 @@ def upright(toy: Path) -> Iterator[Up]:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    with upright(held_back(build(tmp_path_factory.mktemp("up") / "toy", SMALL))) as running:
+    with upright(held_back(build_project(tmp_path_factory.mktemp("up") / "toy", SMALL))) as running:
         yield running
 
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = build(tmp_path / "toy")
-    known(folder, monkeypatch)
+    folder = build_project(tmp_path / "toy")
+    use_toy_registry(folder, monkeypatch)
     return folder
 
 
@@ -438,7 +438,7 @@ def test_a_run_whose_process_is_killed_soon_reads_crashed_and_a_killed_server_co
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_one_sign_ends_all_that_up_started_runs_included(up: Up, sign: signal.Signals, tmp_path: Path) -> None:
-    root = held_back(build(tmp_path / "toy", SMALL)) if sign == signal.SIGKILL else up.root
+    root = held_back(build_project(tmp_path / "toy", SMALL)) if sign == signal.SIGKILL else up.root
     with upright(root) if sign == signal.SIGKILL else _as_it_is(up) as running:
         (root / "hold-train").touch()
         asked = running.ask("toy", force=True)

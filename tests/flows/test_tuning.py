@@ -16,13 +16,13 @@ import yaml
 from flows import tuning
 from flows.tuning import SearchSpace
 from tasks.core.errors import UserError
-from tests.support.toy_project import REPOSITORY, SMALL, build, known
+from tests.support.toy_project import REPOSITORY, SMALL, build_project, use_toy_registry
 
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = build(tmp_path / "toy", SMALL.replace("recipes:", "recipes:  # by name"))
-    known(folder, monkeypatch)
+    folder = build_project(tmp_path / "toy", SMALL.replace("recipes:", "recipes:  # by name"))
+    use_toy_registry(folder, monkeypatch)
     monkeypatch.chdir(folder)
     return folder
 
@@ -48,12 +48,12 @@ def said(toy: Path, *arguments: str) -> str:
         ("training.optimizer=adamw, muon", SearchSpace("training.optimizer", choices=("adamw", "muon"))),
     ],
 )
-def test_a_space_is_written_as_people_write_it(text: str, space: SearchSpace) -> None:
+def test_a_search_space_is_parsed(text: str, space: SearchSpace) -> None:
     assert tuning.parse_space(text) == space
 
 
 @pytest.mark.parametrize("text", ["training.epochs", "training.epochs=3", "training.epochs=9..3", "training.epochs=a..b"])
-def test_what_is_no_space_is_refused(text: str) -> None:
+def test_an_invalid_search_space_is_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"is no space; write training\.learning_rate=0\.001\.\.0\.1"):
         tuning.parse_space(text)
 
@@ -65,11 +65,11 @@ def test_a_space_is_checked_at_both_ends_before_anything_is_tried(toy: Path) -> 
         tuning.search(toy, "toy", [SearchSpace("model.widht", 1, 4)], 2, study=study)
 
 
-def test_without_a_word_learning_rate_and_weight_decay_are_tried(toy: Path) -> None:
+def test_learning_rate_and_weight_decay_are_tuned_by_default(toy: Path) -> None:
     assert {space.name for space in tuning.default_spaces(toy, "toy")} <= {"training.learning_rate", "training.weight_decay"}
 
 
-def test_the_first_score_of_the_kept_epoch_decides(tmp_path: Path) -> None:
+def test_the_primary_metric_of_the_best_epoch_decides(tmp_path: Path) -> None:
     point = {"epoch": 1, "loss": 3.0, "validation_loss": 2.0, "validation_qlike": 0.5, "validation_mse": 9.0}
     (tmp_path / "curves.json").write_text(json.dumps([point, {**point, "validation_qlike": 0.4}]))
     (tmp_path / "report.json").write_text(json.dumps({"best_epoch": 2}))
@@ -77,7 +77,7 @@ def test_the_first_score_of_the_kept_epoch_decides(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_finds_the_better_number_goes_on_and_touches_no_test_row(toy: Path) -> None:
+def test_a_search_finds_the_better_value_resumes_and_reads_no_test_row(toy: Path) -> None:
     over = ("--over", "training.learning_rate=0.0001..1.0")
     words = said(toy, "tune", "toy", *over, "--trials", "3")
     assert words.count("trial ") == 3
@@ -94,7 +94,7 @@ def test_a_search_finds_the_better_number_goes_on_and_touches_no_test_row(toy: P
 
 
 @pytest.mark.slow
-def test_a_trial_that_falls_behind_is_ended_early_and_a_killed_search_goes_on(toy: Path) -> None:
+def test_a_trial_that_falls_behind_is_pruned_and_a_killed_search_resumes(toy: Path) -> None:
     values = yaml.safe_load((toy / "params.yaml").read_text())
     values["use_cases"]["toy"] |= {"model": {"pause_s": 0.4}, "training": {"epochs": 6}}
     (toy / "params.yaml").write_text(yaml.safe_dump(values))

@@ -15,7 +15,7 @@ from flows.cli.use_case_template import copied_files, insert_stanza
 from tasks.core import params_file, registry
 from tasks.core.artifacts import Artifact
 from tests.support import credit_table
-from tests.support.toy_project import PARAMS, REPOSITORY, build, known
+from tests.support.toy_project import PARAMS, REPOSITORY, build_project, use_toy_registry
 
 COMMENTED = """\
 # What may be turned.
@@ -33,8 +33,8 @@ recipes:
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = build(tmp_path / "toy", COMMENTED)
-    known(folder, monkeypatch)
+    folder = build_project(tmp_path / "toy", COMMENTED)
+    use_toy_registry(folder, monkeypatch)
     monkeypatch.chdir(folder)
     return folder
 

@@ -16,7 +16,7 @@ from dashboard.readers import prefect_api
 from dashboard.readers.project_files import Unreadable
 from tests.flows.test_pipeline import Env, dvc, environment, server, states, wait_for
 from tests.flows.test_supervisor import records
-from tests.support.toy_project import REPOSITORY, SMALL, build
+from tests.support.toy_project import REPOSITORY, SMALL, build_project
 
 __all__ = ["server"]
 
@@ -27,7 +27,7 @@ def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(
     server: Env, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prefect_api, "TIMEOUT_S", 60.0)  # a page gives the server ten seconds; a busy machine takes longer
-    toy = build(tmp_path / "toy", SMALL)
+    toy = build_project(tmp_path / "toy", SMALL)
     shutil.copytree(REPOSITORY / "flows", toy / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     project = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
     project["deployments"] = [each for each in project["deployments"] if each["name"].partition("-")[0] in ("all", "vision")]

@@ -16,7 +16,7 @@ from tasks.core import registry
 REPOSITORY = Path(__file__).resolve().parents[2]
 REAL = ("__init__.py", "__main__.py", "dask_cluster.py", "core", "data")
 
-SCORE = """
+DVC_YAML = """
 stages:
   fetch:
     desc: Bring the raw numbers home.
@@ -100,6 +100,7 @@ USE_CASE = """
 '''Numbers to add up.'''
 from typing import Annotated, Any, ClassVar
 from pydantic import Field
+from tasks.core.problem import Problem
 from tasks.core.settings import Clean, Contract, Fetch, Training, settings
 
 @settings
@@ -114,7 +115,7 @@ class Model:
 
 @settings
 class {name}:
-    higher_is_better: ClassVar[bool] = True
+    problem: ClassVar[Any] = Problem
     fetch: Fetch = Fetch()
     clean: Clean = Clean()
     augment: Augment = Augment()
@@ -228,7 +229,7 @@ from tasks.core.errors import UserError
 """
 
 
-def known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_toy_registry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process find the toy project's use cases, networks and steps as it finds the real ones."""
     monkeypatch.setattr(registry, "TASKS_FOLDER", folder / "tasks")
     for package, place in ((use_cases, "use_cases"), (models, "models"), (steps, registry.STEPS_FOLDER)):
@@ -237,7 +238,7 @@ def known(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(package, "__path__", [str(folder / "tasks" / place)])
 
 
-def build(folder: Path, params: str = PARAMS) -> Path:
+def build_project(folder: Path, params: str = PARAMS) -> Path:
     """Write the toy project into `folder`, which is made, and give it back."""
     tasks = folder / "tasks"
     for package in ("", "compression", "compression/steps", "models", "stages", "use_cases"):
@@ -251,7 +252,7 @@ def build(folder: Path, params: str = PARAMS) -> Path:
         write(tasks / "use_cases" / name / "__init__.py", "")
         write(tasks / "use_cases" / name / "use_case.py", USE_CASE.format(name=name.title()))
     write(tasks / registry.STEPS_FOLDER / "halve.py", HALVE)
-    (folder / "dvc.yaml").write_text(SCORE)
+    (folder / "dvc.yaml").write_text(DVC_YAML)
     (folder / "params.yaml").write_text(params)
     shutil.copy2(REPOSITORY / ".dvcignore", folder)
     (folder / ".dvc").mkdir()

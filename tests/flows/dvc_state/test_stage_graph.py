@@ -12,20 +12,20 @@ import yaml
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Reason
 from flows.dvc_state.stage_state import StageStore, open_repo, working_directory
-from tests.support.toy_project import SMALL, build
+from tests.support.toy_project import REPOSITORY, SMALL, build_project
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
 
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
-    return build(tmp_path / "toy")
+    return build_project(tmp_path / "toy")
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     """One use case, two recipes."""
-    return build(tmp_path / "toy", SMALL)
+    return build_project(tmp_path / "toy", SMALL)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_part_of_it_is_selected_by_use_case_and_recipe(toy: Path) -> None:
     ]
 
 
-def test_what_follows_a_stage_is_all_that_reads_its_outputs(toy: Path) -> None:
+def test_downstream_stages_are_all_that_read_its_outputs(toy: Path) -> None:
     with working_directory(toy):
         stages = stage_graph.load_stages(toy)
     assert stage_graph.downstream(stages, ["compress@toy-half"]) == {"evaluate@toy-half", "release@toy"}
@@ -118,7 +118,7 @@ def test_each_kind_of_change_is_named(small: Path) -> None:
         assert store.stale_reasons("release@toy") == []
 
 
-def test_the_ledger_tells_unchanged_from_restored_from_unknown(small: Path) -> None:
+def test_the_store_distinguishes_unchanged_restored_and_unknown(small: Path) -> None:
     write_outputs_by_hand(small, "fetch@toy", "clean@toy", "augment@toy", "train@toy")
     with working_directory(small), StageStore(small) as store:
         assert store.restore("train@toy") == "Unchanged"
@@ -143,3 +143,15 @@ def test_a_lock_file_is_written_byte_for_byte_as_dvc_would(small: Path) -> None:
         with working_directory(small), open_repo(small) as repo:
             repo.commit(name, force=True)
     assert (small / "dvc.lock").read_bytes() == ours
+
+
+def test_the_toy_has_the_stages_of_the_real_pipeline(toy: Path) -> None:
+    with working_directory(toy):
+        assert {stage.verb for stage in stage_graph.load_stages(toy).values()} == set(
+            yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+        )
+
+
+def test_every_stage_of_the_real_pipeline_has_a_time_limit() -> None:
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    assert all(stage["meta"]["timeout_s"] >= 3600 for stage in stages.values())
