@@ -41,8 +41,8 @@ class Drift:
     rows: tuple[int, int]
 
     @property
-    def verdict(self) -> Literal["steady", "shifted", "moved"]:
-        return "steady" if self.psi < STEADY else "shifted" if self.psi < MOVED else "moved"
+    def verdict(self) -> Literal["stable", "moderate", "significant"]:
+        return "stable" if self.psi < STEADY else "moderate" if self.psi < MOVED else "significant"
 
 
 def kind(values: pd.Series) -> Kind | None:

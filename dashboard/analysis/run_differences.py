@@ -38,7 +38,7 @@ def parameters(run: Run, use_case: str) -> dict[str, Any]:
     return {**flat(own or {}), **flat({"recipes": params.get("recipes") or {}})}
 
 
-def circumstances(run: Run, use_case: str) -> dict[str, Any]:
+def environment(run: Run, use_case: str) -> dict[str, Any]:
     """Code, data, machine and duration: other reasons for a difference."""
     record = run.record
     data = {run_records.parts(name)[0]: _hash(entry) for name, entry in run.stages(use_case).items()}

@@ -4,7 +4,7 @@ from dashboard.ui import page_context, pickers
 from dashboard.views.data import augmentation, columns, quality, splits
 
 VIEWS = {
-    "ledger": quality.row_counts,
+    "quality": quality.row_counts,
     "columns": columns.before_and_after,
     "splits": splits.splits,
     "augmentation": augmentation.gallery,

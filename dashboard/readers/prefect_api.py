@@ -220,7 +220,7 @@ def _response_body(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) 
             reason = getattr(error, "reason", error)
             tries -= 1
             if not isinstance(reason, TimeoutError | ConnectionResetError) or not tries:
-                raise Unreadable("conductor.lost", reason=str(reason)) from None
+                raise Unreadable("prefect.lost", reason=str(reason)) from None
 
 
 _SERVERS: dict[Path, tuple[float, Server | None]] = {}
@@ -248,14 +248,14 @@ def request_run(
     """
     prefect = server(root)
     if prefect is None:
-        raise Unreadable("conductor.none")
+        raise Unreadable("prefect.none")
     parameters = {"use_cases": list(use_cases), "recipes": list(recipes) or None, "overrides": dict(overrides), "force": force}
     if twin := active_runs(root, parameters):
         return twin
     named = {each.name: each for each in prefect.deployments()}
     chosen = next((named[name] for name in (*use_cases, "all", FLOW) if name in named), None)
     if chosen is None:
-        raise Unreadable("conductor.undeployed")
+        raise Unreadable("prefect.undeployed")
 
     def ask(key: str) -> tuple[str, bool]:
         flow_run = prefect.start(chosen, parameters, key)
@@ -284,7 +284,7 @@ def cancel(root: Path, run: Run) -> None:
             pass  # the run belongs to another server, such as the temporary one of a run in a terminal
     process = run.record.process
     if not process or not os_processes.is_alive(process):
-        raise Unreadable("conductor.ended")
+        raise Unreadable("prefect.ended")
     os.kill(int(process["pid"]), signal.SIGINT)
 
 

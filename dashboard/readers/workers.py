@@ -27,7 +27,7 @@ class Worker:
     name: str
     kind: Literal["runner", "run", "pool"]
     state: str
-    """`works` or `waits`; for Prefect's own workers, the state that Prefect reports."""
+    """`busy` or `idle`; for Prefect's own workers, the state that Prefect reports."""
     at: str
     """Start time; for Prefect's own workers, the last heartbeat."""
     processes: int | None = None
@@ -44,7 +44,7 @@ def _runner(root: Path) -> Iterator[Worker]:
         pid = int(json.loads((root / ".prefect" / "runner.json").read_text(encoding="utf-8"))["pid"])
         process = psutil.Process(pid)
         if "flows.services.flow_runner" in process.cmdline():
-            yield Worker(f"pid {pid}", "runner", "waits", _since(process), 1, process.memory_info().rss)
+            yield Worker(f"pid {pid}", "runner", "idle", _since(process), 1, process.memory_info().rss)
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return
 
@@ -57,7 +57,7 @@ def _runs(root: Path) -> Iterator[Worker]:
         try:
             own = psutil.Process(int(process["pid"]))
             family = [own, *own.children(recursive=True)]
-            yield Worker(run.id, "run", "works", _since(own), len(family), sum(map(_memory, family)))
+            yield Worker(run.id, "run", "busy", _since(own), len(family), sum(map(_memory, family)))
         except (KeyError, ValueError, psutil.Error):
             continue
 

@@ -74,7 +74,7 @@ def chart(drawing: Drawing, data: pd.DataFrame, *, key: str, alt_text: str) -> N
 
 def chart_data(data: pd.DataFrame, *, key: str, alt_text: str) -> None:
     """The data of a chart in a popover: as a table and as CSV."""
-    box = st.popover(t("data.behind"), icon=":material/table_rows:", type="tertiary", key=f"{key}_data", on_change="rerun")
+    box = st.popover(t("data.chart_data"), icon=":material/table_rows:", type="tertiary", key=f"{key}_data", on_change="rerun")
     if box.open:
         with box:
             st.dataframe(sanitized(data), hide_index=True, alt=alt_text, key=f"{key}_table", column_config=_column_labels(data))

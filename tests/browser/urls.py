@@ -16,7 +16,7 @@ VIEWS = {
 }
 RESULTS = {
     "vision": ("per_class", "thresholds", "calibration", "mistakes", "standings"),
-    "nlp": ("per_class", "thresholds", "calibration", "mistakes", "doubts", "standings"),
+    "nlp": ("per_class", "thresholds", "calibration", "mistakes", "label_errors", "standings"),
     "finance": ("coverage", "account", "periods", "standings"),
     "credit": ("per_class", "thresholds", "calibration", "separation", "costs", "groups", "mistakes", "standings"),
 }

@@ -117,8 +117,8 @@ def test_ranks_of_one_kind_of_row_are_empty():
 def test_drift_tells_the_same_from_the_moved():
     numbers = np.random.default_rng(0)
     before, after = pd.Series(numbers.normal(0, 1, 2000)), pd.Series(numbers.normal(0, 1, 2000))
-    assert column_drift.drift("x", before, after).verdict == "steady"
-    assert column_drift.drift("x", before, after + 1).verdict == "moved"
+    assert column_drift.drift("x", before, after).verdict == "stable"
+    assert column_drift.drift("x", before, after + 1).verdict == "significant"
     kinds = pd.Series(list("aab") * 100), pd.Series(list("abb") * 100)
     assert column_drift.drift("k", *kinds).distance == pytest.approx(1 / 3)
     assert column_drift.drift("x", before, after).chance > 0.01
@@ -319,9 +319,9 @@ def test_dates_are_drawn_as_dates():
 
 def test_a_reason_is_looked_up_by_its_whole_code_and_by_what_came_of_the_row():
     words = "spaces; markup: <b>; seen spaces-odd; seen missing age"
-    assert quality.reason_codes(words, "mended") == ["spaces", "markup"]
-    assert quality.reason_codes(words, "remarked") == ["spaces-odd", "missing age"]
-    assert quality.reason_codes("duplicate of a.csv:4, which is labelled '7'", "quarantine_or_drop") == ["duplicate"]
+    assert quality.reason_codes(words, "repaired") == ["spaces", "markup"]
+    assert quality.reason_codes(words, "kept_with_remarks") == ["spaces-odd", "missing age"]
+    assert quality.reason_codes("duplicate of a.csv:4, which is labelled '7'", "rejected") == ["duplicate"]
 
 
 def test_what_cleaning_changed_in_a_row_stands_beside_what_it_was():

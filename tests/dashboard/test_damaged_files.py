@@ -19,19 +19,19 @@ READERS = {
     "release/table.json": {"compression": ("front",), "compare": ("table", "parameters")},
     "release/verdict.json": {"compression": ("front", "flipped", "bundle"), "results": ("standings",)},
     "evaluations/int8/latency.json": {"compression": ("timing",), "results": ("standings",)},
-    "clean/ledger.json": {"data": ("ledger", "splits")},
+    "clean/ledger.json": {"data": ("quality", "splits")},
     "augmented/report.json": {"data": ("augmentation",)},
     "model/curves.json": {"compare": ("curves",)},
 }
 REPORTS = {
     "vision": ("confusion", "per_class", "thresholds", "calibration", "mistakes", "standings"),
-    "nlp": ("doubts",),
+    "nlp": ("label_errors",),
     "finance": ("forecast", "coverage", "account", "periods", "standings"),
     "credit": ("separation", "costs", "groups"),
 }
 TABLES = {
-    "clean/quarantine": {"data": ("ledger",)},
-    "clean/rows": {"data": ("columns", "drift", "ledger"), "results": ("mistakes",), "try_it": (None,)},
+    "clean/quarantine": {"data": ("quality",)},
+    "clean/rows": {"data": ("columns", "drift", "quality"), "results": ("mistakes",), "try_it": (None,)},
     "augmented/preview": {"data": ("augmentation",)},
     "raw": {"data": ("columns",)},
 }
@@ -281,7 +281,7 @@ def test_what_nobody_foresaw_is_a_sentence_too_and_the_whole_of_it_is_in_the_log
         raise ZeroDivisionError("by <b>nothing</b>")
 
     with patch("dashboard.views.data.quality.row_counts", broken), caplog.at_level(logging.ERROR):
-        text = Reader("vision").look("data", "ledger")
+        text = Reader("vision").look("data", "quality")
     assert "ZeroDivisionError: by <b>nothing" in text
     (record,) = [record for record in caplog.records if record.name == page_context.LOG.name]
     assert record.exc_info[0] is ZeroDivisionError

@@ -35,7 +35,9 @@ def test_stopped_leaks_are_those_of_the_quality_report_by_split(monkeypatch, all
     assert (leaks.value, leaks.delta) == ("1", "Train 1")
 
 
-@pytest.mark.parametrize(("use_case", "outcome", "code"), [("nlp", "mended", "markup"), ("credit", "remarked", "missing age")])
+@pytest.mark.parametrize(
+    ("use_case", "outcome", "code"), [("nlp", "repaired", "markup"), ("credit", "kept_with_remarks", "missing age")]
+)
 def test_kept_rows_are_shown_and_repaired_ones_beside_their_raw_values(all_use_cases, use_case, outcome, code):
     def page(root, use_case, outcome, code):
         from dashboard.readers import run_records
@@ -50,11 +52,11 @@ def test_kept_rows_are_shown_and_repaired_ones_beside_their_raw_values(all_use_c
     assert not app.exception
     table = app.dataframe[0].value
     assert len(table) == 1
-    assert ("text (raw)" in table) == (outcome == "mended")
+    assert ("text (raw)" in table) == (outcome == "repaired")
 
 
 def test_the_selected_check_and_the_page_number_come_from_the_url(monkeypatch, projects):
-    app = open_page(monkeypatch, projects["finished"], "data", view="ledger", reason="unreadable")
+    app = open_page(monkeypatch, projects["finished"], "data", view="quality", reason="unreadable")
     assert any("**Rows** with `unreadable`" in each.value for each in app.markdown)
     app = open_page(monkeypatch, projects["finished"], "results", view="mistakes", recipe="pruned", mistakes_page="2")
     assert not app.exception

@@ -19,14 +19,14 @@ from tests.support.dashboard_pages import APP, PAGE_MARKS, PAGES, open_page
 pytestmark = PAGE_MARKS
 
 VIEWS = [
-    ("data", ("ledger", "columns", "splits", "augmentation", "drift")),
+    ("data", ("quality", "columns", "splits", "augmentation", "drift")),
     ("results", ("confusion", "per_class", "thresholds", "calibration", "mistakes", "standings")),
     ("compression", ("front", "damage", "flipped", "timing", "bundle")),
     ("compare", ("table", "curves", "parameters", "classes")),
     ("versions", ("versions",)),
 ]
 USE_CASE_VIEWS = {
-    "nlp": ("per_class", "thresholds", "mistakes", "doubts"),
+    "nlp": ("per_class", "thresholds", "mistakes", "label_errors"),
     "finance": ("forecast", "coverage", "account", "periods", "standings"),
     "credit": ("separation", "costs", "groups", "mistakes"),
 }
@@ -111,7 +111,7 @@ def test_a_run_of_another_use_case_in_the_url_is_reported(monkeypatch, all_use_c
 
 def test_no_markdown_element_allows_html(monkeypatch, projects):
     app = open_page(monkeypatch, projects["finished"], "run", stage="train@vision")
-    for page, view in (("data", "ledger"), ("compression", "bundle")):
+    for page, view in (("data", "quality"), ("compression", "bundle")):
         for each in open_page(monkeypatch, projects["finished"], page, view=view).get("markdown"):
             assert not each.allow_html
     assert not app.exception

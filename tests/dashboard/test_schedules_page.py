@@ -58,7 +58,7 @@ def test_schedules_are_in_words_and_can_be_paused(monkeypatch, projects):
 
 def test_a_server_lost_between_two_clicks_is_a_message(monkeypatch, projects):
     def lose_server(deployment, *, paused):
-        raise Unreadable("conductor.lost", reason="gone")
+        raise Unreadable("prefect.lost", reason="gone")
 
     server = FakeServer()
     monkeypatch.setattr(server, "pause", lose_server)
@@ -109,7 +109,7 @@ def test_an_invalid_schedule_is_an_error_message_and_is_not_sent(line, zone, exp
     assert server.calls == []
 
 
-@pytest.mark.parametrize("error", [Unreadable("conductor.lost", reason="gone"), Refused("no")])
+@pytest.mark.parametrize("error", [Unreadable("prefect.lost", reason="gone"), Refused("no")])
 def test_a_server_error_is_a_message(monkeypatch, projects, error):
     with patch.object(prefect_api, "server", lambda root: FakeServer(error)):
         app = open_page(monkeypatch, projects["nothing"], "schedules")

@@ -17,7 +17,7 @@ from dashboard.views.schedules import deployments
 
 DASHBOARD = Path(translations.__file__).parents[1]
 SOURCES = sorted(DASHBOARD.rglob("*.py"))
-NAMED_OUTSIDE = ("use_case", "stage", "stage_about", "section", "setting", "metric", "rival", "flow_state", "weekday")
+NAMED_OUTSIDE = ("use_case", "stage", "stage_about", "section", "setting", "metric", "baseline", "flow_state", "weekday")
 NAMED_OUTSIDE += ("verdict", "versions_verdict", "column", "curve")
 """Groups whose words are said of names that come from outside of this room."""
 TEXT_ELEMENTS = {"title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "button"}

@@ -20,7 +20,7 @@ MAX_FULL_HEIGHT_ROWS = 7
 """A table with no more rows is as high as its rows; a longer one scrolls."""
 MAX_IMAGES = 24
 REASON_PIXELS = 150
-OUTCOMES = QUARANTINED, REPAIRED, REMARKED = "quarantine_or_drop", "mended", "remarked"
+OUTCOMES = QUARANTINED, REPAIRED, REMARKED = "rejected", "repaired", "kept_with_remarks"
 """Outcomes of a failed check: the row is quarantined, repaired and kept, or kept with a remark."""
 HIDDEN_COLUMNS = ("image", "pixels", "look")
 
@@ -49,14 +49,14 @@ def _cards(report: DataQualityReport) -> None:
                 t("data.rows_in_small", files=formatting.number(len(report.files))),
             ),
             t("data.kept"): (formatting.number(report.kept), share_of(report.kept, report.rows_in)),
-            t("data.fixed"): (formatting.number(report.fixed), t("data.fixed_small")),
+            t("data.repaired_rows"): (formatting.number(report.fixed), t("data.repaired_rows_small")),
             t("data.quarantined"): (formatting.number(report.quarantined), share_of(report.quarantined, report.rows_in)),
             t("data.duplicates"): (formatting.number(report.duplicates), share_of(report.duplicates, report.rows_in)),
         },
         columns=5,
     )
     total = report.kept + report.quarantined + report.duplicates
-    key = "data.balanced" if total == report.rows_in else "data.unbalanced"
+    key = "data.reconciled" if total == report.rows_in else "data.not_reconciled"
     st.caption(t(key, rows=formatting.number(report.rows_in), sum=formatting.number(total)))
 
 
@@ -68,14 +68,14 @@ def _reasons(report: DataQualityReport) -> tuple[str, str]:
         for code, count in counts.items()
     ]
     if not reasons:
-        st.caption(t("data.spotless"))
+        st.caption(t("data.no_failed_checks"))
         return QUARANTINED, ""
     frame = pd.DataFrame(
-        [(code, t(f"data.{outcome}"), count) for code, outcome, count in reasons], columns=["reason", "fate", "rows"]
+        [(code, t(f"data.{outcome}"), count) for code, outcome, count in reasons], columns=["reason", "outcome", "rows"]
     )
     columns = {
         "reason": st.column_config.TextColumn(t("data.reason"), width=REASON_PIXELS),
-        "fate": st.column_config.TextColumn(t("data.fate"), width="small"),
+        "outcome": st.column_config.TextColumn(t("data.outcome"), width="small"),
         "rows": st.column_config.NumberColumn(t("data.rows"), format="localized", width="small"),
     }
     event = widgets.table(

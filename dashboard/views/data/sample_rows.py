@@ -56,7 +56,9 @@ def misclassified(artifacts: Artifacts, rows: pd.DataFrame, explained_by: str) -
                 data = images_by_key.get(str(row["pixels"]))
                 if model and data and str(row["predicted"]) in model.classes:
                     explained = _occlusion_heatmap(model, data, model.classes.index(str(row["predicted"])))
-                    st.image(explained, alt=f"{formatting.clean(row['label'], 60)}; {t('results.spoke_for')}", width="stretch")
+                    st.image(
+                        explained, alt=f"{formatting.clean(row['label'], 60)}; {t('results.occlusion_map')}", width="stretch"
+                    )
                 else:
                     _image(data, row)
                 _label_and_prediction(row)

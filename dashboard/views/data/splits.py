@@ -43,7 +43,7 @@ def splits(artifacts: Artifacts, context: Context) -> None:
                 failed_rows(artifacts, QUARANTINED, LEAK)
     st.caption(
         t(
-            "data.alike",
+            "data.near_duplicates",
             rows=formatting.number(near_duplicates.get("rows", 0)),
             groups=formatting.number(near_duplicates.get("groups", 0)),
         )

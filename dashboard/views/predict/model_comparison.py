@@ -48,7 +48,7 @@ def compared_models(artifacts: Artifacts) -> list[ComparedModel]:
     if released:
         choices.append((t("try_it.released", recipe=released), released, "release/model.onnx"))
     others = [name for name in artifacts.recipes() if name not in (DENSE, released)]
-    extra = st.multiselect(t("try_it.also"), others, key="also", persist_state="session") if others else []
+    extra = st.multiselect(t("try_it.more_models"), others, key="also", persist_state="session") if others else []
     choices += [(name, name, f"compressed/{name}/model.onnx") for name in extra]
     return [ComparedModel(name, recipe, onnx_models.load(artifacts.file(path))) for name, recipe, path in choices]
 
@@ -83,7 +83,7 @@ def show_predictions(models: list[ComparedModel], pixels: NDArray[np.uint8]) -> 
                 pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)),
                 onnx_models.spoke_for(model, pixels, int(shares.argmax())),
             )
-            st.image(heat, alt=t("results.spoke_for"), caption=t("try_it.seen"), width="stretch")
+            st.image(heat, alt=t("results.occlusion_map"), caption=t("try_it.model_input"), width="stretch")
 
 
 def prediction_card(compared: ComparedModel, shares: NDArray[Any], inputs: NDArray[Any]) -> None:
@@ -92,7 +92,7 @@ def prediction_card(compared: ComparedModel, shares: NDArray[Any], inputs: NDArr
     name = model.classes[best] if best < len(model.classes) else str(best)
     st.markdown(f"**{formatting.escape(compared.name)}**")
     confidence = formatting.percent(float(shares[best]))
-    st.metric(t("try_it.says"), formatting.escape(name, 40), confidence, delta_color="off", delta_arrow="off")
+    st.metric(t("try_it.prediction"), formatting.escape(name, 40), confidence, delta_color="off", delta_arrow="off")
     st.caption(t("try_it.cost", time=formatting.milliseconds(model.milliseconds(inputs)), size=formatting.size(model.bytes)))
     _probability_bars(model, shares, compared.recipe)
 

@@ -134,8 +134,8 @@ def _explanations(
     if not explained or not model_inputs.columns_of(case, rows):
         return
     with st.container(border=True):
-        st.markdown(f"**{t('try_it.spoke', row=at + 1)}**")
-        st.caption(t("try_it.spoke_note"))
+        st.markdown(f"**{t('try_it.contributions', row=at + 1)}**")
+        st.caption(t("try_it.contributions_note"))
         for column, compared in zip(st.columns(len(explained), gap="medium"), explained, strict=True):
             with column, page_context.error_boundary():
                 prediction = predictions[compared.name].iloc[at]
@@ -145,10 +145,12 @@ def _explanations(
                 )
                 contributions = model_inputs.columns_that_spoke(case, compared.model, rows, at).head(MAX_COLUMNS)
                 if contributions.empty:
-                    st.caption(t("try_it.usual_row"))
+                    st.caption(t("try_it.typical_row"))
                     continue
-                drawing = classification_charts.worths(contributions, title=t("try_it.worth"))
-                widgets.chart(drawing, contributions, key=f"worth_{compared.recipe}", alt_text=t("try_it.spoke", row=at + 1))
+                drawing = classification_charts.worths(contributions, title=t("try_it.contribution"))
+                widgets.chart(
+                    drawing, contributions, key=f"worth_{compared.recipe}", alt_text=t("try_it.contributions", row=at + 1)
+                )
 
 
 def _limit_lines(predictions: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
         return
     rows = model_inputs.sentence(case, text, models[0].model)
     if fix := str(rows["fix"].iloc[0]):
-        st.caption(t("try_it.mended", fixes=formatting.escape(fix, 200)))
+        st.caption(t("try_it.repaired", fixes=formatting.escape(fix, 200)))
     for column, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
         with column, st.container(border=True), page_context.error_boundary():
             model = compared.model
@@ -52,7 +52,7 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
                 raise Unreadable("try_it.no_classes")
             shares = onnx_models.shares(outputs)[0]
             model_comparison.prediction_card(compared, shares, inputs)
-            st.caption(t("try_it.words"))
+            st.caption(t("try_it.word_contributions"))
             highlighted_text.weighed(
                 model_inputs.spoke_for(case, model, rows, int(shares.argmax())), key=f"words_{compared.recipe}"
             )

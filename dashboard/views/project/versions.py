@@ -34,7 +34,7 @@ def status(context: Context) -> None:
         if run_records.parts(name)[1] == context.use_case
     }
     if not needs:
-        page_context.empty_state("versions.no_score")
+        page_context.empty_state("versions.no_pipeline")
         return
     with st.spinner(t("run.plan_wait")):
         steps = _plan(context.root, context.use_case, _cache_key(context.root))
@@ -88,12 +88,12 @@ def versions(context: Context) -> None:
     frame["newest"] = [runs[0] for runs in frame["runs"]]
     columns = {
         "kind": st.column_config.TextColumn(t("versions.kind")),
-        "hash": st.column_config.TextColumn(t("drawer.hash")),
-        "size": st.column_config.NumberColumn(t("drawer.size"), format="bytes"),
+        "hash": st.column_config.TextColumn(t("stage_details.hash")),
+        "size": st.column_config.NumberColumn(t("stage_details.size"), format="bytes"),
         "first": st.column_config.DatetimeColumn(t("versions.first"), format="D MMM, HH:mm", timezone=st.context.timezone),
-        "held": st.column_config.NumberColumn(t("versions.held")),
+        "held": st.column_config.NumberColumn(t("versions.runs")),
         "newest": st.column_config.TextColumn(t("versions.newest")),
-        "path": st.column_config.TextColumn(t("drawer.path")),
+        "path": st.column_config.TextColumn(t("stage_details.path")),
     }
     shown = frame[["kind", "hash", "size", "first", "held", "newest", "path"]]
     widgets.table(shown, key="versions", alt_text=t("versions_view.versions"), columns=columns)

@@ -61,7 +61,7 @@ def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, 
     scores, is_event = probabilities[:, parsed.classes.index(event)], labels == event
     roc_points, shares = threshold_curves.roc(scores, is_event), threshold_curves.separation(scores, is_event)
     if roc_points.empty or shares.empty:
-        raise Unreadable("odds.one_kind")
+        raise Unreadable("binary_risk.one_class")
     named = t("results.with_area", series=formatting.clean(event, 40), area=formatting.number(threshold_curves.area(roc_points)))
     roc, gap = threshold_curves.thinned(roc_points).assign(series=named), threshold_curves.gap(shares)
     left, right = st.columns(2, gap="medium")
@@ -71,37 +71,43 @@ def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, 
         drawing = classification_charts.threshold(roc, x="fpr", y="tpr", titles=titles, order=[named], chance=True)
         widgets.chart(drawing, roc, key="odds_roc", alt_text=t("results.roc"))
     with right, st.container(border=True):
-        st.markdown(f"**{t('odds.ks', value=formatting.number(float(gap.max()), 3))}**")
-        names = {"positive": t("odds.who", event=formatting.clean(event, 40)), "negative": t("odds.others")}
+        st.markdown(f"**{t('binary_risk.ks', value=formatting.number(float(gap.max()), 3))}**")
+        names = {"positive": t("binary_risk.positive", event=formatting.clean(event, 40)), "negative": t("binary_risk.negative")}
         shown = threshold_curves.thinned(shares, always=int(gap.argmax()))
         lines = shown.melt("score", ["positive", "negative"], "series", "share").replace({"series": names})
         drawing = classification_charts.lines(
-            lines, x="score", y="share", titles=(t("odds.probability"), t("odds.below")), order=list(names.values())
+            lines,
+            x="score",
+            y="share",
+            titles=(t("binary_risk.probability"), t("binary_risk.cumulative")),
+            order=list(names.values()),
         )
-        widgets.chart(drawing, shown, key="odds_ks", alt_text=t("odds.below"))
+        widgets.chart(drawing, shown, key="odds_ks", alt_text=t("binary_risk.cumulative"))
 
 
 def costs(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The mean cost per row when everybody above the threshold is refused, for different ratios of the two costs."""
     parsed = _parse_report(report)
     current = {name: parsed.cost.get(name) for name in ("threshold", *COSTS)}
-    widgets.cards({t(f"odds.{name}"): (formatting.number(value, 4), "") for name, value in current.items() if value is not None})
+    widgets.cards(
+        {t(f"binary_risk.{name}"): (formatting.number(value, 4), "") for name, value in current.items() if value is not None}
+    )
     frame = pd.DataFrame([row.model_dump() for row in parsed.cost_curve])
-    names = {name: t(f"odds.{name}") for name in COSTS}
+    names = {name: t(f"binary_risk.{name}") for name in COSTS}
     lines = frame.melt("default_over_refusal", list(COSTS), "series", "value").replace({"series": names})
     with st.container(border=True):
-        st.caption(t("odds.costs_note"))
-        titles = (t("odds.ratio"), t("odds.mean_cost"))
+        st.caption(t("binary_risk.costs_note"))
+        titles = (t("binary_risk.ratio"), t("binary_risk.mean_cost"))
         drawing = classification_charts.lines(
             lines, x="default_over_refusal", y="value", titles=titles, order=list(names.values()), log=True
         )
-        widgets.chart(drawing, frame, key="costs", alt_text=t("odds.costs_note"))
+        widgets.chart(drawing, frame, key="costs", alt_text=t("binary_risk.costs_note"))
 
 
 def groups(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The rates of each group at the threshold, and the largest gaps between groups."""
     parsed = _parse_report(report)
-    st.caption(t("odds.groups_note", threshold=formatting.number(parsed.threshold, 3)))
+    st.caption(t("binary_risk.groups_note", threshold=formatting.number(parsed.threshold, 3)))
     for name, rates in parsed.fairness.items():
         frame = pd.DataFrame(rates.groups)
         if frame.empty:
@@ -111,21 +117,21 @@ def groups(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]
             gaps = {key: value for key, value in rates.gaps.items() if value is not None}
             st.caption(
                 t(
-                    "odds.gaps",
-                    gaps=" · ".join(f"{t(f'odds.{key}')} {formatting.number(gaps[key])}" for key in SHARES if key in gaps),
+                    "binary_risk.gaps",
+                    gaps=" · ".join(f"{t(f'binary_risk.{key}')} {formatting.number(gaps[key])}" for key in SHARES if key in gaps),
                 )
             )
             columns: dict[str, Any] = {
-                key: st.column_config.ProgressColumn(t(f"odds.{key}"), min_value=0, max_value=1, format="%.3f")
+                key: st.column_config.ProgressColumn(t(f"binary_risk.{key}"), min_value=0, max_value=1, format="%.3f")
                 for key in SHARES
                 if key in frame
             }
             columns |= {
-                "group": st.column_config.TextColumn(t("odds.group"), pinned=True),
+                "group": st.column_config.TextColumn(t("binary_risk.group"), pinned=True),
                 "rows": st.column_config.NumberColumn(t("data.rows"), format="localized"),
                 "auc": st.column_config.NumberColumn(t("metric.auc"), format="%.3f"),
             }
-            widgets.table(frame, key=f"groups_{formatting.clean(name, 40)}", alt_text=t("odds.group"), columns=columns)
+            widgets.table(frame, key=f"groups_{formatting.clean(name, 40)}", alt_text=t("binary_risk.group"), columns=columns)
 
 
 def _parse_report(report: dict[str, Any]) -> Report:

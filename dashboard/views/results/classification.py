@@ -83,12 +83,12 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
     selection = Selection(artifacts, recipe, split, split_metrics, report)
     views = {"confusion": confusion, "per_class": per_class, "thresholds": thresholds, "calibration": calibration}
     binary_views = binary_risk.views(split_metrics.report)
-    more = [*binary_views, "mistakes", *(["doubts"] if "label_noise" in split_metrics.report else []), "standings"]
+    more = [*binary_views, "mistakes", *(["label_errors"] if "label_noise" in split_metrics.report else []), "standings"]
     chosen = pickers.choose_view([*views, *more], "results")
     with page_context.error_boundary():
         if chosen == "mistakes":
             misclassified(selection)
-        elif chosen == "doubts":
+        elif chosen == "label_errors":
             label_errors.show(artifacts, recipe, split, split_metrics.report)
         elif chosen in binary_views:
             {"separation": binary_risk.separation, "costs": binary_risk.costs, "groups": binary_risk.groups}[chosen](
@@ -116,7 +116,7 @@ def confusion(selection: Selection) -> None:
     with left, st.container(border=True):
         st.caption(t("results.confusion_note"))
         drawing = classification_charts.confusion(
-            cells, report.classes, truth=t("results.truth"), answer=t("results.answer"), scheme=locale.scheme()
+            cells, report.classes, truth=t("results.true_class"), answer=t("results.predicted_class"), scheme=locale.scheme()
         )
         event = st.altair_chart(
             drawing, key="confusion", on_select="rerun", selection_mode="cell", alt=t("results.confusion_alt")
@@ -130,13 +130,13 @@ def confusion(selection: Selection) -> None:
         wrong = cells[~cells["right"]].sort_values("rows", ascending=False)
         first = wrong.iloc[0] if len(wrong) else cells.iloc[0]
         with st.container(horizontal=True):
-            truth = pickers.choose_from("truth", report.classes, t("results.truth"), str(first["truth"]))
-            answer = pickers.choose_from("answer", report.classes, t("results.answer"), str(first["answer"]))
+            truth = pickers.choose_from("truth", report.classes, t("results.true_class"), str(first["truth"]))
+            answer = pickers.choose_from("answer", report.classes, t("results.predicted_class"), str(first["answer"]))
         predictions = selection.predictions()
         rows = predictions[(predictions["label"] == truth) & (predictions["predicted"] == answer)]
         st.caption(t("results.cell", count=len(rows), truth=formatting.escape(truth), answer=formatting.escape(answer)))
         if len(rows) > MAX_SAMPLES:
-            st.caption(t("results.surest", shown=MAX_SAMPLES))
+            st.caption(t("results.most_confident", shown=MAX_SAMPLES))
         sample_rows.grid(selection.artifacts, rows.sort_values("confidence", ascending=False).head(MAX_SAMPLES), width=84)
 
 
@@ -216,7 +216,7 @@ def calibration(selection: Selection) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left, st.container(border=True):
         st.markdown(f"**{t('results.reliability')}**")
-        drawing = classification_charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.share_right"))
+        drawing = classification_charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.accuracy"))
         widgets.chart(drawing, frame, key="reliability", alt_text=t("results.reliability"))
     with right, st.container(border=True):
         st.metric(summary.metric_name("ece"), formatting.number(report.ece, 4), help=t("results.ece_help"))
@@ -225,14 +225,14 @@ def calibration(selection: Selection) -> None:
         rows = int(confident["rows"].sum())
         if rows:
             right_share = float((confident["accuracy"] * confident["rows"]).sum() / rows)
-            st.markdown(t("results.very_sure", rows=formatting.number(rows), share=formatting.percent(right_share)))
+            st.markdown(t("results.confident_accuracy", rows=formatting.number(rows), share=formatting.percent(right_share)))
 
 
 def misclassified(selection: Selection) -> None:
     """The misclassified rows, those with the highest confidence first."""
     predictions = selection.predictions()
     wrong = predictions[predictions["label"] != predictions["predicted"]].sort_values("confidence", ascending=False)
-    st.caption(t("results.mistakes_note", wrong=formatting.number(len(wrong)), rows=formatting.number(len(predictions))))
+    st.caption(t("results.errors_note", wrong=formatting.number(len(wrong)), rows=formatting.number(len(predictions))))
     if wrong.empty:
         return
     pages = -(-len(wrong) // MAX_SAMPLES)

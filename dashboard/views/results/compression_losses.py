@@ -35,10 +35,10 @@ def by_class(artifacts: Artifacts, run: Run) -> None:
         st.caption(t("compression.no_classes"))
         return
     with st.container(border=True):
-        st.markdown(f"**{t('compression.damage')}**")
-        st.caption(t("compression.damage_note"))
+        st.markdown(f"**{t('compression.class_changes')}**")
+        st.caption(t("compression.class_changes_note"))
         drawing = compression_charts.damage(frame, kind=t("results.class"), scheme=locale.scheme())
-        widgets.chart(drawing, frame, key="damage", alt_text=t("compression.damage"))
+        widgets.chart(drawing, frame, key="damage", alt_text=t("compression.class_changes"))
 
 
 def flipped(artifacts: Artifacts, run: Run) -> None:
@@ -57,7 +57,7 @@ def flipped(artifacts: Artifacts, run: Run) -> None:
     widgets.cards(
         {
             t("compression.drop"): (formatting.number(drop.value, 4), formatting.interval(drop.low, drop.high, 4)),
-            t("compression.at_most"): (formatting.number(comparison.at_most, 4), t("compression.at_most_small")),
+            t("compression.drop_bound"): (formatting.number(comparison.at_most, 4), t("compression.drop_bound_small")),
             t("compression.lost"): (formatting.number(comparison.lost), t("compression.lost_small")),
             t("compression.won"): (formatting.number(comparison.won), t("compression.won_small")),
             t("compression.mcnemar"): (formatting.chance(comparison.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
@@ -100,7 +100,7 @@ def _flipped_rows(artifacts: Artifacts, rows: list[Flipped]) -> None:
                     st.image(png, alt=formatting.clean(own.get("label", ""), 60), width=96)
                 side = "red" if row.side == "lost" else "green"
                 st.markdown(f":gray-badge[{formatting.escape(own.get('label', ''), 20)}] :{side}-badge[{_answer(own)}]")
-                st.caption(t("compression.dense_said", answer=_answer(dense)))
+                st.caption(t("compression.dense_prediction", answer=_answer(dense)))
 
 
 def _answer(prediction: dict[str, Any]) -> str:

@@ -31,12 +31,12 @@ class Noise(Reading):
 def show(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The number of suspected label errors, how reliable the suspicion is, and the most confident cases."""
     noise = understood(report.get("label_noise"), Noise, "metrics.json")
-    cards = {t("doubts.suspected"): (formatting.number(noise.suspected), formatting.percent(noise.share, 2))}
+    cards = {t("label_errors.suspected"): (formatting.number(noise.suspected), formatting.percent(noise.share, 2))}
     for name in ("precision", "recall", "accuracy_against_truth"):
         if (value := getattr(noise, name)) is not None:
-            cards[t(f"doubts.{name}")] = (formatting.percent(value), "")
+            cards[t(f"label_errors.{name}")] = (formatting.percent(value), "")
     widgets.cards(cards)
-    st.caption(t("doubts.note"))
+    st.caption(t("label_errors.note"))
     frame = pd.DataFrame(noise.rows)
     if frame.empty:
         return
@@ -46,15 +46,15 @@ def show(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) 
             predictions[["file", "row", TEXT_COLUMN]].drop_duplicates(["file", "row"]), on=["file", "row"], how="left"
         )
     columns = {
-        "label": st.column_config.TextColumn(t("doubts.label")),
-        "seems": st.column_config.TextColumn(t("doubts.seems")),
+        "label": st.column_config.TextColumn(t("label_errors.label")),
+        "seems": st.column_config.TextColumn(t("label_errors.suggested")),
         "confidence": st.column_config.NumberColumn(t("results.confidence"), format="percent"),
-        TEXT_COLUMN: st.column_config.TextColumn(t("doubts.text"), width="large"),
+        TEXT_COLUMN: st.column_config.TextColumn(t("label_errors.text"), width="large"),
     }
     first = [name for name in ("label", "seems", "confidence", TEXT_COLUMN) if name in frame]
     widgets.table(
         frame[[*first, *[name for name in frame if name not in first]]],
         key="doubts",
-        alt_text=t("results_view.doubts"),
+        alt_text=t("results_view.label_errors"),
         columns=columns,
     )

@@ -41,7 +41,7 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
     report = split_metrics.report
     texts = _generated_samples(artifacts)
     views = [*(["samples"] if texts else []), *(name for name in TEXT_LISTS if report.get(name)), "standings"]
-    chosen = pickers.choose_view(views, "writing")
+    chosen = pickers.choose_view(views, "language_model")
     with page_context.error_boundary():
         if chosen == "standings":
             with st.container(border=True):
@@ -63,7 +63,7 @@ def _generated_samples(artifacts: Artifacts) -> list[Any]:
 
 def samples(texts: list[Any]) -> None:
     """The generated samples."""
-    st.caption(t("writing.note"))
+    st.caption(t("language_model.note"))
     with st.grid(2, min_column_width=340, gap="small"):
         for position, text in enumerate(texts[:MAX_SAMPLES]):
             with st.container(border=True, height="stretch"):
@@ -74,7 +74,7 @@ def listed(rows: Any, name: str) -> None:
     """A table of texts with their perplexity."""
     frame = pd.DataFrame([row.model_dump() for row in understood(rows, list[PredictedTokens], "metrics.json")])
     columns = {
-        "text": st.column_config.TextColumn(t("doubts.text"), width="large"),
+        "text": st.column_config.TextColumn(t("label_errors.text"), width="large"),
         "perplexity": st.column_config.NumberColumn(summary.metric_name("perplexity"), format="%.2f"),
     }
     widgets.table(frame, key=f"writing_{name}", alt_text=t("metric.perplexity"), columns=columns)

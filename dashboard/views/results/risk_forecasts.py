@@ -162,7 +162,7 @@ def coverage(artifacts: Artifacts, recipe: str, split: str, report: Report) -> N
     whole = [row for row in report.coverage if row.ticker == "all"]
     widgets.cards(
         {
-            t("risk.undercut", level=f"{row.level:.0%}"): (
+            t("risk.breach_rate", level=f"{row.level:.0%}"): (
                 formatting.percent(row.share, 2),
                 t(
                     "risk.kupiec",
@@ -177,7 +177,7 @@ def coverage(artifacts: Artifacts, recipe: str, split: str, report: Report) -> N
     )
     for row in whole:
         if row.kupiec_p is not None and row.kupiec_p < SIGNIFICANCE:
-            st.warning(t("risk.odd", level=f"{row.level:.0%}"), icon=":material/warning:")
+            st.warning(t("risk.coverage_rejected", level=f"{row.level:.0%}"), icon=":material/warning:")
     frame = pd.DataFrame([row.model_dump() for row in report.coverage])
     shown = frame.assign(**{name: frame[name].map(formatting.chance) for name in TEST_COLUMNS if name in frame})
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
@@ -228,14 +228,14 @@ def account(artifacts: Artifacts, recipe: str, split: str, report: Report) -> No
     frame = frame.assign(**drawdowns).round(4)
     with st.container(border=True):
         spec = finance_charts.account(
-            frame, list(frame.columns[1 : 1 + len(accounts)]), list(drawdowns), titles=(t("risk.money"), t("risk.fall"))
+            frame, list(frame.columns[1 : 1 + len(accounts)]), list(drawdowns), titles=(t("risk.equity"), t("risk.drawdown_axis"))
         )
         st.echarts_chart(spec, key="account", height=480, alt=t("risk.account_alt"))
         widgets.chart_data(frame, key="account_numbers", alt_text=t("risk.account_alt"))
     if direction := report.direction:
         st.caption(
             t(
-                "risk.coin",
+                "risk.direction",
                 rising=formatting.percent(direction.get("rising_share")),
                 same=formatting.percent(direction.get("as_the_day_before_share")),
             )
@@ -257,7 +257,9 @@ def periods(artifacts: Artifacts, recipe: str, split: str, report: Report) -> No
     if len(frame):
         with st.container(border=True):
             st.markdown(f"**{t('risk.calibration')}**")
-            drawing = finance_charts.diagonal(frame, x="forecast", y="came", titles=(t("risk.said"), t("risk.came_variance")))
+            drawing = finance_charts.diagonal(
+                frame, x="forecast", y="came", titles=(t("risk.forecast_variance"), t("risk.realised_variance"))
+            )
             widgets.chart(drawing, frame, key="calibration", alt_text=t("risk.calibration"))
 
 
@@ -267,12 +269,12 @@ def baseline_gains(artifacts: Artifacts, split: str) -> None:
     if not gains:
         return
     frame = pd.DataFrame(
-        [{"rival": locale.word("rival", name), **gain.model_dump(), "method": gain.test} for name, gain in gains.items()]
+        [{"rival": locale.word("baseline", name), **gain.model_dump(), "method": gain.test} for name, gain in gains.items()]
     )
     shown = frame.assign(p=frame["p"].map(formatting.chance))
     number = st.column_config.NumberColumn
     columns = {
-        "rival": st.column_config.TextColumn(t("results.rival"), pinned=True),
+        "rival": st.column_config.TextColumn(t("results.baseline"), pinned=True),
         "value": number(t("risk.gain"), format="%+.4f"),
         "low": number("95 % ↓", format="%+.4f"),
         "high": number("95 % ↑", format="%+.4f"),

@@ -97,17 +97,17 @@ def sentence(artifacts: Artifacts, recipe: str, split_metrics: SplitMetrics, spl
     if baseline is None:
         st.markdown(text)
         return
-    values = {"rival": formatting.escape(word("rival", baseline.name)), "value": metric_value(first, baseline.value)}
+    values = {"rival": formatting.escape(word("baseline", baseline.name)), "value": metric_value(first, baseline.value)}
     better = baseline.value >= value if higher else baseline.value <= value
     close = split_metrics.interval.low <= baseline.value <= split_metrics.interval.high
     gain = gains.get(baseline.name) if recipe == DENSE else None
     if gain is not None:
         better, close = gain.high < 0 or (better and gain.low <= 0), gain.low <= 0
     if better:
-        st.warning(t("results.rival_wins", **values), icon=":material/balance:")
+        st.warning(t("results.baseline_better", **values), icon=":material/balance:")
         st.markdown(text)
     else:
-        st.markdown(f"{text} {t('results.rival_close' if close else 'results.rival_loses', **values)}")
+        st.markdown(f"{text} {t('results.baseline_close' if close else 'results.baseline_worse', **values)}")
     if gain is not None:
         low_high = formatting.interval(gain.low, gain.high, 4)
         method = formatting.escape(gain.test, 120)
@@ -158,12 +158,18 @@ def standings(artifacts: Artifacts, split: str, split_metrics: SplitMetrics) -> 
         for name, baseline in artifacts.metrics(DENSE).baselines.items():
             if split in baseline and (value := baseline[split].scores.get(first)) is not None:
                 rows.append(
-                    (word("rival", name), t("results.rival"), value, baseline[split].interval.low, baseline[split].interval.high)
+                    (
+                        word("baseline", name),
+                        t("results.baseline"),
+                        value,
+                        baseline[split].interval.low,
+                        baseline[split].interval.high,
+                    )
                 )
     except Unreadable:
         pass  # the dense model's own page shows that error
     frame = pd.DataFrame(rows, columns=["name", "kind", "value", "low", "high"])
     if frame.empty:
         return
-    drawing = classification_charts.standings(frame, value=axis_title(first), order=[t("results.recipe"), t("results.rival")])
-    widgets.chart(drawing, frame, key="standings", alt_text=t("results.standings_alt", metric=metric_name(first)))
+    drawing = classification_charts.standings(frame, value=axis_title(first), order=[t("results.recipe"), t("results.baseline")])
+    widgets.chart(drawing, frame, key="standings", alt_text=t("results.models_alt", metric=metric_name(first)))

@@ -55,7 +55,7 @@ def table(chosen: Sequence[Run], use_case: str) -> None:
     for group, read in (
         ("parameters", run_differences.parameters),
         ("outcome", run_differences.outcome),
-        ("circumstances", run_differences.circumstances),
+        ("environment", run_differences.environment),
     ):
         columns: dict[str, dict[str, Any]] = {}
         missing = []

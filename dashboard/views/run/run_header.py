@@ -62,13 +62,13 @@ def _facts(run: Run) -> list[str]:
         facts.append(t("run.began", time=formatting.clock(run.at, locale.zone())))
     if run.live and record.started_at:
         elapsed = formatting.seconds_between(record.started_at, pd.Timestamp.now("UTC").isoformat())
-        facts.append(t("run.for_now", time=formatting.duration(elapsed)))
+        facts.append(t("run.running_for", time=formatting.duration(elapsed)))
     elif run.wall_s is not None:
         facts.append(t("run.took", time=formatting.duration(run.wall_s)))
     if who := record.asked.get("who"):
         facts.append(t("run.by", who=formatting.escape(f"{who}, {record.asked.get('how', '')}", 80)))
     if commit := str(record.code.get("commit") or ""):
-        dirty = f" {t('run.dirty')}" if record.code.get("dirty") else ""
+        dirty = f" {t('run.uncommitted')}" if record.code.get("dirty") else ""
         facts.append(t("run.code", commit=formatting.escape(commit[:8])) + dirty)
     return facts
 

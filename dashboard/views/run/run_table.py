@@ -97,7 +97,7 @@ def _runs_table(page: Page, use_case: str) -> list[Run]:
         "value": st.column_config.NumberColumn(t("history.value"), format="%.4f"),
         "interval": st.column_config.TextColumn("95 %", width=150),
         "recipe": st.column_config.TextColumn(t("history.released")),
-        "took": st.column_config.TextColumn(t("drawer.took"), width=90),
+        "took": st.column_config.TextColumn(t("stage_details.took"), width=90),
         "set": st.column_config.TextColumn(t("history.set"), width="medium"),
         "who": st.column_config.TextColumn(t("history.who")),
         "code": st.column_config.TextColumn(t("history.code"), width=90),

@@ -31,27 +31,29 @@ def stage(snapshot: RunSnapshot, name: str) -> None:
     if translations.has(f"stage_about.{stage.verb}"):
         st.caption(t(f"stage_about.{stage.verb}"))
     if stage.state in ("unchanged", "restored"):
-        st.caption(t(f"drawer.{stage.state}"))
+        st.caption(t(f"stage_details.{stage.state}"))
     if stage.error:
         show, icon = (st.warning, ":material/block:") if stage.state == "cancelled" else (st.error, ":material/error:")
         show(formatting.escape(stage.error, MAX_ERROR_CHARS), icon=icon)
     whole = stage.error if len(stage.error) > MAX_ERROR_CHARS else ""
     if details := "\n\n".join(filter(None, [whole, stage.details[-8000:]])):
-        with st.expander(t("drawer.details")):
+        with st.expander(t("stage_details.details")):
             st.code(details, language=None, height=260, wrap_lines=True)
-    overview, log, files = st.tabs([t("drawer.overview"), t("drawer.log"), t("drawer.files")], key="drawer", on_change="rerun")
+    overview, log, files = st.tabs(
+        [t("stage_details.overview"), t("stage_details.log"), t("stage_details.files")], key="drawer", on_change="rerun"
+    )
     if overview.open:
         with overview:
-            st.table(_facts(stage), border="horizontal", width="stretch", alt=t("drawer.overview"))
+            st.table(_facts(stage), border="horizontal", width="stretch", alt=t("stage_details.overview"))
             _attempts(stage)
     if log.open:
         with log:
             _log(snapshot.run, stage)
     if files.open:
         with files:
-            st.markdown(f"**{t('drawer.makes')}**")
+            st.markdown(f"**{t('stage_details.outputs')}**")
             _files({stage.name: stage}, "outs")
-            st.markdown(f"**{t('drawer.takes')}**")
+            st.markdown(f"**{t('stage_details.inputs')}**")
             _files({name: stages[name] for name in stage.entry.needs if name in stages}, "ins")
 
 
@@ -66,17 +68,17 @@ def _facts(stage: Stage) -> dict[str, str]:
         "ended": formatting.clock(entry.ended_at, zone, seconds=True),
         "needs": formatting.escape(", ".join(entry.needs)),
     }
-    shown = {t(f"drawer.{name}"): value for name, value in facts.items() if value and value != formatting.NOTHING}
-    return {t("drawer.state"): t(f"stage_state.{stage.state}"), **shown}
+    shown = {t(f"stage_details.{name}"): value for name, value in facts.items() if value and value != formatting.NOTHING}
+    return {t("stage_details.state"): t(f"stage_state.{stage.state}"), **shown}
 
 
 def _log(run: Run, stage: Stage) -> None:
     level = st.segmented_control(
-        t("drawer.level"),
+        t("stage_details.level"),
         ["all", "warnings", "printed"],
         default="all",
         required=True,
-        format_func=lambda name: t(f"drawer.{name}"),
+        format_func=lambda name: t(f"stage_details.{name}"),
         key="log_level",
         label_visibility="collapsed",
         persist_state="session",
@@ -87,12 +89,12 @@ def _log(run: Run, stage: Stage) -> None:
         lines = [line for line in stage.diary.lines if level == "all" or line.level != "info"]
         text = "\n".join(f"{line.at[11:19]}  {line.message}" for line in lines)
     if not text.strip():
-        st.caption(t("drawer.no_log"))
+        st.caption(t("stage_details.no_log"))
         return
     with st.container(height=LOG_HEIGHT, autoscroll=True, border=False):
         st.code(text, language=None, wrap_lines=True)
     st.download_button(
-        t("drawer.save_log"),
+        t("stage_details.save_log"),
         text,
         file_name=f"{stage.name}.log",
         mime="text/plain",
@@ -110,33 +112,33 @@ def _attempts(stage: Stage) -> None:
         return
     rows = [
         {
-            t("drawer.attempt"): number,
-            t("drawer.started"): formatting.clock(attempt.started_at, locale.zone(), seconds=True),
-            t("drawer.took"): formatting.duration(formatting.seconds_between(attempt.started_at, attempt.ended_at)),
-            t("drawer.outcome"): t(f"stage_state.{OUTCOMES[attempt.outcome]}") if attempt.outcome else formatting.NOTHING,
-            t("drawer.error"): attempt.error,
+            t("stage_details.attempt"): number,
+            t("stage_details.started"): formatting.clock(attempt.started_at, locale.zone(), seconds=True),
+            t("stage_details.took"): formatting.duration(formatting.seconds_between(attempt.started_at, attempt.ended_at)),
+            t("stage_details.outcome"): t(f"stage_state.{OUTCOMES[attempt.outcome]}") if attempt.outcome else formatting.NOTHING,
+            t("stage_details.error"): attempt.error,
         }
         for number, attempt in enumerate(attempts, max(1, stage.entry.attempt - len(attempts) + 1))
     ]
-    st.markdown(f"**{t('drawer.attempts')}**")
-    widgets.table(pd.DataFrame(rows), key="attempts", alt_text=t("drawer.attempts"))
+    st.markdown(f"**{t('stage_details.attempts')}**")
+    widgets.table(pd.DataFrame(rows), key="attempts", alt_text=t("stage_details.attempts"))
 
 
 def _files(producers: Mapping[str, Stage], key: str) -> None:
     """The outputs of these stages, with sizes and hashes."""
     rows = [
         {
-            **({t("drawer.by"): producer} if key == "ins" else {}),
-            t("drawer.path"): path,
-            t("drawer.size"): formatting.size(facts.get("size")),
-            t("drawer.files_count"): facts.get("nfiles"),
-            t("drawer.hash"): str(facts.get("md5", ""))[:12],
+            **({t("stage_details.by"): producer} if key == "ins" else {}),
+            t("stage_details.path"): path,
+            t("stage_details.size"): formatting.size(facts.get("size")),
+            t("stage_details.files_count"): facts.get("nfiles"),
+            t("stage_details.hash"): str(facts.get("md5", ""))[:12],
         }
         for producer, stage in producers.items()
         for path, facts in stage.entry.outs.items()
         if isinstance(facts, dict)
     ]
     if not rows:
-        st.caption(t("drawer.no_outs"))
+        st.caption(t("stage_details.no_outs"))
         return
-    widgets.table(pd.DataFrame(rows), key=key, alt_text=t("drawer.files"))
+    widgets.table(pd.DataFrame(rows), key=key, alt_text=t("stage_details.files"))

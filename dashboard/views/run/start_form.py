@@ -79,7 +79,7 @@ def request_run(root: Path, use_cases: Sequence[str], recipes: Sequence[str], ov
         return
     except Unreadable as error:
         st.warning(
-            t("run.no_server") if error.key == "conductor.none" else page_context.error_message(error),
+            t("run.no_server") if error.key == "prefect.none" else page_context.error_message(error),
             icon=":material/cloud_off:",
         )
         st.code(parameter_fields.command(use_cases, overrides, recipes), language=None, wrap_lines=True)
@@ -98,7 +98,7 @@ def pending_run(root: Path, flow_run_id: str) -> None:
         with page_context.error_boundary(), st.container(border=True):
             server = prefect_api.server(root)
             if server is None:
-                raise Unreadable("conductor.none")
+                raise Unreadable("prefect.none")
             try:
                 flow_run = server.flow_run(flow_run_id)
             except (Refused, ValueError) as refusal:
@@ -115,24 +115,24 @@ def pending_run(root: Path, flow_run_id: str) -> None:
 def _flow_run_state(server: Server, flow_run: FlowRun) -> None:
     """The state in Prefect of a run without a folder, and a button to cancel it."""
     if flow_run.state == "Completed":
-        st.info(t("run.asked_gone"), icon=":material/info:")
+        st.info(t("run.requested_gone"), icon=":material/info:")
     elif flow_run.state in records.FINAL_STATES:
         st.error(
             t(
-                "run.asked_failed",
+                "run.requested_failed",
                 reason=formatting.escape(flow_run.message.removeprefix(PREFECT_ERROR_PREFIX) or flow_run.state, 800),
             )
         )
     else:
-        st.markdown(f":material/hourglass_top: {t('run.asked')}")
+        st.markdown(f":material/hourglass_top: {t('run.requested')}")
         waited = formatting.seconds_between(flow_run.at, pd.Timestamp.now("UTC").isoformat()) if flow_run.at else None
-        for_now = t("run.for_now", time=formatting.duration(max(0.0, waited))) if waited is not None else ""
-        st.caption(" · ".join(filter(None, [t("run.asked_state", state=formatting.escape(flow_run.state)), for_now])))
+        for_now = t("run.running_for", time=formatting.duration(max(0.0, waited))) if waited is not None else ""
+        st.caption(" · ".join(filter(None, [t("run.requested_state", state=formatting.escape(flow_run.state)), for_now])))
         if flow_run.state == "Late":
-            st.caption(t("run.asked_late"))
+            st.caption(t("run.requested_late"))
         with st.popover(t("run.cancel"), icon=":material/stop_circle:", key="call_off"):
-            st.markdown(t("run.call_off_sure"))
-            if st.button(t("run.call_off"), type="primary", key="call_off_yes"):
+            st.markdown(t("run.cancel_request_sure"))
+            if st.button(t("run.cancel_request"), type="primary", key="call_off_yes"):
                 server.cancel(flow_run.id)
 
 

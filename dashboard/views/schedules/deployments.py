@@ -67,7 +67,7 @@ def _card(server: Server, deployment: Deployment) -> None:
             icon=":material/play_arrow:",
             key=f"run_{deployment.id}",
             on_click=_run_action,
-            args=("schedules.asked", _start, server, deployment, past),
+            args=("schedules.requested", _start, server, deployment, past),
         )
         paused = deployment.paused
         st.button(
