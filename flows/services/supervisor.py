@@ -74,15 +74,15 @@ class Supervisor:
     def __init__(self, root: Path, prefect_port: int, dashboard_port: int) -> None:
         settings.apply(root)
         self.root = root
-        self.home = root / ".prefect"
-        self.home.mkdir(exist_ok=True)
-        self.password = read_or_create_password(self.home / "password")
+        self.prefect_home = root / ".prefect"
+        self.prefect_home.mkdir(exist_ok=True)
+        self.password = read_or_create_password(self.prefect_home / "password")
         self.prefect_url = f"http://127.0.0.1:{free_port(prefect_port)}"
         self.dashboard_url = f"http://127.0.0.1:{free_port(dashboard_port)}"
         self.services = [
-            Service("the Prefect server", self.launch_server, self.server_answers, self.home / "server.log"),
-            Service("the dashboard", self.launch_dashboard, self.dashboard_answers, self.home / "dashboard.log"),
-            Service("the deployment runner", self.launch_runner, self.runner_answers, self.home / "runner.log"),
+            Service("the Prefect server", self.launch_server, self.server_answers, self.prefect_home / "server.log"),
+            Service("the dashboard", self.launch_dashboard, self.dashboard_answers, self.prefect_home / "dashboard.log"),
+            Service("the deployment runner", self.launch_runner, self.runner_answers, self.prefect_home / "runner.log"),
         ]
 
     @property
@@ -105,7 +105,7 @@ class Supervisor:
         return server.detach()
 
     def launch_runner(self) -> subprocess.Popen[bytes]:
-        (self.home / "runner.json").unlink(missing_ok=True)
+        (self.prefect_home / "runner.json").unlink(missing_ok=True)
         return self._popen([sys.executable, "-m", "flows.services.flow_runner", str(os.getpid())], "runner.log")
 
     def launch_dashboard(self) -> subprocess.Popen[bytes]:
@@ -133,7 +133,7 @@ class Supervisor:
         """Whether the running process has written `runner.json`, which it does when it serves the deployments."""
         process = self.services[-1].process
         try:
-            content = json.loads((self.home / "runner.json").read_text(encoding="utf-8"))
+            content = json.loads((self.prefect_home / "runner.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return False
         return process is not None and content.get("pid") == process.pid
@@ -141,11 +141,11 @@ class Supervisor:
     def write_server_file(self) -> None:
         """Write `.prefect/server.json`, from which the CLI and the dashboard take address and authentication of the server."""
         address = {"api_url": f"{self.prefect_url}/api", "auth_string": self.password, "dashboard_url": self.dashboard_url}
-        write_private_file(self.home / "server.json", json.dumps(address))
+        write_private_file(self.prefect_home / "server.json", json.dumps(address))
 
     def stop_services(self) -> None:
         """Stop the runner first, which cancels its runs, then the other services; kill every process that is left."""
-        (self.home / "server.json").unlink(missing_ok=True)
+        (self.prefect_home / "server.json").unlink(missing_ok=True)
         descendants = psutil.Process().children(recursive=True)
         for service in reversed(self.services):
             if service.process and service.process.poll() is None:
@@ -161,7 +161,7 @@ class Supervisor:
         psutil.wait_procs(descendants, timeout=5)
 
     def _popen(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
-        with (self.home / log).open("wb") as file:
+        with (self.prefect_home / log).open("wb") as file:
             return subprocess.Popen(
                 command,
                 cwd=self.root,
