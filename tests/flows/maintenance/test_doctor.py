@@ -18,3 +18,28 @@ def test_the_doctor_checks_a_sample_of_objects_or_all_on_request(project: Path, 
     victim = next(iter(cached_objects(project)))
     victim.unlink()
     assert not [found for found in doctor.cache(project, full=True) if found.state == "bad"]
+
+
+def test_the_doctor_finds_a_flipped_byte_in_the_cache(toy: Path) -> None:
+    cached = toy / ".dvc" / "cache" / "files" / "md5" / "5d" / "41402abc4b2a76b9719d911017c592"
+    cached.parent.mkdir(parents=True)
+    cached.write_text("hello")
+    assert [finding.state for finding in doctor.cache(toy)] == ["ok"]
+    cached.write_text("hellp")
+    (finding,) = doctor.cache(toy, full=True)
+    assert finding.state == "bad"
+    assert str(cached) in finding.text
+
+
+def test_the_doctor_names_versions_that_were_not_tested(toy: Path) -> None:
+    (toy / "constraints.txt").write_text("pyyaml==0.1\nrich\n# a note\nno-such-package==1\n")
+    (finding,) = doctor.versions(toy)
+    assert finding.state == "note"
+    assert "(tested: 0.1)" in finding.text
+    assert "no-such-package" not in finding.text
+
+
+def test_the_doctor_repairs_what_it_reports(toy: Path) -> None:
+    (toy / "dvc.lock").write_text("")
+    assert [finding.state for finding in doctor.leftovers(toy)] == ["note"]
+    assert [finding.state for finding in doctor.leftovers(toy)] == ["ok"]

@@ -1,4 +1,4 @@
-"""`bonsai new` begins a use case that works, changes nothing else, and refuses in one line what cannot be."""
+"""`bonsai new` creates a use case that works, changes nothing else, and rejects invalid requests in one line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_new_use_case_is_two_packages_and_a_stanza_and_every_comment_stays(toy
     assert case.model.width == 8
 
 
-def test_a_file_of_ones_own_is_named_from_where_one_stands_and_kept_relative_to_the_project(
+def test_a_path_to_own_data_is_resolved_against_the_working_folder_and_stored_relative_to_the_project(
     toy: Path, bonsai: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (toy / "mine").mkdir()
@@ -68,14 +68,14 @@ def test_a_file_of_ones_own_is_named_from_where_one_stands_and_kept_relative_to_
     assert stanzas["others"]["fetch"]["path"] == "/data/numbers.json"
 
 
-def test_a_use_case_on_the_shelf_gets_its_stanza_only(toy: Path, bonsai: Any) -> None:
+def test_an_existing_use_case_gets_its_stanza_only(toy: Path, bonsai: Any) -> None:
     code, out, _ = bonsai("new", "twin")
     assert (code, out) == (0, "wrote params.yaml; `bonsai run twin` runs it\n")
     assert yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["twin"] == params_file.default_stanza()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["new", "toy", "--from", "twin"], "params.yaml already has a use case 'toy'"),
         (["new", "twin", "--from", "toy"], "tasks/use_cases/twin already exists"),
@@ -89,18 +89,18 @@ def test_a_use_case_on_the_shelf_gets_its_stanza_only(toy: Path, bonsai: Any) ->
         (["new", "sums", "--from", "toy", "--set", "recipes.dense=3"], "is not a parameter of the new use case"),
     ],
 )
-def test_what_cannot_be_begun_is_refused_in_one_line_and_nothing_is_written(
-    toy: Path, bonsai: Any, arguments: list[str], said: str
+def test_an_invalid_request_is_rejected_in_one_line_and_nothing_is_written(
+    toy: Path, bonsai: Any, arguments: list[str], message: str
 ) -> None:
     code, out, err = bonsai(*arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
     assert (toy / "params.yaml").read_text() == COMMENTED
     assert registry.registered_names("use_cases") == ["toy", "twin"]
 
 
-def test_a_stanza_goes_behind_the_last_one_wherever_that_is() -> None:
+def test_a_stanza_is_added_after_the_last_one() -> None:
     for text in (PARAMS, "recipes: {dense: []}\nuse_cases:\n    a: {}", "use_cases:\n  a: {}\n# end\nrecipes: {dense: []}\n"):
         text = insert_stanza(text, "b", {"fetch": {"path": "a b: c.csv"}})
         assert list(yaml.safe_load(text)["use_cases"])[-1] == "b"
@@ -118,13 +118,13 @@ def test_the_copy_of_every_template_is_the_same_code_under_another_name(template
     assert "class AnotherOne(UseCase)" in files["tasks/use_cases/another_one/use_case.py"]
 
 
-GROWN = {
+SMALL_SETTINGS = {
     "vision": ["fetch.limit=300"],
     "nlp": ["fetch.limit=800"],
     "finance": ["fetch.limit=1200"],
     "credit": ["fetch.path=lenders.csv"],
 }
-"""What makes each template small, and lets it do without the network."""
+"""Parameters that make each template small and independent of the network."""
 ALL_STAGES = """
 import sys
 from tasks.__main__ import STAGES, main
@@ -136,11 +136,11 @@ for stage, named in STAGES.items():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("template", GROWN)
+@pytest.mark.parametrize("template", SMALL_SETTINGS)
 def test_a_new_use_case_goes_through_all_stages_as_they_are(template: str, tmp_path: Path) -> None:
     shutil.copy2(REPOSITORY / "dvc.yaml", tmp_path)
-    for room in ("tasks", "flows"):
-        shutil.copytree(REPOSITORY / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("tasks", "flows"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, "recipes": {"dense": []}}))
     credit_table.write(tmp_path / "lenders.csv")
@@ -152,7 +152,7 @@ def test_a_new_use_case_goes_through_all_stages_as_they_are(template: str, tmp_p
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    sets = [word for one in (*GROWN[template], "training.epochs=1") for word in ("--set", one)]
+    sets = [word for one in (*SMALL_SETTINGS[template], "training.epochs=1") for word in ("--set", one)]
     run("-m", "flows.cli.main", "new", "mine", "--from", template, *sets)
     run("-c", ALL_STAGES)
     assert Artifact(tmp_path / "data" / "mine" / "model").json("report.json")["epochs"] == 1
@@ -162,5 +162,5 @@ def test_a_new_use_case_goes_through_all_stages_as_they_are(template: str, tmp_p
     assert "mine" in (tmp_path / "data" / "mine" / "release" / "card.md").read_text()
 
 
-def test_every_template_is_grown_here() -> None:
-    assert set(GROWN) == set(registry.registered_names("use_cases"))
+def test_every_template_is_tested_here() -> None:
+    assert set(SMALL_SETTINGS) == set(registry.registered_names("use_cases"))

@@ -1,4 +1,4 @@
-"""Prefect's own way: `prefect deploy --all` onto a process work pool, a worker, and a run through Prefect's client."""
+"""`prefect deploy --all` on a process work pool, a worker, and a run that Prefect's client requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 from dashboard.readers import prefect_api
 from dashboard.readers.project_files import Unreadable
 from tests.flows.test_pipeline import Env, dvc, environment, server, states, wait_for
-from tests.flows.test_supervisor import records
+from tests.support.running_services import read_records
 from tests.support.toy_project import REPOSITORY, SMALL, build_project
 
 __all__ = ["server"]
@@ -42,21 +42,21 @@ def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(
 
     prefect("work-pool", "create", "bonsai", "--type", "process")
     prefect("deploy", "--all")
-    asked = prefect_api.Server(server["PREFECT_API_URL"], server["PREFECT_API_AUTH_STRING"])
-    deployments = {each.name: each for each in asked.deployments()}
+    client = prefect_api.Server(server["PREFECT_API_URL"], server["PREFECT_API_AUTH_STRING"])
+    deployments = {each.name: each for each in client.deployments()}
     assert {"all", "toy", "toy-nightly"} <= set(deployments)
     assert [each.cron for each in deployments["toy-nightly"].schedules] == ["0 3 * * *"]
     with pytest.raises(prefect_api.Refused, match="less than the minimum"):
-        asked.start(deployments["toy"], {"overrides": {"training.epochs": 0}}, "wrong")
+        client.start(deployments["toy"], {"overrides": {"training.epochs": 0}}, "wrong")
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "bonsai"]
     with (toy / "worker.log").open("w") as log:
         worker = subprocess.Popen(command, cwd=toy, env=surroundings, stdout=log, stderr=log)
     try:
-        flow_run = asked.start(deployments["toy"], {}, "right").id
+        flow_run = client.start(deployments["toy"], {}, "right").id
 
         def ended() -> str:
-            with suppress(Unreadable):  # a server so busy that it drops a connection is asked again
-                state = asked.flow_run(flow_run).state
+            with suppress(Unreadable):  # a server so busy that it drops a connection is queried again
+                state = client.flow_run(flow_run).state
                 return state if state in ("Completed", "Failed", "Crashed") else ""
             return ""
 
@@ -64,5 +64,5 @@ def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(
     finally:
         worker.send_signal(signal.SIGINT)
         worker.wait(90)
-    assert set(states(records(toy)[0]).values()) == {"Completed"}
+    assert set(states(read_records(toy)[0]).values()) == {"Completed"}
     assert "up to date" in dvc(toy, "status")

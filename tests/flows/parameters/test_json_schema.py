@@ -1,0 +1,28 @@
+"""The JSON schema of a run's parameters, for Prefect's forms and its server's validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.parameters.json_schema import request_schema
+
+
+def test_parameters_come_with_bounds_choices_words_and_present_values(toy: Path) -> None:
+    found = request_schema(toy, ["twin"])
+    overrides = found["overrides"]["anyOf"][0]
+    assert overrides["properties"]["model.width"] == {
+        "title": "model.width",
+        "description": "",
+        "default": 4,
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 512,
+    }
+    assert overrides["properties"]["fetch.limit"]["default"] == 10
+    assert "adamw" in overrides["properties"]["training.optimizer"]["enum"]
+    assert "`muon` moves" in overrides["properties"]["training.optimizer"]["description"]
+    assert overrides["properties"]["recipes.quarter.0.halve.times"]["default"] == 2
+    assert "fetch.fingerprint" not in overrides["properties"]
+    assert not overrides["additionalProperties"]
+    assert found["recipes"]["anyOf"][0]["items"]["enum"] == ["dense", "half", "quarter"]
+    assert request_schema(toy)["use_cases"]["anyOf"][0]["items"]["enum"] == ["toy", "twin"]
