@@ -8,8 +8,8 @@ from flows.parameters.json_schema import request_schema
 
 
 def test_parameters_come_with_bounds_choices_words_and_present_values(toy: Path) -> None:
-    found = request_schema(toy, ["twin"])
-    overrides = found["overrides"]["anyOf"][0]
+    schema = request_schema(toy, ["twin"])
+    overrides = schema["overrides"]["anyOf"][0]
     assert overrides["properties"]["model.width"] == {
         "title": "model.width",
         "description": "",
@@ -24,5 +24,5 @@ def test_parameters_come_with_bounds_choices_words_and_present_values(toy: Path)
     assert overrides["properties"]["recipes.quarter.0.halve.times"]["default"] == 2
     assert "fetch.fingerprint" not in overrides["properties"]
     assert not overrides["additionalProperties"]
-    assert found["recipes"]["anyOf"][0]["items"]["enum"] == ["dense", "half", "quarter"]
+    assert schema["recipes"]["anyOf"][0]["items"]["enum"] == ["dense", "half", "quarter"]
     assert request_schema(toy)["use_cases"]["anyOf"][0]["items"]["enum"] == ["toy", "twin"]

@@ -1,4 +1,4 @@
-"""Served deployments: schedules set by a user persist, runs without heartbeats are marked, and PostgreSQL can hold the records."""
+"""Served deployments: schedules that a user set persist, dead runs are detected, and PostgreSQL can hold the records."""
 
 from __future__ import annotations
 
