@@ -20,7 +20,7 @@ def test_a_missing_p_value_is_no_warning(all_use_cases):
 
         artifacts = Artifacts(root, run_records.latest(root, "finance")[0].folder, "finance")
         rows = [{"ticker": "all", "level": 0.05, "days": 9, "hits": 0, "share": 0.0, "kupiec_p": p} for p in (None, 1e-9)]
-        risk_forecasts.coverage(artifacts, "dense", "test", risk_forecasts.Report(coverage=rows, backtest={}))
+        risk_forecasts.coverage(artifacts, "dense", "test", risk_forecasts.RiskForecastReport(coverage=rows, backtest={}))
 
     app = AppTest.from_function(page, kwargs={"root": all_use_cases}).run()
     assert not app.exception

@@ -6,46 +6,19 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from pydantic import Field
 
 from dashboard.analysis import threshold_curves
 from dashboard.charts import classification_charts
-from dashboard.readers.artifact_models import Reading, understood
+from dashboard.readers.artifact_models import understood
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.report_models import BinaryRiskReport
 from dashboard.text import formatting
 from dashboard.ui import widgets
 from dashboard.ui.locale import t
 
 COSTS = ("cost", "take_all", "refuse_all")
 SHARES = ("came", "said", "refused", "refused_good", "caught")
-
-
-class CostPoint(Reading):
-    """The mean cost per row when a missed event costs `default_over_refusal` times as much as a needless refusal."""
-
-    default_over_refusal: float
-    cost: float
-    take_all: float
-    refuse_all: float
-
-
-class GroupRates(Reading):
-    """The rates of each group, and the largest gaps between groups."""
-
-    groups: list[dict[str, Any]] = Field(default_factory=list)
-    gaps: dict[str, float | None] = Field(default_factory=dict)
-
-
-class Report(Reading):
-    """The fields of a binary classifier's report beyond those of any classifier."""
-
-    classes: list[str]
-    event: str = ""
-    threshold: float | None = None
-    cost: dict[str, float | None] = Field(default_factory=dict)
-    cost_curve: list[CostPoint] = Field(default_factory=list)
-    fairness: dict[str, GroupRates] = Field(default_factory=dict)
 
 
 def views(report: dict[str, Any]) -> list[str]:
@@ -55,7 +28,7 @@ def views(report: dict[str, Any]) -> list[str]:
 
 def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The ROC curve, and the cumulative distributions of both classes with their largest distance (Kolmogorov-Smirnov)."""
-    parsed = _parse_report(report)
+    parsed = understood(report, BinaryRiskReport, "metrics.json")
     event = parsed.event
     probabilities, labels = artifacts.probabilities(recipe, split, parsed.classes)
     scores, is_event = probabilities[:, parsed.classes.index(event)], labels == event
@@ -87,7 +60,7 @@ def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, 
 
 def costs(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The mean cost per row when everybody above the threshold is refused, for different ratios of the two costs."""
-    parsed = _parse_report(report)
+    parsed = understood(report, BinaryRiskReport, "metrics.json")
     current = {name: parsed.cost.get(name) for name in ("threshold", *COSTS)}
     widgets.cards(
         {t(f"binary_risk.{name}"): (formatting.number(value, 4), "") for name, value in current.items() if value is not None}
@@ -106,7 +79,7 @@ def costs(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any])
 
 def groups(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The rates of each group at the threshold, and the largest gaps between groups."""
-    parsed = _parse_report(report)
+    parsed = understood(report, BinaryRiskReport, "metrics.json")
     st.caption(t("binary_risk.groups_note", threshold=formatting.number(parsed.threshold, 3)))
     for name, rates in parsed.fairness.items():
         frame = pd.DataFrame(rates.groups)
@@ -132,11 +105,3 @@ def groups(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]
                 "auc": st.column_config.NumberColumn(t("metric.auc"), format="%.3f"),
             }
             widgets.table(frame, key=f"groups_{formatting.clean(name, 40)}", alt_text=t("binary_risk.group"), columns=columns)
-
-
-def _parse_report(report: dict[str, Any]) -> Report:
-    """The report with its fields validated; raises `Unreadable`."""
-    parsed = understood(report, Report, "metrics.json")
-    if parsed.event and parsed.event not in parsed.classes:
-        raise Unreadable("unreadable.shape", file="metrics.json")
-    return parsed

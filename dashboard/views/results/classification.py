@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
 import streamlit as st
-from pydantic import Field, model_validator
 
 from dashboard.analysis import threshold_curves
 from dashboard.charts import classification_charts
-from dashboard.readers.artifact_models import Reading, SplitMetrics, understood
+from dashboard.readers.artifact_models import SplitMetrics, understood
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.report_models import ClassificationReport
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, widgets
 from dashboard.ui.locale import t
@@ -26,38 +26,6 @@ AREA_KEYS = {"roc": "roc_auc", "pr": "average_precision"}
 """The report's key of the area under each curve."""
 
 
-class Bin(Reading):
-    """The rows of one confidence bin."""
-
-    confidence: float
-    accuracy: float
-    rows: int
-
-
-class Calibration(Reading):
-    ece: float | None = None
-    bins: list[Bin] = Field(default_factory=list)
-
-
-class Report(Reading):
-    """A classifier's evaluation report, without its metrics."""
-
-    classes: Annotated[list[str], Field(min_length=1)]
-    confusion: list[list[int]]
-    """Row counts by true class, then by predicted class."""
-    per_class: list[dict[str, Any]]
-    averages: dict[str, dict[str, float]] = Field(default_factory=dict)
-    calibration: Calibration = Calibration()
-
-    @model_validator(mode="after")
-    def _square(self) -> Report:
-        if [len(row) for row in self.confusion] != [len(self.classes)] * len(self.classes):
-            raise ValueError("the confusion matrix does not have one row and one column per class")
-        if not all("class" in row for row in self.per_class):
-            raise ValueError("a row of the table per class lacks its class")
-        return self
-
-
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The predictions on display: one recipe, one split."""
@@ -66,7 +34,7 @@ class Selection:
     recipe: str
     split: str
     split_metrics: SplitMetrics
-    report: Report
+    report: ClassificationReport
 
     def predictions(self) -> pd.DataFrame:
         return self.artifacts.predictions(self.recipe, self.split, ("label", "predicted"), ("confidence",))
@@ -79,7 +47,7 @@ def matches(report: dict[str, Any]) -> bool:
 
 def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """The views of a classifier's results."""
-    report = understood(split_metrics.report, Report, "metrics.json")
+    report = understood(split_metrics.report, ClassificationReport, "metrics.json")
     selection = Selection(artifacts, recipe, split, split_metrics, report)
     views = {"confusion": confusion, "per_class": per_class, "thresholds": thresholds, "calibration": calibration}
     binary_views = binary_risk.views(split_metrics.report)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from pydantic import Field
 
-from dashboard.readers.artifact_models import Reading, understood
+from dashboard.readers.artifact_models import understood
 from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.report_models import LabelErrors
 from dashboard.text import formatting
 from dashboard.ui import widgets
 from dashboard.ui.locale import t
@@ -17,27 +17,16 @@ from dashboard.ui.locale import t
 TEXT_COLUMN = "text"
 
 
-class Noise(Reading):
-    """Suspected label errors, and the precision and recall of the suspicion where the true labels are available."""
-
-    suspected: int
-    share: float
-    precision: float | None = None
-    recall: float | None = None
-    accuracy_against_truth: float | None = None
-    rows: list[dict[str, Any]] = Field(default_factory=list)
-
-
 def show(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The number of suspected label errors, how reliable the suspicion is, and the most confident cases."""
-    noise = understood(report.get("label_noise"), Noise, "metrics.json")
-    cards = {t("label_errors.suspected"): (formatting.number(noise.suspected), formatting.percent(noise.share, 2))}
+    errors = understood(report.get("label_noise"), LabelErrors, "metrics.json")
+    cards = {t("label_errors.suspected"): (formatting.number(errors.suspected), formatting.percent(errors.share, 2))}
     for name in ("precision", "recall", "accuracy_against_truth"):
-        if (value := getattr(noise, name)) is not None:
+        if (value := getattr(errors, name)) is not None:
             cards[t(f"label_errors.{name}")] = (formatting.percent(value), "")
     widgets.cards(cards)
     st.caption(t("label_errors.note"))
-    frame = pd.DataFrame(noise.rows)
+    frame = pd.DataFrame(errors.rows)
     if frame.empty:
         return
     predictions = artifacts.predictions(recipe, split)

@@ -12,23 +12,17 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components import highlighted_text
-from dashboard.readers.artifact_models import Reading, SplitMetrics, understood
+from dashboard.readers.artifact_models import SplitMetrics, understood
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.model_inputs import Piece
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.report_models import TextPerplexity
 from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
 
 MAX_SAMPLES = 20
 TEXT_LISTS = ("hardest", "easiest")
-
-
-class PredictedTokens(Reading):
-    """A text and the model's perplexity on it."""
-
-    text: str
-    perplexity: float
 
 
 def matches(report: dict[str, Any]) -> bool:
@@ -72,7 +66,7 @@ def samples(texts: list[Any]) -> None:
 
 def listed(rows: Any, name: str) -> None:
     """A table of texts with their perplexity."""
-    frame = pd.DataFrame([row.model_dump() for row in understood(rows, list[PredictedTokens], "metrics.json")])
+    frame = pd.DataFrame([row.model_dump() for row in understood(rows, list[TextPerplexity], "metrics.json")])
     columns = {
         "text": st.column_config.TextColumn(t("label_errors.text"), width="large"),
         "perplexity": st.column_config.NumberColumn(summary.metric_name("perplexity"), format="%.2f"),

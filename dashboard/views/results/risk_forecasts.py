@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
 import streamlit as st
-from pydantic import Field, model_validator
 
 from dashboard.charts import finance_charts
-from dashboard.readers.artifact_models import Reading, SplitMetrics, understood
+from dashboard.readers.artifact_models import SplitMetrics, understood
 from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.report_models import Backtest, RiskForecastReport
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, widgets
 from dashboard.ui.locale import t
@@ -20,76 +20,6 @@ QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
 MAX_DAYS = 3000
 SIGNIFICANCE = 0.05
 TEST_COLUMNS = ("kupiec_p", "independence_p", "christoffersen_p")
-
-
-class Coverage(Reading):
-    """The breach rate of one VaR limit, over all series or in one, with the p-values of its coverage tests."""
-
-    ticker: str
-    level: float
-    days: int
-    hits: int
-    share: float
-    kupiec_p: float | None = None
-    independence_p: float | None = None
-    christoffersen_p: float | None = None
-
-
-class Account(Reading):
-    """The performance of one backtested account."""
-
-    yearly_return: float
-    yearly_volatility: float
-    sharpe: float
-    sharpe_low: float
-    sharpe_high: float
-    drawdown: float
-    equity: list[float]
-
-
-class Backtest(Reading):
-    """Two accounts, day by day: volatility targeting, and buy and hold."""
-
-    days: Annotated[list[str], Field(min_length=1)]
-    target_percent: float | None = None
-    most_position: float | None = None
-    cost_share: float | None = None
-    targeted: Account | None = None
-    held: Account | None = None
-
-    @model_validator(mode="after")
-    def _of_the_same_days(self) -> Backtest:
-        shown = [each for each in (self.targeted, self.held) if each]
-        if not shown or any(len(each.equity) != len(self.days) for each in shown):
-            raise ValueError("there is no account, or its days differ from those of the backtest")
-        return self
-
-
-class Period(Reading):
-    """The loss in one year or for one series."""
-
-    year: str | None = None
-    ticker: str | None = None
-    days: int | None = None
-    loss: float
-
-
-class CalibrationBin(Reading):
-    """The mean realised variance of the days in one bin of forecast variance."""
-
-    forecast: float
-    came: float
-
-
-class Report(Reading):
-    """A risk forecast's evaluation report, without its metrics."""
-
-    coverage: list[Coverage]
-    backtest: dict[str, Any]
-    direction: dict[str, Any] | None = None
-    by_year: list[Period] = Field(default_factory=list)
-    by_ticker: list[Period] = Field(default_factory=list)
-    calibration: list[CalibrationBin] = Field(default_factory=list)
 
 
 def matches(report: dict[str, Any]) -> bool:
@@ -102,7 +32,7 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
     views = {"forecast": forecast, "coverage": coverage, "account": account, "periods": periods}
     chosen = pickers.choose_view([*views, "standings"], "risk")
     with page_context.error_boundary():
-        report = understood(split_metrics.report, Report, "metrics.json")
+        report = understood(split_metrics.report, RiskForecastReport, "metrics.json")
         if chosen == "standings":
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)
@@ -111,7 +41,7 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
             views[chosen](artifacts, recipe, split, report)
 
 
-def forecast(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
+def forecast(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastReport) -> None:
     """The next day's return with the forecast limits and their breaches, and the forecast and realised volatility."""
     numbers = ("next_return", "next_variance", "variance", *QUANTILES)
     predictions = artifacts.predictions(recipe, split, ("ticker", "next_date"), numbers)
@@ -157,7 +87,7 @@ def forecast(artifacts: Artifacts, recipe: str, split: str, report: Report) -> N
         widgets.chart_data(frame, key="forecast_numbers", alt_text=t("risk.forecast_alt", ticker=formatting.clean(ticker)))
 
 
-def coverage(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
+def coverage(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastReport) -> None:
     """The breach rate of each limit, and the coverage tests."""
     whole = [row for row in report.coverage if row.ticker == "all"]
     widgets.cards(
@@ -195,7 +125,7 @@ def coverage(artifacts: Artifacts, recipe: str, split: str, report: Report) -> N
     st.caption(t("risk.coverage_note"))
 
 
-def account(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
+def account(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastReport) -> None:
     """The backtest: equity and drawdown of volatility targeting, beside buy and hold."""
     backtest = understood(report.backtest, Backtest, "metrics.json")
     accounts = {name: each for name, each in (("targeted", backtest.targeted), ("held", backtest.held)) if each}
@@ -242,7 +172,7 @@ def account(artifacts: Artifacts, recipe: str, split: str, report: Report) -> No
         )
 
 
-def periods(artifacts: Artifacts, recipe: str, split: str, report: Report) -> None:
+def periods(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastReport) -> None:
     """The loss by year and by series, and the calibration of the forecast variance."""
     left, right = st.columns(2, gap="medium")
     for column, name, losses in ((left, "year", report.by_year), (right, "ticker", report.by_ticker)):

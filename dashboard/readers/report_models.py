@@ -1,0 +1,164 @@
+"""Models of the evaluation reports in metrics.json: one for each kind of problem."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from dashboard.readers.artifact_models import Reading
+
+
+class ConfidenceBin(Reading):
+    """The rows of one confidence bin."""
+
+    confidence: float
+    accuracy: float
+    rows: int
+
+
+class Calibration(Reading):
+    """The expected calibration error, and the bins of the reliability diagram."""
+
+    ece: float | None = None
+    bins: list[ConfidenceBin] = Field(default_factory=list)
+
+
+class ClassificationReport(Reading):
+    """A classifier's evaluation report, without its metrics."""
+
+    classes: Annotated[list[str], Field(min_length=1)]
+    confusion: list[list[int]]
+    """Row counts by true class, then by predicted class."""
+    per_class: list[dict[str, Any]]
+    averages: dict[str, dict[str, float]] = Field(default_factory=dict)
+    calibration: Calibration = Calibration()
+
+    @model_validator(mode="after")
+    def _square_matrix(self) -> ClassificationReport:
+        if [len(row) for row in self.confusion] != [len(self.classes)] * len(self.classes):
+            raise ValueError("the confusion matrix does not have one row and one column per class")
+        if not all("class" in row for row in self.per_class):
+            raise ValueError("a row of the table per class lacks its class")
+        return self
+
+
+class CostPoint(Reading):
+    """The mean cost per row when a missed event costs `default_over_refusal` times as much as a needless refusal."""
+
+    default_over_refusal: float
+    cost: float
+    take_all: float
+    refuse_all: float
+
+
+class GroupRates(Reading):
+    """The rates of each group, and the largest gaps between groups."""
+
+    groups: list[dict[str, Any]] = Field(default_factory=list)
+    gaps: dict[str, float | None] = Field(default_factory=dict)
+
+
+class BinaryRiskReport(Reading):
+    """The fields of a binary classifier's report beyond those of any classifier."""
+
+    classes: list[str]
+    event: str = ""
+    threshold: float | None = None
+    cost: dict[str, float | None] = Field(default_factory=dict)
+    cost_curve: list[CostPoint] = Field(default_factory=list)
+    fairness: dict[str, GroupRates] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _event_is_a_class(self) -> BinaryRiskReport:
+        if self.event and self.event not in self.classes:
+            raise ValueError("the event is not one of the classes")
+        return self
+
+
+class LabelErrors(Reading):
+    """Suspected label errors, and the precision and recall of the suspicion where the true labels are available."""
+
+    suspected: int
+    share: float
+    precision: float | None = None
+    recall: float | None = None
+    accuracy_against_truth: float | None = None
+    rows: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class TextPerplexity(Reading):
+    """A text and the model's perplexity on it."""
+
+    text: str
+    perplexity: float
+
+
+class BreachRate(Reading):
+    """The breach rate of one VaR limit, over all series or in one, with the p-values of its coverage tests."""
+
+    ticker: str
+    level: float
+    days: int
+    hits: int
+    share: float
+    kupiec_p: float | None = None
+    independence_p: float | None = None
+    christoffersen_p: float | None = None
+
+
+class BacktestAccount(Reading):
+    """The performance of one backtested account."""
+
+    yearly_return: float
+    yearly_volatility: float
+    sharpe: float
+    sharpe_low: float
+    sharpe_high: float
+    drawdown: float
+    equity: list[float]
+
+
+class Backtest(Reading):
+    """Two accounts, day by day: volatility targeting, and buy and hold."""
+
+    days: Annotated[list[str], Field(min_length=1)]
+    target_percent: float | None = None
+    most_position: float | None = None
+    cost_share: float | None = None
+    targeted: BacktestAccount | None = None
+    held: BacktestAccount | None = None
+
+    @model_validator(mode="after")
+    def _same_days(self) -> Backtest:
+        accounts = [each for each in (self.targeted, self.held) if each]
+        if not accounts or any(len(each.equity) != len(self.days) for each in accounts):
+            raise ValueError("there is no account, or its days differ from those of the backtest")
+        return self
+
+
+class PeriodLoss(Reading):
+    """The loss in one year or for one series."""
+
+    year: str | None = None
+    ticker: str | None = None
+    days: int | None = None
+    loss: float
+
+
+class VarianceBin(Reading):
+    """The mean realised variance of the days in one bin of forecast variance."""
+
+    forecast: float
+    came: float
+
+
+class RiskForecastReport(Reading):
+    """A risk forecast's evaluation report, without its metrics."""
+
+    coverage: list[BreachRate]
+    backtest: dict[str, Any]
+    direction: dict[str, Any] | None = None
+    by_year: list[PeriodLoss] = Field(default_factory=list)
+    by_ticker: list[PeriodLoss] = Field(default_factory=list)
+    calibration: list[VarianceBin] = Field(default_factory=list)
