@@ -11,7 +11,7 @@ from dashboard.readers import run_records
 from dashboard.text import translations
 from dashboard.ui import page_context, pickers, url_state
 from dashboard.ui.locale import t
-from dashboard.ui.page_context import Context
+from dashboard.ui.page_context import PageContext
 from flows import settings
 
 ICON = Path(__file__).with_name("icon.svg")
@@ -99,7 +99,7 @@ with choices, st.container(horizontal=True, horizontal_alignment="right", vertic
 url_state.remember_query_params(CARRIED)
 if stale:
     st.caption(stale)
-st.session_state["context"] = Context(root, use_case, run)
+st.session_state["context"] = PageContext(root, use_case, run)
 with page_context.error_boundary():
     page.run()
 freeze_loaded_objects(name)

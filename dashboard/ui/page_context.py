@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class PageContext:
     """The project, the use case and the run of the page."""
 
     root: Path
@@ -74,8 +74,8 @@ def project() -> Path:
         st.stop()
 
 
-def current() -> Context:
+def current() -> PageContext:
     """The context of the page that is being drawn."""
     context = st.session_state["context"]
-    assert isinstance(context, Context)
+    assert isinstance(context, PageContext)
     return context

@@ -9,7 +9,7 @@ from dashboard.readers.artifacts import Artifacts, holding
 from dashboard.text import formatting
 from dashboard.ui import image_grid, widgets
 from dashboard.ui.locale import t
-from dashboard.ui.page_context import Context
+from dashboard.ui.page_context import PageContext
 
 PAGE_SIZE = 10
 IMAGE_PIXELS = 70
@@ -17,7 +17,7 @@ IMAGE_PIXELS = 70
 TEXT_COLUMNS = ("text", "sentence", "body", "words")
 
 
-def gallery(artifacts: Artifacts, context: Context) -> None:
+def gallery(artifacts: Artifacts, context: PageContext) -> None:
     """Each original image, text or series with its augmented variants."""
     report = artifacts.report("augmented")
     st.caption(

@@ -12,10 +12,10 @@ from dashboard.readers.artifacts import Artifacts
 from dashboard.text import formatting
 from dashboard.ui import pickers, widgets
 from dashboard.ui.locale import t
-from dashboard.ui.page_context import Context
+from dashboard.ui.page_context import PageContext
 
 
-def before_and_after(artifacts: Artifacts, context: Context) -> None:
+def before_and_after(artifacts: Artifacts, context: PageContext) -> None:
     """The histogram of one column before and after cleaning."""
     raw, clean = column_drift.interesting(artifacts, "raw"), column_drift.interesting(artifacts, "clean/rows")
     shared = [name for name in clean if name in raw]
@@ -37,7 +37,7 @@ def before_and_after(artifacts: Artifacts, context: Context) -> None:
         widgets.chart(drawing, bins, key=f"columns_{name}", alt_text=t("data.columns_alt", column=formatting.clean(name)))
 
 
-def drift(artifacts: Artifacts, context: Context) -> None:
+def drift(artifacts: Artifacts, context: PageContext) -> None:
     """The drift of each column between this run's clean rows and another run's."""
     assert context.run
     others = [run for run in run_records.latest(context.root, context.use_case) if run.id != context.run.id]

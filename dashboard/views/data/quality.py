@@ -12,7 +12,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import image_grid, page_context, widgets
 from dashboard.ui.locale import t
-from dashboard.ui.page_context import Context
+from dashboard.ui.page_context import PageContext
 from tasks.cleaning.quality_report import REMARK_PREFIX, reason_code
 
 MAX_ROWS = 500
@@ -25,7 +25,7 @@ OUTCOMES = QUARANTINED, REPAIRED, REMARKED = "rejected", "repaired", "kept_with_
 HIDDEN_COLUMNS = ("image", "pixels", "look")
 
 
-def row_counts(artifacts: Artifacts, context: Context) -> None:
+def row_counts(artifacts: Artifacts, context: PageContext) -> None:
     """The row counts, the failed checks, and the rows that failed the selected check."""
     report = artifacts.ledger()
     _cards(report)

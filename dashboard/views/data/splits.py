@@ -10,14 +10,14 @@ from dashboard.readers.artifacts import Artifacts
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, widgets
 from dashboard.ui.locale import t
-from dashboard.ui.page_context import Context
+from dashboard.ui.page_context import PageContext
 from dashboard.views.data.quality import QUARANTINED, failed_rows, share_of
 
 LEAK = "leak"
 """Code of the check that stops near-duplicates in two splits."""
 
 
-def splits(artifacts: Artifacts, context: Context) -> None:
+def splits(artifacts: Artifacts, context: PageContext) -> None:
     """The size of each split, its class balance, and the leaks between splits that were stopped."""
     report = artifacts.ledger()
     near_duplicates, leaks = report.near_duplicates, sum(report.leaks.values())

@@ -19,14 +19,14 @@ from dashboard.readers.run_records import StageEntry, StageState
 from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t, word
-from dashboard.ui.page_context import Context
+from dashboard.ui.page_context import PageContext
 
 TIMEOUT_S = 120
 OFFERED = 60
 VERSIONED = ("clean", "train", "release")
 
 
-def status(context: Context) -> None:
+def status(context: PageContext) -> None:
     """Every stage of the project's own folder: whether it would run now, and why."""
     needs = {
         name: needed
@@ -59,7 +59,7 @@ def status(context: Context) -> None:
         st.code(f"bonsai plan {context.use_case}", language=None, width="content", wrap_lines=True)
 
 
-def versions(context: Context) -> None:
+def versions(context: PageContext) -> None:
     """The versions of data and models, newest first, with the runs that have them."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for run in run_records.latest(context.root, context.use_case, OFFERED):

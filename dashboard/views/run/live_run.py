@@ -17,7 +17,7 @@ from dashboard.readers.run_status import Stage
 from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t, word
-from dashboard.ui.page_context import Context
+from dashboard.ui.page_context import PageContext
 from dashboard.views.run import run_charts, run_header, stage_details
 
 REFRESH_S = 1.0
@@ -40,7 +40,7 @@ def watch(run: Run, use_case: str) -> None:
     live()
 
 
-def preview(context: Context) -> None:
+def preview(context: PageContext) -> None:
     """The graph of the stages that would run, before any run."""
     needs = {
         name: needed

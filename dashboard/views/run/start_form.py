@@ -21,7 +21,7 @@ from dashboard.readers.run_snapshot import RunSnapshot
 from dashboard.text import formatting
 from dashboard.ui import page_context, parameter_form, widgets
 from dashboard.ui.locale import t, word
-from dashboard.ui.page_context import Context
+from dashboard.ui.page_context import PageContext
 from flows.runs import run_record as records
 from tasks.core.errors import UserError
 
@@ -31,7 +31,7 @@ PREFECT_ERROR_PREFIX = "Flow run encountered an exception: UserError: "
 
 
 @st.fragment
-def card(context: Context) -> None:
+def card(context: PageContext) -> None:
     """The form of a run request. It is a fragment: an edit reruns only this part of the page."""
     with page_context.error_boundary(), st.container(border=True, key="start"):
         form = parameter_fields.form(context.root, context.use_case)
@@ -194,7 +194,7 @@ def _reset(form: Form) -> None:
     parameter_form.fill_recipes(form, ())
 
 
-def show_plan(context: Context, overrides: Mapping[str, Any], chosen: Sequence[str]) -> None:
+def show_plan(context: PageContext, overrides: Mapping[str, Any], chosen: Sequence[str]) -> None:
     """A dialog with the stages that the run would execute, from `bonsai plan`."""
 
     @st.dialog(t("run.plan"), width="large", icon=":material/checklist:")
