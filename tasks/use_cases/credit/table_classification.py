@@ -27,8 +27,8 @@ class TableClassification(MulticlassClassification):
         (inputs, targets), (asked, _), classes = encode(train), encode(rows), state["classes"]
         numbers = len(state["numbers"])
         answers = {
-            "majority": classification.majority(train["label"], len(rows), classes),
+            "majority": classification.majority_baseline(train["label"], len(rows), classes),
             "logistic regression": tabular_baselines.logistic_regression(inputs, targets, asked, numbers),
             "gradient boosting": tabular_baselines.boosted_classifier(inputs, targets, asked, numbers),
         }
-        return {name: classification.judged(rows, answer, classes, self.keep) for name, answer in answers.items()}
+        return {name: classification.predictions_table(rows, answer, classes, self.keep) for name, answer in answers.items()}
