@@ -1,4 +1,4 @@
-"""The flow keeps its promises: same bytes as DVC, nothing played twice, nothing left behind. Real DVC, real Prefect."""
+"""The flow with real DVC and real Prefect: same bytes as `dvc repro`, no stage run twice, no process left."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from flows.services.prefect_server import PrefectServer
 from tests.support.toy_project import REPOSITORY, build_project
 
 Env = dict[str, str]
-"""What the environment must say to use a Prefect server; empty for none."""
+"""Environment variables that select a Prefect server; empty for none."""
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
-    """One Prefect server for all tests: what the environment must say to use it."""
+    """The environment variables of one Prefect server for all tests."""
     with patch.dict(os.environ):
         running = PrefectServer(tmp_path_factory.mktemp("prefect"))
     try:
@@ -39,18 +39,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Env]:
 
 
 @pytest.fixture(scope="session")
-def grown(server: Env, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def executed_toy(server: Env, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy project after its first run."""
-    toy = build_project(tmp_path_factory.mktemp("grown") / "toy")
+    toy = build_project(tmp_path_factory.mktemp("executed") / "toy")
     bonsai(toy, "run", server=server)
     return toy
 
 
 @pytest.fixture
-def toy(grown: Path, tmp_path: Path) -> Path:
+def toy(executed_toy: Path, tmp_path: Path) -> Path:
     """A copy of the toy project as the first run left it, without that run's folder."""
     ignored = shutil.ignore_patterns("runs", ".bonsai", ".prefect", "tmp", "__pycache__")
-    return Path(shutil.copytree(grown, tmp_path / "toy", ignore=ignored))
+    return Path(shutil.copytree(executed_toy, tmp_path / "toy", ignore=ignored))
 
 
 def environment(toy: Path, server: Env) -> dict[str, str]:
@@ -68,9 +68,9 @@ def start(toy: Path, *arguments: str, server: Env) -> subprocess.Popen[str]:
 
 def bonsai(toy: Path, *arguments: str, server: Env, code: int = 0) -> str:
     process = start(toy, *arguments, server=server)
-    said, _ = process.communicate(timeout=250)
-    assert process.returncode == code, said
-    return said
+    output, _ = process.communicate(timeout=250)
+    assert process.returncode == code, output
+    return output
 
 
 def dvc(folder: Path, *arguments: str) -> str:
@@ -81,21 +81,21 @@ def dvc(folder: Path, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def folders(toy: Path) -> list[Path]:
-    """The folders of the runs there are, oldest first."""
+def run_folders(toy: Path) -> list[Path]:
+    """The folders of all runs, oldest first."""
     return sorted((toy / "runs").iterdir())
 
 
 def records(toy: Path) -> list[dict[str, Any]]:
-    return [json.loads((folder / "run.json").read_text()) for folder in folders(toy)]
+    return [json.loads((folder / "run.json").read_text()) for folder in run_folders(toy)]
 
 
 def states(record: dict[str, Any]) -> dict[str, str]:
     return {name: entry["state"] for name, entry in record["stages"].items()}
 
 
-def hashes(folder: Path) -> dict[str, list[str]]:
-    """The output hashes in dvc.lock of every stage whose outputs hold nothing measured by a clock."""
+def output_hashes(folder: Path) -> dict[str, list[str]]:
+    """The output hashes in dvc.lock of every stage whose outputs hold no measured times."""
     stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
     return {
         name: [out["md5"] for out in entry["outs"]]
@@ -107,22 +107,22 @@ def hashes(folder: Path) -> dict[str, list[str]]:
 def wait_for(condition: Callable[[], Any], seconds: float = 180) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := condition():
-            return found
+        if value := condition():
+            return value
         time.sleep(0.1)
     raise AssertionError(f"did not happen in {seconds} s")
 
 
 @contextmanager
-def held_up(toy: Path, server: Env, *more: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A run that is training slowly, and the number of the process that trains."""
+def slow_run(toy: Path, server: Env, *more: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """(a run that trains slowly, the number of its training process)."""
     process = start(toy, "run", "toy", "--set", "model.pause_s=0.7", *more, server=server)
     try:
 
         def trains() -> int:
             assert process.poll() is None, process.communicate()[0]
-            for journal in toy.glob("runs/*/journal/train@toy.jsonl"):
-                events = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
+            for event_log in toy.glob("runs/*/journal/train@toy.jsonl"):
+                events = [json.loads(line) for line in event_log.read_text().splitlines() if line.endswith("}")]
                 if sum(event["event"] == "metric" for event in events) >= 2:
                     return int(events[0]["pid"])
             return 0
@@ -138,28 +138,28 @@ def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_run_executes_every_stage_and_is_published_in_the_project(grown: Path) -> None:
-    record = records(grown)[0]
+def test_a_run_executes_every_stage_and_is_published_in_the_project(executed_toy: Path) -> None:
+    record = records(executed_toy)[0]
     assert record["state"] == "Completed"
     assert set(states(record).values()) == {"Completed"}
     assert record["reflected"]
     assert record["results"]["toy"]["verdict"]["released"] == "quarter"
-    assert "up to date" in dvc(grown, "status")
-    assert "up to date" in dvc(grown, "repro")
+    assert "up to date" in dvc(executed_toy, "status")
+    assert "up to date" in dvc(executed_toy, "repro")
 
 
 def test_a_second_run_finds_every_stage_unchanged_and_shows_the_table(toy: Path, server: Env) -> None:
-    said = bonsai(toy, "run", "toy", server=server)
+    output = bonsai(toy, "run", "toy", server=server)
     assert set(states(records(toy)[0]).values()) == {"Unchanged"}
-    assert "released 'quarter'" in said
+    assert "released 'quarter'" in output
     assert "up to date" in dvc(toy, "status")
 
 
 @pytest.mark.slow
-def test_dvc_repro_and_the_flow_give_the_same_bytes_and_then_have_nothing_to_do(grown: Path, tmp_path: Path, server: Env) -> None:
+def test_dvc_repro_and_the_flow_give_the_same_bytes(executed_toy: Path, tmp_path: Path, server: Env) -> None:
     other = build_project(tmp_path / "toy")
     dvc(other, "repro")
-    assert hashes(other) == hashes(grown)
+    assert output_hashes(other) == output_hashes(executed_toy)
     bonsai(other, "run", server=server)
     assert set(states(records(other)[0]).values()) == {"Unchanged"}
 
@@ -167,11 +167,11 @@ def test_dvc_repro_and_the_flow_give_the_same_bytes_and_then_have_nothing_to_do(
 def test_a_changed_parameter_runs_only_its_own_branch(toy: Path, server: Env) -> None:
     bonsai(toy, "run", "toy", "--set", "recipes.half.0.halve.times=3", server=server)
     record = records(toy)[0]
-    played = {name for name, state in states(record).items() if state == "Completed"}
-    assert played == {"compress@toy-half", "evaluate@toy-half", "release@toy"}
+    executed = {name for name, state in states(record).items() if state == "Completed"}
+    assert executed == {"compress@toy-half", "evaluate@toy-half", "release@toy"}
     assert [reason["kind"] for reason in record["stages"]["compress@toy-half"]["reasons"]] == ["params"]
     assert "up to date" in dvc(toy, "status"), "overrides are the run's own"
-    assert "up to date" in dvc(folders(toy)[0], "repro")
+    assert "up to date" in dvc(run_folders(toy)[0], "repro")
 
 
 @pytest.mark.slow
@@ -185,60 +185,62 @@ def test_edited_code_runs_only_the_stages_it_affects(toy: Path, server: Env) -> 
 
 
 def test_a_failed_stage_reports_its_error_and_blocks_only_downstream_stages(toy: Path, server: Env) -> None:
-    said = bonsai(
+    output = bonsai(
         toy, "run", "--set", "use_cases.toy.model.flaw=error", "--set", "use_cases.twin.model.width=5", server=server, code=1
     )
     record = records(toy)[0]
-    found = states(record)
-    assert found["train@toy"] == "Failed"
-    assert found["release@toy"] == found["compress@toy-dense"] == "NotRun"
-    assert found["release@twin"] == "Completed"
+    stage_states = states(record)
+    assert stage_states["train@toy"] == "Failed"
+    assert stage_states["release@toy"] == stage_states["compress@toy-dense"] == "NotRun"
+    assert stage_states["release@twin"] == "Completed"
     assert record["stages"]["train@toy"]["attempt"] == 2, "dvc.yaml gives it one retry"
-    assert "RuntimeError: the sum does not add up" in said
-    assert "Traceback" not in said
+    assert "RuntimeError: the sum does not add up" in output
+    assert "Traceback" not in output
     assert "Traceback" in record["stages"]["train@toy"]["details"]
-    assert not (folders(toy)[0] / "data" / "toy" / "model").exists()
+    assert not (run_folders(toy)[0] / "data" / "toy" / "model").exists()
 
 
 @pytest.mark.slow
 def test_a_user_error_is_not_retried(toy: Path, server: Env) -> None:
-    said = bonsai(toy, "run", "toy", "--set", "model.flaw=mistake", server=server, code=1)
+    output = bonsai(toy, "run", "toy", "--set", "model.flaw=mistake", server=server, code=1)
     assert records(toy)[0]["stages"]["train@toy"]["attempt"] == 1
-    assert "train@toy: model.flaw is 'mistake'; take it out" in said
+    assert "train@toy: model.flaw is 'mistake'; take it out" in output
 
 
 def test_a_killed_flow_ends_its_stage_and_the_next_run_resumes(toy: Path, server: Env) -> None:
-    undisturbed = hashes(toy)
-    with held_up(toy, server) as (flow, stage):
+    undisturbed = output_hashes(toy)
+    with slow_run(toy, server) as (flow, stage):
         flow.kill()
         flow.wait()
         wait_for(lambda: gone(stage), 20)
-    said = bonsai(toy, "run", "toy", "--set", "model.pause_s=0.7", server=server)
+    output = bonsai(toy, "run", "toy", "--set", "model.pause_s=0.7", server=server)
     crashed, done = records(toy)
     assert crashed["state"] == "Crashed"
     assert states(crashed)["train@toy"] == "Crashed"
     assert done["state"] == "Completed"
-    assert "went on from epoch" in said
-    newest = folders(toy)[-1]
+    assert "went on from epoch" in output
+    newest = run_folders(toy)[-1]
     assert {name: md5 for name, md5 in undisturbed.items() if "@toy" in name} == {
-        name: md5 for name, md5 in hashes(newest).items() if "@toy" in name
+        name: md5 for name, md5 in output_hashes(newest).items() if "@toy" in name
     }
 
 
 @pytest.mark.slow
 def test_a_killed_stage_is_retried_from_its_checkpoint(toy: Path, server: Env) -> None:
-    with held_up(toy, server) as (flow, stage):
+    with slow_run(toy, server) as (flow, stage):
         os.kill(stage, signal.SIGKILL)
-        said, _ = flow.communicate(timeout=120)
-    assert flow.returncode == 0, said
-    assert "went on from epoch" in said
+        output, _ = flow.communicate(timeout=120)
+    assert flow.returncode == 0, output
+    assert "went on from epoch" in output
     assert records(toy)[0]["stages"]["train@toy"]["attempt"] == 2
 
 
-@pytest.mark.parametrize("call", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_stopping_a_run_ends_its_stage_and_leaves_nothing_half_written(toy: Path, server: Env, call: signal.Signals) -> None:
-    with held_up(toy, server) as (flow, stage):
-        flow.send_signal(call)
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_stopping_a_run_ends_its_stage_and_leaves_nothing_half_written(
+    toy: Path, server: Env, stop_signal: signal.Signals
+) -> None:
+    with slow_run(toy, server) as (flow, stage):
+        flow.send_signal(stop_signal)
         wait_for(lambda: gone(stage), 10)
         assert flow.wait(90) == 130
     record = records(toy)[0]
@@ -267,20 +269,20 @@ def test_changed_content_of_the_users_own_data_is_noticed(toy: Path, server: Env
 def test_runs_with_different_overrides_run_concurrently_and_share_equal_stages(toy: Path, server: Env) -> None:
     flows = [start(toy, "run", "toy", "--set", f"model.width={width}", server=server) for width in (5, 6, 5)]
     for flow in flows:
-        said, _ = flow.communicate(timeout=250)
-        assert flow.returncode == 0, said
-        assert "released 'quarter'" in said
+        output, _ = flow.communicate(timeout=250)
+        assert flow.returncode == 0, output
+        assert "released 'quarter'" in output
     trained = [states(record)["train@toy"] for record in records(toy)]
     assert trained == ["Completed", "Completed"], "the two equal requests are one run"
     bonsai(toy, "run", "toy", "--set", "model.width=5", server=server)
-    assert not {"Completed", "Failed"} & set(states(records(toy)[-1]).values()), "what the first one found is restored"
-    for folder in folders(toy):
+    assert not {"Completed", "Failed"} & set(states(records(toy)[-1]).values()), "the outputs of the first one are restored"
+    for folder in run_folders(toy):
         assert "up to date" in dvc(folder, "repro")
 
 
 @pytest.mark.slow
 def test_without_a_server_a_run_starts_its_own_and_leaves_no_process_however_it_ends(toy: Path) -> None:
-    with held_up(toy, {}) as (flow, _):
+    with slow_run(toy, {}) as (flow, _):
         children = [child.pid for child in psutil.Process(flow.pid).children(recursive=True)]
         assert len(children) >= 2, "the server and the stage"
         flow.kill()
@@ -288,9 +290,9 @@ def test_without_a_server_a_run_starts_its_own_and_leaves_no_process_however_it_
         wait_for(lambda: all(map(gone, children)), 20)
     process = start(toy, "run", "toy", server={})
     children = wait_for(lambda: [child.pid for child in psutil.Process(process.pid).children(recursive=True)], 30)
-    said, _ = process.communicate(timeout=200)
+    output, _ = process.communicate(timeout=200)
     assert process.returncode == 0
-    assert "starting one for this run" in said
+    assert "starting one for this run" in output
     assert set(states(records(toy)[1]).values()) == {"Unchanged"}
     assert all(map(gone, children))
 
@@ -300,7 +302,7 @@ def test_an_output_changed_by_hand_is_not_overwritten(toy: Path, server: Env) ->
     target = toy / "data" / "toy" / "clean" / "rows" / "part-00000.json"
     target.unlink()
     target.write_text("[1, 2, 3]")
-    said = bonsai(toy, "run", "toy", server=server)
-    assert "clean@toy: data/toy/clean changed by hand" in said
+    output = bonsai(toy, "run", "toy", server=server)
+    assert "clean@toy: data/toy/clean changed by hand" in output
     assert target.read_text() == "[1, 2, 3]"
     assert not records(toy)[0]["reflected"]

@@ -1,4 +1,4 @@
-"""A search finds better parameters on validation rows alone, ends hopeless trials early, and goes on after it was killed."""
+"""Tuning finds better parameters on the validation split alone, prunes trials, and resumes after a kill."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def bonsai(toy: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_bonsai(toy: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(toy), str(REPOSITORY)]), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "flows.cli.main", *arguments]
     return subprocess.Popen(command, cwd=toy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def said(toy: Path, *arguments: str) -> str:
-    process = bonsai(toy, *arguments)
-    words, _ = process.communicate(timeout=250)
-    assert process.returncode == 0, words
-    return words
+def run_to_end(toy: Path, *arguments: str) -> str:
+    process = start_bonsai(toy, *arguments)
+    output, _ = process.communicate(timeout=250)
+    assert process.returncode == 0, output
+    return output
 
 
 @pytest.mark.parametrize(
@@ -79,16 +79,16 @@ def test_the_primary_metric_of_the_best_epoch_decides(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_search_finds_the_better_value_resumes_and_reads_no_test_row(toy: Path) -> None:
     over = ("--over", "training.learning_rate=0.0001..1.0")
-    words = said(toy, "tune", "toy", *over, "--trials", "3")
-    assert words.count("trial ") == 3
-    words = said(toy, "tune", "toy", *over, "--trials", "5", "--write")
-    assert words.count("trial ") == 2, "it goes on where it was"
+    output = run_to_end(toy, "tune", "toy", *over, "--trials", "3")
+    assert output.count("trial ") == 3
+    output = run_to_end(toy, "tune", "toy", *over, "--trials", "5", "--write")
+    assert output.count("trial ") == 2, "it goes on where it was"
     figures = [json.loads(path.read_text()) for path in sorted((toy / ".bonsai" / "tuning" / "toy").glob("*/run.json"))]
     assert len(figures) == 5
     for record in figures:
         assert {name.partition("@")[0] for name in record["stages"]} == {"fetch", "clean", "augment", "train"}
     written = yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["toy"]["training"]["learning_rate"]
-    assert f"training.learning_rate={written}" in words
+    assert f"training.learning_rate={written}" in output
     assert "# by name" in (toy / "params.yaml").read_text()
     assert not (toy / "runs").exists()
 
@@ -99,12 +99,12 @@ def test_a_trial_that_falls_behind_is_pruned_and_a_killed_search_resumes(toy: Pa
     values["use_cases"]["toy"] |= {"model": {"pause_s": 0.4}, "training": {"epochs": 6}}
     (toy / "params.yaml").write_text(yaml.safe_dump(values))
     search = ("tune", "toy", "--over", "training.learning_rate=0.0001..1.0", "--trials", "8")
-    killed = bonsai(toy, *search)
+    killed = start_bonsai(toy, *search)
     deadline = time.monotonic() + 100
     while len(list(toy.glob(".bonsai/tuning/toy/*/journal/train@toy.jsonl"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    words = said(toy, *search)
-    assert "ended early with" in words
-    assert "best on the validation split" in words
+    output = run_to_end(toy, *search)
+    assert "ended early with" in output
+    assert "best on the validation split" in output

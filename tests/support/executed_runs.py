@@ -15,6 +15,7 @@ from flows.dvc_state.stage_state import StageStore, working_directory
 from flows.execution.plan import project_status
 from flows.execution.run_executor import RunExecutor
 from flows.parameters import run_request
+from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
 from flows.runs.run_record import Run
 from flows.runs.workspace import create_workspace
@@ -23,9 +24,14 @@ from tests.support.toy_project import SMALL, use_toy_registry
 COMMENTED_PARAMS = SMALL.replace("recipes:", "# the recipes, with a word about them\nrecipes:").replace("half: [", "half:  [")
 
 
-def execute_run(root: Path, **request_arguments: Any) -> Run:
+def toy_request(root: Path, **arguments: Any) -> RunRequest:
+    """A request for a run of the use case `toy`; `arguments` as of `build_request`."""
+    return run_request.build_request(root, ["toy"], **arguments)
+
+
+def execute_run(root: Path, **arguments: Any) -> Run:
     """Execute a run of the toy without Prefect; published in the project's own folder when nothing was set."""
-    request = run_request.build_request(root, ["toy"], **request_arguments)
+    request = toy_request(root, **arguments)
     run = run_record.create(root, request, trigger="test")
     create_workspace(root, run.folder, request)
     with working_directory(run.folder), StageStore(run.folder) as store:

@@ -1,4 +1,4 @@
-"""The score is read as DVC means it, and a stage's reasons to be played again are named."""
+"""dvc.yaml is read as DVC reads it, and the reasons why a stage is not up to date are named."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def set_params(toy: Path, **stanzas: Any) -> None:
 
 
 def write_outputs_by_hand(toy: Path, *names: str) -> None:
-    """Write the outputs of these stages, or of all, by hand and have DVC take them for its own."""
+    """Write the outputs of these stages, or of all, by hand and commit them to DVC's cache."""
     with working_directory(toy), StageStore(toy) as store:
         for name in names or store.stages:
             store.clear(name)
@@ -126,13 +126,13 @@ def test_the_store_distinguishes_unchanged_restored_and_unknown(small: Path) -> 
     with working_directory(small), StageStore(small) as store:
         assert store.restore("train@toy") is None
         assert store.key("train@toy")
-        assert store.restore("train@toy") is None, "asked again, with its dependencies taken down anew"
+        assert store.restore("train@toy") is None, "again, with the hashes of its dependencies saved anew"
     set_params(small, training={})
     (small / "dvc.lock").unlink()
     with working_directory(small), StageStore(small) as store:
         assert store.restore("train@toy") == "Restored"
     with working_directory(small), StageStore(small) as store:
-        assert store.restore("train@toy") == "Unchanged", "what was restored is remembered in dvc.lock"
+        assert store.restore("train@toy") == "Unchanged", "restored outputs are recorded in dvc.lock"
 
 
 def test_a_lock_file_is_written_byte_for_byte_as_dvc_would(small: Path) -> None:

@@ -10,15 +10,11 @@ import pytest
 from flows.dvc_state.stage_graph import Stage
 from flows.dvc_state.stage_state import StageStore, working_directory
 from flows.execution.run_executor import RunExecutor
-from flows.parameters import run_request
 from flows.runs import run_record
 from flows.runs.workspace import create_workspace
+from tests.support.executed_runs import toy_request
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
-
-
-def asked(toy: Path, **more: Any) -> run_request.RunRequest:
-    return run_request.build_request(toy, ["toy"], **more)
 
 
 class FailingStore:
@@ -35,7 +31,7 @@ class FailingStore:
 
 
 def test_any_error_around_a_stage_is_recorded_as_its_failure(toy: Path) -> None:
-    run = run_record.create(toy, asked(toy), trigger="test")
+    run = run_record.create(toy, toy_request(toy), trigger="test")
     run.update_stage("fetch@toy", state="Pending")
     run.update_stage("clean@toy", state="Pending")
     executor = RunExecutor(toy, run, cast(StageStore, FailingStore()))
@@ -51,14 +47,14 @@ def test_a_stage_is_ended_at_its_time_limit_and_its_checkpoints_are_saved(toy: P
     (toy / "tasks" / "stages" / "fetch.py").write_text("import time\n\ndef main(context):\n    time.sleep(600)\n")
     score = (toy / "dvc.yaml").read_text()
     (toy / "dvc.yaml").write_text(score.replace("    desc: Bring", "    meta: {timeout_s: 0.5}\n    desc: Bring"))
-    run = run_record.create(toy, asked(toy), trigger="test")
-    create_workspace(toy, run.folder, asked(toy))
+    run = run_record.create(toy, toy_request(toy), trigger="test")
+    create_workspace(toy, run.folder, toy_request(toy))
     checkpoint = run.folder / ".bonsai" / "scratch" / "fetch@toy" / "far.json"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("[1]")
     with working_directory(run.folder), StageStore(run.folder) as store:
         assert store.stages["clean@toy"].timeout_s == 86400, "a day where dvc.yaml says nothing"
-        ending = RunExecutor(toy, run, store).execute("fetch@toy")
-    assert (ending.state, ending.text) == ("Failed", "ran out of time: 0.5 s")
+        result = RunExecutor(toy, run, store).execute("fetch@toy")
+    assert (result.state, result.text) == ("Failed", "ran out of time: 0.5 s")
     entry = run_record.find(toy, run.id).record["stages"]["fetch@toy"]
     assert (toy / ".bonsai" / "kept" / entry["key"] / "far.json").exists()

@@ -17,7 +17,7 @@ def test_the_doctor_checks_a_sample_of_objects_or_all_on_request(project: Path, 
     assert f"{len(cached_objects(project))} objects, all" in full.text
     victim = next(iter(cached_objects(project)))
     victim.unlink()
-    assert not [found for found in doctor.cache(project, full=True) if found.state == "bad"]
+    assert not [finding for finding in doctor.cache(project, full=True) if finding.state == "bad"]
 
 
 def test_the_doctor_finds_a_flipped_byte_in_the_cache(toy: Path) -> None:

@@ -66,10 +66,10 @@ def test_restore_reports_changed_code_and_restores_it_on_request(project: Path) 
     second = both_runs(project)[1]
     code = (project / "tasks" / "stages" / "train.py").read_text()
     (project / "tasks" / "stages" / "train.py").write_text(code + "# edited\n")
-    said = restore(project, second)
-    assert "tasks/stages/train.py" in said[0]
-    assert "--code" in said[0]
-    assert said[1].startswith("not up to date: train@toy")
+    lines = restore(project, second)
+    assert "tasks/stages/train.py" in lines[0]
+    assert "--code" in lines[0]
+    assert lines[1].startswith("not up to date: train@toy")
     with pytest.raises(UserError, match=r"tasks/ or dvc.yaml has changes that no commit has"):
         restore(project, second, code=True)
     assert restore(project, second, code=True, force=True) == []

@@ -15,36 +15,33 @@ from flows.runs.workspace import create_workspace
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.data import sources
+from tests.support.executed_runs import toy_request
 from tests.support.toy_project import REPOSITORY
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
 
 
-def asked(toy: Path, **more: Any) -> run_request.RunRequest:
-    return run_request.build_request(toy, ["toy"], **more)
-
-
 def test_a_request_selects_use_cases_and_recipes_and_names_overrides_in_full(toy: Path) -> None:
-    found = run_request.build_request(toy, ["toy"], ["half"], {"training.epochs": 3, "recipes.half.0.halve.times": 2})
-    assert found.overrides == {"use_cases.toy.training.epochs": 3, "recipes.half.0.halve.times": 2}
-    assert list(found.values["use_cases"]) == ["toy"]
-    assert list(found.values["recipes"]) == ["dense", "half"], "dense is what the others are compared with"
-    assert not found.unmodified
+    request = run_request.build_request(toy, ["toy"], ["half"], {"training.epochs": 3, "recipes.half.0.halve.times": 2})
+    assert request.overrides == {"use_cases.toy.training.epochs": 3, "recipes.half.0.halve.times": 2}
+    assert list(request.values["use_cases"]) == ["toy"]
+    assert list(request.values["recipes"]) == ["dense", "half"], "dense is what the others are compared with"
+    assert not request.unmodified
 
 
 def test_a_value_equal_to_params_yaml_is_no_override(toy: Path) -> None:
-    found = run_request.build_request(toy, ["twin"], overrides={"fetch.limit": 10})
-    assert found.overrides == {}
-    assert found.unmodified
+    request = run_request.build_request(toy, ["twin"], overrides={"fetch.limit": 10})
+    assert request.overrides == {}
+    assert request.unmodified
 
 
 def test_a_relative_override_applies_to_every_requested_use_case(toy: Path) -> None:
-    found = run_request.build_request(toy, overrides={"training.epochs": 3})
-    assert set(found.overrides) == {"use_cases.toy.training.epochs", "use_cases.twin.training.epochs"}
+    request = run_request.build_request(toy, overrides={"training.epochs": 3})
+    assert set(request.overrides) == {"use_cases.toy.training.epochs", "use_cases.twin.training.epochs"}
 
 
 @pytest.mark.parametrize(
-    ("request_", "said"),
+    ("arguments", "message"),
     [
         ({"use_cases": ["toi"]}, "did you mean 'toy'"),
         ({"recipes": ["hlf"]}, "did you mean 'half'"),
@@ -54,16 +51,17 @@ def test_a_relative_override_applies_to_every_requested_use_case(toy: Path) -> N
         ({"overrides": {"fetch.path": "own.cvs"}}, "did you mean 'own.csv'"),
     ],
 )
-def test_an_invalid_request_is_refused_with_the_nearest_valid_name(toy: Path, request_: dict[str, Any], said: str) -> None:
+def test_an_invalid_request_is_refused_with_the_nearest_valid_name(toy: Path, arguments: dict[str, Any], message: str) -> None:
     (toy / "own.csv").write_text("a\n1\n")
-    with pytest.raises(UserError, match=said) as refusal:
-        run_request.build_request(toy, **{"use_cases": ["toy"], **request_})
+    with pytest.raises(UserError, match=message) as refusal:
+        run_request.build_request(toy, **{"use_cases": ["toy"], **arguments})
     assert "\n" not in str(refusal.value)
 
 
 def test_override_values_are_parsed_as_in_params_yaml() -> None:
-    given = ["a=3", "b=1e-3", "c=[1, 2]", "d=no", "e=", "f=x=y", "g=true"]
-    assert run_request.parse_overrides(given) == {"a": 3, "b": 0.001, "c": [1, 2], "d": "no", "e": "", "f": "x=y", "g": True}
+    assignments = ["a=3", "b=1e-3", "c=[1, 2]", "d=no", "e=", "f=x=y", "g=true"]
+    expected = {"a": 3, "b": 0.001, "c": [1, 2], "d": "no", "e": "", "f": "x=y", "g": True}
+    assert run_request.parse_overrides(assignments) == expected
     for wrong in ("a", "=3"):
         with pytest.raises(UserError, match="name=value"):
             run_request.parse_overrides([wrong])
@@ -73,10 +71,10 @@ def test_override_values_are_parsed_as_in_params_yaml() -> None:
 
 def test_the_users_own_data_is_identified_by_its_content(toy: Path, tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text("[1]")
-    first = asked(toy, overrides={"fetch.path": "own.json"}, cwd=tmp_path)
+    first = toy_request(toy, overrides={"fetch.path": "own.json"}, cwd=tmp_path)
     assert first.values["use_cases"]["toy"]["fetch"]["path"] == str(tmp_path / "own.json")
     (tmp_path / "own.json").write_text("[2]")
-    second = asked(toy, overrides={"fetch.path": "own.json"}, cwd=tmp_path)
+    second = toy_request(toy, overrides={"fetch.path": "own.json"}, cwd=tmp_path)
     assert first.overrides["use_cases.toy.fetch.fingerprint"] != second.overrides["use_cases.toy.fetch.fingerprint"]
 
 
@@ -85,15 +83,15 @@ def test_everything_that_fetch_reads_is_identified_by_its_content(tmp_path: Path
     (tmp_path / "news.csv").write_text("ticker,time,text\n")
     (tmp_path / "data" / "nlp" / "release").mkdir(parents=True)
     (tmp_path / "data" / "nlp" / "release" / "model.onnx").write_bytes(b"one")
-    wanted = {"fetch.news": "news.csv", "use_cases.finance.fetch.scorer": "data/nlp/release"}
+    overrides = {"fetch.news": "news.csv", "use_cases.finance.fetch.scorer": "data/nlp/release"}
 
     def fetched() -> Any:
-        request = run_request.build_request(tmp_path, ["finance"], overrides=wanted, cwd=tmp_path)
+        request = run_request.build_request(tmp_path, ["finance"], overrides=overrides, cwd=tmp_path)
         return request.values["use_cases"]["finance"]["fetch"]
 
     first = fetched()
     assert (first["news"], first["scorer"]) == (str(tmp_path / "news.csv"), str(tmp_path / "data" / "nlp" / "release"))
-    case = registry.build_project("use_cases", "finance", {"fetch": first})
+    case = registry.build("use_cases", "finance", {"fetch": first})
     (tmp_path / "data" / "nlp" / "release" / "model.onnx").write_bytes(b"two")
     second = fetched()
     (tmp_path / "news.csv").write_text("ticker,time,text\nONE,2020-01-07,good\n")
@@ -101,7 +99,7 @@ def test_everything_that_fetch_reads_is_identified_by_its_content(tmp_path: Path
     with pytest.raises(UserError, match=r"news\.csv changed since this run was asked for"):
         next(case.load())
     with pytest.raises(UserError, match=r"did you mean 'news\.csv'"):
-        run_request.build_request(tmp_path, ["finance"], overrides={**wanted, "fetch.news": "news.cvs"}, cwd=tmp_path)
+        run_request.build_request(tmp_path, ["finance"], overrides={**overrides, "fetch.news": "news.cvs"}, cwd=tmp_path)
 
 
 def test_a_path_among_the_outputs_becomes_absolute_and_other_paths_are_linked(tmp_path: Path) -> None:
@@ -111,9 +109,9 @@ def test_a_path_among_the_outputs_becomes_absolute_and_other_paths_are_linked(tm
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     (tmp_path / "news.csv").write_text("ticker,time,text\n")
     (tmp_path / "data" / "nlp" / "release").mkdir(parents=True)
-    found = run_request.build_request(tmp_path, ["finance"])
-    assert found.links == ("news.csv",)
-    assert found.values["use_cases"]["finance"]["fetch"]["scorer"] == str(tmp_path / "data" / "nlp" / "release")
+    request = run_request.build_request(tmp_path, ["finance"])
+    assert request.links == ("news.csv",)
+    assert request.values["use_cases"]["finance"]["fetch"]["scorer"] == str(tmp_path / "data" / "nlp" / "release")
 
 
 def test_a_folders_fingerprint_depends_on_names_sizes_and_contents(tmp_path: Path) -> None:
@@ -144,5 +142,5 @@ def test_data_inside_the_project_is_linked_into_a_runs_folder(toy: Path) -> None
     values["use_cases"]["toy"]["fetch"] = {"path": "own.json"}
     (toy / "params.yaml").write_text(yaml.safe_dump(values))
     (toy / "work").mkdir()
-    create_workspace(toy, toy / "work", asked(toy))
+    create_workspace(toy, toy / "work", toy_request(toy))
     assert (toy / "work" / "own.json").read_text() == "[1]"

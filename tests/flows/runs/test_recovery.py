@@ -7,24 +7,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from flows.parameters import run_request
 from flows.runs import recovery, run_record
 from flows.system import os_processes
+from tests.support.executed_runs import toy_request
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
 
 
-def asked(toy: Path, **more: Any) -> run_request.RunRequest:
-    return run_request.build_request(toy, ["toy"], **more)
-
-
 def test_a_dead_run_is_marked_crashed_and_its_checkpoints_are_saved(toy: Path) -> None:
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
-    run = run_record.create(toy, asked(toy), trigger="test")
+    run = run_record.create(toy, toy_request(toy), trigger="test")
     run.update(process={**os_processes.identity(), "pid": int(dead.stdout), "started": "1"}, state="Running")
     run.update_stage("train@toy", state="Running", key="abc")
     scratch = run.folder / ".bonsai" / "scratch" / "train@toy"

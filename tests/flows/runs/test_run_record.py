@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from flows.parameters import run_request
 from flows.runs import run_record
 from flows.system import os_processes
 from tasks.core.errors import UserError
+from tests.support.executed_runs import toy_request
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
 
 
-def asked(toy: Path, **more: Any) -> run_request.RunRequest:
-    return run_request.build_request(toy, ["toy"], **more)
-
-
 def test_a_run_is_recorded_from_the_first_moment(toy: Path) -> None:
-    run = run_record.create(toy, asked(toy), trigger="test")
+    run = run_record.create(toy, toy_request(toy), trigger="test")
     record = json.loads((run.folder / "run.json").read_text())
     assert record["state"] == "Pending"
     assert record["asked"]["how"] == "test"

@@ -18,7 +18,7 @@ def test_runs_are_filtered_by_use_case_state_time_person_and_pin(project: Path, 
     first, second = both_runs(project)
     search.write_annotation(first.folder, RunAnnotation(pinned=True, text="the good one"))
     who = first.record["asked"]["who"]
-    for wanted, found in (
+    for run_filter, count in (
         (RunFilter(use_case="toy"), 2),
         (RunFilter(use_case="twin"), 0),
         (RunFilter(states=("completed",)), 2),
@@ -29,7 +29,7 @@ def test_runs_are_filtered_by_use_case_state_time_person_and_pin(project: Path, 
         (RunFilter(since=search.parse_since("1h")), 2),
         (RunFilter(since=search.parse_since("2200-01-01")), 0),
     ):
-        assert len(list(search.filter_runs(project, wanted))) == found, wanted
+        assert len(list(search.filter_runs(project, run_filter))) == count, run_filter
     assert "the good one" in bonsai("runs", "toy", "--pinned", "--since", "1d")[1]
     assert second.id not in bonsai("runs", "--pinned")[1]
     assert bonsai("runs", "--state", "Failed")[1] == "no such run\n"

@@ -23,26 +23,26 @@ def test_a_process_is_distinguished_from_a_later_one_with_its_number() -> None:
 def test_slots_are_shared_and_whoever_needs_all_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BONSAI_SLOTS", "2")
     stop, lock = threading.Event(), threading.Lock()
-    now: list[str] = []
-    seen: list[tuple[str, ...]] = []
+    working: list[str] = []
+    holders: list[tuple[str, ...]] = []
 
-    def work(name: str, wanted: Any) -> None:
-        with file_locks.acquire_slots(tmp_path, wanted, stop):
+    def work(name: str, slots: Any) -> None:
+        with file_locks.acquire_slots(tmp_path, slots, stop):
             with lock:
-                now.append(name)
-                seen.append(tuple(now))
+                working.append(name)
+                holders.append(tuple(working))
             time.sleep(0.05)
             with lock:
-                now.remove(name)
+                working.remove(name)
 
     threads = [threading.Thread(target=work, args=(f"{n}", "all" if n % 3 == 0 else 1)) for n in range(9)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(seen) == 9
-    assert max(map(len, seen)) == 2
-    assert all(together == (name,) for together in seen for name in together if int(name) % 3 == 0)
+    assert len(holders) == 9
+    assert max(map(len, holders)) == 2
+    assert all(names == (name,) for names in holders for name in names if int(name) % 3 == 0)
 
 
 def test_waiting_for_a_slot_ends_when_the_run_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
