@@ -1,6 +1,6 @@
-"""Credit files by name: where they are to be had, what their columns and codes mean, and the dirt they are known for.
+"""Credit data sets by name: their files, the meaning of their columns and codes, and their known errors.
 
-No package ships such a file, so each is downloaded once, or taken from the folder that `BONSAI_DATASETS` names.
+No package ships such a file. Each is downloaded once, or read from the folder that `BONSAI_DATASETS` names.
 """
 
 from __future__ import annotations
@@ -19,54 +19,54 @@ from tasks.use_cases.credit.column_types import parse_numbers
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-Finding = tuple["Series", str, Any, str]
-"""Which rows, in which column, what stands there instead (None: left as it is), and what is said of it."""
+KnownError = tuple["Series", str, Any, str]
+"""A mask of rows, the column, the value that replaces the cells (None: unchanged), and the remark about them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditDataset:
-    """A credit file with a name."""
+    """A credit data set by name."""
 
     copies: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """The same table as (name, sha256, mirrors), in the order in which they are tried."""
+    """Copies of the same table as (name, sha256, mirrors), in the order in which they are tried."""
     label: str
     event: str
-    """The label of those who did not pay."""
+    """The label of a default."""
     groups: tuple[str, ...]
     separator: str = ","
     names: tuple[str, ...] = ()
-    """The columns, where the file has no header."""
+    """The columns of a file without a header."""
     ignored: tuple[str, ...] = ()
     meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """What the codes of the columns in `groups` stand for."""
-    dirt: Callable[[DataFrame], Iterator[Finding]] = lambda rows: iter(())
+    """The meanings of the codes in the columns of `groups`."""
+    known_errors: Callable[[DataFrame], Iterator[KnownError]] = lambda rows: iter(())
 
 
-def dataset_path(known: CreditDataset) -> Path:
-    """The first of the copies that can be had."""
-    refusals = []
-    for name, sha256, mirrors in known.copies:
+def dataset_path(dataset: CreditDataset) -> Path:
+    """The path of the first available copy. Raises `UserError` when none is."""
+    errors = []
+    for name, sha256, mirrors in dataset.copies:
         try:
             return download(tuple(mirror + name.rpartition("/")[2] for mirror in mirrors), sha256, name)
-        except UserError as refusal:
-            refusals.append(str(refusal))
-    raise UserError("; or ".join(refusals))
+        except UserError as error:
+            errors.append(str(error))
+    raise UserError("; or ".join(errors))
 
 
-def taiwan_errors(rows: DataFrame) -> Iterator[Finding]:
-    """Codes that the description of the data does not have, and bills that look odd (I-Cheng Yeh 2016)."""
-    for name, allowed, other in (("EDUCATION", (1, 2, 3, 4), 4), ("MARRIAGE", (1, 2, 3), 3)):
+def taiwan_errors(rows: DataFrame) -> Iterator[KnownError]:
+    """Undocumented codes, and bills that are negative or above the limit (I-Cheng Yeh 2016)."""
+    for name, allowed, replacement in (("EDUCATION", (1, 2, 3, 4), 4), ("MARRIAGE", (1, 2, 3), 3)):
         if name in rows:
             number = parse_numbers(rows[name])[0]
-            yield number.notna() & ~number.isin(allowed), name, other, f"undocumented {name}"
+            yield number.notna() & ~number.isin(allowed), name, replacement, f"undocumented {name}"
     for name in rows.columns:
         if name.startswith("PAY_") and not name.startswith("PAY_AMT"):
             yield parse_numbers(rows[name])[0].isin([-2, 0]), name, None, f"seen undocumented {name}"
         if name.startswith("BILL_AMT"):
             yield parse_numbers(rows[name])[0] < 0, name, None, f"seen negative {name}"
     if {"BILL_AMT1", "LIMIT_BAL"} <= set(rows.columns):
-        over = parse_numbers(rows["BILL_AMT1"])[0] > parse_numbers(rows["LIMIT_BAL"])[0]
-        yield over, "BILL_AMT1", None, "seen bill above the limit"
+        above_limit = parse_numbers(rows["BILL_AMT1"])[0] > parse_numbers(rows["LIMIT_BAL"])[0]
+        yield above_limit, "BILL_AMT1", None, "seen bill above the limit"
 
 
 GERMAN_COLUMNS = (
@@ -94,7 +94,7 @@ DATASETS = {
         groups=("SEX", "AGE"),
         ignored=("ID",),
         meanings={"SEX": {"1": MALE, "2": FEMALE}},
-        dirt=taiwan_errors,
+        known_errors=taiwan_errors,
     ),
     "german": CreditDataset(
         copies=(
@@ -116,13 +116,13 @@ DATASETS = {
 1,000 loans (UCI, CC BY 4.0)."""
 
 
-def apply_known_errors(known: CreditDataset | None, rows: DataFrame) -> tuple[DataFrame, Series]:
-    """The rows with what the file is known for set right, and what was found in each, joined by "; "."""
-    said = pd.Series("", index=rows.index, dtype=object)
-    changed = rows.copy()
-    for mask, name, instead, words in known.dirt(rows) if known else ():
-        told = words + (": " + rows.loc[mask, name].astype(str) + f" to {instead}" if instead is not None else "")
-        said[mask] = said[mask] + "; " + told
-        if instead is not None:
-            changed[name] = changed[name].mask(mask, str(instead))
-    return changed, said.str.removeprefix("; ")
+def repair_known_errors(dataset: CreditDataset | None, rows: DataFrame) -> tuple[DataFrame, Series]:
+    """The rows with the data set's known errors repaired, and the remarks about each row, joined by "; "."""
+    remarks = pd.Series("", index=rows.index, dtype=object)
+    repaired = rows.copy()
+    for mask, name, replacement, words in dataset.known_errors(rows) if dataset else ():
+        remark = words + (": " + rows.loc[mask, name].astype(str) + f" to {replacement}" if replacement is not None else "")
+        remarks[mask] = remarks[mask] + "; " + remark
+        if replacement is not None:
+            repaired[name] = repaired[name].mask(mask, str(replacement))
+    return repaired, remarks.str.removeprefix("; ")

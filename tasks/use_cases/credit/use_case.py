@@ -145,7 +145,7 @@ class Credit(UseCase):
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Every cell read as its column's kind; a row with a cell that cannot be read, or without a label, gets a fault."""
-        cells, fix = datasets.apply_known_errors(self.fetch.known, rows)
+        cells, fix = datasets.repair_known_errors(self.fetch.known, rows)
         columns, fault = {}, pd.Series("", index=rows.index, dtype=object)
         for name, kind in self._kinds(rows).items():
             parse = column_types.parse_numbers if kind == NUMBER else column_types.parse_categories
