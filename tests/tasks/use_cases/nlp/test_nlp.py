@@ -1,7 +1,6 @@
-"""Texts of any source become rows; what was damaged is mended, what says nothing says why, and noise keeps the label."""
+"""The text use case: cleaning, vocabularies, augmentation, models and label errors."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,40 +11,14 @@ import pytest
 
 from tasks.cleaning.deduplication import deduplicate_and_split
 from tasks.core.errors import UserError
-from tasks.core.registry import build
 from tasks.core.splits import stratified_split
-from tasks.data.downloads import DATASETS_VARIABLE
 from tasks.text import normalization, tokenization
-from tasks.use_cases.nlp.data import docstring_sentences
 from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.settings import TextModel
 from tasks.use_cases.nlp.topics import label_errors, text_baselines
 from tasks.use_cases.nlp.use_case import Nlp
-
-DATASETS = os.environ.get(DATASETS_VARIABLE, "")
-needs_files = pytest.mark.skipif(not DATASETS, reason=f"{DATASETS_VARIABLE} names no folder with the data sets' files")
-ANIMALS = [("the cat purrs and sleeps on the sofa", "cat"), ("the dog barks and runs in the yard", "dog")]
-
-
-def judged(raw, label="a", nlp=None):
-    """The verdict on one text of a person's own."""
-    nlp = nlp or Nlp(fetch=TextFetch(path="mine"))
-    return nlp.clean_partition(pd.DataFrame({"text": [raw], "label": [label], "subset": "", "truth": ""})).iloc[0]
-
-
-def animals(count=200):
-    """Rows of two classes that a few words tell apart."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(count):
-        sentence, label = ANIMALS[number % 2]
-        extra = " ".join(rng.choice(["today", "again", "loudly", "often", "here", "there"], 3))
-        rows.append({"text": f"{sentence} {extra} {number}", "label": label, "subset": "", "truth": "", "split": "train"})
-    return pd.DataFrame(rows)
-
-
-# Mending
+from tests.support.text_rows import ANIMALS, animals, clean_text
 
 
 @pytest.mark.parametrize(
@@ -66,7 +39,7 @@ def animals(count=200):
     ],
 )
 def test_what_was_damaged_is_mended_and_named(raw, mended, fix):
-    verdict = judged(raw)
+    verdict = clean_text(raw)
     assert (verdict["text"], verdict["fix"], verdict["fault"]) == (mended, fix, "")
 
 
@@ -74,8 +47,8 @@ def test_what_was_damaged_is_mended_and_named(raw, mended, fix):
     "raw", ["(Reuters) - Oil rose", "I am <#> inches", "3 < 4 and 5 > 2", "ranked #64; x", "Ça va à Zürich", "東京都"]
 )
 def test_what_was_meant_stays_as_it_is(raw):
-    assert judged(raw)["text"] == raw
-    assert judged(raw)["fix"] == ""
+    assert clean_text(raw)["text"] == raw
+    assert clean_text(raw)["fix"] == ""
 
 
 def test_mending_twice_changes_nothing_more():
@@ -97,11 +70,11 @@ def test_mending_twice_changes_nothing_more():
     ],
 )
 def test_what_cannot_be_used_says_why(raw, label, fault):
-    assert judged(raw, label)["fault"].partition(":")[0] == fault
+    assert clean_text(raw, label)["fault"].partition(":")[0] == fault
 
 
 def test_a_label_the_data_set_does_not_have_is_refused():
-    verdict = judged("Oil rose", "7", Nlp(fetch=TextFetch(dataset="ag_news")))
+    verdict = clean_text("Oil rose", "7", Nlp(fetch=TextFetch(dataset="ag_news")))
     assert verdict["fault"] == "impossible-label: '7', there is World, Sports, Business, Sci/Tech"
 
 
@@ -120,130 +93,6 @@ def test_near_duplicates_share_a_split_and_a_leak_is_quarantined():
     assert settled["verdict"].to_list() == ["quarantined", "kept", "kept", "duplicate"]
     assert settled["reason"].to_list()[0] == "leak: looks like f:1 of test"
     assert settled["reason"].to_list()[3] == "duplicate of f:2, which is labelled 'b'"
-
-
-# Sources
-
-
-def test_the_packaged_sentences_are_tens_of_thousands_with_every_field_and_always_the_same():
-    rows = pd.concat(list(docstring_sentences.read_sentences(1100)), ignore_index=True)
-    assert set(rows["label"]) == set(docstring_sentences.FIELD_PACKAGES)
-    assert rows["label"].value_counts().min() == 100
-    pd.testing.assert_frame_equal(rows, pd.concat(list(docstring_sentences.read_sentences(1100)), ignore_index=True))
-    assert not rows["text"].str.contains("torch|pandas|sklearn|numpy|scipy", case=False).any()
-
-
-def test_a_sentence_is_plain_english_without_markup_or_names():
-    docstring = """Fit the :class:`~torch.nn.Module` to ``x`` by NumPy, as people do in general.
-
-    Parameters
-    ----------
-    x : array
-        Whatever there is to be said about this one in the list.
-
-    >>> print("This is code and no sentence at all, is it.")
-
-    It keeps what :func:`pd.read_csv <pandas>` found in every file of the folder. Too short.
-    """
-    assert list(docstring_sentences.docstring_sentences(docstring)) == [
-        "Fit the NAME to x by NAME, as people do in general.",
-        "It keeps what NAME found in every file of the folder.",
-    ]
-
-
-@pytest.fixture
-def table(tmp_path):
-    path = tmp_path / "mine.csv"
-    path.write_text("id,Topic,body,title\n1,a,first text,one\n2,b,second text,\n3,a,,\n", encoding="utf-8")
-    return path
-
-
-def raw(path, **how):
-    return pd.concat(list(Nlp(fetch=TextFetch(path=str(path), **how)).load()), ignore_index=True)
-
-
-def test_a_table_of_ones_own_is_read_by_the_columns_named(table):
-    rows = raw(table, text="title, body", label="Topic")
-    assert rows["text"].to_list() == ["one . first text", "second text", ""]
-    assert rows["label"].to_list() == ["a", "b", "a"]
-    assert rows["row"].to_list() == [2, 3, 4]
-
-
-def test_usual_columns_need_no_name(table):
-    assert raw(table)["text"].to_list() == ["first text", "second text", ""]
-
-
-def test_a_column_that_is_not_there_is_refused_with_the_nearest(table):
-    with pytest.raises(UserError, match="did you mean 'body'"):
-        raw(table, text="bodi")
-
-
-@pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet", "csv.xz"])
-def test_other_kinds_of_tables_give_the_same_rows(tmp_path, kind):
-    path, frame = tmp_path / f"mine.{kind}", pd.DataFrame({"text": ["a b", 'say "c"'], "label": ["x", "y"]})
-    if kind == "tsv":
-        frame.to_csv(path, sep="\t", index=False)
-    elif kind == "jsonl":
-        frame.to_json(path, orient="records", lines=True)
-    elif kind == "parquet":
-        frame.to_parquet(path)
-    else:
-        frame.to_csv(path, index=False)
-    assert raw(path)[["text", "label"]].to_numpy().tolist() == frame.to_numpy().tolist()
-
-
-def test_a_table_without_header_is_read_by_the_names_given(tmp_path):
-    path = tmp_path / "mine.csv"
-    path.write_text('3,"Oil rose","a ""lot"""\n', encoding="utf-8")
-    rows = raw(path, columns="label,title,rest", text="title,rest")
-    assert rows[["text", "label"]].to_numpy().tolist() == [['Oil rose . a "lot"', "3"]]
-
-
-def test_files_of_a_folder_may_be_named_for_their_split(tmp_path):
-    for name in ("train", "test"):
-        (tmp_path / f"{name}.csv").write_text("text,label\nsome text,a\n", encoding="utf-8")
-    rows = raw(tmp_path)
-    assert dict(zip(rows["file"], rows["subset"], strict=True)) == {"test.csv": "test", "train.csv": "train"}
-
-
-def test_a_limit_takes_rows_from_everywhere(tmp_path):
-    path = tmp_path / "mine.csv"
-    path.write_text("text,label\n" + "".join(f"text {n},{n // 50}\n" for n in range(100)), encoding="utf-8")
-    assert raw(path, limit=10)["label"].value_counts().to_dict() == {"0": 5, "1": 5}
-
-
-def test_an_unknown_data_set_is_refused_with_the_nearest():
-    with pytest.raises(UserError, match="did you mean 'ag_news'"):
-        build("use_cases", "nlp", {"fetch": {"dataset": "agnews"}})
-
-
-def test_a_data_set_without_its_files_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(UserError, match=f"name that folder in {DATASETS_VARIABLE}"):
-        list(Nlp(fetch=TextFetch(dataset="sms_spam")).load())
-
-
-@needs_files
-@pytest.mark.parametrize(
-    ("name", "rows", "labels"),
-    [
-        ("movie_reviews", 10_662, {"negative": 5331, "positive": 5331}),
-        ("sms_spam", 5574, {"ham": 4827, "spam": 747}),
-        ("noisy_10k", 10_000, None),
-        ("ag_news", 39_600, None),
-    ],
-)
-def test_data_sets_with_a_name_are_read_whole(name, rows, labels):
-    found = pd.concat(list(Nlp(fetch=TextFetch(dataset=name)).load()), ignore_index=True)
-    assert len(found) == rows
-    assert set(found["label"]) == set(Nlp(fetch=TextFetch(dataset=name)).fetch.classes)
-    assert labels is None or found["label"].value_counts().to_dict() == labels
-    if name == "noisy_10k":
-        assert (found["label"] != found["truth"]).mean() == pytest.approx(0.1975)
-
-
-# Numbers
 
 
 @pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
@@ -295,9 +144,6 @@ def test_a_vocabulary_of_nothing_is_refused():
         tokenization.fit_vocabulary(["one", "two"], "words", 100, 2, 64)
 
 
-# Noise
-
-
 def test_noise_is_the_same_for_a_row_wherever_it_stands_and_keeps_its_label():
     nlp, rows = Nlp(augment=TextAugment(copies=2)), animals()
     whole = nlp.augment_rows(rows, seed=3)
@@ -327,9 +173,6 @@ def test_the_share_of_words_dropped_is_the_one_asked_for():
     assert len(normalization.add_noise(long, "key", 0, drop=0.3, swap=0, spelling=0, mask=0).split()) == pytest.approx(
         1400, abs=80
     )
-
-
-# Learning
 
 
 @pytest.mark.parametrize("classes", [2, 5])

@@ -1,0 +1,134 @@
+"""Reading texts: packaged sentences, users' tables, folders and data sets by name."""
+
+import os
+
+import pandas as pd
+import pytest
+
+from tasks.core.errors import UserError
+from tasks.core.registry import build
+from tasks.data.downloads import DATASETS_VARIABLE
+from tasks.use_cases.nlp.data import docstring_sentences
+from tasks.use_cases.nlp.data.fetch_settings import TextFetch
+from tasks.use_cases.nlp.use_case import Nlp
+
+DATASETS = os.environ.get(DATASETS_VARIABLE, "")
+needs_files = pytest.mark.skipif(not DATASETS, reason=f"{DATASETS_VARIABLE} names no folder with the data sets' files")
+
+
+def test_the_packaged_sentences_are_tens_of_thousands_with_every_field_and_always_the_same():
+    rows = pd.concat(list(docstring_sentences.read_sentences(1100)), ignore_index=True)
+    assert set(rows["label"]) == set(docstring_sentences.FIELD_PACKAGES)
+    assert rows["label"].value_counts().min() == 100
+    pd.testing.assert_frame_equal(rows, pd.concat(list(docstring_sentences.read_sentences(1100)), ignore_index=True))
+    assert not rows["text"].str.contains("torch|pandas|sklearn|numpy|scipy", case=False).any()
+
+
+def test_a_sentence_is_plain_english_without_markup_or_names():
+    docstring = """Fit the :class:`~torch.nn.Module` to ``x`` by NumPy, as people do in general.
+
+    Parameters
+    ----------
+    x : array
+        Whatever there is to be said about this one in the list.
+
+    >>> print("This is code and no sentence at all, is it.")
+
+    It keeps what :func:`pd.read_csv <pandas>` found in every file of the folder. Too short.
+    """
+    assert list(docstring_sentences.docstring_sentences(docstring)) == [
+        "Fit the NAME to x by NAME, as people do in general.",
+        "It keeps what NAME found in every file of the folder.",
+    ]
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("id,Topic,body,title\n1,a,first text,one\n2,b,second text,\n3,a,,\n", encoding="utf-8")
+    return path
+
+
+def raw(path, **how):
+    return pd.concat(list(Nlp(fetch=TextFetch(path=str(path), **how)).load()), ignore_index=True)
+
+
+def test_a_table_of_ones_own_is_read_by_the_columns_named(table):
+    rows = raw(table, text="title, body", label="Topic")
+    assert rows["text"].to_list() == ["one . first text", "second text", ""]
+    assert rows["label"].to_list() == ["a", "b", "a"]
+    assert rows["row"].to_list() == [2, 3, 4]
+
+
+def test_usual_columns_need_no_name(table):
+    assert raw(table)["text"].to_list() == ["first text", "second text", ""]
+
+
+def test_a_column_that_is_not_there_is_refused_with_the_nearest(table):
+    with pytest.raises(UserError, match="did you mean 'body'"):
+        raw(table, text="bodi")
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet", "csv.xz"])
+def test_other_kinds_of_tables_give_the_same_rows(tmp_path, kind):
+    path, frame = tmp_path / f"mine.{kind}", pd.DataFrame({"text": ["a b", 'say "c"'], "label": ["x", "y"]})
+    if kind == "tsv":
+        frame.to_csv(path, sep="\t", index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False)
+    assert raw(path)[["text", "label"]].to_numpy().tolist() == frame.to_numpy().tolist()
+
+
+def test_a_table_without_header_is_read_by_the_names_given(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text('3,"Oil rose","a ""lot"""\n', encoding="utf-8")
+    rows = raw(path, columns="label,title,rest", text="title,rest")
+    assert rows[["text", "label"]].to_numpy().tolist() == [['Oil rose . a "lot"', "3"]]
+
+
+def test_files_of_a_folder_may_be_named_for_their_split(tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text("text,label\nsome text,a\n", encoding="utf-8")
+    rows = raw(tmp_path)
+    assert dict(zip(rows["file"], rows["subset"], strict=True)) == {"test.csv": "test", "train.csv": "train"}
+
+
+def test_a_limit_takes_rows_from_everywhere(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label\n" + "".join(f"text {n},{n // 50}\n" for n in range(100)), encoding="utf-8")
+    assert raw(path, limit=10)["label"].value_counts().to_dict() == {"0": 5, "1": 5}
+
+
+def test_an_unknown_data_set_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'ag_news'"):
+        build("use_cases", "nlp", {"fetch": {"dataset": "agnews"}})
+
+
+def test_a_data_set_without_its_files_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=f"name that folder in {DATASETS_VARIABLE}"):
+        list(Nlp(fetch=TextFetch(dataset="sms_spam")).load())
+
+
+@needs_files
+@pytest.mark.parametrize(
+    ("name", "rows", "labels"),
+    [
+        ("movie_reviews", 10_662, {"negative": 5331, "positive": 5331}),
+        ("sms_spam", 5574, {"ham": 4827, "spam": 747}),
+        ("noisy_10k", 10_000, None),
+        ("ag_news", 39_600, None),
+    ],
+)
+def test_data_sets_with_a_name_are_read_whole(name, rows, labels):
+    found = pd.concat(list(Nlp(fetch=TextFetch(dataset=name)).load()), ignore_index=True)
+    assert len(found) == rows
+    assert set(found["label"]) == set(Nlp(fetch=TextFetch(dataset=name)).fetch.classes)
+    assert labels is None or found["label"].value_counts().to_dict() == labels
+    if name == "noisy_10k":
+        assert (found["label"] != found["truth"]).mean() == pytest.approx(0.1975)
