@@ -131,7 +131,7 @@ def parse_numbers(cells: Series) -> tuple[Series, Series]:
     numbers = pd.to_numeric(texts.where(texts != ""), errors="coerce").astype(np.float64)
     errors = pd.Series("", index=cells.index, dtype=object)
     errors[numbers.isna() & (texts != "")] = "not-a-number"
-    errors[numbers.abs() > MAX_NUMBER] = "innumeric"
+    errors[numbers.abs() > MAX_NUMBER] = "infinite"
     return numbers.where(errors == ""), errors
 
 
