@@ -151,7 +151,7 @@ def parse_time_span(text: str) -> timedelta:
 def format_schedule(schedule: Any) -> str:
     """A Prefect schedule as text, such as `every 6h` or `0 3 * * *`."""
     if getattr(schedule, "interval", None) is not None:
-        seconds = int(schedule.format_interval.total_seconds())
+        seconds = int(schedule.interval.total_seconds())
         unit = next(unit for unit, size in reversed(UNIT_SECONDS.items()) if seconds % size == 0)
         return f"every {seconds // UNIT_SECONDS[unit]}{unit}"
     return " ".join(str(getattr(schedule, "cron", None) or getattr(schedule, "rrule", "")).split())
