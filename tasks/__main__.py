@@ -1,4 +1,4 @@
-"""The one door: `python -m tasks <stage> <use case> [<recipe>]`. Prefect, DVC and people all knock here."""
+"""Command-line entry point of every stage: `python -m tasks <stage> <use case> [<recipe>]`. Prefect and DVC start it too."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 STAGES = {"fetch": False, "clean": False, "augment": False, "train": False, "compress": True, "evaluate": True, "release": False}
-"""Every stage, and whether it is given a recipe."""
+"""The stages, and whether a stage takes a recipe."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What libraries read once, when they are loaded; with other numbers they add in another order, which gives other bytes."""
+"""Variables that libraries read when they are loaded. The thread count changes the order of additions, and so bytes."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run one stage. 0: done. 2: a person's mistake, said in one line. 1: anything else, with the details in the journal."""
+    """Run one stage. The exit code is 0 on success, 2 for a user error, and 1 for any other error (see the event log)."""
     die_with_parent()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import traceback
@@ -34,9 +34,9 @@ def main(arguments: list[str]) -> int:
             os.environ[variable] = str(params_file.thread_count(name, params))
         case = params_file.build_use_case(name, params)
         recipe = params_file.build_recipe(recipe_name, params) if recipe_name else ()
-        rank = int(os.environ.get("RANK", "0"))  # torchrun's: of several processes that train together the first one speaks
+        rank = int(os.environ.get("RANK", "0"))  # set by torchrun; only rank 0 writes to the terminal
         if stage != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
-            raise UserError(f"only train can be done by several processes; run `python -m tasks {' '.join(arguments)}`")
+            raise UserError(f"only train can run in several processes; run `python -m tasks {' '.join(arguments)}`")
         event_log = EventLog(event_log_path(root, stage_name(stage, name, recipe_name), rank), screen=rank == 0)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         import_module(f"tasks.stages.{stage}").main(
@@ -52,10 +52,10 @@ def main(arguments: list[str]) -> int:
         )
         event_log.finish()
         return 0
-    except UserError as mistake:
+    except UserError as error:
         if event_log:
-            event_log.fail(str(mistake))
-        print(f"error: {mistake}", file=sys.stderr)
+            event_log.fail(str(error))
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, SystemExit) as stop:
         if event_log:
@@ -63,15 +63,15 @@ def main(arguments: list[str]) -> int:
         return stop.code if isinstance(stop, SystemExit) and isinstance(stop.code, int) else 130
     except Exception as error:
         details = traceback.format_exc()
-        where = f"; details in {event_log.path}" if event_log else f"\n{details}"
+        location = f"; details in {event_log.path}" if event_log else f"\n{details}"
         if event_log:
             event_log.fail(f"{type(error).__name__}: {' '.join(str(error).split())}", details)
-        print(f"error: {type(error).__name__}: {' '.join(str(error).split())}{where}", file=sys.stderr)
+        print(f"error: {type(error).__name__}: {' '.join(str(error).split())}{location}", file=sys.stderr)
         return 1
 
 
 def parse_arguments(arguments: list[str]) -> tuple[str, str, str]:
-    """Stage, use case and recipe ("" where the stage takes none), or what is wrong with them."""
+    """The stage, the use case, and the recipe ("" when the stage takes none). Raises a `UserError` for a wrong command line."""
     from tasks.core.errors import UserError
     from tasks.core.registry import unknown_name
 
@@ -81,15 +81,15 @@ def parse_arguments(arguments: list[str]) -> tuple[str, str, str]:
     stage, *rest = arguments
     if stage not in STAGES:
         raise UserError(unknown_name("no stage", stage, STAGES))
-    wanted = 2 if STAGES[stage] else 1
-    if len(rest) != wanted:
+    expected = 2 if STAGES[stage] else 1
+    if len(rest) != expected:
         needs = "a use case and a recipe" if STAGES[stage] else "a use case"
         raise UserError(f"{stage} takes {needs}, got {len(rest)} argument{'s' * (len(rest) != 1)}; {usage}")
     return stage, rest[0], rest[1] if STAGES[stage] else ""
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent ends, so that a killed conductor leaves no stage behind."""
+    """Ask Linux to kill this process when its parent ends, so that a killed orchestrator leaves no stage running."""
     if sys.platform == "linux":
         import ctypes
 

@@ -1,4 +1,4 @@
-"""What a compression step is given, and what it may change: networks, channel groups, steps."""
+"""Interfaces of compression: networks, channel groups, compression steps, and the context that a step gets."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from tasks.core.problem import Problem
+from tasks.core.use_case import PreprocessingState, UseCase
+
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import nn
 
     from tasks.core.event_log import EventLog
-
-    Array = NDArray[np.generic]
-from tasks.core.problem import Problem
-from tasks.core.use_case import PreprocessingState, UseCase
+    from tasks.core.use_case import Array
 
 DENSE = "dense"
 """The recipe without steps. Every other recipe is compared with it."""
@@ -26,13 +24,13 @@ EAGER = "eager PyTorch"
 
 @runtime_checkable
 class Network(Protocol):
-    """What every architecture in `tasks/models` keeps besides being an `nn.Module`."""
+    """What every architecture in `tasks/models` offers besides being an `nn.Module`."""
 
     fields: dict[str, Any]
-    """The constructor's keyword arguments, plain JSON values: `type(network)(**network.fields)` rebuilds it."""
+    """The constructor's keyword arguments as plain JSON values: `type(network)(**network.fields)` rebuilds the network."""
 
     def groups(self) -> dict[str, ChannelGroup]:
-        """The channel groups that may be made narrower, by name."""
+        """The channel groups that can be pruned, by name."""
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -42,12 +40,12 @@ def parameter_count(network: nn.Module) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ChannelGroup:
-    """Channels that live and die together, such as those of one convolution.
+    """Channels that are pruned together, such as the output channels of one convolution.
 
-    `producers` are the tensors whose slices produce the channels, `(state_dict key, dimension)`; their norms say what
-    a channel is worth. `consumers` are the other tensors that carry the same channels, as `(key, dimension, repeat)`:
-    each channel spans `repeat` neighbouring entries there (a flattened feature map), 1 in the plain case.
-    `resize(fields, count)` gives the constructor's arguments with `count` channels in this group.
+    `producers` are the tensors whose slices produce the channels, as `(state_dict key, dimension)`; the norm of a slice
+    is the channel's importance. `consumers` are the other tensors with the same channels, as `(key, dimension, repeat)`:
+    each channel spans `repeat` consecutive entries (more than 1 after a feature map was flattened).
+    `resize(fields, count)` returns the constructor's arguments for `count` channels in this group.
     """
 
     size: int
@@ -55,12 +53,12 @@ class ChannelGroup:
     consumers: tuple[tuple[str, int, int], ...]
     resize: Callable[[dict[str, Any], int], dict[str, Any]]
     ranked: bool = False
-    """Whether the first channels are worth the most, so that only the last may go: rows of a table by how common they are."""
+    """Whether channels are in order of importance, so that only the last can be pruned: rows of an embedding by frequency."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressionContext:
-    """What a compression step finds on the table: train and validation rows as arrays, never a test row."""
+    """What a compression step may use: the encoded train and validation rows, but no test row."""
 
     case: UseCase
     state: PreprocessingState
@@ -69,12 +67,12 @@ class CompressionContext:
     validation_inputs: Array
     validation_targets: Array
     score: Callable[[Array], float]
-    """The first metric of these outputs for the validation rows, turned so that more is better."""
+    """The first metric of outputs for the validation rows, with the sign that makes higher better."""
     event_log: EventLog
     scratch: Path
-    """A folder that outlives a killed stage: where a fit keeps its crash-safe checkpoint."""
+    """A folder that a killed stage keeps, for the checkpoints of a fit."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """What a step wants known of its choices, by the step's name: plain JSON values, kept in the recipe's report."""
+    """What steps report of their choices, by name of the step: plain JSON values, written to the recipe's report."""
 
     @property
     def problem(self) -> Problem:
@@ -83,7 +81,7 @@ class CompressionContext:
 
 
 class NetworkStep(Protocol):
-    """Changes the network: takes a torch network, returns a new one and leaves the given one as it was."""
+    """A step that changes the network: it returns a new torch network and leaves its input unchanged."""
 
     changes: ClassVar[Literal["network"]] = "network"
 
@@ -91,7 +89,7 @@ class NetworkStep(Protocol):
 
 
 class FormatStep(Protocol):
-    """Changes the number format: takes a serialised ONNX model, returns another."""
+    """A step that changes the number format: it takes a serialised ONNX model and returns another."""
 
     changes: ClassVar[Literal["format"]] = "format"
 

@@ -1,15 +1,5 @@
-"""The one error that is a person's mistake."""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
+"""Errors that the user can correct."""
 
 
 class UserError(ValueError):
-    """A person's mistake, said in one line: what came, what would do, and the nearest right thing."""
+    """An error that the user can correct. Its message is one line: what was given, what is expected, the nearest valid value."""

@@ -1,4 +1,4 @@
-"""An ONNX file: its bytes, its metadata, its answers."""
+"""ONNX models: bytes, metadata and inference."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
 
 
 FORMAT_VERSION = "1"
-"""The version of what the metadata holds; it stands in the file as the producer's version."""
+"""The version of the metadata's format, written to the file as the producer version."""
 METADATA_PREFIX = "bonsai."
-"""Our own entries of the file's metadata begin with this."""
+"""The prefix of Bonsai's entries in a model's metadata."""
 BATCH_ROWS = 256
 
 
 def to_bytes(model: ModelProto) -> bytes:
-    """Serialise, the same each time, after the checker found the model whole."""
+    """Check a model and serialise it; the same model gives the same bytes."""
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
 def from_bytes(content: bytes) -> ModelProto:
-    """Parse a model; refuses one that would read other files."""
+    """Parse a model. Raises a `UserError` for bytes that are no ONNX model, and for a model with tensors in other files."""
     try:
         model = onnx.load_from_string(content)
     except Exception as error:  # protobuf's own class, which onnx does not re-export
         raise UserError(f"not an ONNX file ({' '.join(str(error).split())}); expected the model.onnx of a release") from None
-    outside = [tensor.name for tensor in _tensors(model.graph) if tensor.data_location == TensorProto.EXTERNAL]
-    if outside:
-        raise UserError(f"the ONNX file keeps {outside[0]!r} in another file; only files that hold all their data are read")
+    external = [tensor.name for tensor in _tensors(model.graph) if tensor.data_location == TensorProto.EXTERNAL]
+    if external:
+        raise UserError(f"the ONNX file keeps {external[0]!r} in another file; only files that hold all their data are read")
     return model
 
 
 def create_session(content: bytes, threads: int = 1) -> InferenceSession:
-    """An ONNX Runtime session on this CPU with so many threads, for a file that holds all its data."""
+    """An ONNX Runtime session on the CPU with `threads` threads."""
     import onnxruntime as ort
 
     from_bytes(content)
@@ -56,15 +56,15 @@ def create_session(content: bytes, threads: int = 1) -> InferenceSession:
 
 
 def predict(content: bytes, inputs: Array, threads: int = 1) -> Array:
-    """Outputs (N, ...) of the file for inputs (N, ...), in blocks."""
+    """The outputs (N, ...) of the model for inputs (N, ...), computed in batches."""
     runtime = create_session(content, threads)
-    blocks = [runtime.run(None, {"inputs": inputs[at : at + BATCH_ROWS]})[0] for at in range(0, max(1, len(inputs)), BATCH_ROWS)]
-    outputs: Array = np.concatenate(blocks)
+    batches = [runtime.run(None, {"inputs": inputs[at : at + BATCH_ROWS]})[0] for at in range(0, max(1, len(inputs)), BATCH_ROWS)]
+    outputs: Array = np.concatenate(batches)
     return outputs
 
 
 def read_metadata(model: ModelProto) -> dict[str, Any]:
-    """What `finish` wrote: use_case, architecture, fields, learnt."""
+    """The entries that `onnx_export.finish` wrote: use_case, architecture, fields, learnt."""
     props = [entry for entry in model.metadata_props if entry.key.startswith(METADATA_PREFIX)]
     return {entry.key.removeprefix(METADATA_PREFIX): json.loads(entry.value) for entry in props}
 

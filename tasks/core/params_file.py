@@ -1,4 +1,4 @@
-"""params.yaml, read strictly: use cases and recipes, built from their parameters or refused in one line."""
+"""Read params.yaml strictly, and build the use cases and recipes that it names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_PARAMS_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """params.yaml, read: every number a person may turn, not yet typed."""
+    """The content of params.yaml: the parameters of use cases and recipes, not yet typed."""
 
     use_cases: dict[str, dict[str, Any]]
     recipes: dict[str, list[dict[str, Any]]]
@@ -31,7 +31,7 @@ class Params:
 
 
 def read_params(path: Path) -> Params:
-    """Read params.yaml; refuses what is missing, too large, aliased, or of another shape."""
+    """Read params.yaml. Raises a `UserError` when it is missing, too large, has aliases, or has another shape."""
     if not path.exists():
         raise UserError(f"{path.name} is missing in {path.parent.resolve()}; run from the project's root, or restore it from git")
     if path.stat().st_size > MAX_PARAMS_BYTES:
@@ -40,61 +40,61 @@ def read_params(path: Path) -> Params:
         text = path.read_text(encoding="utf-8")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise UserError(f"{path.name}: YAML aliases (*name) are not read; write the value out")
-        found = yaml.safe_load(text)
+        values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path.name} is not UTF-8: byte {error.start}") from None
-    return parse_params(found, path.name)
+    return parse_params(values, path.name)
 
 
-def parse_params(found: object, where: str = "params.yaml") -> Params:
-    """Plain values to `Params`, checking the shape only: two sections, mappings of stanzas and lists of steps."""
-    known = [field.name for field in fields(Params)]
-    if not isinstance(found, dict):
-        raise UserError(f"{where}: expected the sections {', '.join(known)}, got {type(found).__name__}")
-    for section in found:
-        if section not in known:
-            raise UserError(unknown_name(f"{where} has no section", str(section), known))
-    for section in known:
-        if not isinstance(found.get(section), dict) or not found[section]:
+def parse_params(values: object, where: str = "params.yaml") -> Params:
+    """Plain values as `Params`. Only the shape is checked: two sections, mappings of stanzas and lists of steps."""
+    sections = [field.name for field in fields(Params)]
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: expected the sections {', '.join(sections)}, got {type(values).__name__}")
+    for section in values:
+        if section not in sections:
+            raise UserError(unknown_name(f"{where} has no section", str(section), sections))
+    for section in sections:
+        if not isinstance(values.get(section), dict) or not values[section]:
             raise UserError(f"{where}: section {section!r} is missing or empty; it maps names to settings")
-    for name, stanza in found["use_cases"].items():
+    for name, stanza in values["use_cases"].items():
         if not isinstance(stanza, dict):
             raise UserError(f"{where}: use_cases.{name} is {type(stanza).__name__}; expected sections such as fetch and training")
-    for name, steps in found["recipes"].items():
+    for name, steps in values["recipes"].items():
         if not isinstance(steps, list) or not all(isinstance(step, dict) and len(step) == 1 for step in steps):
             raise UserError(f"{where}: recipes.{name} must be a list of steps `name: {{settings}}`, as in [{{quantize: {{}}}}]")
-    return Params(**found)
+    return Params(**values)
 
 
 def default_stanza() -> dict[str, dict[str, Any]]:
-    """A stanza that says nothing: what the score's stages name as their parameters must be there, if only as {}."""
+    """A stanza with defaults only: the sections that DVC's stages name as parameters must exist, even if empty."""
     sections: dict[str, dict[str, Any]] = {name: {} for name in ("fetch", "clean", "augment", "model", "training", "contract")}
     return {**sections, "training": {"seed": Training().seed}}
 
 
-def with_default_stanzas(params: Params, wanted: Iterable[str]) -> Params:
-    """The parameters, with a blank stanza for every use case wanted that is on the shelf and has none: its own defaults."""
-    new = [name for name in wanted if name not in params.use_cases and name in registered_names("use_cases")]
+def with_default_stanzas(params: Params, use_cases: Iterable[str]) -> Params:
+    """The parameters, with a default stanza for each of `use_cases` that is installed and has none."""
+    new = [name for name in use_cases if name not in params.use_cases and name in registered_names("use_cases")]
     return Params({**params.use_cases, **{name: default_stanza() for name in new}}, params.recipes)
 
 
 def thread_count(name: str, params: Params) -> Any:
-    """How many threads the stages of a use case take, as its stanza says it; known before anything that computes is loaded."""
+    """The number of threads of a use case, read from its stanza before any numerical library is loaded."""
     training = (params.use_cases.get(name) or {}).get("training")
     return training.get("threads", Training.threads) if isinstance(training, dict) else Training.threads
 
 
 def build_use_case(name: str, params: Params) -> UseCase:
-    """The use case `name`, built from its stanza."""
+    """The use case `name`, built from its stanza. Raises a `UserError` for an unknown name or a wrong parameter."""
     if name not in params.use_cases:
         if name in registered_names("use_cases"):
             raise UserError(f"params.yaml: use_cases has no {name!r} yet; add a stanza to run tasks/use_cases/{name}")
         raise UserError(unknown_name("no use case", name, params.use_cases))
     stanza = params.use_cases[name]
-    found: UseCase = build("use_cases", name, stanza, where=f"params.yaml: use_cases.{name}")
-    return found
+    case: UseCase = build("use_cases", name, stanza, where=f"params.yaml: use_cases.{name}")
+    return case
 
 
 def build_recipe(name: str, params: Params) -> tuple[Step, ...]:
@@ -113,7 +113,7 @@ def build_recipe(name: str, params: Params) -> tuple[Step, ...]:
 
 
 def validate_params(params: Params) -> None:
-    """Build everything params.yaml names, so that whatever is wrong is refused before anything runs."""
+    """Build every use case and recipe, so that a wrong parameter is refused before a run starts."""
     for name in params.use_cases:
         build_use_case(name, params)
     for name in params.recipes:
@@ -121,41 +121,41 @@ def validate_params(params: Params) -> None:
 
 
 def apply_overrides(params: Params, assignments: Mapping[str, Any], name: str = "") -> Params:
-    """A copy with `dotted.name -> value` put in; names are relative to the stanza `name` unless they begin with a section.
+    """A copy with the values of `dotted.name -> value` replaced. Names without a section are relative to the stanza `name`.
 
-    Steps of a recipe are addressed by position: `recipes.pruned.0.prune.ratio`.
+    Steps of a recipe are addressed by index: `recipes.pruned.0.prune.ratio`.
     """
-    plain = pydantic.TypeAdapter(dict[str, Any]).validate_json(pydantic.TypeAdapter(dict[str, Any]).dump_json(params.as_dict()))
-    for dotted, value in assignments.items():
-        words = dotted.split(".")
-        if words[0] not in plain:
+    values = pydantic.TypeAdapter(dict[str, Any]).validate_json(pydantic.TypeAdapter(dict[str, Any]).dump_json(params.as_dict()))
+    for path, value in assignments.items():
+        keys = path.split(".")
+        if keys[0] not in values:
             if not name:
-                raise UserError(f"{dotted!r} names no use case; write use_cases.<name>.{dotted}")
-            words = ["use_cases", name, *words]
-        place: Any = plain
-        for depth, word in enumerate(words[:-1]):
-            place = _descend(place, word, ".".join(words[: depth + 1]), create=depth >= 2 and words[0] == "use_cases")
-        last = words[-1]
-        if isinstance(place, list):
-            place[_list_index(place, last, dotted)] = value
-        elif isinstance(place, dict):
-            place[last] = value
+                raise UserError(f"{path!r} names no use case; write use_cases.<name>.{path}")
+            keys = ["use_cases", name, *keys]
+        node: Any = values
+        for depth, key in enumerate(keys[:-1]):
+            node = _descend(node, key, ".".join(keys[: depth + 1]), create=depth >= 2 and keys[0] == "use_cases")
+        last = keys[-1]
+        if isinstance(node, list):
+            node[_list_index(node, last, path)] = value
+        elif isinstance(node, dict):
+            node[last] = value
         else:
-            raise UserError(f"params.yaml: {'.'.join(words[:-1])} is a plain value and has no {last!r}")
-    return parse_params(plain)
+            raise UserError(f"params.yaml: {'.'.join(keys[:-1])} is a plain value and has no {last!r}")
+    return parse_params(values)
 
 
-def _descend(place: Any, word: str, path: str, *, create: bool) -> Any:
-    if isinstance(place, list):
-        return place[_list_index(place, word, path)]
-    if not isinstance(place, dict):
+def _descend(node: Any, key: str, path: str, *, create: bool) -> Any:
+    if isinstance(node, list):
+        return node[_list_index(node, key, path)]
+    if not isinstance(node, dict):
         raise UserError(f"params.yaml: {path} leads into a plain value")
-    if word not in place and not create:
-        raise UserError(unknown_name(f"params.yaml: {path.rpartition('.')[0] or 'the file'} has no", word, map(str, place)))
-    return place.setdefault(word, {})
+    if key not in node and not create:
+        raise UserError(unknown_name(f"params.yaml: {path.rpartition('.')[0] or 'the file'} has no", key, map(str, node)))
+    return node.setdefault(key, {})
 
 
-def _list_index(place: list[Any], word: str, path: str) -> int:
-    if not word.isdigit() or int(word) >= len(place):
-        raise UserError(f"params.yaml: {path}: {word!r} is no position; the list has {len(place)} entries, counted from 0")
-    return int(word)
+def _list_index(node: list[Any], key: str, path: str) -> int:
+    if not key.isdigit() or int(key) >= len(node):
+        raise UserError(f"params.yaml: {path}: {key!r} is no position; the list has {len(node)} entries, counted from 0")
+    return int(key)

@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses, and those that every use case has."""
+"""Settings as frozen dataclasses: the decorator, and the sections that every use case has."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tasks.core.errors import UserError
 T = TypeVar("T")
 
 Share = Annotated[float, Field(ge=0, le=1)]
-"""A part of a whole, 0..1."""
+"""A share of a whole, from 0 to 1."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, field))
 def settings(cls: type[T]) -> type[T]:
-    """A frozen dataclass whose fields are parameters: typed, bounded, and strict about unknown names.
+    """A frozen dataclass whose fields are parameters: typed, with bounds, and without unknown names.
 
     Bounds are written `Annotated[int, Field(ge=1)]`; the docstring under a field is its help text.
     """
@@ -36,20 +36,20 @@ class Fetch:
     """Where the raw rows come from. A use case adds the columns it needs by subclassing."""
 
     path_settings: ClassVar[tuple[str, ...]] = ("path",)
-    """The settings that name a file or folder of a person's own; other content there makes the stage out of date."""
+    """The settings that name a file or folder of the user's own. The stage runs again when its content changes."""
 
     source: Literal["packaged", "download", "path"] = "packaged"
-    """`packaged` ships with a dependency, `download` is fetched and checked once, `path` is your own."""
+    """`packaged` ships with a dependency, `download` is downloaded once and verified, `path` is your own."""
     dataset: str = ""
-    """Which data set the source holds, by name; empty for the use case's first."""
+    """The name of the data set; empty for the use case's default."""
     path: str = ""
-    """A file or folder of your own; setting it makes the source `path`."""
+    """A file or folder of your own; it sets `source` to `path`."""
     fingerprint: str = ""
-    """What each of `own` held when the run was asked for (sha256, joined by +, written by `bonsai run`); else it is refused."""
+    """SHA-256 of each of `path_settings` when the run was requested, joined by + (set by `bonsai run`). Other content fails."""
     limit: Annotated[int, Field(ge=0)] = 0
     """Keep at most this many raw rows, 0 for all."""
     partition_rows: Annotated[int, Field(ge=1)] = 2500
-    """Rows a partition holds: the unit of work of a Dask worker, whatever the number of workers."""
+    """Rows per partition, the unit of work of a Dask worker. It does not depend on the number of workers."""
 
     def __post_init__(self) -> None:
         if self.path and self.source == "packaged":
@@ -58,20 +58,20 @@ class Fetch:
             raise ValueError("source is 'path' but path is empty; name a file or folder, as in fetch.path=my.csv")
 
     def expected_fingerprint(self, name: str) -> str:
-        """What the file or folder that setting `name` names held when the run was asked for, empty where nobody wrote it down."""
-        named = [setting for setting in self.path_settings if getattr(self, setting)]
-        known = self.fingerprint.split("+") if self.fingerprint else [""] * len(named)
-        if len(known) != len(named):
+        """The fingerprint of the file or folder of setting `name` when the run was requested; empty if not recorded."""
+        set_names = [setting for setting in self.path_settings if getattr(self, setting)]
+        fingerprints = self.fingerprint.split("+") if self.fingerprint else [""] * len(set_names)
+        if len(fingerprints) != len(set_names):
             raise UserError(
-                f"fetch.fingerprint holds {len(known)} checksums, but {len(named)} of {', '.join(self.path_settings)} are set; "
-                "leave it empty"
+                f"fetch.fingerprint holds {len(fingerprints)} checksums, but {len(set_names)} of "
+                f"{', '.join(self.path_settings)} are set; leave it empty"
             )
-        return dict(zip(named, known, strict=True)).get(name, "")
+        return dict(zip(set_names, fingerprints, strict=True)).get(name, "")
 
 
 @settings
 class Clean:
-    """How much dirt is borne, and how the clean rows are dealt into splits."""
+    """The share of invalid rows allowed, and the sizes of the splits."""
 
     max_reject_share: Share = 0.05
     """Stop when more than this share of the raw rows is quarantined."""
@@ -91,12 +91,12 @@ class Model:
 
 @settings
 class Training:
-    """How a network is fitted. The one loop in `fit.py` reads nothing else."""
+    """How a network is trained. The training loop reads no other setting."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 8
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
     optimizer: Literal["sgd", "nesterov", "adam", "adamw", "adagrad", "adafactor", "muon"] = "adamw"
-    """`muon` moves the hidden matrices and kernels; what is left goes to AdamW."""
+    """`muon` updates the hidden matrices and kernels; AdamW updates the other parameters."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.002
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.01
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
@@ -114,19 +114,19 @@ class Training:
     patience: Annotated[int, Field(ge=0)] = 0
     """Epochs without a better validation score before training stops, 0 for never."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """`auto` times the network and takes bf16 only where it clearly pays."""
+    """`auto` times the network and takes bf16 only if it is clearly faster."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
-    """CPU threads; other counts give other bytes."""
+    """CPU threads; another count gives other bytes."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
 
 
 @settings
 class Contract:
-    """What a released model must keep and gain, against dense, shown with 95 % confidence."""
+    """What a released model must keep and gain compared with dense, at 95 % confidence."""
 
     max_drop: Share = 0.01
-    """Most of the first metric that may be lost."""
+    """Maximum drop of the first metric."""
     min_speedup: Annotated[float, Field(ge=0)] = 2.0
     """At least this many times faster than the dense ONNX model at batch 1."""
     max_size_share: Share = 0.3

@@ -1,4 +1,4 @@
-"""Which rows are the same, and which split a row belongs to: by what it holds, never by where it stands."""
+"""Keys of rows, and the split of a row. Both depend on a row's content, never on its position."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pandas import DataFrame, Series
 
 SPLITS = ("train", "validation", "test")
 EVALUATION_SPLITS = ("validation", "test")
 """The splits that evaluate measures."""
 CONTEXT_SPLIT = "context"
-"""In no split: what only other rows need, such as days that are too early to have a past of their own."""
+"""Rows in no split that others need as input, such as the first days of a time series."""
 
 
 def row_keys(rows: DataFrame, columns: tuple[str, ...]) -> Series:
@@ -30,27 +31,31 @@ def row_keys(rows: DataFrame, columns: tuple[str, ...]) -> Series:
     return pd.Series(digests, index=rows.index, dtype=object)
 
 
-def hash_fractions(keys: Series) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A number in [0, 1) per key, evenly spread and the same on every machine."""
+def hash_fractions(keys: Series) -> NDArray[np.float64]:
+    """A uniform number in [0, 1) per key (N,), the same on every machine."""
     digests = (blake2b(key.encode(), digest_size=7, person=b"bonsai").digest() for key in keys)
     return np.array([int.from_bytes(digest, "little") / 2**56 for digest in digests], dtype=np.float64)
 
 
 def split_by_hash(keys: Series, validation_share: float, test_share: float) -> Series:
-    """The split of each key, (N,) of `train`, `validation` or `test`."""
-    at = hash_fractions(keys)
-    chosen = np.where(at < test_share, "test", np.where(at < test_share + validation_share, "validation", "train"))
-    return pd.Series(chosen, index=keys.index, dtype=object)
+    """The split of each key (N,): `train`, `validation` or `test`."""
+    return _split_at(hash_fractions(keys), keys.index, validation_share, test_share)
 
 
 def stratified_split(keys: Series, labels: Series, validation_share: float, test_share: float) -> Series:
-    """The split of each key, such that every label has its shares of each split, as near as whole rows allow.
+    """The split of each key (N,), such that each label has the same share in every split, up to whole rows.
 
-    Equal keys share a split; with several labels they count for the first.
+    Rows with equal keys get the same split. If their labels differ, the first one counts.
     """
     first = labels.groupby(keys.to_numpy()).first()
-    at = pd.Series(hash_fractions(pd.Series(first.index)), index=first.index)
-    groups = pd.DataFrame({"label": first, "at": at}).sort_values("at", kind="stable")
-    place = (groups.groupby("label").cumcount() + 0.5) / groups.groupby("label")["at"].transform("size")
-    chosen = np.where(place < test_share, "test", np.where(place < test_share + validation_share, "validation", "train"))
-    return pd.Series(pd.Series(chosen, index=groups.index).loc[keys].to_numpy(), index=keys.index, dtype=object)
+    fractions = pd.Series(hash_fractions(pd.Series(first.index)), index=first.index)
+    groups = pd.DataFrame({"label": first, "fraction": fractions}).sort_values("fraction", kind="stable")
+    ranks = (groups.groupby("label").cumcount() + 0.5) / groups.groupby("label")["fraction"].transform("size")
+    split_of_key = _split_at(ranks.to_numpy(), groups.index, validation_share, test_share)
+    return pd.Series(split_of_key.loc[keys].to_numpy(), index=keys.index, dtype=object)
+
+
+def _split_at(fractions: NDArray[np.float64], index: pd.Index, validation_share: float, test_share: float) -> Series:
+    """`test` below `test_share`, `validation` in the next `validation_share`, `train` above."""
+    validation = np.where(fractions < test_share + validation_share, "validation", "train")
+    return pd.Series(np.where(fractions < test_share, "test", validation), index=index, dtype=object)

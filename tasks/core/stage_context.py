@@ -1,4 +1,4 @@
-"""What a stage is given: its use case, its settings, its event log, and where its artifacts lie."""
+"""The context of a stage: its use case, recipe and event log, and the folders of its artifacts."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.core.artifacts import Artifact
 from tasks.core.compression import Step
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
     from tasks.core.event_log import EventLog
-from tasks.core.artifacts import Artifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageContext:
-    """Everything one stage of one use case, and one recipe if it has one, reads and writes."""
+    """What one stage of one use case reads and writes, and of one recipe if the stage takes one."""
 
     name: str
     case: UseCase
@@ -58,17 +58,17 @@ class StageContext:
 
     @property
     def scratch(self) -> Path:
-        """A folder outside the outputs that outlives a killed stage; the stage removes it when it is done."""
+        """A folder outside the outputs that a killed stage keeps. The stage removes it when it finishes."""
         path = self.root / ".bonsai" / "scratch" / self.event_log.stage
         path.mkdir(parents=True, exist_ok=True)
         return path
 
 
 def stage_name(stage: str, name: str, recipe_name: str = "") -> str:
-    """A stage as DVC names it: `train@vision`, `compress@vision-int8`."""
+    """The name of a stage in DVC: `train@vision`, `compress@vision-int8`."""
     return f"{stage}@{name}-{recipe_name}" if recipe_name else f"{stage}@{name}"
 
 
 def event_log_path(root: Path, stage: str, rank: int = 0) -> Path:
-    """Where the stage of that name keeps its journal; of several processes at it, only the first one's is for readers."""
+    """The path of a stage's event log. In distributed training, readers follow the one of rank 0."""
     return root / ".bonsai" / "ranks" / f"{stage}.{rank}.jsonl" if rank else root / "journal" / f"{stage}.jsonl"

@@ -1,4 +1,4 @@
-"""A sample spread over all of a source."""
+"""A sample of rows, evenly spaced over all files of a source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def evenly_spaced_rows(counts: Sequence[int], limit: int) -> list[NDArray[np.int64]]:
-    """Positions to keep of each file when at most `limit` rows are wanted: evenly spread, each file by its share."""
+    """The positions to keep in each file for at most `limit` rows (0: all), evenly spaced over the files taken together."""
     total = sum(counts)
     chosen = np.arange(total) if not limit or limit >= total else np.arange(limit) * total // limit
     borders = np.cumsum([0, *counts])

@@ -1,4 +1,4 @@
-"""Where raw data comes from: a folder or file of your own, a mirror with a checksum, or a package at hand."""
+"""Files and folders of the user's own: checks, fingerprints, and the idx format."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ TEST_NAMES, VALIDATION_NAMES = ("test", "t10k"), ("validation", "valid", "val")
 
 
 def existing_path(path: str | Path, inside: Path | None = None) -> Path:
-    """A regular file or a folder, or a `UserError` with the nearest name; with `inside`, one that does not lead out of it."""
-    given = Path(path).expanduser()
-    if not given.exists():
-        raise UserError(_missing(given))
-    mode = given.stat().st_mode
+    """The path of a readable file or folder; with `inside`, of one in that folder. Raises a `UserError` with the nearest name."""
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise UserError(_missing_message(path))
+    mode = path.stat().st_mode
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
-        raise UserError(f"{given} is {kinds.get(stat.S_IFMT(mode), 'no file')}; name a file or a folder")
-    if not os.access(given, os.R_OK):
-        raise UserError(f"{given} may not be read by this user; change its permissions")
-    if inside is not None and not given.resolve().is_relative_to(inside.resolve()):
-        raise UserError(f"{given} is a link that leads out of {inside}, to {given.resolve()}; put the file itself there")
-    return given
+        raise UserError(f"{path} is {kinds.get(stat.S_IFMT(mode), 'no file')}; name a file or a folder")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path} may not be read by this user; change its permissions")
+    if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+        raise UserError(f"{path} is a link that leads out of {inside}, to {path.resolve()}; put the file itself there")
+    return path
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All files below a folder in a fixed order, hidden ones left out; what is no plain file inside it is refused."""
-    found = []
+    """All files below a folder, sorted, without hidden ones. Raises a `UserError` for links to folders and special files."""
+    files = []
     for directory, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not _hidden(name))
         for name in [*folders, *sorted(names)]:
@@ -49,14 +49,14 @@ def list_files(folder: Path) -> list[Path]:
                 path = existing_path(Path(directory, name), inside=folder)
                 if not name.isprintable():
                     raise UserError(f"{str(path)!r} has a name that cannot be shown; rename it")
-                found += [path] if path.is_file() else []
+                files += [path] if path.is_file() else []
                 if path.is_dir() and path.is_symlink():
                     raise UserError(f"{path} is a link to a folder; put the folder itself there")
-    return sorted(found)
+    return sorted(files)
 
 
 def fingerprint(path: str | Path) -> str:
-    """The sha256 of a file, or of the names and contents of all files of a folder."""
+    """The SHA-256 of a file, or of the names and contents of all files in a folder."""
     place = existing_path(path)
     if place.is_file():
         return hash_file(place)
@@ -67,39 +67,39 @@ def fingerprint(path: str | Path) -> str:
 
 
 def verified_path(path: str, expected: str = "") -> Path:
-    """The user's own file or folder; with `expected`, only as long as it holds what it held when the run was asked for."""
+    """The user's own file or folder. Raises a `UserError` when its fingerprint differs from `expected` (empty: not checked)."""
     place = existing_path(path)
-    if expected and (found := fingerprint(place)) != expected:
+    if expected and (actual := fingerprint(place)) != expected:
         raise UserError(
-            f"{place} changed since this run was asked for: its fingerprint was {expected[:12]}…, now {found[:12]}…; "
-            "ask for a new run, or put the old content back"
+            f"{place} changed since this run was requested: its fingerprint was {expected[:12]}…, now {actual[:12]}…; "
+            "request a new run, or restore the old content"
         )
     return place
 
 
 def split_in_name(name: str) -> str:
-    """`train`, `validation` or `test` when a file or folder is named for it, else empty."""
-    word = re.split(r"[^a-z0-9]", name.lower().replace("_", "-"))
-    if any(part in TEST_NAMES for part in word):
+    """The split that the name of a file or folder contains: `train`, `validation`, `test`, or empty."""
+    words = re.split(r"[^a-z0-9]", name.lower().replace("_", "-"))
+    if any(part in TEST_NAMES for part in words):
         return "test"
-    if any(part in VALIDATION_NAMES for part in word):
+    if any(part in VALIDATION_NAMES for part in words):
         return "validation"
-    return "train" if any(part in ("train", "training") for part in word) else ""
+    return "train" if any(part in ("train", "training") for part in words) else ""
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """An idx file of bytes, gzipped or not, to an array of its own shape: (N, H, W) pictures or (N,) labels.
+    """Read an idx file of bytes, gzipped or not, as an array: images (N, H, W) or labels (N,).
 
-    The format is that of http://yann.lecun.com/exdb/mnist: two zero bytes, the type (8: unsigned byte), the number of
-    dimensions, then each dimension and the values, big-endian.
+    The format (http://yann.lecun.com/exdb/mnist): two zero bytes, the type (8: unsigned byte), the number of dimensions,
+    then each dimension and the values, big-endian. Raises a `UserError` for a file that is damaged, cut short or too large.
     """
     if existing_path(path).stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); fetch or copy it again")
     with path.open("rb") as plain:
-        packed = plain.read(2) == b"\x1f\x8b"
+        compressed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         try:
-            return _parse_idx(cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if packed else plain, path)
+            return _parse_idx(cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if compressed else plain, path)
         except EOFError:
             raise UserError(f"{path} is cut short: its gzip stream ends early; fetch or copy it again") from None
         except (gzip.BadGzipFile, zlib.error) as error:
@@ -128,13 +128,13 @@ def _parse_idx(file: BinaryIO, path: Path) -> NDArray[np.uint8]:
 
 
 def find_idx_pairs(place: Path) -> Iterator[tuple[Path, Path]]:
-    """Each images file of a folder, or the one named, with its labels file."""
+    """The images files of a folder, or the one given, each with its labels file."""
     images = [place] if place.is_file() else [path for path in list_files(place) if re.search(r"images.idx3", path.name)]
     for path in images:
-        wanted = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
-        labels = [path.with_name(name) for name in (wanted + ".gz", wanted) if path.with_name(name).exists()]
+        expected = path.name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
+        labels = [path.with_name(name) for name in (expected + ".gz", expected) if path.with_name(name).exists()]
         if not labels:
-            raise UserError(f"{path} has no labels beside it; expected {wanted}.gz or {wanted} in {path.parent}")
+            raise UserError(f"{path} has no labels beside it; expected {expected}.gz or {expected} in {path.parent}")
         yield path, labels[0]
 
 
@@ -142,8 +142,8 @@ def _hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
 
 
-def _missing(path: Path) -> str:
-    """One line about a path that is not there: the nearest name in the nearest folder that is."""
+def _missing_message(path: Path) -> str:
+    """A message about a path that does not exist, with the nearest name in its folder."""
     parent = path.parent
     if not parent.exists():
         return f"{path} is not there, nor is its folder {parent}"

@@ -96,7 +96,7 @@ def test_everything_that_fetch_reads_is_identified_by_its_content(tmp_path: Path
     second = fetched()
     (tmp_path / "news.csv").write_text("ticker,time,text\nONE,2020-01-07,good\n")
     assert len({first["fingerprint"], second["fingerprint"], fetched()["fingerprint"]}) == 3
-    with pytest.raises(UserError, match=r"news\.csv changed since this run was asked for"):
+    with pytest.raises(UserError, match=r"news\.csv changed since this run was requested"):
         next(case.load())
     with pytest.raises(UserError, match=r"did you mean 'news\.csv'"):
         run_request.build_request(tmp_path, ["finance"], overrides={**overrides, "fetch.news": "news.cvs"}, cwd=tmp_path)
@@ -132,7 +132,7 @@ def test_the_fetch_stage_accepts_the_recorded_fingerprint(tmp_path: Path) -> Non
     for path in (folder, folder / "cats" / "1.png"):
         assert sources.verified_path(str(path), run_request.cached_fingerprint(path, tmp_path / "memory.json")) == path
     (folder / "cats" / "1.png").write_bytes(b"other")
-    with pytest.raises(UserError, match="changed since this run was asked for"):
+    with pytest.raises(UserError, match="changed since this run was requested"):
         sources.verified_path(str(folder), json.loads((tmp_path / "memory.json").read_text())[str(folder)]["fingerprint"])
 
 

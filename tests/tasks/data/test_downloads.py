@@ -1,4 +1,4 @@
-"""A download is whole and true or it is not there, whatever the mirror, the net or another process does."""
+"""A download is complete and verified, or it is refused, whatever the mirror, the network or another process does."""
 
 import hashlib
 import http.server
@@ -12,22 +12,23 @@ from typing import ClassVar
 import pytest
 
 from tasks.core.errors import UserError
-from tasks.data.downloads import DATASETS_VARIABLE, DownloadError, DownloadLimits, _connected, _opener, download
+from tasks.data.downloads import DATASETS_VARIABLE, DownloadLimits, download
+from tasks.data.http_client import DownloadError, connect_to_public, url_opener
 
 CONTENT = bytes(range(256)) * 4000
-TRUE = hashlib.sha256(CONTENT).hexdigest()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Mirror(http.server.BaseHTTPRequestHandler):
     """Behaves by path: whole, whole-without-ranges, hangs-up, wrong, drips, redirects, announces too much, is not there."""
 
-    asked: ClassVar[list[tuple[str, str]]] = []
+    requests: ClassVar[list[tuple[str, str]]] = []
 
     def do_GET(self):
         behaviour = self.path.rpartition("/")[2]
-        wanted = self.headers.get("Range", "")
-        self.asked.append((behaviour, wanted))
-        begin = int(wanted[6:-1]) if wanted and behaviour != "norange" else 0
+        range_header = self.headers.get("Range", "")
+        self.requests.append((behaviour, range_header))
+        begin = int(range_header[6:-1]) if range_header and behaviour != "norange" else 0
         if behaviour == "missing":
             self.send_error(404)
             return
@@ -45,7 +46,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {begin}-{len(CONTENT) - 1}/{len(CONTENT)}")
         self.send_header("Content-Length", str(10**13 if behaviour == "huge" else len(content) - begin))
         self.end_headers()
-        with suppress(ConnectionError):  # whoever asked may have had enough
+        with suppress(ConnectionError):  # the client may have closed the connection
             if behaviour == "hangsup":
                 self.wfile.write(content[begin : begin + len(content) // 2])
             elif behaviour == "drips":
@@ -64,7 +65,7 @@ def mirror(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in (DATASETS_VARIABLE, "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    Mirror.asked = []
+    Mirror.requests = []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -79,48 +80,48 @@ def folder(tmp_path):
     return tmp_path / "cache" / "bonsai" / "datasets" / "set"
 
 
-def test_a_file_is_fetched_once_and_then_at_hand(mirror, folder):
-    path = download((f"{mirror}/good",), TRUE, "set/file.gz")
+def test_a_file_is_downloaded_once_and_then_cached(mirror, folder):
+    path = download((f"{mirror}/good",), SHA256, "set/file.gz")
     assert path == folder / "file.gz"
     assert path.read_bytes() == CONTENT
-    assert download((f"{mirror}/good",), TRUE, "set/file.gz") == path
-    assert len(Mirror.asked) == 1
+    assert download((f"{mirror}/good",), SHA256, "set/file.gz") == path
+    assert len(Mirror.requests) == 1
 
 
-def test_a_mirror_that_hangs_up_is_asked_for_the_rest(mirror, folder):
-    assert download((f"{mirror}/hangsup",), TRUE, "set/file.gz").read_bytes() == CONTENT
-    assert Mirror.asked == [("hangsup", ""), ("hangsup", f"bytes={len(CONTENT) // 2}-")]
+def test_a_transfer_that_breaks_off_is_resumed(mirror, folder):
+    assert download((f"{mirror}/hangsup",), SHA256, "set/file.gz").read_bytes() == CONTENT
+    assert Mirror.requests == [("hangsup", ""), ("hangsup", f"bytes={len(CONTENT) // 2}-")]
 
 
-def test_a_part_that_a_killed_process_left_is_gone_on_with(mirror, folder):
+def test_a_partial_file_of_a_killed_process_is_resumed(mirror, folder):
     folder.mkdir(parents=True)
     (folder / "file.gz.part").write_bytes(CONTENT[:1000])
-    assert download((f"{mirror}/good",), TRUE, "set/file.gz").read_bytes() == CONTENT
-    assert Mirror.asked == [("good", "bytes=1000-")]
+    assert download((f"{mirror}/good",), SHA256, "set/file.gz").read_bytes() == CONTENT
+    assert Mirror.requests == [("good", "bytes=1000-")]
 
 
 @pytest.mark.parametrize("left", [CONTENT, CONTENT + b"more", b"!" * 1000])
 @pytest.mark.parametrize("behaviour", ["good", "norange"])
-def test_a_part_of_another_version_does_no_harm(mirror, folder, left, behaviour):
+def test_a_partial_file_of_another_version_is_replaced(mirror, folder, left, behaviour):
     folder.mkdir(parents=True)
     (folder / "file.gz.part").write_bytes(left)
-    assert download((f"{mirror}/{behaviour}",), TRUE, "set/file.gz").read_bytes() == CONTENT
+    assert download((f"{mirror}/{behaviour}",), SHA256, "set/file.gz").read_bytes() == CONTENT
 
 
-def test_the_next_mirror_is_asked_when_one_fails(mirror, folder):
-    assert download((f"{mirror}/missing", f"{mirror}/to-good"), TRUE, "set/file.gz").read_bytes() == CONTENT
+def test_the_next_mirror_is_tried_when_one_fails(mirror, folder):
+    assert download((f"{mirror}/missing", f"{mirror}/to-good"), SHA256, "set/file.gz").read_bytes() == CONTENT
 
 
-def test_a_file_that_is_not_the_one_named_is_kept_aside_and_both_hashes_are_said(mirror, folder):
-    with pytest.raises(UserError, match=f"expected sha256 {TRUE}, got [0-9a-f]{{64}}, kept as .*bad") as caught:
-        download((f"{mirror}/wrong",), TRUE, "set/file.gz")
+def test_a_file_with_another_hash_is_set_aside_and_both_hashes_are_named(mirror, folder):
+    with pytest.raises(UserError, match=f"expected sha256 {SHA256}, got [0-9a-f]{{64}}, kept as .*bad") as caught:
+        download((f"{mirror}/wrong",), SHA256, "set/file.gz")
     assert DATASETS_VARIABLE in str(caught.value)
     assert not (folder / "file.gz").exists()
     assert (folder / "file.gz.bad").exists()
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "said"),
+    ("behaviour", "message"),
     [
         ("missing", "answers 404"),
         ("huge", "announces 10,000,000,000,000 bytes"),
@@ -128,68 +129,68 @@ def test_a_file_that_is_not_the_one_named_is_kept_aside_and_both_hashes_are_said
         ("to-ftp", "redirects to ftp://x/y"),
     ],
 )
-def test_a_mirror_that_cannot_be_used_is_named_with_its_reason(mirror, folder, behaviour, said):
-    with pytest.raises(UserError, match=re.escape(said)):
-        download((f"{mirror}/{behaviour}",), TRUE, "set/file.gz")
+def test_a_mirror_that_cannot_be_used_is_named_with_its_reason(mirror, folder, behaviour, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        download((f"{mirror}/{behaviour}",), SHA256, "set/file.gz")
     assert not (folder / "file.gz").exists()
 
 
-def test_a_mirror_that_drips_is_given_up(mirror, folder):
-    began = time.monotonic()
+def test_a_mirror_that_is_too_slow_is_given_up(mirror, folder):
+    started = time.monotonic()
     with pytest.raises(UserError, match="is too slow"):
-        download((f"{mirror}/drips",), TRUE, "set/file.gz", limits=DownloadLimits(read_timeout_s=0.3))
-    assert time.monotonic() - began < 10
+        download((f"{mirror}/drips",), SHA256, "set/file.gz", limits=DownloadLimits(read_timeout_s=0.3))
+    assert time.monotonic() - started < 10
 
 
 def test_a_mirror_that_never_ends_is_left_at_the_deadline(mirror, folder):
     with pytest.raises(UserError, match="took longer than 0 s"):
-        download((f"{mirror}/drips",), TRUE, "set/file.gz", limits=DownloadLimits(deadline_s=0.2))
+        download((f"{mirror}/drips",), SHA256, "set/file.gz", limits=DownloadLimits(deadline_s=0.2))
 
 
 def test_no_mirror_and_no_folder_says_what_to_do(mirror):
-    with pytest.raises(UserError, match=f"no mirror holds it.*put the file with sha256 {TRUE} into a folder"):
-        download((), TRUE, "set/file.gz")
+    with pytest.raises(UserError, match=f"no mirror holds it.*put the file with sha256 {SHA256} into a folder"):
+        download((), SHA256, "set/file.gz")
 
 
 @pytest.mark.parametrize("place", ["set/file.gz", "file.gz", "other/file.gz"])
-def test_a_folder_at_hand_is_looked_into_first(mirror, tmp_path, monkeypatch, place):
+def test_a_local_folder_is_searched_first(mirror, tmp_path, monkeypatch, place):
     (tmp_path / "mine" / place).parent.mkdir(parents=True)
     (tmp_path / "mine" / place).write_bytes(CONTENT)
     monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path / "mine"))
-    assert download((), TRUE, "set/file.gz") == tmp_path / "mine" / place
-    assert Mirror.asked == []
+    assert download((), SHA256, "set/file.gz") == tmp_path / "mine" / place
+    assert Mirror.requests == []
 
 
-def test_a_file_at_hand_that_is_another_is_refused_with_both_hashes(mirror, tmp_path, monkeypatch):
+def test_a_local_file_with_another_hash_is_refused_with_both_hashes(mirror, tmp_path, monkeypatch):
     (tmp_path / "mine" / "set").mkdir(parents=True)
     (tmp_path / "mine" / "set" / "file.gz").write_bytes(b"other")
     monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path / "mine"))
-    with pytest.raises(UserError, match=f"has sha256 {hashlib.sha256(b'other').hexdigest()}, expected {TRUE}"):
-        download((f"{mirror}/good",), TRUE, "set/file.gz")
+    with pytest.raises(UserError, match=f"has sha256 {hashlib.sha256(b'other').hexdigest()}, expected {SHA256}"):
+        download((f"{mirror}/good",), SHA256, "set/file.gz")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.0.0.1", "169.254.169.254", "::1", "192.168.1.1", "0.0.0.0"])
 def test_no_address_of_a_private_network_is_connected_to(host):
     with pytest.raises(DownloadError, match="a private address"):
-        _connected(host, 80, 1.0, loopback=False)
+        connect_to_public(host, 80, 1.0, loopback=False)
 
 
-def test_only_http_is_spoken():
+def test_only_http_and_https_are_allowed():
     with pytest.raises(DownloadError, match="neither http nor https"):
-        _opener("file:///etc/passwd")
+        url_opener("file:///etc/passwd")
 
 
 def _fetch(url: str, answers) -> None:
-    answers.put(str(download((url,), TRUE, "set/file.gz")))
+    answers.put(str(download((url,), SHA256, "set/file.gz")))
 
 
-def test_two_processes_that_want_one_file_make_one_download(mirror, folder):
+def test_two_processes_that_need_one_file_share_one_download(mirror, folder):
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    both = [context.Process(target=_fetch, args=(f"{mirror}/good", answers)) for _ in range(2)]
-    for process in both:
+    processes = [context.Process(target=_fetch, args=(f"{mirror}/good", answers)) for _ in range(2)]
+    for process in processes:
         process.start()
-    assert {answers.get(timeout=60) for _ in both} == {str(folder / "file.gz")}
-    for process in both:
+    assert {answers.get(timeout=60) for _ in processes} == {str(folder / "file.gz")}
+    for process in processes:
         process.join()
-    assert len(Mirror.asked) == 1
+    assert len(Mirror.requests) == 1

@@ -134,7 +134,7 @@ def test_data_that_changed_since_the_run_was_asked_for_is_refused(tmp_path):
     expected = sources.fingerprint(path)
     assert sources.verified_path(str(path), expected) == path
     path.write_text("a\n2\n")
-    with pytest.raises(UserError, match=r"my\.csv changed since this run was asked for"):
+    with pytest.raises(UserError, match=r"my\.csv changed since this run was requested"):
         sources.verified_path(str(path), expected)
 
 

@@ -185,6 +185,6 @@ def test_a_data_set_that_is_nowhere_says_which_file_to_put_where(monkeypatch, tm
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(
         UserError,
-        match=r"cifar10/cifar10_jpg_train\.parquet could not be had .*sha256 109c613d.*set fetch\.dataset=cifar10_original",
+        match=r"cifar10/cifar10_jpg_train\.parquet could not be downloaded.*sha256 109c613d.*set fetch\.dataset=cifar10_original",
     ):
         list(Vision(fetch=ImageFetch(dataset="cifar10")).load())
