@@ -64,9 +64,9 @@ def _validation_message(error: pydantic.ValidationError, owner: type, where: str
         path = [str(part) for part in details["loc"]]
         place = ".".join([where, *path[:-1]])
         if details["type"] == "unexpected_keyword_argument":
-            names = _field_names(owner, path[:-1])
-            near = get_close_matches(path[-1], names, n=1)
-            nearest = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
+            field_names = _field_names(owner, path[:-1])
+            near = get_close_matches(path[-1], field_names, n=1)
+            nearest = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(field_names)}"
             messages.append(f"{place} has no {path[-1]!r}; {nearest}")
         else:
             reason = details["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
