@@ -24,15 +24,12 @@ import yaml
 
 from flows.runs import run_record
 from flows.services.prefect_server import PrefectServer
-from tests.flows import test_pipeline as pipeline_tests
-from tests.flows.test_pipeline import Env, bonsai, gone, output_hashes, records, start, wait_for
+from tests.support.bonsai_process import Env, has_ended, output_hashes, read_records, run_bonsai, start_bonsai, wait_for
 
 ROUNDS = int(os.environ.get("BONSAI_KILL_ROUNDS", "1"))
 SEED = int(os.environ.get("BONSAI_KILL_SEED", "0"))
 RUN_ARGUMENTS = ("run", "toy", "--set", "model.pause_s=0.2")
 ROOT = Path(__file__).parents[2]
-
-server, executed_toy, toy = pipeline_tests.server, pipeline_tests.executed_toy, pipeline_tests.toy
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("round_", range(ROUNDS))]
 
@@ -47,7 +44,7 @@ def undisturbed_s(executed_toy: Path, server: Env, tmp_path_factory: pytest.Temp
     """The duration of an undisturbed run in seconds."""
     folder = new_project(executed_toy, tmp_path_factory.mktemp("usual"))
     began = time.monotonic()
-    bonsai(folder, *RUN_ARGUMENTS, server=server)
+    run_bonsai(folder, *RUN_ARGUMENTS, server=server)
     return time.monotonic() - began
 
 
@@ -69,28 +66,28 @@ def process_tree(pid: int) -> list[int]:
 def check_recovery(folder: Path, executed_toy: Path, server: Env) -> None:
     """Within a minute no run is Running; the next run completes with the same bytes, and all records are final."""
     wait_for(lambda: all(run_record.state(run) in run_record.FINAL_STATES for run in run_record.iter_runs(folder)), 60)
-    bonsai(folder, *RUN_ARGUMENTS, server=server)
+    run_bonsai(folder, *RUN_ARGUMENTS, server=server)
     after = {name: md5s for name, md5s in output_hashes(sorted((folder / "runs").iterdir())[-1]).items() if "@toy" in name}
     assert after == {name: md5s for name, md5s in output_hashes(executed_toy).items() if name in after}
     assert len(after) == 7
-    assert {record["state"] for record in records(folder)} <= {"Completed", "Crashed", "Failed", "Cancelled"}
+    assert {record["state"] for record in read_records(folder)} <= {"Completed", "Crashed", "Failed", "Cancelled"}
     assert not list(folder.glob("runs/*/data/**/.*.partial"))
 
 
 def test_the_flow_is_killed(executed_toy: Path, server: Env, undisturbed_s: float, tmp_path: Path, round_: int) -> None:
     folder = new_project(executed_toy, tmp_path)
-    flow = start(folder, *RUN_ARGUMENTS, server=server)
+    flow = start_bonsai(folder, *RUN_ARGUMENTS, server=server)
     time.sleep(undisturbed_s * kill_moment("flow", round_))
     left = process_tree(flow.pid)
     flow.kill()
     flow.communicate()
-    wait_for(lambda: all(map(gone, left)), 30)
+    wait_for(lambda: all(map(has_ended, left)), 30)
     check_recovery(folder, executed_toy, server)
 
 
 def test_a_stage_is_killed(executed_toy: Path, server: Env, undisturbed_s: float, tmp_path: Path, round_: int) -> None:
     folder = new_project(executed_toy, tmp_path)
-    flow = start(folder, *RUN_ARGUMENTS, server=server)
+    flow = start_bonsai(folder, *RUN_ARGUMENTS, server=server)
     time.sleep(undisturbed_s * kill_moment("stage", round_))
 
     def at_work() -> list[int]:
@@ -125,7 +122,7 @@ def test_the_prefect_server_is_killed_and_restarted(
 ) -> None:
     folder = new_project(executed_toy, tmp_path)
     where = {"PREFECT_API_URL": own_server.api_url, "PREFECT_API_AUTH_STRING": own_server.password}
-    flow = start(folder, *RUN_ARGUMENTS, server=where)
+    flow = start_bonsai(folder, *RUN_ARGUMENTS, server=where)
     time.sleep(undisturbed_s * kill_moment("server", round_))
     own_server.process.kill()
     own_server.process.wait()
@@ -146,7 +143,7 @@ def test_the_prefect_server_is_killed_for_good_and_the_run_completes_without_it(
 ) -> None:
     folder = new_project(executed_toy, tmp_path)
     where = {"PREFECT_API_URL": own_server.api_url, "PREFECT_API_AUTH_STRING": own_server.password}
-    flow = start(folder, *RUN_ARGUMENTS, server={**where, "BONSAI_SERVER_PATIENCE_S": "3"})
+    flow = start_bonsai(folder, *RUN_ARGUMENTS, server={**where, "BONSAI_SERVER_PATIENCE_S": "3"})
     names = [name for name in output_hashes(executed_toy) if name.endswith("@toy")]
     last = names[int(len(names) * kill_moment("server for good", round_))]
 
@@ -160,7 +157,7 @@ def test_the_prefect_server_is_killed_for_good_and_the_run_completes_without_it(
     output, _ = flow.communicate(timeout=280)
     assert flow.returncode == 0, output
     assert "Prefect's server is gone" in output
-    (record,) = records(folder)
+    (record,) = read_records(folder)
     assert record["state"] == "Completed"
     assert {entry["state"] for entry in record["stages"].values()} == {"Completed"}
 
@@ -191,9 +188,9 @@ def test_dask_workers_are_killed(fetched: Path, many: int, round_: int) -> None:
 
     wait_for(lambda: done_units() > 40 * kill_moment(f"workers {many}", round_) or cleaning.poll() is not None)
     left = process_tree(cleaning.pid)
-    workers = [pid for pid in left[1:] if not gone(pid) and psutil.Process(pid).num_threads() > 3]
+    workers = [pid for pid in left[1:] if not has_ended(pid) and psutil.Process(pid).num_threads() > 3]
     for pid in workers[:many]:
         os.kill(pid, signal.SIGKILL)
     assert cleaning.wait(280) == 0
     assert (fetched / "data" / "vision" / "clean" / "checksums.json").read_text() == (fetched / "clean.json").read_text()
-    wait_for(lambda: all(map(gone, left)), 30)
+    wait_for(lambda: all(map(has_ended, left)), 30)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -17,15 +16,10 @@ import psutil
 from dashboard.readers import prefect_api
 from dashboard.readers.project_files import Unreadable
 from flows import settings
-from tests.flows.test_pipeline import environment, wait_for
+from tests.support.bonsai_process import environment, read_records, wait_for
 
 FINAL = ("Completed", "Failed", "Cancelled", "Crashed")
 VERBS = ("fetch", "clean", "augment", "train", "compress", "evaluate", "release")
-
-
-def read_records(toy: Path) -> list[dict[str, Any]]:
-    """The run records, oldest first; a run that is being created may not have one yet."""
-    return [json.loads(path.read_text()) for path in sorted((toy / "runs").glob("*/run.json"))]
 
 
 def add_hold_files(toy: Path) -> Path:

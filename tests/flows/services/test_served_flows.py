@@ -20,8 +20,8 @@ import pytest
 from dashboard.readers import prefect_api
 from dashboard.readers.project_files import Unreadable
 from flows.services.prefect_server import PrefectServer
-from tests.flows.test_pipeline import bonsai, start, states, wait_for
-from tests.support.running_services import RunningServices, add_hold_files, read_records, start_services
+from tests.support.bonsai_process import read_records, run_bonsai, stage_states, start_bonsai, wait_for
+from tests.support.running_services import RunningServices, add_hold_files, start_services
 from tests.support.toy_project import PARAMS, SMALL, build_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -35,7 +35,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def listed_schedules(up: RunningServices) -> dict[str, str]:
     """The line of `bonsai schedules` for each nightly deployment, by name."""
-    lines = [line.split(maxsplit=1) for line in bonsai(up.root, "schedules", server={}).splitlines() if "-nightly" in line]
+    lines = [line.split(maxsplit=1) for line in run_bonsai(up.root, "schedules", server={}).splitlines() if "-nightly" in line]
     return {name: " ".join(rest.split()) for name, rest in lines}
 
 
@@ -43,13 +43,13 @@ def test_schedules_stay_as_a_person_set_them_when_all_is_started_again(tmp_path:
     toy = build_project(tmp_path / "toy", PARAMS)
     with start_services(toy) as up:
         assert listed_schedules(up)["toy-nightly"].startswith("0 3 * * * UTC on")
-        bonsai(toy, "schedules", "set", "toy-nightly", "--every", "6h", "--timezone", "Europe/Berlin", server={})
-        bonsai(toy, "schedules", "pause", "twin-nightly", server={})
+        run_bonsai(toy, "schedules", "set", "toy-nightly", "--every", "6h", "--timezone", "Europe/Berlin", server={})
+        run_bonsai(toy, "schedules", "pause", "twin-nightly", server={})
     with start_services(toy) as up:
         schedules = listed_schedules(up)
         assert schedules["toy-nightly"].startswith("every 6h Europe/Berlin on")
         assert schedules["twin-nightly"].startswith("10 3 * * * UTC paused")
-        bonsai(toy, "schedules", "resume", "twin-nightly", server={})
+        run_bonsai(toy, "schedules", "resume", "twin-nightly", server={})
         assert listed_schedules(up)["twin-nightly"].startswith("10 3 * * * UTC on")
         check_heartbeats(up, add_hold_files(build_project(tmp_path / "elsewhere", SMALL)))
 
@@ -64,13 +64,13 @@ def check_heartbeats(up: RunningServices, elsewhere: Path) -> None:
 
     def held_run(width: int, ends: ExitStack) -> tuple[subprocess.Popen[str], str]:
         before = len(read_records(elsewhere))
-        process = start(elsewhere, "run", "toy", "--set", f"model.width={width}", server={**address, "BONSAI_SLOTS": "2"})
+        process = start_bonsai(elsewhere, "run", "toy", "--set", f"model.width={width}", server={**address, "BONSAI_SLOTS": "2"})
         ends.callback(end, process)
 
         def trains() -> str:
             assert process.poll() is None, "it has ended"
             new = read_records(elsewhere)[before:]
-            return new[0]["prefect"]["flow_run_id"] if new and states(new[0]).get("train@toy") == "Running" else ""
+            return new[0]["prefect"]["flow_run_id"] if new and stage_states(new[0]).get("train@toy") == "Running" else ""
 
         return process, wait_for(trains, 240)
 
@@ -157,11 +157,11 @@ def test_prefect_stores_its_records_in_postgresql_when_configured(tmp_path: Path
         try:
             server.wait_until_healthy()
             where = {"PREFECT_API_URL": server.api_url, "PREFECT_API_AUTH_STRING": server.password}
-            bonsai(toy, "run", server=where)
-            bonsai(toy, "run", server=where)
+            run_bonsai(toy, "run", server=where)
+            run_bonsai(toy, "run", server=where)
             made, again = read_records(toy)
-            assert set(states(made).values()) == {"Completed"}
-            assert set(states(again).values()) == {"Unchanged"}
+            assert set(stage_states(made).values()) == {"Completed"}
+            assert set(stage_states(again).values()) == {"Unchanged"}
             client = prefect_api.Server(server.api_url, server.password)
             for record in (made, again):
                 assert client.flow_run(record["prefect"]["flow_run_id"]).state == "Completed"

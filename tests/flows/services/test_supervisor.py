@@ -19,8 +19,8 @@ from dashboard.readers import prefect_api
 from flows import settings
 from flows.services.supervisor import Supervisor, read_or_create_password, single_instance
 from tasks.core.errors import UserError
-from tests.flows.test_pipeline import bonsai, dvc, gone, start, states, wait_for
-from tests.support.running_services import VERBS, RunningServices, add_hold_files, read_records, start_services
+from tests.support.bonsai_process import has_ended, read_records, run_bonsai, run_dvc, stage_states, start_bonsai, wait_for
+from tests.support.running_services import VERBS, RunningServices, add_hold_files, start_services
 from tests.support.toy_project import SMALL, build_project
 
 
@@ -58,7 +58,7 @@ def test_three_services_answer_and_nothing_listens_beyond_this_machine(up: Runni
     listening = [each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN]
     assert len(listening) >= 2
     assert set(listening) <= {"127.0.0.1", "::1"}
-    message = bonsai(up.root, "up", server={}, code=2)
+    message = run_bonsai(up.root, "up", server={}, code=2)
     assert message.count("\n") == 1
     assert "is already running here" in message
 
@@ -68,12 +68,12 @@ def test_a_deployment_runs_and_leaves_nothing_for_dvc_to_do(up: RunningServices)
     first = up.request_run("toy")
     assert up.wait_until_ended(first) == "Completed"
     assert up.record(first)["asked"]["how"] == "dashboard toy"
-    assert "up to date" in dvc(up.root, "status")
-    assert "up to date" in dvc(up.root, "repro")
+    assert "up to date" in run_dvc(up.root, "status")
+    assert "up to date" in run_dvc(up.root, "repro")
     again = up.request_run("all")
     assert up.wait_until_ended(again) == "Completed"
-    assert set(states(up.record(again)).values()) == {"Unchanged"}
-    output = bonsai(up.root, "run", "toy", server={})
+    assert set(stage_states(up.record(again)).values()) == {"Unchanged"}
+    output = run_bonsai(up.root, "run", "toy", server={})
     assert "starting one" not in output, "the command line finds the server that runs"
     assert up.server.flow_run(read_records(up.root)[-1]["prefect"]["flow_run_id"]).state == "Completed"
 
@@ -107,7 +107,7 @@ def test_twenty_identical_requests_at_once_make_one_run_and_one_more_later_anoth
             flow_run_ids = set(clicks.map(click, range(20)))
         assert len(flow_run_ids) == 1
         wait_for(lambda: len(read_records(up.root)) > before)
-        typed = start(up.root, "run", "toy", "--set", "model.width=7", server={})
+        typed = start_bonsai(up.root, "run", "toy", "--set", "model.width=7", server={})
         assert typed.stdout
         assert "already running" in next(line for line in typed.stdout if "already running" in line or "Running" in line)
     finally:
@@ -131,8 +131,8 @@ def test_cancel_ends_any_stage_within_ten_seconds_and_reads_cancelled_everywhere
     finally:
         hold.unlink()
     if verb == VERBS[-1]:
-        bonsai(up.root, "run", "toy", server={})
-        assert "up to date" in dvc(up.root, "status")
+        run_bonsai(up.root, "run", "toy", server={})
+        assert "up to date" in run_dvc(up.root, "status")
 
 
 def cancel_at(up: RunningServices, flow_run_id: str, verb: str) -> None:
@@ -143,7 +143,7 @@ def cancel_at(up: RunningServices, flow_run_id: str, verb: str) -> None:
     stage = wait_for(at_work)["process"]["pid"]
     began = time.monotonic()
     up.server.cancel(flow_run_id)
-    wait_for(lambda: gone(stage), 10 - (time.monotonic() - began))
+    wait_for(lambda: has_ended(stage), 10 - (time.monotonic() - began))
     assert up.wait_until_ended(flow_run_id) == "Cancelled"
     record = up.record(flow_run_id)
     assert record["state"] == "Cancelled"
@@ -178,7 +178,7 @@ def test_prefect_shows_which_stage_waits_for_the_machine_and_has_tables_of_the_r
 
 @pytest.mark.slow
 def test_a_prefect_limit_delays_the_stages_that_have_its_tag_and_work_to_do(up: RunningServices) -> None:
-    bonsai(up.root, "run", "toy", server={})
+    run_bonsai(up.root, "run", "toy", server={})
     limit = up.server._post("/v2/concurrency_limits/", {"name": "tag:gpu", "limit": 1})["id"]
     slot = {"names": ["tag:gpu"], "slots": 1}
     up.server._post("/v2/concurrency_limits/increment", slot)  # another holder has the only slot
@@ -197,7 +197,7 @@ def test_a_prefect_limit_delays_the_stages_that_have_its_tag_and_work_to_do(up: 
 @pytest.mark.slow
 def test_schedules_are_listed_paused_set_and_triggered_from_the_command_line(up: RunningServices) -> None:
     def schedules(*arguments: str, code: int = 0) -> str:
-        return bonsai(up.root, "schedules", *arguments, server={}, code=code)
+        return run_bonsai(up.root, "schedules", *arguments, server={}, code=code)
 
     def nightly() -> list[str]:
         return next(line.split() for line in schedules().splitlines() if "toy-nightly" in line)
@@ -248,7 +248,7 @@ def test_one_signal_ends_all_that_up_started_runs_included(up: RunningServices, 
         descendants = running.descendants()
         running.process.send_signal(sig)
         running.process.wait(90)
-        wait_for(lambda: all(map(gone, descendants)), 20)
+        wait_for(lambda: all(map(has_ended, descendants)), 20)
         if sig == signal.SIGINT:
             assert running.process.returncode == 0
             assert running.record(flow_run_id)["state"] == "Cancelled"

@@ -14,11 +14,8 @@ import yaml
 
 from dashboard.readers import prefect_api
 from dashboard.readers.project_files import Unreadable
-from tests.flows.test_pipeline import Env, dvc, environment, server, states, wait_for
-from tests.support.running_services import read_records
+from tests.support.bonsai_process import Env, environment, read_records, run_dvc, stage_states, wait_for
 from tests.support.toy_project import REPOSITORY, SMALL, build_project
-
-__all__ = ["server"]
 
 
 @pytest.mark.slow
@@ -64,5 +61,5 @@ def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(
     finally:
         worker.send_signal(signal.SIGINT)
         worker.wait(90)
-    assert set(states(read_records(toy)[0]).values()) == {"Completed"}
-    assert "up to date" in dvc(toy, "status")
+    assert set(stage_states(read_records(toy)[0]).values()) == {"Completed"}
+    assert "up to date" in run_dvc(toy, "status")
