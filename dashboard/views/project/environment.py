@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,7 +12,8 @@ import pandas as pd
 import psutil
 import streamlit as st
 
-from dashboard.readers import prefect_api, run_records, workers
+from dashboard.readers import bonsai_commands, prefect_api, run_records, workers
+from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.prefect_api import Refused
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
@@ -136,9 +135,8 @@ def _folder_bytes(folder: Path, minute: int) -> int:
 
 def _doctor(root: Path) -> str:
     settings.apply(root)
-    command = [sys.executable, "-m", "flows.cli.main", "doctor"]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=DOCTOR_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = bonsai_commands.run(root, "doctor", timeout_s=DOCTOR_TIMEOUT_S)
+    except CommandError as error:
         return str(error)
     return (done.stdout + done.stderr).strip() or formatting.NOTHING

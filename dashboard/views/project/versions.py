@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,8 @@ import streamlit as st
 
 from dashboard.analysis.graph_layout import lay_out
 from dashboard.components.graph import Node, graph, spoken
-from dashboard.readers import project_files, run_records, run_status
+from dashboard.readers import bonsai_commands, project_files, run_records, run_status
+from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import StageEntry, StageState
 from dashboard.text import formatting
@@ -21,7 +19,6 @@ from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t, word
 from dashboard.ui.page_context import PageContext
 
-TIMEOUT_S = 120
 OFFERED = 60
 VERSIONED = ("clean", "train", "release")
 
@@ -113,10 +110,9 @@ def versions(context: PageContext) -> None:
 
 def _restore(root: Path, run_id: str) -> tuple[bool, str]:
     """Restore a run into the project's folder; returns success and the output. Unsaved changes are never overwritten."""
-    command = [sys.executable, "-m", "flows.cli.main", "restore", run_id]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = bonsai_commands.run(root, "restore", run_id)
+    except CommandError as error:
         return False, str(error)
     lines = [*done.stdout.strip().splitlines(), *done.stderr.strip().splitlines()]
     return done.returncode == 0, " · ".join(line.removeprefix("error: ") for line in lines)
@@ -124,16 +120,11 @@ def _restore(root: Path, run_id: str) -> tuple[bool, str]:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _plan(root: Path, use_case: str, stamp: tuple[int, ...]) -> list[dict[str, Any]]:
-    """The plan of a run without overrides. It takes a process of its own because DVC works in the current directory."""
-    command = [sys.executable, "-m", "flows.cli.main", "plan", use_case, "--json"]
+    """The plan of a run without overrides; `stamp` expires the cache."""
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        return bonsai_commands.plan(root, use_case)
+    except CommandError as error:
         raise Unreadable("run.plan_failed", reason=str(error)) from None
-    if done.returncode:
-        raise Unreadable("run.plan_failed", reason=(done.stderr.strip().splitlines() or ["?"])[-1].removeprefix("error: "))
-    steps: list[dict[str, Any]] = json.loads(done.stdout)
-    return steps
 
 
 def _cache_key(root: Path) -> tuple[int, ...]:

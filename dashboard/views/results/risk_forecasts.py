@@ -15,6 +15,7 @@ from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
+from tasks.core.compression import DENSE
 
 QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
 MAX_DAYS = 3000
@@ -195,7 +196,7 @@ def periods(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastR
 
 def baseline_gains(artifacts: Artifacts, split: str) -> None:
     """The gain of the dense model over each baseline, with a 95 % confidence interval and a p-value."""
-    gains = artifacts.metrics("dense").gains(split)
+    gains = artifacts.metrics(DENSE).gains(split)
     if not gains:
         return
     frame = pd.DataFrame(

@@ -20,6 +20,7 @@ from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
+from tasks.core.compression import DENSE
 
 MAX_OPTIONS = 60
 
@@ -137,7 +138,7 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
 
 def classes(chosen: Sequence[Run], use_case: str) -> None:
     """F1 class by class in each run."""
-    recipes = sorted({recipe for run in chosen for recipe in _recipes(run, use_case)}, key=lambda name: name != "dense")
+    recipes = sorted({recipe for run in chosen for recipe in _recipes(run, use_case)}, key=lambda name: name != DENSE)
     options = ["", *recipes]
     recipe = pickers.choose_from("recipe", options, t("results.recipe"), "", lambda name: name or t("compare.each_released"))
     scores = run_differences.by_class(chosen, use_case, recipe)

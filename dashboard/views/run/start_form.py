@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,8 @@ import streamlit as st
 
 from dashboard.analysis import parameter_fields
 from dashboard.analysis.parameter_fields import Form
-from dashboard.readers import prefect_api, run_records
+from dashboard.readers import bonsai_commands, prefect_api, run_records
+from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.prefect_api import FlowRun, Refused, Server
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_snapshot import RunSnapshot
@@ -25,7 +23,6 @@ from dashboard.ui.page_context import PageContext
 from flows.runs import run_record as records
 from tasks.core.errors import UserError
 
-PLAN_TIMEOUT_S = 120
 PREFECT_ERROR_PREFIX = "Flow run encountered an exception: UserError: "
 """Prefect's prefix of an error message that is meant for people."""
 
@@ -225,17 +222,10 @@ def show_plan(context: PageContext, overrides: Mapping[str, Any], chosen: Sequen
 def _plan_steps(
     root: Path, use_case: str, overrides: Mapping[str, Any], chosen: Sequence[str]
 ) -> tuple[list[dict[str, Any]], str]:
-    """The plan's steps, or the reason for a failure. It takes a process of its own because DVC works in the current directory."""
-    command = [sys.executable, "-m", "flows.cli.main", "plan", use_case, "--json"]
-    for name, value in overrides.items():
-        command += ["--set", f"{name}={parameter_fields.in_words(value)}"]
-    for recipe in chosen:
-        command += ["--recipe", recipe]
+    """The steps of the plan, or the reason why there are none."""
+    options = [part for name, value in overrides.items() for part in ("--set", f"{name}={parameter_fields.in_words(value)}")]
+    options += [part for recipe in chosen for part in ("--recipe", recipe)]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PLAN_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        return bonsai_commands.plan(root, use_case, options), ""
+    except CommandError as error:
         return [], str(error)
-    if done.returncode:
-        return [], (done.stderr.strip().splitlines() or ["?"])[-1].removeprefix("error: ")
-    steps: list[dict[str, Any]] = json.loads(done.stdout)
-    return steps, ""
