@@ -66,7 +66,7 @@ def patterns():
     """All keys that are asked for in the code, and where."""
     for path, call in calls():
         name, first = name_of(call.func), call.args[0] if call.args else None
-        if name in ("t", "nothing", "has", "Unreadable") and first is not None:
+        if name in ("t", "empty_state", "has", "Unreadable") and first is not None:
             yield from ((path, pattern) for pattern in keys_in(first))
         if name == "word" and isinstance(first, ast.Constant):
             yield path, re.escape(first.value) + r"\.[\w-]+"

@@ -16,14 +16,13 @@ from dashboard.text import formatting
 from dashboard.ui import image_grid, locale, pickers, widgets
 from dashboard.ui.locale import t
 from tasks.core.compression import DENSE
-from tasks.core.splits import EVALUATION_SPLITS
 
 MAX_FLIPPED = 60
 
 
 def by_class(artifacts: Artifacts, run: Run) -> None:
     """What each class lost, for every recipe."""
-    split = pickers.choose_from("split", EVALUATION_SPLITS[::-1], t("results.split"), "test", _split, as_buttons=True)
+    split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, as_buttons=True)
     rows = []
     for recipe in artifacts.recipes():
         if recipe == DENSE:
@@ -50,7 +49,7 @@ def flipped(artifacts: Artifacts, run: Run) -> None:
         return
     with st.container(horizontal=True, gap="medium"):
         recipe = pickers.choose_from("recipe", recipes, t("results.recipe"), artifacts.released() or recipes[0], as_buttons=True)
-        split = pickers.choose_from("split", EVALUATION_SPLITS[::-1], t("results.split"), "test", _split, as_buttons=True)
+        split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, as_buttons=True)
     comparison = artifacts.metrics(recipe).against_dense.get(split)
     if comparison is None:
         raise Unreadable("unreadable.shape", file="metrics.json")
