@@ -13,7 +13,7 @@ from tasks.core import params_file, registry
 
 ROOT = Path(__file__).parents[2]
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-SPARE = {
+UNNEEDED = {
     "tasks.core.hardware",
     "tasks.core.onnx_model",
     "tasks.data.sampling",
@@ -47,7 +47,7 @@ def packages() -> set[str]:
 
 
 def needed(stage: str, use_case: str) -> set[str]:
-    """The modules that a stage of a use case may import, those that are found by name at run time among them."""
+    """The modules that a stage of a use case may import, those that are section by name at run time among them."""
     roots = [f"tasks.stages.{stage}", "tasks.__main__", f"tasks.use_cases.{use_case}.use_case"]
     if stage in ("train", "compress", "evaluate"):
         roots += [f"tasks.models.{use_case}.{name}" for name in registry.registered_names(f"models/{use_case}")]
@@ -84,15 +84,15 @@ def test_each_declared_file_or_folder_is_needed_by_some_use_case(stage):
         assert users, f"take {each} from the deps of {stage} in dvc.yaml"
 
 
-def test_what_is_declared_and_not_needed_is_known():
-    spare = {
+def test_the_declared_modules_that_are_not_needed_are_listed():
+    unneeded = {
         module
         for stage in STAGES
         for name in registry.registered_names("use_cases")
         for each in declared(stage)
         for module in covered(each, name) - needed(stage, name)
     }
-    assert spare == SPARE
+    assert unneeded == UNNEEDED
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -123,9 +123,9 @@ def test_packages_hold_a_sentence_and_no_code():
 def test_a_stanza_that_says_nothing_has_every_parameter_a_stage_names(stage):
     names = {"${item.use_case}": "mine", "${item.recipe}": "dense"}
     for dotted in DAG[stage].get("params", []):
-        found = {"use_cases": {"mine": params_file.default_stanza()}, "recipes": {"dense": []}}
+        section = {"use_cases": {"mine": params_file.default_stanza()}, "recipes": {"dense": []}}
         for placeholder, name in names.items():
             dotted = dotted.replace(placeholder, name)
         for word in dotted.split("."):
-            assert word in found, f"{dotted} is missing in library.blank()"
-            found = found[word]
+            assert word in section, f"{dotted} is missing in library.blank()"
+            section = section[word]

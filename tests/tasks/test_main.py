@@ -1,4 +1,4 @@
-"""`python -m tasks <stage> <use case> [<recipe>]` answers a person's mistake in one line and leaves nothing behind."""
+"""`python -m tasks <stage> <use case> [<recipe>]` reports a user error in one line and leaves no file behind."""
 
 import subprocess
 import sys
@@ -12,20 +12,20 @@ from tasks.core.errors import UserError
 ROOT = Path(__file__).parents[2]
 
 
-def knock(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_stage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tasks", *arguments], cwd=workspace, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        [sys.executable, "-m", "tasks", *arguments], cwd=project, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
 
 
 @pytest.fixture
-def workspace(tmp_path):
+def project(tmp_path):
     (tmp_path / "params.yaml").write_text("use_cases: {vision: {training: {seed: 7}}}\nrecipes: {dense: []}\n")
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "usage: python -m tasks <stage> <use case> [<recipe>]"),
         (["tran", "vision"], "no stage 'tran'; did you mean 'train'?"),
@@ -34,36 +34,36 @@ def workspace(tmp_path):
         (["compress", "vision"], "compress takes a use case and a recipe, got 1 argument"),
     ],
 )
-def test_a_wrong_command_line_is_explained(arguments, said):
+def test_a_wrong_command_line_is_explained(arguments, message):
     with pytest.raises(UserError) as caught:
         parse_arguments(arguments)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_mistake_is_one_line_and_exit_code_2_and_leaves_nothing(workspace):
-    before = sorted(workspace.iterdir())
-    answer = knock(workspace, "fetch", "visoin")
-    assert answer.returncode == 2
-    assert answer.stderr == "error: no use case 'visoin'; did you mean 'vision'? There is: vision\n"
-    assert answer.stdout == ""
-    assert sorted(workspace.iterdir()) == before
+def test_a_user_error_is_one_line_and_exit_code_2_and_leaves_no_file(project):
+    before = sorted(project.iterdir())
+    result = run_stage(project, "fetch", "visoin")
+    assert result.returncode == 2
+    assert result.stderr == "error: no use case 'visoin'; did you mean 'vision'? There is: vision\n"
+    assert result.stdout == ""
+    assert sorted(project.iterdir()) == before
 
 
-def test_a_stage_whose_input_is_missing_says_which_and_journals_it(workspace):
-    answer = knock(workspace, "clean", "vision")
-    assert answer.returncode == 2
-    assert answer.stderr.startswith("error: data/vision/raw is not there yet")
-    assert '"event": "failed"' in (workspace / "journal" / "clean@vision.jsonl").read_text()
+def test_a_stage_names_its_missing_input_and_logs_the_failure(project):
+    result = run_stage(project, "clean", "vision")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: data/vision/raw is not there yet")
+    assert '"event": "failed"' in (project / "journal" / "clean@vision.jsonl").read_text()
 
 
-@pytest.mark.parametrize("outside", [{}, {"OMP_NUM_THREADS": "2"}, {"OPENBLAS_NUM_THREADS": "2"}])
-def test_every_library_counts_the_threads_that_the_parameters_name(workspace, outside):
+@pytest.mark.parametrize("environment", [{}, {"OMP_NUM_THREADS": "2"}, {"OPENBLAS_NUM_THREADS": "2"}])
+def test_every_library_counts_the_threads_that_the_parameters_name(project, environment):
     code = (
         "from tasks.__main__ import main;"
         "assert main(['augment', 'vision']) == 2; import scipy.linalg, sklearn.linear_model, threadpoolctl;"
         "print({each['num_threads'] for each in threadpoolctl.threadpool_info()})"
     )
-    said = subprocess.check_output(
-        [sys.executable, "-c", code], cwd=workspace, env={"PYTHONPATH": str(ROOT), **outside}, stderr=subprocess.PIPE, text=True
+    output = subprocess.check_output(
+        [sys.executable, "-c", code], cwd=project, env={"PYTHONPATH": str(ROOT), **environment}, stderr=subprocess.PIPE, text=True
     )
-    assert said.splitlines()[-1] == "{1}"
+    assert output.splitlines()[-1] == "{1}"

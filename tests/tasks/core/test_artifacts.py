@@ -1,4 +1,4 @@
-"""An artifact appears whole or not at all, and a flipped bit never passes for data."""
+"""Artifacts are written atomically, and a flipped bit is detected."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def test_the_same_rows_give_the_same_bytes(artifact, tmp_path):
     assert (again.path / CHECKSUMS).read_bytes() == (artifact.path / CHECKSUMS).read_bytes()
 
 
-def test_a_stage_that_fails_leaves_the_old_artifact_and_no_trace(artifact):
+def test_a_stage_that_fails_leaves_the_old_artifact_and_no_draft(artifact):
     def stage():
         with artifact.draft() as draft:
             write_json(draft / "ledger.json", {"kept": 0})
@@ -68,8 +68,8 @@ def test_a_killed_stage_leaves_nothing_under_the_final_name(tmp_path):
             write_json(draft / "ledger.json", {{"kept": 1}})
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    died = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
-    assert died.returncode == -signal.SIGKILL
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "clean").exists()
     with Artifact(tmp_path / "clean").draft() as draft:
         write_json(draft / "ledger.json", {"kept": 2})
@@ -77,7 +77,7 @@ def test_a_killed_stage_leaves_nothing_under_the_final_name(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rows/part-00001.parquet", "ledger.json"])
-def test_a_flipped_bit_is_found_at_the_next_load_and_named(artifact, name):
+def test_a_flipped_bit_is_detected_at_the_next_load_and_named(artifact, name):
     path = artifact.path / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -93,19 +93,19 @@ def test_a_missing_file_is_named(artifact):
         artifact.open()
 
 
-def test_an_artifact_that_was_never_made_says_what_to_do(tmp_path):
+def test_a_missing_artifact_names_a_remedy(tmp_path):
     with pytest.raises(UserError, match="run the stage that makes it"):
         Artifact(tmp_path / "raw").open()
 
 
-def test_a_file_is_replaced_whole_or_left_alone(tmp_path, monkeypatch):
+def test_a_file_is_replaced_atomically(tmp_path, monkeypatch):
     path = tmp_path / "run.json"
     write_bytes(path, b"old")
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space left"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
-    assert [found.name for found in tmp_path.iterdir()] == ["run.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
 
 
 def test_json_has_no_nan(tmp_path):

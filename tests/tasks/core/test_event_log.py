@@ -1,4 +1,4 @@
-"""A journal tells what happens while it happens, and survives whatever ends its stage."""
+"""An event log is readable while its stage runs, and after the stage was killed."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_each_event_is_one_json_line_visible_at_once(path):
     event_log.finish()
 
 
-def test_the_last_line_says_what_the_stage_cost(path):
+def test_the_last_event_holds_cpu_time_and_memory(path):
     event_log = EventLog(path)
     event_log.finish()
     last = list(read_events(path))[-1]
@@ -32,7 +32,7 @@ def test_the_last_line_says_what_the_stage_cost(path):
     assert last["peak_memory_bytes"] > 1_000_000
 
 
-def test_progress_is_written_seldom_but_the_end_always(path):
+def test_progress_is_throttled_except_for_the_last_event(path):
     event_log = EventLog(path)
     for done in range(1001):
         event_log.progress(done, 1000, "rows")
@@ -49,7 +49,7 @@ def test_a_loss_that_is_not_a_number_is_written_as_null(path):
     assert [event["values"] for event in read_events(path) if event["event"] == "metric"] == [{"loss": None}]
 
 
-def test_a_new_attempt_after_a_killed_one_goes_on_in_the_same_file(path):
+def test_an_attempt_after_a_killed_one_appends_to_the_same_file(path):
     killed = EventLog(path)
     killed.log("half way")
     killed.close()
@@ -62,7 +62,7 @@ def test_a_new_attempt_after_a_killed_one_goes_on_in_the_same_file(path):
     assert [event["attempt"] for event in events if event["event"] == "started"] == [1, 2]
 
 
-def test_a_new_attempt_after_a_finished_one_starts_a_new_page(path):
+def test_an_attempt_after_a_finished_one_starts_a_new_file(path):
     EventLog(path).finish()
     again = EventLog(path)
     again.fail("out of luck", "details")
@@ -71,5 +71,5 @@ def test_a_new_attempt_after_a_finished_one_starts_a_new_page(path):
     assert events[1]["error"] == "out of luck"
 
 
-def test_a_journal_that_is_not_there_has_no_events(path):
+def test_a_missing_event_log_has_no_events(path):
     assert list(read_events(path)) == []

@@ -1,4 +1,4 @@
-"""A wrong name, type or number in params.yaml is refused in one line that names the nearest right thing."""
+"""A wrong name, type or number in params.yaml is user_error in one line that names the nearest right thing."""
 
 import pytest
 
@@ -16,59 +16,59 @@ def params():
     )
 
 
-def refused(context) -> str:
+def user_error(function) -> str:
     with pytest.raises(UserError) as caught:
-        context()
+        function()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_a_mistyped_use_case_gets_its_neighbour(params):
-    assert "did you mean 'vision'?" in refused(lambda: params_file.build_use_case("visoin", params))
+def test_a_mistyped_use_case_gets_a_suggestion(params):
+    assert "did you mean 'vision'?" in user_error(lambda: params_file.build_use_case("visoin", params))
 
 
-def test_a_mistyped_recipe_gets_its_neighbour(params):
-    assert "did you mean 'int8'?" in refused(lambda: params_file.build_recipe("int", params))
+def test_a_mistyped_recipe_gets_a_suggestion(params):
+    assert "did you mean 'int8'?" in user_error(lambda: params_file.build_recipe("int", params))
 
 
-def test_a_mistyped_section_gets_its_neighbour(params):
+def test_a_mistyped_section_gets_a_suggestion(params):
     wrong = params_file.apply_overrides(params, {"trainig.epochs": 3}, "vision")
-    said = refused(lambda: params_file.build_use_case("vision", wrong))
-    assert said == "params.yaml: use_cases.vision has no 'trainig'; did you mean 'training'?"
+    message = user_error(lambda: params_file.build_use_case("vision", wrong))
+    assert message == "params.yaml: use_cases.vision has no 'trainig'; did you mean 'training'?"
 
 
-def test_a_mistyped_parameter_gets_its_neighbour(params):
+def test_a_mistyped_parameter_gets_a_suggestion(params):
     wrong = params_file.apply_overrides(params, {"training.epoch": 3}, "vision")
-    said = refused(lambda: params_file.build_use_case("vision", wrong))
-    assert said == "params.yaml: use_cases.vision.training has no 'epoch'; did you mean 'epochs'?"
+    message = user_error(lambda: params_file.build_use_case("vision", wrong))
+    assert message == "params.yaml: use_cases.vision.training has no 'epoch'; did you mean 'epochs'?"
 
 
 def test_a_number_out_of_range_is_named_with_its_bound(params):
     wrong = params_file.apply_overrides(params, {"training.epochs": 0}, "vision")
-    said = refused(lambda: params_file.build_use_case("vision", wrong))
-    assert said == "params.yaml: use_cases.vision.training.epochs: should be greater than or equal to 1, got 0"
+    message = user_error(lambda: params_file.build_use_case("vision", wrong))
+    assert message == "params.yaml: use_cases.vision.training.epochs: should be greater than or equal to 1, got 0"
 
 
 def test_a_wrong_type_is_named(params):
     wrong = params_file.apply_overrides(params, {"training.epochs": "many"}, "vision")
-    assert "use_cases.vision.training.epochs" in refused(lambda: params_file.build_use_case("vision", wrong))
+    assert "use_cases.vision.training.epochs" in user_error(lambda: params_file.build_use_case("vision", wrong))
 
 
-def test_all_that_is_wrong_is_said_at_once(params):
+def test_all_errors_are_named_at_once(params):
     wrong = params_file.apply_overrides(params, {"training.epochs": 0, "training.sed": 1}, "vision")
-    said = refused(lambda: params_file.build_use_case("vision", wrong))
-    assert "epochs" in said
-    assert "did you mean 'seed'?" in said
+    message = user_error(lambda: params_file.build_use_case("vision", wrong))
+    assert "epochs" in message
+    assert "did you mean 'seed'?" in message
 
 
 def test_a_step_of_a_recipe_is_checked_like_a_use_case(params):
     wrong = params_file.apply_overrides(params, {"recipes.pruned-int8.0.prune.ratio": 30})
-    assert "params.yaml: recipes.pruned-int8.0.prune.ratio" in refused(lambda: params_file.build_recipe("pruned-int8", wrong))
+    assert "params.yaml: recipes.pruned-int8.0.prune.ratio" in user_error(lambda: params_file.build_recipe("pruned-int8", wrong))
 
 
 def test_a_step_that_changes_the_network_comes_before_one_that_changes_its_format(params):
     wrong = params_file.parse_params({**params.as_dict(), "recipes": {"odd": [{"quantize": {}}, {"prune": {}}]}})
-    assert "put it before" in refused(lambda: params_file.build_recipe("odd", wrong))
+    assert "put it before" in user_error(lambda: params_file.build_recipe("odd", wrong))
 
 
 def test_an_override_leaves_the_original_as_it_was(params):
@@ -79,13 +79,13 @@ def test_an_override_leaves_the_original_as_it_was(params):
 
 
 def test_a_position_outside_a_recipe_is_refused(params):
-    assert "'7' is no position" in refused(
+    assert "'7' is no position" in user_error(
         lambda: params_file.apply_overrides(params, {"recipes.int8.7.quantize.mode": "static"})
     )
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "expected the sections use_cases, recipes"),
         ("use_case: {}", "did you mean 'use_cases'?"),
@@ -95,10 +95,10 @@ def test_a_position_outside_a_recipe_is_refused(params):
         ("use_cases: &a {vision: {}}\nrecipes: *a", "aliases"),
     ],
 )
-def test_a_params_file_of_another_shape_is_refused(tmp_path, text, said):
+def test_a_params_file_of_another_shape_is_refused(tmp_path, text, message):
     (tmp_path / "params.yaml").write_text(text)
-    assert said in refused(lambda: params_file.read_params(tmp_path / "params.yaml"))
+    assert message in user_error(lambda: params_file.read_params(tmp_path / "params.yaml"))
 
 
-def test_a_missing_params_file_says_where_it_was_looked_for(tmp_path):
-    assert str(tmp_path) in refused(lambda: params_file.read_params(tmp_path / "params.yaml"))
+def test_a_missing_params_file_names_the_folder(tmp_path):
+    assert str(tmp_path) in user_error(lambda: params_file.read_params(tmp_path / "params.yaml"))

@@ -1,4 +1,4 @@
-"""A person's files are read whole or refused in one line that names what, where and the nearest right thing."""
+"""A user's files are read completely, or refused in one line that names the error, the place and the nearest valid name."""
 
 import gzip
 import os
@@ -49,7 +49,7 @@ def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", r"is empty \(0 bytes\)"),
         (b"hello, world", "is not an idx file"),
@@ -59,14 +59,14 @@ def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
         (b"\0\0\x08\x03" + b"\xff" * 12, "at most 4,000,000,000 are read"),
     ],
 )
-def test_what_is_not_what_it_says_is_refused(tmp_path, content, said):
+def test_a_file_that_is_no_valid_idx_file_is_refused(tmp_path, content, message):
     path = tmp_path / "images"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         sources.read_idx(path)
 
 
-def test_one_flipped_bit_in_a_packed_file_is_seen(images):
+def test_a_flipped_bit_in_a_compressed_file_is_detected(images):
     whole = bytearray(images.read_bytes())
     whole[len(whole) // 2] ^= 4
     images.write_bytes(whole)
@@ -128,7 +128,7 @@ def test_a_fingerprint_changes_with_a_name_or_a_byte_and_with_nothing_else(tmp_p
     assert len({first, second, sources.fingerprint(folder)}) == 3
 
 
-def test_data_that_changed_since_the_run_was_asked_for_is_refused(tmp_path):
+def test_data_that_changed_since_the_run_was_requested_is_refused(tmp_path):
     path = tmp_path / "my.csv"
     path.write_text("a\n1\n")
     expected = sources.fingerprint(path)
@@ -148,5 +148,5 @@ def test_data_that_changed_since_the_run_was_asked_for_is_refused(tmp_path):
         ("latest", ""),
     ],
 )
-def test_a_name_tells_the_subset(name, subset):
+def test_a_name_may_contain_the_split(name, subset):
     assert sources.split_in_name(name) == subset

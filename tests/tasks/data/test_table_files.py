@@ -1,4 +1,4 @@
-"""Good tables read the same however they are written; of bad ones no row is used, and one line says why."""
+"""Valid tables are read the same in every encoding; of invalid ones no row is used, and one line says why."""
 
 import bz2
 import gzip
@@ -15,11 +15,11 @@ from tasks.data import table_files
 GOOD = 'text,label\n"a, b",x\n"two\nlines",y\nthree,15.0\n'
 
 
-def read(path, *columns, **how):
-    return pd.concat(list(table_files.read_table(path, columns, **how)), ignore_index=True)
+def read(path, *columns, **options):
+    return pd.concat(list(table_files.read_table(path, columns, **options)), ignore_index=True)
 
 
-def written(tmp_path, content, name="my.csv"):
+def write_file(tmp_path, content, name="my.csv"):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
@@ -40,37 +40,37 @@ def written(tmp_path, content, name="my.csv"):
     ids=["plain", "line ends of Windows", "byte order mark", "empty lines", "gz", "xz", "bz2", "tabs"],
 )
 def test_a_good_table_is_read_however_it_is_written(tmp_path, name, content):
-    rows = read(written(tmp_path, content, name))
+    rows = read(write_file(tmp_path, content, name))
     assert [text.replace("\r", "") for text in rows["text"]] == ["a, b", "two\nlines", "three"]
     assert rows["label"].tolist() == ["x", "y", "15.0"]
     assert rows["doubt"].tolist() == ["", "", ""]
 
 
 def test_a_row_carries_its_file_and_the_line_it_begins_at(tmp_path):
-    rows = read(written(tmp_path, GOOD))
+    rows = read(write_file(tmp_path, GOOD))
     assert rows["row"].tolist() == [2, 3, 5]
     assert set(rows["file"]) == {"my.csv"}
 
 
 def test_values_stay_as_they_were_written(tmp_path):
-    rows = read(written(tmp_path, "a,b,c,d\n007,1e400,NaN,\nTrue,1.0,NA,null\n"))
+    rows = read(write_file(tmp_path, "a,b,c,d\n007,1e400,NaN,\nTrue,1.0,NA,null\n"))
     assert rows[["a", "b", "c", "d"]].to_numpy().tolist() == [["007", "1e400", "NaN", ""], ["True", "1.0", "NA", "null"]]
 
 
-def test_only_the_columns_asked_for_come_in_the_order_asked(tmp_path):
-    assert list(read(written(tmp_path, "a,b,c\n1,2,3\n"), "c", "a")) == ["c", "a", "file", "row", "doubt"]
+def test_only_the_requested_columns_are_read_and_in_their_order(tmp_path):
+    assert list(read(write_file(tmp_path, "a,b,c\n1,2,3\n"), "c", "a")) == ["c", "a", "file", "row", "doubt"]
 
 
 def test_a_file_without_a_header_is_given_names(tmp_path):
     rows = read(
-        written(tmp_path, "ham\tit's \"fine\nspam\tWIN\n", "sms.txt"), names=("label", "text"), separator="\t", quotes=False
+        write_file(tmp_path, "ham\tit's \"fine\nspam\tWIN\n", "sms.txt"), names=("label", "text"), separator="\t", quotes=False
     )
     assert rows["text"].tolist() == ["it's \"fine", "WIN"]
     assert rows["row"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "my.csv is empty (0 bytes)"),
         (b"\n\n", "my.csv holds blank lines only"),
@@ -91,48 +91,48 @@ def test_a_file_without_a_header_is_given_names(tmp_path):
         (b"text,label\n" + b"a" * 16_000_001, "my.csv, line 2 is longer than 16,000,000 bytes"),
     ],
 )
-def test_a_bad_csv_is_refused_in_one_line_that_names_the_place(tmp_path, content, said):
-    with pytest.raises(UserError, match=re.escape(said)) as caught:
-        read(written(tmp_path, content))
+def test_a_bad_csv_is_refused_in_one_line_that_names_the_place(tmp_path, content, message):
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        read(write_file(tmp_path, content))
     assert "\n" not in str(caught.value)
 
 
-def test_a_number_cut_in_the_middle_is_doubted(tmp_path):
-    rows = read(written(tmp_path, "a,b\n1,15.0\n2,15.0"[:-2]))
+def test_a_number_that_may_be_cut_short_is_marked(tmp_path):
+    rows = read(write_file(tmp_path, "a,b\n1,15.0\n2,15.0"[:-2]))
     assert rows["b"].tolist() == ["15.0", "15"]
     assert [bool(doubt) for doubt in rows["doubt"]] == [False, True]
 
 
-def test_a_csv_cut_anywhere_gives_no_row_that_is_neither_true_nor_doubted(tmp_path):
+def test_a_csv_cut_anywhere_gives_only_true_or_marked_rows(tmp_path):
     whole = 'text,price\n"a, b",15.25\n"c ""d""",7\nplain,301\n'
-    true = {tuple(row) for row in read(written(tmp_path, whole))[["text", "price"]].to_numpy()}
+    true = {tuple(row) for row in read(write_file(tmp_path, whole))[["text", "price"]].to_numpy()}
     for length in range(len(whole)):
         try:
-            rows = read(written(tmp_path, whole[:length]))
+            rows = read(write_file(tmp_path, whole[:length]))
         except UserError:
             continue
         sure = rows[rows["doubt"] == ""]
         assert {tuple(row) for row in sure[["text", "price"]].to_numpy()} <= true, whole[:length]
 
 
-def test_a_column_that_is_not_there_is_answered_with_the_nearest(tmp_path):
+def test_a_missing_column_gets_a_suggestion(tmp_path):
     with pytest.raises(UserError, match=r"my\.csv has no column 'lable'; did you mean 'label'\? It has text, label"):
-        read(written(tmp_path, GOOD), "lable")
+        read(write_file(tmp_path, GOOD), "lable")
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
-def test_a_packed_file_cut_or_damaged_is_refused_by_name(tmp_path, pack):
-    suffix = {gzip.compress: "gz", lzma.compress: "xz", bz2.compress: "bz2"}[pack]
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, bz2.compress])
+def test_a_compressed_file_cut_or_damaged_is_refused_by_name(tmp_path, compress):
+    suffix = {gzip.compress: "gz", lzma.compress: "xz", bz2.compress: "bz2"}[compress]
     content = "a,b\n" + "".join(f"{i},{i * i}\n" for i in range(2000))
-    whole = pack(content.encode())
+    whole = compress(content.encode())
     for bad in (whole[: len(whole) // 2], whole[:-9], whole[:20] + b"\0\0\0\0" + whole[24:], b"a,b\n1,2\n"):
         with pytest.raises(UserError, match=rf"my\.csv\.{suffix} is (cut short|damaged)"):
-            read(written(tmp_path, bad, f"my.csv.{suffix}"))
+            read(write_file(tmp_path, bad, f"my.csv.{suffix}"))
 
 
 def test_json_lines_keep_what_was_written(tmp_path):
     content = '{"text": "a", "n": 1.50, "b": true, "x": null}\n\n{"text": "é", "n": 1e400, "b": {"c": [1]}, "x": "y"}'
-    rows = read(written(tmp_path, content, "my.jsonl"))
+    rows = read(write_file(tmp_path, content, "my.jsonl"))
     assert rows["n"].tolist() == ["1.50", "1e400"]
     assert rows["b"].tolist() == ["true", '{"c": [1]}']
     assert rows["x"].isna().tolist() == [True, False]
@@ -140,7 +140,7 @@ def test_json_lines_keep_what_was_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('{"a": 1}\n{"a": 2\n', "my.jsonl, line 2, column 8 is not JSON"),
         ('{"a": 1}\n{"a": "x', "the file may be cut short"),
@@ -150,9 +150,9 @@ def test_json_lines_keep_what_was_written(tmp_path):
         ("[" * 100_000, "my.jsonl, line 1 is not JSON"),
     ],
 )
-def test_bad_json_lines_are_refused_with_line_and_column(tmp_path, content, said):
-    with pytest.raises(UserError, match=re.escape(said)):
-        read(written(tmp_path, content, "my.jsonl"))
+def test_bad_json_lines_are_refused_with_line_and_column(tmp_path, content, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        read(write_file(tmp_path, content, "my.jsonl"))
 
 
 def test_parquet_keeps_its_types_and_is_read_in_blocks(tmp_path):
@@ -176,11 +176,11 @@ def test_a_parquet_file_cut_anywhere_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("my.xlsx", "save the sheet as CSV"), ("my.json", "one object per line"), ("my.zip", "unpack it")]
+    ("name", "message"), [("my.xlsx", "save the sheet as CSV"), ("my.json", "one object per line"), ("my.zip", "unpack it")]
 )
-def test_what_is_no_table_is_refused_with_a_way_out(tmp_path, name, said):
-    with pytest.raises(UserError, match=said):
-        read(written(tmp_path, b"PK\x03\x04", name))
+def test_what_is_no_table_is_refused_with_a_way_out(tmp_path, name, message):
+    with pytest.raises(UserError, match=message):
+        read(write_file(tmp_path, b"PK\x03\x04", name))
 
 
 def test_a_folder_named_like_a_table_is_refused(tmp_path):
