@@ -142,7 +142,7 @@ def half_precision(tmp_path, monkeypatch):
 
 
 def test_the_step_of_the_documentation_halves_the_file_and_keeps_the_answers(half_precision, tmp_path):
-    context = tiny_images.context(tmp_path)
+    context = tiny_images.compression_context(tmp_path)
     network = tiny_images.Bars().build_model({}).eval()
     model = onnx_export.to_onnx(network, context.inputs, {"classes": list(tiny_images.NAMES)}, "bars")
     smaller = half_precision(model, context)

@@ -56,6 +56,17 @@ class ChannelGroup:
     """Whether channels are in order of importance, so that only the last can be pruned: rows of an embedding by frequency."""
 
 
+def resize_field(name: str, position: int | None = None) -> Callable[[dict[str, Any], int], dict[str, Any]]:
+    """The `resize` of a group whose size is the field `name`, or its entry at `position` where the field is a list."""
+
+    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
+        if position is None:
+            return {**fields, name: count}
+        return {**fields, name: [count if index == position else size for index, size in enumerate(fields[name])]}
+
+    return resize
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressionContext:
     """What a compression step may use: the encoded train and validation rows, but no test row."""

@@ -1,4 +1,4 @@
-"""A toy use case for the compression rooms: does the bar in an 8 x 8 picture lie or stand?"""
+"""A toy use case for the tests of compress, evaluate and release: is the bar in an 8 x 8 image horizontal or vertical?"""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tasks.models.vision.cnn import Cnn
 NAMES = ("lies", "stands")
 
 
-class Memory:
-    """A journal that keeps what is said instead of writing it."""
+class RecordingEventLog:
+    """An event log that keeps its messages in memory."""
 
     def __init__(self, stage: str = "compress@bars") -> None:
         self.stage = stage
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def log(self, message: str, level: str = "info") -> None:
-        self.said.append(message)
+        self.messages.append(message)
 
     def progress(self, done: int, total: int, unit: str) -> None:
         pass
@@ -41,7 +41,7 @@ class Memory:
         pass
 
 
-class TellsBarsApart(Problem):
+class BarClassification(Problem):
     label_column = "label"
 
     def loss(self, outputs, targets, training):
@@ -74,10 +74,10 @@ class Bars(UseCase):
 
     summary: ClassVar[str] = "Does the bar in an 8 x 8 picture lie or stand?"
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
-    problem: ClassVar[Problem] = TellsBarsApart()
+    problem: ClassVar[Problem] = BarClassification()
 
     name: ClassVar[str] = "vision"
-    """Whose networks it takes."""
+    """The use case whose architectures it takes."""
 
     def load(self):
         raise NotImplementedError
@@ -100,7 +100,7 @@ class Bars(UseCase):
 
 
 def rows(count: int = 300, seed: int = 0) -> pd.DataFrame:
-    """Bars in noise; the labels of one in ten are wrong where they train, so that nothing is learnt to the last row."""
+    """Images of bars in noise; one label in ten of the train split is wrong, so that no network fits all rows."""
     generator = np.random.default_rng(seed)
     stands = generator.integers(0, 2, count).astype(bool)
     pictures = generator.integers(0, 90, (count, 8, 8), dtype=np.uint8)
@@ -108,17 +108,17 @@ def rows(count: int = 300, seed: int = 0) -> pd.DataFrame:
         picture[(slice(None), place) if upright else (place, slice(None))] += 120
     splits = np.array(["train", "validation", "test"])[np.digitize(np.arange(count) / count, [0.5, 0.75])]
     labels = np.where(stands ^ ((splits == "train") & (generator.random(count) < 0.1)), NAMES[1], NAMES[0])
-    found = pd.DataFrame({"pixels": [picture.tobytes() for picture in pictures], "label": labels, "split": splits})
-    return found.assign(file="bars.csv", row=np.arange(count))
+    table = pd.DataFrame({"pixels": [picture.tobytes() for picture in pictures], "label": labels, "split": splits})
+    return table.assign(file="bars.csv", row=np.arange(count))
 
 
-def context(folder: Path, **changes: Any) -> CompressionContext:
-    """A bench with the toy's rows on it."""
+def compression_context(folder: Path, **changes: Any) -> CompressionContext:
+    """A compression context with the rows of the toy use case."""
     case, table, state = Bars(), rows(), {"classes": list(NAMES)}
     (inputs, targets), (validation_inputs, validation_targets) = (
         case.encode(table[table["split"] == split], state) for split in ("train", "validation")
     )
-    found = {
+    values = {
         "case": case,
         "state": state,
         "inputs": inputs,
@@ -126,15 +126,15 @@ def context(folder: Path, **changes: Any) -> CompressionContext:
         "validation_inputs": validation_inputs,
         "validation_targets": validation_targets,
         "score": lambda outputs: float((outputs.argmax(1) == validation_targets).mean()),
-        "event_log": Memory(),
+        "event_log": RecordingEventLog(),
         "scratch": folder / "scratch",
     }
-    return CompressionContext(**{**found, **changes})
+    return CompressionContext(**{**values, **changes})
 
 
-def workspace(root: Path, stage: str, recipe_name: str = "", recipe: tuple[Any, ...] = (), **settings: Any) -> StageContext:
-    """A workspace of the toy; its clean rows and fitted network are put there if they are not yet."""
-    event_log: Any = Memory(f"{stage}@bars-{recipe_name or 'all'}")
+def stage_context(root: Path, stage: str, recipe_name: str = "", recipe: tuple[Any, ...] = (), **settings: Any) -> StageContext:
+    """A stage context of the toy use case; writes its clean rows and fitted network where they are missing."""
+    event_log: Any = RecordingEventLog(f"{stage}@bars-{recipe_name or 'all'}")
     names = ("dense", "int8")
     context = StageContext(
         name="bars",
@@ -151,12 +151,12 @@ def workspace(root: Path, stage: str, recipe_name: str = "", recipe: tuple[Any, 
         with context.augmented.draft() as draft:
             Table(draft / "rows").write(0, rows().head(0))
         with context.model.draft() as draft:
-            Checkpoint(draft, "vision").write(fitted(), {"classes": list(NAMES)})
+            Checkpoint(draft, "vision").write(fitted_network(), {"classes": list(NAMES)})
     return context
 
 
-def fitted() -> torch.nn.Module:
-    """The toy's network, fitted once."""
+def fitted_network() -> torch.nn.Module:
+    """The fitted network of the toy use case."""
     from tasks.training import trainer
 
     case, table = Bars(), rows()

@@ -1,6 +1,6 @@
-"""The first layer of every network for tables: numbers pass curves to normal scores, a missing one is 0.
+"""The first layer of every network for tables: a quantile transform of numeric columns to normal scores, 0 where missing.
 
-Legend: B rows, F numbers, K knots.
+Legend: B rows, F numeric columns, K knots.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 
-class Curves(nn.Module):
-    """Numbers (B, F), NaN where missing, to normal scores (B, F) and whether each was missing (B, F).
+class QuantileTransform(nn.Module):
+    """Numbers (B, F), NaN where missing, to normal scores (B, F) and indicators of missing values (B, F).
 
-    The curves are learnt from train rows by rank, not by gradient; they are kept with the weights.
+    Each column has a piecewise linear curve that is fitted to the ranks of train rows, not by gradient, and saved with the
+    weights.
     """
 
     least: Tensor
@@ -29,7 +30,7 @@ class Curves(nn.Module):
             self.register_buffer(name, torch.zeros(numbers, max(1, knots - 1)))
 
     def set(self, knots: Sequence[Sequence[float]], scores: Sequence[Sequence[float]]) -> None:
-        """Take the curves through these points (F, K), knots rising."""
+        """Set the curves to these points (F, K), with ascending knots."""
         at_FK, score_FK = torch.tensor(knots, dtype=torch.float64), torch.tensor(scores, dtype=torch.float64)
         run_FK = at_FK.diff(dim=1)
         self.least.copy_(score_FK[:, 0])
@@ -39,7 +40,7 @@ class Curves(nn.Module):
 
     def forward(self, numbers_BF: Tensor) -> tuple[Tensor, Tensor]:
         missing_BF = torch.isnan(numbers_BF)
-        known_BF1 = torch.where(missing_BF, 0.0, numbers_BF).unsqueeze(-1)
-        passed_BFK = torch.minimum((known_BF1 - self.start).clamp_min(0.0), self.run)
-        score_BF = (passed_BFK * self.slope).sum(-1) + self.least
+        value_BF1 = torch.where(missing_BF, 0.0, numbers_BF).unsqueeze(-1)
+        covered_BFK = torch.minimum((value_BF1 - self.start).clamp_min(0.0), self.run)
+        score_BF = (covered_BFK * self.slope).sum(-1) + self.least
         return torch.where(missing_BF, 0.0, score_BF), missing_BF.to(score_BF.dtype)

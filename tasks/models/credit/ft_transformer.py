@@ -1,26 +1,26 @@
-"""Tables as sentences: every number and category is a token, and a Transformer reads them all at once.
+"""FT-Transformer: every number and category of a row is a token of a Transformer encoder.
 
 Y. Gorishniy, I. Rubachev, V. Khrulkov, A. Babenko 2021, "Revisiting deep learning models for tabular data", arXiv 2106.11959.
 
-Legend: B rows, F numbers, C categories, T tokens (1 + F + C), D width, H heads, E width of a head.
+Legend: B rows, F numeric columns, C categorical columns, T tokens (1 + F + C), D width, H heads, E width of a head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import ChannelGroup
+from tasks.core.compression import ChannelGroup, resize_field
 from tasks.core.errors import UserError
-from tasks.models.credit._quantile_layer import Curves
+from tasks.models.credit._quantile_layer import QuantileTransform
 
 
 class FtTransformer(nn.Module):
-    """Rows (B, F + C), the numbers as they are (NaN where missing) and the places of the categories, to logits (B, 1)."""
+    """Rows (B, F + C) of unscaled numbers (NaN where missing) and category indices, to logits (B, 1)."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class FtTransformer(nn.Module):
         if width % heads:
             raise UserError(f"width={width} is not a multiple of heads={heads}; try {heads * max(1, round(width / heads))}")
         if not numbers + len(sizes):
-            raise UserError("neither numbers nor categories: a row needs at least one of them")
+            raise UserError("no numeric and no categorical column: a row needs at least one")
         self.fields: dict[str, Any] = {
             "numbers": numbers,
             "knots": knots,
@@ -50,7 +50,7 @@ class FtTransformer(nn.Module):
             "outputs": outputs,
         }
         self.numbers = numbers
-        self.curves = Curves(numbers, knots)
+        self.curves = QuantileTransform(numbers, knots)
         self.weight = nn.Parameter(torch.empty(numbers, width).uniform_(-(width**-0.5), width**-0.5))
         self.bias = nn.Parameter(torch.empty(numbers, width).uniform_(-(width**-0.5), width**-0.5))
         self.missing = nn.Parameter(torch.zeros(numbers, width))
@@ -68,36 +68,36 @@ class FtTransformer(nn.Module):
         return outputs_BK
 
     def tokens(self, inputs_BX: Tensor) -> Tensor:
-        """The reader's token, then one for each number and each category, (B, T, D)."""
-        found = [self.reader.expand(inputs_BX.shape[0], 1, -1)]
+        """The classification token, then one token per number and category, (B, T, D)."""
+        tokens = [self.reader.expand(inputs_BX.shape[0], 1, -1)]
         if self.numbers:
             score_BF, missing_BF = self.curves(inputs_BX[:, : self.numbers])
-            found.append(score_BF.unsqueeze(-1) * self.weight + missing_BF.unsqueeze(-1) * self.missing + self.bias)
+            tokens.append(score_BF.unsqueeze(-1) * self.weight + missing_BF.unsqueeze(-1) * self.missing + self.bias)
         places_BC = inputs_BX[:, self.numbers :].long()
-        found += [table(places_BC[:, place]).unsqueeze(1) for place, table in enumerate(self.categories)]
-        return torch.cat(found, 1)
+        tokens += [table(places_BC[:, place]).unsqueeze(1) for place, table in enumerate(self.categories)]
+        return torch.cat(tokens, 1)
 
     def groups(self) -> dict[str, ChannelGroup]:
-        """The inner units of every block."""
+        """The hidden units of every block."""
         return {
             f"blocks.{place}": ChannelGroup(
                 inner,
                 ((f"blocks.{place}.widen.weight", 0),),
                 ((f"blocks.{place}.widen.bias", 0, 1), (f"blocks.{place}.narrow.weight", 1, 1)),
-                _resize(place),
+                resize_field("hidden", place),
             )
             for place, inner in enumerate(self.fields["hidden"])
         }
 
     @classmethod
     def smaller(cls, fields: dict[str, Any], share: float) -> dict[str, Any]:
-        """The fields of a student: the first block only, with `share` of the width and of the inner units."""
+        """The fields of a student: the first block only, with `share` of the width and of the hidden units."""
         width = fields["heads"] * max(2, round(fields["width"] * share / fields["heads"]))
         return {**fields, "width": width, "hidden": [max(8, round(fields["hidden"][0] * share))]}
 
 
 class _Block(nn.Module):
-    """Attention, then two layers, each on normalised tokens and added to what was there."""
+    """Pre-norm Transformer block: attention, then a feed-forward network, each with a residual connection."""
 
     def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
         super().__init__()
@@ -109,17 +109,10 @@ class _Block(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         batch, tokens, width = x_BTD.shape
-        asked = self.ask(self.before(x_BTD)).reshape(batch, tokens, 3, self.heads, width // self.heads)
-        query_BHTE, key_BHTE, value_BHTE = asked.permute(2, 0, 3, 1, 4).unbind(0)
+        projected = self.ask(self.before(x_BTD)).reshape(batch, tokens, 3, self.heads, width // self.heads)
+        query_BHTE, key_BHTE, value_BHTE = projected.permute(2, 0, 3, 1, 4).unbind(0)
         weight_BHTT = functional.softmax(query_BHTE @ key_BHTE.transpose(2, 3) * (width // self.heads) ** -0.5, -1)
-        heard_BTD = (self.dropout(weight_BHTT) @ value_BHTE).transpose(1, 2).reshape(batch, tokens, width)
-        x_BTD = x_BTD + self.merge(heard_BTD)
+        attended_BTD = (self.dropout(weight_BHTT) @ value_BHTE).transpose(1, 2).reshape(batch, tokens, width)
+        x_BTD = x_BTD + self.merge(attended_BTD)
         added: Tensor = x_BTD + self.narrow(self.dropout(functional.gelu(self.widen(self.between(x_BTD)))))
         return added
-
-
-def _resize(place: int) -> Callable[[dict[str, Any], int], dict[str, Any]]:
-    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
-        return {**fields, "hidden": [count if at == place else width for at, width in enumerate(fields["hidden"])]}
-
-    return resize

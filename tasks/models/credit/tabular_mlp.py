@@ -1,23 +1,24 @@
-"""Tables of numbers and categories: numbers as normal scores, categories looked up, then a few small perceptrons.
+"""An ensemble of small perceptrons on numeric columns as normal scores and categorical columns as embeddings.
 
-The perceptrons (members) learn side by side and answer with their mean, which is steadier than any of them (after
+The members train side by side, and the output is their mean, which has less variance than any of them (after
 Y. Gorishniy, A. Kotelnikov, A. Babenko 2024, "TabM", arXiv 2410.24210, without its shared weights).
 
-Legend: B rows, F numbers, C categories, I all inputs of the first layer, H and J hidden units, M members, K outputs.
+Legend: B rows, F numeric columns, C categorical columns, I inputs of the first layer, H and J hidden units, M members,
+K outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import ChannelGroup
+from tasks.core.compression import ChannelGroup, resize_field
 from tasks.core.errors import UserError
-from tasks.models.credit._quantile_layer import Curves
+from tasks.models.credit._quantile_layer import QuantileTransform
 
 
 class TabularMlp(nn.Module):
@@ -42,7 +43,7 @@ class TabularMlp(nn.Module):
         if len(hidden) != 2 or min(hidden) < 1:
             raise UserError(f"hidden={list(hidden)}: expected the widths of two hidden layers, as in [64, 64]")
         if not numbers + len(sizes):
-            raise UserError("neither numbers nor categories: a row needs at least one of them")
+            raise UserError("no numeric and no categorical column: a row needs at least one")
         self.fields: dict[str, Any] = {
             "numbers": numbers,
             "knots": knots,
@@ -53,7 +54,7 @@ class TabularMlp(nn.Module):
             "outputs": outputs,
         }
         self.numbers, (wide, narrow) = numbers, hidden
-        self.curves = Curves(numbers, knots)
+        self.curves = QuantileTransform(numbers, knots)
         embedded = [min(8, 1 + size // 2) for size in sizes]
         self.categories = nn.ModuleList(nn.Embedding(size, width) for size, width in zip(sizes, embedded, strict=True))
         inputs = 2 * numbers + sum(embedded)
@@ -67,7 +68,7 @@ class TabularMlp(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs_BX: Tensor) -> Tensor:
-        x_BI = self.figures(inputs_BX)
+        x_BI = self.features(inputs_BX)
         wide, members = self.enter_bias.shape
         flat = functional.linear(x_BI, self.enter.transpose(0, 1).flatten(0, 1), self.enter_bias.T.flatten())
         each = [self.dropout(part.relu()) for part in torch.split(flat, wide, 1)]
@@ -80,31 +81,26 @@ class TabularMlp(nn.Module):
         outputs_BM: Tensor = (x_BMJ * self.leave).sum(-1) + self.leave_bias
         return outputs_BM if self.training else outputs_BM.mean(1, keepdim=True)
 
-    def figures(self, inputs_BX: Tensor) -> Tensor:
-        """What the first layer reads (B, I): normal scores, whether each number is missing, and the categories' vectors."""
-        found = list(self.curves(inputs_BX[:, : self.numbers])) if self.numbers else []
+    def features(self, inputs_BX: Tensor) -> Tensor:
+        """The inputs of the first layer (B, I): normal scores, indicators of missing numbers, and embeddings of categories."""
+        features = list(self.curves(inputs_BX[:, : self.numbers])) if self.numbers else []
         places_BC = inputs_BX[:, self.numbers :].long()
-        found += [table(places_BC[:, place]) for place, table in enumerate(self.categories)]
-        return torch.cat(found, 1)
+        features += [table(places_BC[:, place]) for place, table in enumerate(self.categories)]
+        return torch.cat(features, 1)
 
     def groups(self) -> dict[str, ChannelGroup]:
-        """The units of both hidden layers, the same number in each member."""
+        """The units of both hidden layers, equally many in each member."""
         wide, narrow = self.fields["hidden"]
-        first = ChannelGroup(wide, (("enter", 0),), (("enter_bias", 0, 1), ("deepen", 2, 1)), _resize(0))
-        second = ChannelGroup(narrow, (("deepen", 0),), (("deepen_bias", 0, 1), ("leave", self.leave.ndim - 1, 1)), _resize(1))
+        first = ChannelGroup(wide, (("enter", 0),), (("enter_bias", 0, 1), ("deepen", 2, 1)), resize_field("hidden", 0))
+        second = ChannelGroup(
+            narrow, (("deepen", 0),), (("deepen_bias", 0, 1), ("leave", self.leave.ndim - 1, 1)), resize_field("hidden", 1)
+        )
         return {"enter": first, "deepen": second}
 
     @classmethod
     def smaller(cls, fields: dict[str, Any], share: float) -> dict[str, Any]:
-        """The fields of a student: one member in the place of all, with `share` of the units, at least 8."""
+        """The fields of a student: one member, with `share` of the units, at least 8."""
         return {**fields, "members": 1, "hidden": [max(8, round(width * share)) for width in fields["hidden"]]}
-
-
-def _resize(layer: int) -> Callable[[dict[str, Any], int], dict[str, Any]]:
-    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
-        return {**fields, "hidden": [count if place == layer else width for place, width in enumerate(fields["hidden"])]}
-
-    return resize
 
 
 def _uniform(*shape: int) -> Tensor:

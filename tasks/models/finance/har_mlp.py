@@ -1,27 +1,26 @@
-"""The heterogeneous autoregression, and a small perceptron for what is not linear in it: a few of them, and their mean.
+"""The heterogeneous autoregression (HAR) plus the mean of a few small perceptrons for its nonlinear part.
 
-F. Corsi, Journal of Financial Econometrics 7, 2009: the variance to come is a mix of the last day's, week's and month's.
+F. Corsi, Journal of Financial Econometrics 7, 2009: the next variance is a linear mix of the last day's, week's and month's.
 
-Legend: B batch, W days, F channels of a day, P pooled figures, H hidden, M members, O outputs.
+Legend: B batch, W days, F channels of a day, P pooled features, H hidden, M members, O outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import ChannelGroup
+from tasks.core.compression import ChannelGroup, resize_field
 from tasks.use_cases.finance.window_layers import VolatilityHead, WindowEncoder, plain_json
 
 
 class HarMlp(nn.Module):
     """Price windows (B, W, F) to the next day's log variance and its 5 % and 1 % quantiles (B, O), as in `window_layers`.
 
-    While training it answers for each member, (B, M, O), so that each learns by itself; then with the members' mean.
+    In training mode the outputs are those of each member, (B, M, O), so that each has a loss of its own; otherwise their mean.
     """
 
     def __init__(
@@ -47,15 +46,16 @@ class HarMlp(nn.Module):
         stem = self.stem(inputs_BWF)
         hidden, members = self.bias.shape
         weight, bias = self.weight.transpose(0, 1).flatten(0, 1), self.bias.T.flatten()
-        found_BMH = torch.tanh(functional.linear(stem.pooled_BP, weight, bias)).view(-1, members, hidden)
-        outputs: Tensor = self.head(stem, found_BMH)
+        hidden_BMH = torch.tanh(functional.linear(stem.pooled_BP, weight, bias)).view(-1, members, hidden)
+        outputs: Tensor = self.head(stem, hidden_BMH)
         return outputs
 
     def groups(self) -> dict[str, ChannelGroup]:
-        """The hidden units, the same number in each member."""
-
-        def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
-            return {**fields, "hidden": count}
+        """The hidden units, equally many in each member."""
 
         producers = (("weight", 0),)
-        return {"hidden": ChannelGroup(self.fields["hidden"], producers, (("bias", 0, 1), ("head.found", 1, 1)), resize)}
+        return {
+            "hidden": ChannelGroup(
+                self.fields["hidden"], producers, (("bias", 0, 1), ("head.found", 1, 1)), resize_field("hidden")
+            )
+        }

@@ -1,20 +1,19 @@
-"""A long short-term memory over the days of a price window; what it remembers on the last day is added to a plain HAR model.
+"""An LSTM over the days of a price window; its last state is added to a linear HAR model.
 
-S. Hochreiter, J. Schmidhuber, Neural Computation 9, 1997. The four gates keep weights of their own, so that units can be
-taken out of all of them; they are joined when the network runs.
+S. Hochreiter, J. Schmidhuber, Neural Computation 9, 1997. The four gates have separate weights, so that units can be
+pruned from all of them; the forward pass concatenates them.
 
-Legend: B batch, W days, F channels of a day, C channels the stem makes of them, P pooled figures, H hidden units, O outputs.
+Legend: B batch, W days, F channels of a day, C channels of the window encoder, P pooled features, H hidden units, O outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tasks.core.compression import ChannelGroup
+from tasks.core.compression import ChannelGroup, resize_field
 from tasks.use_cases.finance.window_layers import VolatilityHead, WindowEncoder, plain_json
 
 GATES = ("input", "forget", "cell", "output")
@@ -56,9 +55,8 @@ class SeriesLstm(nn.Module):
     def groups(self) -> dict[str, ChannelGroup]:
         """The hidden units."""
 
-        def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
-            return {**fields, "hidden": count}
-
         producers = tuple((f"{kind}.{gate}", 0) for kind in ("read", "recall") for gate in GATES)
         consumers = [(f"bias.{gate}", 0, 1) for gate in GATES] + [(f"recall.{gate}", 1, 1) for gate in GATES]
-        return {"hidden": ChannelGroup(self.fields["hidden"], producers, (*consumers, ("head.found", 1, 1)), resize)}
+        return {
+            "hidden": ChannelGroup(self.fields["hidden"], producers, (*consumers, ("head.found", 1, 1)), resize_field("hidden"))
+        }

@@ -1,21 +1,20 @@
-"""Attention over the days of a price window; what the last day gathers is added to a plain HAR model.
+"""A Transformer encoder over the days of a price window; its output for the last day is added to a linear HAR model.
 
 A. Vaswani et al. 2017, arXiv 1706.03762, normalised before each part (R. Xiong et al. 2020, arXiv 2002.04745).
 
-Legend: B batch, W days, F channels of a day, C channels the stem makes of them, P pooled figures, D width, N heads,
+Legend: B batch, W days, F channels of a day, C channels of the window encoder, P pooled features, D width, N heads,
 K width of a head, H hidden units, O outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import ChannelGroup
+from tasks.core.compression import ChannelGroup, resize_field
 from tasks.use_cases.finance.window_layers import VolatilityHead, WindowEncoder, plain_json
 
 
@@ -36,7 +35,7 @@ class SeriesTransformer(nn.Module):
         std: Sequence[float] = (),
     ) -> None:
         super().__init__()
-        counts, widths = ([given] * layers if isinstance(given, int) else list(given) for given in (heads, hidden))
+        counts, widths = ([setting] * layers if isinstance(setting, int) else list(setting) for setting in (heads, hidden))
         self.fields = plain_json(window=window, fear=fear, news=news, width=width, heads=counts, hidden=widths, layers=layers)
         self.fields |= plain_json(mean=mean, std=std)
         self.stem = WindowEncoder(window, fear=fear, news=news, mean=mean, std=std)
@@ -51,19 +50,19 @@ class SeriesTransformer(nn.Module):
         x_BWD = self.enter(stem.days_BWC) + self.place
         for block in self.blocks[:-1]:
             x_BWD = block(x_BWD, x_BWD)
-        found_B1D = self.norm(self.blocks[-1](x_BWD[:, -1:], x_BWD))  # in the end only the last day asks
-        outputs: Tensor = self.head(stem, found_B1D)
+        last_B1D = self.norm(self.blocks[-1](x_BWD[:, -1:], x_BWD))  # only the last day queries in the last block
+        outputs: Tensor = self.head(stem, last_B1D)
         return outputs
 
     def groups(self) -> dict[str, ChannelGroup]:
-        """The heads and the hidden units of each block; the width runs through the whole network and stays."""
+        """The heads and the hidden units of each block; the width, which all blocks share, is not pruned."""
         fields = self.fields
-        found = {f"blocks.{n}.heads": _heads(n, count) for n, count in enumerate(fields["heads"])}
-        return found | {f"blocks.{n}.hidden": _hidden(n, count) for n, count in enumerate(fields["hidden"])}
+        heads = {f"blocks.{n}.heads": _heads(n, count) for n, count in enumerate(fields["heads"])}
+        return heads | {f"blocks.{n}.hidden": _hidden(n, count) for n, count in enumerate(fields["hidden"])}
 
 
 class Block(nn.Module):
-    """Asking days (B, Q, D) attend to days (B, W, D), then each is transformed by itself."""
+    """Pre-norm Transformer block: query days (B, Q, D) attend to all days (B, W, D), then a feed-forward network."""
 
     def __init__(self, width: int, heads: int, hidden: int, head_width: int = 8) -> None:
         super().__init__()
@@ -76,31 +75,24 @@ class Block(nn.Module):
         self.widen, self.narrow = nn.Linear(width, hidden), nn.Linear(hidden, width)
         nn.init.zeros_(self.narrow.weight)
 
-    def forward(self, asking_BQD: Tensor, days_BWD: Tensor) -> Tensor:
+    def forward(self, query_BQD: Tensor, days_BWD: Tensor) -> Tensor:
         heads, head_width, _ = self.ask.shape
-        known_BWD = self.before(days_BWD)
+        normed_BWD = self.before(days_BWD)
         q, k, v = (
             functional.linear(x, weight.flatten(0, 1)).view(*x.shape[:2], heads, head_width).transpose(1, 2)  # (B, N, Q or W, K)
-            for x, weight in ((self.before(asking_BQD), self.ask), (known_BWD, self.offer), (known_BWD, self.value))
+            for x, weight in ((self.before(query_BQD), self.ask), (normed_BWD, self.offer), (normed_BWD, self.value))
         )
         gathered_BNQK = torch.softmax(q @ k.transpose(-1, -2) * head_width**-0.5, dim=-1) @ v
-        x_BQD = asking_BQD + functional.linear(gathered_BNQK.transpose(1, 2).flatten(2), self.merge.flatten(1))
+        x_BQD = query_BQD + functional.linear(gathered_BNQK.transpose(1, 2).flatten(2), self.merge.flatten(1))
         out: Tensor = x_BQD + self.narrow(self.widen(self.between(x_BQD)).relu())
         return out
 
 
-def _replaced(name: str, block: int) -> Any:
-    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
-        return {**fields, name: [count if place == block else kept for place, kept in enumerate(fields[name])]}
-
-    return resize
-
-
 def _heads(block: int, count: int) -> ChannelGroup:
     producers = tuple((f"blocks.{block}.{name}", 0) for name in ("ask", "offer", "value"))
-    return ChannelGroup(count, producers, ((f"blocks.{block}.merge", 1, 1),), _replaced("heads", block))
+    return ChannelGroup(count, producers, ((f"blocks.{block}.merge", 1, 1),), resize_field("heads", block))
 
 
 def _hidden(block: int, count: int) -> ChannelGroup:
     consumers = ((f"blocks.{block}.widen.bias", 0, 1), (f"blocks.{block}.narrow.weight", 1, 1))
-    return ChannelGroup(count, ((f"blocks.{block}.widen.weight", 0),), consumers, _replaced("hidden", block))
+    return ChannelGroup(count, ((f"blocks.{block}.widen.weight", 0),), consumers, resize_field("hidden", block))

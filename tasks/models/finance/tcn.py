@@ -1,19 +1,18 @@
-"""Convolutions in time that look back ever farther; what they see on the last day is added to a plain HAR model.
+"""A temporal convolutional network (TCN) over a price window; its output for the last day is added to a linear HAR model.
 
-S. Bai, Z. Kolter, V. Koltun 2018, arXiv 1803.01271, but only what the last day needs is computed: each layer reads three
-days that lie 1, 2, 4, ... apart, without padding, until one is left.
+S. Bai, Z. Kolter, V. Koltun 2018, arXiv 1803.01271, computed for the last day only: the layers have kernel 3,
+dilations 1, 2, 4, ... and no padding, until one day is left.
 
-Legend: B batch, W days, F channels of a day, C channels the stem makes of them, P pooled figures, H channels, O outputs.
+Legend: B batch, W days, F channels of a day, C channels of the window encoder, P pooled features, H channels, O outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
-from tasks.core.compression import ChannelGroup
+from tasks.core.compression import ChannelGroup, resize_field
 from tasks.core.errors import UserError
 from tasks.use_cases.finance.window_layers import VolatilityHead, WindowEncoder, plain_json
 
@@ -51,10 +50,10 @@ class Tcn(nn.Module):
 
     def forward(self, inputs_BWF: Tensor) -> Tensor:
         stem = self.stem(inputs_BWF)
-        seen_BHW = stem.days_BWC[:, -self.reach :].transpose(1, 2)
+        x_BHW = stem.days_BWC[:, -self.reach :].transpose(1, 2)
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            seen_BHW = norm(conv(seen_BHW)).relu()
-        outputs: Tensor = self.head(stem, seen_BHW.transpose(1, 2))
+            x_BHW = norm(conv(x_BHW)).relu()
+        outputs: Tensor = self.head(stem, x_BHW.transpose(1, 2))
         return outputs
 
     def groups(self) -> dict[str, ChannelGroup]:
@@ -64,14 +63,11 @@ class Tcn(nn.Module):
 
 
 def depth(window: int) -> int:
-    """The number of layers after which one day is left of a window."""
+    """The number of layers that reduce a window to one day."""
     return (1 + (window - 1) // (KERNEL - 1)).bit_length() - 1
 
 
 def _group(layer: int, widths: Sequence[int]) -> ChannelGroup:
-    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
-        return {**fields, "hidden": [count if place == layer else width for place, width in enumerate(fields["hidden"])]}
-
     carried = [(f"norms.{layer}.{name}", 0, 1) for name in ("weight", "bias", "running_mean", "running_var")]
     reader = f"convs.{layer + 1}.weight" if layer + 1 < len(widths) else "head.found"
-    return ChannelGroup(widths[layer], ((f"convs.{layer}.weight", 0),), (*carried, (reader, 1, 1)), resize)
+    return ChannelGroup(widths[layer], ((f"convs.{layer}.weight", 0),), (*carried, (reader, 1, 1)), resize_field("hidden", layer))

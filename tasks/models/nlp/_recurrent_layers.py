@@ -1,4 +1,4 @@
-"""One direction of a recurrent network, its weights laid out so that a state and all its gates can be taken out together.
+"""One direction of a recurrent network, with weights arranged so that a state and all its gates can be pruned together.
 
 Legend: B batch, L tokens, D width, H hidden, G gates.
 """
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 GATES = {"lstm": 4, "gru": 3}
 
 
-class Reader(nn.Module):
+class RecurrentLayer(nn.Module):
     """One direction of an LSTM or GRU over (B, L, D) to (B, L, H).
 
-    Weights lie state by state, (H, G, ...), so that a state and all its gates can be taken out together.
+    Weights have the shape (H, G, ...), so that a state and all its gates can be pruned together.
     """
 
     def __init__(self, width: int, hidden: int, cell: str) -> None:
@@ -28,10 +28,10 @@ class Reader(nn.Module):
         self.bias_HG = nn.Parameter(torch.zeros(hidden, gates))
         if cell == "lstm":
             with torch.no_grad():
-                self.bias_HG[:, 1] = 1.0  # begin by not forgetting (Jozefowicz et al. 2015)
+                self.bias_HG[:, 1] = 1.0  # start with open forget gates (Jozefowicz et al. 2015)
 
     def forward(self, x_BLD: Tensor) -> Tensor:
-        """States (B, L, H), from a first state of zeros."""
+        """States (B, L, H), from an initial state of zeros."""
         read, recall, bias = (w.transpose(0, 1).flatten(0, 1) for w in (self.read_HGD, self.recall_HGH, self.bias_HG))
         weights = [read, recall, bias, torch.zeros_like(bias)]
         first_1BH = x_BLD.new_zeros(1, x_BLD.shape[0], len(self.bias_HG))
@@ -42,8 +42,8 @@ class Reader(nn.Module):
         return h_BLH
 
 
-def turned(there_BL: Tensor) -> Tensor:
-    """Places (B, L) that read each text from its end, padding left behind it; turning twice gives the text again."""
-    count_B1 = there_BL.sum(1, keepdim=True)
-    place_L = torch.arange(there_BL.shape[1], device=there_BL.device)
-    return torch.where(place_L < count_B1, count_B1 - 1 - place_L, place_L)
+def reversed_positions(present_BL: Tensor) -> Tensor:
+    """Positions (B, L) that reverse each text within its length, with padding left at its end; their own inverse."""
+    count_B1 = present_BL.sum(1, keepdim=True)
+    position_L = torch.arange(present_BL.shape[1], device=present_BL.device)
+    return torch.where(position_L < count_B1, count_B1 - 1 - position_L, position_L)

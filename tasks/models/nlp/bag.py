@@ -1,8 +1,8 @@
-"""A bag of token vectors: no order, no depth, and on topics of text hard to beat for its cost.
+"""A bag of token embeddings: no order and no depth, but cheap and strong on topics of texts.
 
-After fastText (Joulin et al. 2016, arXiv 1607.01759), with what makes tf-idf strong built in: every token has a weight of its
-own, which begins where Zipf's law puts its inverse frequency and is learnt from there, and the bag has unit length. It may
-begin with what naive Bayes knows (after Wang and Manning 2012, "Baselines and Bigrams").
+After fastText (Joulin et al. 2016, arXiv 1607.01759) with two properties of tf-idf: every token has a trained weight, which
+starts at its inverse frequency by Zipf's law, and the weights of a text have unit length. The embeddings may start from naive
+Bayes (after Wang and Manning 2012, "Baselines and Bigrams").
 
 Legend: B batch, L tokens, D width, K classes.
 """
@@ -17,20 +17,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import ChannelGroup
+from tasks.core.compression import ChannelGroup, resize_field
 from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-COMMONEST = 10.0
-"""Added to a token's rank before its logarithm is its first weight: the commonest words count little, not nothing."""
-TINY = 1e-3
-"""Keeps an empty bag finite; smaller ones are taken for 0 when a graph is simplified."""
+RANK_OFFSET = 10.0
+"""Added to a token's rank before the logarithm, so that the initial weight of the most frequent tokens is small but not 0."""
+NORM_EPSILON = 1e-3
+"""Keeps the norm of an empty text positive; graph simplification rounds smaller values to 0."""
 
 
 class Bag(nn.Module):
-    """Token numbers (B, L), 0 behind the end and the rarer the larger, to logits (B, K). Those beyond the table are 0."""
+    """Token ids (B, L), 0 for padding, in descending order of frequency, to logits (B, K). Ids beyond the table count as 0."""
 
     def __init__(self, *, tokens: int, classes: int, width: int = 16) -> None:
         super().__init__()
@@ -44,11 +44,14 @@ class Bag(nn.Module):
         self.head = nn.Linear(width, classes)
         with torch.no_grad():
             self.embedding.weight.normal_(std=0.01 / math.sqrt(width))[0] = 0
-            self.weight.weight[:, 0] = (torch.arange(tokens) + COMMONEST).log()
+            self.weight.weight[:, 0] = (torch.arange(tokens) + RANK_OFFSET).log()
             self.weight.weight[0] = 0
 
     def initialize_weights(self, tokens_NL: NDArray[np.int32], classes_N: NDArray[np.int64], share: float) -> None:
-        """Start from `share` times the logarithm of how often each token stands in each class, less its mean over classes."""
+        """Initialise with `share` times the centred log frequencies of each token per class.
+
+        With fewer dimensions than classes, their projection on the directions in which the classes differ most.
+        """
         tokens, classes = self.fields["tokens"], self.fields["classes"]
         count_KV = np.stack([np.bincount(tokens_NL[classes_N == k].ravel(), minlength=tokens)[:tokens] for k in range(classes)])
         log_KV = np.log(count_KV[:, 1:] + 1.0)
@@ -56,10 +59,10 @@ class Bag(nn.Module):
         log_KV -= log_KV.mean(0)
         width = min(classes, self.fields["width"])
         spread_KK = np.linalg.eigh(log_KV @ log_KV.T)[1]
-        told_KD = spread_KK[:, ::-1][:, :width]  # all of them, or the directions in which classes differ most
+        directions_KD = spread_KK[:, ::-1][:, :width]
         with torch.no_grad():
-            self.embedding.weight[1:, :width] = torch.from_numpy(share * log_KV.T @ told_KD).float()
-            self.head.weight[:, :width] = torch.from_numpy(told_KD.copy()).float()
+            self.embedding.weight[1:, :width] = torch.from_numpy(share * log_KV.T @ directions_KD).float()
+            self.head.weight[:, :width] = torch.from_numpy(directions_KD.copy()).float()
             self.head.bias.zero_()
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
@@ -68,8 +71,8 @@ class Bag(nn.Module):
             tokens_BL = tokens_BL[:, : max(1, int((tokens_BL != 0).any(0).sum()))]
         tokens_BL = torch.where(tokens_BL < self.fields["tokens"], tokens_BL, 0)
         w_BL = self.weight(tokens_BL).squeeze(2)
-        w_BL = w_BL / (w_BL.square().sum(1, keepdim=True) + TINY).sqrt()
-        if torch.compiler.is_exporting():  # the same sum as one product of matrices
+        w_BL = w_BL / (w_BL.square().sum(1, keepdim=True) + NORM_EPSILON).sqrt()
+        if torch.compiler.is_exporting():  # the same sum as one matrix product
             x_BD = (w_BL.unsqueeze(1) @ self.embedding(tokens_BL)).squeeze(1)
         else:
             x_BD = functional.embedding_bag(
@@ -83,13 +86,10 @@ class Bag(nn.Module):
         return logits_BK
 
     def groups(self) -> dict[str, ChannelGroup]:
-        """The tokens, the commonest first. The width is too little to be narrowed: it tells the classes apart."""
-
-        def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
-            return {**fields, "tokens": count}
+        """The tokens, the most frequent first. The width is not pruned, because it is already small."""
 
         return {
             "tokens": ChannelGroup(
-                self.fields["tokens"], (("embedding.weight", 0), ("weight.weight", 0)), (), resize, ranked=True
+                self.fields["tokens"], (("embedding.weight", 0), ("weight.weight", 0)), (), resize_field("tokens"), ranked=True
             )
         }

@@ -1,9 +1,9 @@
-"""A Transformer encoder for short texts: every token looks at all others, twice or so, and their mean decides.
+"""A small Transformer encoder for short texts, with mean pooling over tokens.
 
-Normalisation before each layer (Xiong et al. 2020, arXiv 2002.04745), attention as two plain products of matrices: on a CPU
-and at such lengths nothing else is faster, in bf16 above all. Output projections begin at zero, so training begins calm.
+Normalisation before each layer (Xiong et al. 2020, arXiv 2002.04745), attention as two plain matrix products: on a CPU
+and at such lengths nothing else is faster, above all in bf16. Output projections start at zero, so each block starts as identity.
 
-Legend: B batch, L tokens, D width, N heads, A width of a head, F width between, K classes.
+Legend: B batch, L tokens, D width, N heads, A width of a head, F feed-forward width, K classes.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tasks.core.compression import ChannelGroup
+from tasks.core.compression import ChannelGroup, resize_field
 from tasks.core.errors import UserError
 
-NEVER = -1e4
-"""Added to the score of a token that is not there; it still fits into half precision."""
+MASKED_SCORE = -1e4
+"""Added to the attention score of padding; it still fits into half precision."""
 
 
 class Block(nn.Module):
-    """Attention, then two layers with a ReLU between, each added to what came in, (B, L, D)."""
+    """Pre-norm Transformer block: attention, then a ReLU feed-forward network, each with a residual connection, (B, L, D)."""
 
     def __init__(self, width: int, heads: int, head_width: int, between: int, dropout: float) -> None:
         super().__init__()
@@ -36,22 +36,22 @@ class Block(nn.Module):
         nn.init.zeros_(self.gather.weight)
         nn.init.zeros_(self.narrow.weight)
 
-    def forward(self, x_BLD: Tensor, absent_B11L: Tensor) -> Tensor:
+    def forward(self, x_BLD: Tensor, mask_B11L: Tensor) -> Tensor:
         n_BLD = self.norm1(x_BLD)
         q_BNLA, k_BNLA, v_BNLA = (
             layer(n_BLD).unflatten(2, (self.heads, self.head_width)).transpose(1, 2)
             for layer in (self.ask, self.offer, self.tell)
         )
-        look_BNLL = (q_BNLA @ k_BNLA.mT / math.sqrt(self.head_width) + absent_B11L).softmax(3)
-        x_BLD = x_BLD + self.dropout(self.gather((look_BNLL @ v_BNLA).transpose(1, 2).flatten(2)))
+        weight_BNLL = (q_BNLA @ k_BNLA.mT / math.sqrt(self.head_width) + mask_B11L).softmax(3)
+        x_BLD = x_BLD + self.dropout(self.gather((weight_BNLL @ v_BNLA).transpose(1, 2).flatten(2)))
         out_BLD: Tensor = x_BLD + self.dropout(self.narrow(self.widen(self.norm2(x_BLD)).relu()))
         return out_BLD
 
 
 class TextTransformer(nn.Module):
-    """Token numbers (B, L), 0 behind the end, to logits (B, K). Numbers beyond the table are read as 1, the unknown.
+    """Token ids (B, L), 0 for padding, to logits (B, K). Ids beyond the table are read as 1, the unknown token.
 
-    `heads` and `between` hold one number per block. Texts longer than `length` lose their end.
+    `heads` and `between` (feed-forward widths) hold one number per block. Texts are truncated to `length` tokens.
     """
 
     def __init__(
@@ -86,19 +86,19 @@ class TextTransformer(nn.Module):
         tokens_BL = tokens_BL[:, : self.fields["length"]]
         if not torch.compiler.is_exporting():
             tokens_BL = tokens_BL[:, : max(1, int((tokens_BL != 0).any(0).sum()))]
-        there_BL = tokens_BL != 0
-        known_BL = torch.where(tokens_BL < self.fields["tokens"], tokens_BL, 1)
-        x_BLD = self.dropout(self.embedding(known_BL) + self.places[: tokens_BL.shape[1]])
-        absent_B11L = torch.where(there_BL, 0.0, NEVER)[:, None, None]
+        present_BL = tokens_BL != 0
+        token_BL = torch.where(tokens_BL < self.fields["tokens"], tokens_BL, 1)
+        x_BLD = self.dropout(self.embedding(token_BL) + self.places[: tokens_BL.shape[1]])
+        mask_B11L = torch.where(present_BL, 0.0, MASKED_SCORE)[:, None, None]
         for block in self.blocks:
-            x_BLD = block(x_BLD, absent_B11L)
-        there_BL1 = there_BL.unsqueeze(2)
-        mean_BD = (self.norm(x_BLD) * there_BL1).sum(1) / there_BL1.sum(1).clamp(min=1)
+            x_BLD = block(x_BLD, mask_B11L)
+        present_BL1 = present_BL.unsqueeze(2)
+        mean_BD = (self.norm(x_BLD) * present_BL1).sum(1) / present_BL1.sum(1).clamp(min=1)
         logits_BK: Tensor = self.head(self.dropout(mean_BD))
         return logits_BK
 
     def groups(self) -> dict[str, ChannelGroup]:
-        """The width everything is added up in, and in each block what lies between its two layers."""
+        """The width of the residual stream, and the feed-forward width of each block."""
         blocks = range(len(self.blocks))
         producers = [("embedding.weight", 1), ("places", 1)]
         producers += [
@@ -108,17 +108,10 @@ class TextTransformer(nn.Module):
         consumers = [(f"{name}.{part}", 0, 1) for name in norms for part in ("weight", "bias")]
         consumers += [(f"blocks.{i}.{name}.weight", 1, 1) for i in blocks for name in ("ask", "offer", "tell", "widen")]
         consumers.append(("head.weight", 1, 1))
-        found = {"width": ChannelGroup(self.fields["width"], tuple(producers), tuple(consumers), _narrower)}
-        return found | {f"between.{i}": _between(i, self.fields["between"][i]) for i in blocks}
-
-
-def _narrower(fields: dict[str, Any], count: int) -> dict[str, Any]:
-    return {**fields, "width": count}
+        width = {"width": ChannelGroup(self.fields["width"], tuple(producers), tuple(consumers), resize_field("width"))}
+        return width | {f"between.{i}": _between(i, self.fields["between"][i]) for i in blocks}
 
 
 def _between(block: int, size: int) -> ChannelGroup:
-    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
-        return {**fields, "between": [count if i == block else width for i, width in enumerate(fields["between"])]}
-
-    made = ((f"blocks.{block}.widen.weight", 0), (f"blocks.{block}.widen.bias", 0))
-    return ChannelGroup(size, made, ((f"blocks.{block}.narrow.weight", 1, 1),), resize)
+    producers = ((f"blocks.{block}.widen.weight", 0), (f"blocks.{block}.widen.bias", 0))
+    return ChannelGroup(size, producers, ((f"blocks.{block}.narrow.weight", 1, 1),), resize_field("between", block))

@@ -1,8 +1,8 @@
-"""A convolutional network for small images that gives much for its cost: narrow, pooled early, every layer prunable.
+"""A convolutional network for small images: narrow, pooled early, with every layer prunable.
 
 After airbench (Keller Jordan 2024, "94% on CIFAR-10 in 3.29 seconds", arXiv 2404.00498): a 2x2 stem without padding,
-then blocks of two 3x3 convolutions with the pooling before the activation, normalised without a learnt gain, begun as
-near to the identity as their widths allow, and a head whose answers begin small.
+then blocks of two 3x3 convolutions with the pooling before the activation, batch normalisation without a trained gain,
+convolutions that start as near to the identity as their widths allow, and a head whose logits start small.
 
 Legend: B batch, C channels, H = W side, K classes, D width of the last layer.
 """
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tasks.core.compression import ChannelGroup
+from tasks.core.compression import ChannelGroup, resize_field
 from tasks.core.errors import UserError
 
 HEAD_SCALE = 1 / 9
@@ -57,10 +57,10 @@ class Cnn(nn.Module):
         )
         for conv in list(self.convs)[1:]:
             assert isinstance(conv, nn.Conv2d)
-            nn.init.dirac_(conv.weight.data[: conv.in_channels])  # what is wider than its inputs begins at random
+            nn.init.dirac_(conv.weight.data[: conv.in_channels])  # output channels beyond the inputs start at random
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=1e-5) for width in widths)
         for norm in self.norms:
-            norm.weight.requires_grad_(False)  # a gain of 1 keeps the order of values, so pooling may come before or after
+            norm.weight.requires_grad_(False)  # with a gain of 1, pooling before or after it gives the same
         self.pool = nn.MaxPool2d(2)
         self.whole = nn.MaxPool2d(last)
         self.head = nn.Linear(widths[-1], classes)
@@ -87,7 +87,7 @@ class Cnn(nn.Module):
         return functional.linear(x_BD, self.head.weight * HEAD_SCALE, self.head.bias * HEAD_SCALE)
 
     def groups(self) -> dict[str, ChannelGroup]:
-        """One group per convolution: nothing else ties their widths."""
+        """One group per convolution: their widths are independent."""
         widths = self.fields["widths"]
         return {f"convs.{position}": _group(position, widths) for position in range(len(widths))}
 
@@ -98,16 +98,13 @@ def side_after(side: int, blocks: int) -> int:
 
 
 def _group(position: int, widths: Sequence[int]) -> ChannelGroup:
-    def resize(fields: dict[str, Any], count: int) -> dict[str, Any]:
-        return {**fields, "widths": [count if i == position else width for i, width in enumerate(fields["widths"])]}
-
-    carried = [(f"norms.{position}.{name}", 0, 1) for name in ("weight", "bias", "running_mean", "running_var")]
-    reader = f"convs.{position + 1}.weight" if position + 1 < len(widths) else "head.weight"
+    norm_tensors = [(f"norms.{position}.{name}", 0, 1) for name in ("weight", "bias", "running_mean", "running_var")]
+    consumer = f"convs.{position + 1}.weight" if position + 1 < len(widths) else "head.weight"
     return ChannelGroup(
         size=widths[position],
         producers=((f"convs.{position}.weight", 0),),
-        consumers=(*carried, (reader, 1, 1)),
-        resize=resize,
+        consumers=(*norm_tensors, (consumer, 1, 1)),
+        resize=resize_field("widths", position),
     )
 
 

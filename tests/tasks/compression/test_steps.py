@@ -28,17 +28,18 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def network():
-    return tiny_images.fitted()
+    return tiny_images.fitted_network()
 
 
 @pytest.fixture(scope="module")
 def content(network):
-    return onnx_export.to_onnx(network, tiny_images.context(Path()).inputs, {"classes": list(tiny_images.NAMES)}, "bars")
+    inputs = tiny_images.compression_context(Path()).inputs
+    return onnx_export.to_onnx(network, inputs, {"classes": list(tiny_images.NAMES)}, "bars")
 
 
 @pytest.fixture
 def context(tmp_path):
-    return tiny_images.context(tmp_path)
+    return tiny_images.compression_context(tmp_path)
 
 
 class Flat(nn.Module):
@@ -143,7 +144,7 @@ def test_the_student_does_not_depend_on_earlier_random_numbers(network, tmp_path
     students = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        students.append(Distill(effort=0.5)(network, tiny_images.context(tmp_path / str(seed))).state_dict())
+        students.append(Distill(effort=0.5)(network, tiny_images.compression_context(tmp_path / str(seed))).state_dict())
     assert all(torch.equal(tensor, students[1][name]) for name, tensor in students[0].items())
 
 
@@ -205,7 +206,7 @@ def test_the_layers_with_the_largest_error_are_left_in_float_until_the_score_hol
     damaged = onnx.numpy_helper.to_array(kernels[0]).copy()
     damaged[0] *= 1e5
     kernels[0].CopyFrom(onnx.numpy_helper.from_array(damaged, kernels[0].name))
-    damaged_context = tiny_images.context(context.scratch.parent / "spoilt")
+    damaged_context = tiny_images.compression_context(context.scratch.parent / "spoilt")
     Quantize(max_drop=0.0, max_float_nodes=2)(onnx_model.to_bytes(model), damaged_context)
     notes = damaged_context.notes["quantize"]
     assert notes["budget_kept"] or len(notes["left_in_float"]) == 2
@@ -220,7 +221,7 @@ from pathlib import Path
 from tests.support import tiny_images
 from tasks.compression.steps.quantize import Quantize
 content = Path({str(tmp_path / "given.onnx")!r}).read_bytes()
-print(sha256(Quantize()(content, tiny_images.context(Path({str(tmp_path / "other")!r})))).hexdigest())
+print(sha256(Quantize()(content, tiny_images.compression_context(Path({str(tmp_path / "other")!r})))).hexdigest())
 """
     environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -243,7 +244,7 @@ def test_text_networks_are_quantized_dynamically_with_smaller_embeddings(tmp_pat
     tokens = np.random.default_rng(0).integers(0, 500, (80, 12))
     content = onnx_export.to_onnx(network, tokens, {}, "text")
     expected = onnx_model.predict(content, tokens).argmax(1)
-    context = tiny_images.context(
+    context = tiny_images.compression_context(
         tmp_path,
         inputs=tokens,
         validation_inputs=tokens,
@@ -271,7 +272,7 @@ def test_every_registered_step_has_a_docstring_and_names_what_it_changes():
 
 
 def test_the_stage_writes_the_file_the_network_and_a_report(tmp_path):
-    context = tiny_images.workspace(tmp_path, "compress", "pruned-int8", (Prune(effort=0.5), Quantize(max_drop=1.0)))
+    context = tiny_images.stage_context(tmp_path, "compress", "pruned-int8", (Prune(effort=0.5), Quantize(max_drop=1.0)))
     compress.main(context)
     folder = context.compressed("pruned-int8").open()
     report = context.compressed("pruned-int8").json("report.json")
@@ -283,12 +284,12 @@ def test_the_stage_writes_the_file_the_network_and_a_report(tmp_path):
     assert report["parity"]["shipped"]["equal_decisions_share"] > 0.9
     assert not (tmp_path / ".bonsai" / "scratch" / context.event_log.stage).exists()
     first = (folder / "checksums.json").read_bytes()
-    compress.main(tiny_images.workspace(tmp_path, "compress", "pruned-int8", context.recipe))
+    compress.main(tiny_images.stage_context(tmp_path, "compress", "pruned-int8", context.recipe))
     assert (folder / "checksums.json").read_bytes() == first
 
 
 def test_no_step_gets_a_test_row(tmp_path):
-    context = tiny_images.workspace(tmp_path, "compress", "dense")
+    context = tiny_images.stage_context(tmp_path, "compress", "dense")
     built = compress.build_context(context, {"classes": list(tiny_images.NAMES)})
     table = tiny_images.rows()
     pixels = {image.tobytes() for image in np.concatenate([built.inputs, built.validation_inputs])}

@@ -1,4 +1,4 @@
-"""Every convolutional network can be rebuilt, narrowed channel by channel, and shipped."""
+"""Convolutional networks can be rebuilt from their fields, pruned by group, and exported."""
 
 import io
 
@@ -19,8 +19,8 @@ def images(count=4, channels=1, side=28):
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, channels, side, side), np.uint8))
 
 
-def lively(network):
-    """Give every tensor values that matter, so that a slip in copying them shows."""
+def with_random_weights(network):
+    """The network with random values in every tensor, so that a mistake in copying one changes the outputs."""
     torch.manual_seed(0)
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point() and not name.endswith("norms.weight"):
@@ -30,8 +30,8 @@ def lively(network):
     return network.eval()
 
 
-def narrowed(network, keep):
-    """The same class with fewer channels, the kept slices copied as `groups` says."""
+def pruned_by_hand(network, keep):
+    """The same class with fewer channels, the kept slices copied as `groups` describes."""
     fields, state = network.fields, dict(network.state_dict())
     for name, group in network.groups().items():
         fields = group.resize(fields, len(keep[name]))
@@ -46,46 +46,46 @@ def narrowed(network, keep):
 
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 32), (3, 64), (1, 9)])
-def test_a_picture_of_any_size_and_colour_gets_a_logit_per_class(channels, side):
+def test_an_image_of_any_size_and_channels_gets_a_logit_per_class(channels, side):
     widths = [4, 6, 8, 10, 12, 8, 8] if side > 9 else [4, 6, 8]
     network = Cnn(channels=channels, side=side, classes=7, widths=widths, mean=[0.5] * channels, std=[0.2] * channels)
     assert network.eval()(images(3, channels, side)).shape == (3, 7)
 
 
 def test_bytes_and_floats_on_the_same_scale_give_the_same_logits():
-    network = lively(Cnn(**SMALL))
+    network = with_random_weights(Cnn(**SMALL))
     assert torch.equal(network(images()), network(images().float()))
 
 
 def test_a_network_is_rebuilt_from_its_fields_and_tensors():
-    network = lively(Cnn(**SMALL))
+    network = with_random_weights(Cnn(**SMALL))
     assert isinstance(network, Network)
-    twin = registry.build_network("vision", "cnn", network.fields)
-    twin.load_state_dict(network.state_dict())
-    assert torch.equal(network(images()), twin.eval()(images()))
+    copy = registry.build_network("vision", "cnn", network.fields)
+    copy.load_state_dict(network.state_dict())
+    assert torch.equal(network(images()), copy.eval()(images()))
 
 
-def test_half_of_every_group_makes_a_network_that_runs():
-    network = lively(Cnn(**SMALL))
+def test_a_network_with_half_of_every_group_runs():
+    network = with_random_weights(Cnn(**SMALL))
     keep = {name: torch.arange(0, group.size, 2) for name, group in network.groups().items()}
-    small = narrowed(network, keep)
+    small = pruned_by_hand(network, keep)
     assert small.fields["widths"] == [2, 3, 4, 5, 6]
     assert small(images()).shape == (4, 10)
 
 
-def test_dropping_channels_that_say_nothing_changes_nothing():
-    network = lively(Cnn(**SMALL))
+def test_removing_channels_that_nothing_reads_changes_no_output():
+    network = with_random_weights(Cnn(**SMALL))
     keep = {name: torch.arange(0, group.size, 2) for name, group in network.groups().items()}
     for name, group in network.groups().items():
         silent = torch.ones(group.size, dtype=torch.bool)
         silent[keep[name]] = False
         for key, dim, _ in group.consumers:
             if dim == 1:
-                network.state_dict()[key][:, silent] = 0  # nobody listens to them
-    torch.testing.assert_close(narrowed(network, keep)(images()), network(images()))
+                network.state_dict()[key][:, silent] = 0  # nothing reads them
+    torch.testing.assert_close(pruned_by_hand(network, keep)(images()), network(images()))
 
 
-def test_each_group_is_sized_on_its_own():
+def test_each_group_is_resized_independently():
     network = Cnn(**SMALL)
     for position, group in enumerate(network.groups().values()):
         resized = group.resize(network.fields, 1)["widths"]
@@ -93,16 +93,16 @@ def test_each_group_is_sized_on_its_own():
 
 
 def test_pooling_before_normalisation_is_the_same_function_as_after():
-    network = lively(Cnn(**SMALL))
-    usual = network(images())
+    network = with_random_weights(Cnn(**SMALL))
+    expected = network(images())
     exported = torch.export.export(network, (images(),)).module()
-    torch.testing.assert_close(exported(images()), usual)
+    torch.testing.assert_close(exported(images()), expected)
 
 
-def test_the_onnx_file_answers_alike_with_every_normalisation_folded_away():
+def test_the_onnx_file_gives_the_same_outputs_without_batch_normalisation():
     import onnx
 
-    network = lively(Cnn(**SMALL))
+    network = with_random_weights(Cnn(**SMALL))
     content = onnx_export.to_onnx(network, images().numpy(), {}, "toy")
     torch.testing.assert_close(
         torch.from_numpy(onnx_model.predict(content, images().numpy())), network(images()), atol=1e-4, rtol=1e-4
@@ -112,7 +112,7 @@ def test_the_onnx_file_answers_alike_with_every_normalisation_folded_away():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"widths": [4, 6]}, "the stem and two positive widths per block"),
         ({"widths": [4, 6, 0]}, "the stem and two positive widths per block"),
@@ -122,8 +122,8 @@ def test_the_onnx_file_answers_alike_with_every_normalisation_folded_away():
         ({"classes": 1}, "needs at least 2"),
     ],
 )
-def test_impossible_shapes_are_refused_in_one_line(wrong, said):
+def test_impossible_shapes_are_refused_in_one_line(wrong, message):
     with pytest.raises(UserError) as refusal:
         Cnn(**{**SMALL, "widths": [4] * 7, **wrong})
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)

@@ -1,4 +1,4 @@
-"""The networks of price windows answer alike whatever the scale, keep their quantiles in order, and can be made narrower."""
+"""The networks of price windows are scale invariant, keep their quantiles in order, and can be pruned and exported."""
 
 import numpy as np
 import pytest
@@ -32,8 +32,8 @@ def name(request):
     return request.param
 
 
-def grown(name, **fields):
-    """A network whose every weight has learnt something, so that nothing is hidden behind a zero."""
+def with_random_weights(name, **fields):
+    """A network with noise on every weight, so that no zero hides an effect."""
     torch.manual_seed(0)
     network = registry.build_network("finance", name, {"window": WINDOW, **fields}).eval()
     with torch.no_grad():
@@ -44,20 +44,20 @@ def grown(name, **fields):
 
 @pytest.mark.parametrize("fear", [False, True])
 def test_a_window_gives_three_outputs_with_the_quantiles_in_order(name, fear):
-    outputs = grown(name, fear=fear)(windows(fear=fear))
+    outputs = with_random_weights(name, fear=fear)(windows(fear=fear))
     assert outputs.shape == (32, len(window_layers.OUTPUTS))
     assert (outputs[:, 2] < outputs[:, 1]).all()
     assert (outputs[:, 1] < 0).all()
 
 
-def test_while_training_each_member_answers_for_itself_and_their_mean_is_the_answer():
-    network = grown("har_mlp", members=4)
+def test_in_training_mode_each_member_has_outputs_and_otherwise_they_are_averaged():
+    network = with_random_weights("har_mlp", members=4)
     apart = network.train()(windows())
     assert apart.shape == (32, 4, 3)
     torch.testing.assert_close(network.eval()(windows())[:, 0], apart[:, :, 0].mean(1))
 
 
-def test_a_series_in_another_scale_looks_alike_but_for_its_level():
+def test_a_series_in_another_scale_differs_in_its_level_only():
     plain, wild = windows(), windows()
     wild[..., window_layers.LOG_VARIANCE] += np.log(9.0)
     wild[..., window_layers.RETURN] *= 3.0
@@ -68,17 +68,17 @@ def test_a_series_in_another_scale_looks_alike_but_for_its_level():
     torch.testing.assert_close(rough.pooled_BP[:, 1:], calm.pooled_BP[:, 1:], rtol=1e-4, atol=1e-3)
 
 
-def test_a_window_never_seen_in_its_like_gives_a_finite_answer(name):
+def test_extreme_windows_give_finite_outputs(name):
     wild = windows()
     wild[..., window_layers.LOG_VARIANCE] = -6.0
     wild[:, -1, window_layers.LOG_VARIANCE] = 9.0
     wild[:, -1, window_layers.RETURN] = -60.0
-    assert torch.isfinite(grown(name)(wild)).all()
-    assert torch.isfinite(grown(name)(torch.zeros(2, WINDOW, 6))).all()
+    assert torch.isfinite(with_random_weights(name)(wild)).all()
+    assert torch.isfinite(with_random_weights(name)(torch.zeros(2, WINDOW, 6))).all()
 
 
-def test_every_weight_gets_a_gradient_and_the_quantiles_teach_nothing_about_the_variance(name):
-    network = grown(name, fear=True).train()
+def test_every_weight_gets_a_gradient_and_the_quantiles_do_not_train_the_variance(name):
+    network = with_random_weights(name, fear=True).train()
     window_layers.loss(network(windows(fear=True)), torch.rand(32, 2) + 0.1).backward()
     assert [key for key, weight in network.named_parameters() if weight.grad is None or not weight.grad.abs().sum()] == []
     network.zero_grad()
@@ -86,15 +86,15 @@ def test_every_weight_gets_a_gradient_and_the_quantiles_teach_nothing_about_the_
     assert network.head.plain.grad is None or not network.head.plain.grad.any()
 
 
-def test_the_shipped_file_answers_as_the_network_for_any_batch(name):
-    network, inputs = grown(name), windows(rows=7).numpy()
+def test_the_exported_file_gives_the_outputs_of_the_network_for_any_batch(name):
+    network, inputs = with_random_weights(name), windows(rows=7).numpy()
     content = onnx_export.to_onnx(network, inputs, {}, "finance")
     assert onnx_export.parity(network, content, inputs, 1e-4)["max_difference"] < 1e-4
     assert onnx_model.predict(content, inputs[:1]).shape == (1, 3)
 
 
-def test_channels_that_say_nothing_can_go_without_a_change(name):
-    network = grown(name)
+def test_removing_channels_of_zeros_changes_no_output(name):
+    network = with_random_weights(name)
     keep = {}
     with torch.no_grad():
         for group_name, group in network.groups().items():
@@ -104,33 +104,33 @@ def test_channels_that_say_nothing_can_go_without_a_change(name):
                 dict(network.named_parameters())[key].index_fill_(dimension, idle, 0.0)
             for key, dimension, _ in group.consumers:
                 network.state_dict()[key].index_fill_(dimension, idle, 0.0)
-    narrow = select_channels(network, keep)
-    assert sum(weight.numel() for weight in narrow.parameters()) < sum(weight.numel() for weight in network.parameters())
-    assert type(narrow)(**narrow.fields).fields == narrow.fields
-    torch.testing.assert_close(narrow(windows()), network(windows()), rtol=1e-4, atol=1e-5)
+    pruned = select_channels(network, keep)
+    assert sum(weight.numel() for weight in pruned.parameters()) < sum(weight.numel() for weight in network.parameters())
+    assert type(pruned)(**pruned.fields).fields == pruned.fields
+    torch.testing.assert_close(pruned(windows()), network(windows()), rtol=1e-4, atol=1e-5)
 
 
-def test_imitating_oneself_costs_nothing():
-    outputs = grown("tcn")(windows()).detach()
+def test_the_distillation_loss_of_equal_outputs_is_0():
+    outputs = with_random_weights("tcn")(windows()).detach()
     assert window_layers.distillation_loss(outputs, outputs).item() == pytest.approx(0.0, abs=1e-6)
     assert window_layers.distillation_loss(outputs + 0.1, outputs).item() > 0
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"window": 10}, "at least 22 days"),
         ({"mean": [0.0], "std": [1.0]}, "pooled features"),
         ({"hidden": [8, 8]}, "takes 5 layers"),
     ],
 )
-def test_fields_that_cannot_be_are_refused_in_one_line(fields, said):
-    with pytest.raises(ValueError, match=said):
+def test_impossible_fields_are_refused_in_one_line(fields, message):
+    with pytest.raises(ValueError, match=message):
         registry.build_network("finance", "tcn", fields)
 
 
-def test_news_are_heard_where_there_are_any(name):
-    network = grown(name, news=True, fear=True)
+def test_news_change_the_outputs(name):
+    network = with_random_weights(name, news=True, fear=True)
     quiet = torch.cat([windows(fear=True), torch.zeros(32, WINDOW, 2)], -1)
     loud = quiet.clone()
     loud[:, -1, -2:] = torch.tensor([-0.8, 3.0])

@@ -1,4 +1,4 @@
-"""Networks that read token numbers: padding says nothing, every one can be narrowed and shipped."""
+"""Text networks ignore padding, and can be rebuilt from their fields, pruned and exported."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ NETWORKS = {
 
 
 def texts(count=12, longest=LENGTH):
-    """Token numbers of texts of every length, the second one empty, one number beyond the table."""
+    """Token ids of texts of different lengths, the second one empty, with one id beyond the table."""
     rng = np.random.default_rng(0)
     numbers = rng.integers(1, TOKENS, (count, LENGTH)).astype(np.int32)
     for row, length in enumerate(rng.integers(1, longest + 1, count)):
@@ -31,8 +31,8 @@ def texts(count=12, longest=LENGTH):
     return numbers
 
 
-def lively(network):
-    """Give every tensor values that matter, so that a slip in copying them shows."""
+def with_random_weights(network):
+    """The network with random values in every tensor, so that a mistake in copying one changes the outputs."""
     torch.manual_seed(0)
     for name, weight in network.named_parameters():
         weight.data = torch.randn_like(weight) * 0.3
@@ -44,7 +44,9 @@ def lively(network):
 @pytest.fixture(params=NETWORKS)
 def network(request):
     name = "text_lstm" if request.param == "text_gru" else request.param
-    return lively(registry.build_network("nlp", name, {"tokens": TOKENS, "classes": CLASSES, **NETWORKS[request.param]}))
+    return with_random_weights(
+        registry.build_network("nlp", name, {"tokens": TOKENS, "classes": CLASSES, **NETWORKS[request.param]})
+    )
 
 
 def test_every_text_gets_a_finite_logit_per_class(network):
@@ -53,7 +55,7 @@ def test_every_text_gets_a_finite_logit_per_class(network):
     assert outputs.isfinite().all()
 
 
-def test_what_stands_behind_the_end_says_nothing(network):
+def test_padding_does_not_change_the_outputs(network):
     numbers = texts(longest=8)
     whole, short = network(torch.from_numpy(numbers)), network(torch.from_numpy(numbers[:, :8].copy()))
     torch.testing.assert_close(whole, short)
@@ -61,34 +63,34 @@ def test_what_stands_behind_the_end_says_nothing(network):
     torch.testing.assert_close(whole, alone)
 
 
-def test_the_order_of_words_counts_unless_it_is_a_bag(network):
+def test_word_order_matters_except_for_a_bag(network):
     numbers = texts(1)
     numbers[0] = np.arange(1, LENGTH + 1)
-    turned = numbers[:, ::-1].copy()
-    same = torch.allclose(network(torch.from_numpy(numbers)), network(torch.from_numpy(turned)), atol=1e-5)
+    reversed_texts = numbers[:, ::-1].copy()
+    same = torch.allclose(network(torch.from_numpy(numbers)), network(torch.from_numpy(reversed_texts)), atol=1e-5)
     assert same == (type(network).__name__ == "Bag")
 
 
-def test_every_parameter_learns(network):
+def test_every_parameter_gets_a_gradient(network):
     network.train()(torch.from_numpy(texts())).square().sum().backward()
     idle = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert [name for name in idle if "bias" not in name] == []
 
 
-def test_nothing_is_learnt_of_nothing(network):
+def test_padding_gets_no_gradient(network):
     network.train()(torch.from_numpy(texts())).square().sum().backward()
     assert not network.embedding.weight.grad[0].any()
 
 
-def test_its_fields_rebuild_it(network):
-    twin = type(network)(**network.fields)
-    twin.load_state_dict(network.state_dict())
+def test_a_network_is_rebuilt_from_its_fields(network):
+    copy = type(network)(**network.fields)
+    copy.load_state_dict(network.state_dict())
     numbers = torch.from_numpy(texts())
     assert isinstance(network, Network)
-    assert torch.equal(twin.eval()(numbers), network(numbers))
+    assert torch.equal(copy.eval()(numbers), network(numbers))
 
 
-def test_channels_that_say_nothing_can_be_taken_out(network):
+def test_removing_channels_of_zeros_changes_no_output(network):
     if type(network).__name__ == "TextTransformer":
         groups = {name: group for name, group in network.groups().items() if name != "width"}  # normalisation mixes its channels
     else:
@@ -107,20 +109,20 @@ def test_channels_that_say_nothing_can_be_taken_out(network):
     torch.testing.assert_close(select_channels(network, keep)(numbers), network(numbers))
 
 
-def test_the_shipped_file_answers_as_the_network(network):
+def test_the_exported_file_gives_the_outputs_of_the_network(network):
     model = onnx_export.to_onnx(network, texts(), {}, "nlp")
     assert onnx_export.parity(network, model, texts(300), 1e-4)["equal_decisions_share"] == 1.0
     assert onnx_export.to_onnx(network, texts(), {}, "nlp") == model
 
 
-def test_a_bag_passes_over_tokens_it_has_no_room_for():
-    network = lively(registry.build_network("nlp", "bag", {"tokens": 10, "classes": 2}))
-    known = np.array([[3, 4, 0, 0]], np.int32)
-    more = np.array([[3, 25, 4, 10]], np.int32)
-    torch.testing.assert_close(network(torch.from_numpy(known)), network(torch.from_numpy(more)))
+def test_a_bag_ignores_tokens_beyond_its_table():
+    network = with_random_weights(registry.build_network("nlp", "bag", {"tokens": 10, "classes": 2}))
+    inside = np.array([[3, 4, 0, 0]], np.int32)
+    outside = np.array([[3, 25, 4, 10]], np.int32)
+    torch.testing.assert_close(network(torch.from_numpy(inside)), network(torch.from_numpy(outside)))
 
 
 @pytest.mark.parametrize("name", ["bag", "text_lstm", "text_transformer"])
-def test_a_network_that_cannot_be_is_refused(name):
+def test_impossible_fields_are_refused(name):
     with pytest.raises(UserError, match="2 classes"):
         registry.build_network("nlp", name, {"tokens": TOKENS, "classes": 1})

@@ -78,14 +78,14 @@ def root(tmp_path_factory):
     patch.setattr(latency, "MIN_ROUNDS", 3)
     patch.setattr(latency, "MAX_ROUNDS", 3)
     for name, recipe in (("dense", ()), ("int8", (Quantize(max_drop=1.0),))):
-        compress.main(tiny_images.workspace(root, "compress", name, recipe))
-        evaluate.main(tiny_images.workspace(root, "evaluate", name, recipe))
+        compress.main(tiny_images.stage_context(root, "compress", name, recipe))
+        evaluate.main(tiny_images.stage_context(root, "evaluate", name, recipe))
     patch.undo()
     return root
 
 
 def test_evaluation_reports_metrics_drops_and_flipped_rows(root):
-    context = tiny_images.workspace(root, "evaluate", "int8")
+    context = tiny_images.stage_context(root, "evaluate", "int8")
     metrics = context.evaluation("int8").json("metrics.json")
     assert set(metrics["splits"]) == {"validation", "test"}
     test = metrics["splits"]["test"]
@@ -125,7 +125,7 @@ def test_a_blocker_forbids_a_release_whatever_the_metrics():
 
 
 def test_predictions_name_the_origin_of_their_rows(root):
-    predictions = Table(tiny_images.workspace(root, "evaluate", "int8").evaluation("int8").open() / "predictions").read()
+    predictions = Table(tiny_images.stage_context(root, "evaluate", "int8").evaluation("int8").open() / "predictions").read()
     assert len(predictions) == 150
     assert set(predictions["split"]) == {"validation", "test"}
     assert {"file", "row", "label", "predicted"} <= set(predictions)
@@ -134,14 +134,14 @@ def test_predictions_name_the_origin_of_their_rows(root):
 def test_metrics_hold_no_timings(root, monkeypatch):
     monkeypatch.setattr(latency, "MIN_ROUNDS", 1)
     monkeypatch.setattr(latency, "MAX_ROUNDS", 1)
-    context = tiny_images.workspace(root, "evaluate", "int8")
+    context = tiny_images.stage_context(root, "evaluate", "int8")
     before = (context.evaluation("int8").open() / "metrics.json").read_bytes()
     evaluate.main(context)
     assert (context.evaluation("int8").open() / "metrics.json").read_bytes() == before
 
 
 def test_a_release_holds_the_measured_file_its_card_and_its_table(root):
-    context = tiny_images.workspace(root, "release")
+    context = tiny_images.stage_context(root, "release")
     release.main(context)
     folder = context.release.open()
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -167,7 +167,7 @@ def test_a_release_holds_the_measured_file_its_card_and_its_table(root):
 
 
 def test_a_refusal_holds_no_model(root):
-    context = tiny_images.workspace(root, "release", contract=Contract(max_drop=0.2, min_speedup=1000.0, max_size_share=1.0))
+    context = tiny_images.stage_context(root, "release", contract=Contract(max_drop=0.2, min_speedup=1000.0, max_size_share=1.0))
     release.main(context)
     folder = context.release.open()
     assert not (folder / "model.onnx").exists()
@@ -178,7 +178,7 @@ def test_a_refusal_holds_no_model(root):
 
 
 def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path):
-    context = tiny_images.workspace(tmp_path, "evaluate", "int8")
+    context = tiny_images.stage_context(tmp_path, "evaluate", "int8")
     object.__setattr__(context, "recipe_names", ("int8",))
     with pytest.raises(UserError, match=r"recipes has no 'dense'; add `dense: \[\]`"):
         evaluate.main(context)
