@@ -5,15 +5,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from dvc.config import Config
 
-LockEntries = Mapping[str, Mapping[str, Any]]
-"""The `stages` of a dvc.lock, by stage name."""
+from flows.dvc_state.lock_file import LockEntries
 
 
 def objects_folder(root: Path) -> Path:
@@ -24,6 +22,11 @@ def objects_folder(root: Path) -> Path:
 def object_path(objects: Path, md5: str) -> Path:
     """The file of the object with this MD5."""
     return objects / md5[:2] / md5[2:]
+
+
+def object_hash(path: Path) -> str:
+    """The MD5 in the name of an object's file; that of a folder ends in `.dir`."""
+    return f"{path.parent.name}{path.name}"
 
 
 def output_hashes(entries: LockEntries) -> Iterator[str]:
@@ -57,7 +60,7 @@ def missing_hashes(objects: Path, md5s: Iterable[str]) -> list[str]:
 
 def is_intact(path: Path) -> bool:
     """Whether the object's content matches its name. DVC itself does not check this again."""
-    return md5_of(path) == f"{path.parent.name}{path.name}".removesuffix(".dir")
+    return md5_of(path) == object_hash(path).removesuffix(".dir")
 
 
 def md5_of(path: Path) -> str:

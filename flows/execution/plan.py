@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +17,6 @@ from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
 from flows.runs.workspace import create_workspace
 from tasks.core.event_log import read_events
-
-MAX_RUNS_READ = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def project_status(root: Path, use_cases: Iterable[str] = ()) -> dict[str, list[
 def stage_durations(root: Path) -> dict[str, float]:
     """Seconds that each stage took when it last ran, from the newest runs' records or else the project's own event logs."""
     durations: dict[str, float] = {}
-    for run in islice(run_record.iter_runs(root), MAX_RUNS_READ):
+    for run in run_record.recent_runs(root):
         for name, entry in run.record.get("stages", {}).items():
             if entry.get("state") == "Completed" and "wall_s" in entry:
                 durations.setdefault(name, float(entry["wall_s"]))

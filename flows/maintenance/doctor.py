@@ -15,12 +15,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from dvc.utils.serialize import load_yaml
 from rich.markup import escape
 
 from flows import settings
 from flows.dvc_state import object_cache
+from flows.dvc_state.lock_file import LockEntries, parse_lock_entries
 from flows.reporting.console import stdout
 from flows.runs import recovery
 from flows.services.prefect_server import running_server
@@ -128,11 +128,9 @@ def _sample(paths: list[Path]) -> list[Path]:
     return sample
 
 
-def _lock_entries(root: Path) -> object_cache.LockEntries:
-    if not (root / "dvc.lock").exists():
-        return {}
-    content = yaml.load((root / "dvc.lock").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return (content or {}).get("stages") or {}
+def _lock_entries(root: Path) -> LockEntries:
+    lock = root / "dvc.lock"
+    return parse_lock_entries(lock.read_text(encoding="utf-8")) if lock.exists() else {}
 
 
 def server(root: Path) -> Iterator[Finding]:

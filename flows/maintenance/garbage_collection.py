@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import yaml
 from dvc.config import Config
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.object_cache import LockEntries
+from flows.dvc_state.lock_file import LOADER, LockEntries, committed_lock_text, parse_lock_entries
 from flows.dvc_state.stage_state import open_repo, working_directory
 from flows.runs import recovery, run_record, search
 from flows.runs.run_record import Run
@@ -54,8 +53,8 @@ def collect_garbage(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcR
             used = object_cache.referenced_hashes(
                 objects, [md5 for entries in _lock_files(root, kept) for md5 in object_cache.output_hashes(entries)]
             )
-            report.objects = [path for path in objects.glob("??/*") if f"{path.parent.name}{path.name}" not in used]
-            removed_hashes = {f"{path.parent.name}{path.name}" for path in report.objects}
+            report.objects = [path for path in objects.glob("??/*") if object_cache.object_hash(path) not in used]
+            removed_hashes = {object_cache.object_hash(path) for path in report.objects}
             run_cache = (objects.parents[1] / "runs").glob("??/*/*")
             report.run_cache_entries = [path for path in run_cache if _refers_to(path, removed_hashes)]
         report.freed_bytes = freed_bytes([run.folder for run in removed], report.objects)
@@ -85,24 +84,14 @@ def _lock_files(root: Path, kept: Iterable[Run]) -> Iterator[LockEntries]:
     """The entries of the dvc.lock of the project, of its last commit, and of each kept run."""
     for path in (root / "dvc.lock", *(run.folder / "dvc.lock" for run in kept)):
         if path.is_file():
-            yield _stages(path.read_text(encoding="utf-8"))
-    command = ["git", "-C", str(root), "show", "HEAD:./dvc.lock"]
-    try:
-        yield _stages(subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout)
-    except (OSError, subprocess.SubprocessError):
-        return  # no git repository, or no commit of dvc.lock
-
-
-def _stages(text: str) -> LockEntries:
-    content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    stages: LockEntries = (content or {}).get("stages") or {}
-    return stages
+            yield parse_lock_entries(path.read_text(encoding="utf-8"))
+    yield parse_lock_entries(committed_lock_text(root))
 
 
 def _refers_to(run_cache_entry: Path, hashes: set[str]) -> bool:
     """Whether an entry of the run-cache refers to one of these objects; without them it can restore nothing."""
     try:
-        entry = yaml.load(run_cache_entry.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        entry = yaml.load(run_cache_entry.read_text(encoding="utf-8"), LOADER)
         return any(out.get("md5") in hashes for out in entry.get("outs", ()))
     except (yaml.YAMLError, AttributeError):
         return True  # truncated: DVC could not read it either

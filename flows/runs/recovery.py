@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-import yaml
 
+from flows.dvc_state.lock_file import committed_lock_text, is_valid_lock_text
 from flows.runs import run_record
 from flows.runs.run_record import Run
 from flows.system import os_processes
@@ -50,7 +49,7 @@ def mark_crashed(root: Path, run: Run) -> None:
 
 def save_checkpoints(root: Path, folder: Path, stage: str, key: str) -> None:
     """Move an unfinished stage's checkpoints to where the next run of the same stage and key finds them."""
-    scratch, saved = folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
+    scratch, saved = _checkpoint_folders(root, folder, stage, key)
     if key and scratch.is_dir() and any(scratch.iterdir()):
         saved.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(saved, ignore_errors=True)
@@ -59,7 +58,7 @@ def save_checkpoints(root: Path, folder: Path, stage: str, key: str) -> None:
 
 def restore_checkpoints(root: Path, folder: Path, stage: str, key: str) -> bool:
     """Move the checkpoints that an unfinished run of the same stage and key left to this run; returns whether there were any."""
-    scratch, saved = folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
+    scratch, saved = _checkpoint_folders(root, folder, stage, key)
     if scratch.exists() or not saved.is_dir():
         return False
     scratch.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +67,11 @@ def restore_checkpoints(root: Path, folder: Path, stage: str, key: str) -> bool:
     except FileNotFoundError:  # another run took them first
         return False
     return True
+
+
+def _checkpoint_folders(root: Path, folder: Path, stage: str, key: str) -> tuple[Path, Path]:
+    """(the stage's checkpoints in a run's folder, those saved for the next run)."""
+    return folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
 
 
 def repair_dvc_files(folder: Path) -> Iterator[str]:
@@ -86,10 +90,11 @@ def repair_dvc_files(folder: Path) -> Iterator[str]:
                 return
             broken = lock.with_name(f"dvc.lock.broken-{datetime.now(UTC):%Y%m%d-%H%M%S}")
             lock.rename(broken)
-            committed = _committed_text(folder, lock.name)
-            if committed:
+            committed = committed_lock_text(folder)
+            restored = is_valid_lock_text(committed)
+            if restored:
                 lock.write_text(committed, encoding="utf-8")
-            source = "the last commit's took its place" if committed else "the next run makes it anew from the cache"
+            source = "the last commit's took its place" if restored else "the next run makes a new one from the cache"
             yield f"{lock} was truncated; it is kept as {broken.name} and {source}"
 
 
@@ -122,26 +127,8 @@ def _lived_at(pid: int, time: float) -> bool:
 
 
 def _is_valid_lock_file(lock: Path) -> bool:
-    """Whether dvc.lock is complete YAML with the keys that DVC writes."""
-    return _is_valid(lock.read_text(encoding="utf-8", errors="replace"))
-
-
-def _is_valid(text: str) -> bool:
-    try:
-        content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError:
-        return False
-    return isinstance(content, dict) and "schema" in content and isinstance(content.get("stages", {}), dict)
-
-
-def _committed_text(folder: Path, name: str) -> str:
-    """The file's text in the last git commit; empty if there is none that is valid."""
-    command = ["git", "-C", str(folder), "show", f"HEAD:./{name}"]
-    try:
-        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return text if _is_valid(text) else ""
+    """Whether dvc.lock is complete."""
+    return is_valid_lock_text(lock.read_text(encoding="utf-8", errors="replace"))
 
 
 def _remove_partials(folder: Path) -> Iterator[str]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from flows.parameters.run_request import RunRequest
 
 RECORD_FILE = "run.json"
+RECENT_RUNS = 30
+"""How many runs are read to find an earlier one that is like a new one."""
 FINAL_STATES = ("Completed", "Failed", "Cancelled", "Crashed")
 
 
@@ -102,6 +105,11 @@ def iter_runs(root: Path, *, since: str = "") -> Iterator[Run]:
         record = _read(folder)
         if record:
             yield Run(folder, record)
+
+
+def recent_runs(root: Path) -> Iterator[Run]:
+    """The newest runs, read one by one."""
+    return islice(iter_runs(root), RECENT_RUNS)
 
 
 def active_runs(root: Path) -> Iterator[Run]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from itertools import islice
 from pathlib import Path
 
 from dvc.config import Config
@@ -11,8 +10,6 @@ from dvc.config import Config
 from flows.parameters import run_request
 from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
-
-MAX_RUNS_READ = 30
 
 
 def create_workspace(root: Path, folder: Path, request: RunRequest) -> None:
@@ -40,7 +37,7 @@ def _lock_file_of_same_request(root: Path, request: RunRequest) -> Path | None:
     """The dvc.lock of the last run with the same parameters; None where they are the project's own, or no run had them."""
     if request.unmodified:
         return None
-    for run in islice(run_record.iter_runs(root), MAX_RUNS_READ):
+    for run in run_record.recent_runs(root):
         if run.record.get("params_hash") == request.hash and run.record.get("state") == "Completed":
             return run.folder / "dvc.lock"
     return None
