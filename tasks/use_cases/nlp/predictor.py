@@ -1,4 +1,4 @@
-"""A released file of the use case of texts answers a sentence: no torch, nothing beside the file."""
+"""Predictions of a released text model, from its ONNX file alone and without torch."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class Predictor:
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """One answer per text: for topics `probabilities` by class, for names `entities`, for words `perplexity`."""
-        mended = [normalization.repair(one)[0] for one in texts]
-        outputs = self._outputs(mended)
+        repaired = [normalization.repair(text)[0] for text in texts]
+        outputs = self._outputs(repaired)
         if self.task == "names":
-            return [self._names(one, row) for one, row in zip(mended, outputs, strict=True)]
+            return [self._names(text, row) for text, row in zip(repaired, outputs, strict=True)]
         if self.task == "words":
-            told = [-float(row.sum()) / max(1, int((row != 0).sum())) for row in outputs]
-            return [{"perplexity": float(np.exp(value))} for value in told]
+            losses = [-float(row.sum()) / max(1, int((row != 0).sum())) for row in outputs]
+            return [{"perplexity": float(np.exp(value))} for value in losses]
         classes = list(self.state["classes"])
         shares = classification.softmax(outputs)
         return [{"probabilities": dict(zip(classes, map(float, row), strict=True))} for row in shares]
 
     def word_importance(self, texts: Sequence[str]) -> list[list[dict[str, Any]]]:
         """What each word of the mended text was worth to the likeliest class: `{start, end, weight}`; for topics only."""
-        mended = [normalization.repair(one)[0] for one in texts]
-        return occlusion.word_importance(mended, self._outputs) if self.task == "topics" else [[] for _ in texts]
+        repaired = [normalization.repair(text)[0] for text in texts]
+        return occlusion.word_importance(repaired, self._outputs) if self.task == "topics" else [[] for _ in texts]
 
     def _outputs(self, texts: Sequence[str]) -> Array:
         if self.task == "names":
@@ -56,8 +56,8 @@ class Predictor:
             numbers = language_modeling.encode_texts(texts, self.state)[0]
         else:
             numbers = tokenization.encode(texts, self.state["vocabulary"])
-        found: Array = self.session.run(None, {"inputs": numbers})[0]
-        return found
+        outputs: Array = self.session.run(None, {"inputs": numbers})[0]
+        return outputs
 
     def _names(self, one: str, scores_LKK: Array) -> dict[str, Any]:
         words, tags = one.split(), list(self.state["tags"])

@@ -1,4 +1,4 @@
-"""Texts tagged word by word, as in CoNLL 2003: a word, its columns and its tag on each line, a blank line after each sentence."""
+"""Read CoNLL 2003 files: a word, more columns and its tag on each line, and a blank line after each sentence."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ DOCUMENT_START = "-DOCSTART-"
 
 
 def is_conll(path: Path) -> bool:
-    """Whether a file is read this way, by its name, or a folder, by the names in it."""
-    names = [found.name for found in path.rglob("*")] if path.is_dir() else [path.name]
+    """Whether the name of a file, or of a file in a folder, has a CoNLL suffix."""
+    names = [entry.name for entry in path.rglob("*")] if path.is_dir() else [path.name]
     return any(name.lower().removesuffix(".gz").endswith(SUFFIXES) for name in names)
 
 
-def read_path(place: Path, limit: int) -> Iterator[pd.DataFrame]:
-    """The sentences of a file, or of a folder of files some of which are named for a split."""
-    found = [place] if place.is_file() else [path for path in sources.list_files(place) if is_conll(path)]
-    left = limit or None
-    for path in found:
-        name = path.name if place.is_file() else path.relative_to(place).as_posix()
-        subset = sources.split_in_name(name) if place.is_dir() else ""
+def read_path(source: Path, limit: int) -> Iterator[pd.DataFrame]:
+    """The sentences of a file, or of a folder of files; a file may be named for a split."""
+    files = [source] if source.is_file() else [path for path in sources.list_files(source) if is_conll(path)]
+    remaining = limit or None
+    for path in files:
+        name = path.name if source.is_file() else path.relative_to(source).as_posix()
+        subset = sources.split_in_name(name) if source.is_dir() else ""
         for block in _blocks(path):
             frame = pd.DataFrame(block, columns=["text", "tags", "row"])
             frame = frame.assign(label="", subset=subset, truth="", file=name, doubt="")[list(COLUMNS)]
-            yield frame.head(left) if left else frame
-            left = None if left is None else left - len(frame)
-            if left is not None and left <= 0:
+            yield frame.head(remaining) if remaining else frame
+            remaining = None if remaining is None else remaining - len(frame)
+            if remaining is not None and remaining <= 0:
                 return
 
 
@@ -52,12 +52,12 @@ def _blocks(path: Path) -> Iterator[list[tuple[str, str, int]]]:
 
 
 def _has_words(path: Path) -> bool:
-    """Whether there is any line with a word on it."""
+    """Whether any line of the file has a word."""
     return any(line.strip() for _, line in read_lines(path))
 
 
 def _sentences(path: Path) -> Iterator[tuple[str, str, int]]:
-    """Words and tags joined by blanks, and the line a sentence begins at, from 1."""
+    """Yields words and tags joined by blanks, and the first line of each sentence, from 1."""
     words: list[str] = []
     tags: list[str] = []
     begins, columns = 0, 0

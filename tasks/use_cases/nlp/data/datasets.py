@@ -1,4 +1,4 @@
-"""Where texts come from, as rows: data sets with a name, and a person's own tables.
+"""Read rows of texts: data sets by name, and the user's tables.
 
 Each row holds `text`, `label`, `subset` (the split its source put it in, or empty), `truth` (the right label where the
 source knows its own to be doubtful, else empty), `file`, `row` and `doubt` (see `tables.read_table`).
@@ -24,17 +24,17 @@ TEXT_COLUMNS = ("text", "sentence", "content", "body", "review", "message", "twe
 LABEL_COLUMNS = ("label", "class", "category", "target", "topic", "sentiment", "class_index", "class index")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 COLUMN_SEPARATOR = " . "
-"""What stands between two columns that are read as one text."""
+"""The text between two columns that are read as one text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableLayout:
-    """How a table is read: which columns hold the text and the label, and what its marks mean."""
+    """How to read a table: the columns of text and label, the separator, and the quotation."""
 
     text: tuple[str, ...] = ()
-    """Columns joined to one text; empty for the first of `TEXT_COLUMNS` there is."""
+    """Columns joined to one text; empty for the first of `TEXT_COLUMNS` in the file."""
     label: str = ""
-    """Empty for the first of `LABEL_COLUMNS` there is."""
+    """Empty for the first of `LABEL_COLUMNS` in the file."""
     truth: str = ""
     names: tuple[str, ...] = ()
     """The columns of a file without a header."""
@@ -43,7 +43,7 @@ class TableLayout:
     first: int = -1
     """The number of the first class where labels are numbers, -1 where they are names."""
     always: str = ""
-    """The label of every line, for a file of bare sentences."""
+    """The label of every line of a file with one sentence per line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class TextFile:
 
 @dataclass(frozen=True, slots=True)
 class TextDataset:
-    """A data set with a name: its classes in the order of their numbers, and its files."""
+    """A data set by name: its classes in the order of their numbers, and its files."""
 
     classes: tuple[str, ...]
     parts: tuple[TextFile, ...] = ()
@@ -132,21 +132,21 @@ are checked here; they are found in the folder that BONSAI_DATASETS names."""
 
 def read_dataset(name: str, limit: int) -> Iterator[pd.DataFrame]:
     """The rows of a data set with files, at most `limit` of them evenly spread, 0 for all."""
-    corpus = DATASETS[name]
-    files = [(download((), part.sha256, part.name), part.name, part.subset, part.layout) for part in corpus.parts]
-    return _read_files(files, corpus.classes, limit)
+    dataset = DATASETS[name]
+    files = [(download((), part.sha256, part.name), part.name, part.subset, part.layout) for part in dataset.parts]
+    return _read_files(files, dataset.classes, limit)
 
 
-def read_path(place: Path, layout: TableLayout, limit: int) -> Iterator[pd.DataFrame]:
-    """The rows of a person's table, or of a folder of tables with the same columns, some of them named for a split."""
-    if place.is_file():
-        return _read_files([(place, place.name, "", layout)], (), limit)
-    found = [path for path in sources.list_files(place) if set(path.suffixes) & set(TABLE_SUFFIXES)]
-    if not found:
-        raise UserError(f"{place} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLE_SUFFIXES)})")
-    names = [path.relative_to(place).as_posix() for path in found]
+def read_path(source: Path, layout: TableLayout, limit: int) -> Iterator[pd.DataFrame]:
+    """The rows of the user's table, or of a folder of tables with the same columns; a table may be named for a split."""
+    if source.is_file():
+        return _read_files([(source, source.name, "", layout)], (), limit)
+    tables = [path for path in sources.list_files(source) if set(path.suffixes) & set(TABLE_SUFFIXES)]
+    if not tables:
+        raise UserError(f"{source} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLE_SUFFIXES)})")
+    names = [path.relative_to(source).as_posix() for path in tables]
     return _read_files(
-        [(path, name, sources.split_in_name(name), layout) for path, name in zip(found, names, strict=True)], (), limit
+        [(path, name, sources.split_in_name(name), layout) for path, name in zip(tables, names, strict=True)], (), limit
     )
 
 
@@ -158,7 +158,7 @@ def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int)
     kept = evenly_spaced_rows([sum(map(len, _read_blocks(source))) for source in files], limit) if limit else None
     for number, source in enumerate(files):
         _, _, subset, layout = source
-        before, numbers = 0, {str(layout.first + place): name for place, name in enumerate(classes)}
+        num_read, numbers = 0, {str(layout.first + place): name for place, name in enumerate(classes)}
         for frame in _read_blocks(source):
             texts, label, truth = _text_label_truth(source[0], list(frame.columns), layout)
             rows = pd.DataFrame(
@@ -173,8 +173,8 @@ def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int)
                 }
             )
             if kept is not None:
-                rows = rows[pd.Series(range(before, before + len(rows))).isin(kept[number]).to_numpy()]
-            before += len(frame)
+                rows = rows[pd.Series(range(num_read, num_read + len(rows))).isin(kept[number]).to_numpy()]
+            num_read += len(frame)
             yield rows.reset_index(drop=True)
 
 
@@ -186,7 +186,7 @@ def _read_blocks(source: SourceFile) -> Iterator[pd.DataFrame]:
 
 
 def _read_lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
-    """The lines of a gzipped file of sentences; a byte that is not UTF-8 becomes U+FFFD, which is judged later."""
+    """The lines of a gzipped file of sentences; a byte that is not UTF-8 becomes U+FFFD, which the clean stage quarantines."""
     with gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
         block: list[tuple[str, str, str, int, str]] = []
         for number, line in enumerate(file, start=1):
@@ -198,27 +198,27 @@ def _read_lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
             yield pd.DataFrame(block, columns=["text", "label", "file", "row", "doubt"])
 
 
-def _text_label_truth(path: Path, there: list[str], layout: TableLayout) -> tuple[list[str], str, str]:
-    """The columns that hold the text, the label and, if it is known, the right label."""
-    mine = [name for name in (*layout.text, layout.label, layout.truth) if name]
-    names = [name for name in there if name not in ("file", "row", "doubt")]
-    check_columns(path, names, mine)
+def _text_label_truth(path: Path, header: list[str], layout: TableLayout) -> tuple[list[str], str, str]:
+    """The columns of the text, the label and, if known, the true label."""
+    requested = [name for name in (*layout.text, layout.label, layout.truth) if name]
+    names = [name for name in header if name not in ("file", "row", "doubt")]
+    check_columns(path, names, requested)
     texts = list(layout.text) or [_first_present(path, names, TEXT_COLUMNS, "text")]
     return texts, layout.label or _first_present(path, names, LABEL_COLUMNS, "label"), layout.truth
 
 
-def _first_present(path: Path, names: list[str], usual: Sequence[str], setting: str) -> str:
-    for wish in usual:
+def _first_present(path: Path, names: list[str], aliases: Sequence[str], setting: str) -> str:
+    for alias in aliases:
         for name in names:
-            if name.lower() == wish:
+            if name.lower() == alias:
                 return name
     raise UserError(
-        f"{path} has no column {' or '.join(usual[:4])}; it has {', '.join(names)[:200]}: name one in fetch.{setting}"
+        f"{path} has no column {' or '.join(aliases[:4])}; it has {', '.join(names)[:200]}: name one in fetch.{setting}"
     )
 
 
 def _values(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The columns' values row by row, as text; what is missing is empty."""
+    """Yields the columns' values row by row, as text, empty where missing."""
     lists = [
         ["" if missing else str(value) for value, missing in zip(frame[name], frame[name].isna(), strict=True)]
         for name in columns

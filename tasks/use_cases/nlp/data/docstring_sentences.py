@@ -1,7 +1,7 @@
-"""Real English that every machine with Bonsai has: sentences from the documentation of Python and of installed libraries.
+"""Packaged sentences: English from the docstrings of Python and of installed libraries.
 
-Source files are read, never imported. A sentence's label is the field its library serves; names that would give the
-field away are hidden. The same installed versions give the same rows in the same order.
+Source files are read, never imported. A sentence's label is the field of its library; names that reveal the field are masked.
+The same installed versions give the same rows in the same order.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def read_sentences(limit: int = 0) -> Iterator[pd.DataFrame]:
     """Rows as `corpora` has them, field by field; `row` is a docstring's line. With `limit`, each field gives its share of it."""
     share = -(-limit // len(FIELD_PACKAGES)) if limit else MAX_FIELD_SENTENCES
     for field, folders in FIELD_PACKAGES.items():
-        found = islice(_round_robin([_package_sentences(folder) for folder in folders]), share)
-        while rows := [(text, field, "", file, line) for text, file, line in islice(found, BLOCK_ROWS)]:
+        sentences = islice(_round_robin([_package_sentences(folder) for folder in folders]), share)
+        while rows := [(text, field, "", file, line) for text, file, line in islice(sentences, BLOCK_ROWS)]:
             frame = pd.DataFrame(rows, columns=["text", "label", "subset", "file", "row"])
             yield frame.assign(truth="", doubt="")[list(COLUMNS)]
 
@@ -126,12 +126,12 @@ LocatedSentence = tuple[str, str, int]
 
 
 def _round_robin(sources: list[Iterator[LocatedSentence]]) -> Iterator[LocatedSentence]:
-    """One from each in turn, until all are at their end."""
+    """Yields one from each in turn, until all are exhausted."""
     while sources:
         for source in list(sources):
-            found = next(source, None)
-            if found:
-                yield found
+            sentence = next(source, None)
+            if sentence:
+                yield sentence
             else:
                 sources.remove(source)
 
@@ -150,11 +150,11 @@ def _files(folder: str) -> tuple[Path, list[Path]]:
     spec = find_spec(top)
     if spec is None or spec.origin is None:
         raise UserError(f"the packaged sentences need {top!r}, which is not installed; install Bonsai with its dependencies")
-    home = Path(spec.origin)
+    init_file = Path(spec.origin)
     if not spec.submodule_search_locations:
-        return home.parent, [home]
-    root = home.parent.parent
-    files = [path for path in (home.parent / below).rglob("*.py") if not SKIPPED_PARTS & set(path.relative_to(root).parts)]
+        return init_file.parent, [init_file]
+    root = init_file.parent.parent
+    files = [path for path in (init_file.parent / below).rglob("*.py") if not SKIPPED_PARTS & set(path.relative_to(root).parts)]
     return root, [path for path in files if path.stat().st_size <= MAX_FILE_BYTES]
 
 
@@ -163,15 +163,15 @@ def source_sentences(source: str) -> Iterator[tuple[str, int]]:
 
     A docstring is a string in three quotation marks that begins a line; parsing the file for it costs ten times as much.
     """
-    line, counted = 1, 0
-    for found in DOCSTRING.finditer(source):
-        if not source[source.rfind("\n", 0, found.start()) + 1 : found.start()].strip():
-            line, counted = line + source.count("\n", counted, found.start()), found.start()
-            yield from ((sentence, line) for sentence in docstring_sentences(found[2]))
+    line, position = 1, 0
+    for match in DOCSTRING.finditer(source):
+        if not source[source.rfind("\n", 0, match.start()) + 1 : match.start()].strip():
+            line, position = line + source.count("\n", position, match.start()), match.start()
+            yield from ((sentence, line) for sentence in docstring_sentences(match[2]))
 
 
 def docstring_sentences(docstring: str) -> Iterator[str]:
-    """Its sentences of plain English, without markup and with the names that give the field away hidden."""
+    """Yields the sentences of plain English, without markup and with library names masked."""
     for paragraph in re.split(r"\n\s*\n", cleandoc(docstring)):
         if not paragraph.startswith(NO_PROSE_PREFIXES) and not HEADING_RULE.search(paragraph):
             plain = LITERAL.sub(r"\1", ROLE.sub(r"\1", " ".join(paragraph.split()))).replace("**", "")
@@ -188,5 +188,5 @@ def _mask_library_names(sentence: str) -> str:
     return LIBRARY_NAME.sub(MASK, sentence) if gives_away else sentence
 
 
-def _is_prose(found: list[str]) -> bool:
-    return len(found) >= MIN_WORDS and sum(1 for word in found if PROSE_WORD.fullmatch(word)) >= MIN_PROSE_SHARE * len(found)
+def _is_prose(words: list[str]) -> bool:
+    return len(words) >= MIN_WORDS and sum(1 for word in words if PROSE_WORD.fullmatch(word)) >= MIN_PROSE_SHARE * len(words)

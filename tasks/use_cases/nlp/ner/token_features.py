@@ -1,6 +1,6 @@
-"""Texts tagged word by word become numbers, and a network's scores become tags again.
+"""Encode words as features, and decode a network's scores to tags.
 
-A word is known by features: itself in lower case, its first and last letters, and its shape (`Xx`, `dd`, `XX-d`).
+The features of a word: its lower case form, its first and last letters, and its shape (`Xx`, `dd`, `XX-d`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHAPE_CLASSES = ((re.compile(r"[A-Z]+"), "X"), (re.compile(r"[^\W\d_A-Zx]+"), "x
 
 
 def word_features(word: str) -> tuple[str, ...]:
-    """What a word is known by, each marked with what it is."""
+    """The features of a word, each with a prefix for its type."""
     low, shape = word.lower(), word
     for run, sign in SHAPE_CLASSES:
         shape = run.sub(sign, shape)
@@ -35,17 +35,17 @@ def word_features(word: str) -> tuple[str, ...]:
 
 
 def fit_preprocessing(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str, Any]:
-    """The tags, O first, and the features of the train rows, the commonest first."""
+    """The tags, O first, and the features of the train rows, the most frequent first."""
     texts = [text.split() for text in rows["text"]]
     counts = Counter(feature for words in texts for word in words for feature in word_features(word))
     ranked = sorted((one for one, count in counts.items() if count >= min_count), key=lambda one: (-counts[one], one))[:limit]
     kinds = sorted({kind for tags in rows["tags"] for kind, _, _ in entity_metrics.entity_spans(tags.split())})
     if not kinds:
         raise UserError("no train row names an entity; every tag is O: there is nothing to learn")
-    known = {"kind": "features", "count": len(ranked), "entries": " ".join(ranked)}
+    vocabulary = {"kind": "features", "count": len(ranked), "entries": " ".join(ranked)}
     length = min(longest, max(len(words) for words in texts))
     tags = [entity_metrics.OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
-    return {"task": "names", "tags": tags, "vocabulary": {**known, "length": length}}
+    return {"task": "names", "tags": tags, "vocabulary": {**vocabulary, "length": length}}
 
 
 def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
@@ -54,24 +54,24 @@ def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
     A tag that no train row has counts as O: no network could answer it.
     """
     length = state["vocabulary"]["length"]
-    place = {tag: position for position, tag in enumerate(state["tags"])}
+    number_of = {tag: position for position, tag in enumerate(state["tags"])}
     targets = np.full((len(rows), length), entity_metrics.PADDING_TAG, np.int64)
     for row, tags in enumerate(rows["tags"]):
-        known = [place.get(tag, 0) for tag in tags.split()[:length]]
-        targets[row, : len(known)] = known
+        numbers_of_tags = [number_of.get(tag, 0) for tag in tags.split()[:length]]
+        targets[row, : len(numbers_of_tags)] = numbers_of_tags
     return encode_texts(rows["text"].to_list(), state), targets
 
 
 def encode_texts(texts: Sequence[str], state: PreprocessingState) -> Array:
     """Numbers of the features of each word, int32 (N, L, F), 0 behind the end."""
-    known = state["vocabulary"]
-    number = {feature: place for place, feature in enumerate(known["entries"].split(" "), start=FIRST_ID["features"])}
-    found = np.zeros((len(texts), known["length"], len(word_features("word"))), np.int32)
+    vocabulary = state["vocabulary"]
+    number = {feature: place for place, feature in enumerate(vocabulary["entries"].split(" "), start=FIRST_ID["features"])}
+    numbers = np.zeros((len(texts), vocabulary["length"], len(word_features("word"))), np.int32)
     for row, text in enumerate(texts):
-        words = text.split()[: known["length"]]
+        words = text.split()[: vocabulary["length"]]
         if words:
-            found[row, : len(words)] = [[number.get(feature, 1) for feature in word_features(word)] for word in words]
-    return found
+            numbers[row, : len(words)] = [[number.get(feature, 1) for feature in word_features(word)] for word in words]
+    return numbers
 
 
 def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
@@ -85,8 +85,8 @@ def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFr
 
 
 def _tag_string(path: Array, tags: Sequence[str], text: str) -> str:
-    found = [tags[number] for number in path]
-    return " ".join([*found, *[entity_metrics.OUTSIDE] * (len(text.split()) - len(found))])
+    known_tags = [tags[number] for number in path]
+    return " ".join([*known_tags, *[entity_metrics.OUTSIDE] * (len(text.split()) - len(known_tags))])
 
 
 def baselines(train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:

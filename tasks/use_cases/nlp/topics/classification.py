@@ -26,17 +26,17 @@ MAX_ENTRIES: dict[tokenization.Kind, int] = {"grams": 150_000, "letters": 150_00
 
 
 def fit_preprocessing(
-    rows: DataFrame, named: Sequence[str], kind: tokenization.Kind, limit: int, min_count: int, longest: int
+    rows: DataFrame, class_names: Sequence[str], kind: tokenization.Kind, limit: int, min_count: int, longest: int
 ) -> dict[str, Any]:
-    """The topics, in the order of `named` where a data set names them, and the vocabulary of the train rows."""
-    found = tokenization.fit_vocabulary(rows["text"].to_list(), kind, limit or MAX_ENTRIES[kind], min_count, longest)
-    return {"classes": present_classes(rows["label"], named), "vocabulary": found}
+    """The topics, in the order of `class_names` where a data set names them, and the vocabulary of the train rows."""
+    vocabulary = tokenization.fit_vocabulary(rows["text"].to_list(), kind, limit or MAX_ENTRIES[kind], min_count, longest)
+    return {"classes": present_classes(rows["label"], class_names), "vocabulary": vocabulary}
 
 
-def present_classes(labels: Series, named: Sequence[str]) -> list[str]:
-    """The topics there are, in the order of `named`, else of the alphabet."""
-    found = set(labels)
-    return [name for name in named if name in found] or sorted(found)
+def present_classes(labels: Series, class_names: Sequence[str]) -> list[str]:
+    """The classes present in `labels`, in the order of `class_names`, else sorted."""
+    present = set(labels)
+    return [name for name in class_names if name in present] or sorted(present)
 
 
 def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Which labels seem wrong? Rows whose given class the model doubts and whose other class it is sure of."""
+"""Label errors: rows for which the model is confident in another class than the label."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ def find_label_errors(predictions: DataFrame) -> dict[str, Any]:
     likeliest_N = sure_NK.argmax(1)
     suspected_N = (sure_NK.max(1) > 0) & (likeliest_N != given_N)
     rows = np.flatnonzero(suspected_N)
-    surest = rows[np.argsort(-sure_NK[rows].max(1), kind="stable")][:MAX_LISTED]
-    found: dict[str, Any] = {
+    listed = rows[np.argsort(-sure_NK[rows].max(1), kind="stable")][:MAX_LISTED]
+    report: dict[str, Any] = {
         "suspected": len(rows),
         "share": len(rows) / len(predictions),
-        "rows": [_listed(predictions, int(row), classes[likeliest_N[row]], float(p_NK[row, likeliest_N[row]])) for row in surest],
+        "rows": [_listed(predictions, int(row), classes[likeliest_N[row]], float(p_NK[row, likeliest_N[row]])) for row in listed],
     }
     truth = predictions["truth"].to_numpy(dtype=object) if "truth" in predictions else np.array([], dtype=object)
     if len(truth) and (truth != "").all():
         wrong_N = truth != predictions["label"].to_numpy(dtype=object)
-        caught = int((suspected_N & wrong_N).sum())
-        found |= {
+        num_found = int((suspected_N & wrong_N).sum())
+        report |= {
             "wrong": int(wrong_N.sum()),
-            "precision": caught / len(rows) if len(rows) else None,
-            "recall": caught / int(wrong_N.sum()) if wrong_N.any() else None,
+            "precision": num_found / len(rows) if len(rows) else None,
+            "recall": num_found / int(wrong_N.sum()) if wrong_N.any() else None,
             "accuracy_against_truth": float((predictions["predicted"].to_numpy(dtype=object) == truth).mean()),
         }
-    return found
+    return report
 
 
-def _listed(predictions: DataFrame, row: int, seems: str, confidence: float) -> dict[str, Any]:
-    place = {name: predictions[name].iloc[row] for name in ("file", "row", "label") if name in predictions}
+def _listed(predictions: DataFrame, row: int, predicted_label: str, confidence: float) -> dict[str, Any]:
+    location = {name: predictions[name].iloc[row] for name in ("file", "row", "label") if name in predictions}
     return {
-        **{name: value.item() if isinstance(value, np.generic) else value for name, value in place.items()},
-        "seems": seems,
+        **{name: value.item() if isinstance(value, np.generic) else value for name, value in location.items()},
+        "seems": predicted_label,
         "confidence": confidence,
     }

@@ -1,4 +1,4 @@
-"""Which words spoke for an answer: each is left out in turn, and what the answer then loses is what the word was worth.
+"""Word importance by occlusion: each word is left out in turn, and the loss of probability is its weight.
 
 Occlusion (Zeiler and Fergus 2013, arXiv 1311.2901; for words Li et al. 2016, arXiv 1612.08220): needs the shipped file alone.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 MAX_WORDS = 60
-"""Of longer texts the first so many words are weighed."""
+"""Only the first words of a text are weighed, at most so many."""
 
 
 def word_importance(texts: Sequence[str], answer: Callable[[list[str]], Array]) -> list[list[dict[str, Any]]]:
@@ -26,9 +26,9 @@ def word_importance(texts: Sequence[str], answer: Callable[[list[str]], Array]) 
     return [_text_importance(one, answer) for one in texts]
 
 
-def _text_importance(whole: str, answer: Callable[[list[str]], Array]) -> list[dict[str, Any]]:
-    places = normalization.word_spans(whole)[:MAX_WORDS]
-    shares = classification.softmax(answer([whole, *(whole[:start] + " " + whole[end:] for start, end in places)]))
-    best = int(shares[0].argmax())
-    lost = np.round(shares[0, best] - shares[1:, best], 5)
-    return [{"start": start, "end": end, "weight": float(one)} for (start, end), one in zip(places, lost, strict=True)]
+def _text_importance(text: str, answer: Callable[[list[str]], Array]) -> list[dict[str, Any]]:
+    spans = normalization.word_spans(text)[:MAX_WORDS]
+    probabilities = classification.softmax(answer([text, *(text[:start] + " " + text[end:] for start, end in spans)]))
+    best = int(probabilities[0].argmax())
+    weights = np.round(probabilities[0, best] - probabilities[1:, best], 5)
+    return [{"start": start, "end": end, "weight": float(weight)} for (start, end), weight in zip(spans, weights, strict=True)]
