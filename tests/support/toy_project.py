@@ -1,4 +1,4 @@
-"""A small project that runs in a blink: the real contracts, library, journal and workspace, with toy stages."""
+"""A small project that runs in seconds: the real `tasks/core` and `tasks/data`, with toy stages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REAL = ("__init__.py", "__main__.py", "dask_cluster.py", "core", "data")
 DVC_YAML = """
 stages:
   fetch:
-    desc: Bring the raw numbers home.
+    desc: Write the raw numbers.
     matrix: {use_case: "${use_cases}"}
     cmd: python -m tasks fetch ${item.use_case}
     deps: [tasks/stages/fetch.py, "tasks/use_cases/${item.use_case}"]
@@ -33,7 +33,7 @@ stages:
     params: ["use_cases.${item.use_case}.clean"]
     outs: ["data/${item.use_case}/clean"]
   augment:
-    desc: Make more of them.
+    desc: Repeat the numbers.
     matrix: {use_case: "${use_cases}"}
     cmd: python -m tasks augment ${item.use_case}
     deps: [tasks/stages/augment.py, "tasks/use_cases/${item.use_case}", "data/${item.use_case}/clean/rows"]
@@ -60,7 +60,7 @@ stages:
     params: ["recipes.${item.recipe}"]
     outs: ["data/${item.use_case}/compressed/${item.recipe}"]
   evaluate:
-    desc: See what is left of it.
+    desc: Compare the sum with the dense one.
     meta: {slots: all}
     matrix: {use_case: "${use_cases}", recipe: "${recipes}"}
     cmd: python -m tasks evaluate ${item.use_case} ${item.recipe}
@@ -70,7 +70,7 @@ stages:
       - "data/${item.use_case}/compressed/${item.recipe}"
     outs: ["data/${item.use_case}/evaluations/${item.recipe}"]
   release:
-    desc: Choose one.
+    desc: Choose the smallest sum.
     matrix: {use_case: "${use_cases}"}
     cmd: python -m tasks release ${item.use_case}
     deps: [tasks/stages/release.py, "data/${item.use_case}/compressed", "data/${item.use_case}/evaluations"]

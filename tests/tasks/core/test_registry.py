@@ -1,4 +1,4 @@
-"""A wrong name, type or number in params.yaml is user_error in one line that names the nearest right thing."""
+"""A wrong name, type or number in params.yaml is refused in one line that suggests the nearest valid one."""
 
 import pytest
 
