@@ -67,7 +67,7 @@ def list_many_records(root: Path, finished: Path) -> dict[str, Any]:
         place.mkdir(parents=True)
         (place / "run.json").write_bytes(content)
     before, began = run_records._parse_record.cache_info().misses, time.process_time()
-    page = run_records.listing(root, count=50)
+    page = run_records.list_runs(root, count=50)
     took = time.process_time() - began
     assert (page.total, len(page.runs)) == (RECORDS, 50)
     read = run_records._parse_record.cache_info().misses - before

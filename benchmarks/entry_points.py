@@ -54,7 +54,7 @@ class CheckList:
         began = time.monotonic()
         try:
             kept, detail = check()
-        except (RuntimeError, AssertionError, OSError, prefect_api.Refused) as error:
+        except (RuntimeError, AssertionError, OSError, prefect_api.RequestRefused) as error:
             kept, detail = False, " ".join(str(error).split())[-400:]
         row = {"promise": promise, "kept": {True: "yes", False: "NO", None: "untold"}[kept], "found": detail}
         self.rows[promise] = {**row, "s": round(time.monotonic() - began, 1), "at": run_record.now()[:16]}

@@ -80,7 +80,7 @@ settings.apply(root)
 name = page.url_path or "run"
 
 flow_run_id = st.query_params.get("flow")  # a requested run; its folder appears when Prefect starts it
-if flow_run_id and (started := run_records.of_flow(root, flow_run_id)):
+if flow_run_id and (started := run_records.find_by_flow_run(root, flow_run_id)):
     st.query_params["run"] = started.id
     del st.query_params["flow"]
     st.query_params.pop("stage", None)

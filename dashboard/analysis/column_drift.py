@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 Kind = Literal["numbers", "words", "kinds", "times"]
 BINS = 30
 DRIFT_BINS = 10
-MOST_KINDS = 40
+MAX_CATEGORIES = 40
 TINY = 1e-4
 PICTURE = "pixels"
 """The column with the content hash of an image."""
 HOUSEKEEPING = ("file", "row", "pixels", "look", "fix", "split", "duplicate_group", "subset", "part", "reason")
 """Columns of provenance, not of content."""
-STEADY, MOVED = 0.1, 0.25
+STABLE_BELOW, SIGNIFICANT_ABOVE = 0.1, 0.25
 """Usual thresholds of the population stability index: stable below the first, significant drift above the second."""
 
 
@@ -36,13 +36,13 @@ class Drift:
     """Population stability index over the deciles of the first table."""
     distance: float
     """Kolmogorov-Smirnov statistic for numbers; largest difference of shares for categories."""
-    chance: float
+    p_value: float
     """p-value of the Kolmogorov-Smirnov test for numbers, of the chi-squared test for categories."""
     rows: tuple[int, int]
 
     @property
     def verdict(self) -> Literal["stable", "moderate", "significant"]:
-        return "stable" if self.psi < STEADY else "moderate" if self.psi < MOVED else "significant"
+        return "stable" if self.psi < STABLE_BELOW else "moderate" if self.psi < SIGNIFICANT_ABOVE else "significant"
 
 
 def kind(values: pd.Series) -> Kind | None:
@@ -56,15 +56,15 @@ def kind(values: pd.Series) -> Kind | None:
         return "numbers" if values.nunique() > 12 else "kinds"
     if some.empty or not some.map(lambda cell: isinstance(cell, str)).all():
         return None
-    return "kinds" if values.nunique() <= MOST_KINDS else "words"
+    return "kinds" if values.nunique() <= MAX_CATEGORIES else "words"
 
 
-def interesting(artifacts: Artifacts, name: str) -> list[str]:
+def plottable_columns(artifacts: Artifacts, name: str) -> list[str]:
     """The columns of a table that have a histogram."""
     return [column for column in artifacts.columns(name) if column not in HOUSEKEEPING and column != "image"]
 
 
-def measured(values: pd.Series, of: Kind) -> pd.Series:
+def plot_values(values: pd.Series, of: Kind) -> pd.Series:
     """The values as plotted: numbers, text lengths, days, or category names."""
     if of == "numbers":
         return pd.to_numeric(values, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan).dropna()
@@ -77,11 +77,11 @@ def measured(values: pd.Series, of: Kind) -> pd.Series:
 
 def histogram(tables: dict[str, pd.Series], of: Kind) -> pd.DataFrame:
     """Shares per bin of the same column in several tables: `table`, `bin` or `from`/`to`, `share`, `rows`."""
-    scaled = {name: measured(values, of) for name, values in tables.items()}
+    scaled = {name: plot_values(values, of) for name, values in tables.items()}
     if of == "kinds":
         frames = []
         for name, values in scaled.items():
-            counts = values.value_counts().head(MOST_KINDS).rename("rows").rename_axis("bin").reset_index()
+            counts = values.value_counts().head(MAX_CATEGORIES).rename("rows").rename_axis("bin").reset_index()
             frames.append(counts.assign(table=name, share=counts["rows"] / max(1, len(values))))
         return pd.concat(frames, ignore_index=True)
     edges = _edges(np.concatenate([values.to_numpy(dtype=float) for values in scaled.values()]))
@@ -101,7 +101,7 @@ def drift(column: str, before: pd.Series, after: pd.Series) -> Drift | None:
         return None
     from scipy import stats
 
-    one, other = measured(before, of), measured(after, of)
+    one, other = plot_values(before, of), plot_values(after, of)
     if one.empty or other.empty:
         return None
     if of == "kinds":

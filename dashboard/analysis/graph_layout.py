@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dashboard.readers.run_records import parts
+from dashboard.readers.run_records import stage_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Layout:
     chains: tuple[tuple[str, ...], ...]
 
 
-def lay_out(needs: Mapping[str, Sequence[str]]) -> Layout:
+def compute_layout(needs: Mapping[str, Sequence[str]]) -> Layout:
     """Layout of stages in execution order, each with the stages that it depends on."""
     ancestors: dict[str, set[str]] = {}
     depth: dict[str, int] = {}
@@ -42,22 +42,22 @@ def lay_out(needs: Mapping[str, Sequence[str]]) -> Layout:
 
 
 def _edges(name: str, needs: list[str]) -> list[Edge]:
-    recipe = parts(name)[2]
-    own = any(recipe and parts(need)[2] == recipe for need in needs)
-    return [Edge(need, name, aside=own and parts(need)[2] not in ("", recipe)) for need in needs]
+    recipe = stage_parts(name)[2]
+    own = any(recipe and stage_parts(need)[2] == recipe for need in needs)
+    return [Edge(need, name, aside=own and stage_parts(need)[2] not in ("", recipe)) for need in needs]
 
 
 def _places(depth: Mapping[str, int]) -> dict[str, tuple[int, float]]:
-    recipes = list(dict.fromkeys(parts(name)[2] for name in depth if parts(name)[2]))
+    recipes = list(dict.fromkeys(stage_parts(name)[2] for name in depth if stage_parts(name)[2]))
     places: dict[str, tuple[int, float]] = {}
     for column in sorted(set(depth.values())):
         names = [name for name in depth if depth[name] == column]
-        plain = [name for name in names if not parts(name)[2]]
+        plain = [name for name in names if not stage_parts(name)[2]]
         for name in names:
             if name in plain:
                 places[name] = (column, plain.index(name) - (len(plain) - 1) / 2)
             else:
-                places[name] = (column, recipes.index(parts(name)[2]) - (len(recipes) - 1) / 2)
+                places[name] = (column, recipes.index(stage_parts(name)[2]) - (len(recipes) - 1) / 2)
     return _without_overlaps(places)
 
 
@@ -73,13 +73,13 @@ def _without_overlaps(places: dict[str, tuple[int, float]]) -> dict[str, tuple[i
 
 
 def _chains(depth: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
-    with_recipe = [depth[name] for name in depth if parts(name)[2]]
+    with_recipe = [depth[name] for name in depth if stage_parts(name)[2]]
     first = min(with_recipe, default=len(depth))
     ordered = sorted(depth, key=lambda name: depth[name])
-    before = [name for name in ordered if not parts(name)[2] and depth[name] <= first]
-    after = [name for name in ordered if not parts(name)[2] and depth[name] > first]
+    before = [name for name in ordered if not stage_parts(name)[2] and depth[name] <= first]
+    after = [name for name in ordered if not stage_parts(name)[2] and depth[name] > first]
     by_recipe: dict[str, list[str]] = {}
     for name in sorted(depth, key=lambda name: depth[name]):
-        if parts(name)[2]:
-            by_recipe.setdefault(parts(name)[2], []).append(name)
+        if stage_parts(name)[2]:
+            by_recipe.setdefault(stage_parts(name)[2], []).append(name)
     return tuple(tuple(chain) for chain in (before, *by_recipe.values(), after) if chain)

@@ -89,7 +89,7 @@ def changed(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in defaults and not _same(value, defaults[name])}
 
 
-def understand(field: Field, words: str) -> Any:
+def parse_value(field: Field, words: str) -> Any:
     """The value of a text input; lists and mappings are written as YAML. Raises `UserError` for invalid YAML."""
     if field.kind != "yaml":
         return words
@@ -99,17 +99,17 @@ def understand(field: Field, words: str) -> Any:
         raise UserError(f"{field.name}: {words!r} is not a YAML value; write a list as in [32, 64]") from None
 
 
-def in_words(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as YAML on one line: `[32, 64]`, `adamw`, `0.01`; quoted where it could be misread."""
     plain = isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in NOT_WORDS
     return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
-def command(use_cases: Iterable[str], overrides: Mapping[str, Any], recipes: Iterable[str] = ()) -> str:
+def terminal_command(use_cases: Iterable[str], overrides: Mapping[str, Any], recipes: Iterable[str] = ()) -> str:
     """The terminal command of the same run."""
     words = ["bonsai", "run", *use_cases]
     for name, value in overrides.items():
-        words += ["--set", f"{name}={in_words(value)}"]
+        words += ["--set", f"{name}={format_value(value)}"]
     for recipe in recipes:
         words += ["--recipe", recipe]
     return shlex.join(words)

@@ -32,7 +32,7 @@ def points(table: Table, cost: Cost, spans: Mapping[str, tuple[float, float]] | 
     rows = [
         {
             "recipe": row.recipe,
-            "cost": of_row(row, cost),
+            "cost": cost_of(row, cost),
             "cost_low": (spans or {}).get(row.recipe, nothing)[0],
             "cost_high": (spans or {}).get(row.recipe, nothing)[1],
             "value": row.value,
@@ -48,7 +48,7 @@ def points(table: Table, cost: Cost, spans: Mapping[str, tuple[float, float]] | 
     return frame.sort_values("cost", ignore_index=True)
 
 
-def spans(artifacts: Artifacts, table: Table, cost: Cost) -> dict[str, tuple[float, float]]:
+def cost_intervals(artifacts: Artifacts, table: Table, cost: Cost) -> dict[str, tuple[float, float]]:
     """Confidence interval of each recipe's median latency; empty for the size, which is exact."""
     intervals: dict[str, tuple[float, float]] = {}
     for row in table.rows if cost != "size" else ():
@@ -59,7 +59,7 @@ def spans(artifacts: Artifacts, table: Table, cost: Cost) -> dict[str, tuple[flo
     return intervals
 
 
-def on_front(frame: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:
+def front(frame: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:
     """The Pareto front, cheapest first: recipe, cost, value."""
     best, kept = None, []
     for _, row in frame.sort_values(["cost", "value"], ascending=[True, not higher]).iterrows():
@@ -69,12 +69,12 @@ def on_front(frame: pd.DataFrame, *, higher: bool = True) -> pd.DataFrame:
     return pd.DataFrame(kept, columns=["recipe", "cost", "value"])
 
 
-def region(table: Table, verdict: Verdict, cost: Cost, *, higher: bool = True) -> Region | None:
+def contract_region(table: Table, verdict: Verdict, cost: Cost, *, higher: bool = True) -> Region | None:
     """The region in which the contract is met; None if it does not bound this cost."""
     dense = next((row for row in table.rows if row.recipe == DENSE), None)
     if dense is None:
         return None
-    own, contract = of_row(dense, cost), verdict.contract
+    own, contract = cost_of(dense, cost), verdict.contract
     share = contract.get("max_size_share") if cost == "size" else _share_of_time(contract.get("min_speedup"))
     drop = contract.get("max_drop")
     if own is None or share is None or drop is None:
@@ -82,7 +82,7 @@ def region(table: Table, verdict: Verdict, cost: Cost, *, higher: bool = True) -
     return Region(own * share, dense.value - drop if higher else dense.value + drop)
 
 
-def of_row(row: Row, cost: Cost) -> float | None:
+def cost_of(row: Row, cost: Cost) -> float | None:
     """A recipe's cost: milliseconds, or bytes."""
     if cost == "size":
         return float(row.bytes)
@@ -94,7 +94,7 @@ def speedup(row: Row, over: str, batch: str = "1") -> Speedup | None:
     return row.speedup_over.get(over, {}).get(batch)
 
 
-def comparison(rows: Sequence[Row], seconds: dict[str, float]) -> pd.DataFrame:
+def recipe_table(rows: Sequence[Row], seconds: dict[str, float]) -> pd.DataFrame:
     """The comparison table, a row per recipe; `seconds` holds the build time of each."""
     lines = []
     for row in rows:
@@ -109,8 +109,8 @@ def comparison(rows: Sequence[Row], seconds: dict[str, float]) -> pd.DataFrame:
                 "drop": row.drop.value if row.drop else None,
                 "drop_low": row.drop.low if row.drop else None,
                 "drop_high": row.drop.high if row.drop else None,
-                "latency_1": of_row(row, "latency_1"),
-                "latency_64": of_row(row, "latency_64"),
+                "latency_1": cost_of(row, "latency_1"),
+                "latency_64": cost_of(row, "latency_64"),
                 "over_dense": dense.ratio if dense else None,
                 "over_eager": eager.ratio if eager else None,
                 "bytes": row.bytes,

@@ -9,13 +9,13 @@ import pandas as pd
 import yaml
 
 from dashboard.readers import event_logs, project_files, run_records, run_status
-from dashboard.readers.artifact_models import understood
+from dashboard.readers.artifact_models import parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run, StageEntry
 from tasks.core.compression import DENSE
 
-MOST_RUNS = 6
+MAX_RUNS = 6
 MAX_PARAMS_BYTES = 1_000_000
 
 
@@ -35,13 +35,13 @@ def parameters(run: Run, use_case: str) -> dict[str, Any]:
         raise Unreadable("unreadable.damaged", file=path.name)
     stanza = params.get("use_cases") or {}
     own = stanza.get(use_case) if isinstance(stanza, dict) else None
-    return {**flat(own or {}), **flat({"recipes": params.get("recipes") or {}})}
+    return {**flatten(own or {}), **flatten({"recipes": params.get("recipes") or {}})}
 
 
 def environment(run: Run, use_case: str) -> dict[str, Any]:
     """Code, data, machine and duration: other reasons for a difference."""
     record = run.record
-    data = {run_records.parts(name)[0]: _hash(entry) for name, entry in run.stages(use_case).items()}
+    data = {run_records.stage_parts(name)[0]: _hash(entry) for name, entry in run.stages(use_case).items()}
     return {
         "code": str(record.code.get("commit", ""))[:8] + ("*" if record.code.get("dirty") else ""),
         "data": data.get("clean", ""),
@@ -51,7 +51,7 @@ def environment(run: Run, use_case: str) -> dict[str, Any]:
     }
 
 
-def outcome(run: Run, use_case: str) -> dict[str, Any]:
+def test_results(run: Run, use_case: str) -> dict[str, Any]:
     """The run's test results by recipe, and the released recipe."""
     table = Artifacts(run.root, run.folder, use_case).table()
     results: dict[str, Any] = {}
@@ -85,7 +85,7 @@ def curves(chosen: Sequence[Run], use_case: str) -> pd.DataFrame:
     kept = {run_id for run_id, *_ in rows}
     for run in chosen:  # a restored stage has no event log; its curves are in the model artifact
         if run.id not in kept:
-            rows += [(run.id, name, step, value) for name, step, value in run_status.kept_curves(run, use_case)]
+            rows += [(run.id, name, step, value) for name, step, value in run_status.stored_curves(run, use_case)]
     return pd.DataFrame(rows, columns=["run", "name", "step", "value"])
 
 
@@ -97,23 +97,23 @@ def by_class(chosen: Sequence[Run], use_case: str, recipe: str, split: str = "te
         try:
             name = recipe or artifacts.verdict().released or DENSE
             report = artifacts.metrics(name).splits[split].report
-            classes = understood(report.get("per_class") or [], list[dict[str, Any]], "metrics.json")
+            classes = parse_as(report.get("per_class") or [], list[dict[str, Any]], "metrics.json")
         except (Unreadable, KeyError):
             continue
         rows += [(run.id, str(each.get("class")), each.get("f1"), each.get("support")) for each in classes]
     return pd.DataFrame(rows, columns=["run", "class", "f1", "support"])
 
 
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested mappings and lists as dotted names."""
     if isinstance(value, Mapping) and value:
         return {
             key: leaf
             for name, inner in value.items()
-            for key, leaf in flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()
+            for key, leaf in flatten(inner, f"{prefix}.{name}" if prefix else str(name)).items()
         }
     if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
-        return {key: leaf for at, inner in enumerate(value) for key, leaf in flat(inner, f"{prefix}.{at}").items()}
+        return {key: leaf for at, inner in enumerate(value) for key, leaf in flatten(inner, f"{prefix}.{at}").items()}
     return {} if isinstance(value, Mapping) else {prefix: value}
 
 

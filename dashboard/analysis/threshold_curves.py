@@ -10,7 +10,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST_POINTS = 200
+MAX_POINTS = 200
 
 
 def roc(scores: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
@@ -59,9 +59,9 @@ def _counts(scores: NDArray[Any], truth: NDArray[Any]) -> tuple[NDArray[Any], ND
     return np.cumsum(positive)[last], np.cumsum(~positive)[last]
 
 
-def thinned(curve: pd.DataFrame, *, always: int = 0) -> pd.DataFrame:
-    """At most `MOST_POINTS` rows of a curve, evenly spaced, always with the one at position `always`."""
-    if len(curve) <= MOST_POINTS:
+def downsampled(curve: pd.DataFrame, *, always: int = 0) -> pd.DataFrame:
+    """At most `MAX_POINTS` rows of a curve, evenly spaced, always with the one at position `always`."""
+    if len(curve) <= MAX_POINTS:
         return curve
-    evenly = np.linspace(0, len(curve) - 1, MOST_POINTS - 1).round().astype(int)
+    evenly = np.linspace(0, len(curve) - 1, MAX_POINTS - 1).round().astype(int)
     return curve.iloc[np.union1d(evenly, always)].reset_index(drop=True)

@@ -15,8 +15,8 @@ if not artifacts or not artifacts.recipes():
 st.caption(t("try_it.note"))
 with page_context.error_boundary():
     models = model_comparison.compared_models(artifacts)
-    case = model_inputs.case_of(context.root, artifacts.folder, context.use_case)
-    kind = model_inputs.kind(case)
+    case = model_inputs.load_use_case(context.root, artifacts.folder, context.use_case)
+    kind = model_inputs.input_kind(case)
     if kind == "picture":
         model_comparison.image_input(models)
     elif kind == "sentence":

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from dashboard.charts import theme
-from dashboard.charts.theme import QUIET, Drawing, series, sized
+from dashboard.charts.theme import MUTED, Drawing, series, sized
 
 
 def scatter(points: pd.DataFrame, *, x: str, y: str, order: Sequence[str], height: int = 340) -> Drawing:
@@ -18,7 +18,7 @@ def scatter(points: pd.DataFrame, *, x: str, y: str, order: Sequence[str], heigh
     across = (
         alt.X("x:Q", title=x, scale=alt.Scale(zero=False, padding=20))
         if numeric
-        else alt.X("x:N", title=x, axis=theme.beside(list(points["x"].unique())))
+        else alt.X("x:N", title=x, axis=theme.x_axis_of_names(list(points["x"].unique())))
     )
     encoded = (
         alt.Chart(points)
@@ -36,8 +36,8 @@ def scatter(points: pd.DataFrame, *, x: str, y: str, order: Sequence[str], heigh
 def by_class(rows: pd.DataFrame, *, f1: str, order: Sequence[str], kind: str) -> Drawing:
     """A dot per run and class: columns series, class, f1, support."""
     names = sorted(rows["class"].unique())
-    base = alt.Chart(rows).encode(y=alt.Y("class:N", sort=names, title=kind, axis=theme.rows()))
-    spans = base.mark_rule(color=QUIET).encode(x=alt.X("min(f1):Q", title=f1), x2="max(f1):Q")
+    base = alt.Chart(rows).encode(y=alt.Y("class:N", sort=names, title=kind, axis=theme.y_axis_of_names()))
+    spans = base.mark_rule(color=MUTED).encode(x=alt.X("min(f1):Q", title=f1), x2="max(f1):Q")
     tips = ["series:N", "class:N", alt.Tooltip("f1:Q", title=f1, format=".4f"), "support:Q"]
     scale = alt.Scale(zero=False, padding=12)
     dots = base.mark_point(filled=True, size=80, opacity=1).encode(

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.theme import Drawing, beside, series, sized
+from dashboard.charts.theme import Drawing, series, sized, x_axis_of_names
 
 
 def histogram(bins: pd.DataFrame, *, share: str, title: str, order: Sequence[str], height: int = 260) -> Drawing:
@@ -21,7 +21,7 @@ def histogram(bins: pd.DataFrame, *, share: str, title: str, order: Sequence[str
             alt.Chart(bins)
             .mark_bar()
             .encode(
-                x=alt.X("bin:N", title=title, sort=None, axis=beside(list(bins["bin"].unique()))),
+                x=alt.X("bin:N", title=title, sort=None, axis=x_axis_of_names(list(bins["bin"].unique()))),
                 y=y,
                 xOffset=alt.XOffset("table:N", sort=list(order)),
                 color=colour,
@@ -52,7 +52,7 @@ def stacked(rows: pd.DataFrame, *, x: str, y: str, colour: str, order: Sequence[
     """Counts by class, stacked by split."""
     placed = alt.Chart(rows).transform_calculate(place=f"indexof({list(order)!r}, datum['{colour}'])").mark_bar()
     encoded = placed.encode(
-        x=alt.X(f"{x}:N", title=None, sort=None, axis=beside(list(rows[x].unique()))),
+        x=alt.X(f"{x}:N", title=None, sort=None, axis=x_axis_of_names(list(rows[x].unique()))),
         y=alt.Y(f"{y}:Q", title=title),
         color=series(order, colour),
         order=alt.Order("place:Q"),

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.theme import QUIET, STATES, Drawing, beside, sized
+from dashboard.charts.theme import MUTED, STATES, Drawing, sized, x_axis_of_names
 
 ACCOUNTS = ("#3B6FE0", "#D9782D", "#1A9A68", "#8E5BD0")
 """Colours of the accounts, the same for equity and drawdown."""
@@ -53,7 +53,7 @@ def forecast(days: pd.DataFrame, limits: Mapping[str, str], names: Mapping[str, 
                 "name": names["came"],
                 "symbolSize": 3,
                 "encode": {"x": "day", "y": "came"},
-                "itemStyle": {"color": QUIET},
+                "itemStyle": {"color": MUTED},
             },
             *bounds,
             {
@@ -69,18 +69,18 @@ def forecast(days: pd.DataFrame, limits: Mapping[str, str], names: Mapping[str, 
                 "xAxisIndex": 1,
                 "yAxisIndex": 1,
                 "encode": {"x": "day", "y": "realised"},
-                "lineStyle": {"width": 1, "color": QUIET},
-                "itemStyle": {"color": QUIET},
+                "lineStyle": {"width": 1, "color": MUTED},
+                "itemStyle": {"color": MUTED},
             },
             {**line, "name": names["volatility"], "xAxisIndex": 1, "yAxisIndex": 1, "encode": {"x": "day", "y": "volatility"}},
         ],
     }
 
 
-def limits(days: pd.DataFrame, came: str) -> dict[str, Any]:
+def var_forecasts(days: pd.DataFrame, came: str) -> dict[str, Any]:
     """Actual returns as dots, and a line of VaR forecasts for each further column (ECharts option)."""
     names = [name for name in days.columns if name not in ("day", "came")]
-    dots = {"type": "scatter", "name": came, "symbolSize": 5, "encode": {"x": "day", "y": "came"}, "itemStyle": {"color": QUIET}}
+    dots = {"type": "scatter", "name": came, "symbolSize": 5, "encode": {"x": "day", "y": "came"}, "itemStyle": {"color": MUTED}}
     lines = [
         {"type": "line", "showSymbol": False, "name": name, "encode": {"x": "day", "y": name}, "lineStyle": {"width": 1.8}}
         for name in names
@@ -98,7 +98,9 @@ def limits(days: pd.DataFrame, came: str) -> dict[str, Any]:
     }
 
 
-def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, titles: tuple[str, str]) -> dict[str, Any]:
+def equity_and_drawdown(
+    days: pd.DataFrame, equity: Sequence[str], drawdowns: Sequence[str], *, titles: tuple[str, str]
+) -> dict[str, Any]:
     """Equity above, drawdown in percent below in the same colours, with a shared zoom (ECharts option)."""
     grids = [{"left": 56, "right": 20, "top": 40, "height": 210}, {"left": 56, "right": 20, "top": 300, "height": 100}]
     line = {"type": "line", "showSymbol": False, "lineStyle": {"width": 1.8}}
@@ -106,7 +108,7 @@ def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, t
     return {
         "animation": False,
         "dataset": {"source": days},
-        "legend": {"type": "scroll", "top": 0, "data": list(money)},
+        "legend": {"type": "scroll", "top": 0, "data": list(equity)},
         "tooltip": {"trigger": "axis"},
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
         "grid": grids,
@@ -117,8 +119,8 @@ def account(days: pd.DataFrame, money: Sequence[str], falls: Sequence[str], *, t
             {"type": "slider", "xAxisIndex": [0, 1], "bottom": 4, "height": 22},
         ],
         "series": [
-            *[{**one, "encode": {"x": "day", "y": one["name"]}} for one in _coloured(money, line)],
-            *[{**one, **below, "encode": {"x": "day", "y": one["name"]}} for one in _coloured(falls, line)],
+            *[{**one, "encode": {"x": "day", "y": one["name"]}} for one in _coloured(equity, line)],
+            *[{**one, **below, "encode": {"x": "day", "y": one["name"]}} for one in _coloured(drawdowns, line)],
         ],
     }
 
@@ -128,13 +130,13 @@ def _coloured(names: Sequence[str], line: Mapping[str, Any]) -> list[dict[str, A
     return [{**line, "name": name, "itemStyle": {"color": colour}} for name, colour in zip(names, ACCOUNTS, strict=False)]
 
 
-def columns(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240) -> Drawing:
+def bars(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240) -> Drawing:
     """One vertical bar per name."""
     encoded = (
         alt.Chart(rows)
         .mark_bar(cornerRadiusEnd=3)
         .encode(
-            x=alt.X(f"{x}:N", title=None, sort=None, axis=beside([str(name) for name in rows[x]])),
+            x=alt.X(f"{x}:N", title=None, sort=None, axis=x_axis_of_names([str(name) for name in rows[x]])),
             y=alt.Y(f"{y}:Q", title=title),
             tooltip=[
                 f"{x}:N",
@@ -146,11 +148,11 @@ def columns(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240
     return sized(encoded, height)
 
 
-def diagonal(rows: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], height: int = 300) -> Drawing:
+def calibration(rows: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], height: int = 300) -> Drawing:
     """Realised against forecast values, with the diagonal of perfect calibration."""
     ends = [float(rows[[x, y]].to_numpy().min()), float(rows[[x, y]].to_numpy().max())]
     scale = alt.Scale(type="log", nice=False) if ends[0] > 0 else alt.Scale()
-    line = alt.Chart(pd.DataFrame({x: ends, y: ends})).mark_line(strokeDash=[4, 4], color=QUIET)
+    line = alt.Chart(pd.DataFrame({x: ends, y: ends})).mark_line(strokeDash=[4, 4], color=MUTED)
     across, up = alt.X(f"{x}:Q", title=titles[0], scale=scale), alt.Y(f"{y}:Q", title=titles[1], scale=scale)
     tips = [alt.Tooltip(f"{x}:Q", format=".4~g"), alt.Tooltip(f"{y}:Q", format=".4~g")]
     points = alt.Chart(rows).mark_line(point=alt.OverlayMarkDef(size=70, filled=True)).encode(x=across, y=up, tooltip=tips)

@@ -19,15 +19,15 @@ STATES = {
 """Colours of stage states."""
 STATUS = {"chosen": "#0B8457", "kept": "#5BB98B", "not shown": "#C79A1B", "broken": "#D64545", "baseline": "#7C8791"}
 """Colours of a recipe's status under the contract."""
-FOR, AGAINST = "#D9782D", "#3B6FE0"
+POSITIVE, NEGATIVE = "#D9782D", "#3B6FE0"
 """Positive and negative contributions to a prediction."""
-QUIET = "#8A929B"
+MUTED = "#8A929B"
 """Colour of reference lines."""
-ON_PALE = {"light": "#1A1F26", "dark": "#C6CDD5"}
+TEXT_ON_PALE = {"light": "#1A1F26", "dark": "#C6CDD5"}
 """Colour of text and lines on pale, translucent cells."""
-LONGEST_NAME = 260
+MAX_LABEL_PIXELS = 260
 """Longest legend label in pixels."""
-LETTERS_ABREAST, MOST_ASLANT = 40, 26
+LEGEND_CHARACTERS, MAX_SLANTED_LABELS = 40, 26
 """The most characters on one line of the narrowest chart, and the most slanted labels."""
 
 
@@ -39,24 +39,24 @@ def series(order: Sequence[str], field: str = "series", across: int = 4, named: 
 def legend(across: int = 4, named: Sequence[str] | None = None) -> alt.Legend:
     """A legend on top of the chart with `across` columns; it lists only `named`, if given."""
     only: dict[str, Any] = {"values": list(named)} if named else {}
-    return alt.Legend(title=None, orient="top", labelLimit=LONGEST_NAME, columns=across, offset=4, **only)
+    return alt.Legend(title=None, orient="top", labelLimit=MAX_LABEL_PIXELS, columns=across, offset=4, **only)
 
 
-def abreast(names: Sequence[str], letters: int) -> int:
+def legend_columns(names: Sequence[str], letters: int) -> int:
     """Columns of a legend: two if the longest names of both columns have at most `letters` characters together, else one."""
     columns = [[len(name) for name in names[place::2]] for place in range(2)]
     return 2 if sum(max(column, default=0) for column in columns) <= letters else 1
 
 
-def rows(limit: int = 160, **more: Any) -> alt.Axis:
+def y_axis_of_names(limit: int = 160, **more: Any) -> alt.Axis:
     """Axis of names on the y-axis; no label is dropped."""
     return alt.Axis(labelLimit=limit, labelOverlap=False, **more)
 
 
-def beside(names: Sequence[str]) -> alt.Axis:
+def x_axis_of_names(names: Sequence[str]) -> alt.Axis:
     """Axis of names on the x-axis: slanted where they would overlap on a narrow screen, thinned where there are too many."""
-    level = len(names) * max(map(len, names), default=0) <= LETTERS_ABREAST
-    few = level or len(names) <= MOST_ASLANT
+    level = len(names) * max(map(len, names), default=0) <= LEGEND_CHARACTERS
+    few = level or len(names) <= MAX_SLANTED_LABELS
     return alt.Axis(labelAngle=0 if level else -45, labelLimit=90, labelOverlap=not few, grid=False)
 
 

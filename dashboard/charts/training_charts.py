@@ -13,7 +13,7 @@ from dashboard.charts import theme
 from dashboard.charts.theme import Drawing, legend, series, sized
 
 MANY_POINTS = 60
-SIDE_BY_SIDE = 24
+LEGEND_CHARACTERS = 24
 """The most characters of two legend columns above the narrowest chart."""
 
 
@@ -43,7 +43,7 @@ def _curves(points: pd.DataFrame, step: str, value: str, order: Sequence[str], h
     encoded = lines.encode(
         x=alt.X("step:Q", title=step, axis=alt.Axis(grid=False, tickMinStep=1, format="~s")),
         y=alt.Y("value:Q", title=value, scale=alt.Scale(zero=False)),
-        color=series(order, across=theme.abreast(order, SIDE_BY_SIDE)),
+        color=series(order, across=theme.legend_columns(order, LEGEND_CHARACTERS)),
         tooltip=["series:N", alt.Tooltip("step:Q", title=step), alt.Tooltip("value:Q", format=".5g", title=value)],
     )
     return sized(encoded, height)
@@ -56,7 +56,7 @@ def timeline(spans: pd.DataFrame, *, colours: Mapping[str, str], seconds: str, s
     encoded = bars.encode(
         x=alt.X("start:Q", title=seconds, axis=alt.Axis(grid=True, format="~s")),
         x2="end:Q",
-        y=alt.Y("stage:N", sort=rows, title=None, axis=theme.rows(190, grid=False)),
+        y=alt.Y("stage:N", sort=rows, title=None, axis=theme.y_axis_of_names(190, grid=False)),
         color=alt.Color("state:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=legend()),
         tooltip=[alt.Tooltip("label:N", title=" ")],
     )

@@ -33,7 +33,7 @@ class Node:
     """Progress, 0..1, while it runs."""
 
 
-def spoken(title: str, sub: str, state: str) -> str:
+def accessible_label(title: str, sub: str, state: str) -> str:
     """Accessible label of a stage: its title and subtitle, then its state unless they include it."""
     return f"{title} {sub}" if state in sub else f"{title} {sub}, {state}"
 

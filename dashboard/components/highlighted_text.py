@@ -7,10 +7,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.readers.model_inputs import Piece, strongest
+from dashboard.readers.model_inputs import Segment, largest_weight
 from dashboard.text import formatting
 
-MOST_LETTERS = 20_000
+MAX_CHARACTERS = 20_000
 _HERE = Path(__file__).parent
 _WORDS = st.components.v2.component(
     "bonsai_words",
@@ -20,19 +20,19 @@ _WORDS = st.components.v2.component(
 )
 
 
-def weighed(pieces: Sequence[Piece], *, key: str) -> None:
+def highlight_contributions(pieces: Sequence[Segment], *, key: str) -> None:
     """Positive contributions in orange, negative ones in blue; the strongest in full colour."""
-    most = strongest(pieces)
+    most = largest_weight(pieces)
     _draw([(piece.text, round(piece.weight / most, 3), f"{piece.weight:+.3f}" if piece.weight else "") for piece in pieces], key)
 
 
-def tagged(parts: Sequence[tuple[str, str]], *, key: str) -> None:
+def highlight_entities(parts: Sequence[tuple[str, str]], *, key: str) -> None:
     """Entities followed by their type."""
     _draw([(text, 0.0, formatting.clean(kind, 40)) for text, kind in parts], key, tags=True)
 
 
 def _draw(parts: Sequence[tuple[str, float, str]], key: str, *, tags: bool = False) -> None:
-    shown, remaining = [], MOST_LETTERS
+    shown, remaining = [], MAX_CHARACTERS
     for text, weight, note in parts:
         if remaining <= 0:
             break

@@ -11,13 +11,13 @@ from dashboard.readers.project_files import Unreadable
 T = TypeVar("T")
 
 
-class Reading(BaseModel):
+class ArtifactModel(BaseModel):
     """Base of the models: unknown keys are ignored, missing ones are an error."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Interval(Reading):
+class Interval(ArtifactModel):
     """An estimate with its confidence interval at `level`, and the number of rows it is computed from."""
 
     value: float
@@ -28,7 +28,7 @@ class Interval(Reading):
     level: float = 0.95
 
 
-class DataQualityReport(Reading):
+class DataQualityReport(ArtifactModel):
     """Row counts of the clean stage by outcome, reason, split, class and file."""
 
     rows_in: int
@@ -48,7 +48,7 @@ class DataQualityReport(Reading):
     files: dict[str, dict[str, int]] = {}
 
 
-class SplitMetrics(Reading):
+class SplitMetrics(ArtifactModel):
     """Metrics of one model on one split."""
 
     rows: int
@@ -62,14 +62,14 @@ class SplitMetrics(Reading):
         return self.scores.get(self.first)
 
 
-class Baseline(Reading):
+class Baseline(ArtifactModel):
     """Metrics of one baseline on one split."""
 
     scores: dict[str, float | None]
     interval: Interval
 
 
-class Gain(Reading):
+class Gain(ArtifactModel):
     """The network's gain over a baseline with its confidence interval and the p-value of the test."""
 
     value: float
@@ -84,7 +84,7 @@ class Gain(Reading):
         return self.method if self.p is None else self.method.replace(f" p {self.p:.3f}", "")
 
 
-class ClassChange(Reading):
+class ClassChange(ArtifactModel):
     """The change of one class's share of correct rows, relative to the dense model."""
 
     name: str
@@ -100,7 +100,7 @@ class ClassChange(Reading):
         return cls(name=str(row["class"]), **{key: row[key] for key in ("rows", "dense", "own", "drop", "low", "high")})
 
 
-class Flipped(Reading):
+class Flipped(ArtifactModel):
     """A row that only one of the two models predicts correctly, with the prediction of both."""
 
     side: Literal["lost", "won"]
@@ -110,7 +110,7 @@ class Flipped(Reading):
     dense: dict[str, Any] = {}
 
 
-class Comparison(Reading):
+class Comparison(ArtifactModel):
     """A recipe compared with the dense model on the same rows (paired)."""
 
     drop: Interval
@@ -130,10 +130,10 @@ class Comparison(Reading):
 
     @property
     def changed(self) -> list[Flipped]:
-        return understood(self.flipped, list[Flipped], "metrics.json")
+        return parse_as(self.flipped, list[Flipped], "metrics.json")
 
 
-class Metrics(Reading):
+class Metrics(ArtifactModel):
     """metrics.json of one recipe."""
 
     recipe: str
@@ -144,15 +144,15 @@ class Metrics(Reading):
     macs: int = 0
     splits: dict[str, SplitMetrics]
     baselines: dict[str, dict[str, Baseline]] = {}
-    against_rivals: dict[str, dict[str, Any]] = {}
+    against_baselines: dict[str, dict[str, Any]] = Field(default={}, alias="against_rivals")
     against_dense: dict[str, Comparison] = {}
 
     def gains(self, split: str) -> dict[str, Gain]:
         """The network's gain over each baseline; only the dense model's metrics hold it."""
-        return understood(self.against_rivals.get(split, {}).get("gains") or {}, dict[str, Gain], "metrics.json")
+        return parse_as(self.against_baselines.get(split, {}).get("gains") or {}, dict[str, Gain], "metrics.json")
 
 
-class Batch(Reading):
+class Batch(ArtifactModel):
     """Latency at one batch size: median with its confidence interval, and 95th percentile."""
 
     median_ms: float
@@ -162,7 +162,7 @@ class Batch(Reading):
     runs: int = 0
 
 
-class Speedup(Reading):
+class Speedup(ArtifactModel):
     """Ratio of two latencies with its confidence interval and one-sided lower bound."""
 
     ratio: float
@@ -172,7 +172,7 @@ class Speedup(Reading):
     verdict: str = ""
 
 
-class Variant(Reading):
+class Variant(ArtifactModel):
     """Latency and memory of one measured model."""
 
     batches: dict[str, Batch]
@@ -181,7 +181,7 @@ class Variant(Reading):
     load_s: float | None = None
 
 
-class Latency(Reading):
+class Latency(ArtifactModel):
     """latency.json of one recipe: its own file, the dense file, and the dense network under PyTorch."""
 
     machine: dict[str, Any] = {}
@@ -190,7 +190,7 @@ class Latency(Reading):
     variants: dict[str, Variant]
 
 
-class Row(Reading):
+class Row(ArtifactModel):
     """One row of the release's table."""
 
     recipe: str
@@ -212,7 +212,7 @@ class Row(Reading):
     chosen: bool = False
 
 
-class Table(Reading):
+class Table(ArtifactModel):
     """The release's table: a row per recipe, and the baselines."""
 
     rows: Annotated[list[Row], Field(min_length=1)]
@@ -221,7 +221,7 @@ class Table(Reading):
     threads: int = 1
 
 
-class Candidate(Reading):
+class Candidate(ArtifactModel):
     """One recipe in the release decision, with its status under the contract."""
 
     recipe: str
@@ -230,7 +230,7 @@ class Candidate(Reading):
     terms: dict[str, dict[str, Any]] = {}
 
 
-class Verdict(Reading):
+class Verdict(ArtifactModel):
     """The release decision: the released recipe, the contract, and the status of every candidate."""
 
     released: str | None
@@ -239,7 +239,7 @@ class Verdict(Reading):
     candidates: list[Candidate] = []
 
 
-def understood(value: Any, kind: type[T], name: str) -> T:
+def parse_as(value: Any, kind: type[T], name: str) -> T:
     """Validate plain values as `kind`; raises `Unreadable` where the structure differs."""
     try:
         return TypeAdapter(kind).validate_python(value)

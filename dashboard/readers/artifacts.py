@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard.readers import project_files
-from dashboard.readers.artifact_models import DataQualityReport, Latency, Metrics, T, Table, Verdict, understood
+from dashboard.readers.artifact_models import DataQualityReport, Latency, Metrics, T, Table, Verdict, parse_as
 from dashboard.readers.project_files import Unreadable
 from tasks.core.compression import DENSE
 
@@ -30,19 +30,19 @@ class Artifacts:
     use_case: str
 
     @property
-    def place(self) -> Path:
+    def use_case_folder(self) -> Path:
         return self.folder / "data" / project_files.slug(self.use_case)
 
     def recipes(self) -> list[str]:
         """The evaluated recipes, dense first."""
-        folder = self.place / "evaluations"
+        folder = self.use_case_folder / "evaluations"
         try:
             names = sorted(path.name for path in folder.iterdir() if project_files.SLUG.fullmatch(path.name) and path.is_dir())
         except OSError:
             return []
         return sorted(names, key=lambda name: name != DENSE)
 
-    def ledger(self) -> DataQualityReport:
+    def quality_report(self) -> DataQualityReport:
         return self._read("clean/ledger.json", DataQualityReport)
 
     def metrics(self, recipe: str) -> Metrics:
@@ -66,21 +66,16 @@ class Artifacts:
 
     def card(self) -> str:
         """The model card as Markdown, without its front matter."""
-        text = self.words("release/card.md")
+        text = self.read_text("release/card.md")
         return text.partition("\n---\n")[2] if text.startswith("---\n") else text
 
     def report(self, stage_folder: str) -> dict[str, Any]:
         """report.json of a stage's folder: raw, augmented, model, or compressed/<recipe>."""
-        return project_files.read_object(self.root, self.place / stage_folder / "report.json")
+        return project_files.read_object(self.root, self.use_case_folder / stage_folder / "report.json")
 
-    def learnt(self) -> dict[str, Any]:
-        """The model's preprocessing state, fitted on the train rows: class names, sizes."""
-        state = project_files.read_object(self.root, self.place / "model" / "config.json").get("learnt")
-        return state if isinstance(state, dict) else {}
-
-    def words(self, name: str) -> str:
+    def read_text(self, name: str) -> str:
         """The content of a text file."""
-        path = self.place / name
+        path = self.use_case_folder / name
         try:
             real = project_files.inside(self.root, path)
             if real.stat().st_size > MAX_TEXT_BYTES:
@@ -91,29 +86,29 @@ class Artifacts:
 
     def file(self, name: str) -> Path:
         """The checked path of a file, such as a model."""
-        path = project_files.inside(self.root, self.place / name)
+        path = project_files.inside(self.root, self.use_case_folder / name)
         if not path.is_file():
             raise Unreadable("unreadable.missing", file=path.name)
         return path
 
     def rows(self, name: str, columns: Sequence[str] | None = None, where: Sequence[tuple[str, str, Any]] = ()) -> DataFrame:
         """A partitioned table such as `clean/rows`; missing `columns` are left out. The frame is cached: do not modify it."""
-        parts = tuple(sorted((self.place / name).glob("part-*.parquet")))
+        parts = tuple(sorted((self.use_case_folder / name).glob("part-*.parquet")))
         if not parts:
             raise Unreadable("unreadable.missing", file=f"{name}/part-*.parquet")
         versions = tuple((project_files.inside(self.root, part), part.stat().st_mtime_ns) for part in parts)
         return _read_parts(versions, tuple(columns) if columns else None, tuple((a, b, _hashable(c)) for a, b, c in where))
 
-    def whole_rows(self, name: str, needed: Iterable[str], where: Sequence[tuple[str, str, Any]] = ()) -> DataFrame:
+    def rows_with_columns(self, name: str, needed: Iterable[str], where: Sequence[tuple[str, str, Any]] = ()) -> DataFrame:
         """The same; the columns `needed` must exist."""
-        return holding(self.rows(name, None, where), needed, name)
+        return require_columns(self.rows(name, None, where), needed, name)
 
     def columns(self, name: str) -> list[str]:
         """Column names of a partitioned table."""
         import pyarrow.parquet as pq
         from pyarrow import ArrowException
 
-        parts = sorted((self.place / name).glob("part-*.parquet"))
+        parts = sorted((self.use_case_folder / name).glob("part-*.parquet"))
         if not parts:
             raise Unreadable("unreadable.missing", file=f"{name}/part-*.parquet")
         try:
@@ -124,7 +119,7 @@ class Artifacts:
     def predictions(self, recipe: str, split: str, needed: Iterable[str] = (), numbers: Iterable[str] = ()) -> DataFrame:
         """The predictions of a split, one per row in stored order; never empty, and with the columns `needed`."""
         name = f"{project_files.slug(recipe)}/predictions"
-        rows = holding(self.rows(f"evaluations/{name}"), needed, name, numbers)
+        rows = require_columns(self.rows(f"evaluations/{name}"), needed, name, numbers)
         chosen = rows[rows["split"] == split] if "split" in rows else rows
         if chosen.empty:
             raise Unreadable("unreadable.empty", file=name, split=split)
@@ -139,11 +134,11 @@ class Artifacts:
         return np.stack(probabilities).astype(np.float64), predictions["label"].to_numpy()
 
     def _read(self, name: str, kind: type[T]) -> T:
-        path = self.place / name
-        return understood(project_files.read_json(self.root, path), kind, path.name)
+        path = self.use_case_folder / name
+        return parse_as(project_files.read_json(self.root, path), kind, path.name)
 
 
-def holding(table: DataFrame, needed: Iterable[str], name: str, numbers: Iterable[str] = ()) -> DataFrame:
+def require_columns(table: DataFrame, needed: Iterable[str], name: str, numbers: Iterable[str] = ()) -> DataFrame:
     """The table itself; raises `Unreadable` if a column is missing or one of `numbers` is not numeric."""
     wrong = [column for column in (*needed, *numbers) if column not in table]
     wrong += [column for column in numbers if column in table and table[column].dtype.kind not in "iuf"]

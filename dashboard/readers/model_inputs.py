@@ -24,44 +24,44 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Kind = Literal["picture", "sentence", "table"]
-MOST_ROWS = 5000
+MAX_ROWS = 5000
 """The most rows read of an uploaded file."""
-MOST_WORDS = 120
+MAX_WORDS = 120
 """The most words of a text that are occluded."""
 TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedTable:
     """An uploaded table after validation: the valid rows, and the rejected ones with reasons."""
 
     rows: pd.DataFrame
-    faults: pd.DataFrame
+    rejected: pd.DataFrame
     """Columns file, row, reason."""
     read: int
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Segment:
     """A segment of a text, and by how much the probability of the predicted class falls without it."""
 
     text: str
     weight: float = 0.0
 
 
-def case_of(root: Path, folder: Path, name: str) -> UseCase:
+def load_use_case(root: Path, folder: Path, name: str) -> UseCase:
     """The use case with the settings of the run's own params.yaml; raises `UserError`."""
     own = folder / "params.yaml"
     return params_file.build_use_case(name, params_file.read_params(own if own.exists() else root / "params.yaml"))
 
 
-def kind(case: UseCase) -> Kind:
+def input_kind(case: UseCase) -> Kind:
     """The kind of input that the use case takes, by the columns of its schema."""
     columns = case.Schema.to_schema().columns
     return "picture" if "image" in columns else "sentence" if TEXT in columns else "table"
 
 
-def sentence(case: UseCase, text: str, model: Model) -> pd.DataFrame:
+def row_from_text(case: UseCase, text: str, model: Model) -> pd.DataFrame:
     """One row with the text, repaired as in cleaning; raises `UserError` where cleaning would reject it."""
     blank: dict[str, Any] = dict.fromkeys(case.Schema.to_schema().columns, "")
     column = case.problem.label_column
@@ -72,7 +72,7 @@ def sentence(case: UseCase, text: str, model: Model) -> pd.DataFrame:
     return cleaned.assign(file="", row=0)
 
 
-def from_file(case: UseCase, content: bytes, name: str) -> Checked:
+def rows_from_file(case: UseCase, content: bytes, name: str) -> CheckedTable:
     """Validate an uploaded table with the rules and the schema of `clean`; raises `UserError` if it cannot be read."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / f"upload{''.join(Path(name).suffixes[-2:])[:20]}"
@@ -96,67 +96,67 @@ def from_file(case: UseCase, content: bytes, name: str) -> Checked:
     rejected = cleaned.loc[cleaned["fault"] != "", ["file", "row", "fault"]].rename(columns={"fault": "reason"})
     for computed in [column for column in rows.columns if column not in cleaned.columns and rows[column].dtype == object]:
         rows = rows[rows[computed].notna()]  # such as the window of a day without enough past
-    return Checked(rows.reset_index(drop=True), rejected.reset_index(drop=True), len(raw))
+    return CheckedTable(rows.reset_index(drop=True), rejected.reset_index(drop=True), len(raw))
 
 
 def _first_rows(case: UseCase) -> pd.DataFrame:
     blocks: list[pd.DataFrame] = []
     for block in case.load():
         blocks.append(block)
-        if sum(map(len, blocks)) >= MOST_ROWS:
+        if sum(map(len, blocks)) >= MAX_ROWS:
             break
     if not blocks:
         raise UserError("the file holds no rows")
-    return pd.concat(blocks, ignore_index=True).head(MOST_ROWS)
+    return pd.concat(blocks, ignore_index=True).head(MAX_ROWS)
 
 
-def encoded(case: UseCase, model: Model, rows: pd.DataFrame) -> NDArray[Any]:
+def encode(case: UseCase, model: Model, rows: pd.DataFrame) -> NDArray[Any]:
     """The rows as model inputs (N, ...)."""
-    inputs, _ = case.encode(rows, model.learnt)
+    inputs, _ = case.encode(rows, model.state)
     return inputs
 
 
-def answers(case: UseCase, model: Model, rows: pd.DataFrame) -> pd.DataFrame:
+def predict(case: UseCase, model: Model, rows: pd.DataFrame) -> pd.DataFrame:
     """The model's prediction per row, decoded by the use case."""
-    problem = case.problem_of(model.learnt)
-    return problem.decode(rows, model.outputs(encoded(case, model, rows)), model.learnt).reset_index(drop=True)
+    problem = case.problem_of(model.state)
+    return problem.decode(rows, model.outputs(encode(case, model, rows)), model.state).reset_index(drop=True)
 
 
-def pieces(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a text and the separators between them; joined, they are the text."""
     return re.findall(r"\w+|[^\w]+", text)
 
 
-def spoke_for(case: UseCase, model: Model, row: pd.DataFrame, answer: int) -> list[Piece]:
+def word_contributions(case: UseCase, model: Model, row: pd.DataFrame, answer: int) -> list[Segment]:
     """Contribution of each word of a row's text to class `answer`: the probability lost when the word is removed.
 
     Leave-one-out occlusion (Li, Monroe and Jurafsky 2016, arXiv 1612.08220); needs only the ONNX file.
     """
-    parts = pieces(str(row[TEXT].iloc[0]))
-    words = [at for at, part in enumerate(parts) if part[:1].isalnum()][:MOST_WORDS]
+    parts = split_words(str(row[TEXT].iloc[0]))
+    words = [at for at, part in enumerate(parts) if part[:1].isalnum()][:MAX_WORDS]
     without = ["".join(part for place, part in enumerate(parts) if place != at) for at in words]
     variants = pd.concat([row, *[row] * len(words)], ignore_index=True)
     variants[TEXT] = [str(row[TEXT].iloc[0]), *without]
-    shares = onnx_models.shares(model.outputs(encoded(case, model, variants)))[:, answer]
+    shares = onnx_models.softmax(model.outputs(encode(case, model, variants)))[:, answer]
     weights = dict(zip(words, (shares[0] - shares[1:]).tolist(), strict=True))
-    return [Piece(part, weights.get(at, 0.0)) for at, part in enumerate(parts)]
+    return [Segment(part, weights.get(at, 0.0)) for at, part in enumerate(parts)]
 
 
-def columns_of(case: UseCase, rows: pd.DataFrame) -> list[str]:
+def free_columns(case: UseCase, rows: pd.DataFrame) -> list[str]:
     """The columns of a table that are not fixed by the use case's schema; empty where all are."""
     return [name for name in case.schema(rows).columns if name not in case.Schema.to_schema().columns]
 
 
-def columns_that_spoke(case: UseCase, model: Model, rows: pd.DataFrame, at: int) -> pd.DataFrame:
+def column_contributions(case: UseCase, model: Model, rows: pd.DataFrame, at: int) -> pd.DataFrame:
     """Contribution of each column of row `at` to its prediction: the probability lost when it takes its typical value in `rows`.
 
     The typical value is the middle number or the most frequent category. Returns `column`, `value` and `usual` as text, and
     `worth`, the strongest first. Columns that already have the typical value are left out, and so are columns fixed by the
     use case's schema. Occlusion (Zeiler and Fergus 2014, arXiv 1311.2901), column by column.
     """
-    row, usual = rows.iloc[[at]], {name: _typical_value(rows[name]) for name in columns_of(case, rows)}
+    row, usual = rows.iloc[[at]], {name: _typical_value(rows[name]) for name in free_columns(case, rows)}
     variants = {name: row.assign(**{name: value}) for name, value in usual.items() if str(row[name].iloc[0]) != str(value)}
-    predictions = answers(case, model, pd.concat([row, *variants.values()], ignore_index=True))
+    predictions = predict(case, model, pd.concat([row, *variants.values()], ignore_index=True))
     answer = list(predictions["classes"].iloc[0]).index(predictions["predicted"].iloc[0])
     shares = np.stack(predictions["probabilities"].to_list())[:, answer].astype(float)
     without = zip(variants, shares[1:], strict=True)
@@ -175,19 +175,19 @@ def _typical_value(values: pd.Series[Any]) -> Any:
     return present.mode().iloc[0]
 
 
-def kept(text: str, weights: Sequence[Mapping[str, Any]]) -> list[Piece]:
+def with_stored_weights(text: str, weights: Sequence[Mapping[str, Any]]) -> list[Segment]:
     """A text with the weights stored with its prediction: {start, end, weight} for some of its words."""
     segments, at = [], 0
     for entry in sorted(weights, key=lambda each: int(each["start"])):
         start, end = int(entry["start"]), int(entry["end"])
         if not at <= start < end <= len(text):
             continue  # overlaps the previous one, or is outside of the text
-        segments += [Piece(text[at:start]), Piece(text[start:end], float(entry["weight"]))]
+        segments += [Segment(text[at:start]), Segment(text[start:end], float(entry["weight"]))]
         at = end
-    return [piece for piece in [*segments, Piece(text[at:])] if piece.text]
+    return [piece for piece in [*segments, Segment(text[at:])] if piece.text]
 
 
-def marked(text: str, tags: str) -> list[tuple[str, str]]:
+def entity_segments(text: str, tags: str) -> list[tuple[str, str]]:
     """A text cut at entity boundaries, each segment with its entity type or ""; `tags` holds one IOB2 tag per word."""
     words: list[tuple[str, str]] = []
     inside = ""
@@ -206,6 +206,6 @@ def marked(text: str, tags: str) -> list[tuple[str, str]]:
     return apart
 
 
-def strongest(pieces: Sequence[Piece]) -> float:
+def largest_weight(pieces: Sequence[Segment]) -> float:
     """The largest absolute weight; it gets the full colour."""
     return float(np.abs([piece.weight for piece in pieces]).max(initial=1e-9))

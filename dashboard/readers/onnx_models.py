@@ -30,12 +30,12 @@ class Model:
 
     session: Any
     use_case: str
-    learnt: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
     bytes: int = 0
 
     @property
     def classes(self) -> list[str]:
-        classes = self.learnt.get("classes")
+        classes = self.state.get("classes")
         return [str(name) for name in classes] if isinstance(classes, list) else []
 
     def outputs(self, inputs: NDArray[Any]) -> NDArray[Any]:
@@ -79,14 +79,14 @@ def _load(path: Path, mtime_ns: int) -> Model:
     return Model(session, str(metadata.get("use_case", "")), state if isinstance(state, dict) else {}, len(content))
 
 
-def shares(logits: NDArray[Any]) -> NDArray[np.float64]:
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     """Softmax of logits (N, K)."""
     odds = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
     probabilities: NDArray[np.float64] = odds / odds.sum(-1, keepdims=True)
     return probabilities
 
 
-def spoke_for(model: Model, picture: NDArray[np.uint8], answer: int) -> NDArray[np.float64]:
+def occlusion_map(model: Model, picture: NDArray[np.uint8], answer: int) -> NDArray[np.float64]:
     """Occlusion map (H, W): by how much the probability of class `answer` falls when a patch of the image (C, H, W) is covered.
 
     Occlusion (Zeiler and Fergus 2013, arXiv 1311.2901); needs only the ONNX file.
@@ -100,8 +100,8 @@ def spoke_for(model: Model, picture: NDArray[np.uint8], answer: int) -> NDArray[
     places = [(row, column) for row in rows for column in columns]
     for number, (row, column) in enumerate(places):
         covered[number, :, row : row + patch[0], column : column + patch[1]] = fill
-    whole = float(shares(model.outputs(picture[None]))[0, answer])
-    lost = whole - shares(model.outputs(covered))[:, answer]
+    whole = float(softmax(model.outputs(picture[None]))[0, answer])
+    lost = whole - softmax(model.outputs(covered))[:, answer]
     total, times = np.zeros((height, width)), np.zeros((height, width))
     for (row, column), value in zip(places, lost, strict=True):
         total[row : row + patch[0], column : column + patch[1]] += value

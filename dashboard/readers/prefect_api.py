@@ -79,11 +79,11 @@ class Worker:
     name: str
     pool: str
     status: str
-    heard: str
+    last_heartbeat: str
     """Time of the last heartbeat."""
 
 
-class Refused(Unreadable):
+class RequestRefused(Unreadable):
     """The server rejected a request; holds its reason."""
 
     def __init__(self, reason: str) -> None:
@@ -134,7 +134,7 @@ class Server:
         state = {"type": "CANCELLED", "name": "Cancelled"} if scheduled else {"type": "CANCELLING", "name": "Cancelling"}
         answer = self._post(f"/flow_runs/{uuid.UUID(flow_run_id)}/set_state", {"state": state, "force": False})
         if answer.get("status") not in ("ACCEPT", None):
-            raise Refused(str((answer.get("details") or {}).get("reason") or answer.get("status")))
+            raise RequestRefused(str((answer.get("details") or {}).get("reason") or answer.get("status")))
 
     def pause(self, deployment: Deployment, *, paused: bool) -> None:
         self._post(f"/deployments/{deployment.id}/{'pause' if paused else 'resume'}_deployment", {})
@@ -181,7 +181,7 @@ class Server:
                     if self._token == headers["Prefect-Csrf-Token"]:  # else another thread has renewed it
                         self._token = ""
                 return self._send(method, path, body, again=False, tries=tries)
-            raise Refused(_rejection_reason(error)) from None
+            raise RequestRefused(_rejection_reason(error)) from None
         return json.loads(content) if content else {}
 
     def _headers(self, method: str) -> dict[str, str]:
@@ -201,7 +201,7 @@ class Server:
         except urllib.error.HTTPError as error:
             if error.code in (404, 422):  # the server uses no CSRF tokens
                 return "none"
-            raise Refused(_rejection_reason(error)) from None
+            raise RequestRefused(_rejection_reason(error)) from None
 
 
 def _response_body(request: urllib.request.Request, tries: int = TIMEOUT_TRIES) -> bytes:
@@ -244,13 +244,13 @@ def request_run(
 ) -> str:
     """Request a run and return the flow run's id; joins an identical run that is scheduled or running.
 
-    Raises `Unreadable` when no server responds, `Refused` when it rejects the request.
+    Raises `Unreadable` when no server responds, `RequestRefused` when it rejects the request.
     """
     prefect = server(root)
     if prefect is None:
         raise Unreadable("prefect.none")
     parameters = {"use_cases": list(use_cases), "recipes": list(recipes) or None, "overrides": dict(overrides), "force": force}
-    if twin := active_runs(root, parameters):
+    if twin := active_flow_run_id(root, parameters):
         return twin
     named = {each.name: each for each in prefect.deployments()}
     chosen = next((named[name] for name in (*use_cases, "all", FLOW) if name in named), None)
@@ -264,7 +264,7 @@ def request_run(
     return request_deduplication.request_once(root, {"deployment": chosen.name, **parameters}, ask)
 
 
-def active_runs(root: Path, parameters: Mapping[str, Any]) -> str:
+def active_flow_run_id(root: Path, parameters: Mapping[str, Any]) -> str:
     """Id of the flow run of an active run with the same parameters, "" if there is none."""
     for run in run_records.latest(root, count=10):
         same = set(run.record.use_cases) == set(parameters["use_cases"]) and run.record.overrides == parameters["overrides"]
@@ -280,7 +280,7 @@ def cancel(root: Path, run: Run) -> None:
         try:
             prefect.cancel(flow_run_id)
             return
-        except Refused:
+        except RequestRefused:
             pass  # the run belongs to another server, such as the temporary one of a run in a terminal
     process = run.record.process
     if not process or not os_processes.is_alive(process):

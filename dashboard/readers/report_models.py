@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from dashboard.readers.artifact_models import Reading
+from dashboard.readers.artifact_models import ArtifactModel
 
 
-class ConfidenceBin(Reading):
+class ConfidenceBin(ArtifactModel):
     """The rows of one confidence bin."""
 
     confidence: float
@@ -17,14 +17,14 @@ class ConfidenceBin(Reading):
     rows: int
 
 
-class Calibration(Reading):
+class Calibration(ArtifactModel):
     """The expected calibration error, and the bins of the reliability diagram."""
 
     ece: float | None = None
     bins: list[ConfidenceBin] = Field(default_factory=list)
 
 
-class ClassificationReport(Reading):
+class ClassificationReport(ArtifactModel):
     """A classifier's evaluation report, without its metrics."""
 
     classes: Annotated[list[str], Field(min_length=1)]
@@ -43,7 +43,7 @@ class ClassificationReport(Reading):
         return self
 
 
-class CostPoint(Reading):
+class CostPoint(ArtifactModel):
     """The mean cost per row when a missed event costs `default_over_refusal` times as much as a needless refusal."""
 
     default_over_refusal: float
@@ -52,14 +52,14 @@ class CostPoint(Reading):
     refuse_all: float
 
 
-class GroupRates(Reading):
+class GroupRates(ArtifactModel):
     """The rates of each group, and the largest gaps between groups."""
 
     groups: list[dict[str, Any]] = Field(default_factory=list)
     gaps: dict[str, float | None] = Field(default_factory=dict)
 
 
-class BinaryRiskReport(Reading):
+class BinaryRiskReport(ArtifactModel):
     """The fields of a binary classifier's report beyond those of any classifier."""
 
     classes: list[str]
@@ -76,7 +76,7 @@ class BinaryRiskReport(Reading):
         return self
 
 
-class LabelErrors(Reading):
+class LabelErrors(ArtifactModel):
     """Suspected label errors, and the precision and recall of the suspicion where the true labels are available."""
 
     suspected: int
@@ -87,14 +87,14 @@ class LabelErrors(Reading):
     rows: list[dict[str, Any]] = Field(default_factory=list)
 
 
-class TextPerplexity(Reading):
+class TextPerplexity(ArtifactModel):
     """A text and the model's perplexity on it."""
 
     text: str
     perplexity: float
 
 
-class BreachRate(Reading):
+class BreachRate(ArtifactModel):
     """The breach rate of one VaR limit, over all series or in one, with the p-values of its coverage tests."""
 
     ticker: str
@@ -107,7 +107,7 @@ class BreachRate(Reading):
     christoffersen_p: float | None = None
 
 
-class BacktestAccount(Reading):
+class BacktestAccount(ArtifactModel):
     """The performance of one backtested account."""
 
     yearly_return: float
@@ -119,7 +119,7 @@ class BacktestAccount(Reading):
     equity: list[float]
 
 
-class Backtest(Reading):
+class Backtest(ArtifactModel):
     """Two accounts, day by day: volatility targeting, and buy and hold."""
 
     days: Annotated[list[str], Field(min_length=1)]
@@ -137,7 +137,7 @@ class Backtest(Reading):
         return self
 
 
-class PeriodLoss(Reading):
+class PeriodLoss(ArtifactModel):
     """The loss in one year or for one series."""
 
     year: str | None = None
@@ -146,14 +146,14 @@ class PeriodLoss(Reading):
     loss: float
 
 
-class VarianceBin(Reading):
+class VarianceBin(ArtifactModel):
     """The mean realised variance of the days in one bin of forecast variance."""
 
     forecast: float
     came: float
 
 
-class RiskForecastReport(Reading):
+class RiskForecastReport(ArtifactModel):
     """A risk forecast's evaluation report, without its metrics."""
 
     coverage: list[BreachRate]

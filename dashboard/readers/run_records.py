@@ -22,9 +22,9 @@ from flows.system import os_processes
 
 WORKSPACE = "workspace"
 """Id that stands for the project folder, where `dvc repro` writes."""
-NAMED = re.compile(r"\d{8}-\d{6}-(?P<names>.+)-[0-9a-f]{4}")
+RUN_ID = re.compile(r"\d{8}-\d{6}-(?P<names>.+)-[0-9a-f]{4}")
 """A run id: time, use cases, and four random hexadecimal digits."""
-SEVERAL = re.compile(r"\d+-use-cases")
+MANY_USE_CASES = re.compile(r"\d+-use-cases")
 """Replaces the use cases in an id where their names are too long."""
 
 State = Literal["pending", "running", "completed", "failed", "cancelled", "crashed", "none"]
@@ -32,7 +32,7 @@ StageState = Literal[
     "waiting", "queued", "running", "retrying", "unchanged", "restored", "done", "failed", "crashed", "cancelled", "notrun"
 ]
 LIVE: tuple[State, ...] = ("pending", "running")
-SETTLED: tuple[StageState, ...] = ("unchanged", "restored", "done")
+SUCCEEDED: tuple[StageState, ...] = ("unchanged", "restored", "done")
 _STATES: dict[str, State] = {
     "Pending": "pending",
     "Scheduled": "pending",
@@ -135,7 +135,7 @@ class Run:
 
     def stages(self, use_case: str = "") -> dict[str, StageEntry]:
         """Stages by name in execution order, of one use case if it is named."""
-        return {name: entry for name, entry in self.record.stages.items() if not use_case or parts(name)[1] == use_case}
+        return {name: entry for name, entry in self.record.stages.items() if not use_case or stage_parts(name)[1] == use_case}
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class Page:
     total: int = 0
 
 
-def names(root: Path) -> list[str]:
+def run_ids(root: Path) -> list[str]:
     """The ids of all runs, newest first, without reading their records."""
     try:
         with os.scandir(root / "runs") as entries:
@@ -180,14 +180,14 @@ def load(root: Path, run_id: str) -> Run:
     return Run(run_id, root, folder, record, _state(record))
 
 
-def listing(root: Path, run_filter: RunFilter | None = None, *, start: int = 0, count: int = 50, most_read: int = 1000) -> Page:
+def list_runs(root: Path, run_filter: RunFilter | None = None, *, start: int = 0, count: int = 50, most_read: int = 1000) -> Page:
     """Up to `count` matching runs, from position `start` among the ids; reads at most `most_read` records."""
     run_filter = run_filter or RunFilter()
-    every = names(root)
+    every = run_ids(root)
     page = Page(total=len(every))
     read = 0
     for position in range(start, len(every)):
-        if run_filter.use_case and not may_be_of(every[position], run_filter.use_case):
+        if run_filter.use_case and not may_include(every[position], run_filter.use_case):
             continue
         if len(page.runs) >= count or read >= most_read:
             page.next = position
@@ -203,9 +203,9 @@ def listing(root: Path, run_filter: RunFilter | None = None, *, start: int = 0, 
     return page
 
 
-def of_flow(root: Path, flow_run_id: str, among: int = 50) -> Run | None:
+def find_by_flow_run(root: Path, flow_run_id: str, among: int = 50) -> Run | None:
     """The run of a Prefect flow run, searched among the newest."""
-    for run_id in names(root)[:among]:
+    for run_id in run_ids(root)[:among]:
         try:
             run = load(root, run_id)
         except Unreadable:
@@ -219,22 +219,22 @@ def latest(root: Path, use_case: str = "", count: int = 30) -> list[Run]:
     """The newest runs, of one use case if it is named; searches until it finds some or reaches the end."""
     start: int | None = 0
     while start is not None:
-        page = listing(root, RunFilter(use_case=use_case), start=start, count=count, most_read=300)
+        page = list_runs(root, RunFilter(use_case=use_case), start=start, count=count, most_read=300)
         if page.runs:
             return page.runs
         start = page.next
     return []
 
 
-def may_be_of(run_id: str, use_case: str) -> bool:
+def may_include(run_id: str, use_case: str) -> bool:
     """Whether a run may include the use case, by its id alone; most ids answer that without reading the record."""
-    match = NAMED.fullmatch(run_id)
-    if not match or SEVERAL.fullmatch(match["names"]):
+    match = RUN_ID.fullmatch(run_id)
+    if not match or MANY_USE_CASES.fullmatch(match["names"]):
         return True
     return f"-{use_case.replace('_', '-').lower()}-" in f"-{match['names']}-"
 
 
-def parts(stage: str) -> tuple[str, str, str]:
+def stage_parts(stage: str) -> tuple[str, str, str]:
     """Verb, use case and recipe of a stage name such as `compress@vision-int8`. A use case's name has no dash."""
     verb, _, rest = stage.partition("@")
     use_case, _, recipe = rest.partition("-")
@@ -247,7 +247,7 @@ def stage_state(entry: StageEntry) -> StageState:
     return "retrying" if state == "running" and entry.attempt > 1 else state
 
 
-def note(run: Run) -> RunAnnotation:
+def annotation(run: Run) -> RunAnnotation:
     """The run's annotation; empty if there is none that can be read."""
     try:
         return search.parse_annotation(project_files.read_object(run.root, run.folder / search.ANNOTATION_FILE))
@@ -255,13 +255,13 @@ def note(run: Run) -> RunAnnotation:
         return RunAnnotation()
 
 
-def keep(run: Run, annotation: RunAnnotation) -> None:
+def save_annotation(run: Run, annotation: RunAnnotation) -> None:
     """Write the annotation beside the record; the project folder has none."""
     if run.id != WORKSPACE:
         search.write_annotation(run.folder, annotation)
 
 
-def metric(run: Run, use_case: str) -> dict[str, Any]:
+def results_row(run: Run, use_case: str) -> dict[str, Any]:
     """The released model's row of the results table in the record; the dense model's row where nothing was released."""
     results = run.record.results.get(use_case)
     rows = results.get("table") if isinstance(results, dict) else None
@@ -280,8 +280,8 @@ def _matches(run: Run, run_filter: RunFilter) -> bool:
         use_cases=record.use_cases,
         who=who,
         state=run.state,
-        text=lambda: search.searched_text(run.id, note(run), record.overrides, who, record.error),
-        annotation=lambda: note(run),
+        text=lambda: search.searched_text(run.id, annotation(run), record.overrides, who, record.error),
+        annotation=lambda: annotation(run),
     )
 
 

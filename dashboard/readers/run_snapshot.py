@@ -45,8 +45,8 @@ class RunSnapshot:
             use_case=use_case,
             read_at=now,
             stages=stages,
-            progress=run_status.progress(stages, run_status.times(similar_first)),
-            curves=run_status.curves(stages) or run_status.known_curves(run, use_case, stages),
+            progress=run_status.progress(stages, run_status.durations(similar_first)),
+            curves=run_status.curves(stages) or run_status.reused_curves(run, use_case, stages),
             other_use_cases={name: run_status.stages(run, name, now=now) for name in run.record.use_cases if name != use_case},
         )
 

@@ -13,7 +13,7 @@ from dashboard.readers import event_logs, project_files, run_records
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.event_logs import StageEvents
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import SETTLED, Run, StageEntry, StageState
+from dashboard.readers.run_records import SUCCEEDED, Run, StageEntry, StageState
 from dashboard.text import formatting
 
 WORKING: tuple[StageState, ...] = ("running", "retrying")
@@ -31,31 +31,31 @@ class Stage:
     name: str
     state: StageState
     entry: StageEntry
-    diary: StageEvents
+    events: StageEvents
     seconds: float | None
     """Running time so far, or of the last execution."""
 
     @property
     def verb(self) -> str:
-        return run_records.parts(self.name)[0]
+        return run_records.stage_parts(self.name)[0]
 
     @property
     def recipe(self) -> str:
-        return run_records.parts(self.name)[2]
+        return run_records.stage_parts(self.name)[2]
 
     @property
     def share(self) -> float | None:
         """Share of the work done while it runs; None if it reports no progress."""
-        return self.diary.share if self.state in WORKING else None
+        return self.events.share if self.state in WORKING else None
 
     @property
     def error(self) -> str:
         """The error in one line."""
-        return formatting.clean(self.entry.error or (self.diary.error if self.state in BROKEN else ""), 2000)
+        return formatting.clean(self.entry.error or (self.events.error if self.state in BROKEN else ""), 2000)
 
     @property
     def details(self) -> str:
-        return self.entry.details or (self.diary.details if self.state in BROKEN else "")
+        return self.entry.details or (self.events.details if self.state in BROKEN else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +95,20 @@ def stages(run: Run, use_case: str = "", *, now: datetime | None = None) -> dict
 
 def progress(stages: Mapping[str, Stage], took: Mapping[str, float]) -> Progress:
     """Progress of a run; `took` holds each stage's last duration in seconds, and a stage without one counts as their mean."""
-    done = sum(stage.state in SETTLED for stage in stages.values())
+    done = sum(stage.state in SUCCEEDED for stage in stages.values())
     timed = [took[name] for name in stages if name in took]
     typical = sum(timed) / len(timed) if timed else 1.0
     weights = {name: max(took.get(name, typical), 0.1) for name in stages}
     whole = sum(weights.values()) or 1.0
     reached = sum(weights[name] * _share_done(stage) for name, stage in stages.items())
-    ahead = [name for name, stage in stages.items() if stage.state not in (*SETTLED, "failed", "crashed", "cancelled", "notrun")]
+    ended = (*SUCCEEDED, "failed", "crashed", "cancelled", "notrun")
+    ahead = [name for name, stage in stages.items() if stage.state not in ended]
     all_timed = all(name in took for name in ahead)
     left = sum(weights[name] * (1 - _share_done(stages[name])) for name in ahead)
     return Progress(done, len(stages), min(reached / whole, 1.0), left if all_timed and ahead else None)
 
 
-def times(recorded: Iterable[Run]) -> dict[str, float]:
+def durations(recorded: Iterable[Run]) -> dict[str, float]:
     """Duration in seconds of each stage's last execution, from the newest run that recorded it."""
     seconds: dict[str, float] = {}
     for run in recorded:
@@ -117,7 +118,7 @@ def times(recorded: Iterable[Run]) -> dict[str, float]:
     return seconds
 
 
-def notable(stages: Mapping[str, Stage]) -> str:
+def default_stage(stages: Mapping[str, Stage]) -> str:
     """The stage to show by default: a failed one, a running one, a cancelled one, or the last one that completed."""
     for states in (BROKEN, WORKING, ("cancelled",)):
         for name, stage in stages.items():
@@ -130,25 +131,25 @@ def notable(stages: Mapping[str, Stage]) -> str:
 
 def curves(stages: Mapping[str, Stage]) -> dict[str, Curves]:
     """Training curves by stage and name, of the stages that have any."""
-    return {name: stage.diary.curves for name, stage in stages.items() if stage.diary.curves}
+    return {name: stage.events.curves for name, stage in stages.items() if stage.events.curves}
 
 
-def known_curves(run: Run, use_case: str, stages: Mapping[str, Stage]) -> dict[str, Curves]:
+def reused_curves(run: Run, use_case: str, stages: Mapping[str, Stage]) -> dict[str, Curves]:
     """The curves of a model that an earlier run has trained, under the train stage that this run reused."""
     fitted = next(
         (name for name, stage in stages.items() if stage.verb == "train" and stage.state in ("unchanged", "restored")), ""
     )
     curves_by_name: Curves = {}
-    for name, epoch, value in kept_curves(run, use_case) if fitted else ():
+    for name, epoch, value in stored_curves(run, use_case) if fitted else ():
         curves_by_name.setdefault(name, []).append((epoch, value))
     return {fitted: curves_by_name} if curves_by_name else {}
 
 
-def kept_curves(run: Run, use_case: str) -> list[tuple[str, int, float]]:
+def stored_curves(run: Run, use_case: str) -> list[tuple[str, int, float]]:
     """The curves stored in the model artifact, as (name, epoch, value); also there when an earlier run trained the model."""
     artifacts = Artifacts(run.root, run.folder, use_case)
     try:
-        epochs = project_files.read_json(run.root, artifacts.place / "model" / "curves.json")
+        epochs = project_files.read_json(run.root, artifacts.use_case_folder / "model" / "curves.json")
     except Unreadable:
         return []
     if not isinstance(epochs, list):
@@ -162,7 +163,7 @@ def kept_curves(run: Run, use_case: str) -> list[tuple[str, int, float]]:
     ]
 
 
-def kinds(curves: Mapping[str, object]) -> dict[str, list[str]]:
+def curves_by_kind(curves: Mapping[str, object]) -> dict[str, list[str]]:
     """Curve names by kind, the end of the name; curves of one kind share an axis."""
     names_by_kind: dict[str, list[str]] = {}
     for name in curves:
@@ -175,15 +176,15 @@ def kinds(curves: Mapping[str, object]) -> dict[str, list[str]]:
 
 def spans(run: Run, stages: Mapping[str, Stage], *, now: datetime | None = None) -> list[Span]:
     """Executions of each stage, one per attempt; an unchanged stage has none."""
-    began = formatting.moment(run.at)
+    began = formatting.parse_time(run.at)
     intervals: list[tuple[str, StageState, datetime, datetime]] = []
     for name, stage in stages.items():
         if stage.state in ("unchanged", "restored", "waiting", "queued", "notrun"):
             continue
-        for position, attempt in enumerate(stage.diary.attempts):
-            last = position == len(stage.diary.attempts) - 1
-            start = formatting.moment(attempt.started_at)
-            end = formatting.moment(attempt.ended_at or (stage.entry.ended_at if last else "")) or (now or datetime.now(UTC))
+        for position, attempt in enumerate(stage.events.attempts):
+            last = position == len(stage.events.attempts) - 1
+            start = formatting.parse_time(attempt.started_at)
+            end = formatting.parse_time(attempt.ended_at or (stage.entry.ended_at if last else "")) or (now or datetime.now(UTC))
             state = stage.state if last else "failed"
             if start and end >= start:
                 intervals.append((name, state, start, end))
@@ -207,12 +208,12 @@ def output_tail(run: Run, stage: str, most_bytes: int = 20_000) -> str:
 
 
 def _share_done(stage: Stage) -> float:
-    return 1.0 if stage.state in SETTLED else stage.share or 0.0
+    return 1.0 if stage.state in SUCCEEDED else stage.share or 0.0
 
 
 def _duration(state: StageState, entry: StageEntry, events: StageEvents, now: datetime) -> float | None:
     if state in WORKING:
-        began = formatting.moment(entry.started_at or (events.attempts[-1].started_at if events.attempts else ""))
+        began = formatting.parse_time(entry.started_at or (events.attempts[-1].started_at if events.attempts else ""))
         return max(0.0, (now - began).total_seconds()) if began else None
     if entry.wall_s is not None:
         return entry.wall_s
@@ -224,8 +225,8 @@ def _duration(state: StageState, entry: StageEntry, events: StageEvents, now: da
 def _project_folder_entries(run: Run, use_case: str) -> dict[str, StageEntry]:
     """The stages of dvc.yaml with their state by the event logs of the project folder."""
     entries = {}
-    for name, needs in planned(run.root).items():
-        if use_case and run_records.parts(name)[1] != use_case:
+    for name, needs in pipeline_stages(run.root).items():
+        if use_case and run_records.stage_parts(name)[1] != use_case:
             continue
         events = event_logs.read(run.root, run.folder, name)
         last = events.attempts[-1] if events.attempts else None
@@ -243,7 +244,7 @@ def _project_folder_entries(run: Run, use_case: str) -> dict[str, StageEntry]:
 _PIPELINES: dict[tuple[Path, int, int], dict[str, list[str]]] = {}
 
 
-def planned(root: Path) -> dict[str, list[str]]:
+def pipeline_stages(root: Path) -> dict[str, list[str]]:
     """The stages of dvc.yaml in execution order, each with those it depends on; empty if it cannot be read."""
     try:
         key = (root, (root / "dvc.yaml").stat().st_mtime_ns, (root / "params.yaml").stat().st_mtime_ns)

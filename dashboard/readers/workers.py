@@ -34,7 +34,7 @@ class Worker:
     memory_bytes: int | None = None
 
 
-def at_work(root: Path) -> list[Worker]:
+def list_workers(root: Path) -> list[Worker]:
     """All current workers; one that ends meanwhile is left out."""
     return [*_runner(root), *_runs(root), *_pools(root)]
 
@@ -66,7 +66,7 @@ def _pools(root: Path) -> Iterator[Worker]:
     server = prefect_api.server(root)
     try:
         for each in server.workers() if server else ():
-            yield Worker(f"{each.name} ({each.pool})", "pool", formatting.clean(each.status, 40).lower(), each.heard)
+            yield Worker(f"{each.name} ({each.pool})", "pool", formatting.clean(each.status, 40).lower(), each.last_heartbeat)
     except Unreadable:
         return  # the page reports elsewhere that no server responds
 

@@ -26,7 +26,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class When:
+class Description:
     """A description: its catalogue key, placeholder values, and the days and times that it lists."""
 
     key: str
@@ -35,7 +35,7 @@ class When:
     """Days of the week, Sunday is 0."""
     at: tuple[str, ...] = ()
     """Times of day."""
-    times: When | None = None
+    times: Description | None = None
     """The description of the times on those days."""
 
 
@@ -48,7 +48,7 @@ FIELDS = (
 )
 
 
-def fault(line: str) -> tuple[str, dict[str, str]] | None:
+def find_error(line: str) -> tuple[str, dict[str, str]] | None:
     """Catalogue key and placeholder values of the error in a cron expression; None if it is valid."""
     words = line.split()
     if len(words) != len(FIELDS):
@@ -68,39 +68,41 @@ def _is_valid(field: Field, part: str) -> bool:
     return in_bounds and numbers == sorted(numbers) and match["step"] not in ("0", "00")
 
 
-def in_words(line: str) -> When:
+def describe(line: str) -> Description:
     """Description of a cron expression; the expression itself where it is an uncommon one."""
     fields = line.split()
-    if fault(line):
-        return When("cron.other", {"line": formatting.escape(line, 80)})
+    if find_error(line):
+        return Description("cron.other", {"line": formatting.escape(line, 80)})
     minute, hour, day, month, weekday = fields
     always = (hour, day, month, weekday) == ("*",) * 4
     if always and minute.startswith("*/"):
-        return When("cron.minutes", {"count": minute[2:]})
+        return Description("cron.minutes", {"count": minute[2:]})
     if always and NUMBER.fullmatch(minute):
-        return When("cron.hourly", {"minute": f"{int(minute):02}"})
+        return Description("cron.hourly", {"minute": f"{int(minute):02}"})
     days, times = _days(weekday), _times(minute, hour)
     if month != "*" or times is None or days is None or (day != "*" and (weekday != "*" or not NUMBER.fullmatch(day))):
-        return When("cron.other", {"line": formatting.escape(line, 80)})
+        return Description("cron.other", {"line": formatting.escape(line, 80)})
     if day != "*":
-        return When("cron.monthly", {"day": day}, times=times)
+        return Description("cron.monthly", {"day": day}, times=times)
     if days == EVERY_DAY:
-        return times if times.key == "cron.hours" else When("cron.daily", times=times)
-    return When("cron.weekdays", times=times) if days == WORKING_DAYS else When("cron.weekly", days=days, times=times)
+        return times if times.key == "cron.hours" else Description("cron.daily", times=times)
+    if days == WORKING_DAYS:
+        return Description("cron.weekdays", times=times)
+    return Description("cron.weekly", days=days, times=times)
 
 
-def _times(minute: str, hour: str) -> When | None:
+def _times(minute: str, hour: str) -> Description | None:
     """Description of the times of day; None where it is too complex."""
     if not NUMBER.fullmatch(minute):
         return None
     if step := re.fullmatch(r"\*/(\d+)", hour):
-        return When("cron.hours", {"count": step[1], "first": _clock(0, minute)})
+        return Description("cron.hours", {"count": step[1], "first": _clock(0, minute)})
     if span := re.fullmatch(r"(\d+)-(\d+)", hour):
-        return When("cron.span", {"first": _clock(span[1], minute), "last": _clock(span[2], minute)})
+        return Description("cron.span", {"first": _clock(span[1], minute), "last": _clock(span[2], minute)})
     listed = hour.split(",")
     if not all(NUMBER.fullmatch(each) for each in listed):
         return None
-    return When("cron.at", at=tuple(_clock(each, minute) for each in sorted(listed, key=int)))
+    return Description("cron.at", at=tuple(_clock(each, minute) for each in sorted(listed, key=int)))
 
 
 def _days(weekday: str) -> tuple[int, ...] | None:

@@ -13,29 +13,29 @@ SMALLEST_P = 0.0001
 _MARKUP_CHARS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
 
 
-def clean(words: object, most: int = 300) -> str:
-    """Untrusted text on one line of at most `most` characters, with control and direction characters replaced."""
-    line = str(words)[: most + 1]
+def clean(words: object, max_length: int = 300) -> str:
+    """Untrusted text on one line of at most `max_length` characters, with control and direction characters replaced."""
+    line = str(words)[: max_length + 1]
     line = "".join(" " if char in "\r\n\t" else "�" if _is_invisible(char) else char for char in line)
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+    return line if len(line) <= max_length else f"{line[: max_length - 1]}…"
 
 
-def escape(words: object, most: int = 300) -> str:
+def escape(words: object, max_length: int = 300) -> str:
     """The same, escaped for Markdown."""
-    return _MARKUP_CHARS.sub(r"\\\1", clean(words, most))
+    return _MARKUP_CHARS.sub(r"\\\1", clean(words, max_length))
 
 
-def code(words: object, most: int = 120) -> str:
+def code(words: object, max_length: int = 120) -> str:
     """The same, as a Markdown code span."""
-    return "`" + clean(words, most).replace("`", "'") + "`"
+    return "`" + clean(words, max_length).replace("`", "'") + "`"
 
 
-def prose(words: str) -> str:
+def safe_markdown(words: str) -> str:
     """Untrusted Markdown: headings, lists, tables and emphasis stay; images, links and HTML are escaped."""
     return "\n".join(_LINK_CHARS.sub(r"\\\1", clean(line, len(line))) for line in words.split("\n"))
 
 
-def sentence(words: str) -> str:
+def capitalized(words: str) -> str:
     """The text with a capital first letter if it begins with a word; a name such as `train@vision` or `a.b` is unchanged."""
     first = words.partition(" ")[0]
     return words[:1].upper() + words[1:] if first.isalpha() else words
@@ -52,7 +52,7 @@ def number(value: object, digits: int = 3) -> str:
     return f"{value:,.{digits}f}"
 
 
-def chance(p: object) -> str:
+def p_value(p: object) -> str:
     """A p-value with four decimals; a smaller one as an upper bound, never 0."""
     if not isinstance(p, int | float) or not math.isfinite(p):
         return NOTHING
@@ -104,7 +104,7 @@ def milliseconds(value: object) -> str:
     return f"{value:.3f} ms" if value < 1 else f"{value:.2f} ms" if value < 10 else f"{value:,.1f} ms"
 
 
-def moment(at: object) -> datetime | None:
+def parse_time(at: object) -> datetime | None:
     """Parse a recorded time (ISO 8601, UTC); None if it is missing or invalid."""
     if not isinstance(at, str) or not at:
         return None
@@ -115,19 +115,19 @@ def moment(at: object) -> datetime | None:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def clock(at: object, zone: tzinfo | None = None, *, seconds: bool = False) -> str:
+def local_time(at: object, zone: tzinfo | None = None, *, seconds: bool = False) -> str:
     """A recorded time in the user's time zone: 22 Nov 14:03."""
-    parsed = moment(at)
+    parsed = parse_time(at)
     return f"{parsed.astimezone(zone or UTC):{'%Y-%m-%d %H:%M:%S' if seconds else '%d %b %H:%M'}}" if parsed else NOTHING
 
 
 def seconds_between(start: object, end: object) -> float | None:
     """Seconds between two recorded times; None if one is missing."""
-    first, last = moment(start), moment(end)
+    first, last = parse_time(start), parse_time(end)
     return (last - first).total_seconds() if first and last else None
 
 
-def neutral(cell: object) -> object:
+def csv_cell(cell: object) -> object:
     """A CSV cell that no spreadsheet evaluates as a formula."""
     return f"'{cell}" if isinstance(cell, str) and cell.lstrip()[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 

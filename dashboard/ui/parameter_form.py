@@ -46,8 +46,8 @@ def widget(form: Form, field: Field) -> Any:
         return st.number_input(
             label, least, most, float(field.default), step=step_size(field), format="%g", required=True, **shared
         )
-    words = field.default if field.kind == "words" else parameter_fields.in_words(field.default)
-    return parameter_fields.understand(field, str(st.text_input(label, str(words or ""), max_chars=2000, **shared) or ""))
+    words = field.default if field.kind == "words" else parameter_fields.format_value(field.default)
+    return parameter_fields.parse_value(field, str(st.text_input(label, str(words or ""), max_chars=2000, **shared) or ""))
 
 
 def widget_key(form: Form, name: str) -> str:
@@ -66,7 +66,7 @@ def fill(form: Form, values: Mapping[str, Any]) -> None:
     for field in form.fields:
         value = values.get(field.name, field.default)
         if field.kind == "yaml":
-            value = parameter_fields.in_words(value)
+            value = parameter_fields.format_value(value)
         elif field.kind == "number":
             value = float(value)
         st.session_state[widget_key(form, field.name)] = value
@@ -76,7 +76,7 @@ def show_overrides(form: Form, overrides: Mapping[str, Any]) -> None:
     """List each override beside its default."""
     defaults = {field.name: field.default for field in form.fields}
     values = {
-        name: [formatting.escape(parameter_fields.in_words(each)) for each in (defaults.get(name), value)]
+        name: [formatting.escape(parameter_fields.format_value(each)) for each in (defaults.get(name), value)]
         for name, value in overrides.items()
     }
     lines = [f"- `{name}` {before} → **{after}**" for name, (before, after) in values.items()]
@@ -122,4 +122,4 @@ def _help(field: Field) -> str:
         high = formatting.NOTHING if field.high is None else f"{field.high:g}"
         bounds = t("run.bounds", low=low, high=high)
     text = formatting.escape(field.help, 600)
-    return "\n\n".join(filter(None, [text, bounds, f"`{field.name}` = `{parameter_fields.in_words(field.default)}`"]))
+    return "\n\n".join(filter(None, [text, bounds, f"`{field.name}` = `{parameter_fields.format_value(field.default)}`"]))

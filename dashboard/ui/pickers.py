@@ -131,4 +131,4 @@ def run_label(run: Run | None) -> str:
         return t("pick.workspace")
     changes = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in run.record.overrides.items())
     state = t(f"state.{run.state}")
-    return formatting.clean(" · ".join(filter(None, [formatting.clock(run.at, zone()), state, changes])), 90)
+    return formatting.clean(" · ".join(filter(None, [formatting.local_time(run.at, zone()), state, changes])), 90)

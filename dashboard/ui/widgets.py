@@ -122,7 +122,7 @@ def as_csv(data: pd.DataFrame) -> Callable[[], bytes]:
 
     def make() -> bytes:
         buffer = io.StringIO()
-        data.rename(columns=formatting.neutral).map(formatting.neutral).to_csv(buffer, index=False)
+        data.rename(columns=formatting.csv_cell).map(formatting.csv_cell).to_csv(buffer, index=False)
         return buffer.getvalue().encode()
 
     return make

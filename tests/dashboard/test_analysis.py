@@ -33,11 +33,11 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def artifacts(root):
-    return Artifacts(root, root / "runs" / run_records.names(root)[0], "vision")
+    return Artifacts(root, root / "runs" / run_records.run_ids(root)[0], "vision")
 
 
 def test_stages_stand_in_columns_by_depth_and_rows_by_recipe():
-    drawn = graph_layout.lay_out(recorded_runs.NEEDS)
+    drawn = graph_layout.compute_layout(recorded_runs.NEEDS)
     assert drawn.places["fetch@vision"] == (0, 0)
     assert drawn.places["compress@vision-dense"][1] == drawn.places["evaluate@vision-dense"][1] == -1
     assert drawn.places["release@vision"][0] == 6
@@ -45,7 +45,7 @@ def test_stages_stand_in_columns_by_depth_and_rows_by_recipe():
 
 
 def test_what_is_implied_is_not_drawn_and_comparisons_stand_aside():
-    edges = {(edge.source, edge.target): edge.aside for edge in graph_layout.lay_out(recorded_runs.NEEDS).edges}
+    edges = {(edge.source, edge.target): edge.aside for edge in graph_layout.compute_layout(recorded_runs.NEEDS).edges}
     assert ("clean@vision", "train@vision") not in edges
     assert edges[("compress@vision-dense", "evaluate@vision-int8")]
     assert not edges[("compress@vision-int8", "evaluate@vision-int8")]
@@ -53,7 +53,7 @@ def test_what_is_implied_is_not_drawn_and_comparisons_stand_aside():
 
 
 def test_on_a_phone_each_recipe_is_a_chain_between_trunk_and_release():
-    chains = graph_layout.lay_out(recorded_runs.NEEDS).chains
+    chains = graph_layout.compute_layout(recorded_runs.NEEDS).chains
     assert chains[0] == ("fetch@vision", "clean@vision", "augment@vision", "train@vision")
     assert ("compress@vision-int8", "evaluate@vision-int8") in chains
     assert chains[-1] == ("release@vision",)
@@ -61,23 +61,23 @@ def test_on_a_phone_each_recipe_is_a_chain_between_trunk_and_release():
 
 def test_no_stage_stands_on_another_whatever_the_graph():
     needs = {"a@x": [], "b@x": ["a@x"], "c@x-r": ["a@x"], "d@x-r": ["a@x"], "e@x": ["b@x", "d@x-r"], "f@x": ["missing"]}
-    drawn = graph_layout.lay_out(needs)
+    drawn = graph_layout.compute_layout(needs)
     assert len(set(drawn.places.values())) == len(needs)
-    assert graph_layout.lay_out({}).places == {}
+    assert graph_layout.compute_layout({}).places == {}
 
 
 def test_the_front_holds_what_nothing_cheaper_equals():
     frame = pd.DataFrame({"recipe": list("abcd"), "cost": [1.0, 2, 3, 4], "value": [0.8, 0.7, 0.9, 0.85]})
-    assert list(pareto_front.on_front(frame)["recipe"]) == ["a", "c"]
-    assert list(pareto_front.on_front(frame, higher=False)["recipe"]) == ["a", "b"]
+    assert list(pareto_front.front(frame)["recipe"]) == ["a", "c"]
+    assert list(pareto_front.front(frame, higher=False)["recipe"]) == ["a", "b"]
 
 
 @pytest.mark.parametrize("cost", pareto_front.COSTS)
 def test_the_contracts_region_is_on_the_scale_of_the_cost(artifacts, cost):
-    region = pareto_front.region(artifacts.table(), artifacts.verdict(), cost)
+    region = pareto_front.contract_region(artifacts.table(), artifacts.verdict(), cost)
     dense = next(row for row in artifacts.table().rows if row.recipe == "dense")
     share = 0.5
-    assert region.cost == pytest.approx(pareto_front.of_row(dense, cost) * share)
+    assert region.cost == pytest.approx(pareto_front.cost_of(dense, cost) * share)
     assert region.value == pytest.approx(dense.value - 0.05)
     assert len(pareto_front.points(artifacts.table(), cost)) == 3
 
@@ -89,8 +89,8 @@ def test_the_distance_of_two_kinds_is_told_before_points_are_left_out_and_its_pl
     shares = threshold_curves.separation(scores, truth)
     whole = ks_2samp(scores[truth], scores[~truth]).statistic
     assert threshold_curves.gap(shares).max() == pytest.approx(whole)
-    shown = threshold_curves.thinned(shares, always=int(threshold_curves.gap(shares).argmax()))
-    assert len(shown) <= threshold_curves.MOST_POINTS
+    shown = threshold_curves.downsampled(shares, always=int(threshold_curves.gap(shares).argmax()))
+    assert len(shown) <= threshold_curves.MAX_POINTS
     assert threshold_curves.gap(shown).max() == pytest.approx(whole)
 
 
@@ -103,8 +103,8 @@ def test_ranks_agree_with_scikit_learn():
     average = float((np.diff(np.r_[0, curve["recall"]]) * curve["precision"]).sum())
     assert average == pytest.approx(average_precision_score(truth, scores), abs=1e-2)
     assert (
-        len(threshold_curves.thinned(threshold_curves.roc(numbers.random(5000), numbers.random(5000) < 0.5)))
-        <= threshold_curves.MOST_POINTS
+        len(threshold_curves.downsampled(threshold_curves.roc(numbers.random(5000), numbers.random(5000) < 0.5)))
+        <= threshold_curves.MAX_POINTS
     )
 
 
@@ -121,10 +121,10 @@ def test_drift_tells_the_same_from_the_moved():
     assert column_drift.drift("x", before, after + 1).verdict == "significant"
     kinds = pd.Series(list("aab") * 100), pd.Series(list("abb") * 100)
     assert column_drift.drift("k", *kinds).distance == pytest.approx(1 / 3)
-    assert column_drift.drift("x", before, after).chance > 0.01
-    assert column_drift.drift("x", before, after + 1).chance < 1e-6
-    assert column_drift.drift("k", *kinds).chance < 1e-6
-    assert column_drift.drift("k", pd.Series(["a"] * 9), pd.Series(["a"] * 7)).chance == 1
+    assert column_drift.drift("x", before, after).p_value > 0.01
+    assert column_drift.drift("x", before, after + 1).p_value < 1e-6
+    assert column_drift.drift("k", *kinds).p_value < 1e-6
+    assert column_drift.drift("k", pd.Series(["a"] * 9), pd.Series(["a"] * 7)).p_value == 1
     assert column_drift.drift("p", pd.Series([b"x"]), pd.Series([b"y"])) is None
     assert column_drift.drift("e", before, pd.Series([], dtype=float)) is None
 
@@ -179,16 +179,16 @@ def test_only_what_differs_is_an_override(root):
 
 @pytest.mark.parametrize("value", [3, 0.5, "adamw", [32, 64], True, "yes", "1e3", "a: b", "it's; rm -rf /", "", "*x", "零"])
 def test_the_command_for_the_terminal_means_the_same(value):
-    words = parameter_fields.in_words(value)
+    words = parameter_fields.format_value(value)
     assert run_request.parse_overrides([f"x.y={words}"]) == {"x.y": value}
-    line = parameter_fields.command(["vision"], {"x.y": value}, ["int8"])
+    line = parameter_fields.terminal_command(["vision"], {"x.y": value}, ["int8"])
     assert line.startswith("bonsai run vision --set ")
     assert line.endswith("--recipe int8")
 
 
 def test_a_list_that_is_no_yaml_is_refused_in_one_line():
     with pytest.raises(UserError, match=r"model\.widths"):
-        parameter_fields.understand(Field("model.widths", "yaml", []), "[1, 2")
+        parameter_fields.parse_value(Field("model.widths", "yaml", []), "[1, 2")
 
 
 def test_a_parameter_that_params_yaml_has_wrong_is_a_mistake(root, tmp_path):
@@ -198,18 +198,18 @@ def test_a_parameter_that_params_yaml_has_wrong_is_a_mistake(root, tmp_path):
 
 
 def test_only_what_differs_between_runs_is_listed(root):
-    chosen = [run_records.load(root, name) for name in run_records.names(root)]
+    chosen = [run_records.load(root, name) for name in run_records.run_ids(root)]
     read = {run.id: run_differences.parameters(run, "vision") for run in chosen}
     assert list(run_differences.side_by_side(read, only_differing=True)["name"]) == ["training.seed"]
     assert len(run_differences.side_by_side(read, only_differing=False)) > 5
-    assert "released" in run_differences.outcome(chosen[0], "vision")
+    assert "released" in run_differences.test_results(chosen[0], "vision")
     assert set(run_differences.curves(chosen, "vision")["run"]) == {run.id for run in chosen}
     assert set(run_differences.by_class(chosen, "vision", "dense")["class"]) == set(recorded_runs.CLASSES)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "a: &x 1\nb: *x", "{", "\x00"])
 def test_parameters_of_a_run_that_cannot_be_read_are_a_sentence(root, content):
-    run = run_records.load(root, run_records.names(root)[0])
+    run = run_records.load(root, run_records.run_ids(root)[0])
     path = run.folder / "params.yaml"
     kept = path.read_text()
     path.write_text(content)
@@ -225,9 +225,9 @@ def test_a_shipped_file_is_asked_and_explained(artifacts):
     assert model.classes == list(recorded_runs.CLASSES)
     picture = np.zeros((1, recorded_runs.SIDE, recorded_runs.SIDE), np.uint8)
     picture[0, 3:8, 3:8] = 200
-    shares = onnx_models.shares(model.outputs(picture[None]))
+    shares = onnx_models.softmax(model.outputs(picture[None]))
     assert shares.sum() == pytest.approx(1)
-    weights = onnx_models.spoke_for(model, picture, int(shares.argmax()))
+    weights = onnx_models.occlusion_map(model, picture, int(shares.argmax()))
     assert weights.shape == picture.shape[1:]
     assert image_grid.heatmap(picture[0], weights).startswith(b"\x89PNG")
 
@@ -284,7 +284,7 @@ def test_a_drawn_sign_is_put_in_the_middle_as_in_mnist():
 
 @pytest.mark.parametrize("line", ["0 3 * * *", "*/15 * * * *", "0,30 8-18/2 1 jan-mar MON-FRI", "5 4 * * 7", "0 0 31 12 sun"])
 def test_a_right_cron_line_has_no_fault(line):
-    assert cron_text.fault(line) is None
+    assert cron_text.find_error(line) is None
 
 
 @pytest.mark.parametrize(
@@ -301,11 +301,11 @@ def test_a_right_cron_line_has_no_fault(line):
     ],
 )
 def test_a_wrong_cron_line_names_the_part_that_is_wrong(line, part):
-    assert cron_text.fault(line)[1]["field"] == part
+    assert cron_text.find_error(line)[1]["field"] == part
 
 
 def test_a_cron_line_has_five_parts():
-    assert cron_text.fault("every night") == ("cron.fields", {"count": "2"})
+    assert cron_text.find_error("every night") == ("cron.fields", {"count": "2"})
 
 
 def test_dates_are_drawn_as_dates():
@@ -336,7 +336,7 @@ def test_what_cleaning_changed_in_a_row_stands_beside_what_it_was():
 
 @pytest.mark.parametrize(("p", "expected"), [(0.0, "< 0.0001"), (5e-5, "< 0.0001"), (0.04, "0.0400"), (None, "–"), (np.nan, "–")])
 def test_a_chance_is_never_said_to_be_nothing(p, expected):
-    assert formatting.chance(p) == expected
+    assert formatting.p_value(p) == expected
 
 
 def test_a_test_is_named_without_the_number_that_is_said_beside_it():

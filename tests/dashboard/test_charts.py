@@ -31,11 +31,11 @@ def charts_of_names():
     cells = pd.DataFrame([(a, b, 1, 0.1) for a in NAMES for b in NAMES], columns=["truth", "answer", "rows", "share"])
     return {
         "confusion": classification_charts.confusion(cells, NAMES, truth="truth", answer="answer"),
-        "standings": classification_charts.standings(rows, value="accuracy", order=["k"]),
+        "standings": classification_charts.metric_intervals(rows, value="accuracy", order=["k"]),
         "bars": classification_charts.bars(rows, share="share"),
         "by_class": comparison_charts.by_class(rows, f1="F1", order=["s"], kind="class"),
         "timeline": training_charts.timeline(rows, colours={"d": "#000000"}, seconds="s"),
-        "damage": compression_charts.damage(rows, kind="class", scheme="dark"),
+        "damage": compression_charts.class_changes(rows, kind="class", scheme="dark"),
         "latency": compression_charts.latency(rows, median="ms", p95="p95", scheme="light"),
     }
 
@@ -51,15 +51,15 @@ def test_each_row_of_names_has_its_own_height_and_none_is_left_out(name):
 
 
 def test_names_beside_each_other_lie_aslant_when_they_would_meet_and_thin_out_only_when_they_are_many():
-    assert theme.beside(["0", "1", "2"]).to_dict()["labelAngle"] == 0
-    few = theme.beside(["some long name", "another long name", "and one more"]).to_dict()
+    assert theme.x_axis_of_names(["0", "1", "2"]).to_dict()["labelAngle"] == 0
+    few = theme.x_axis_of_names(["some long name", "another long name", "and one more"]).to_dict()
     assert (few["labelAngle"], few["labelOverlap"]) == (-45, False)
-    assert theme.beside([f"name {number}" for number in range(100)]).to_dict()["labelOverlap"] is True
+    assert theme.x_axis_of_names([f"name {number}" for number in range(100)]).to_dict()["labelOverlap"] is True
 
 
 def test_a_class_is_marked_where_its_interval_leaves_out_no_change():
     changes = pd.DataFrame({"low": [0.1, -0.1, -0.3], "high": [0.3, 0.2, -0.1]})
-    assert list(compression_charts.surely_changed(changes)) == [True, False, True]
+    assert list(compression_charts.significant_changes(changes)) == [True, False, True]
 
 
 def test_the_front_has_the_intervals_of_what_was_measured_with_a_clock(tmp_path):
@@ -67,7 +67,7 @@ def test_the_front_has_the_intervals_of_what_was_measured_with_a_clock(tmp_path)
     artifacts = Artifacts(tmp_path / "p", folder, "vision")
     table = artifacts.table()
     timed, sized = (
-        pareto_front.points(table, cost, pareto_front.spans(artifacts, table, cost)) for cost in ("latency_1", "size")
+        pareto_front.points(table, cost, pareto_front.cost_intervals(artifacts, table, cost)) for cost in ("latency_1", "size")
     )
     assert (timed["cost_low"] <= timed["cost"]).all()
     assert (timed["cost"] <= timed["cost_high"]).all()

@@ -84,7 +84,7 @@ class Reader:
 
 def place(root, use_case, name):
     """The newest run's file of that name."""
-    run_ids = [run_id for run_id in run_records.names(root) if f"-{use_case}-" in run_id]
+    run_ids = [run_id for run_id in run_records.run_ids(root) if f"-{use_case}-" in run_id]
     return root / "runs" / run_ids[0] / "data" / use_case / name
 
 
@@ -255,7 +255,7 @@ def test_a_table_without_rows_or_columns_is_foreseen(root, caplog, name, use_cas
 
 
 def test_a_record_with_times_that_are_none_is_listed_and_versioned(root, caplog):
-    path = root / "runs" / run_records.names(root)[0] / "run.json"
+    path = root / "runs" / run_records.run_ids(root)[0] / "run.json"
     path.write_text(damaged(path.read_text(), ("started_at",), "yesterday"))
     reader = Reader("vision")
     for page, name in (("versions", "versions"), ("history", None), ("compare", "table"), ("run", None)):
@@ -265,7 +265,7 @@ def test_a_record_with_times_that_are_none_is_listed_and_versioned(root, caplog)
 
 @pytest.mark.slow
 def test_a_record_with_a_value_of_another_kind_anywhere_is_foreseen(root, caplog):
-    path, reader = root / "runs" / run_records.names(root)[0] / "run.json", Reader("vision")
+    path, reader = root / "runs" / run_records.run_ids(root)[0] / "run.json", Reader("vision")
     whole = path.read_text()
     for number, way in enumerate(parts(json.loads(whole), 3)):
         if len(way) > 2 and way[0] == "stages" and not way[1].startswith(("fetch", "train")):

@@ -132,7 +132,7 @@ def test_a_run_is_cancelled_only_once(monkeypatch, projects):
     monkeypatch.setattr(prefect_api, "cancel", lambda root, run: cancelled.append(run.id))
     app = open_page(monkeypatch, projects["running"], "run")
     app.button(key="cancel_yes").click().run()
-    assert cancelled == run_records.names(projects["running"])
+    assert cancelled == run_records.run_ids(projects["running"])
     assert not app.exception
     assert app.session_state["ending"] == cancelled[0]
 
@@ -143,5 +143,5 @@ def test_about_lists_the_active_workers(monkeypatch, projects):
     assert not app.exception
     table = next(frame.value for frame in app.dataframe if "Kind" in frame.value)
     assert list(table["Kind"]) == ["active run", "Prefect worker"]
-    assert list(table["Name"]) == [*run_records.names(projects["running"]), "elm (bonsai)"]
+    assert list(table["Name"]) == [*run_records.run_ids(projects["running"]), "elm (bonsai)"]
     assert list(table["State"]) == ["busy", "online"]

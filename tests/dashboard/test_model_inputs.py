@@ -24,23 +24,27 @@ def recorded_model(root, name):
     """The use case as its run had it, and its dense model."""
     folder = next(path for path in (root / "runs").iterdir() if f"-{name}-" in path.name)
     artifacts = Artifacts(root, folder, name)
-    return model_inputs.case_of(root, folder, name), onnx_models.load(artifacts.file("compressed/dense/model.onnx")), artifacts
+    return (
+        model_inputs.load_use_case(root, folder, name),
+        onnx_models.load(artifacts.file("compressed/dense/model.onnx")),
+        artifacts,
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "kind"), [("vision", "picture"), ("nlp", "sentence"), ("finance", "table"), ("credit", "table")]
 )
 def test_what_a_person_gives_follows_from_the_rows(project, name, kind):
-    assert model_inputs.kind(recorded_model(project, name)[0]) == kind
+    assert model_inputs.input_kind(recorded_model(project, name)[0]) == kind
 
 
 def test_a_sentence_is_mended_answered_and_explained_word_by_word(project):
     case, model, _ = recorded_model(project, "nlp")
-    row = model_inputs.sentence(case, "  The <b>roots</b> and leaves  want soil ", model)
+    row = model_inputs.row_from_text(case, "  The <b>roots</b> and leaves  want soil ", model)
     assert row["text"].iloc[0] == "The roots and leaves want soil"
-    answer = model_inputs.answers(case, model, row)
+    answer = model_inputs.predict(case, model, row)
     assert answer["predicted"].iloc[0] == "gardens"
-    parts = model_inputs.spoke_for(case, model, row, model.classes.index("gardens"))
+    parts = model_inputs.word_contributions(case, model, row, model.classes.index("gardens"))
     assert "".join(part.text for part in parts) == row["text"].iloc[0]
     assert {part.text for part in parts if part.weight > 0.02} >= {"roots"}
     assert max(parts, key=lambda part: part.weight).text in ("roots", "leaves", "soil")
@@ -49,18 +53,18 @@ def test_a_sentence_is_mended_answered_and_explained_word_by_word(project):
 def test_a_sentence_that_cleaning_would_reject_is_refused_for_the_same_reason(project):
     case, model, _ = recorded_model(project, "nlp")
     with pytest.raises(UserError, match="empty"):
-        model_inputs.sentence(case, " \t ", model)
+        model_inputs.row_from_text(case, " \t ", model)
 
 
 def test_a_files_rows_are_checked_as_the_pipeline_checks_them(project):
     case, model, artifacts = recorded_model(project, "finance")
     bars = dashboard_scenarios.of("finance").raw[BARS].query("ticker == 'acorn'")
-    checked = model_inputs.from_file(case, bars.to_csv(index=False).encode(), "acorn.csv")
+    checked = model_inputs.rows_from_file(case, bars.to_csv(index=False).encode(), "acorn.csv")
     assert checked.read == len(bars)
-    assert sorted(reason.partition(":")[0] for reason in checked.faults["reason"]) == ["impossible-bar", "impossible-close"]
-    assert set(checked.faults["file"]) == {"acorn.csv"}
+    assert sorted(reason.partition(":")[0] for reason in checked.rejected["reason"]) == ["impossible-bar", "impossible-close"]
+    assert set(checked.rejected["file"]) == {"acorn.csv"}
     stored = artifacts.predictions("dense", "test").query("ticker == 'acorn'")
-    predictions = model_inputs.answers(case, model, checked.rows).merge(stored, on="next_date", suffixes=("", "_known"))
+    predictions = model_inputs.predict(case, model, checked.rows).merge(stored, on="next_date", suffixes=("", "_known"))
     assert len(predictions) == len(stored)
     np.testing.assert_allclose(predictions["variance"], predictions["variance_known"], rtol=1e-5)
 
@@ -68,7 +72,7 @@ def test_a_files_rows_are_checked_as_the_pipeline_checks_them(project):
 def test_the_day_after_the_last_is_forecast_too(project):
     case, _, _ = recorded_model(project, "finance")
     bars = dashboard_scenarios.of("finance").raw[BARS].query("ticker == 'beech'")
-    rows = model_inputs.from_file(case, bars.to_csv(index=False).encode(), "beech.csv").rows
+    rows = model_inputs.rows_from_file(case, bars.to_csv(index=False).encode(), "beech.csv").rows
     assert rows["date"].max() == pd.Timestamp(bars["date"].max())
     assert rows.sort_values("date")["next_return"].isna().iloc[-1]
 
@@ -76,23 +80,23 @@ def test_the_day_after_the_last_is_forecast_too(project):
 def test_a_table_of_any_columns_is_checked_and_answered(project):
     case, model, _ = recorded_model(project, "credit")
     table = dashboard_scenarios.of("credit").raw[["label", "income", "age", "sex", "home"]]
-    checked = model_inputs.from_file(case, table.to_csv(index=False).encode(), "loans.csv")
-    assert {reason.partition(":")[0] for reason in checked.faults["reason"]} == {"not-a-number", "empty-label"}
-    assert model_inputs.answers(case, model, checked.rows)["predicted"].isin(["paid", "default"]).all()
+    checked = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv")
+    assert {reason.partition(":")[0] for reason in checked.rejected["reason"]} == {"not-a-number", "empty-label"}
+    assert model_inputs.predict(case, model, checked.rows)["predicted"].isin(["paid", "default"]).all()
 
 
 def test_the_columns_of_a_row_that_spoke_for_its_answer_are_told_with_what_they_were_worth(project):
     case, model, _ = recorded_model(project, "credit")
     table = dashboard_scenarios.of("credit").raw[["label", "income", "age", "sex", "home"]]
-    rows = model_inputs.from_file(case, table.to_csv(index=False).encode(), "loans.csv").rows
+    rows = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv").rows
     rows = rows.dropna().reset_index(drop=True)
-    contributions = model_inputs.columns_that_spoke(case, model, rows, 3)
+    contributions = model_inputs.column_contributions(case, model, rows, 3)
     assert set(contributions["column"]) <= {"income", "age", "sex", "home"}
     assert contributions["worth"].abs().is_monotonic_decreasing
     assert (contributions["value"] != contributions["usual"]).all()
     first = contributions.iloc[0]
     usual = rows.iloc[[3]].assign(**{first["column"]: type(rows[first["column"]].iloc[0])(first["usual"])})
-    predictions = model_inputs.answers(case, model, pd.concat([rows.iloc[[3]], usual], ignore_index=True))
+    predictions = model_inputs.predict(case, model, pd.concat([rows.iloc[[3]], usual], ignore_index=True))
     answer = list(predictions["classes"][0]).index(predictions["predicted"][0])
     before, after = (probabilities[answer] for probabilities in predictions["probabilities"])
     assert first["worth"] == pytest.approx(before - after, abs=1e-6)
@@ -101,36 +105,38 @@ def test_the_columns_of_a_row_that_spoke_for_its_answer_are_told_with_what_they_
 
 def test_columns_that_are_fixed_are_not_explained(project):
     case, _, artifacts = recorded_model(project, "finance")
-    assert model_inputs.columns_of(case, artifacts.rows("clean/rows").head()) == []
+    assert model_inputs.free_columns(case, artifacts.rows("clean/rows").head()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\x00\xff\xfe", b"ticker,date,open\nx,2024-01-01,1\n"])
 def test_a_file_that_is_no_such_table_is_refused_by_its_own_name(project, content):
     case, _, _ = recorded_model(project, "finance")
     with pytest.raises(UserError) as error:
-        model_inputs.from_file(case, content, "../../etc/mine.csv")
+        model_inputs.rows_from_file(case, content, "../../etc/mine.csv")
     assert "/tmp" not in str(error.value)
 
 
 def test_names_are_marked_where_they_stand():
-    parts = model_inputs.marked("Ann Lee is in Paris", "B-PER I-PER O O B-LOC")
+    parts = model_inputs.entity_segments("Ann Lee is in Paris", "B-PER I-PER O O B-LOC")
     assert "".join(part for part, _ in parts) == "Ann Lee is in Paris"
     assert [(part, kind) for part, kind in parts if kind] == [("Ann Lee", "PER"), ("Paris", "LOC")]
-    assert [kind for _, kind in model_inputs.marked("a B C", "O B-X B-X") if kind] == ["X", "X"]
+    assert [kind for _, kind in model_inputs.entity_segments("a B C", "O B-X B-X") if kind] == ["X", "X"]
 
 
 def test_weights_kept_with_a_prediction_are_laid_over_its_text():
-    parts = model_inputs.kept("an old tree", [{"start": 7, "end": 11, "weight": 0.5}, {"start": 90, "end": 95, "weight": 1.0}])
+    parts = model_inputs.with_stored_weights(
+        "an old tree", [{"start": 7, "end": 11, "weight": 0.5}, {"start": 90, "end": 95, "weight": 1.0}]
+    )
     assert [(part.text, part.weight) for part in parts] == [("an old ", 0.0), ("tree", 0.5)]
 
 
 def test_a_text_is_cut_into_words_without_losing_a_letter():
     text = "A <b>b</b> —  naïve 北京 x=1\n"
-    assert "".join(model_inputs.pieces(text)) == text
+    assert "".join(model_inputs.split_words(text)) == text
 
 
 def test_a_very_long_text_is_explained_by_its_first_words_only(project):
     case, model, _ = recorded_model(project, "nlp")
     row = pd.DataFrame([{"text": "roots " * 3000, "label": "gardens"}])
-    parts = model_inputs.spoke_for(case, model, row, 0)
-    assert sum(part.weight != 0 for part in parts) <= model_inputs.MOST_WORDS
+    parts = model_inputs.word_contributions(case, model, row, 0)
+    assert sum(part.weight != 0 for part in parts) <= model_inputs.MAX_WORDS

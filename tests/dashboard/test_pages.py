@@ -100,7 +100,7 @@ def test_invalid_query_parameters_fall_back_to_the_newest_run(monkeypatch, proje
 
 
 def test_a_run_of_another_use_case_in_the_url_is_reported(monkeypatch, all_use_cases):
-    other = next(name for name in run_records.names(all_use_cases) if "-finance-" in name)
+    other = next(name for name in run_records.run_ids(all_use_cases) if "-finance-" in name)
     app = open_page(monkeypatch, all_use_cases, "data", uc="vision", run=other)
     assert not app.exception
     assert any("does not belong to Vision; the newest run is shown" in each.value for each in app.caption)

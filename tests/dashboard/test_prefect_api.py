@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dashboard.readers import prefect_api
-from dashboard.readers.prefect_api import Deployment, Refused, Server
+from dashboard.readers.prefect_api import Deployment, RequestRefused, Server
 from dashboard.readers.project_files import Unreadable
 
 RUN = uuid.uuid4()
@@ -107,6 +107,6 @@ def test_a_busy_database_is_waited_for_and_not_for_ever(busy):
     Busy.busy[str(RUN)] = 3
     assert busy.flow_run(str(RUN)).name == "mellow"
     Busy.busy[str(RUN)] = 99
-    with pytest.raises(Refused, match="why"):
+    with pytest.raises(RequestRefused, match="why"):
         busy.flow_run(str(RUN))
     assert Busy.asked[str(RUN)] == 4 + 1 + prefect_api.BUSY_TRIES

@@ -42,14 +42,14 @@ def sentence(trouble):
 
 
 def test_runs_are_listed_newest_first_with_their_states(root):
-    page = run_records.listing(root)
+    page = run_records.list_runs(root)
     assert [run.state for run in page.runs] == ["cancelled", "running", "failed", "completed"]
     assert page.total == 4
     assert page.next is None
 
 
 def test_a_run_whose_process_is_gone_reads_crashed(root):
-    path = root / "runs" / run_records.names(root)[1] / "run.json"
+    path = root / "runs" / run_records.run_ids(root)[1] / "run.json"
     record = json.loads(path.read_text())
     record["process"]["started"] = "0"
     path.write_text(json.dumps(record))
@@ -60,17 +60,17 @@ def test_a_run_whose_process_is_gone_reads_crashed(root):
 
 
 def test_filters_narrow_by_state_text_use_case_and_pin(root):
-    names = run_records.names(root)
-    run_records.keep(run_records.load(root, names[3]), RunAnnotation(pinned=True, text="the good one"))
-    assert [run.id for run in run_records.listing(root, RunFilter(states=("failed",))).runs] == [names[2]]
-    assert [run.id for run in run_records.listing(root, RunFilter(text="GOOD")).runs] == [names[3]]
-    assert [run.id for run in run_records.listing(root, RunFilter(text="epochs")).runs] == [names[0]]
-    assert [run.id for run in run_records.listing(root, RunFilter(pinned=True)).runs] == [names[3]]
-    assert run_records.listing(root, RunFilter(use_case="finance")).runs == []
+    names = run_records.run_ids(root)
+    run_records.save_annotation(run_records.load(root, names[3]), RunAnnotation(pinned=True, text="the good one"))
+    assert [run.id for run in run_records.list_runs(root, RunFilter(states=("failed",))).runs] == [names[2]]
+    assert [run.id for run in run_records.list_runs(root, RunFilter(text="GOOD")).runs] == [names[3]]
+    assert [run.id for run in run_records.list_runs(root, RunFilter(text="epochs")).runs] == [names[0]]
+    assert [run.id for run in run_records.list_runs(root, RunFilter(pinned=True)).runs] == [names[3]]
+    assert run_records.list_runs(root, RunFilter(use_case="finance")).runs == []
 
 
 def test_ten_thousand_runs_are_listed_by_reading_only_those_shown(root, monkeypatch):
-    record = (root / "runs" / run_records.names(root)[3] / "run.json").read_text()
+    record = (root / "runs" / run_records.run_ids(root)[3] / "run.json").read_text()
     for number in range(10_000):
         folder = root / "runs" / f"20250101-{number:06}-vision-0000"
         folder.mkdir()
@@ -78,14 +78,14 @@ def test_ten_thousand_runs_are_listed_by_reading_only_those_shown(root, monkeypa
             (folder / "run.json").write_text(record)
     read = []
     monkeypatch.setattr(run_records, "_parse_record", lambda path, *version: read.append(path) or run_records.Record())
-    page = run_records.listing(root, count=4)
+    page = run_records.list_runs(root, count=4)
     assert (len(page.runs), page.total) == (4, 10_004)
     assert len(read) == 4
     assert page.next == 4
 
 
 def test_a_run_behind_hundreds_of_another_use_case_is_found_by_its_name_alone(root, monkeypatch):
-    oldest = json.loads((root / "runs" / run_records.names(root)[3] / "run.json").read_text())
+    oldest = json.loads((root / "runs" / run_records.run_ids(root)[3] / "run.json").read_text())
     folder = root / "runs" / "20240101-000000-credit-0000"
     folder.mkdir()
     (folder / "run.json").write_text(json.dumps({**oldest, "use_cases": ["credit"]}))
@@ -101,7 +101,7 @@ def test_a_run_behind_hundreds_of_another_use_case_is_found_by_its_name_alone(ro
 
 
 def test_a_run_of_many_use_cases_is_found_however_many_others_are_newer(root):
-    oldest = json.loads((root / "runs" / run_records.names(root)[3] / "run.json").read_text())
+    oldest = json.loads((root / "runs" / run_records.run_ids(root)[3] / "run.json").read_text())
     for number in range(700):
         folder = root / "runs" / f"20250101-{number:06}-5-use-cases-0000"
         folder.mkdir()
@@ -122,7 +122,7 @@ def test_a_run_of_many_use_cases_is_found_however_many_others_are_newer(root):
     ],
 )
 def test_an_id_tells_most_of_the_use_cases_it_is_not_of(run_id, use_case, may_be):
-    assert run_records.may_be_of(run_id, use_case) is may_be
+    assert run_records.may_include(run_id, use_case) is may_be
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "a/b", "", "..", ".hidden", "x" * 200, "a\nb", "a b", 7, None])
@@ -136,17 +136,21 @@ def test_a_name_that_could_lead_out_of_the_project_is_refused(root, name):
 def test_a_link_that_leads_out_of_the_project_is_not_followed(root, tmp_path):
     secret = tmp_path / "secret.json"
     secret.write_text('{"password": "x"}')
-    target = newest_artifacts(root).place / "clean" / "ledger.json"
+    target = newest_artifacts(root).use_case_folder / "clean" / "ledger.json"
     target.unlink()
     target.symlink_to(secret)
     with pytest.raises(Unreadable, match="outside"):
-        newest_artifacts(root).ledger()
+        newest_artifacts(root).quality_report()
 
 
 @pytest.mark.parametrize("file", ["evaluations/dense/metrics.json", "release/table.json", "clean/ledger.json"])
 def test_every_prefix_of_a_json_artifact_is_a_sentence(root, file):
-    read = {"metrics.json": lambda some: some.metrics("dense"), "table.json": Artifacts.table, "ledger.json": Artifacts.ledger}
-    path = newest_artifacts(root).place / file
+    read = {
+        "metrics.json": lambda some: some.metrics("dense"),
+        "table.json": Artifacts.table,
+        "ledger.json": Artifacts.quality_report,
+    }
+    path = newest_artifacts(root).use_case_folder / file
     whole = path.read_bytes()
     cuts = range(0, len(whole) - 2, max(1, len(whole) // 60))
     for cut in cuts:
@@ -158,32 +162,32 @@ def test_every_prefix_of_a_json_artifact_is_a_sentence(root, file):
 
 @pytest.mark.parametrize("content", ["[]", "null", "3", '{"rows_in": "many"}', "{}", "[" * 100_000, '{"kept": NaN}'])
 def test_json_of_another_shape_is_a_sentence(root, content):
-    (newest_artifacts(root).place / "clean" / "ledger.json").write_text(content)
+    (newest_artifacts(root).use_case_folder / "clean" / "ledger.json").write_text(content)
     with pytest.raises(Unreadable) as trouble:
-        newest_artifacts(root).ledger()
+        newest_artifacts(root).quality_report()
     assert "ledger.json" in sentence(trouble.value)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"stages": 3}', '{"state": "Completed", "use_cases": "vision"}', "\x00\x01"])
 def test_a_record_that_cannot_be_understood_is_listed_as_such(root, content):
-    name = run_records.names(root)[0]
+    name = run_records.run_ids(root)[0]
     (root / "runs" / name / "run.json").write_text(content)
-    page = run_records.listing(root)
+    page = run_records.list_runs(root)
     assert page.unreadable == [name]
     assert len(page.runs) == 3
 
 
 def test_null_where_a_record_has_nothing_reads_as_nothing(root):
-    name = run_records.names(root)[3]
+    name = run_records.run_ids(root)[3]
     path = root / "runs" / name / "run.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "error": None, "overrides": None, "code": None, "results": None}))
     assert run_records.load(root, name).record.error == ""
-    assert run_records.metric(run_records.load(root, name), "vision") == {}
+    assert run_records.results_row(run_records.load(root, name), "vision") == {}
 
 
 def test_a_missing_truncated_or_foreign_parquet_is_a_sentence(root):
-    part = newest_artifacts(root).place / "clean" / "rows" / "part-00000.parquet"
+    part = newest_artifacts(root).use_case_folder / "clean" / "rows" / "part-00000.parquet"
     whole = part.read_bytes()
     for content in (b"", whole[: len(whole) // 2], b"PAR1" + b"\x00" * 100 + b"PAR1"):
         part.write_bytes(content)
@@ -204,13 +208,14 @@ def test_artifacts_read_what_the_stages_wrote(root):
     assert artifacts.metrics("int8").against_dense["test"].by_class[0].rows > 0
     assert artifacts.latency("int8").variants["int8"].batches["1"].median_ms > 0
     assert len(artifacts.predictions("dense", "test")) == 40
-    assert artifacts.ledger().rows_in == artifacts.ledger().kept + artifacts.ledger().quarantined + artifacts.ledger().duplicates
+    report = artifacts.quality_report()
+    assert report.rows_in == report.kept + report.quarantined + report.duplicates
     assert artifacts.card().startswith("\n# A card")
 
 
 def test_the_released_row_of_the_record_is_the_runs_measure(root):
-    run = run_records.load(root, run_records.names(root)[3])
-    assert run_records.metric(run, "vision")["recipe"] == "int8"
+    run = run_records.load(root, run_records.run_ids(root)[3])
+    assert run_records.results_row(run, "vision")["recipe"] == "int8"
 
 
 def test_a_journal_is_read_on_from_where_it_was_left(tmp_path):
@@ -226,7 +231,7 @@ def test_a_journal_is_read_on_from_where_it_was_left(tmp_path):
 
 
 def test_every_prefix_of_a_journal_can_be_read(root, tmp_path):
-    whole = (root / "runs" / run_records.names(root)[3] / "journal" / "train@vision.jsonl").read_bytes()
+    whole = (root / "runs" / run_records.run_ids(root)[3] / "journal" / "train@vision.jsonl").read_bytes()
     path = tmp_path / "cut.jsonl"
     for cut in range(len(whole) + 1):
         path.write_bytes(whole[:cut])
@@ -277,7 +282,7 @@ def test_a_curve_that_goes_on_from_a_checkpoint_is_not_drawn_twice():
 
 
 def test_progress_counts_stages_and_weighs_them_by_their_earlier_times(root):
-    run = run_records.load(root, run_records.names(root)[1])
+    run = run_records.load(root, run_records.run_ids(root)[1])
     stages = run_status.stages(run, "vision")
     took = dict.fromkeys(stages, 10.0)
     progress = run_status.progress(stages, took)
@@ -288,21 +293,21 @@ def test_progress_counts_stages_and_weighs_them_by_their_earlier_times(root):
 
 
 def test_a_stage_that_was_never_timed_counts_as_much_as_the_others(root):
-    stages = run_status.stages(run_records.load(root, run_records.names(root)[1]), "vision")
-    durations = {name: 10.0 for name, stage in stages.items() if stage.state in run_status.SETTLED}
+    stages = run_status.stages(run_records.load(root, run_records.run_ids(root)[1]), "vision")
+    durations = {name: 10.0 for name, stage in stages.items() if stage.state in run_status.SUCCEEDED}
     assert run_status.progress(stages, durations).share == pytest.approx((3 + 0.3) / 11)
 
 
 def test_the_stage_that_failed_is_the_one_to_look_at(root):
-    failed = run_status.stages(run_records.load(root, run_records.names(root)[2]), "vision")
-    assert run_status.notable(failed) == "train@vision"
+    failed = run_status.stages(run_records.load(root, run_records.run_ids(root)[2]), "vision")
+    assert run_status.default_stage(failed) == "train@vision"
     assert "not finite" in failed["train@vision"].error
     assert "boom" in failed["train@vision"].details
 
 
 def test_curves_of_one_measure_share_an_axis_with_the_loss_first():
     names = ("validation_accuracy", "loss", "validation_log_loss", "learning_rate", "validation_loss")
-    names_by_kind = run_status.kinds(dict.fromkeys(names))
+    names_by_kind = run_status.curves_by_kind(dict.fromkeys(names))
     assert list(names_by_kind) == ["loss", "accuracy", "log loss", "learning rate"]
     assert names_by_kind["loss"] == ["loss", "validation_loss"]
 
@@ -314,7 +319,7 @@ def test_the_names_of_curves_stand_side_by_side_only_where_none_is_cut(names, co
 
 
 def test_the_projects_own_folder_is_told_by_its_journals(root):
-    source = root / "runs" / run_records.names(root)[3]
+    source = root / "runs" / run_records.run_ids(root)[3]
     shutil.copytree(source / "journal", root / "journal")
     stages = run_status.stages(run_records.load(root, run_records.WORKSPACE), "vision")
     assert stages["release@vision"].state == "done"
@@ -322,12 +327,12 @@ def test_the_projects_own_folder_is_told_by_its_journals(root):
 
 
 def test_a_note_is_kept_beside_the_record_and_survives_a_damaged_file(root):
-    run = run_records.load(root, run_records.names(root)[0])
-    run_records.keep(run, RunAnnotation(pinned=True, text="x" * 9000))
-    assert run_records.note(run).pinned
-    assert len(run_records.note(run).text) == MAX_NOTE_LENGTH
+    run = run_records.load(root, run_records.run_ids(root)[0])
+    run_records.save_annotation(run, RunAnnotation(pinned=True, text="x" * 9000))
+    assert run_records.annotation(run).pinned
+    assert len(run_records.annotation(run).text) == MAX_NOTE_LENGTH
     (run.folder / ANNOTATION_FILE).write_text("{")
-    assert run_records.note(run) == RunAnnotation()
+    assert run_records.annotation(run) == RunAnnotation()
 
 
 def test_every_reason_why_something_cannot_be_read_is_in_the_catalogue():
@@ -344,5 +349,5 @@ def test_a_run_that_took_its_model_from_the_cache_shows_that_models_curves(tmp_p
     record["stages"]["train@vision"]["state"] = "Restored"
     (folder / "run.json").write_text(json.dumps(record))
     run = run_records.load(root, folder.name)
-    curves = run_status.known_curves(run, "vision", run_status.stages(run, "vision"))
+    curves = run_status.reused_curves(run, "vision", run_status.stages(run, "vision"))
     assert [step for step, _ in curves["train@vision"]["loss"]] == [1, 2, 3, 4, 5]

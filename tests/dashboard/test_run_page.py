@@ -48,7 +48,7 @@ def test_the_button_requests_one_run_and_follows_it(monkeypatch, projects):
 def test_a_requested_run_is_shown_once_its_folder_exists(monkeypatch, projects):
     app = open_page(monkeypatch, projects["finished"], "run", flow="00000000-0000-0000-0000-000000000000")
     assert "flow" not in app.query_params
-    assert app.query_params["run"] == run_records.names(projects["finished"])[1]
+    assert app.query_params["run"] == run_records.run_ids(projects["finished"])[1]
 
 
 def test_overrides_are_shown_and_can_be_reset(monkeypatch, projects):

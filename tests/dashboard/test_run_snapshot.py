@@ -28,9 +28,9 @@ def test_a_snapshot_holds_the_stages_of_its_use_case_and_of_the_others(root):
     assert snapshot.is_working
     assert not snapshot.is_workspace
     assert (snapshot.progress.done, snapshot.progress.total) == (3, 11)
-    assert {run_records.parts(name)[1] for name in snapshot.stages} == {"vision"}
+    assert {run_records.stage_parts(name)[1] for name in snapshot.stages} == {"vision"}
     assert list(snapshot.other_use_cases) == ["credit"]
-    assert {run_records.parts(name)[1] for name in snapshot.other_use_cases["credit"]} == {"credit"}
+    assert {run_records.stage_parts(name)[1] for name in snapshot.other_use_cases["credit"]} == {"credit"}
 
 
 def test_a_finished_run_is_not_working_and_has_its_curves(root):
@@ -50,7 +50,7 @@ def test_the_workspace_has_stages_but_no_record(root):
     snapshot = RunSnapshot.read(root, run_records.WORKSPACE, "vision")
     assert snapshot.is_workspace
     assert not snapshot.is_working
-    assert {run_records.parts(name)[1] for name in snapshot.stages} == {"vision"}
+    assert {run_records.stage_parts(name)[1] for name in snapshot.stages} == {"vision"}
 
 
 def test_the_run_page_reads_a_run_once_per_refresh(monkeypatch, root):

@@ -69,6 +69,6 @@ def test_restoring_a_run_succeeds_or_shows_the_reason(monkeypatch, projects, don
     monkeypatch.setattr(versions, "_restore", lambda root, run_id: restored.append(run_id) or (done, message))
     app = open_page(monkeypatch, projects["finished"], "versions", view="versions")
     app.button(key="restore_yes").click().run()
-    assert restored == [run_records.names(projects["finished"])[0]]
+    assert restored == [run_records.run_ids(projects["finished"])[0]]
     assert not app.exception
     assert any(message.capitalize() in each.value for each in (app.success if done else app.warning))

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.readers import prefect_api
-from dashboard.readers.prefect_api import Deployment, FlowRun, Refused, Schedule
+from dashboard.readers.prefect_api import Deployment, FlowRun, RequestRefused, Schedule
 from dashboard.readers.project_files import Unreadable
 from tests.support.dashboard_pages import PAGE_MARKS, open_page
 
@@ -109,7 +109,7 @@ def test_an_invalid_schedule_is_an_error_message_and_is_not_sent(line, zone, exp
     assert server.calls == []
 
 
-@pytest.mark.parametrize("error", [Unreadable("prefect.lost", reason="gone"), Refused("no")])
+@pytest.mark.parametrize("error", [Unreadable("prefect.lost", reason="gone"), RequestRefused("no")])
 def test_a_server_error_is_a_message(monkeypatch, projects, error):
     with patch.object(prefect_api, "server", lambda root: FakeServer(error)):
         app = open_page(monkeypatch, projects["nothing"], "schedules")

@@ -165,7 +165,7 @@ def test_markup_from_outside_is_escaped(words):
     ],
 )
 def test_prose_from_outside_keeps_its_headings_but_no_picture_link_or_html(words):
-    shown = formatting.prose(f"# A card\n\n**bold** {words}")
+    shown = formatting.safe_markdown(f"# A card\n\n**bold** {words}")
     assert shown.startswith("# A card\n\n**bold** ")
     assert not re.search(r"(?<!\\)(\\\\)*[\[\]<$]", shown)
 
@@ -204,22 +204,22 @@ def test_numbers_are_said_with_the_digits_that_count(value, expected):
 
 @pytest.mark.parametrize("at", ["", None, 7, "yesterday", "2026-13-01"])
 def test_a_time_that_is_none_is_a_dash(at):
-    assert formatting.clock(at) == "–"
+    assert formatting.local_time(at) == "–"
 
 
 def test_a_recorded_time_is_shown_in_the_readers_zone():
-    assert formatting.clock("2026-11-22T14:03:00+00:00", UTC) == "22 Nov 14:03"
-    assert formatting.moment("2026-11-22T14:03:00").tzinfo is UTC
+    assert formatting.local_time("2026-11-22T14:03:00+00:00", UTC) == "22 Nov 14:03"
+    assert formatting.parse_time("2026-11-22T14:03:00").tzinfo is UTC
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", " =1", "\t=1"])
 def test_a_cell_that_a_spreadsheet_would_run_is_neutralised(cell):
-    assert formatting.neutral(cell) == f"'{cell}"
+    assert formatting.csv_cell(cell) == f"'{cell}"
 
 
 def test_other_cells_stay_as_they_are():
-    assert formatting.neutral("plain") == "plain"
-    assert formatting.neutral(-3.5) == -3.5
+    assert formatting.csv_cell("plain") == "plain"
+    assert formatting.csv_cell(-3.5) == -3.5
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard.readers.artifacts import Artifacts, holding
+from dashboard.readers.artifacts import Artifacts, require_columns
 from dashboard.text import formatting
 from dashboard.ui import image_grid, widgets
 from dashboard.ui.locale import t
@@ -31,7 +31,7 @@ def gallery(artifacts: Artifacts, context: PageContext) -> None:
     if preview.empty or not {"original", "variant"} <= set(preview.columns):
         st.caption(t("data.no_variants"))
         return
-    holding(preview, ("original",), "augmented/preview", ("variant",))
+    require_columns(preview, ("original",), "augmented/preview", ("variant",))
     originals = list(preview["original"].dropna().drop_duplicates())
     page = (
         st.pagination(-(-len(originals) // PAGE_SIZE), key="gallery_page", bind="query-params")

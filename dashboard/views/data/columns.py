@@ -17,7 +17,7 @@ from dashboard.ui.page_context import PageContext
 
 def before_and_after(artifacts: Artifacts, context: PageContext) -> None:
     """The histogram of one column before and after cleaning."""
-    raw, clean = column_drift.interesting(artifacts, "raw"), column_drift.interesting(artifacts, "clean/rows")
+    raw, clean = column_drift.plottable_columns(artifacts, "raw"), column_drift.plottable_columns(artifacts, "clean/rows")
     shared = [name for name in clean if name in raw]
     if not shared:
         st.caption(t("data.no_columns"))
@@ -49,7 +49,7 @@ def drift(artifacts: Artifacts, context: PageContext) -> None:
         "against", list(by_id), t("data.against"), others[0].id, lambda run_id: pickers.run_label(by_id[run_id])
     )
     other = Artifacts(context.root, by_id[chosen].folder, context.use_case)
-    candidates = [*column_drift.interesting(artifacts, "clean/rows"), column_drift.PICTURE]
+    candidates = [*column_drift.plottable_columns(artifacts, "clean/rows"), column_drift.PICTURE]
     shared = [name for name in candidates if all(name in each.columns("clean/rows") for each in (artifacts, other))]
     pairs = {name: (other.rows("clean/rows", [name])[name], artifacts.rows("clean/rows", [name])[name]) for name in shared}
     if pairs and all(then.equals(now) for then, now in pairs.values()):
@@ -63,14 +63,14 @@ def drift(artifacts: Artifacts, context: PageContext) -> None:
                 t("data.verdict"): t(f"data.{each.verdict}"),
                 "PSI": each.psi,
                 t("data.distance"): each.distance,
-                "p": formatting.chance(each.chance),
+                "p": formatting.p_value(each.p_value),
                 t("data.rows_then"): each.rows[0],
                 t("data.rows_now"): each.rows[1],
             }
             for each in sorted(filter(None, drifts), key=lambda each: -each.psi)
         ]
     )
-    st.caption(t("data.drift_note", steady=column_drift.STEADY, moved=column_drift.MOVED))
+    st.caption(t("data.drift_note", stable=column_drift.STABLE_BELOW, significant=column_drift.SIGNIFICANT_ABOVE))
     if frame.empty:
         st.caption(t("data.no_columns"))
         return

@@ -27,7 +27,7 @@ HIDDEN_COLUMNS = ("image", "pixels", "look")
 
 def row_counts(artifacts: Artifacts, context: PageContext) -> None:
     """The row counts, the failed checks, and the rows that failed the selected check."""
-    report = artifacts.ledger()
+    report = artifacts.quality_report()
     _cards(report)
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(border=True, height="stretch"):
@@ -97,9 +97,9 @@ def failed_rows(artifacts: Artifacts, outcome: str, code: str) -> None:
     st.markdown(t("data.rows_of", reason=formatting.code(code, 60)))
     column = "reason" if outcome == QUARANTINED else "fix"
     rows = (
-        artifacts.whole_rows("clean/quarantine", [column])
+        artifacts.rows_with_columns("clean/quarantine", [column])
         if outcome == QUARANTINED
-        else artifacts.whole_rows("clean/rows", [column])
+        else artifacts.rows_with_columns("clean/rows", [column])
     )
     chosen = rows[rows[column].map(lambda text: code in reason_codes(str(text), outcome)).astype(bool)]
     if chosen.empty:

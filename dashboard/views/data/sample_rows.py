@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.components import highlighted_text
 from dashboard.readers import model_inputs, onnx_models
 from dashboard.readers.artifacts import Artifacts
-from dashboard.readers.model_inputs import Piece
+from dashboard.readers.model_inputs import Segment
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import image_grid, page_context, widgets
@@ -76,21 +76,21 @@ def _texts(artifacts: Artifacts, rows: pd.DataFrame, model: onnx_models.Model | 
     """The texts, with the contribution of each word to the prediction when a model is given."""
     case = None
     with page_context.error_boundary():
-        case = model_inputs.case_of(artifacts.root, artifacts.folder, artifacts.use_case) if model else None
+        case = model_inputs.load_use_case(artifacts.root, artifacts.folder, artifacts.use_case) if model else None
     with st.grid(2, min_column_width=340, gap="small"):
         for position in range(len(rows)):
             row = rows.iloc[[position]]
             with st.container(border=True, gap="xsmall", height="stretch"):
                 _label_and_prediction(row.iloc[0])
-                parts = [Piece(str(row[model_inputs.TEXT].iloc[0]))]
+                parts = [Segment(str(row[model_inputs.TEXT].iloc[0]))]
                 weights = row["attributions"].iloc[0] if "attributions" in row else None
                 if model and weights is not None and len(weights):
-                    parts = model_inputs.kept(str(row[model_inputs.TEXT].iloc[0]), list(weights))
+                    parts = model_inputs.with_stored_weights(str(row[model_inputs.TEXT].iloc[0]), list(weights))
                 elif model and case and str(row["predicted"].iloc[0]) in model.classes:
                     with page_context.error_boundary():
                         shown = row[[name for name in row.columns if name in (model_inputs.TEXT, case.problem.label_column)]]
                         parts = _attributions(model, case, shown, model.classes.index(str(row["predicted"].iloc[0])))
-                highlighted_text.weighed(parts, key=f"text_{position}")
+                highlighted_text.highlight_contributions(parts, key=f"text_{position}")
 
 
 def _label_and_prediction(row: pd.Series) -> None:
@@ -102,9 +102,9 @@ def _label_and_prediction(row: pd.Series) -> None:
 @st.cache_data(
     max_entries=500, show_spinner=False, hash_funcs={onnx_models.Model: lambda model: (model.use_case, id(model.session))}
 )
-def _attributions(model: onnx_models.Model, _case: UseCase, row: pd.DataFrame, class_index: int) -> list[Piece]:
+def _attributions(model: onnx_models.Model, _case: UseCase, row: pd.DataFrame, class_index: int) -> list[Segment]:
     """The words of a text with their contribution to a class."""
-    return model_inputs.spoke_for(_case, model, row, class_index)
+    return model_inputs.word_contributions(_case, model, row, class_index)
 
 
 @st.cache_data(
@@ -112,9 +112,9 @@ def _attributions(model: onnx_models.Model, _case: UseCase, row: pd.DataFrame, c
 )
 def _occlusion_heatmap(model: onnx_models.Model, data: bytes, class_index: int) -> bytes:
     """An image beside the heatmap of its pixels' contribution to a class, as a PNG."""
-    side, channels = int(model.learnt.get("side", 0)), int(model.learnt.get("channels", 0))
+    side, channels = int(model.state.get("side", 0)), int(model.state.get("channels", 0))
     (pixels,) = images.decode_batch([data], side, channels)
-    weights = onnx_models.spoke_for(model, pixels, class_index)
+    weights = onnx_models.occlusion_map(model, pixels, class_index)
     return image_grid.heatmap(pixels[0] if channels == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)), weights)
 
 

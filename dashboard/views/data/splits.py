@@ -19,7 +19,7 @@ LEAK = "leak"
 
 def splits(artifacts: Artifacts, context: PageContext) -> None:
     """The size of each split, its class balance, and the leaks between splits that were stopped."""
-    report = artifacts.ledger()
+    report = artifacts.quality_report()
     near_duplicates, leaks = report.near_duplicates, sum(report.leaks.values())
     widgets.cards(
         {

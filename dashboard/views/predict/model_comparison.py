@@ -55,7 +55,7 @@ def compared_models(artifacts: Artifacts) -> list[ComparedModel]:
 
 def image_input(models: list[ComparedModel]) -> None:
     """An image to draw or to upload, and the prediction of each model."""
-    learnt = models[0].model.learnt
+    learnt = models[0].model.state
     side, channels = learnt.get("side"), learnt.get("channels")
     if not (isinstance(side, int) and isinstance(channels, int)):
         raise Unreadable("unreadable.shape", file="model.onnx")
@@ -77,11 +77,11 @@ def show_predictions(models: list[ComparedModel], pixels: NDArray[np.uint8]) -> 
     for column, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
         with column, st.container(border=True):
             model = compared.model
-            shares = onnx_models.shares(model.outputs(pixels[None]))[0]
+            shares = onnx_models.softmax(model.outputs(pixels[None]))[0]
             prediction_card(compared, shares, pixels[None])
             heat = image_grid.heatmap(
                 pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)),
-                onnx_models.spoke_for(model, pixels, int(shares.argmax())),
+                onnx_models.occlusion_map(model, pixels, int(shares.argmax())),
             )
             st.image(heat, alt=t("results.occlusion_map"), caption=t("try_it.model_input"), width="stretch")
 

@@ -43,8 +43,8 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
     predictions: dict[str, pd.DataFrame] = {}
     for column, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
         with column, st.container(border=True), page_context.error_boundary():
-            predictions[compared.name] = model_inputs.answers(case, compared.model, rows)
-            single = model_inputs.encoded(case, compared.model, rows.head(1))
+            predictions[compared.name] = model_inputs.predict(case, compared.model, rows)
+            single = model_inputs.encode(case, compared.model, rows.head(1))
             time = formatting.milliseconds(compared.model.milliseconds(single))
             st.markdown(f"**{formatting.escape(compared.name)}**")
             st.caption(t("try_it.cost", time=time, size=formatting.size(compared.model.bytes)))
@@ -56,7 +56,7 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
 
 def _test_rows(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
     """Test rows: one series and a range of days if the rows have them, else the first rows; None while the range is open."""
-    rows = artifacts.whole_rows("clean/rows", case.Schema.to_schema().columns, [("split", "==", "test")])
+    rows = artifacts.rows_with_columns("clean/rows", case.Schema.to_schema().columns, [("split", "==", "test")])
     if rows.empty:
         return rows
     days = next((name for name in ("next_date", "date") if name in rows and pd.api.types.is_datetime64_any_dtype(rows[name])), "")
@@ -91,12 +91,13 @@ def _uploaded_rows(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
             )
         )
         return None
-    checked = model_inputs.from_file(case, file.getvalue(), file.name)
+    checked = model_inputs.rows_from_file(case, file.getvalue(), file.name)
     good, read = formatting.number(len(checked.rows)), formatting.number(checked.read)
-    st.caption(t("try_it.checked", good=good, read=read, bad=formatting.number(len(checked.faults))))
-    if len(checked.faults):
-        with st.expander(t("try_it.faults", count=formatting.number(len(checked.faults))), icon=":material/rule:"):
-            widgets.table(checked.faults.head(MAX_ERRORS), key="faults", alt_text=t("try_it.faults", count=len(checked.faults)))
+    st.caption(t("try_it.checked", good=good, read=read, bad=formatting.number(len(checked.rejected))))
+    if len(checked.rejected):
+        title = t("try_it.rejected", count=formatting.number(len(checked.rejected)))
+        with st.expander(title, icon=":material/rule:"):
+            widgets.table(checked.rejected.head(MAX_ERRORS), key="rejected", alt_text=title)
     return checked.rows
 
 
@@ -111,7 +112,10 @@ def _predictions_table(rows: pd.DataFrame, predictions: dict[str, pd.DataFrame])
     ]
     if set(first.columns) >= RISK_COLUMNS and rows["ticker"].nunique() == 1:
         st.echarts_chart(
-            finance_charts.limits(_limit_lines(predictions), t("risk.came")), key="limits", height=380, alt=t("try_it.limits_alt")
+            finance_charts.var_forecasts(_limit_lines(predictions), t("risk.came")),
+            key="limits",
+            height=380,
+            alt=t("try_it.limits_alt"),
         )
     frame = first[input_columns].copy()
     for name, answers in predictions.items():
@@ -131,7 +135,7 @@ def _explanations(
 ) -> None:
     """The contribution of each column to the predicted class of a row, for each model that predicts classes."""
     explained = [compared for compared in models if {"predicted", "probabilities"} <= set(predictions.get(compared.name, ()))]
-    if not explained or not model_inputs.columns_of(case, rows):
+    if not explained or not model_inputs.free_columns(case, rows):
         return
     with st.container(border=True):
         st.markdown(f"**{t('try_it.contributions', row=at + 1)}**")
@@ -143,11 +147,11 @@ def _explanations(
                 st.markdown(
                     f"{formatting.escape(compared.name)}: **{formatting.escape(prediction['predicted'], 40)}** ({confidence})"
                 )
-                contributions = model_inputs.columns_that_spoke(case, compared.model, rows, at).head(MAX_COLUMNS)
+                contributions = model_inputs.column_contributions(case, compared.model, rows, at).head(MAX_COLUMNS)
                 if contributions.empty:
                     st.caption(t("try_it.typical_row"))
                     continue
-                drawing = classification_charts.worths(contributions, title=t("try_it.contribution"))
+                drawing = classification_charts.contributions(contributions, title=t("try_it.contribution"))
                 widgets.chart(
                     drawing, contributions, key=f"worth_{compared.recipe}", alt_text=t("try_it.contributions", row=at + 1)
                 )

@@ -40,27 +40,27 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
     if not text or not text.strip():
         st.info(t("try_it.type_first"), icon=":material/edit:")
         return
-    rows = model_inputs.sentence(case, text, models[0].model)
+    rows = model_inputs.row_from_text(case, text, models[0].model)
     if fix := str(rows["fix"].iloc[0]):
         st.caption(t("try_it.repaired", fixes=formatting.escape(fix, 200)))
     for column, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
         with column, st.container(border=True), page_context.error_boundary():
             model = compared.model
-            inputs = model_inputs.encoded(case, model, rows)
+            inputs = model_inputs.encode(case, model, rows)
             outputs = model.outputs(inputs)
             if outputs.ndim != 2 or not model.classes:
                 raise Unreadable("try_it.no_classes")
-            shares = onnx_models.shares(outputs)[0]
+            shares = onnx_models.softmax(outputs)[0]
             model_comparison.prediction_card(compared, shares, inputs)
             st.caption(t("try_it.word_contributions"))
-            highlighted_text.weighed(
-                model_inputs.spoke_for(case, model, rows, int(shares.argmax())), key=f"words_{compared.recipe}"
+            highlighted_text.highlight_contributions(
+                model_inputs.word_contributions(case, model, rows, int(shares.argmax())), key=f"words_{compared.recipe}"
             )
 
 
 def _examples(artifacts: Artifacts) -> list[str]:
     try:
-        rows = artifacts.whole_rows("clean/rows", [model_inputs.TEXT], [("split", "==", "test")])
+        rows = artifacts.rows_with_columns("clean/rows", [model_inputs.TEXT], [("split", "==", "test")])
     except Unreadable:
         return []
     return [str(text)[:MAX_CHARS] for text in rows[model_inputs.TEXT].head(MAX_EXAMPLES)]

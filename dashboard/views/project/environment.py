@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.readers import bonsai_commands, prefect_api, run_records, workers
 from dashboard.readers.bonsai_commands import CommandError
-from dashboard.readers.prefect_api import Refused
+from dashboard.readers.prefect_api import RequestRefused
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import locale, widgets
@@ -71,7 +71,7 @@ def _machine(root: Path) -> dict[str, str]:
         t("about.load"): " · ".join(f"{load:.2f}" for load in os.getloadavg()),
         t("about.memory"): t("about.of", part=formatting.size(memory.used), whole=formatting.size(memory.total)),
         t("about.project"): formatting.escape(root, 200),
-        t("about.runs"): formatting.number(len(run_records.names(root))),
+        t("about.runs"): formatting.number(len(run_records.run_ids(root))),
         t("about.dask"): formatting.escape(os.environ.get("DASK_SCHEDULER_ADDRESS", "") or t("about.local"), 120),
         t("about.server"): _server(root),
     }
@@ -83,12 +83,12 @@ def _server(root: Path) -> str:
         return t("about.no_server")
     try:
         return formatting.escape(f"{server.url} ({server.version()})", 160)
-    except (Unreadable, Refused):
+    except (Unreadable, RequestRefused):
         return formatting.escape(server.url, 160)
 
 
 def _workers(root: Path) -> None:
-    active = workers.at_work(root)
+    active = workers.list_workers(root)
     if not active:
         st.caption(t("about.workers_none"))
         return
@@ -97,7 +97,7 @@ def _workers(root: Path) -> None:
             t("about.worker_kind"): t(f"about.worker_{worker.kind}"),
             t("about.worker"): worker.name,
             t("about.worker_state"): t(f"about.worker_{worker.state}") if worker.kind != "pool" else worker.state,
-            t("about.worker_since"): formatting.clock(worker.at, locale.zone(), seconds=True),
+            t("about.worker_since"): formatting.local_time(worker.at, locale.zone(), seconds=True),
             t("about.worker_processes"): worker.processes,
             t("about.worker_memory"): formatting.size(worker.memory_bytes),
         }

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.analysis.graph_layout import lay_out
-from dashboard.components.graph import Node, graph, spoken
+from dashboard.analysis.graph_layout import compute_layout
+from dashboard.components.graph import Node, accessible_label, graph
 from dashboard.readers import bonsai_commands, project_files, run_records, run_status
 from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.project_files import Unreadable
@@ -27,8 +27,8 @@ def status(context: PageContext) -> None:
     """Every stage of the project's own folder: whether it would run now, and why."""
     needs = {
         name: needed
-        for name, needed in run_status.planned(context.root).items()
-        if run_records.parts(name)[1] == context.use_case
+        for name, needed in run_status.pipeline_stages(context.root).items()
+        if run_records.stage_parts(name)[1] == context.use_case
     }
     if not needs:
         page_context.empty_state("versions.no_pipeline")
@@ -42,7 +42,7 @@ def status(context: PageContext) -> None:
         st.markdown(t("versions.late", late=len(outdated), total=len(steps)))
     else:
         st.success(t("versions.current", total=len(steps)), icon=":material/check_circle:")
-    graph(lay_out(needs), nodes, key="score", alt=t("versions.graph_alt"))
+    graph(compute_layout(needs), nodes, key="score", alt=t("versions.graph_alt"))
     frame = pd.DataFrame(
         {
             t("run.stage"): [step["stage"] for step in steps],
@@ -61,7 +61,7 @@ def versions(context: PageContext) -> None:
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for run in run_records.latest(context.root, context.use_case, OFFERED):
         for name, entry in run.stages(context.use_case).items():
-            verb, output = run_records.parts(name)[0], _first_output(entry)
+            verb, output = run_records.stage_parts(name)[0], _first_output(entry)
             if verb not in VERSIONED or output is None:
                 continue
             path, facts = output
@@ -80,7 +80,7 @@ def versions(context: PageContext) -> None:
         st.caption(t("versions.none"))
         return
     frame = pd.DataFrame(rows.values())
-    frame["first"] = pd.to_datetime(frame["first"].map(formatting.moment), utc=True)
+    frame["first"] = pd.to_datetime(frame["first"].map(formatting.parse_time), utc=True)
     frame["held"] = [len(runs) for runs in frame["runs"]]
     frame["newest"] = [runs[0] for runs in frame["runs"]]
     columns = {
@@ -104,7 +104,7 @@ def versions(context: PageContext) -> None:
             if st.button(t("versions.restore_yes"), type="primary", key="restore_yes"):
                 with st.spinner(t("versions.restoring")):
                     done, message = _restore(context.root, project_files.slug(chosen))
-                (st.success if done else st.warning)(formatting.sentence(formatting.escape(message, 1500)))
+                (st.success if done else st.warning)(formatting.capitalized(formatting.escape(message, 1500)))
         st.code(f"bonsai restore {chosen}", language=None, wrap_lines=True)
 
 
@@ -130,18 +130,18 @@ def _plan(root: Path, use_case: str, stamp: tuple[int, ...]) -> list[dict[str, A
 def _cache_key(root: Path) -> tuple[int, ...]:
     """The modification times of all that the plan depends on: parameters, pipeline, lock, code and the newest run."""
     paths = [root / "params.yaml", root / "dvc.yaml", root / "dvc.lock", *sorted((root / "tasks").rglob("*.py"))]
-    newest = [root / "runs" / name / "run.json" for name in run_records.names(root)[:1]]
+    newest = [root / "runs" / name / "run.json" for name in run_records.run_ids(root)[:1]]
     return tuple(path.stat().st_mtime_ns for path in (*paths, *newest) if path.exists())
 
 
 def _node(name: str, step: dict[str, Any]) -> Node:
-    verb, _, recipe = run_records.parts(name)
+    verb, _, recipe = run_records.stage_parts(name)
     verdict = str(step.get("verdict", ""))
     state = word("versions_verdict", verdict) if verdict else ""
     title = recipe or word("stage", verb)
     sub = f"{word('stage', verb)} · {state}" if recipe else state
     states: dict[str, StageState] = {"Unchanged": "unchanged", "Restored": "restored"}
-    return Node(title, sub, states.get(verdict, "waiting"), spoken(title, sub, state))
+    return Node(title, sub, states.get(verdict, "waiting"), accessible_label(title, sub, state))
 
 
 def _first_output(entry: StageEntry) -> tuple[str, dict[str, Any]] | None:

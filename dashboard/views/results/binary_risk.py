@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.analysis import threshold_curves
 from dashboard.charts import classification_charts
-from dashboard.readers.artifact_models import understood
+from dashboard.readers.artifact_models import parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.report_models import BinaryRiskReport
@@ -28,7 +28,7 @@ def views(report: dict[str, Any]) -> list[str]:
 
 def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The ROC curve, and the cumulative distributions of both classes with their largest distance (Kolmogorov-Smirnov)."""
-    parsed = understood(report, BinaryRiskReport, "metrics.json")
+    parsed = parse_as(report, BinaryRiskReport, "metrics.json")
     event = parsed.event
     probabilities, labels = artifacts.probabilities(recipe, split, parsed.classes)
     scores, is_event = probabilities[:, parsed.classes.index(event)], labels == event
@@ -36,7 +36,7 @@ def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, 
     if roc_points.empty or shares.empty:
         raise Unreadable("binary_risk.one_class")
     named = t("results.with_area", series=formatting.clean(event, 40), area=formatting.number(threshold_curves.area(roc_points)))
-    roc, gap = threshold_curves.thinned(roc_points).assign(series=named), threshold_curves.gap(shares)
+    roc, gap = threshold_curves.downsampled(roc_points).assign(series=named), threshold_curves.gap(shares)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         st.markdown(f"**{t('results.roc')}**")
@@ -46,7 +46,7 @@ def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, 
     with right, st.container(border=True):
         st.markdown(f"**{t('binary_risk.ks', value=formatting.number(float(gap.max()), 3))}**")
         names = {"positive": t("binary_risk.positive", event=formatting.clean(event, 40)), "negative": t("binary_risk.negative")}
-        shown = threshold_curves.thinned(shares, always=int(gap.argmax()))
+        shown = threshold_curves.downsampled(shares, always=int(gap.argmax()))
         lines = shown.melt("score", ["positive", "negative"], "series", "share").replace({"series": names})
         drawing = classification_charts.lines(
             lines,
@@ -60,7 +60,7 @@ def separation(artifacts: Artifacts, recipe: str, split: str, report: dict[str, 
 
 def costs(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The mean cost per row when everybody above the threshold is refused, for different ratios of the two costs."""
-    parsed = understood(report, BinaryRiskReport, "metrics.json")
+    parsed = parse_as(report, BinaryRiskReport, "metrics.json")
     current = {name: parsed.cost.get(name) for name in ("threshold", *COSTS)}
     widgets.cards(
         {t(f"binary_risk.{name}"): (formatting.number(value, 4), "") for name, value in current.items() if value is not None}
@@ -79,7 +79,7 @@ def costs(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any])
 
 def groups(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The rates of each group at the threshold, and the largest gaps between groups."""
-    parsed = understood(report, BinaryRiskReport, "metrics.json")
+    parsed = parse_as(report, BinaryRiskReport, "metrics.json")
     st.caption(t("binary_risk.groups_note", threshold=formatting.number(parsed.threshold, 3)))
     for name, rates in parsed.fairness.items():
         frame = pd.DataFrame(rates.groups)

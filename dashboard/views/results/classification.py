@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.analysis import threshold_curves
 from dashboard.charts import classification_charts
-from dashboard.readers.artifact_models import SplitMetrics, understood
+from dashboard.readers.artifact_models import SplitMetrics, parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.report_models import ClassificationReport
@@ -47,7 +47,7 @@ def matches(report: dict[str, Any]) -> bool:
 
 def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """The views of a classifier's results."""
-    report = understood(split_metrics.report, ClassificationReport, "metrics.json")
+    report = parse_as(split_metrics.report, ClassificationReport, "metrics.json")
     selection = Selection(artifacts, recipe, split, split_metrics, report)
     views = {"confusion": confusion, "per_class": per_class, "thresholds": thresholds, "calibration": calibration}
     binary_views = binary_risk.views(split_metrics.report)
@@ -150,10 +150,10 @@ def thresholds(selection: Selection) -> None:
     for name in chosen:
         scores, is_class = probabilities[:, classes.index(name)], truth == name
         roc.append(
-            threshold_curves.thinned(threshold_curves.roc(scores, is_class)).assign(series=_with_area(selection, name, "roc"))
+            threshold_curves.downsampled(threshold_curves.roc(scores, is_class)).assign(series=_with_area(selection, name, "roc"))
         )
         pr.append(
-            threshold_curves.thinned(threshold_curves.precision_recall(scores, is_class)).assign(
+            threshold_curves.downsampled(threshold_curves.precision_recall(scores, is_class)).assign(
                 series=_with_area(selection, name, "pr")
             )
         )

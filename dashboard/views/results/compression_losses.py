@@ -37,7 +37,7 @@ def by_class(artifacts: Artifacts, run: Run) -> None:
     with st.container(border=True):
         st.markdown(f"**{t('compression.class_changes')}**")
         st.caption(t("compression.class_changes_note"))
-        drawing = compression_charts.damage(frame, kind=t("results.class"), scheme=locale.scheme())
+        drawing = compression_charts.class_changes(frame, kind=t("results.class"), scheme=locale.scheme())
         widgets.chart(drawing, frame, key="damage", alt_text=t("compression.class_changes"))
 
 
@@ -60,7 +60,7 @@ def flipped(artifacts: Artifacts, run: Run) -> None:
             t("compression.drop_bound"): (formatting.number(comparison.at_most, 4), t("compression.drop_bound_small")),
             t("compression.lost"): (formatting.number(comparison.lost), t("compression.lost_small")),
             t("compression.won"): (formatting.number(comparison.won), t("compression.won_small")),
-            t("compression.mcnemar"): (formatting.chance(comparison.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
+            t("compression.mcnemar"): (formatting.p_value(comparison.mcnemar_p), t("compression.mcnemar_small", rows=drop.rows)),
         },
         columns=5,
     )

@@ -49,7 +49,7 @@ COLUMNS = (
 
 def verdict(verdict: Verdict) -> None:
     """What was released and why, or why nothing was."""
-    reason = formatting.sentence(formatting.escape(verdict.reason.removeprefix("nothing released: "), 1200))
+    reason = formatting.capitalized(formatting.escape(verdict.reason.removeprefix("nothing released: "), 1200))
     if verdict.released:
         st.success(
             reason, title=t("compression.released", recipe=formatting.escape(verdict.released)), icon=":material/verified:"
@@ -63,9 +63,9 @@ def front(artifacts: Artifacts, run: Run) -> None:
     table = artifacts.table()
     higher = summary.higher_is_better(artifacts.use_case)
     cost = _cost()
-    points = pareto_front.points(table, cost, pareto_front.spans(artifacts, table, cost))
+    points = pareto_front.points(table, cost, pareto_front.cost_intervals(artifacts, table, cost))
     try:
-        region = pareto_front.region(table, artifacts.verdict(), cost, higher=higher)
+        region = pareto_front.contract_region(table, artifacts.verdict(), cost, higher=higher)
     except Unreadable:
         region = None
     names = [row.recipe for row in table.rows]
@@ -74,10 +74,10 @@ def front(artifacts: Artifacts, run: Run) -> None:
     with left, st.container(border=True, height="stretch"):
         st.caption(t("compression.front_note"))
         shown = points.assign(status=points["status"].map(_status_label))
-        colours = {_status_label(name): theme.STATUS.get(name, theme.QUIET) for name in (*theme.STATUS, *points["status"])}
+        colours = {_status_label(name): theme.STATUS.get(name, theme.MUTED) for name in (*theme.STATUS, *points["status"])}
         titles = (t(f"compression.axis_{cost}"), summary.axis_title(table.rows[0].metric))
-        drawing = compression_charts.front(
-            shown, pareto_front.on_front(points, higher=higher), region, titles=titles, colours=colours, higher=higher
+        drawing = compression_charts.pareto(
+            shown, pareto_front.front(points, higher=higher), region, titles=titles, colours=colours, higher=higher
         )
         event = st.altair_chart(drawing, key="front", on_select="rerun", selection_mode="point", alt=t("compression.front_alt"))
         widgets.chart_data(points, key="front_numbers", alt_text=t("compression.front_alt"))
@@ -112,7 +112,7 @@ def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
         for speed, other in ((dense, DENSE), (eager, EAGER))
         if speed
     )
-    st.metric(t("results.latency"), formatting.milliseconds(pareto_front.of_row(row, "latency_1")), None)
+    st.metric(t("results.latency"), formatting.milliseconds(pareto_front.cost_of(row, "latency_1")), None)
     if speedups:
         st.caption(speedups)
     share = t("results.of_dense", share=formatting.percent(row.size_share))
@@ -125,7 +125,7 @@ def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
 
 def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:
     """All recipes in one table."""
-    frame = pareto_front.comparison(table.rows, _seconds(run, artifacts.use_case))
+    frame = pareto_front.recipe_table(table.rows, _seconds(run, artifacts.use_case))
     metric = summary.metric_name(table.rows[0].metric)
     bounds = [("interval", "low", "high", ".4f"), ("drop_interval", "drop_low", "drop_high", "+.4f")]
     spans = {
@@ -160,7 +160,7 @@ def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:
 def _seconds(run: Run, use_case: str) -> dict[str, float]:
     """Seconds of training plus compression for each recipe, where both were timed."""
     durations = {name: stage.seconds for name, stage in run_status.stages(run, use_case).items() if stage.seconds is not None}
-    earlier = run_status.times(run_records.latest(run.root, use_case, 12))
+    earlier = run_status.durations(run_records.latest(run.root, use_case, 12))
     train = durations.get(f"train@{use_case}", earlier.get(f"train@{use_case}"))
     seconds = {}
     for recipe in Artifacts(run.root, run.folder, use_case).recipes():

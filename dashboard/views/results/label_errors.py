@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.readers.artifact_models import understood
+from dashboard.readers.artifact_models import parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.report_models import LabelErrors
 from dashboard.text import formatting
@@ -19,7 +19,7 @@ TEXT_COLUMN = "text"
 
 def show(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) -> None:
     """The number of suspected label errors, how reliable the suspicion is, and the most confident cases."""
-    errors = understood(report.get("label_noise"), LabelErrors, "metrics.json")
+    errors = parse_as(report.get("label_noise"), LabelErrors, "metrics.json")
     cards = {t("label_errors.suspected"): (formatting.number(errors.suspected), formatting.percent(errors.share, 2))}
     for name in ("precision", "recall", "accuracy_against_truth"):
         if (value := getattr(errors, name)) is not None:

@@ -12,9 +12,9 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components import highlighted_text
-from dashboard.readers.artifact_models import SplitMetrics, understood
+from dashboard.readers.artifact_models import SplitMetrics, parse_as
 from dashboard.readers.artifacts import Artifacts
-from dashboard.readers.model_inputs import Piece
+from dashboard.readers.model_inputs import Segment
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.report_models import TextPerplexity
 from dashboard.ui import page_context, pickers, widgets
@@ -61,12 +61,12 @@ def samples(texts: list[Any]) -> None:
     with st.grid(2, min_column_width=340, gap="small"):
         for position, text in enumerate(texts[:MAX_SAMPLES]):
             with st.container(border=True, height="stretch"):
-                highlighted_text.weighed([Piece(str(text))], key=f"sample_{position}")
+                highlighted_text.highlight_contributions([Segment(str(text))], key=f"sample_{position}")
 
 
 def listed(rows: Any, name: str) -> None:
     """A table of texts with their perplexity."""
-    frame = pd.DataFrame([row.model_dump() for row in understood(rows, list[TextPerplexity], "metrics.json")])
+    frame = pd.DataFrame([row.model_dump() for row in parse_as(rows, list[TextPerplexity], "metrics.json")])
     columns = {
         "text": st.column_config.TextColumn(t("label_errors.text"), width="large"),
         "perplexity": st.column_config.NumberColumn(summary.metric_name("perplexity"), format="%.2f"),

@@ -13,7 +13,7 @@ import streamlit as st
 
 from dashboard.components import highlighted_text
 from dashboard.readers import model_inputs
-from dashboard.readers.artifact_models import SplitMetrics, understood
+from dashboard.readers.artifact_models import SplitMetrics, parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
@@ -45,7 +45,7 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
 
 def kinds(report: dict[str, Any]) -> None:
     """Precision, recall and F1 per entity type; an entity counts only if its type and both its ends are correct."""
-    frame = pd.DataFrame(understood(report["per_entity"], list[dict[str, Any]], "metrics.json"))
+    frame = pd.DataFrame(parse_as(report["per_entity"], list[dict[str, Any]], "metrics.json"))
     if "class" not in frame:
         raise Unreadable("unreadable.shape", file="metrics.json")
     shares = [name for name in ("precision", "recall", "f1") if name in frame]
@@ -72,6 +72,6 @@ def marked(artifacts: Artifacts, recipe: str, split: str) -> None:
             for name, label in (("tags", "true"), ("predicted", "said")):
                 if name == "tags" or row["wrong"]:
                     st.caption(t(f"entities.{label}"))
-                    highlighted_text.tagged(
-                        model_inputs.marked(str(row[model_inputs.TEXT]), str(row[name])), key=f"{name}_{position}"
+                    highlighted_text.highlight_entities(
+                        model_inputs.entity_segments(str(row[model_inputs.TEXT]), str(row[name])), key=f"{name}_{position}"
                     )

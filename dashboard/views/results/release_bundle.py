@@ -19,7 +19,7 @@ BUNDLE_FILES = ("model.onnx", "card.md", "verdict.json", "table.json", "checksum
 def bundle(artifacts: Artifacts, run: Run) -> None:
     """Download buttons for the release and its model card, and the card itself."""
     released = artifacts.released()
-    present = [name for name in BUNDLE_FILES if (artifacts.place / "release" / name).is_file()]
+    present = [name for name in BUNDLE_FILES if (artifacts.use_case_folder / "release" / name).is_file()]
     with st.container(horizontal=True):
         if released:
             st.download_button(
@@ -33,14 +33,14 @@ def bundle(artifacts: Artifacts, run: Run) -> None:
                 on_click="ignore",
             )
         if "card.md" in present:
-            card = artifacts.words("release/card.md")
+            card = artifacts.read_text("release/card.md")
             st.download_button(
                 t("compression.card"), card, file_name="card.md", icon=":material/description:", key="card", on_click="ignore"
             )
     if not released:
         st.caption(t("compression.no_bundle"))
     with st.container(border=True):
-        st.markdown(formatting.prose(artifacts.card()))
+        st.markdown(formatting.safe_markdown(artifacts.card()))
 
 
 def _zip(artifacts: Artifacts, names: list[str]) -> bytes:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import finance_charts
-from dashboard.readers.artifact_models import SplitMetrics, understood
+from dashboard.readers.artifact_models import SplitMetrics, parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.report_models import Backtest, RiskForecastReport
 from dashboard.text import formatting
@@ -33,7 +33,7 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
     views = {"forecast": forecast, "coverage": coverage, "account": account, "periods": periods}
     chosen = pickers.choose_view([*views, "standings"], "risk")
     with page_context.error_boundary():
-        report = understood(split_metrics.report, RiskForecastReport, "metrics.json")
+        report = parse_as(split_metrics.report, RiskForecastReport, "metrics.json")
         if chosen == "standings":
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)
@@ -97,7 +97,7 @@ def coverage(artifacts: Artifacts, recipe: str, split: str, report: RiskForecast
                 formatting.percent(row.share, 2),
                 t(
                     "risk.kupiec",
-                    p=formatting.chance(row.kupiec_p),
+                    p=formatting.p_value(row.kupiec_p),
                     hits=formatting.number(row.hits),
                     days=formatting.number(row.days),
                 ),
@@ -110,7 +110,7 @@ def coverage(artifacts: Artifacts, recipe: str, split: str, report: RiskForecast
         if row.kupiec_p is not None and row.kupiec_p < SIGNIFICANCE:
             st.warning(t("risk.coverage_rejected", level=f"{row.level:.0%}"), icon=":material/warning:")
     frame = pd.DataFrame([row.model_dump() for row in report.coverage])
-    shown = frame.assign(**{name: frame[name].map(formatting.chance) for name in TEST_COLUMNS if name in frame})
+    shown = frame.assign(**{name: frame[name].map(formatting.p_value) for name in TEST_COLUMNS if name in frame})
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     columns = {
         "ticker": st.column_config.TextColumn(t("risk.series"), pinned=True),
@@ -128,7 +128,7 @@ def coverage(artifacts: Artifacts, recipe: str, split: str, report: RiskForecast
 
 def account(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastReport) -> None:
     """The backtest: equity and drawdown of volatility targeting, beside buy and hold."""
-    backtest = understood(report.backtest, Backtest, "metrics.json")
+    backtest = parse_as(report.backtest, Backtest, "metrics.json")
     accounts = {name: each for name, each in (("targeted", backtest.targeted), ("held", backtest.held)) if each}
     cards: dict[str, tuple[str, str]] = {}
     for name, result in accounts.items():
@@ -158,7 +158,7 @@ def account(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastR
     drawdowns = {f"{label} ↓ %": 100 * (frame[label] / frame[label].cummax().clip(lower=1.0) - 1) for label in frame.columns[1:]}
     frame = frame.assign(**drawdowns).round(4)
     with st.container(border=True):
-        spec = finance_charts.account(
+        spec = finance_charts.equity_and_drawdown(
             frame, list(frame.columns[1 : 1 + len(accounts)]), list(drawdowns), titles=(t("risk.equity"), t("risk.drawdown_axis"))
         )
         st.echarts_chart(spec, key="account", height=480, alt=t("risk.account_alt"))
@@ -182,13 +182,13 @@ def periods(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastR
             continue
         with column, st.container(border=True):
             st.markdown(f"**{t(f'risk.by_{name}')}**")
-            drawing = finance_charts.columns(frame, x=name, y="loss", title=summary.axis_title("qlike"))
+            drawing = finance_charts.bars(frame, x=name, y="loss", title=summary.axis_title("qlike"))
             widgets.chart(drawing, frame, key=f"by_{name}", alt_text=t(f"risk.by_{name}"))
     frame = pd.DataFrame([group.model_dump() for group in report.calibration])
     if len(frame):
         with st.container(border=True):
             st.markdown(f"**{t('risk.calibration')}**")
-            drawing = finance_charts.diagonal(
+            drawing = finance_charts.calibration(
                 frame, x="forecast", y="came", titles=(t("risk.forecast_variance"), t("risk.realised_variance"))
             )
             widgets.chart(drawing, frame, key="calibration", alt_text=t("risk.calibration"))
@@ -202,7 +202,7 @@ def baseline_gains(artifacts: Artifacts, split: str) -> None:
     frame = pd.DataFrame(
         [{"rival": locale.word("baseline", name), **gain.model_dump(), "method": gain.test} for name, gain in gains.items()]
     )
-    shown = frame.assign(p=frame["p"].map(formatting.chance))
+    shown = frame.assign(p=frame["p"].map(formatting.p_value))
     number = st.column_config.NumberColumn
     columns = {
         "rival": st.column_config.TextColumn(t("results.baseline"), pinned=True),

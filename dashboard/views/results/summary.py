@@ -112,7 +112,7 @@ def sentence(artifacts: Artifacts, recipe: str, split_metrics: SplitMetrics, spl
         low_high = formatting.interval(gain.low, gain.high, 4)
         method = formatting.escape(gain.test, 120)
         if gain.p is not None:
-            method = f"{method}, {t('results.chance', p=formatting.escape(formatting.chance(gain.p)))}"
+            method = f"{method}, {t('results.chance', p=formatting.escape(formatting.p_value(gain.p)))}"
         st.caption(t("results.gain", value=formatting.number(gain.value, 4), low_high=low_high, method=method))
 
 
@@ -171,5 +171,7 @@ def standings(artifacts: Artifacts, split: str, split_metrics: SplitMetrics) -> 
     frame = pd.DataFrame(rows, columns=["name", "kind", "value", "low", "high"])
     if frame.empty:
         return
-    drawing = classification_charts.standings(frame, value=axis_title(first), order=[t("results.recipe"), t("results.baseline")])
+    drawing = classification_charts.metric_intervals(
+        frame, value=axis_title(first), order=[t("results.recipe"), t("results.baseline")]
+    )
     widgets.chart(drawing, frame, key="standings", alt_text=t("results.models_alt", metric=metric_name(first)))

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.analysis import run_differences
-from dashboard.analysis.run_differences import MOST_RUNS
+from dashboard.analysis.run_differences import MAX_RUNS
 from dashboard.charts import comparison_charts, training_charts
 from dashboard.readers import run_records
 from dashboard.readers.artifacts import Artifacts
@@ -37,12 +37,12 @@ def choose(root: Path, use_case: str) -> list[Run]:
                 continue
     selected = [run_id for run_id in requested if run_id in offered]
     finished = [run_id for run_id, run in offered.items() if run.state == "completed"]
-    st.session_state["compared"] = (selected or finished[:2])[:MOST_RUNS]
+    st.session_state["compared"] = (selected or finished[:2])[:MAX_RUNS]
     picked = st.multiselect(
         t("compare.runs"),
         list(offered),
         format_func=lambda run_id: pickers.run_label(offered[run_id]),
-        max_selections=MOST_RUNS,
+        max_selections=MAX_RUNS,
         key="compared",
         on_change=_write_query_param,
     )
@@ -55,7 +55,7 @@ def table(chosen: Sequence[Run], use_case: str) -> None:
     labels = _labels(chosen)
     for group, read in (
         ("parameters", run_differences.parameters),
-        ("outcome", run_differences.outcome),
+        ("outcome", run_differences.test_results),
         ("environment", run_differences.environment),
     ):
         columns: dict[str, dict[str, Any]] = {}
@@ -102,7 +102,7 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
     rows = []
     for run in chosen:
         try:
-            settings, outcome = run_differences.parameters(run, use_case), run_differences.outcome(run, use_case)
+            settings, outcome = run_differences.parameters(run, use_case), run_differences.test_results(run, use_case)
         except Unreadable:
             continue
         metrics = {name: value for name, value in outcome.items() if isinstance(value, int | float)}
@@ -156,7 +156,7 @@ def classes(chosen: Sequence[Run], use_case: str) -> None:
 
 def _labels(chosen: Sequence[Run]) -> dict[str, str]:
     """Short, unique labels of the runs."""
-    return {run.id: f"{formatting.clock(run.at, locale.zone())} · {run.id[-4:]}" for run in chosen}
+    return {run.id: f"{formatting.local_time(run.at, locale.zone())} · {run.id[-4:]}" for run in chosen}
 
 
 def _recipes(run: Run, use_case: str) -> list[str]:

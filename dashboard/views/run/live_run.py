@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from dashboard.analysis.graph_layout import lay_out
-from dashboard.components.graph import Node, graph, spoken
+from dashboard.analysis.graph_layout import compute_layout
+from dashboard.components.graph import Node, accessible_label, graph
 from dashboard.readers import run_records, run_status
 from dashboard.readers.event_logs import StageEvents
 from dashboard.readers.run_records import Run, StageEntry
@@ -44,12 +44,12 @@ def preview(context: PageContext) -> None:
     """The graph of the stages that would run, before any run."""
     needs = {
         name: needed
-        for name, needed in run_status.planned(context.root).items()
-        if run_records.parts(name)[1] == context.use_case
+        for name, needed in run_status.pipeline_stages(context.root).items()
+        if run_records.stage_parts(name)[1] == context.use_case
     }
     if needs:
         nodes = {name: _node(Stage(name, "waiting", StageEntry(), StageEvents(), None)) for name in needs}
-        graph(lay_out(needs), nodes, key="preview", alt=t("run.graph_alt", summary=t("stage_state.waiting")))
+        graph(compute_layout(needs), nodes, key="preview", alt=t("run.graph_alt", summary=t("stage_state.waiting")))
 
 
 def _show(snapshot: RunSnapshot) -> None:
@@ -59,9 +59,9 @@ def _show(snapshot: RunSnapshot) -> None:
         page_context.empty_state("run.none")
         return
     requested = st.query_params.get("stage", "")
-    selected = requested if requested in stages else run_status.notable(stages)
+    selected = requested if requested in stages else run_status.default_stage(stages)
     nodes = {name: _node(stage) for name, stage in stages.items()}
-    layout = lay_out({name: stage.entry.needs for name, stage in stages.items()})
+    layout = compute_layout({name: stage.entry.needs for name, stage in stages.items()})
     picked = graph(layout, nodes, key="graph", alt=t("run.graph_alt", summary=_summary(stages)), selected=selected)
     if picked in stages and picked != requested:
         st.query_params["stage"] = picked
@@ -85,7 +85,7 @@ def _node(stage: Stage) -> Node:
     else:
         status = state
     title, subtitle = stage.recipe or verb, f"{verb} · {status}" if stage.recipe else status
-    return Node(title, subtitle, stage.state, spoken(title, subtitle, state), stage.share)
+    return Node(title, subtitle, stage.state, accessible_label(title, subtitle, state), stage.share)
 
 
 def _summary(stages: Mapping[str, Stage]) -> str:

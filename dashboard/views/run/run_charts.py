@@ -37,8 +37,8 @@ def _curves(snapshot: RunSnapshot, selected: str) -> None:
     points = pd.DataFrame(
         [(series, step, value) for series, line in lines.items() for step, value in line], columns=["series", "step", "value"]
     )
-    st.caption(run_records.parts(name)[2] or _stage_label(name) if name == selected else _stage_label(name))
-    by_kind = [(kind, points[points["series"].isin(series)], series) for kind, series in run_status.kinds(lines).items()]
+    st.caption(run_records.stage_parts(name)[2] or _stage_label(name) if name == selected else _stage_label(name))
+    by_kind = [(kind, points[points["series"].isin(series)], series) for kind, series in run_status.curves_by_kind(lines).items()]
     by_kind = [(kind, rows, series) for kind, rows, series in by_kind if not rows.empty]
     with st.grid(2, min_column_width=250):
         for kind, rows, series in by_kind[:MAX_FIRST_CURVES]:
@@ -86,5 +86,5 @@ def _timeline(snapshot: RunSnapshot) -> None:
 
 def _stage_label(name: str) -> str:
     """A stage's verb and recipe."""
-    verb, _, recipe = run_records.parts(name)
+    verb, _, recipe = run_records.stage_parts(name)
     return f"{word('stage', verb)} {recipe}".strip()

@@ -35,7 +35,7 @@ def header(snapshot: RunSnapshot) -> None:
     with right, st.container(horizontal=True, horizontal_alignment="right"):
         _actions(snapshot)
     if snapshot.record.error:
-        message = formatting.sentence(formatting.escape(snapshot.record.error, stage_details.MAX_ERROR_CHARS))
+        message = formatting.capitalized(formatting.escape(snapshot.record.error, stage_details.MAX_ERROR_CHARS))
         if run.state == "cancelled":
             st.warning(message, icon=":material/block:")
         else:
@@ -59,7 +59,7 @@ def _facts(run: Run) -> list[str]:
     record = run.record
     facts = []
     if run.at:
-        facts.append(t("run.began", time=formatting.clock(run.at, locale.zone())))
+        facts.append(t("run.began", time=formatting.local_time(run.at, locale.zone())))
     if run.live and record.started_at:
         elapsed = formatting.seconds_between(record.started_at, pd.Timestamp.now("UTC").isoformat())
         facts.append(t("run.running_for", time=formatting.duration(elapsed)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard.analysis.run_differences import MOST_RUNS
+from dashboard.analysis.run_differences import MAX_RUNS
 from dashboard.readers import run_records
 from dashboard.readers.run_records import Page, Run
 from dashboard.text import formatting
@@ -26,7 +26,7 @@ GLYPHS = {"pending": "◌", "running": "▶", "completed": "✓", "failed": "✕
 
 def table(root: Path) -> None:
     """The filters, the table and the actions."""
-    if not run_records.names(root):
+    if not run_records.run_ids(root):
         page_context.empty_state("history.none")
         return
     run_filter = _filters(root)
@@ -69,15 +69,15 @@ def _filters(root: Path) -> RunFilter:
 def _page(root: Path, run_filter: RunFilter, filtered: bool) -> Page:
     """The page of runs by number; with a filter, the matching runs so far, since only their records show whether they match."""
     if not filtered:
-        pages = -(-len(run_records.names(root)) // PAGE_SIZE)
+        pages = -(-len(run_records.run_ids(root)) // PAGE_SIZE)
         number = 1
         if pages > 1:
             with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-                st.caption(t("history.total", count=formatting.number(len(run_records.names(root)))), width="content")
+                st.caption(t("history.total", count=formatting.number(len(run_records.run_ids(root)))), width="content")
                 number = st.pagination(pages, key="page", bind="query-params")
-        return run_records.listing(root, start=(number - 1) * PAGE_SIZE, count=PAGE_SIZE)
+        return run_records.list_runs(root, start=(number - 1) * PAGE_SIZE, count=PAGE_SIZE)
     steps = int(st.session_state.get("history_steps", 1))
-    page = run_records.listing(root, run_filter, count=PAGE_SIZE * steps, most_read=MAX_READ * steps)
+    page = run_records.list_runs(root, run_filter, count=PAGE_SIZE * steps, most_read=MAX_READ * steps)
     if page.next is not None:
         st.button(t("history.more"), key="more", on_click=lambda: st.session_state.update(history_steps=steps + 1))
     return page
@@ -115,15 +115,15 @@ def _runs_table(page: Page, use_case: str) -> list[Run]:
 
 def _table_row(run: Run, requested: str) -> dict[str, object]:
     """The table row of a run. The metric is that of the requested use case, or else of the run's first."""
-    record, annotation = run.record, run_records.note(run)
+    record, annotation = run.record, run_records.annotation(run)
     use_case = requested or next(iter(record.use_cases), "")
-    metric = run_records.metric(run, use_case)
+    metric = run_records.results_row(run, use_case)
     of = f" · {pickers.title(use_case)}" if len(record.use_cases) > 1 else ""
     low, high = metric.get("low"), metric.get("high")
     return {
         "pin": "★" if annotation.pinned else "",
         "state": f"{GLYPHS[run.state]} {t(f'state.{run.state}')}",
-        "at": formatting.moment(run.at),
+        "at": formatting.parse_time(run.at),
         "use_cases": ", ".join(pickers.title(name) for name in record.use_cases),
         "metric": summary.metric_name(str(metric["metric"])) + of if "metric" in metric else "",
         "value": metric.get("value"),
@@ -146,7 +146,7 @@ def short_name(name: str) -> str:
 def _bulk_actions(picked: Sequence[Run]) -> None:
     """The actions on the runs selected in the table."""
     if not picked:
-        st.caption(t("history.pick", most=MOST_RUNS))
+        st.caption(t("history.pick", most=MAX_RUNS))
         return
     with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom"):
         st.markdown(t("history.picked", count=len(picked)), width="content")
@@ -160,14 +160,14 @@ def _bulk_actions(picked: Sequence[Run]) -> None:
             ):
                 if st.button(t(label), icon=icon, key=f"go_{page}"):
                     open_page(page, query)
-        elif 2 <= len(picked) <= MOST_RUNS:
+        elif 2 <= len(picked) <= MAX_RUNS:
             if st.button(t("page.compare"), icon=":material/compare_arrows:", type="primary", key="go_compare"):
                 open_page(
                     "compare", {"runs": ",".join(run.id for run in picked), "uc": next(iter(picked[0].record.use_cases), "")}
                 )
         else:
-            st.caption(t("history.too_many", most=MOST_RUNS))
-        pinned = all(run_records.note(run).pinned for run in picked)
+            st.caption(t("history.too_many", most=MAX_RUNS))
+        pinned = all(run_records.annotation(run).pinned for run in picked)
         st.button(
             t("history.unpin" if pinned else "history.pin"),
             icon=":material/keep_off:" if pinned else ":material/keep:",
@@ -179,13 +179,13 @@ def _bulk_actions(picked: Sequence[Run]) -> None:
         run = picked[0]
         text = st.text_area(
             t("history.note"),
-            run_records.note(run).text,
+            run_records.annotation(run).text,
             key=f"note_{run.id}",
             max_chars=MAX_NOTE_LENGTH,
             height=90,
         )
         if st.button(t("history.save"), icon=":material/save:", key="save_note"):
-            run_records.keep(run, RunAnnotation(run_records.note(run).pinned, text or ""))
+            run_records.save_annotation(run, RunAnnotation(run_records.annotation(run).pinned, text or ""))
             st.rerun()
 
 
@@ -197,4 +197,4 @@ def open_page(page: str, query: dict[str, str]) -> None:
 
 def _pin(picked: list[Run], pinned: bool) -> None:
     for run in picked:
-        run_records.keep(run, RunAnnotation(pinned, run_records.note(run).text))
+        run_records.save_annotation(run, RunAnnotation(pinned, run_records.annotation(run).text))

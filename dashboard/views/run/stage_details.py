@@ -58,14 +58,14 @@ def stage(snapshot: RunSnapshot, name: str) -> None:
 
 
 def _facts(stage: Stage) -> dict[str, str]:
-    entry, events, zone = stage.entry, stage.diary, locale.zone()
+    entry, events, zone = stage.entry, stage.events, locale.zone()
     facts: dict[str, Any] = {
         "progress": f"{events.done:,} / {events.total:,} {formatting.escape(events.unit)}" if stage.share is not None else "",
         "took": formatting.duration(stage.seconds) if stage.seconds is not None else "",
         "cpu": formatting.duration(entry.cpu_s if entry.cpu_s is not None else events.cpu_s),
         "memory": formatting.size(entry.peak_memory_bytes or events.peak_memory_bytes),
-        "started": formatting.clock(entry.started_at, zone, seconds=True),
-        "ended": formatting.clock(entry.ended_at, zone, seconds=True),
+        "started": formatting.local_time(entry.started_at, zone, seconds=True),
+        "ended": formatting.local_time(entry.ended_at, zone, seconds=True),
         "needs": formatting.escape(", ".join(entry.needs)),
     }
     shown = {t(f"stage_details.{name}"): value for name, value in facts.items() if value and value != formatting.NOTHING}
@@ -86,7 +86,7 @@ def _log(run: Run, stage: Stage) -> None:
     if level == "printed":
         text = run_status.output_tail(run, stage.name)
     else:
-        lines = [line for line in stage.diary.lines if level == "all" or line.level != "info"]
+        lines = [line for line in stage.events.lines if level == "all" or line.level != "info"]
         text = "\n".join(f"{line.at[11:19]}  {line.message}" for line in lines)
     if not text.strip():
         st.caption(t("stage_details.no_log"))
@@ -107,13 +107,13 @@ def _log(run: Run, stage: Stage) -> None:
 
 def _attempts(stage: Stage) -> None:
     """The attempts of a stage that needed more than one."""
-    attempts = stage.diary.attempts
+    attempts = stage.events.attempts
     if max(stage.entry.attempt, len(attempts)) < 2:
         return
     rows = [
         {
             t("stage_details.attempt"): number,
-            t("stage_details.started"): formatting.clock(attempt.started_at, locale.zone(), seconds=True),
+            t("stage_details.started"): formatting.local_time(attempt.started_at, locale.zone(), seconds=True),
             t("stage_details.took"): formatting.duration(formatting.seconds_between(attempt.started_at, attempt.ended_at)),
             t("stage_details.outcome"): t(f"stage_state.{OUTCOMES[attempt.outcome]}") if attempt.outcome else formatting.NOTHING,
             t("stage_details.error"): attempt.error,

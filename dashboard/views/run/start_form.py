@@ -13,7 +13,7 @@ from dashboard.analysis import parameter_fields
 from dashboard.analysis.parameter_fields import Form
 from dashboard.readers import bonsai_commands, prefect_api, run_records
 from dashboard.readers.bonsai_commands import CommandError
-from dashboard.readers.prefect_api import FlowRun, Refused, Server
+from dashboard.readers.prefect_api import FlowRun, RequestRefused, Server
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_snapshot import RunSnapshot
 from dashboard.text import formatting
@@ -57,7 +57,7 @@ def card(context: PageContext) -> None:
             if st.button(t("run.plan"), type="tertiary", icon=":material/checklist:", key="plan", disabled=values is None):
                 show_plan(context, overrides, chosen)
             with st.popover(t("run.terminal"), type="tertiary", icon=":material/terminal:", key="terminal"):
-                st.code(parameter_fields.command([context.use_case], overrides, chosen), language=None, wrap_lines=True)
+                st.code(parameter_fields.terminal_command([context.use_case], overrides, chosen), language=None, wrap_lines=True)
                 st.caption(t("run.terminal_note"))
         if overrides:
             with box:
@@ -71,7 +71,7 @@ def request_run(root: Path, use_cases: Sequence[str], recipes: Sequence[str], ov
     """Request a run from Prefect and show it; show the reason when that is impossible."""
     try:
         flow_run = prefect_api.request_run(root, use_cases, recipes, overrides)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         st.error(t("run.refused", reason=formatting.escape(refusal, 800)))
         return
     except Unreadable as error:
@@ -79,7 +79,7 @@ def request_run(root: Path, use_cases: Sequence[str], recipes: Sequence[str], ov
             t("run.no_server") if error.key == "prefect.none" else page_context.error_message(error),
             icon=":material/cloud_off:",
         )
-        st.code(parameter_fields.command(use_cases, overrides, recipes), language=None, wrap_lines=True)
+        st.code(parameter_fields.terminal_command(use_cases, overrides, recipes), language=None, wrap_lines=True)
         return
     st.query_params["flow"] = flow_run
     st.rerun()
@@ -90,7 +90,7 @@ def pending_run(root: Path, flow_run_id: str) -> None:
 
     @st.fragment(run_every=1.0)
     def wait() -> None:
-        if run_records.of_flow(root, flow_run_id):
+        if run_records.find_by_flow_run(root, flow_run_id):
             st.rerun()
         with page_context.error_boundary(), st.container(border=True):
             server = prefect_api.server(root)
@@ -98,7 +98,7 @@ def pending_run(root: Path, flow_run_id: str) -> None:
                 raise Unreadable("prefect.none")
             try:
                 flow_run = server.flow_run(flow_run_id)
-            except (Refused, ValueError) as refusal:
+            except (RequestRefused, ValueError) as refusal:
                 st.error(t("run.refused", reason=formatting.escape(refusal, 400)))
             else:
                 _flow_run_state(server, flow_run)
@@ -223,7 +223,7 @@ def _plan_steps(
     root: Path, use_case: str, overrides: Mapping[str, Any], chosen: Sequence[str]
 ) -> tuple[list[dict[str, Any]], str]:
     """The steps of the plan, or the reason why there are none."""
-    options = [part for name, value in overrides.items() for part in ("--set", f"{name}={parameter_fields.in_words(value)}")]
+    options = [part for name, value in overrides.items() for part in ("--set", f"{name}={parameter_fields.format_value(value)}")]
     options += [part for recipe in chosen for part in ("--recipe", recipe)]
     try:
         return bonsai_commands.plan(root, use_case, options), ""

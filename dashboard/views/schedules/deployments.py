@@ -7,10 +7,10 @@ from functools import reduce
 
 import streamlit as st
 
-from dashboard.readers.prefect_api import Deployment, FlowRun, Refused, Schedule, Server
+from dashboard.readers.prefect_api import Deployment, FlowRun, RequestRefused, Schedule, Server
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import cron_text, formatting
-from dashboard.text.cron_text import When
+from dashboard.text.cron_text import Description
 from dashboard.ui import locale, page_context
 from dashboard.ui.locale import t, word
 from dashboard.views.schedules import schedule_form
@@ -27,7 +27,7 @@ def deployments(server: Server) -> None:
         with page_context.error_boundary():
             try:
                 deployments = server.deployments()
-            except Refused as refusal:
+            except RequestRefused as refusal:
                 st.warning(formatting.escape(str(refusal), 300), icon=":material/block:")
                 return
             if not deployments:
@@ -56,7 +56,7 @@ def _card(server: Server, deployment: Deployment) -> None:
         st.markdown(f":material/calendar_clock: {in_words(schedule)}{off}")
     try:
         upcoming, past = server.flow_runs(deployment, ahead=True), server.flow_runs(deployment, ahead=False)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         st.caption(t("run.refused", reason=formatting.escape(refusal, 300)))
         upcoming, past = [], []
     st.caption(t("schedules.next", times=_times(upcoming)))
@@ -86,14 +86,14 @@ def _card(server: Server, deployment: Deployment) -> None:
 def in_words(schedule: Schedule) -> str:
     """A schedule in words."""
     if schedule.cron:
-        text = _when_text(cron_text.in_words(schedule.cron))
+        text = _when_text(cron_text.describe(schedule.cron))
         return f"{text} ({formatting.escape(schedule.timezone)})" if schedule.timezone else text
     if schedule.interval_s:
         return t("cron.every", time=formatting.duration(schedule.interval_s))
     return formatting.escape(schedule.rrule or formatting.NOTHING, 120)
 
 
-def _when_text(when: When) -> str:
+def _when_text(when: Description) -> str:
     values = dict(when.values)
     if when.days:
         values["day"] = _join_words([t(f"weekday.d{day}") for day in when.days])
@@ -126,7 +126,7 @@ def _run_action(done: str, action: object, *arguments: object) -> None:
     assert callable(action)
     try:
         action(*arguments)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         st.toast(t("run.refused", reason=formatting.escape(refusal, 300)), icon=":material/error:")
     except Unreadable as error:
         st.toast(page_context.error_message(error), icon=":material/cloud_off:")
@@ -138,5 +138,5 @@ def _times(flow_runs: list[FlowRun], *, states: bool = False) -> str:
     lines = []
     for each in flow_runs:
         state = f" {word('flow_state', each.state)}" if states else ""
-        lines.append(formatting.escape(f"{formatting.clock(each.at, locale.zone())}{state}", 80))
+        lines.append(formatting.escape(f"{formatting.local_time(each.at, locale.zone())}{state}", 80))
     return ", ".join(lines) or formatting.NOTHING

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 import streamlit as st
 
-from dashboard.readers.prefect_api import Deployment, Refused, Schedule, Server
+from dashboard.readers.prefect_api import Deployment, RequestRefused, Schedule, Server
 from dashboard.text import cron_text, formatting
 from dashboard.ui.locale import t
 
@@ -68,7 +68,7 @@ def _form(server: Server, deployment: Deployment, schedule: Schedule | None) -> 
             server.remove_schedule(deployment, schedule)
         else:
             server.set_schedule(deployment, schedule, cron=line, timezone=zone, active=bool(active))
-    except Refused as refusal:
+    except RequestRefused as refusal:
         st.error(t("run.refused", reason=formatting.escape(refusal, 400)))
     else:
         st.rerun(scope="fragment")
@@ -76,7 +76,7 @@ def _form(server: Server, deployment: Deployment, schedule: Schedule | None) -> 
 
 def validate(line: str, zone: str) -> str:
     """The error in a cron expression or a time zone, with the nearest valid value; "" if both are valid."""
-    if problem := cron_text.fault(line):
+    if problem := cron_text.find_error(line):
         key, values = problem
         if "field" in values:
             values["field"] = t(f"cron.{values['field']}")

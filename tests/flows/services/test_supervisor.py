@@ -90,7 +90,7 @@ def test_a_deployment_runs_and_leaves_nothing_for_dvc_to_do(up: RunningServices)
     ],
 )
 def test_an_invalid_value_is_rejected_on_request(up: RunningServices, parameters: dict[str, Any], message: str) -> None:
-    with pytest.raises(prefect_api.Refused, match=message):
+    with pytest.raises(prefect_api.RequestRefused, match=message):
         up.request_run("toy", **parameters)
 
 

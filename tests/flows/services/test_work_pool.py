@@ -43,7 +43,7 @@ def test_deployments_go_onto_a_work_pool_and_a_worker_runs_them(
     deployments = {each.name: each for each in client.deployments()}
     assert {"all", "toy", "toy-nightly"} <= set(deployments)
     assert [each.cron for each in deployments["toy-nightly"].schedules] == ["0 3 * * *"]
-    with pytest.raises(prefect_api.Refused, match="less than the minimum"):
+    with pytest.raises(prefect_api.RequestRefused, match="less than the minimum"):
         client.start(deployments["toy"], {"overrides": {"training.epochs": 0}}, "wrong")
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "bonsai"]
     with (toy / "worker.log").open("w") as log:
