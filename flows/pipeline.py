@@ -39,7 +39,7 @@ from flows.execution.progress_artifacts import ProgressReporter  # noqa: E402
 from flows.execution.run_executor import SUCCEEDED, RunExecutor  # noqa: E402
 from flows.parameters import run_request  # noqa: E402
 from flows.parameters.json_schema import JsonSchemaHint  # noqa: E402
-from flows.reporting.console import NullDisplay, RunDisplay, format_event  # noqa: E402
+from flows.reporting.console import NullDisplay, RunDisplay, format_event, one_line  # noqa: E402
 from flows.runs import recovery, run_record  # noqa: E402
 from flows.runs.workspace import create_workspace  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
@@ -164,7 +164,7 @@ def run_stages(executor: RunExecutor) -> str:
         except BaseException as error:
             executor.stop.set()
             wait_for_all(futures.values())
-            executor.finish(f"{type(error).__name__}: {' '.join(str(error).split())}")
+            executor.finish(f"{type(error).__name__}: {one_line(error)}")
             raise
     if interrupted.is_set():
         executor.finish(cancelled=True)
@@ -278,7 +278,7 @@ def record_failure(run: run_record.Run) -> Iterator[None]:
     except BaseException as error:
         if run.record["state"] not in run_record.FINAL_STATES:
             stopped = isinstance(error, KeyboardInterrupt | TerminationSignal)
-            reason = "was stopped by hand" if stopped else f"{type(error).__name__}: {' '.join(str(error).split())}"
+            reason = "was stopped by hand" if stopped else f"{type(error).__name__}: {one_line(error)}"
             run.update(state="Cancelled" if stopped else "Failed", error=reason, ended_at=run_record.now())
         raise
 

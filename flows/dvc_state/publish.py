@@ -10,6 +10,7 @@ from dvc.exceptions import DvcException
 from dvc.stage.loader import StageLoader
 
 from flows.dvc_state.stage_state import load_nodes_and_entries, open_repo, write_lock_file
+from flows.reporting.console import one_line
 from flows.system.file_locks import hold_lock
 
 
@@ -45,7 +46,7 @@ def publish(root: Path, entries: Mapping[str, Any], *, force: bool = False) -> l
             try:
                 nodes[name].checkout(force=True)
             except DvcException as error:
-                skipped.append(f"{name}: {' '.join(str(error).split())}")
+                skipped.append(f"{name}: {one_line(error)}")
     return skipped
 
 

@@ -16,7 +16,7 @@ from dvc.exceptions import DvcException
 from flows.dvc_state.stage_graph import Stage
 from flows.dvc_state.stage_state import StageStore
 from flows.execution.stage_process import USER_ERROR_EXIT_CODE, ProcessResult, run_stage_process
-from flows.reporting.console import NullDisplay, RunDisplay, format_duration
+from flows.reporting.console import NullDisplay, RunDisplay, format_duration, one_line
 from flows.runs import run_record
 from flows.runs.event_follower import Event
 from flows.runs.recovery import restore_checkpoints, save_checkpoints
@@ -68,7 +68,7 @@ class RunExecutor:
         except Exception as error:  # DVC's or the machine's: the stage has failed, and the record says why
             self.run.update_stage(name, details=traceback.format_exc())
             kind = "" if isinstance(error, DvcException) else f"{type(error).__name__}: "
-            result = StageResult("Failed", f"{kind}{' '.join(str(error).split())}")
+            result = StageResult("Failed", f"{kind}{one_line(error)}")
         succeeded = result.state in SUCCEEDED
         self.run.update_stage(
             name,

@@ -15,6 +15,7 @@ from dvc.repo import Repo
 
 from flows.dvc_state import object_cache
 from flows.dvc_state.stage_state import working_directory
+from flows.reporting.console import one_line
 from flows.runs import run_record
 from flows.runs.run_record import FINAL_STATES, Run
 from flows.runs.workspace import dvc_config
@@ -75,7 +76,7 @@ def _open_remote(root: Path, folder: Path, name: str) -> Iterator[tuple[Repo, An
         ):
             yield repo, repo.cloud.get_remote(name or None, "push")
     except DvcException as error:
-        raise UserError(" ".join(str(error).replace("\n", " ").split())) from None
+        raise UserError(one_line(error)) from None
 
 
 def _fetch_folder(root: Path, run_id: str, remote: Any) -> None:
