@@ -23,14 +23,14 @@ PARTIAL_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(retired\.)?partial")
 
 def recover(root: Path) -> list[str]:
     """Repair the project and mark every run whose process died as Crashed; returns one line per repair."""
-    done: list[str] = []
+    repairs: list[str] = []
     with hold_lock(root / ".bonsai" / "locks" / "heal"):
         for run in run_record.active_runs(root):
             if not os_processes.is_alive(run.record.get("process")):
                 mark_crashed(root, run)
-                done.append(f"the process of run {run.id} had died; it is now Crashed")
-        done += [*repair_dvc_files(root), *_remove_partials(root)]
-    return done
+                repairs.append(f"the process of run {run.id} had died; it is now Crashed")
+        repairs += [*repair_dvc_files(root), *_remove_partials(root)]
+    return repairs
 
 
 def mark_crashed(root: Path, run: Run) -> None:
