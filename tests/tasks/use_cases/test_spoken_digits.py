@@ -1,4 +1,4 @@
-"""The example of docs/add-a-use-case.md: a folder of recordings becomes a compressed model, with vision's network and no copy of it."""
+"""The example of docs/add-a-use-case.md: recordings become a compressed model, with vision's network and no copy of it."""
 
 from __future__ import annotations
 
