@@ -77,10 +77,16 @@ def forecast(days: pd.DataFrame, limits: Mapping[str, str], names: Mapping[str, 
     }
 
 
-def var_forecasts(days: pd.DataFrame, came: str) -> dict[str, Any]:
+def var_forecasts(days: pd.DataFrame, returns_name: str) -> dict[str, Any]:
     """Actual returns as dots, and a line of VaR forecasts for each further column (ECharts option)."""
     names = [name for name in days.columns if name not in ("day", "came")]
-    dots = {"type": "scatter", "name": came, "symbolSize": 5, "encode": {"x": "day", "y": "came"}, "itemStyle": {"color": MUTED}}
+    dots = {
+        "type": "scatter",
+        "name": returns_name,
+        "symbolSize": 5,
+        "encode": {"x": "day", "y": "came"},
+        "itemStyle": {"color": MUTED},
+    }
     lines = [
         {"type": "line", "showSymbol": False, "name": name, "encode": {"x": "day", "y": name}, "lineStyle": {"width": 1.8}}
         for name in names
@@ -88,7 +94,7 @@ def var_forecasts(days: pd.DataFrame, came: str) -> dict[str, Any]:
     return {
         "animation": False,
         "dataset": {"source": days},
-        "legend": {"type": "scroll", "top": 0, "data": [came, *names]},
+        "legend": {"type": "scroll", "top": 0, "data": [returns_name, *names]},
         "tooltip": {"trigger": "axis"},
         "grid": [{"left": 48, "right": 16, "top": 40, "bottom": 60}],
         "xAxis": [{"type": "category"}],

@@ -1,4 +1,4 @@
-"""What the pages work out before they draw: layout, fronts, ranks, histograms, forms, differences."""
+"""Computations behind the pages: graph layout, Pareto front, threshold curves, histograms, forms, run differences."""
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ def artifacts(root):
     return Artifacts(root, root / "runs" / run_records.run_ids(root)[0], "vision")
 
 
-def test_stages_stand_in_columns_by_depth_and_rows_by_recipe():
+def test_stages_are_placed_in_columns_by_depth_and_rows_by_recipe():
     drawn = graph_layout.compute_layout(recorded_runs.NEEDS)
     assert drawn.places["fetch@vision"] == (0, 0)
     assert drawn.places["compress@vision-dense"][1] == drawn.places["evaluate@vision-dense"][1] == -1
@@ -44,7 +44,7 @@ def test_stages_stand_in_columns_by_depth_and_rows_by_recipe():
     assert len(set(drawn.places.values())) == len(recorded_runs.NEEDS)
 
 
-def test_what_is_implied_is_not_drawn_and_comparisons_stand_aside():
+def test_implied_dependencies_are_omitted_and_comparisons_are_marked():
     edges = {(edge.source, edge.target): edge.aside for edge in graph_layout.compute_layout(recorded_runs.NEEDS).edges}
     assert ("clean@vision", "train@vision") not in edges
     assert edges[("compress@vision-dense", "evaluate@vision-int8")]
@@ -52,21 +52,21 @@ def test_what_is_implied_is_not_drawn_and_comparisons_stand_aside():
     assert ("compress@vision-int8", "release@vision") not in edges
 
 
-def test_on_a_phone_each_recipe_is_a_chain_between_trunk_and_release():
+def test_each_recipe_is_a_chain_between_the_first_stages_and_release():
     chains = graph_layout.compute_layout(recorded_runs.NEEDS).chains
     assert chains[0] == ("fetch@vision", "clean@vision", "augment@vision", "train@vision")
     assert ("compress@vision-int8", "evaluate@vision-int8") in chains
     assert chains[-1] == ("release@vision",)
 
 
-def test_no_stage_stands_on_another_whatever_the_graph():
+def test_no_two_stages_have_the_same_place():
     needs = {"a@x": [], "b@x": ["a@x"], "c@x-r": ["a@x"], "d@x-r": ["a@x"], "e@x": ["b@x", "d@x-r"], "f@x": ["missing"]}
     drawn = graph_layout.compute_layout(needs)
     assert len(set(drawn.places.values())) == len(needs)
     assert graph_layout.compute_layout({}).places == {}
 
 
-def test_the_front_holds_what_nothing_cheaper_equals():
+def test_the_pareto_front_has_no_dominated_recipe():
     frame = pd.DataFrame({"recipe": list("abcd"), "cost": [1.0, 2, 3, 4], "value": [0.8, 0.7, 0.9, 0.85]})
     assert list(pareto_front.front(frame)["recipe"]) == ["a", "c"]
     assert list(pareto_front.front(frame, higher=False)["recipe"]) == ["a", "b"]
@@ -82,7 +82,7 @@ def test_the_contracts_region_is_on_the_scale_of_the_cost(artifacts, cost):
     assert len(pareto_front.points(artifacts.table(), cost)) == 3
 
 
-def test_the_distance_of_two_kinds_is_told_before_points_are_left_out_and_its_place_stays():
+def test_downsampling_keeps_the_ks_statistic_and_its_position():
     numbers = np.random.default_rng(2)
     truth = numbers.random(5000) < 0.3
     scores = truth * 0.1 + numbers.random(5000)
@@ -94,7 +94,7 @@ def test_the_distance_of_two_kinds_is_told_before_points_are_left_out_and_its_pl
     assert threshold_curves.gap(shown).max() == pytest.approx(whole)
 
 
-def test_ranks_agree_with_scikit_learn():
+def test_threshold_curves_agree_with_scikit_learn():
     numbers = np.random.default_rng(0)
     truth = numbers.random(400) < 0.3
     scores = np.round(truth * 0.4 + numbers.random(400), 2)
@@ -108,13 +108,13 @@ def test_ranks_agree_with_scikit_learn():
     )
 
 
-def test_ranks_of_one_kind_of_row_are_empty():
+def test_threshold_curves_of_a_single_class_are_empty():
     assert threshold_curves.roc(np.array([0.1, 0.2]), np.array([True, True])).empty
     assert threshold_curves.precision_recall(np.array([0.1]), np.array([False])).empty
     assert threshold_curves.separation(np.array([]), np.array([])).empty
 
 
-def test_drift_tells_the_same_from_the_moved():
+def test_drift_separates_equal_from_shifted_distributions():
     numbers = np.random.default_rng(0)
     before, after = pd.Series(numbers.normal(0, 1, 2000)), pd.Series(numbers.normal(0, 1, 2000))
     assert column_drift.drift("x", before, after).verdict == "stable"
@@ -143,7 +143,7 @@ def test_drift_tells_the_same_from_the_moved():
         ([None, None], None),
     ],
 )
-def test_a_column_is_drawn_by_what_it_holds(values, kind):
+def test_the_kind_of_a_column_follows_from_its_values(values, kind):
     assert column_drift.kind(pd.Series(values)) == kind
 
 
@@ -191,7 +191,7 @@ def test_a_list_that_is_no_yaml_is_refused_in_one_line():
         parameter_fields.parse_value(Field("model.widths", "yaml", []), "[1, 2")
 
 
-def test_a_parameter_that_params_yaml_has_wrong_is_a_mistake(root, tmp_path):
+def test_an_unknown_parameter_in_params_yaml_is_a_user_error(root, tmp_path):
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text().replace("seed: 7", "sed: 7"))
     with pytest.raises(UserError, match="did you mean 'seed'"):
         parameter_fields.form(tmp_path, "vision")
@@ -220,7 +220,7 @@ def test_parameters_of_a_run_that_cannot_be_read_are_a_sentence(root, content):
         path.write_text(kept)
 
 
-def test_a_shipped_file_is_asked_and_explained(artifacts):
+def test_an_exported_model_predicts_and_has_an_occlusion_map(artifacts):
     model = onnx_models.load(artifacts.file("release/model.onnx"))
     assert model.classes == list(recorded_runs.CLASSES)
     picture = np.zeros((1, recorded_runs.SIDE, recorded_runs.SIDE), np.uint8)
@@ -245,7 +245,7 @@ def test_what_is_no_picture_is_not_shown(data):
     assert image_grid.to_png(data) is None
 
 
-def test_a_picture_bomb_is_not_decoded():
+def test_a_decompression_bomb_is_not_decoded():
     import struct
     import zlib
 
@@ -283,7 +283,7 @@ def test_a_drawn_sign_is_put_in_the_middle_as_in_mnist():
 
 
 @pytest.mark.parametrize("line", ["0 3 * * *", "*/15 * * * *", "0,30 8-18/2 1 jan-mar MON-FRI", "5 4 * * 7", "0 0 31 12 sun"])
-def test_a_right_cron_line_has_no_fault(line):
+def test_a_valid_cron_expression_has_no_error(line):
     assert cron_text.find_error(line) is None
 
 
@@ -300,11 +300,11 @@ def test_a_right_cron_line_has_no_fault(line):
         ("1, * * * *", "minute"),
     ],
 )
-def test_a_wrong_cron_line_names_the_part_that_is_wrong(line, part):
+def test_an_invalid_cron_expression_names_the_invalid_field(line, part):
     assert cron_text.find_error(line)[1]["field"] == part
 
 
-def test_a_cron_line_has_five_parts():
+def test_a_cron_expression_has_five_fields():
     assert cron_text.find_error("every night") == ("cron.fields", {"count": "2"})
 
 
@@ -335,11 +335,11 @@ def test_what_cleaning_changed_in_a_row_stands_beside_what_it_was():
 
 
 @pytest.mark.parametrize(("p", "expected"), [(0.0, "< 0.0001"), (5e-5, "< 0.0001"), (0.04, "0.0400"), (None, "–"), (np.nan, "–")])
-def test_a_chance_is_never_said_to_be_nothing(p, expected):
+def test_a_p_value_is_never_shown_as_zero(p, expected):
     assert formatting.p_value(p) == expected
 
 
-def test_a_test_is_named_without_the_number_that_is_said_beside_it():
+def test_the_name_of_a_test_omits_its_p_value():
     assert Gain(value=1, low=0, high=2, p=0.0003, method="Diebold-Mariano p 0.000 with lags").test == "Diebold-Mariano with lags"
     assert Gain(value=1, low=0, high=2, method="bootstrap").test == "bootstrap"
 

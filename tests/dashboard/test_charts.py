@@ -1,4 +1,4 @@
-"""What charts say: every name, colours that mean something, intervals that are said to be there."""
+"""Charts: every label is shown, significant changes are outlined, latencies have confidence intervals."""
 
 import pandas as pd
 import pytest

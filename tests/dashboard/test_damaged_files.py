@@ -1,4 +1,4 @@
-"""Whatever became of a file, the pages that read it say so in a sentence: never an exception, never one that nobody foresaw."""
+"""Damaged files: the pages that read them show a message, never an unexpected exception."""
 
 import json
 import logging
@@ -182,7 +182,7 @@ def test_a_report_of_another_shape_is_a_sentence(root, caplog, use_case, way, od
     assert foreseen(caplog)
 
 
-def test_a_flipped_row_of_which_nothing_is_said_is_a_sentence(root, caplog):
+def test_a_flipped_row_without_predictions_is_an_error_message(root, caplog):
     path = place(root, "vision", "evaluations/int8/metrics.json")
     path.write_text(damaged(path.read_text(), ("against_dense", "test", "flipped", 0, "own"), None))
     assert "metrics.json" in Reader("vision").look("compression", "flipped")

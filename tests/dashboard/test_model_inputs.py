@@ -1,4 +1,4 @@
-"""Questions to shipped models: sentences, files and rows, read by the use case's own rules, answered without torch."""
+"""User input for exported models: texts, files and rows, validated by the use case and predicted without torch."""
 
 import numpy as np
 import pandas as pd
@@ -34,11 +34,11 @@ def recorded_model(root, name):
 @pytest.mark.parametrize(
     ("name", "kind"), [("vision", "picture"), ("nlp", "sentence"), ("finance", "table"), ("credit", "table")]
 )
-def test_what_a_person_gives_follows_from_the_rows(project, name, kind):
+def test_the_input_kind_follows_from_the_schema(project, name, kind):
     assert model_inputs.input_kind(recorded_model(project, name)[0]) == kind
 
 
-def test_a_sentence_is_mended_answered_and_explained_word_by_word(project):
+def test_a_text_is_repaired_predicted_and_explained_by_word(project):
     case, model, _ = recorded_model(project, "nlp")
     row = model_inputs.row_from_text(case, "  The <b>roots</b> and leaves  want soil ", model)
     assert row["text"].iloc[0] == "The roots and leaves want soil"
@@ -56,7 +56,7 @@ def test_a_sentence_that_cleaning_would_reject_is_refused_for_the_same_reason(pr
         model_inputs.row_from_text(case, " \t ", model)
 
 
-def test_a_files_rows_are_checked_as_the_pipeline_checks_them(project):
+def test_an_uploaded_file_is_validated_like_the_pipelines_data(project):
     case, model, artifacts = recorded_model(project, "finance")
     bars = dashboard_scenarios.of("finance").raw[BARS].query("ticker == 'acorn'")
     checked = model_inputs.rows_from_file(case, bars.to_csv(index=False).encode(), "acorn.csv")
@@ -77,7 +77,7 @@ def test_the_day_after_the_last_is_forecast_too(project):
     assert rows.sort_values("date")["next_return"].isna().iloc[-1]
 
 
-def test_a_table_of_any_columns_is_checked_and_answered(project):
+def test_a_table_with_free_columns_is_validated_and_predicted(project):
     case, model, _ = recorded_model(project, "credit")
     table = dashboard_scenarios.of("credit").raw[["label", "income", "age", "sex", "home"]]
     checked = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv")
@@ -85,7 +85,7 @@ def test_a_table_of_any_columns_is_checked_and_answered(project):
     assert model_inputs.predict(case, model, checked.rows)["predicted"].isin(["paid", "default"]).all()
 
 
-def test_the_columns_of_a_row_that_spoke_for_its_answer_are_told_with_what_they_were_worth(project):
+def test_column_contributions_are_differences_of_the_predicted_probability(project):
     case, model, _ = recorded_model(project, "credit")
     table = dashboard_scenarios.of("credit").raw[["label", "income", "age", "sex", "home"]]
     rows = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv").rows
@@ -116,26 +116,26 @@ def test_a_file_that_is_no_such_table_is_refused_by_its_own_name(project, conten
     assert "/tmp" not in str(error.value)
 
 
-def test_names_are_marked_where_they_stand():
+def test_entities_are_segmented_by_their_tags():
     parts = model_inputs.entity_segments("Ann Lee is in Paris", "B-PER I-PER O O B-LOC")
     assert "".join(part for part, _ in parts) == "Ann Lee is in Paris"
     assert [(part, kind) for part, kind in parts if kind] == [("Ann Lee", "PER"), ("Paris", "LOC")]
     assert [kind for _, kind in model_inputs.entity_segments("a B C", "O B-X B-X") if kind] == ["X", "X"]
 
 
-def test_weights_kept_with_a_prediction_are_laid_over_its_text():
+def test_stored_weights_are_mapped_to_segments_of_the_text():
     parts = model_inputs.with_stored_weights(
         "an old tree", [{"start": 7, "end": 11, "weight": 0.5}, {"start": 90, "end": 95, "weight": 1.0}]
     )
     assert [(part.text, part.weight) for part in parts] == [("an old ", 0.0), ("tree", 0.5)]
 
 
-def test_a_text_is_cut_into_words_without_losing_a_letter():
+def test_splitting_a_text_into_words_loses_no_character():
     text = "A <b>b</b> —  naïve 北京 x=1\n"
     assert "".join(model_inputs.split_words(text)) == text
 
 
-def test_a_very_long_text_is_explained_by_its_first_words_only(project):
+def test_only_the_first_words_of_a_long_text_are_explained(project):
     case, model, _ = recorded_model(project, "nlp")
     row = pd.DataFrame([{"text": "roots " * 3000, "label": "gardens"}])
     parts = model_inputs.word_contributions(case, model, row, 0)

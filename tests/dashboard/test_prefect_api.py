@@ -1,4 +1,4 @@
-"""Prefect's server is asked as one asks somebody busy: again when nothing comes, once where twice would be two."""
+"""Requests to the Prefect server: retries on timeouts and a busy database, never for requests that are not idempotent."""
 
 import http.server
 import json
@@ -19,22 +19,22 @@ NIGHTLY = Deployment(str(uuid.uuid4()), "nightly", "", False, {}, ())
 
 
 class Busy(http.server.BaseHTTPRequestHandler):
-    """A server that leaves its first questions unanswered, or says that its database is busy, and then has all the time."""
+    """A server that drops its first requests or answers that its database is busy, and then responds."""
 
     lost: Counter[str]
     busy: Counter[str]
-    asked: Counter[str]
+    requests: Counter[str]
     lost_after_s = 1.5
 
     def do_GET(self):
         word = self.path.rpartition("/")[2].partition("?")[0]
-        self.asked[word] += 1
-        if self.asked[word] <= self.lost[word]:
+        self.requests[word] += 1
+        if self.requests[word] <= self.lost[word]:
             time.sleep(self.lost_after_s)
             return
         answer = {"token": "t", "id": str(RUN), "name": "mellow", "state": {"name": "Running"}, "detail": "why"}
         content = json.dumps(answer).encode()
-        self.send_response(503 if self.asked[word] <= self.busy[word] else 200)
+        self.send_response(503 if self.requests[word] <= self.busy[word] else 200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -49,7 +49,7 @@ class Busy(http.server.BaseHTTPRequestHandler):
 def busy(monkeypatch):
     monkeypatch.setattr(prefect_api, "TIMEOUT_S", 1.0)
     monkeypatch.setattr(prefect_api, "BUSY_S", 0.01)
-    for name in ("lost", "busy", "asked"):
+    for name in ("lost", "busy", "requests"):
         monkeypatch.setattr(Busy, name, Counter(), raising=False)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy) as served:
         thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.02})
@@ -61,24 +61,24 @@ def busy(monkeypatch):
 
 @pytest.mark.parametrize("lost_after_s", [1.5, 0.0], ids=["nothing comes", "the connection is closed"])
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_question_that_got_no_answer_is_asked_again(busy, monkeypatch, times, lost_after_s):
+def test_a_request_that_times_out_is_retried(busy, monkeypatch, times, lost_after_s):
     monkeypatch.setattr(Busy, "lost_after_s", lost_after_s)
     Busy.lost[str(RUN)] = times
     assert busy.flow_run(str(RUN)).state == "Running"
-    assert Busy.asked[str(RUN)] == times + 1
+    assert Busy.requests[str(RUN)] == times + 1
 
 
-def test_a_server_that_never_answers_is_given_up_with_a_sentence(busy):
+def test_retries_end_with_an_error_message(busy):
     Busy.lost[str(RUN)] = 99
     with pytest.raises(Unreadable, match="timed out"):
         busy.flow_run(str(RUN))
-    assert Busy.asked[str(RUN)] == prefect_api.TIMEOUT_TRIES
+    assert Busy.requests[str(RUN)] == prefect_api.TIMEOUT_TRIES
 
 
-def test_a_token_that_did_not_come_is_asked_for_again(busy):
+def test_a_token_request_that_times_out_is_retried(busy):
     Busy.lost["csrf-token"] = 1
     busy.pause(NIGHTLY, paused=True)
-    assert Busy.asked == {"csrf-token": 2, "pause_deployment": 1}
+    assert Busy.requests == {"csrf-token": 2, "pause_deployment": 1}
 
 
 def test_twenty_pages_that_look_at_once_share_one_server_and_one_token(busy, monkeypatch, tmp_path):
@@ -93,20 +93,20 @@ def test_twenty_pages_that_look_at_once_share_one_server_and_one_token(busy, mon
 
     with ThreadPoolExecutor(20) as pages:
         assert len(set(pages.map(pause, range(20)))) == 1
-    assert Busy.asked == {"health": 1, "csrf-token": 1, "pause_deployment": 20}
+    assert Busy.requests == {"health": 1, "csrf-token": 1, "pause_deployment": 20}
 
 
-def test_what_would_be_done_twice_is_asked_once(busy):
+def test_a_request_that_is_not_idempotent_is_not_retried(busy):
     Busy.lost["schedules"] = 1
     with pytest.raises(Unreadable, match="timed out"):
         busy.add_schedule(NIGHTLY, cron="0 3 * * *", timezone="UTC")
-    assert Busy.asked["schedules"] == 1
+    assert Busy.requests["schedules"] == 1
 
 
-def test_a_busy_database_is_waited_for_and_not_for_ever(busy):
+def test_a_busy_database_is_retried_a_limited_number_of_times(busy):
     Busy.busy[str(RUN)] = 3
     assert busy.flow_run(str(RUN)).name == "mellow"
     Busy.busy[str(RUN)] = 99
     with pytest.raises(RequestRefused, match="why"):
         busy.flow_run(str(RUN))
-    assert Busy.asked[str(RUN)] == 4 + 1 + prefect_api.BUSY_TRIES
+    assert Busy.requests[str(RUN)] == 4 + 1 + prefect_api.BUSY_TRIES

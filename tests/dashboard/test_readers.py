@@ -1,4 +1,4 @@
-"""Records, journals and artifacts are read without being believed: whatever is wrong with them is said in a sentence."""
+"""Readers of records, event logs and artifacts: valid files are parsed, damaged ones raise `Unreadable` with a message."""
 
 import json
 import os
@@ -121,19 +121,19 @@ def test_a_run_of_many_use_cases_is_found_however_many_others_are_newer(root):
         ("renamed by hand", "credit", True),
     ],
 )
-def test_an_id_tells_most_of_the_use_cases_it_is_not_of(run_id, use_case, may_be):
+def test_a_run_id_excludes_most_other_use_cases(run_id, use_case, may_be):
     assert run_records.may_include(run_id, use_case) is may_be
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "a/b", "", "..", ".hidden", "x" * 200, "a\nb", "a b", 7, None])
-def test_a_name_that_could_lead_out_of_the_project_is_refused(root, name):
+def test_a_name_that_leaves_the_project_is_refused(root, name):
     with pytest.raises(Unreadable):
         run_records.load(root, name)
     with pytest.raises(Unreadable):
         project_files.slug(name)
 
 
-def test_a_link_that_leads_out_of_the_project_is_not_followed(root, tmp_path):
+def test_a_symbolic_link_out_of_the_project_is_not_followed(root, tmp_path):
     secret = tmp_path / "secret.json"
     secret.write_text('{"password": "x"}')
     target = newest_artifacts(root).use_case_folder / "clean" / "ledger.json"
@@ -144,7 +144,7 @@ def test_a_link_that_leads_out_of_the_project_is_not_followed(root, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["evaluations/dense/metrics.json", "release/table.json", "clean/ledger.json"])
-def test_every_prefix_of_a_json_artifact_is_a_sentence(root, file):
+def test_every_prefix_of_a_json_artifact_is_unreadable(root, file):
     read = {
         "metrics.json": lambda some: some.metrics("dense"),
         "table.json": Artifacts.table,
@@ -161,7 +161,7 @@ def test_every_prefix_of_a_json_artifact_is_a_sentence(root, file):
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "3", '{"rows_in": "many"}', "{}", "[" * 100_000, '{"kept": NaN}'])
-def test_json_of_another_shape_is_a_sentence(root, content):
+def test_json_of_unexpected_structure_is_unreadable(root, content):
     (newest_artifacts(root).use_case_folder / "clean" / "ledger.json").write_text(content)
     with pytest.raises(Unreadable) as trouble:
         newest_artifacts(root).quality_report()
@@ -169,7 +169,7 @@ def test_json_of_another_shape_is_a_sentence(root, content):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"stages": 3}', '{"state": "Completed", "use_cases": "vision"}', "\x00\x01"])
-def test_a_record_that_cannot_be_understood_is_listed_as_such(root, content):
+def test_a_damaged_record_is_listed_as_unreadable(root, content):
     name = run_records.run_ids(root)[0]
     (root / "runs" / name / "run.json").write_text(content)
     page = run_records.list_runs(root)
@@ -186,7 +186,7 @@ def test_null_where_a_record_has_nothing_reads_as_nothing(root):
     assert run_records.results_row(run_records.load(root, name), "vision") == {}
 
 
-def test_a_missing_truncated_or_foreign_parquet_is_a_sentence(root):
+def test_a_missing_truncated_or_invalid_parquet_file_is_unreadable(root):
     part = newest_artifacts(root).use_case_folder / "clean" / "rows" / "part-00000.parquet"
     whole = part.read_bytes()
     for content in (b"", whole[: len(whole) // 2], b"PAR1" + b"\x00" * 100 + b"PAR1"):
@@ -213,12 +213,12 @@ def test_artifacts_read_what_the_stages_wrote(root):
     assert artifacts.card().startswith("\n# A card")
 
 
-def test_the_released_row_of_the_record_is_the_runs_measure(root):
+def test_the_results_row_of_a_run_is_that_of_its_released_recipe(root):
     run = run_records.load(root, run_records.run_ids(root)[3])
     assert run_records.results_row(run, "vision")["recipe"] == "int8"
 
 
-def test_a_journal_is_read_on_from_where_it_was_left(tmp_path):
+def test_an_event_log_is_read_incrementally(tmp_path):
     path = recorded_runs.event_log(tmp_path, "train@vision", [{"event": "started", "pid": 1}])
     tail = LogTail(path)
     assert len(tail.read().attempts) == 1
@@ -230,7 +230,7 @@ def test_a_journal_is_read_on_from_where_it_was_left(tmp_path):
     assert [line.message for line in tail.read().lines] == ["whole now"]
 
 
-def test_every_prefix_of_a_journal_can_be_read(root, tmp_path):
+def test_every_prefix_of_an_event_log_can_be_read(root, tmp_path):
     whole = (root / "runs" / run_records.run_ids(root)[3] / "journal" / "train@vision.jsonl").read_bytes()
     path = tmp_path / "cut.jsonl"
     for cut in range(len(whole) + 1):
@@ -238,7 +238,7 @@ def test_every_prefix_of_a_journal_can_be_read(root, tmp_path):
         assert LogTail(path).read().ended == (cut == len(whole))
 
 
-def test_a_journal_begun_anew_is_not_mixed_with_the_old(tmp_path):
+def test_a_replaced_event_log_is_read_from_its_beginning(tmp_path):
     path = recorded_runs.event_log(tmp_path, "train@vision", [{"event": "started"}, {"event": "log", "message": "old"}])
     tail = LogTail(path)
     assert len(tail.read().lines) == 1
@@ -260,20 +260,20 @@ def test_a_journal_begun_anew_is_not_mixed_with_the_old(tmp_path):
         {"event": "finished"},
     ],
 )
-def test_an_event_of_another_shape_does_not_stop_the_reading(event):
+def test_a_malformed_event_does_not_stop_the_reader(event):
     events = StageEvents()
     events.apply(event)
     events.apply({"event": "log", "message": "on"})
     assert events.lines[-1].message == "on"
 
 
-def test_a_line_of_a_megabyte_is_kept_short():
+def test_a_long_log_message_is_truncated():
     events = StageEvents()
     events.apply({"event": "log", "message": "x" * 1_000_000})
     assert len(events.lines[-1].message) == 2000
 
 
-def test_a_curve_that_goes_on_from_a_checkpoint_is_not_drawn_twice():
+def test_a_curve_resumed_from_a_checkpoint_has_each_step_once():
     events = StageEvents()
     for step in (1, 2, 3, 2, 3, 4):
         events.apply({"event": "metric", "step": step, "values": {"loss": step, "broken": None}})
@@ -298,7 +298,7 @@ def test_a_stage_that_was_never_timed_counts_as_much_as_the_others(root):
     assert run_status.progress(stages, durations).share == pytest.approx((3 + 0.3) / 11)
 
 
-def test_the_stage_that_failed_is_the_one_to_look_at(root):
+def test_the_default_stage_is_the_failed_one(root):
     failed = run_status.stages(run_records.load(root, run_records.run_ids(root)[2]), "vision")
     assert run_status.default_stage(failed) == "train@vision"
     assert "not finite" in failed["train@vision"].error
@@ -318,7 +318,7 @@ def test_the_names_of_curves_stand_side_by_side_only_where_none_is_cut(names, co
     assert drawing["encoding"]["color"]["legend"]["columns"] == columns
 
 
-def test_the_projects_own_folder_is_told_by_its_journals(root):
+def test_the_state_of_the_project_folder_comes_from_its_event_logs(root):
     source = root / "runs" / run_records.run_ids(root)[3]
     shutil.copytree(source / "journal", root / "journal")
     stages = run_status.stages(run_records.load(root, run_records.WORKSPACE), "vision")

@@ -1,4 +1,4 @@
-"""Every sentence is in the catalogue in both languages, and no word from outside is taken for markup."""
+"""The catalogue of texts is complete in both languages, and untrusted text is never treated as markup."""
 
 import ast
 import re
@@ -74,14 +74,14 @@ def patterns():
             yield path, re.escape(ast.literal_eval(call.args[1])) + r"_view\.\w+"
 
 
-def test_a_sentence_says_the_same_in_every_language():
+def test_every_text_has_the_same_placeholders_in_every_language():
     for key, texts in translations.catalogue().items():
         assert set(texts) == set(translations.LANGUAGES), f"{key} is not in every language"
         assert all(words.strip() for words in texts.values()), f"{key} is empty"
         assert len({frozenset(fields(words)) for words in texts.values()}) == 1, f"{key} puts in different words"
 
 
-def test_every_key_the_code_asks_for_is_in_the_catalogue():
+def test_every_key_used_in_the_code_is_in_the_catalogue():
     keys = translations.catalogue()
     for path, pattern in patterns():
         assert any(re.fullmatch(pattern, key) for key in keys), f"{path.name} asks for {pattern}"
@@ -104,13 +104,13 @@ def known_to(path, words):
     return set().union(*(words[other] for other in words if other == path or other.stem in names))
 
 
-def test_no_sentence_is_left_that_nothing_says():
+def test_every_text_of_the_catalogue_is_used():
     words = {path: constants(path) for path in SOURCES}
     words_by_path = {path: known_to(path, words) for path in SOURCES}
     written = set().union(*words.values())
     requested = {(path, pattern.replace(r"[\w-]+", r"\w+")) for path, pattern in patterns()}
 
-    def said(key, path, pattern):
+    def gives(key, path, pattern):
         """Whether the pattern gives the key, what is put into it being a word that its file knows."""
         found = re.fullmatch(pattern.replace(r"\w+", r"([\w-]+)"), key)
         return found and all(word in words_by_path[path] for word in found.groups())
@@ -118,10 +118,10 @@ def test_no_sentence_is_left_that_nothing_says():
     for key in translations.catalogue():
         if key.partition(".")[0] in NAMED_OUTSIDE or key in written:
             continue
-        assert any(said(key, path, pattern) for path, pattern in requested), f"nothing says {key}"
+        assert any(gives(key, path, pattern) for path, pattern in requested), f"{key} is not used"
 
 
-def test_pages_say_nothing_that_is_not_in_the_catalogue():
+def test_pages_show_no_text_outside_of_the_catalogue():
     for path, call in calls():
         if not (isinstance(call.func, ast.Attribute) and call.func.attr in TEXT_ELEMENTS and call.args):
             continue
@@ -183,7 +183,7 @@ def test_characters_that_move_or_hide_text_are_made_visible():
     ("seconds", "expected"),
     [(0.01, "10 ms"), (0.4, "0.4 s"), (12, "12 s"), (185, "3 min 5 s"), (7800, "2 h 10 min"), (None, "–"), (float("nan"), "–")],
 )
-def test_durations_are_said_as_people_say_them(seconds, expected):
+def test_durations_have_fitting_units(seconds, expected):
     assert formatting.duration(seconds) == expected
 
 
@@ -198,7 +198,7 @@ def test_sizes_carry_units(count, expected):
     ("value", "expected"),
     [(12345, "12,345"), (0.98765, "0.988"), (1e-7, "1e-07"), (float("inf"), "–"), (True, "–"), ("x", "–"), (None, "–")],
 )
-def test_numbers_are_said_with_the_digits_that_count(value, expected):
+def test_numbers_have_significant_digits(value, expected):
     assert formatting.number(value) == expected
 
 
@@ -246,7 +246,7 @@ def test_other_cells_stay_as_they_are():
         ("99 3 * * *", r"cron: 99 3 \* \* \*", r"cron：99 3 \* \* \*"),
     ],
 )
-def test_a_cron_line_is_said_in_words(monkeypatch, line, english, chinese):
+def test_a_cron_expression_is_described_in_words(monkeypatch, line, english, chinese):
     for language, expected in (("en", english), ("zh", chinese)):
         monkeypatch.setattr(locale, "language", lambda language=language: language)
         assert deployments.in_words(Schedule("x", True, cron=line)) == expected
