@@ -4,6 +4,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ FIND_VIOLATIONS = """async (own) => {
 
 
 @pytest.mark.parametrize("width", [1440, 768, 400])
-def test_no_edge_of_the_graph_leaves_the_drawing(windows, addresses, width):
+def test_no_edge_of_the_graph_leaves_the_drawing(windows: Any, addresses: Any, width: Any) -> None:
     page = windows(addresses["lived_in"], width).open(addresses["lived_in"], "run?uc=vision")
     inside = page.evaluate(
         """() => {
@@ -47,7 +48,7 @@ def test_no_edge_of_the_graph_leaves_the_drawing(windows, addresses, width):
     assert inside
 
 
-def test_a_stage_is_selected_by_mouse_and_by_keyboard_and_survives_a_reload(visit, projects, addresses):
+def test_a_stage_is_selected_by_mouse_and_by_keyboard_and_survives_a_reload(visit: Any, projects: Any, addresses: Any) -> None:
     page = visit().open(addresses["lived_in"], f"run?{query_of_run(projects['lived_in'], 'vision', 'Completed')}")
     page.locator('[data-stage="clean@vision"]').click()
     page.wait_for_url("**stage=clean*")
@@ -59,7 +60,7 @@ def test_a_stage_is_selected_by_mouse_and_by_keyboard_and_survives_a_reload(visi
     page.get_by_text("Generates more train rows").wait_for()
 
 
-def test_the_graph_refreshes_only_while_the_run_is_running(visit, serve, tmp_path):
+def test_the_graph_refreshes_only_while_the_run_is_running(visit: Any, serve: Any, tmp_path: Path) -> None:
     root = recorded_runs.project(tmp_path / "p")
     folder = recorded_runs.run(root, "Running")
     with serve(root) as address:
@@ -81,7 +82,7 @@ def test_the_graph_refreshes_only_while_the_run_is_running(visit, serve, tmp_pat
         assert page.evaluate("() => performance.getEntriesByType('resource').length") == frames
 
 
-def test_hostile_text_is_escaped(visit, serve, tmp_path):
+def test_hostile_text_is_escaped(visit: Any, serve: Any, tmp_path: Path) -> None:
     hostile = '<img src=x onerror="alert(1)"><script>alert(1)</script> [x](javascript:alert(1)) ‮ ' + "y" * 1_000_000
     root = recorded_runs.project(tmp_path / "p")
     folder = recorded_runs.finished(root)
@@ -101,7 +102,7 @@ def test_hostile_text_is_escaped(visit, serve, tmp_path):
             window.screenshot(f"hostile-{file_name(page)}")
 
 
-def test_a_digit_is_drawn_and_both_models_answer(visit, addresses):
+def test_a_digit_is_drawn_and_both_models_answer(visit: Any, addresses: Any) -> None:
     window = visit()
     page = window.open(addresses["lived_in"], "try_it?uc=vision")
     canvas = page.locator("canvas").first
@@ -117,13 +118,13 @@ def test_a_digit_is_drawn_and_both_models_answer(visit, addresses):
     window.screenshot("try_it-drawn")
 
 
-def test_a_cell_of_the_confusion_matrix_opens_its_rows(visit, addresses):
+def test_a_cell_of_the_confusion_matrix_opens_its_rows(visit: Any, addresses: Any) -> None:
     page = visit().open(addresses["lived_in"], "results?uc=vision&truth=1&answer=2")
     page.get_by_text("rows of class 1 were predicted as 2").wait_for()
     assert "truth=1" in page.url
 
 
-def test_the_language_changes_and_stays_from_page_to_page(visit, addresses):
+def test_the_language_changes_and_stays_from_page_to_page(visit: Any, addresses: Any) -> None:
     page = visit().open(addresses["lived_in"], "run")
     page.get_by_text("中文", exact=True).click()
     page.wait_for_url("**lang=zh*")
@@ -134,7 +135,7 @@ def test_the_language_changes_and_stays_from_page_to_page(visit, addresses):
     page.get_by_role("heading", name="运行").wait_for()
 
 
-def test_overrides_are_in_the_url_and_survive_a_reload(visit, addresses):
+def test_overrides_are_in_the_url_and_survive_a_reload(visit: Any, addresses: Any) -> None:
     page = visit().open(addresses["empty"], "run")
     page.get_by_text("Settings", exact=True).click()
     page.get_by_role("tab", name="Training").click()
@@ -147,7 +148,7 @@ def test_overrides_are_in_the_url_and_survive_a_reload(visit, addresses):
     page.get_by_text("1 changed").wait_for()
 
 
-def test_editing_a_run_fills_the_form_with_its_overrides(visit, projects, addresses):
+def test_editing_a_run_fills_the_form_with_its_overrides(visit: Any, projects: Any, addresses: Any) -> None:
     run_id = next(run.id for run in run_records.latest(projects["lived_in"], "vision", 20) if not run.record.whole)
     page = visit().open(addresses["lived_in"], f"run?uc=vision&run={run_id}")
     page.get_by_text("as in params.yaml").wait_for()
@@ -158,7 +159,7 @@ def test_editing_a_run_fills_the_form_with_its_overrides(visit, projects, addres
 
 @pytest.mark.skipif(not AXE, reason="axe-core is not installed: npm pack axe-core, then BONSAI_AXE=package/axe.min.js")
 @pytest.mark.parametrize("use_case", dashboard_scenarios.names())
-def test_no_page_has_accessibility_violations_of_its_own(windows, projects, addresses, use_case):
+def test_no_page_has_accessibility_violations_of_its_own(windows: Any, projects: Any, addresses: Any, use_case: Any) -> None:
     base, violations = addresses["lived_in"], []
     for width, address in pages_to_check(projects["lived_in"], use_case):
         window = windows(base, width)
@@ -173,7 +174,7 @@ def test_no_page_has_accessibility_violations_of_its_own(windows, projects, addr
     assert violations == []
 
 
-def pages_to_check(project, use_case):
+def pages_to_check(project: Any, use_case: Any) -> Any:
     """Widths and URLs: the pages of a finished run when wide, and those of another state when narrow."""
     turn = dashboard_scenarios.names().index(use_case)
     ended, other = query_of_run(project, use_case, "Completed"), STATES[1:-1][turn % 3]

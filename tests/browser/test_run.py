@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +46,7 @@ RECORD_STATES = """() => {
 
 
 @pytest.fixture(scope="module")
-def running_project(chromium, tmp_path_factory):
+def running_project(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """`bonsai up` in a fresh copy of the project; yields its folder and the dashboard's URL."""
     root = tmp_path_factory.mktemp("running") / "project"
     for name in PROJECT_FILES:
@@ -75,7 +77,7 @@ def running_project(chromium, tmp_path_factory):
             process.wait()
 
 
-def address(log, process):
+def address(log: Any, process: Any) -> Any:
     """The dashboard's URL, once all three services answer."""
     deadline = time.monotonic() + 400
     while time.monotonic() < deadline:
@@ -87,21 +89,21 @@ def address(log, process):
     raise AssertionError(log.read_text(errors="replace"))
 
 
-def newest(root):
+def newest(root: Any) -> Any:
     """The newest run's record."""
     return records(root)[-1]
 
 
-def records(root):
+def records(root: Any) -> Any:
     """The record of each run, the oldest first, with its name as `id`."""
     return [{"id": path.parent.name, **json.loads(path.read_text())} for path in sorted((root / "runs").glob("*/run.json"))]
 
 
-def stages(root):
+def stages(root: Any) -> Any:
     return {name: entry["state"] for name, entry in newest(root)["stages"].items()}
 
 
-def press(page, button="Run pipeline"):
+def press(page: Any, button: Any = "Run pipeline") -> None:
     """Click the button, and wait until the run has started and the page shows it."""
     before = page.evaluate("() => new URLSearchParams(location.search).get('run')")
     page.get_by_role("button", name=button, exact=True).click()
@@ -115,22 +117,22 @@ def press(page, button="Run pipeline"):
     )
 
 
-def wait_for_end(window, button):
+def wait_for_end(window: Any, button: Any) -> None:
     """Wait until the run has ended, which the page shows by this button."""
     window.page.get_by_role("button", name=button, exact=True).wait_for(timeout=STAGE_TIMEOUT_MS)
     window.wait_until_idle()
 
 
-def node(page, stage, *states):
+def node(page: Any, stage: Any, *states: Any) -> Any:
     return page.locator(", ".join(f'[data-stage="{stage}"].{state}' for state in states)).first
 
 
-def graph_states(page):
+def graph_states(page: Any) -> Any:
     """The state of each stage in the graph."""
     return page.locator("[data-stage]").evaluate_all("(nodes) => nodes.map((node) => node.getAttribute('class').split(' ')[1])")
 
 
-def open_completed_run(root, window, base):
+def open_completed_run(root: Any, window: Any, base: Any) -> Any:
     """Open the page of a completed run of the quick preset; start one when there is none."""
     completed = [record["id"] for record in records(root) if record["state"] == "Completed"]
     page = window.open(base, f"run?uc=vision&run={completed[0] if completed else ''}")
@@ -142,7 +144,7 @@ def open_completed_run(root, window, base):
     return page
 
 
-def test_the_button_starts_a_run_whose_stages_are_shown_live_and_survive_a_reload(visit, running_project):
+def test_the_button_starts_a_run_whose_stages_are_shown_live_and_survive_a_reload(visit: Any, running_project: Any) -> None:
     root, base = running_project
     window = visit()
     page = window.open(base, "run?uc=vision")
@@ -171,7 +173,7 @@ def test_the_button_starts_a_run_whose_stages_are_shown_live_and_survive_a_reloa
     assert set(stages(root).values()) <= {"Completed", "Unchanged"}
 
 
-def test_a_finished_run_fills_all_pages(visit, running_project):
+def test_a_finished_run_fills_all_pages(visit: Any, running_project: Any) -> None:
     root, base = running_project
     window = visit()
     open_completed_run(root, window, base)
@@ -194,7 +196,7 @@ def test_a_finished_run_fills_all_pages(visit, running_project):
         window.screenshot(f"run-4-{page}-{view.partition('=')[2]}".strip("-"))
 
 
-def test_a_repeated_run_leaves_every_stage_unchanged(visit, running_project):
+def test_a_repeated_run_leaves_every_stage_unchanged(visit: Any, running_project: Any) -> None:
     root, base = running_project
     window = visit()
     page = open_completed_run(root, window, base)
@@ -206,7 +208,7 @@ def test_a_repeated_run_leaves_every_stage_unchanged(visit, running_project):
     window.screenshot("run-5-again")
 
 
-def test_a_changed_parameter_runs_only_its_own_branch(visit, running_project):
+def test_a_changed_parameter_runs_only_its_own_branch(visit: Any, running_project: Any) -> None:
     root, base = running_project
     window = visit()
     page = open_completed_run(root, window, base)
@@ -227,7 +229,7 @@ def test_a_changed_parameter_runs_only_its_own_branch(visit, running_project):
     window.screenshot("run-6-changed")
 
 
-def test_a_run_is_cancelled_after_confirmation(visit, running_project):
+def test_a_run_is_cancelled_after_confirmation(visit: Any, running_project: Any) -> None:
     root, base = running_project
     window = visit()
     page = window.open(base, "run?uc=vision&recipes=int8&vision.fetch.limit=1500&vision.training.epochs=5000")
@@ -242,7 +244,7 @@ def test_a_run_is_cancelled_after_confirmation(visit, running_project):
     window.screenshot("run-7-cancelled")
 
 
-def test_an_invalid_path_is_reported_on_the_page(visit, running_project):
+def test_an_invalid_path_is_reported_on_the_page(visit: Any, running_project: Any) -> None:
     _, base = running_project
     window = visit()
     page = window.open(base, "run?uc=vision&recipes=int8&vision.fetch.source=path&vision.fetch.path=nowhere.csv")
@@ -253,7 +255,7 @@ def test_an_invalid_path_is_reported_on_the_page(visit, running_project):
     window.screenshot("run-8-broken")
 
 
-def test_after_restoring_a_run_every_stage_is_unchanged(visit, running_project):
+def test_after_restoring_a_run_every_stage_is_unchanged(visit: Any, running_project: Any) -> None:
     root, base = running_project
     window = visit()
     open_completed_run(root, window, base)

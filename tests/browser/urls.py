@@ -1,6 +1,7 @@
 """The URLs of the pages, and the looks (width and color scheme) in which tests open them."""
 
 import os
+from typing import Any
 
 from dashboard.readers import run_records
 from tests.support import recorded_runs
@@ -28,18 +29,18 @@ SCREENSHOTS = bool(os.environ.get("BONSAI_PICTURES"))
 """Whether every page is saved as a screenshot; it takes most of the time."""
 
 
-def query_of_run(project, use_case, state):
+def query_of_run(project: Any, use_case: Any, state: Any) -> Any:
     """The query string of a run in that state; without `run` where there is none."""
     run_ids = [run.id for run in run_records.latest(project, use_case, 20) if run.state == state.lower() and run.record.whole]
     return f"uc={use_case}" if state == "Nothing" else f"uc={use_case}&run={run_ids[0]}"
 
 
-def file_name(address):
+def file_name(address: Any) -> Any:
     """The URL as a part of a file name."""
     return "".join(char if char.isalnum() else "-" for char in address).strip("-")
 
 
-def problems_of(windows, base, addresses, name, turn=0):
+def problems_of(windows: Any, base: Any, addresses: Any, name: Any, turn: Any = 0) -> Any:
     """The problems of these pages in their looks; `turn` is the position of the first page's look."""
     problems = []
     for position, address in enumerate(addresses):

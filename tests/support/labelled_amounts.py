@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pandera.pandas as pa
 from pandas import DataFrame
 
 from tasks.core.artifacts import Table
+from tasks.core.problem import Problem
 from tasks.core.settings import Clean, Contract, Fetch, Training
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
@@ -25,8 +26,10 @@ class LabelledAmounts(UseCase):
     """Accepts every row in `clean_partition`, so that invalid values are left to the schema."""
 
     fetch, clean, contract, training = Fetch(partition_rows=4), Clean(max_reject_share=1), Contract(), Training()
-    augment = model = None
-    Schema, unique_key, problem = AmountSchema, ("label", "amount"), Regression()
+    augment: Any = None
+    model: Any = None
+    Schema, unique_key = AmountSchema, ("label", "amount")
+    problem: ClassVar[Problem] = Regression()
 
     def __init__(self, table: DataFrame | None) -> None:
         self.table = table
@@ -38,7 +41,8 @@ class LabelledAmounts(UseCase):
     def clean_partition(self, rows: DataFrame) -> DataFrame:
         return rows[["label", "amount"]].assign(fault="", fix="")
 
-    encode = build_model = None
+    encode: Any = None
+    build_model: Any = None
 
 
 def fetch_and_clean(context: StageContext) -> tuple[dict[str, Any], DataFrame, DataFrame]:

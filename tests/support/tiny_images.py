@@ -44,22 +44,22 @@ class RecordingEventLog:
 class BarClassification(Problem):
     label_column = "label"
 
-    def loss(self, outputs, targets, training):
+    def loss(self, outputs: Any, targets: Any, training: Any) -> Any:
         return torch.nn.functional.cross_entropy(outputs, targets)
 
-    def decode(self, rows, outputs, state):
+    def decode(self, rows: Any, outputs: Any, state: Any) -> Any:
         return rows[["label"]].assign(predicted=np.array(state["classes"])[outputs.argmax(1)], surest=outputs.max(1))
 
-    def metrics(self, predictions):
+    def metrics(self, predictions: Any) -> Any:
         return {"accuracy": float(self.per_row_metric(predictions).mean())}
 
-    def per_row_metric(self, predictions):
+    def per_row_metric(self, predictions: Any) -> Any:
         return (predictions["label"] == predictions["predicted"]).to_numpy(np.float64)
 
-    def report(self, predictions):
+    def report(self, predictions: Any) -> Any:
         return {"classes": list(NAMES)}
 
-    def baselines(self, train, rows, encode, state):
+    def baselines(self, train: Any, rows: Any, encode: Any, state: Any) -> Any:
         return {"majority": rows[["label"]].assign(predicted=train["label"].mode()[0])}
 
 
@@ -79,23 +79,23 @@ class Bars(UseCase):
     name: ClassVar[str] = "vision"
     """The use case whose architectures it takes."""
 
-    def load(self):
+    def load(self) -> Any:
         raise NotImplementedError
 
-    def clean_partition(self, rows):
+    def clean_partition(self, rows: Any) -> None:
         raise NotImplementedError
 
-    def fit_preprocessing(self, rows):
+    def fit_preprocessing(self, rows: Any) -> Any:
         return {"classes": list(NAMES)}
 
-    def encode(self, rows, state):
+    def encode(self, rows: Any, state: Any) -> Any:
         pixels = np.stack([np.frombuffer(content, np.uint8).reshape(1, 8, 8) for content in rows["pixels"]])
         return pixels, np.array([state["classes"].index(label) for label in rows["label"]], dtype=np.int64)
 
-    def build_model(self, state):
+    def build_model(self, state: Any) -> Any:
         return Cnn(side=8, classes=2, widths=(16, 16, 16))
 
-    def build_student(self, state, width_share):
+    def build_student(self, state: Any, width_share: Any) -> Any:
         return Cnn(side=8, classes=2, widths=tuple(round(16 * width_share) for _ in range(3)))
 
 

@@ -1,5 +1,9 @@
 """A Dask cluster in this process, and contexts of stages that use it."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 from distributed import LocalCluster
 
@@ -8,19 +12,19 @@ from tasks.core.stage_context import StageContext
 
 
 @pytest.fixture(scope="module")
-def scheduler():
+def scheduler() -> Iterator[Any]:
     """The address of a Dask cluster in this process: workers behave the same, and it starts without delay."""
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as local:
         yield local.scheduler_address
 
 
 @pytest.fixture
-def make_context(tmp_path, scheduler, monkeypatch):
+def make_context(tmp_path: Path, scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Makes the context of a use case's clean stage in a folder of its own."""
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
     event_logs = []
 
-    def make(case, name="mine"):
+    def make(case: Any, name: Any = "mine") -> Any:
         root = tmp_path / name
         event_logs.append(EventLog(root / "journal" / f"clean@{name}.jsonl"))
         return StageContext(name=name, case=case, event_log=event_logs[-1], root=root)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,14 +12,14 @@ from tasks.core.errors import UserError
 from tasks.core.event_log import EventLog
 
 
-def test_partitions_have_the_size_and_all_rows():
+def test_partitions_have_the_size_and_all_rows() -> None:
     frames = [pd.DataFrame({"x": range(start, end)}) for start, end in [(0, 3), (3, 4), (4, 20), (20, 20), (20, 23)]]
     partitions = list(dask_cluster.repartition(frames, 5))
     assert [len(partition) for partition in partitions] == [5, 5, 5, 5, 3]
     assert pd.concat(partitions)["x"].tolist() == list(range(23))
 
 
-def test_a_partition_of_large_rows_is_shorter(monkeypatch):
+def test_a_partition_of_large_rows_is_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "MAX_PARTITION_BYTES", 100)
     frames = [pd.DataFrame({"image": [b"x" * 30] * 2, "y": [place, place]}) for place in range(7)]
     partitions = list(dask_cluster.repartition(frames, 10))
@@ -30,7 +31,7 @@ def die(_: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "nowhere")
     with (
         pytest.raises(UserError, match="no Dask scheduler answers at DASK_SCHEDULER_ADDRESS=nowhere"),
@@ -40,7 +41,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_task_that_kills_its_workers_is_named(tmp_path, monkeypatch):
+def test_a_task_that_kills_its_workers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
     event_log = EventLog(tmp_path / "clean@mine.jsonl")
     with (

@@ -3,6 +3,7 @@
 import ast
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grimp
 import pytest
@@ -66,25 +67,25 @@ def covered(dependency: str, use_case: str) -> set[str]:
     return {module for module in imports().modules - packages() if module == name or module.startswith(f"{name}.")}
 
 
-def test_the_dag_holds_the_stages_that_the_command_line_knows():
+def test_the_dag_holds_the_stages_that_the_command_line_knows() -> None:
     assert list(DAG) == list(STAGES)
 
 
 @pytest.mark.parametrize("use_case", registry.registered_names("use_cases"))
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_all_the_code_that_it_imports(stage, use_case):
+def test_a_stage_declares_all_the_code_that_it_imports(stage: Any, use_case: Any) -> None:
     missing = needed(stage, use_case) - {module for each in declared(stage) for module in covered(each, use_case)}
     assert not missing, f"add to the deps of {stage} in dvc.yaml: {sorted(missing)}"
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_each_declared_file_or_folder_is_needed_by_some_use_case(stage):
+def test_each_declared_file_or_folder_is_needed_by_some_use_case(stage: Any) -> None:
     for each in declared(stage):
         users = [name for name in registry.registered_names("use_cases") if needed(stage, name) & covered(each, name)]
         assert users, f"take {each} from the deps of {stage} in dvc.yaml"
 
 
-def test_the_declared_modules_that_are_not_needed_are_listed():
+def test_the_declared_modules_that_are_not_needed_are_listed() -> None:
     unneeded = {
         module
         for stage in STAGES
@@ -96,34 +97,34 @@ def test_the_declared_modules_that_are_not_needed_are_listed():
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_at_most_twelve_code_dependencies(stage):
+def test_a_stage_declares_at_most_twelve_code_dependencies(stage: Any) -> None:
     assert len(declared(stage)) <= 12
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_says_in_one_sentence_what_it_does(stage):
+def test_a_stage_says_in_one_sentence_what_it_does(stage: Any) -> None:
     assert DAG[stage]["desc"].endswith(".")
     assert len(DAG[stage]["desc"]) < 120
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_command_holds_names_only_and_never_a_parameter(stage):
+def test_a_command_holds_names_only_and_never_a_parameter(stage: Any) -> None:
     words = DAG[stage]["cmd"].split()
     assert words[:4] == ["python", "-m", "tasks", stage]
     assert set(words[4:]) <= {"${item.use_case}", "${item.recipe}"}
     assert ("${item.recipe}" in words) == STAGES[stage]
 
 
-def test_packages_hold_a_sentence_and_no_code():
+def test_packages_hold_a_sentence_and_no_code() -> None:
     for init in [*(ROOT / "tasks").rglob("__init__.py")]:
         assert len(ast.parse(init.read_text()).body) == 1, f"{init} must hold its docstring only"
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stanza_that_says_nothing_has_every_parameter_a_stage_names(stage):
+def test_a_stanza_that_says_nothing_has_every_parameter_a_stage_names(stage: Any) -> None:
     names = {"${item.use_case}": "mine", "${item.recipe}": "dense"}
     for dotted in DAG[stage].get("params", []):
-        section = {"use_cases": {"mine": params_file.default_stanza()}, "recipes": {"dense": []}}
+        section: Any = {"use_cases": {"mine": params_file.default_stanza()}, "recipes": {"dense": []}}
         for placeholder, name in names.items():
             dotted = dotted.replace(placeholder, name)
         for word in dotted.split("."):

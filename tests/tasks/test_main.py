@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def run_stage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path: Path) -> Any:
     (tmp_path / "params.yaml").write_text("use_cases: {vision: {training: {seed: 7}}}\nrecipes: {dense: []}\n")
     return tmp_path
 
@@ -34,13 +35,13 @@ def project(tmp_path):
         (["compress", "vision"], "compress takes a use case and a recipe, got 1 argument"),
     ],
 )
-def test_a_wrong_command_line_is_explained(arguments, message):
+def test_a_wrong_command_line_is_explained(arguments: Any, message: Any) -> None:
     with pytest.raises(UserError) as caught:
         parse_arguments(arguments)
     assert message in str(caught.value)
 
 
-def test_a_user_error_is_one_line_and_exit_code_2_and_leaves_no_file(project):
+def test_a_user_error_is_one_line_and_exit_code_2_and_leaves_no_file(project: Any) -> None:
     before = sorted(project.iterdir())
     result = run_stage(project, "fetch", "visoin")
     assert result.returncode == 2
@@ -49,7 +50,7 @@ def test_a_user_error_is_one_line_and_exit_code_2_and_leaves_no_file(project):
     assert sorted(project.iterdir()) == before
 
 
-def test_a_stage_names_its_missing_input_and_logs_the_failure(project):
+def test_a_stage_names_its_missing_input_and_logs_the_failure(project: Any) -> None:
     result = run_stage(project, "clean", "vision")
     assert result.returncode == 2
     assert result.stderr.startswith("error: data/vision/raw is not there yet")
@@ -57,7 +58,7 @@ def test_a_stage_names_its_missing_input_and_logs_the_failure(project):
 
 
 @pytest.mark.parametrize("environment", [{}, {"OMP_NUM_THREADS": "2"}, {"OPENBLAS_NUM_THREADS": "2"}])
-def test_every_library_counts_the_threads_that_the_parameters_name(project, environment):
+def test_every_library_counts_the_threads_that_the_parameters_name(project: Any, environment: Any) -> None:
     code = (
         "from tasks.__main__ import main;"
         "assert main(['augment', 'vision']) == 2; import scipy.linalg, sklearn.linear_model, threadpoolctl;"

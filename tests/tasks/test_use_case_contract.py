@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ RAW_ROWS = 400
 
 
 @pytest.fixture(scope="module", params=registry.registered_names("use_cases"))
-def case(request, tmp_path_factory):
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The use case on the data its stanza names, or, where no package ships any, on a small table of our own."""
     stanzas = params_file.read_params(Path(__file__).parents[2] / "params.yaml").use_cases
     fetch = stanzas.get(request.param, {}).get("fetch") or {}
@@ -38,7 +39,7 @@ def case(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def raw(case):
+def raw(case: Any) -> Any:
     """A few raw rows of the packaged data: spread over what the source gives, or neighbours where rows know each other."""
     blocks = pd.concat(list(case.load()), ignore_index=True)
     apart = 1 if type(case).clean_table is not UseCase.clean_table else max(1, len(blocks) // RAW_ROWS)
@@ -46,16 +47,16 @@ def raw(case):
 
 
 @pytest.fixture(scope="module")
-def rows(case, raw, tmp_path_factory):
+def rows(case: Any, raw: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cleaned(case, [raw], tmp_path_factory.mktemp("rows"))
 
 
 @pytest.fixture(scope="module")
-def state(case, rows):
+def state(case: Any, rows: Any) -> Any:
     return case.fit_preprocessing(rows[rows["split"] == "train"].reset_index(drop=True))
 
 
-def cleaned(case, parts, folder) -> pd.DataFrame:
+def cleaned(case: Any, parts: Any, folder: Any) -> pd.DataFrame:
     """The kept rows with their split, as the clean stage finds them, for any cut of the raw rows into partitions."""
     for place, part in enumerate(parts):
         part.reset_index(drop=True).to_parquet(folder / f"raw-{place}.parquet")
@@ -70,23 +71,23 @@ def cleaned(case, parts, folder) -> pd.DataFrame:
     return found[found["split"] != CONTEXT_SPLIT].reset_index(drop=True)
 
 
-def test_its_settings_are_frozen_and_travel_to_a_worker(case):
+def test_its_settings_are_frozen_and_travel_to_a_worker(case: Any) -> None:
     assert pickle.loads(pickle.dumps(case)) == case
     with pytest.raises((AttributeError, TypeError)):
         case.training.epochs = 3
 
 
-def test_a_wrong_setting_is_refused_with_the_nearest_right_one(case):
+def test_a_wrong_setting_is_refused_with_the_nearest_right_one(case: Any) -> None:
     with pytest.raises(UserError, match="did you mean 'epochs'"):
         registry.build("use_cases", type(case).__name__.lower(), {"training": {"epoch": 1}})
 
 
-def test_every_raw_row_says_where_it_was_found(raw):
+def test_every_raw_row_says_where_it_was_found(raw: Any) -> None:
     assert raw["file"].str.len().gt(0).all()
     assert pd.api.types.is_integer_dtype(raw["row"])
 
 
-def test_judging_keeps_length_and_order_and_gives_rows_of_the_schema(case, raw):
+def test_judging_keeps_length_and_order_and_gives_rows_of_the_schema(case: Any, raw: Any) -> None:
     judged = case.clean_partition(raw)
     assert len(judged) == len(raw)
     good = judged[judged["fault"] == ""].reset_index(drop=True)
@@ -95,16 +96,16 @@ def test_judging_keeps_length_and_order_and_gives_rows_of_the_schema(case, raw):
     assert schema_errors(case, good[list(schema.columns)], schema).empty
 
 
-def test_cleaning_gives_the_same_rows_whatever_the_number_of_partitions(case, raw, rows, tmp_path):
+def test_cleaning_gives_the_same_rows_whatever_the_number_of_partitions(case: Any, raw: Any, rows: Any, tmp_path: Path) -> None:
     cuts = np.array_split(np.arange(len(raw)), 3)
     pd.testing.assert_frame_equal(cleaned(case, [raw.iloc[cut] for cut in cuts], tmp_path), rows)
 
 
-def test_every_row_has_a_split_and_every_split_has_rows(rows):
+def test_every_row_has_a_split_and_every_split_has_rows(rows: Any) -> None:
     assert set(rows["split"]) == set(SPLITS)
 
 
-def test_encode_gives_one_input_and_one_target_per_row(case, rows, state):
+def test_encode_gives_one_input_and_one_target_per_row(case: Any, rows: Any, state: Any) -> None:
     inputs, targets = case.encode(rows, state)
     assert len(inputs) == len(targets) == len(rows)
     again, _ = case.encode(rows.tail(7).reset_index(drop=True), state)
@@ -112,7 +113,7 @@ def test_encode_gives_one_input_and_one_target_per_row(case, rows, state):
     assert not np.isinf(inputs).any()
 
 
-def test_every_parameter_learns(case, rows, state):
+def test_every_parameter_learns(case: Any, rows: Any, state: Any) -> None:
     network = case.build_model(state).train()
     inputs, targets = (torch.from_numpy(part) for part in case.encode(rows.head(64), state))
     case.problem.loss(network(inputs), targets, case.training).backward()
@@ -120,7 +121,7 @@ def test_every_parameter_learns(case, rows, state):
     assert idle == []
 
 
-def test_a_few_rows_can_be_learnt(case, rows, state):
+def test_a_few_rows_can_be_learnt(case: Any, rows: Any, state: Any) -> None:
     inputs, targets = case.encode(rows[rows["split"] == "train"].head(32).reset_index(drop=True), state)
     training = replace(case.training, epochs=20, batch_size=16, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
     torch.manual_seed(0)
@@ -134,7 +135,7 @@ def test_a_few_rows_can_be_learnt(case, rows, state):
     assert fitted.curves[-1]["loss"] < fitted.curves[0]["loss"]
 
 
-def test_decode_judges_every_row_and_the_first_score_is_the_mean_goodness(case, rows, state):
+def test_decode_judges_every_row_and_the_first_score_is_the_mean_goodness(case: Any, rows: Any, state: Any) -> None:
     outputs = trainer.predict(case.build_model(state), case.encode(rows, state)[0])
     assert np.isfinite(outputs).all()
     predictions = case.problem.decode(rows, outputs, state)
@@ -145,7 +146,7 @@ def test_decode_judges_every_row_and_the_first_score_is_the_mean_goodness(case, 
     assert case.problem.report(predictions)
 
 
-def test_baselines_answer_for_every_row(case, rows):
+def test_baselines_answer_for_every_row(case: Any, rows: Any) -> None:
     train, asked = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "test"))
     rivals = case.baselines(train, asked)
     assert len(rivals) >= 2
@@ -154,7 +155,7 @@ def test_baselines_answer_for_every_row(case, rows):
         assert all(np.isfinite(value) for value in case.problem.metrics(predictions).values())
 
 
-def test_the_policy_keeps_shape_and_repeats_itself(case, rows, state):
+def test_the_policy_keeps_shape_and_repeats_itself(case: Any, rows: Any, state: Any) -> None:
     policy = case.batch_augmentation()
     if policy is None:
         return
@@ -165,7 +166,7 @@ def test_the_policy_keeps_shape_and_repeats_itself(case, rows, state):
     assert torch.equal(varied, policy(inputs, numbers))
 
 
-def test_variants_are_repeatable_and_keep_the_schema(case, rows):
+def test_variants_are_repeatable_and_keep_the_schema(case: Any, rows: Any) -> None:
     train = rows[rows["split"] == "train"].reset_index(drop=True)
     variants = case.augment_rows(train, seed=1)
     pd.testing.assert_frame_equal(variants, case.augment_rows(train, seed=1))
@@ -174,7 +175,7 @@ def test_variants_are_repeatable_and_keep_the_schema(case, rows):
         assert schema_errors(case, variants[list(schema.columns)].reset_index(drop=True), schema).empty
 
 
-def test_narrower_networks_can_be_built_from_every_group(case, state):
+def test_narrower_networks_can_be_built_from_every_group(case: Any, state: Any) -> None:
     network = case.build_model(state)
     state = network.state_dict()
     for name, group in network.groups().items():
@@ -187,7 +188,7 @@ def test_narrower_networks_can_be_built_from_every_group(case, state):
             assert narrow[key].shape[dimension] * group.size == state[key].shape[dimension] * half, (name, key, repeat)
 
 
-def verdicts(case, raw, folder):
+def verdicts(case: Any, raw: Any, folder: Any) -> Any:
     """Each raw row judged, and where it ended."""
     raw.to_parquet(folder / "raw.parquet")
     clean_partition_file(case, folder / "raw.parquet", 0, folder)
@@ -196,7 +197,7 @@ def verdicts(case, raw, folder):
     )
 
 
-def test_every_raw_row_is_in_the_ledger_once(case, raw, tmp_path):
+def test_every_raw_row_is_in_the_ledger_once(case: Any, raw: Any, tmp_path: Path) -> None:
     repeated = pd.concat([raw, raw.head(3)], ignore_index=True)
     ledger = build_quality_report(case, verdicts(case, repeated, tmp_path)[1])
     assert ledger["rows_in"] == len(repeated)
@@ -205,7 +206,7 @@ def test_every_raw_row_is_in_the_ledger_once(case, raw, tmp_path):
     assert sum(ledger["splits"].values()) == ledger["kept"]
 
 
-def test_what_is_clean_stays_as_it_is_when_cleaned_again(case, raw, tmp_path):
+def test_what_is_clean_stays_as_it_is_when_cleaned_again(case: Any, raw: Any, tmp_path: Path) -> None:
     judged, settled = verdicts(case, raw, tmp_path)
     kept = (settled["verdict"] == KEPT).to_numpy()
     same = list(case.schema(raw).columns)
@@ -219,7 +220,7 @@ def test_what_is_clean_stays_as_it_is_when_cleaned_again(case, raw, tmp_path):
     assert list(settled_again["split"]) == list(settled.loc[kept, "split"])
 
 
-def test_labels_dealt_at_random_cannot_be_told(case, rows, state):
+def test_labels_dealt_at_random_cannot_be_told(case: Any, rows: Any, state: Any) -> None:
     """Whoever does better than the commonest class on labels that mean nothing has seen them."""
     if not case.problem.label_column:
         pytest.skip("its targets are days to come, not labels; its own tests move the future")

@@ -1,5 +1,7 @@
 """Every row has one outcome: of equal rows one is kept, and a near-duplicate of a test row is no train row."""
 
+from typing import Any, ClassVar
+
 import pandas as pd
 import pytest
 
@@ -7,29 +9,30 @@ from tasks.cleaning.deduplication import deduplicate_and_split
 from tasks.cleaning.partitions import kept_rows
 from tasks.cleaning.quality_report import build_quality_report, check_classes
 from tasks.core.errors import UserError
+from tasks.core.problem import Problem
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tests.support.labelled_amounts import LabelledAmounts
 
 
 class AssignsByColumn(LabelledAmounts):
-    problem = MulticlassClassification()
+    problem: ClassVar[Problem] = MulticlassClassification()
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(None)
 
-    def duplicate_group(self, rows):
+    def duplicate_group(self, rows: Any) -> Any:
         return rows["looks"]
 
-    def assign_split(self, rows, duplicate_group):
+    def assign_split(self, rows: Any, duplicate_group: Any) -> Any:
         return rows["subset"]
 
 
-def light(**columns):
+def light(**columns: Any) -> Any:
     table = pd.DataFrame({"file": "f", "label": "a", "fault": "", "fix": "", "part": 0, **columns})
     return table.assign(row=range(len(table)), looks=table.get("looks", table["key"]))
 
 
-def test_of_equal_rows_the_first_in_the_split_of_highest_priority_is_kept():
+def test_of_equal_rows_the_first_in_the_split_of_highest_priority_is_kept() -> None:
     outcomes = deduplicate_and_split(
         AssignsByColumn(), light(key=list("aabbcc"), subset=["train", "test", "train", "validation", "train", "train"])
     )
@@ -37,7 +40,7 @@ def test_of_equal_rows_the_first_in_the_split_of_highest_priority_is_kept():
     assert outcomes["reason"].tolist() == ["duplicate of f:1", "", "duplicate of f:3", "", "", "duplicate of f:4"]
 
 
-def test_a_train_row_that_is_a_near_duplicate_of_a_test_row_is_a_leak():
+def test_a_train_row_that_is_a_near_duplicate_of_a_test_row_is_a_leak() -> None:
     outcomes = deduplicate_and_split(
         AssignsByColumn(), light(key=list("abcd"), looks=list("xxyy"), subset=["train", "test", "train", "train"])
     )
@@ -48,14 +51,14 @@ def test_a_train_row_that_is_a_near_duplicate_of_a_test_row_is_a_leak():
     assert report["near_duplicates"] == {"groups": 1, "rows": 2}
 
 
-def test_invalid_rows_neither_leak_nor_count_as_originals():
+def test_invalid_rows_neither_leak_nor_count_as_originals() -> None:
     outcomes = deduplicate_and_split(
         AssignsByColumn(), light(key=["", "a", "a"], fault=["blank", "", ""], subset=["test", "train", "train"])
     )
     assert outcomes["verdict"].tolist() == ["quarantined", "kept", "duplicate"]
 
 
-def test_an_unknown_split_is_an_error_of_the_code():
+def test_an_unknown_split_is_an_error_of_the_code() -> None:
     with pytest.raises(
         TypeError, match="assign_split of AssignsByColumn returned 'dev'; expected one of train, validation, test"
     ):
@@ -65,7 +68,7 @@ def test_an_unknown_split_is_an_error_of_the_code():
 class ComparesNeighbours(AssignsByColumn):
     """Adds the amount of the row before, and rejects a row that repeats it."""
 
-    def clean_table(self, rows):
+    def clean_table(self, rows: Any) -> Any:
         before = rows["amount"].shift()
         repeated = rows["amount"] == before
         return pd.DataFrame(
@@ -73,7 +76,7 @@ class ComparesNeighbours(AssignsByColumn):
         )
 
 
-def test_clean_table_adds_columns_and_quarantines_rows():
+def test_clean_table_adds_columns_and_quarantines_rows() -> None:
     rows = light(key=list("abcd"), amount=[1.0, 2.0, 2.0, 3.0], fault=["", "", "", "blank"], subset="context")
     outcomes = deduplicate_and_split(ComparesNeighbours(), rows.assign(subset=["context", "train", "train", "train"]))
     assert outcomes["verdict"].tolist() == ["kept", "kept", "quarantined", "quarantined"]
@@ -91,7 +94,7 @@ def test_clean_table_adds_columns_and_quarantines_rows():
     assert list(kept["before"].isna()) == [True, False]
 
 
-def test_every_class_must_be_in_every_split():
+def test_every_class_must_be_in_every_split() -> None:
     outcomes = deduplicate_and_split(
         AssignsByColumn(), light(key=list("abcdef"), label=list("aaabbb"), subset=["train", "validation", "test"] + ["train"] * 3)
     )

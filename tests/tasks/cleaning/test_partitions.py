@@ -1,5 +1,7 @@
 """Rows that violate the schema are quarantined; a use case that loses rows or types is an error of its code."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -7,7 +9,7 @@ from tasks.cleaning.quality_report import reason_code
 from tests.support.labelled_amounts import LabelledAmounts, fetch_and_clean
 
 
-def test_rows_that_violate_the_schema_are_quarantined_by_column(make_context):
+def test_rows_that_violate_the_schema_are_quarantined_by_column(make_context: Any) -> None:
     table = pd.DataFrame({"label": ["a", "b", "c", "a", "b", "a"], "amount": [1.0, -1.0, 2.0, float("nan"), float("inf"), 99.0]})
     report, rows, quarantine = fetch_and_clean(make_context(LabelledAmounts(table)))
     assert rows["amount"].tolist() == [1.0, 99.0]
@@ -17,7 +19,7 @@ def test_rows_that_violate_the_schema_are_quarantined_by_column(make_context):
     assert report["reasons"] == {"schema amount": 3, "schema label": 1}
 
 
-def test_a_row_that_may_be_cut_short_is_quarantined(make_context):
+def test_a_row_that_may_be_cut_short_is_quarantined(make_context: Any) -> None:
     table = pd.DataFrame(
         {"label": ["a"] * 5, "amount": [1.0, 2.0, 3.0, 4.0, 5.0], "doubt": ["", "", "", "", "cut-short: no line break"]}
     )
@@ -26,13 +28,13 @@ def test_a_row_that_may_be_cut_short_is_quarantined(make_context):
     assert quarantine["row"].tolist() == [6]
 
 
-def test_a_use_case_that_loses_rows_or_types_is_an_error_of_its_code(make_context):
+def test_a_use_case_that_loses_rows_or_types_is_an_error_of_its_code(make_context: Any) -> None:
     class LosesRows(LabelledAmounts):
-        def clean_partition(self, rows):
+        def clean_partition(self, rows: Any) -> Any:
             return super().clean_partition(rows).head(1)
 
     class LosesTypes(LabelledAmounts):
-        def clean_partition(self, rows):
+        def clean_partition(self, rows: Any) -> Any:
             return super().clean_partition(rows).assign(amount="much")
 
     table = pd.DataFrame({"label": ["a", "b"], "amount": [1.0, 2.0]})

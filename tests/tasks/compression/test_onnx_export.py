@@ -5,6 +5,7 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -37,7 +38,7 @@ class TextNetwork(nn.Module):
         )
         self.head = nn.Linear(16 if kind == "attention" else 32, 3)
 
-    def forward(self, inputs_BT):
+    def forward(self, inputs_BT: Any) -> Any:
         x_BTD = self.words(inputs_BT)
         if isinstance(self.middle, nn.TransformerEncoderLayer):
             x_BTD = self.middle(x_BTD, src_key_padding_mask=inputs_BT == 0)
@@ -47,7 +48,7 @@ class TextNetwork(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Any:
     torch.manual_seed(0)
     network = Cnn(side=8, classes=2, widths=(8, 8, 16)).train()
     network(torch.from_numpy(IMAGES))  # so that batch normalisation has statistics
@@ -55,11 +56,11 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def content(network):
+def content(network: Any) -> Any:
     return onnx_export.to_onnx(network, IMAGES, STATE, "bars")
 
 
-def test_the_file_gives_the_outputs_of_the_network_for_any_batch_size(network, content):
+def test_the_file_gives_the_outputs_of_the_network_for_any_batch_size(network: Any, content: Any) -> None:
     report = onnx_export.parity(network, content, IMAGES, 1e-5)
     assert report["rows"] == 300
     assert report["max_difference"] < 1e-5
@@ -67,14 +68,14 @@ def test_the_file_gives_the_outputs_of_the_network_for_any_batch_size(network, c
     assert onnx_model.predict(content, IMAGES[:1]).shape == (1, 2)
 
 
-def test_a_file_with_other_outputs_is_refused(network, content):
+def test_a_file_with_other_outputs_is_refused(network: Any, content: Any) -> None:
     other = Cnn(**network.fields).eval()
     with pytest.raises(RuntimeError, match=r"differs from the network by .*; .* is allowed"):
         onnx_export.parity(other, content, IMAGES, 1e-4)
     assert onnx_export.parity(other, content, IMAGES, None)["max_difference"] > 0.01
 
 
-def test_the_file_describes_itself_and_not_the_machine(network, content):
+def test_the_file_describes_itself_and_not_the_machine(network: Any, content: Any) -> None:
     model = onnx_model.from_bytes(content)
     expected = {"use_case": "bars", "architecture": "cnn", "fields": network.fields, "learnt": STATE}
     assert onnx_model.read_metadata(model) == expected
@@ -83,12 +84,12 @@ def test_the_file_describes_itself_and_not_the_machine(network, content):
     assert b"cnn.py" not in content
 
 
-def test_scaling_and_normalisation_disappear_into_the_convolutions(content):
+def test_scaling_and_normalisation_disappear_into_the_convolutions(content: Any) -> None:
     operators = {node.op_type for node in onnx_model.from_bytes(content).graph.node}
     assert operators.isdisjoint({"Mul", "Add", "BatchNormalization"})
 
 
-def test_exporting_does_not_change_the_network(network):
+def test_exporting_does_not_change_the_network(network: Any) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.train()
     onnx_export.to_onnx(network, IMAGES[:1], STATE, "bars")
@@ -97,7 +98,7 @@ def test_exporting_does_not_change_the_network(network):
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_another_process_writes_the_same_bytes(network, content, tmp_path):
+def test_another_process_writes_the_same_bytes(network: Any, content: Any, tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "state.pt")
     program = f"""
 import numpy as np, torch
@@ -117,7 +118,7 @@ print(sha256(onnx_export.to_onnx(network, images, {STATE!r}, "bars")).hexdigest(
 
 
 @pytest.mark.parametrize("kind", ["attention", "LSTM", "GRU"])
-def test_text_networks_are_exported_too(kind):
+def test_text_networks_are_exported_too(kind: Any) -> None:
     torch.manual_seed(0)
     network = TextNetwork(kind=kind).eval()
     tokens = np.random.default_rng(0).integers(1, 50, (40, 12))
@@ -126,13 +127,13 @@ def test_text_networks_are_exported_too(kind):
     assert onnx_export.parity(network, content, tokens, 1e-5)["equal_decisions_share"] == 1
 
 
-def test_scaling_stays_where_a_convolution_pads_since_padding_is_not_scaled():
+def test_scaling_stays_where_a_convolution_pads_since_padding_is_not_scaled() -> None:
     model = _scaled_convolution(pads=[1, 1, 1, 1])
     onnx_export.fold_scaling(model)
     assert [node.op_type for node in model.graph.node] == ["Cast", "Mul", "Add", "Conv"]
 
 
-def test_folding_the_scaling_keeps_the_outputs():
+def test_folding_the_scaling_keeps_the_outputs() -> None:
     model = _scaled_convolution(pads=[0, 0, 0, 0])
     before = onnx_model.predict(onnx_model.to_bytes(model), IMAGES)
     onnx_export.fold_scaling(model)
@@ -140,7 +141,7 @@ def test_folding_the_scaling_keeps_the_outputs():
     np.testing.assert_allclose(onnx_model.predict(onnx_model.to_bytes(model), IMAGES), before, rtol=1e-4, atol=1e-4)
 
 
-def test_a_file_that_reads_other_files_is_refused(content):
+def test_a_file_that_reads_other_files_is_refused(content: Any) -> None:
     model = onnx_model.from_bytes(content)
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")
@@ -151,12 +152,12 @@ def test_a_file_that_reads_other_files_is_refused(content):
             read(model.SerializeToString())
 
 
-def test_a_file_that_is_no_model_is_refused_in_one_line():
+def test_a_file_that_is_no_model_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match="not an ONNX file"):
         onnx_model.create_session(b"\x89PNG not a model at all")
 
 
-def _scaled_convolution(pads):
+def _scaled_convolution(pads: Any) -> Any:
     generator = np.random.default_rng(1)
     values = {
         "scale": np.full((1, 1, 1, 1), 0.01),
@@ -179,5 +180,5 @@ def _scaled_convolution(pads):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_export.OPSET)], ir_version=10)
 
 
-def test_the_checker_supports_the_opset():
+def test_the_checker_supports_the_opset() -> None:
     assert onnx.defs.onnx_opset_version() >= onnx_export.OPSET

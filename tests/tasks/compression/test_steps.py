@@ -5,6 +5,7 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,18 +28,18 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Any:
     return tiny_images.fitted_network()
 
 
 @pytest.fixture(scope="module")
-def content(network):
+def content(network: Any) -> Any:
     inputs = tiny_images.compression_context(Path()).inputs
     return onnx_export.to_onnx(network, inputs, {"classes": list(tiny_images.NAMES)}, "bars")
 
 
 @pytest.fixture
-def context(tmp_path):
+def context(tmp_path: Path) -> Any:
     return tiny_images.compression_context(tmp_path)
 
 
@@ -51,10 +52,10 @@ class Flat(nn.Module):
         self.conv = nn.Conv2d(1, width, 3, padding=1)
         self.head = nn.Linear(width * 64, 2)
 
-    def forward(self, inputs_BCHW):
+    def forward(self, inputs_BCHW: Any) -> Any:
         return self.head(self.conv(inputs_BCHW.float() / 255).relu().flatten(1))
 
-    def groups(self):
+    def groups(self) -> Any:
         producers = (("conv.weight", 0), ("conv.bias", 0))
         return {
             "conv": ChannelGroup(
@@ -66,7 +67,7 @@ class Flat(nn.Module):
 # Pruning
 
 
-def test_removing_channels_of_zeros_changes_no_output(context):
+def test_removing_channels_of_zeros_changes_no_output(context: Any) -> None:
     torch.manual_seed(0)
     network = Flat().eval()
     with torch.no_grad():
@@ -82,7 +83,7 @@ def test_removing_channels_of_zeros_changes_no_output(context):
 
 
 @pytest.mark.parametrize("kind", ["norm", "taylor"])
-def test_a_channel_that_nothing_reads_has_importance_0(network, context, kind):
+def test_a_channel_that_nothing_reads_has_importance_0(network: Any, context: Any, kind: Any) -> None:
     copy = Cnn(**network.fields).eval()
     copy.load_state_dict(network.state_dict())
     with torch.no_grad():
@@ -95,7 +96,7 @@ def test_a_channel_that_nothing_reads_has_importance_0(network, context, kind):
     }
 
 
-def test_pruning_narrows_every_group_and_keeps_the_score(network, context):
+def test_pruning_narrows_every_group_and_keeps_the_score(network: Any, context: Any) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     pruned = Prune(ratio=0.5, effort=2)(network, context)
     assert isinstance(pruned, Network)
@@ -108,24 +109,24 @@ def test_pruning_narrows_every_group_and_keeps_the_score(network, context):
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_the_network_scope_removes_the_least_important_channels():
+def test_the_network_scope_removes_the_least_important_channels() -> None:
     importances = {"rich": torch.linspace(0.9, 1.1, 16), "poor": torch.tensor([1.0] * 4 + [0.001] * 12)}
     kept = Prune(ratio=0.4, scope="network", multiple_of=1).kept_channels(importances)
     assert len(kept["poor"]) < len(kept["rich"])
     assert kept["poor"].tolist() == [0, 1, 2, 3]
 
 
-def test_widths_are_multiples_of_a_block_and_never_0():
+def test_widths_are_multiples_of_a_block_and_never_0() -> None:
     importances = {"a": torch.rand(24), "b": torch.rand(6)}
     assert {name: len(kept) for name, kept in Prune(ratio=0.6).kept_channels(importances).items()} == {"a": 8, "b": 6}
     assert len(Prune(ratio=0.99, multiple_of=1, keep_at_least=0.25).kept_channels(importances)["a"]) == 6
 
 
-def test_a_channel_of_a_flattened_map_spans_neighbours():
+def test_a_channel_of_a_flattened_map_spans_neighbours() -> None:
     assert entry_positions(torch.tensor([0, 2]), 3).tolist() == [0, 1, 2, 6, 7, 8]
 
 
-def test_a_network_without_groups_cannot_be_pruned(context):
+def test_a_network_without_groups_cannot_be_pruned(context: Any) -> None:
     with pytest.raises(UserError, match="Linear has no channel groups to prune"):
         Prune()(nn.Linear(4, 2), context)
 
@@ -133,14 +134,14 @@ def test_a_network_without_groups_cannot_be_pruned(context):
 # Distilling
 
 
-def test_a_student_is_smaller_and_trains(network, context):
+def test_a_student_is_smaller_and_trains(network: Any, context: Any) -> None:
     student = Distill(width_share=0.5, effort=3)(network, context)
     assert student.fields["widths"] == [8, 8, 8]
     with torch.no_grad():
         assert context.score(student(torch.from_numpy(context.validation_inputs)).numpy()) > 0.8
 
 
-def test_the_student_does_not_depend_on_earlier_random_numbers(network, tmp_path):
+def test_the_student_does_not_depend_on_earlier_random_numbers(network: Any, tmp_path: Path) -> None:
     students = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -148,7 +149,7 @@ def test_the_student_does_not_depend_on_earlier_random_numbers(network, tmp_path
     assert all(torch.equal(tensor, students[1][name]) for name, tensor in students[0].items())
 
 
-def test_distillation_pulls_towards_the_teacher_and_validation_uses_the_loss_alone():
+def test_distillation_pulls_towards_the_teacher_and_validation_uses_the_loss_alone() -> None:
     case = tiny_images.Bars()
     teacher = nn.Linear(3, 2).eval()
     objective = teacher_training.distillation_objective(case.problem, case.training, teacher, 1.0, 3.0)
@@ -161,7 +162,7 @@ def test_distillation_pulls_towards_the_teacher_and_validation_uses_the_loss_alo
         )
 
 
-def test_distillation_of_numbers_is_a_squared_error_and_of_classes_a_divergence():
+def test_distillation_of_numbers_is_a_squared_error_and_of_classes_a_divergence() -> None:
     case = tiny_images.Bars()
     ours, theirs = torch.tensor([[1.0, 3.0]]), torch.tensor([[2.0, 3.0]])
     assert float(case.problem.distillation_loss(ours, theirs, torch.zeros(1, 2), 2.0)) == pytest.approx(0.5)
@@ -175,7 +176,7 @@ def test_distillation_of_numbers_is_a_squared_error_and_of_classes_a_divergence(
 # Quantizing
 
 
-def test_a_convolutional_network_computes_in_integers_from_pixels_to_the_last_product(content, context):
+def test_a_convolutional_network_computes_in_integers_from_pixels_to_the_last_product(content: Any, context: Any) -> None:
     quantized = Quantize()(content, context)
     assert len(quantized) < 0.6 * len(content)
     assert context.notes["quantize"]["mode"] == "static"
@@ -194,12 +195,12 @@ def test_a_convolutional_network_computes_in_integers_from_pixels_to_the_last_pr
     assert all(tensor.data_type == onnx.TensorProto.INT8 for tensor in kernels)
 
 
-def test_a_quantized_file_keeps_its_metadata(content, context):
+def test_a_quantized_file_keeps_its_metadata(content: Any, context: Any) -> None:
     quantized = Quantize()(content, context)
     assert onnx_model.read_metadata(onnx_model.from_bytes(quantized)) == onnx_model.read_metadata(onnx_model.from_bytes(content))
 
 
-def test_the_layers_with_the_largest_error_are_left_in_float_until_the_score_holds(content, context):
+def test_the_layers_with_the_largest_error_are_left_in_float_until_the_score_holds(content: Any, context: Any) -> None:
     """One channel gets weights far larger than its neighbours', which makes the range of its layer's outputs too coarse."""
     model = onnx_model.from_bytes(content)
     kernels = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 4]
@@ -213,7 +214,7 @@ def test_the_layers_with_the_largest_error_are_left_in_float_until_the_score_hol
     assert set(notes["left_in_float"]) <= set(notes["nodes"])
 
 
-def test_quantizing_in_another_process_gives_the_same_bytes(content, context, tmp_path):
+def test_quantizing_in_another_process_gives_the_same_bytes(content: Any, context: Any, tmp_path: Path) -> None:
     (tmp_path / "given.onnx").write_bytes(content)
     program = f"""
 from hashlib import sha256
@@ -231,16 +232,16 @@ print(sha256(Quantize()(content, tiny_images.compression_context(Path({str(tmp_p
 
 
 @pytest.mark.parametrize("calibration", ["percentile", "entropy"])
-def test_other_calibrations_work_too(content, context, calibration, capsys):
+def test_other_calibrations_work_too(content: Any, context: Any, calibration: Any, capsys: pytest.CaptureFixture[str]) -> None:
     Quantize(calibration=calibration, calibration_rows=40)(content, context)
     assert context.notes["quantize"]["budget_kept"]
     assert capsys.readouterr().out == ""
 
 
-def test_text_networks_are_quantized_dynamically_with_smaller_embeddings(tmp_path):
+def test_text_networks_are_quantized_dynamically_with_smaller_embeddings(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Embedding(500, 64), nn.LSTM(64, 64, batch_first=True), _Last(), nn.Linear(64, 2)).eval()
-    network.fields = {}
+    network.fields = {}  # type: ignore[assignment]
     tokens = np.random.default_rng(0).integers(0, 500, (80, 12))
     content = onnx_export.to_onnx(network, tokens, {}, "text")
     expected = onnx_model.predict(content, tokens).argmax(1)
@@ -256,14 +257,14 @@ def test_text_networks_are_quantized_dynamically_with_smaller_embeddings(tmp_pat
 
 
 class _Last(nn.Module):
-    def forward(self, outputs):
+    def forward(self, outputs: Any) -> Any:
         return outputs[0][:, -1]
 
 
 # The stage
 
 
-def test_every_registered_step_has_a_docstring_and_names_what_it_changes():
+def test_every_registered_step_has_a_docstring_and_names_what_it_changes() -> None:
     for name in registry.registered_names(registry.STEPS_FOLDER):
         step = registry.build(registry.STEPS_FOLDER, name, {})
         assert step.changes in ("network", "format")
@@ -271,7 +272,7 @@ def test_every_registered_step_has_a_docstring_and_names_what_it_changes():
         assert type(step).__doc__
 
 
-def test_the_stage_writes_the_file_the_network_and_a_report(tmp_path):
+def test_the_stage_writes_the_file_the_network_and_a_report(tmp_path: Path) -> None:
     context = tiny_images.stage_context(tmp_path, "compress", "pruned-int8", (Prune(effort=0.5), Quantize(max_drop=1.0)))
     compress.main(context)
     folder = context.compressed("pruned-int8").open()
@@ -288,7 +289,7 @@ def test_the_stage_writes_the_file_the_network_and_a_report(tmp_path):
     assert (folder / "checksums.json").read_bytes() == first
 
 
-def test_no_step_gets_a_test_row(tmp_path):
+def test_no_step_gets_a_test_row(tmp_path: Path) -> None:
     context = tiny_images.stage_context(tmp_path, "compress", "dense")
     built = compress.build_context(context, {"classes": list(tiny_images.NAMES)})
     table = tiny_images.rows()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from tasks.core.errors import UserError
 
 
 @pytest.fixture
-def artifact(tmp_path):
+def artifact(tmp_path: Path) -> Any:
     artifact = Artifact(tmp_path / "clean")
     with artifact.draft() as draft:
         Table(draft / "rows").write(0, pd.DataFrame({"x": [1, 2], "image": [b"a", b"b"]}))
@@ -25,13 +26,13 @@ def artifact(tmp_path):
     return artifact
 
 
-def test_what_is_written_is_read_back(artifact):
+def test_what_is_written_is_read_back(artifact: Any) -> None:
     assert Table(artifact.open() / "rows").read()["x"].tolist() == [1, 2, 3]
     assert Table(artifact.open() / "rows").read()["image"].tolist() == [b"a", b"b", b"c"]
     assert artifact.json("ledger.json") == {"kept": 3}
 
 
-def test_the_same_rows_give_the_same_bytes(artifact, tmp_path):
+def test_the_same_rows_give_the_same_bytes(artifact: Any, tmp_path: Path) -> None:
     again = Artifact(tmp_path / "again")
     with again.draft() as draft:
         Table(draft / "rows").write(0, pd.DataFrame({"x": [1, 2], "image": [b"a", b"b"]}))
@@ -40,8 +41,8 @@ def test_the_same_rows_give_the_same_bytes(artifact, tmp_path):
     assert (again.path / CHECKSUMS).read_bytes() == (artifact.path / CHECKSUMS).read_bytes()
 
 
-def test_a_stage_that_fails_leaves_the_old_artifact_and_no_draft(artifact):
-    def stage():
+def test_a_stage_that_fails_leaves_the_old_artifact_and_no_draft(artifact: Any) -> None:
+    def stage() -> None:
         with artifact.draft() as draft:
             write_json(draft / "ledger.json", {"kept": 0})
             raise ZeroDivisionError
@@ -52,14 +53,14 @@ def test_a_stage_that_fails_leaves_the_old_artifact_and_no_draft(artifact):
     assert sorted(path.name for path in artifact.path.parent.iterdir()) == ["clean"]
 
 
-def test_a_new_artifact_takes_the_place_of_the_old(artifact):
+def test_a_new_artifact_takes_the_place_of_the_old(artifact: Any) -> None:
     with artifact.draft() as draft:
         write_json(draft / "ledger.json", {"kept": 9})
     assert artifact.json("ledger.json") == {"kept": 9}
     assert not (artifact.path / "rows").exists()
 
 
-def test_a_killed_stage_leaves_nothing_under_the_final_name(tmp_path):
+def test_a_killed_stage_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
     script = f"""
         import os, signal
         from pathlib import Path
@@ -77,7 +78,7 @@ def test_a_killed_stage_leaves_nothing_under_the_final_name(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rows/part-00001.parquet", "ledger.json"])
-def test_a_flipped_bit_is_detected_at_the_next_load_and_named(artifact, name):
+def test_a_flipped_bit_is_detected_at_the_next_load_and_named(artifact: Any, name: Any) -> None:
     path = artifact.path / name
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -86,19 +87,19 @@ def test_a_flipped_bit_is_detected_at_the_next_load_and_named(artifact, name):
         artifact.open()
 
 
-def test_a_missing_file_is_named(artifact):
+def test_a_missing_file_is_named(artifact: Any) -> None:
     (artifact.path / "ledger.json").unlink()
     verify_checksums.cache_clear()
     with pytest.raises(UserError, match=r"ledger\.json is missing"):
         artifact.open()
 
 
-def test_a_missing_artifact_names_a_remedy(tmp_path):
+def test_a_missing_artifact_names_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run the stage that makes it"):
         Artifact(tmp_path / "raw").open()
 
 
-def test_a_file_is_replaced_atomically(tmp_path, monkeypatch):
+def test_a_file_is_replaced_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run.json"
     write_bytes(path, b"old")
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
@@ -108,6 +109,6 @@ def test_a_file_is_replaced_atomically(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
 
 
-def test_json_has_no_nan(tmp_path):
+def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "metrics.json", {"accuracy": float("nan")})

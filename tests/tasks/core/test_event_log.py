@@ -1,6 +1,8 @@
 """An event log is readable while its stage runs, and after the stage was killed."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,11 +10,11 @@ from tasks.core.event_log import EventLog, read_events
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Any:
     return tmp_path / "journal" / "train@vision.jsonl"
 
 
-def test_each_event_is_one_json_line_visible_at_once(path):
+def test_each_event_is_one_json_line_visible_at_once(path: Any) -> None:
     event_log = EventLog(path)
     event_log.metric(1, loss=0.5, accuracy=0.9)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -23,7 +25,7 @@ def test_each_event_is_one_json_line_visible_at_once(path):
     event_log.finish()
 
 
-def test_the_last_event_holds_cpu_time_and_memory(path):
+def test_the_last_event_holds_cpu_time_and_memory(path: Any) -> None:
     event_log = EventLog(path)
     event_log.finish()
     last = list(read_events(path))[-1]
@@ -32,7 +34,7 @@ def test_the_last_event_holds_cpu_time_and_memory(path):
     assert last["peak_memory_bytes"] > 1_000_000
 
 
-def test_progress_is_throttled_except_for_the_last_event(path):
+def test_progress_is_throttled_except_for_the_last_event(path: Any) -> None:
     event_log = EventLog(path)
     for done in range(1001):
         event_log.progress(done, 1000, "rows")
@@ -42,14 +44,14 @@ def test_progress_is_throttled_except_for_the_last_event(path):
     assert progress[-1]["done"] == 1000
 
 
-def test_a_loss_that_is_not_a_number_is_written_as_null(path):
+def test_a_loss_that_is_not_a_number_is_written_as_null(path: Any) -> None:
     event_log = EventLog(path)
     event_log.metric(1, loss=float("nan"))
     event_log.finish()
     assert [event["values"] for event in read_events(path) if event["event"] == "metric"] == [{"loss": None}]
 
 
-def test_an_attempt_after_a_killed_one_appends_to_the_same_file(path):
+def test_an_attempt_after_a_killed_one_appends_to_the_same_file(path: Any) -> None:
     killed = EventLog(path)
     killed.log("half way")
     killed.close()
@@ -62,7 +64,7 @@ def test_an_attempt_after_a_killed_one_appends_to_the_same_file(path):
     assert [event["attempt"] for event in events if event["event"] == "started"] == [1, 2]
 
 
-def test_an_attempt_after_a_finished_one_starts_a_new_file(path):
+def test_an_attempt_after_a_finished_one_starts_a_new_file(path: Any) -> None:
     EventLog(path).finish()
     again = EventLog(path)
     again.fail("out of luck", "details")
@@ -71,5 +73,5 @@ def test_an_attempt_after_a_finished_one_starts_a_new_file(path):
     assert events[1]["error"] == "out of luck"
 
 
-def test_a_missing_event_log_has_no_events(path):
+def test_a_missing_event_log_has_no_events(path: Any) -> None:
     assert list(read_events(path)) == []

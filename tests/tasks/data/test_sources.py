@@ -3,6 +3,8 @@
 import gzip
 import os
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,20 +21,20 @@ PICTURES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
 
 
 @pytest.fixture
-def images(tmp_path):
+def images(tmp_path: Path) -> Any:
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(idx_bytes(PICTURES), mtime=0))
     return path
 
 
-def test_an_idx_file_is_read_packed_or_plain(images, tmp_path):
+def test_an_idx_file_is_read_packed_or_plain(images: Any, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_bytes(idx_bytes(PICTURES))
     assert np.array_equal(sources.read_idx(images), PICTURES)
     assert np.array_equal(sources.read_idx(plain), PICTURES)
 
 
-def test_an_idx_file_cut_anywhere_is_refused_by_name(images):
+def test_an_idx_file_cut_anywhere_is_refused_by_name(images: Any) -> None:
     whole = images.read_bytes()
     for length in range(len(whole)):
         images.write_bytes(whole[:length])
@@ -40,7 +42,7 @@ def test_an_idx_file_cut_anywhere_is_refused_by_name(images):
             sources.read_idx(images)
 
 
-def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
+def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path: Path) -> None:
     path, whole = tmp_path / "labels", idx_bytes(PICTURES)
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
@@ -59,14 +61,14 @@ def test_a_plain_idx_file_cut_anywhere_is_refused_by_name(tmp_path):
         (b"\0\0\x08\x03" + b"\xff" * 12, "at most 4,000,000,000 are read"),
     ],
 )
-def test_a_file_that_is_no_valid_idx_file_is_refused(tmp_path, content, message):
+def test_a_file_that_is_no_valid_idx_file_is_refused(tmp_path: Path, content: Any, message: Any) -> None:
     path = tmp_path / "images"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         sources.read_idx(path)
 
 
-def test_a_flipped_bit_in_a_compressed_file_is_detected(images):
+def test_a_flipped_bit_in_a_compressed_file_is_detected(images: Any) -> None:
     whole = bytearray(images.read_bytes())
     whole[len(whole) // 2] ^= 4
     images.write_bytes(whole)
@@ -74,12 +76,12 @@ def test_a_flipped_bit_in_a_compressed_file_is_detected(images):
         sources.read_idx(images)
 
 
-def test_pictures_without_their_labels_are_refused(images):
+def test_pictures_without_their_labels_are_refused(images: Any) -> None:
     with pytest.raises(UserError, match=r"has no labels beside it; expected train-labels-idx1-ubyte\.gz"):
         list(sources.find_idx_pairs(images))
 
 
-def test_a_mistyped_path_is_answered_with_the_nearest_name(tmp_path):
+def test_a_mistyped_path_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "reviews.csv").write_text("a\n1\n")
     with pytest.raises(UserError, match=r"is not there; did you mean .*/reviews\.csv\?"):
         sources.existing_path(tmp_path / "review.csv")
@@ -87,19 +89,19 @@ def test_a_mistyped_path_is_answered_with_the_nearest_name(tmp_path):
         sources.existing_path(tmp_path / "no" / "such.csv")
 
 
-def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "data.csv")
     with pytest.raises(UserError, match="is a named pipe"):
         sources.existing_path(tmp_path / "data.csv")
 
 
-def test_a_device_is_refused():
+def test_a_device_is_refused() -> None:
     with pytest.raises(UserError, match="is a device"):
         sources.existing_path("/dev/zero")
 
 
 @pytest.mark.parametrize("target", ["file", "folder"])
-def test_a_link_that_leads_out_of_a_folder_is_refused(tmp_path, target):
+def test_a_link_that_leads_out_of_a_folder_is_refused(tmp_path: Path, target: Any) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "inside"
     outside.mkdir()
     inside.mkdir()
@@ -109,13 +111,13 @@ def test_a_link_that_leads_out_of_a_folder_is_refused(tmp_path, target):
         sources.list_files(inside)
 
 
-def test_hidden_files_are_no_data(tmp_path):
+def test_hidden_files_are_no_data(tmp_path: Path) -> None:
     for name in (".DS_Store", "Thumbs.db", "a.png"):
         (tmp_path / name).write_bytes(b"x")
     assert [path.name for path in sources.list_files(tmp_path)] == ["a.png"]
 
 
-def test_a_fingerprint_changes_with_a_name_or_a_byte_and_with_nothing_else(tmp_path):
+def test_a_fingerprint_changes_with_a_name_or_a_byte_and_with_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     (folder / "cat").mkdir(parents=True)
     (folder / "cat" / "1.png").write_bytes(b"one")
@@ -128,7 +130,7 @@ def test_a_fingerprint_changes_with_a_name_or_a_byte_and_with_nothing_else(tmp_p
     assert len({first, second, sources.fingerprint(folder)}) == 3
 
 
-def test_data_that_changed_since_the_run_was_requested_is_refused(tmp_path):
+def test_data_that_changed_since_the_run_was_requested_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "my.csv"
     path.write_text("a\n1\n")
     expected = sources.fingerprint(path)
@@ -148,5 +150,5 @@ def test_data_that_changed_since_the_run_was_requested_is_refused(tmp_path):
         ("latest", ""),
     ],
 )
-def test_a_name_may_contain_the_split(name, subset):
+def test_a_name_may_contain_the_split(name: Any, subset: Any) -> None:
     assert sources.split_in_name(name) == subset

@@ -4,6 +4,8 @@ import bz2
 import gzip
 import lzma
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +17,11 @@ from tasks.data import table_files
 GOOD = 'text,label\n"a, b",x\n"two\nlines",y\nthree,15.0\n'
 
 
-def read(path, *columns, **options):
+def read(path: Any, *columns: Any, **options: Any) -> Any:
     return pd.concat(list(table_files.read_table(path, columns, **options)), ignore_index=True)
 
 
-def write_file(tmp_path, content, name="my.csv"):
+def write_file(tmp_path: Path, content: Any, name: Any = "my.csv") -> Any:
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
@@ -39,29 +41,29 @@ def write_file(tmp_path, content, name="my.csv"):
     ],
     ids=["plain", "line ends of Windows", "byte order mark", "empty lines", "gz", "xz", "bz2", "tabs"],
 )
-def test_a_good_table_is_read_however_it_is_written(tmp_path, name, content):
+def test_a_good_table_is_read_however_it_is_written(tmp_path: Path, name: Any, content: Any) -> None:
     rows = read(write_file(tmp_path, content, name))
     assert [text.replace("\r", "") for text in rows["text"]] == ["a, b", "two\nlines", "three"]
     assert rows["label"].tolist() == ["x", "y", "15.0"]
     assert rows["doubt"].tolist() == ["", "", ""]
 
 
-def test_a_row_carries_its_file_and_the_line_it_begins_at(tmp_path):
+def test_a_row_carries_its_file_and_the_line_it_begins_at(tmp_path: Path) -> None:
     rows = read(write_file(tmp_path, GOOD))
     assert rows["row"].tolist() == [2, 3, 5]
     assert set(rows["file"]) == {"my.csv"}
 
 
-def test_values_stay_as_they_were_written(tmp_path):
+def test_values_stay_as_they_were_written(tmp_path: Path) -> None:
     rows = read(write_file(tmp_path, "a,b,c,d\n007,1e400,NaN,\nTrue,1.0,NA,null\n"))
     assert rows[["a", "b", "c", "d"]].to_numpy().tolist() == [["007", "1e400", "NaN", ""], ["True", "1.0", "NA", "null"]]
 
 
-def test_only_the_requested_columns_are_read_and_in_their_order(tmp_path):
+def test_only_the_requested_columns_are_read_and_in_their_order(tmp_path: Path) -> None:
     assert list(read(write_file(tmp_path, "a,b,c\n1,2,3\n"), "c", "a")) == ["c", "a", "file", "row", "doubt"]
 
 
-def test_a_file_without_a_header_is_given_names(tmp_path):
+def test_a_file_without_a_header_is_given_names(tmp_path: Path) -> None:
     rows = read(
         write_file(tmp_path, "ham\tit's \"fine\nspam\tWIN\n", "sms.txt"), names=("label", "text"), separator="\t", quotes=False
     )
@@ -91,19 +93,19 @@ def test_a_file_without_a_header_is_given_names(tmp_path):
         (b"text,label\n" + b"a" * 16_000_001, "my.csv, line 2 is longer than 16,000,000 bytes"),
     ],
 )
-def test_a_bad_csv_is_refused_in_one_line_that_names_the_place(tmp_path, content, message):
+def test_a_bad_csv_is_refused_in_one_line_that_names_the_place(tmp_path: Path, content: Any, message: Any) -> None:
     with pytest.raises(UserError, match=re.escape(message)) as caught:
         read(write_file(tmp_path, content))
     assert "\n" not in str(caught.value)
 
 
-def test_a_number_that_may_be_cut_short_is_marked(tmp_path):
+def test_a_number_that_may_be_cut_short_is_marked(tmp_path: Path) -> None:
     rows = read(write_file(tmp_path, "a,b\n1,15.0\n2,15.0"[:-2]))
     assert rows["b"].tolist() == ["15.0", "15"]
     assert [bool(doubt) for doubt in rows["doubt"]] == [False, True]
 
 
-def test_a_csv_cut_anywhere_gives_only_true_or_marked_rows(tmp_path):
+def test_a_csv_cut_anywhere_gives_only_true_or_marked_rows(tmp_path: Path) -> None:
     whole = 'text,price\n"a, b",15.25\n"c ""d""",7\nplain,301\n'
     true = {tuple(row) for row in read(write_file(tmp_path, whole))[["text", "price"]].to_numpy()}
     for length in range(len(whole)):
@@ -115,13 +117,13 @@ def test_a_csv_cut_anywhere_gives_only_true_or_marked_rows(tmp_path):
         assert {tuple(row) for row in sure[["text", "price"]].to_numpy()} <= true, whole[:length]
 
 
-def test_a_missing_column_gets_a_suggestion(tmp_path):
+def test_a_missing_column_gets_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"my\.csv has no column 'lable'; did you mean 'label'\? It has text, label"):
         read(write_file(tmp_path, GOOD), "lable")
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, bz2.compress])
-def test_a_compressed_file_cut_or_damaged_is_refused_by_name(tmp_path, compress):
+def test_a_compressed_file_cut_or_damaged_is_refused_by_name(tmp_path: Path, compress: Any) -> None:
     suffix = {gzip.compress: "gz", lzma.compress: "xz", bz2.compress: "bz2"}[compress]
     content = "a,b\n" + "".join(f"{i},{i * i}\n" for i in range(2000))
     whole = compress(content.encode())
@@ -130,7 +132,7 @@ def test_a_compressed_file_cut_or_damaged_is_refused_by_name(tmp_path, compress)
             read(write_file(tmp_path, bad, f"my.csv.{suffix}"))
 
 
-def test_json_lines_keep_what_was_written(tmp_path):
+def test_json_lines_keep_what_was_written(tmp_path: Path) -> None:
     content = '{"text": "a", "n": 1.50, "b": true, "x": null}\n\n{"text": "é", "n": 1e400, "b": {"c": [1]}, "x": "y"}'
     rows = read(write_file(tmp_path, content, "my.jsonl"))
     assert rows["n"].tolist() == ["1.50", "1e400"]
@@ -150,12 +152,12 @@ def test_json_lines_keep_what_was_written(tmp_path):
         ("[" * 100_000, "my.jsonl, line 1 is not JSON"),
     ],
 )
-def test_bad_json_lines_are_refused_with_line_and_column(tmp_path, content, message):
+def test_bad_json_lines_are_refused_with_line_and_column(tmp_path: Path, content: Any, message: Any) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         read(write_file(tmp_path, content, "my.jsonl"))
 
 
-def test_parquet_keeps_its_types_and_is_read_in_blocks(tmp_path):
+def test_parquet_keeps_its_types_and_is_read_in_blocks(tmp_path: Path) -> None:
     path = tmp_path / "my.parquet"
     pd.DataFrame({"image": [bytes([i % 256]) for i in range(6000)], "label": np.arange(6000)}).to_parquet(path)
     blocks = list(table_files.read_table(path, ("label", "image")))
@@ -165,7 +167,7 @@ def test_parquet_keeps_its_types_and_is_read_in_blocks(tmp_path):
     assert rows["image"].iloc[5] == b"\x05"
 
 
-def test_a_parquet_file_cut_anywhere_is_refused_by_name(tmp_path):
+def test_a_parquet_file_cut_anywhere_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "my.parquet"
     pd.DataFrame({"a": range(100)}).to_parquet(path)
     whole = path.read_bytes()
@@ -178,18 +180,18 @@ def test_a_parquet_file_cut_anywhere_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"), [("my.xlsx", "save the sheet as CSV"), ("my.json", "one object per line"), ("my.zip", "unpack it")]
 )
-def test_what_is_no_table_is_refused_with_a_way_out(tmp_path, name, message):
+def test_what_is_no_table_is_refused_with_a_way_out(tmp_path: Path, name: Any, message: Any) -> None:
     with pytest.raises(UserError, match=message):
         read(write_file(tmp_path, b"PK\x03\x04", name))
 
 
-def test_a_folder_named_like_a_table_is_refused(tmp_path):
+def test_a_folder_named_like_a_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "my.csv").mkdir()
     with pytest.raises(UserError, match="is a folder"):
         read(tmp_path / "my.csv")
 
 
-def test_many_files_are_counted_by_folder():
+def test_many_files_are_counted_by_folder() -> None:
     names = [f"cat/{place}" for place in range(table_files.MAX_LISTED_FILES)] + ["dog/1", "loose"]
     assert set(table_files.report_names(names).values()) == {"cat", "dog", "."}
     assert table_files.report_names(names[:3]) == {name: name for name in names[:3]}

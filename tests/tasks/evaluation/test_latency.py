@@ -1,6 +1,8 @@
 """Operations are counted as in the textbook; latency is measured in turn, in processes of their own, with intervals."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,15 +21,15 @@ IMAGES = np.zeros((4, 1, 8, 8), np.uint8)
 
 
 class Attends(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
 
-    def forward(self, inputs_BTD):
+    def forward(self, inputs_BTD: Any) -> Any:
         return self.layer(inputs_BTD)
 
 
-def test_multiply_accumulates_of_convolutions_match_the_formula():
+def test_multiply_accumulates_of_convolutions_match_the_formula() -> None:
     network = Cnn(side=8, classes=2, widths=(4, 6, 8))
     expected = 7 * 7 * 2 * 2 * 1 * 4 + 7 * 7 * 9 * 4 * 6 + 3 * 3 * 9 * 6 * 8 + 8 * 2
     results = model_size.macs(network, IMAGES)
@@ -35,18 +37,18 @@ def test_multiply_accumulates_of_convolutions_match_the_formula():
     assert network.training
 
 
-def test_recurrence_and_attention_are_counted_too():
+def test_recurrence_and_attention_are_counted_too() -> None:
     series = np.zeros((1, 12, 16), np.float32)
     assert model_size.macs(nn.LSTM(16, 10, batch_first=True).eval(), series) == 12 * 4 * 10 * (16 + 10)
     assert model_size.macs(Attends().eval(), series) == 12 * (16 * 48 + 16 * 16 + 2 * 16 * 32) + 2 * 12 * 12 * 16
 
 
-def test_all_parameters_are_counted():
+def test_all_parameters_are_counted() -> None:
     assert parameter_count(nn.Linear(3, 4)) == 16
 
 
 @pytest.fixture(scope="module")
-def timing(tmp_path_factory):
+def timing(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("timing")
     small, large = Cnn(side=8, classes=2, widths=(4, 4, 4)).eval(), Cnn(side=8, classes=2, widths=(96, 96, 96)).eval()
     for name, network in (("small", small), ("large", large)):
@@ -69,7 +71,7 @@ def timing(tmp_path_factory):
     return results
 
 
-def test_each_variant_is_timed_at_both_batch_sizes_in_every_round(timing):
+def test_each_variant_is_timed_at_both_batch_sizes_in_every_round(timing: Any) -> None:
     assert timing["threads"] == 1
     for results in timing["variants"].values():
         for batch in ("1", "64"):
@@ -82,7 +84,7 @@ def test_each_variant_is_timed_at_both_batch_sizes_in_every_round(timing):
         assert results["peak_memory_bytes"] > results["model_memory_bytes"] >= 0
 
 
-def test_a_model_with_far_fewer_multiplications_is_faster(timing):
+def test_a_model_with_far_fewer_multiplications_is_faster(timing: Any) -> None:
     results = timing["variants"]["small"]["speedup_over"]["large"]["64"]
     assert results["verdict"] == "faster"
     assert 1 < results["low"] <= results["ratio"] <= results["high"]
@@ -90,14 +92,16 @@ def test_a_model_with_far_fewer_multiplications_is_faster(timing):
     assert timing["variants"]["large"]["speedup_over"]["small"]["64"]["verdict"] == "slower"
 
 
-def test_a_ratio_whose_interval_holds_1_is_no_gain():
+def test_a_ratio_whose_interval_holds_1_is_no_gain() -> None:
     generator = np.random.default_rng(0)
     times = generator.normal(1, 0.05, (2, 15))
     assert latency._speedup(list(times[0]), list(times[1]))["verdict"] == "no real gain"
 
 
 @pytest.mark.parametrize(("width", "rounds"), [(np.inf, 2), (0.0, 6)])
-def test_timing_continues_until_a_ratio_is_precise_or_the_maximum_is_reached(tmp_path, monkeypatch, width, rounds):
+def test_timing_continues_until_a_ratio_is_precise_or_the_maximum_is_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: Any, rounds: Any
+) -> None:
     model = onnx_export.to_onnx(tiny_images.Bars().build_model({}), IMAGES, {}, "bars")
     for name in ("one", "other"):
         (tmp_path / f"{name}.onnx").write_bytes(model)
@@ -117,25 +121,25 @@ def test_timing_continues_until_a_ratio_is_precise_or_the_maximum_is_reached(tmp
     assert {len(one["batches"]["64"]["round_medians_ms"]) for one in results["variants"].values()} == {rounds}
 
 
-def test_a_stable_ratio_is_precise_and_an_unstable_one_is_not():
+def test_a_stable_ratio_is_precise_and_an_unstable_one_is_not() -> None:
     stable, unstable = [1.0, 1.01, 0.99] * 5, [1.0, 2.0, 3.0] * 5
     assert latency._is_precise({"one": {1: stable}, "other": {1: [2.0] * 15}})
     assert not latency._is_precise({"one": {1: unstable}, "other": {1: [2.0] * 15}})
 
 
-def test_the_machine_is_named(timing):
+def test_the_machine_is_named(timing: Any) -> None:
     assert timing["machine"]["torch"] == torch.__version__
     assert timing["machine"]["cpu"]
     assert timing["load_before"]["load_1min"] >= 0
 
 
-def test_a_worker_that_dies_is_an_error_that_names_it_and_leaves_no_process(tmp_path):
+def test_a_worker_that_dies_is_an_error_that_names_it_and_leaves_no_process(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"nonsense")
     with pytest.raises(RuntimeError, match="the process that times 'broken' died"):
         latency.measure([Variant(name="broken", runtime="onnx", path=tmp_path / "broken.onnx")], IMAGES, tmp_path)
 
 
-def test_a_worker_ends_when_its_parent_is_gone(tmp_path):
+def test_a_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(onnx_export.to_onnx(tiny_images.Bars().build_model({}), IMAGES, {}, "bars"))
     np.save(tmp_path / "rows.npy", IMAGES)
     variant = Variant(name="orphan", runtime="onnx", path=tmp_path / "model.onnx")

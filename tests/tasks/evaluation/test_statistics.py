@@ -1,28 +1,30 @@
 """Intervals have their nominal coverage, and paired tests match their definitions."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tasks.evaluation import statistics
 
 
-def test_a_proportion_gets_wilsons_interval():
+def test_a_proportion_gets_wilsons_interval() -> None:
     interval = statistics.wilson(81, 263)
     assert (interval.value, interval.low, interval.high) == pytest.approx((0.30798, 0.25529, 0.36621), abs=1e-4)
 
 
-def test_the_interval_of_a_proportion_of_1_has_a_width():
+def test_the_interval_of_a_proportion_of_1_has_a_width() -> None:
     interval = statistics.wilson(750, 750)
     assert interval.high == pytest.approx(1.0)
     assert 0.99 < interval.low < 0.9951
 
 
-def test_binary_rows_get_wilsons_interval_and_others_a_bootstrap():
+def test_binary_rows_get_wilsons_interval_and_others_a_bootstrap() -> None:
     assert statistics.mean_interval([0, 1, 1, 1]).method == "Wilson score"
     assert statistics.mean_interval([0.2, 1, 1, 1]).method == "bootstrap of rows"
 
 
-def test_a_bootstrap_is_reproducible_and_close_to_the_normal_interval():
+def test_a_bootstrap_is_reproducible_and_close_to_the_normal_interval() -> None:
     values = np.random.default_rng(0).normal(5, 2, 1000)
     low, high = statistics.bootstrap(values)
     assert (low, high) == statistics.bootstrap(values)
@@ -30,17 +32,17 @@ def test_a_bootstrap_is_reproducible_and_close_to_the_normal_interval():
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
 
 
-def test_a_bootstrap_in_blocks_is_as_wide_as_in_one_block(monkeypatch):
+def test_a_bootstrap_in_blocks_is_as_wide_as_in_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(0).normal(0, 1, 400)
     whole = statistics.bootstrap(values)
     monkeypatch.setattr(statistics, "BLOCK_NUMBERS", 10_000)
     assert statistics.bootstrap(values) == pytest.approx(whole, abs=0.02)
 
 
-def test_the_paired_interval_solves_tangos_equation():
+def test_the_paired_interval_solves_tangos_equation() -> None:
     """Against the definition, by search over a grid: the differences that a score test at 5 % would not reject."""
 
-    def score(lost, won, rows, difference):
+    def score(lost: Any, won: Any, rows: Any, difference: Any) -> Any:
         shares = np.linspace(max(0.0, -difference), (1 - difference) / 2, 20_001)[1:-1]  # of rows won
         likelihood = (
             won * np.log(shares) + lost * np.log(shares + difference) + (rows - lost - won) * np.log(1 - 2 * shares - difference)
@@ -54,20 +56,20 @@ def test_the_paired_interval_solves_tangos_equation():
         assert score(lost, won, rows, interval.high) == pytest.approx(-1.96, abs=0.01)
 
 
-def test_the_bound_of_a_drop_is_positive_when_no_row_changed():
+def test_the_bound_of_a_drop_is_positive_when_no_row_changed() -> None:
     interval = statistics.paired_drop(np.ones(750), np.ones(750), statistics.one_sided())
     assert interval.value == 0
     assert 0.003 < interval.high < 0.004
 
 
-def test_paired_intervals_have_their_nominal_coverage():
+def test_paired_intervals_have_their_nominal_coverage() -> None:
     generator = np.random.default_rng(0)
     draws = generator.multinomial(300, [0.03, 0.015, 0.955], 400)
     inside = [interval.low <= 0.015 <= interval.high for interval in (statistics.tango(lost, won, 300) for lost, won, _ in draws)]
     assert 0.92 <= np.mean(inside) <= 0.98
 
 
-def test_a_paired_drop_of_other_values_has_a_narrow_interval():
+def test_a_paired_drop_of_other_values_has_a_narrow_interval() -> None:
     before = np.random.default_rng(0).normal(0, 1, 500)
     after = before - 0.01
     interval = statistics.paired_drop(before, after)
@@ -75,19 +77,19 @@ def test_a_paired_drop_of_other_values_has_a_narrow_interval():
     assert (interval.low, interval.high) == pytest.approx((0.01, 0.01), abs=1e-9)
 
 
-def test_mcnemar_is_the_exact_binomial_test():
+def test_mcnemar_is_the_exact_binomial_test() -> None:
     assert statistics.mcnemar(0, 0) == 1
     assert statistics.mcnemar(1, 0) == 1
     assert statistics.mcnemar(10, 1) == pytest.approx(2 * 12 / 2**11)
     assert statistics.mcnemar(10, 1) == statistics.mcnemar(1, 10)
 
 
-def test_a_ratio_is_taken_round_by_round_so_a_slow_round_cancels_out():
+def test_a_ratio_is_taken_round_by_round_so_a_slow_round_cancels_out() -> None:
     base = np.array([1.0, 1.1, 10.0, 1.0, 0.9])
     interval = statistics.ratio_interval(base, base / 2)
     assert (interval.value, interval.low, interval.high) == (2, 2, 2)
 
 
-def test_values_of_different_rows_are_not_paired():
+def test_values_of_different_rows_are_not_paired() -> None:
     with pytest.raises(ValueError, match="3 and 2 values cannot be paired"):
         statistics.paired_drop([1, 0, 1], [1, 0])

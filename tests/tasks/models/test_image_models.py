@@ -1,6 +1,7 @@
 """Convolutional networks can be rebuilt from their fields, pruned by group, and exported."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,14 @@ from tasks.core.compression import Network
 from tasks.core.errors import UserError
 from tasks.models.vision.cnn import Cnn
 
-SMALL = {"widths": [4, 6, 8, 10, 12], "mean": [0.1], "std": [0.3]}
+SMALL: dict[str, Any] = {"widths": [4, 6, 8, 10, 12], "mean": [0.1], "std": [0.3]}
 
 
-def images(count=4, channels=1, side=28):
+def images(count: Any = 4, channels: Any = 1, side: Any = 28) -> Any:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, channels, side, side), np.uint8))
 
 
-def with_random_weights(network):
+def with_random_weights(network: Any) -> Any:
     """The network with random values in every tensor, so that a mistake in copying one changes the outputs."""
     torch.manual_seed(0)
     for name, tensor in network.state_dict().items():
@@ -30,7 +31,7 @@ def with_random_weights(network):
     return network.eval()
 
 
-def pruned_by_hand(network, keep):
+def pruned_by_hand(network: Any, keep: Any) -> Any:
     """The same class with fewer channels, the kept slices copied as `groups` describes."""
     fields, state = network.fields, dict(network.state_dict())
     for name, group in network.groups().items():
@@ -46,26 +47,26 @@ def pruned_by_hand(network, keep):
 
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 32), (3, 64), (1, 9)])
-def test_an_image_of_any_size_and_channels_gets_a_logit_per_class(channels, side):
+def test_an_image_of_any_size_and_channels_gets_a_logit_per_class(channels: Any, side: Any) -> None:
     widths = [4, 6, 8, 10, 12, 8, 8] if side > 9 else [4, 6, 8]
     network = Cnn(channels=channels, side=side, classes=7, widths=widths, mean=[0.5] * channels, std=[0.2] * channels)
     assert network.eval()(images(3, channels, side)).shape == (3, 7)
 
 
-def test_bytes_and_floats_on_the_same_scale_give_the_same_logits():
+def test_bytes_and_floats_on_the_same_scale_give_the_same_logits() -> None:
     network = with_random_weights(Cnn(**SMALL))
     assert torch.equal(network(images()), network(images().float()))
 
 
-def test_a_network_is_rebuilt_from_its_fields_and_tensors():
+def test_a_network_is_rebuilt_from_its_fields_and_tensors() -> None:
     network = with_random_weights(Cnn(**SMALL))
     assert isinstance(network, Network)
-    copy = registry.build_network("vision", "cnn", network.fields)
-    copy.load_state_dict(network.state_dict())
+    copy: Any = registry.build_network("vision", "cnn", network.fields)
+    copy.load_state_dict(network.state_dict())  # type: ignore[attr-defined]
     assert torch.equal(network(images()), copy.eval()(images()))
 
 
-def test_a_network_with_half_of_every_group_runs():
+def test_a_network_with_half_of_every_group_runs() -> None:
     network = with_random_weights(Cnn(**SMALL))
     keep = {name: torch.arange(0, group.size, 2) for name, group in network.groups().items()}
     small = pruned_by_hand(network, keep)
@@ -73,7 +74,7 @@ def test_a_network_with_half_of_every_group_runs():
     assert small(images()).shape == (4, 10)
 
 
-def test_removing_channels_that_nothing_reads_changes_no_output():
+def test_removing_channels_that_nothing_reads_changes_no_output() -> None:
     network = with_random_weights(Cnn(**SMALL))
     keep = {name: torch.arange(0, group.size, 2) for name, group in network.groups().items()}
     for name, group in network.groups().items():
@@ -85,21 +86,21 @@ def test_removing_channels_that_nothing_reads_changes_no_output():
     torch.testing.assert_close(pruned_by_hand(network, keep)(images()), network(images()))
 
 
-def test_each_group_is_resized_independently():
-    network = Cnn(**SMALL)
+def test_each_group_is_resized_independently() -> None:
+    network: Any = Cnn(**SMALL)
     for position, group in enumerate(network.groups().values()):
         resized = group.resize(network.fields, 1)["widths"]
         assert resized == [1 if i == position else width for i, width in enumerate(SMALL["widths"])]
 
 
-def test_pooling_before_normalisation_is_the_same_function_as_after():
+def test_pooling_before_normalisation_is_the_same_function_as_after() -> None:
     network = with_random_weights(Cnn(**SMALL))
     expected = network(images())
     exported = torch.export.export(network, (images(),)).module()
     torch.testing.assert_close(exported(images()), expected)
 
 
-def test_the_onnx_file_gives_the_same_outputs_without_batch_normalisation():
+def test_the_onnx_file_gives_the_same_outputs_without_batch_normalisation() -> None:
     import onnx
 
     network = with_random_weights(Cnn(**SMALL))
@@ -122,7 +123,7 @@ def test_the_onnx_file_gives_the_same_outputs_without_batch_normalisation():
         ({"classes": 1}, "needs at least 2"),
     ],
 )
-def test_impossible_shapes_are_refused_in_one_line(wrong, message):
+def test_impossible_shapes_are_refused_in_one_line(wrong: Any, message: Any) -> None:
     with pytest.raises(UserError) as refusal:
         Cnn(**{**SMALL, "widths": [4] * 7, **wrong})
     assert message in str(refusal.value)

@@ -1,5 +1,7 @@
 """Text networks ignore padding, and can be rebuilt from their fields, pruned and exported."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ NETWORKS = {
 }
 
 
-def texts(count=12, longest=LENGTH):
+def texts(count: Any = 12, longest: Any = LENGTH) -> Any:
     """Token ids of texts of different lengths, the second one empty, with one id beyond the table."""
     rng = np.random.default_rng(0)
     numbers = rng.integers(1, TOKENS, (count, LENGTH)).astype(np.int32)
@@ -31,7 +33,7 @@ def texts(count=12, longest=LENGTH):
     return numbers
 
 
-def with_random_weights(network):
+def with_random_weights(network: Any) -> Any:
     """The network with random values in every tensor, so that a mistake in copying one changes the outputs."""
     torch.manual_seed(0)
     for name, weight in network.named_parameters():
@@ -42,20 +44,20 @@ def with_random_weights(network):
 
 
 @pytest.fixture(params=NETWORKS)
-def network(request):
+def network(request: pytest.FixtureRequest) -> Any:
     name = "text_lstm" if request.param == "text_gru" else request.param
     return with_random_weights(
         registry.build_network("nlp", name, {"tokens": TOKENS, "classes": CLASSES, **NETWORKS[request.param]})
     )
 
 
-def test_every_text_gets_a_finite_logit_per_class(network):
+def test_every_text_gets_a_finite_logit_per_class(network: Any) -> None:
     outputs = network(torch.from_numpy(texts()))
     assert outputs.shape == (12, CLASSES)
     assert outputs.isfinite().all()
 
 
-def test_padding_does_not_change_the_outputs(network):
+def test_padding_does_not_change_the_outputs(network: Any) -> None:
     numbers = texts(longest=8)
     whole, short = network(torch.from_numpy(numbers)), network(torch.from_numpy(numbers[:, :8].copy()))
     torch.testing.assert_close(whole, short)
@@ -63,7 +65,7 @@ def test_padding_does_not_change_the_outputs(network):
     torch.testing.assert_close(whole, alone)
 
 
-def test_word_order_matters_except_for_a_bag(network):
+def test_word_order_matters_except_for_a_bag(network: Any) -> None:
     numbers = texts(1)
     numbers[0] = np.arange(1, LENGTH + 1)
     reversed_texts = numbers[:, ::-1].copy()
@@ -71,18 +73,18 @@ def test_word_order_matters_except_for_a_bag(network):
     assert same == (type(network).__name__ == "Bag")
 
 
-def test_every_parameter_gets_a_gradient(network):
+def test_every_parameter_gets_a_gradient(network: Any) -> None:
     network.train()(torch.from_numpy(texts())).square().sum().backward()
     idle = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert [name for name in idle if "bias" not in name] == []
 
 
-def test_padding_gets_no_gradient(network):
+def test_padding_gets_no_gradient(network: Any) -> None:
     network.train()(torch.from_numpy(texts())).square().sum().backward()
     assert not network.embedding.weight.grad[0].any()
 
 
-def test_a_network_is_rebuilt_from_its_fields(network):
+def test_a_network_is_rebuilt_from_its_fields(network: Any) -> None:
     copy = type(network)(**network.fields)
     copy.load_state_dict(network.state_dict())
     numbers = torch.from_numpy(texts())
@@ -90,7 +92,7 @@ def test_a_network_is_rebuilt_from_its_fields(network):
     assert torch.equal(copy.eval()(numbers), network(numbers))
 
 
-def test_removing_channels_of_zeros_changes_no_output(network):
+def test_removing_channels_of_zeros_changes_no_output(network: Any) -> None:
     if type(network).__name__ == "TextTransformer":
         groups = {name: group for name, group in network.groups().items() if name != "width"}  # normalisation mixes its channels
     else:
@@ -109,13 +111,13 @@ def test_removing_channels_of_zeros_changes_no_output(network):
     torch.testing.assert_close(select_channels(network, keep)(numbers), network(numbers))
 
 
-def test_the_exported_file_gives_the_outputs_of_the_network(network):
+def test_the_exported_file_gives_the_outputs_of_the_network(network: Any) -> None:
     model = onnx_export.to_onnx(network, texts(), {}, "nlp")
     assert onnx_export.parity(network, model, texts(300), 1e-4)["equal_decisions_share"] == 1.0
     assert onnx_export.to_onnx(network, texts(), {}, "nlp") == model
 
 
-def test_a_bag_ignores_tokens_beyond_its_table():
+def test_a_bag_ignores_tokens_beyond_its_table() -> None:
     network = with_random_weights(registry.build_network("nlp", "bag", {"tokens": 10, "classes": 2}))
     inside = np.array([[3, 4, 0, 0]], np.int32)
     outside = np.array([[3, 25, 4, 10]], np.int32)
@@ -123,6 +125,6 @@ def test_a_bag_ignores_tokens_beyond_its_table():
 
 
 @pytest.mark.parametrize("name", ["bag", "text_lstm", "text_transformer"])
-def test_impossible_fields_are_refused(name):
+def test_impossible_fields_are_refused(name: Any) -> None:
     with pytest.raises(UserError, match="2 classes"):
         registry.build_network("nlp", name, {"tokens": TOKENS, "classes": 1})

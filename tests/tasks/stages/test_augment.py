@@ -1,5 +1,9 @@
 """Variants come from train rows only, satisfy the schema of clean rows, and are the same in every run."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
@@ -22,16 +26,20 @@ class Words(UseCase):
     """Words, and as variants the reversed words."""
 
     fetch, clean, contract, training = Fetch(), Clean(), Contract(), Training()
-    augment = model = None
+    augment: Any = None
+    model: Any = None
     Schema, unique_key = WordSchema, ("word",)
 
-    def augment_rows(self, rows, seed):
+    def augment_rows(self, rows: Any, seed: Any) -> Any:
         return rows.assign(word=rows["word"].str[::-1] + str(seed))
 
-    def preview_augmentation(self, rows, seed):
+    def preview_augmentation(self, rows: Any, seed: Any) -> Any:
         return rows.head(2).assign(original=[0, 1], variant=0)
 
-    load = clean_partition = encode = build_model = None
+    load: Any = None
+    clean_partition: Any = None
+    encode: Any = None
+    build_model: Any = None
 
 
 class Plain(Words):
@@ -39,11 +47,11 @@ class Plain(Words):
 
 
 @pytest.fixture
-def make_context(tmp_path):
+def make_context(tmp_path: Path) -> Iterator[Any]:
     """Makes a context with nine clean rows in three partitions, six of them train rows."""
     event_log = EventLog(tmp_path / "journal" / "augment@words.jsonl")
 
-    def make(case):
+    def make(case: Any) -> Any:
         context = StageContext(name="words", case=case, event_log=event_log, root=tmp_path)
         with context.clean.draft() as draft:
             for part in range(3):
@@ -59,7 +67,9 @@ def make_context(tmp_path):
     event_log.close()
 
 
-def test_variants_come_from_train_rows_only_and_in_order(make_context, scheduler, monkeypatch):
+def test_variants_come_from_train_rows_only_and_in_order(
+    make_context: Any, scheduler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
     context = make_context(Words())
     augment.main(context)
@@ -69,7 +79,7 @@ def test_variants_come_from_train_rows_only_and_in_order(make_context, scheduler
     assert context.augmented.json("report.json") == {"variants": 6, "preview": 2, "seed": 7}
 
 
-def test_augmenting_again_gives_the_same_bytes(make_context, scheduler, monkeypatch):
+def test_augmenting_again_gives_the_same_bytes(make_context: Any, scheduler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)
     context = make_context(Words())
     augment.main(context)
@@ -79,7 +89,9 @@ def test_augmenting_again_gives_the_same_bytes(make_context, scheduler, monkeypa
     assert not (context.root / ".bonsai" / "scratch" / "augment@words").exists()
 
 
-def test_without_variants_no_cluster_starts_and_the_empty_table_has_its_columns(make_context, monkeypatch):
+def test_without_variants_no_cluster_starts_and_the_empty_table_has_its_columns(
+    make_context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(augment, "dask_client", lambda *_: pytest.fail("started a cluster for nothing"))
     context = make_context(Plain())
     augment.main(context)
@@ -88,9 +100,9 @@ def test_without_variants_no_cluster_starts_and_the_empty_table_has_its_columns(
     assert len(rows) == 0
 
 
-def test_the_preview_sees_train_rows_of_every_partition(make_context, monkeypatch):
+def test_the_preview_sees_train_rows_of_every_partition(make_context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     class ChecksPreviewRows(Plain):
-        def preview_augmentation(self, rows, seed):
+        def preview_augmentation(self, rows: Any, seed: Any) -> Any:
             assert set(rows["split"]) == {"train"}
             assert set(rows["word"].str[0]) == {"0", "1", "2"}
             return super().preview_augmentation(rows, seed)
@@ -108,9 +120,11 @@ def test_the_preview_sees_train_rows_of_every_partition(make_context, monkeypatc
         (lambda rows: rows.drop(columns="fix"), AssertionError, "have other columns than its rows"),
     ],
 )
-def test_variants_that_violate_the_schema_are_refused(make_context, scheduler, monkeypatch, corrupt, error, message):
+def test_variants_that_violate_the_schema_are_refused(
+    make_context: Any, scheduler: Any, monkeypatch: pytest.MonkeyPatch, corrupt: Any, error: Any, message: Any
+) -> None:
     class Invalid(Words):
-        def augment_rows(self, rows, seed):
+        def augment_rows(self, rows: Any, seed: Any) -> Any:
             return corrupt(rows)
 
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", scheduler)

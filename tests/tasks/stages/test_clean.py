@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ def picture(seed: int) -> bytes:
 
 
 @pytest.fixture
-def pets(tmp_path):
+def pets(tmp_path: Path) -> Any:
     """120 good pictures of three classes, and an invalid or duplicate one of each kind."""
     folder = tmp_path / "pets"
     for place in range(120):
@@ -39,11 +40,11 @@ def pets(tmp_path):
     return folder
 
 
-def vision(folder, partition_rows=50, **how):
+def vision(folder: Any, partition_rows: Any = 50, **how: Any) -> Any:
     return Vision(fetch=ImageFetch(path=str(folder), partition_rows=partition_rows), clean=ImageClean(**how))
 
 
-def test_the_row_counts_reconcile_and_name_every_reason(make_context, pets):
+def test_the_row_counts_reconcile_and_name_every_reason(make_context: Any, pets: Any) -> None:
     report, rows, quarantine = fetch_and_clean(make_context(vision(pets)))
     assert report["rows_in"] == 125 == report["kept"] + report["quarantined"] + report["duplicates"]
     assert (report["kept"], report["fixed"], report["quarantined"], report["duplicates"]) == (121, 1, 2, 2)
@@ -56,7 +57,7 @@ def test_the_row_counts_reconcile_and_name_every_reason(make_context, pets):
     assert len(quarantine) == 4
 
 
-def test_a_quarantined_row_is_raw_with_its_reason_and_location(make_context, pets):
+def test_a_quarantined_row_is_raw_with_its_reason_and_location(make_context: Any, pets: Any) -> None:
     _, _, quarantine = fetch_and_clean(make_context(vision(pets)))
     quarantine = quarantine.set_index("file")
     assert quarantine.loc["cow/text.png", "image"] == b"not a picture"
@@ -65,7 +66,7 @@ def test_a_quarantined_row_is_raw_with_its_reason_and_location(make_context, pet
     assert quarantine.loc["dog/contradiction.png", "reason"] == "duplicate of cat/003.png:0, which is labelled 'cat'"
 
 
-def test_clean_rows_match_the_schema_of_the_use_case(make_context, pets):
+def test_clean_rows_match_the_schema_of_the_use_case(make_context: Any, pets: Any) -> None:
     case = vision(pets)
     _, rows, _ = fetch_and_clean(make_context(case))
     assert list(rows.columns) == ["file", "row", *case.Schema.to_schema().columns, "fix", "split"]
@@ -73,7 +74,7 @@ def test_clean_rows_match_the_schema_of_the_use_case(make_context, pets):
     assert rows["pixels"].is_unique
 
 
-def test_rows_do_not_depend_on_the_partitions(make_context, pets):
+def test_rows_do_not_depend_on_the_partitions(make_context: Any, pets: Any) -> None:
     one = fetch_and_clean(make_context(vision(pets, 1000), "one"))
     many = fetch_and_clean(make_context(vision(pets, 7), "many"))
     assert one[0] == many[0]
@@ -81,7 +82,7 @@ def test_rows_do_not_depend_on_the_partitions(make_context, pets):
     pd.testing.assert_frame_equal(one[2], many[2])
 
 
-def test_cleaning_again_gives_the_same_bytes(make_context, pets):
+def test_cleaning_again_gives_the_same_bytes(make_context: Any, pets: Any) -> None:
     context = make_context(vision(pets))
     fetch_and_clean(context)
     first = (context.clean.path / CHECKSUMS).read_bytes()
@@ -90,7 +91,7 @@ def test_cleaning_again_gives_the_same_bytes(make_context, pets):
     assert not (context.root / ".bonsai" / "scratch" / "clean@mine").exists()
 
 
-def test_too_many_invalid_rows_are_refused_with_share_reason_example_and_folder(make_context, pets):
+def test_too_many_invalid_rows_are_refused_with_share_reason_example_and_folder(make_context: Any, pets: Any) -> None:
     context = make_context(vision(pets, max_reject_share=0.01))
     with pytest.raises(UserError) as caught:
         fetch_and_clean(context)
@@ -101,7 +102,7 @@ def test_too_many_invalid_rows_are_refused_with_share_reason_example_and_folder(
     assert set(Table(quarantine).read()["file"]) >= {"cow/text.png", "cow/cut.png"}
 
 
-def test_a_class_with_one_picture_is_named_with_a_remedy(make_context, pets):
+def test_a_class_with_one_picture_is_named_with_a_remedy(make_context: Any, pets: Any) -> None:
     (pets / "zebra").mkdir()
     (pets / "zebra" / "1.png").write_bytes(picture(700))
     with pytest.raises(
@@ -110,7 +111,7 @@ def test_a_class_with_one_picture_is_named_with_a_remedy(make_context, pets):
         fetch_and_clean(make_context(vision(pets)))
 
 
-def test_one_class_alone_is_refused(make_context, tmp_path):
+def test_one_class_alone_is_refused(make_context: Any, tmp_path: Path) -> None:
     (tmp_path / "pets" / "cat").mkdir(parents=True)
     for place in range(20):
         (tmp_path / "pets" / "cat" / f"{place}.png").write_bytes(picture(place))
@@ -118,7 +119,7 @@ def test_one_class_alone_is_refused(make_context, tmp_path):
         fetch_and_clean(make_context(vision(tmp_path / "pets")))
 
 
-def test_a_folder_of_text_files_is_refused_and_nothing_is_left(make_context, tmp_path):
+def test_a_folder_of_text_files_is_refused_and_nothing_is_left(make_context: Any, tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         (tmp_path / "pets" / label).mkdir(parents=True)
         (tmp_path / "pets" / label / "1.png").write_text("hello")
@@ -129,7 +130,7 @@ def test_a_folder_of_text_files_is_refused_and_nothing_is_left(make_context, tmp
     assert list(context.clean.path.parent.glob(".*")) == []
 
 
-def test_validation_that_is_switched_off_is_refused(make_context, pets):
+def test_validation_that_is_switched_off_is_refused(make_context: Any, pets: Any) -> None:
     from pandera.config import config_context
 
     with config_context(validation_enabled=False), pytest.raises(UserError, match="pandera is switched off"):

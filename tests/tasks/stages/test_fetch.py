@@ -1,5 +1,8 @@
 """Fetch writes the rows it is limited to in partitions, and refuses tables that do not fit together."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,9 +14,9 @@ from tasks.stages import fetch
 from tests.support.labelled_amounts import LabelledAmounts
 
 
-def test_tables_whose_columns_differ_are_never_joined(make_context):
+def test_tables_whose_columns_differ_are_never_joined(make_context: Any) -> None:
     class Two(LabelledAmounts):
-        def load(self):
+        def load(self) -> Iterator[Any]:
             yield from super().load()
             yield self.table.assign(file="more.csv", row=2).rename(columns={"amount": "sum"})
 
@@ -21,14 +24,14 @@ def test_tables_whose_columns_differ_are_never_joined(make_context):
         fetch.main(make_context(Two(pd.DataFrame({"label": ["a"], "amount": [1.0]}))))
 
 
-def test_no_rows_are_refused_and_leave_nothing(make_context):
+def test_no_rows_are_refused_and_leave_nothing(make_context: Any) -> None:
     context = make_context(LabelledAmounts(pd.DataFrame({"label": [], "amount": []})))
     with pytest.raises(UserError, match="holds no rows"):
         fetch.main(context)
     assert not context.raw.path.exists()
 
 
-def test_a_limit_is_kept(make_context):
+def test_a_limit_is_kept(make_context: Any) -> None:
     class Few(LabelledAmounts):
         fetch = Fetch(limit=5, partition_rows=2)
 

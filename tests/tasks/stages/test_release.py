@@ -2,6 +2,8 @@
 
 import json
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +20,17 @@ from tests.support import tiny_images
 CONTRACT = Contract(max_drop=0.01, min_speedup=3.0, max_size_share=0.15)
 
 
-def candidate(name="int8", *, drop=0.002, at_most=0.006, ratio=4.0, at_least=3.8, share=0.1, accuracy=0.99, blockers=()):
+def candidate(
+    name: Any = "int8",
+    *,
+    drop: Any = 0.002,
+    at_most: Any = 0.006,
+    ratio: Any = 4.0,
+    at_least: Any = 3.8,
+    share: Any = 0.1,
+    accuracy: Any = 0.99,
+    blockers: Any = (),
+) -> Any:
     metrics = {
         "bytes_share": share,
         "against_dense": {"validation": {"drop": {"value": drop}, "at_most": at_most}},
@@ -28,11 +40,11 @@ def candidate(name="int8", *, drop=0.002, at_most=0.006, ratio=4.0, at_least=3.8
     return decision.assess(name, metrics, timing, CONTRACT, 1)
 
 
-def test_a_term_is_kept_when_its_confidence_bound_keeps_it():
+def test_a_term_is_kept_when_its_confidence_bound_keeps_it() -> None:
     assert candidate().status == "kept"
 
 
-def test_a_term_that_only_the_estimate_keeps_is_not_shown():
+def test_a_term_that_only_the_estimate_keeps_is_not_shown() -> None:
     result = candidate(at_most=0.012)
     assert (result.status, result.terms["max_drop"]["status"]) == ("not shown", "not shown")
     assert result.misses == ["loses 0.0020 of accuracy on validation, surely at most 0.0120; 0.0100 is allowed"]
@@ -40,13 +52,13 @@ def test_a_term_that_only_the_estimate_keeps_is_not_shown():
 
 
 @pytest.mark.parametrize("change", [{"drop": 0.02, "at_most": 0.03}, {"ratio": 2.5, "at_least": 2.4}, {"share": 0.2}])
-def test_a_term_that_the_estimate_misses_is_broken(change):
+def test_a_term_that_the_estimate_misses_is_broken(change: Any) -> None:
     result = candidate(**change)
     assert result.status == "broken"
     assert len(result.misses) == 1
 
 
-def test_the_recipe_of_least_bytes_times_time_that_keeps_the_contract_is_chosen():
+def test_the_recipe_of_least_bytes_times_time_that_keeps_the_contract_is_chosen() -> None:
     verdict = decision.decide(
         [candidate("small", share=0.05, ratio=4.0), candidate("fast", share=0.1, ratio=6.0), candidate("bad", share=0.5)],
         CONTRACT,
@@ -58,12 +70,12 @@ def test_the_recipe_of_least_bytes_times_time_that_keeps_the_contract_is_chosen(
     assert "2 of 3 recipes keep the contract" in verdict["reason"]
 
 
-def test_of_equal_costs_the_more_accurate_is_chosen():
+def test_of_equal_costs_the_more_accurate_is_chosen() -> None:
     pair = [candidate("first", ratio=4.0, accuracy=0.98), candidate("second", ratio=3.9, accuracy=0.99)]
     assert decision.decide(pair, CONTRACT)["released"] == "second"
 
 
-def test_when_no_recipe_keeps_the_contract_nothing_is_released_and_the_nearest_are_named():
+def test_when_no_recipe_keeps_the_contract_nothing_is_released_and_the_nearest_are_named() -> None:
     verdict = decision.decide([candidate("far", drop=0.5, at_most=0.6, share=0.9), candidate("near", at_most=0.011)], CONTRACT)
     assert verdict["released"] is None
     assert verdict["reason"].startswith("nothing released: no recipe keeps the contract. Nearest: 'near' loses 0.0020")
@@ -71,7 +83,7 @@ def test_when_no_recipe_keeps_the_contract_nothing_is_released_and_the_nearest_a
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def root(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with the toy use case after compress and evaluate for two recipes."""
     root = tmp_path_factory.mktemp("bars")
     patch = pytest.MonkeyPatch()
@@ -84,7 +96,7 @@ def root(tmp_path_factory):
     return root
 
 
-def test_evaluation_reports_metrics_drops_and_flipped_rows(root):
+def test_evaluation_reports_metrics_drops_and_flipped_rows(root: Any) -> None:
     context = tiny_images.stage_context(root, "evaluate", "int8")
     metrics = context.evaluation("int8").json("metrics.json")
     assert set(metrics["splits"]) == {"validation", "test"}
@@ -107,7 +119,7 @@ def test_evaluation_reports_metrics_drops_and_flipped_rows(root):
     assert gains_of_dense["headline"].startswith("The dense network beats its best rival, majority: accuracy ")
 
 
-def test_a_baseline_within_the_interval_is_not_beaten():
+def test_a_baseline_within_the_interval_is_not_beaten() -> None:
     gains = {
         "weak": {"value": 0.3, "low": 0.2, "high": 0.4, "method": "?"},
         "strong": {"value": 0.01, "low": -0.01, "high": 0.03, "method": "?"},
@@ -118,20 +130,20 @@ def test_a_baseline_within_the_interval_is_not_beaten():
     assert "may be luck" in headline
 
 
-def test_a_blocker_forbids_a_release_whatever_the_metrics():
+def test_a_blocker_forbids_a_release_whatever_the_metrics() -> None:
     result = candidate("odd", blockers=["its 1% quantile is undercut too often"])
     assert result.status == "broken"
     assert result.misses == ["its 1% quantile is undercut too often"]
 
 
-def test_predictions_name_the_origin_of_their_rows(root):
+def test_predictions_name_the_origin_of_their_rows(root: Any) -> None:
     predictions = Table(tiny_images.stage_context(root, "evaluate", "int8").evaluation("int8").open() / "predictions").read()
     assert len(predictions) == 150
     assert set(predictions["split"]) == {"validation", "test"}
     assert {"file", "row", "label", "predicted"} <= set(predictions)
 
 
-def test_metrics_hold_no_timings(root, monkeypatch):
+def test_metrics_hold_no_timings(root: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "MIN_ROUNDS", 1)
     monkeypatch.setattr(latency, "MAX_ROUNDS", 1)
     context = tiny_images.stage_context(root, "evaluate", "int8")
@@ -140,7 +152,7 @@ def test_metrics_hold_no_timings(root, monkeypatch):
     assert (context.evaluation("int8").open() / "metrics.json").read_bytes() == before
 
 
-def test_a_release_holds_the_measured_file_its_card_and_its_table(root):
+def test_a_release_holds_the_measured_file_its_card_and_its_table(root: Any) -> None:
     context = tiny_images.stage_context(root, "release")
     release.main(context)
     folder = context.release.open()
@@ -166,7 +178,7 @@ def test_a_release_holds_the_measured_file_its_card_and_its_table(root):
     assert "| **int8** |" in body
 
 
-def test_a_refusal_holds_no_model(root):
+def test_a_refusal_holds_no_model(root: Any) -> None:
     context = tiny_images.stage_context(root, "release", contract=Contract(max_drop=0.2, min_speedup=1000.0, max_size_share=1.0))
     release.main(context)
     folder = context.release.open()
@@ -177,14 +189,14 @@ def test_a_refusal_holds_no_model(root):
     assert "# bars: no release" in (folder / "card.md").read_text()
 
 
-def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path):
+def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
     context = tiny_images.stage_context(tmp_path, "evaluate", "int8")
     object.__setattr__(context, "recipe_names", ("int8",))
     with pytest.raises(UserError, match=r"recipes has no 'dense'; add `dense: \[\]`"):
         evaluate.main(context)
 
 
-def test_a_card_has_error_rates_by_group_where_the_report_has_them():
+def test_a_card_has_error_rates_by_group_where_the_report_has_them() -> None:
     row = {
         "group": "old",
         "rows": 1200,

@@ -28,7 +28,7 @@ print(json.dumps([os.environ.get("RANK"), result.curves[result.best_epoch - 1]["
 
 
 @pytest.mark.slow
-def test_two_processes_fit_as_well_as_one(tmp_path):
+def test_two_processes_fit_as_well_as_one(tmp_path: Path) -> None:
     one = fit(replace(QUICK, epochs=8, batch_size=32), validation=images(96, 1), monitor=accuracy)
     body = TORCHRUN.format(root=str(ROOT), accumulate=1, patience=0, folder=str(tmp_path / "kept"))
     (tmp_path / "distributed_fit.py").write_text(body)

@@ -1,6 +1,7 @@
 """The steps of a fit: accumulation, mixup, averaging, clipping, and the choice of the epoch that is kept."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tasks.training import trainer
 from tests.support.tiny_fits import QUICK, accuracy, fingerprint, fit, images, network, objective
 
 
-def test_gradients_of_accumulated_batches_are_those_of_one_large_batch():
+def test_gradients_of_accumulated_batches_are_those_of_one_large_batch() -> None:
     torch.manual_seed(0)
     linear = nn.Linear(5, 3)
     x = np.random.default_rng(0).normal(size=(64, 5)).astype(np.float32)
@@ -24,18 +25,18 @@ def test_gradients_of_accumulated_batches_are_those_of_one_large_batch():
     torch.testing.assert_close(accumulated.network.weight, single.network.weight)
 
 
-def test_mixup_trains():
+def test_mixup_trains() -> None:
     curves = fit(replace(QUICK, mixup=0.4, epochs=6), validation=images(96, 1), monitor=accuracy).curves
     assert curves[-1]["validation_loss"] < curves[0]["validation_loss"]
 
 
-def test_the_average_of_the_weights_is_what_is_kept():
+def test_the_average_of_the_weights_is_what_is_kept() -> None:
     plain, averaged = fit().network, fit(replace(QUICK, ema_decay=0.9)).network
     assert fingerprint(plain) != fingerprint(averaged)
     assert sum(t.isfinite().all().item() for t in averaged.state_dict().values()) == len(averaged.state_dict())
 
 
-def test_gradient_clipping_bounds_the_step():
+def test_gradient_clipping_bounds_the_step() -> None:
     start = network()
     moved = [
         (result.network.head.weight - start.head.weight).norm()
@@ -44,20 +45,20 @@ def test_gradient_clipping_bounds_the_step():
     assert moved[0] < 0.2 * moved[1]
 
 
-def scripted(scores):
+def scripted(scores: Any) -> Any:
     """A monitor that returns these scores, one per epoch."""
     remaining = iter(scores)
     return lambda outputs, targets: {"score": next(remaining)}
 
 
-def test_of_equal_epochs_the_latest_is_kept_and_a_lower_score_may_be_the_better():
+def test_of_equal_epochs_the_latest_is_kept_and_a_lower_score_may_be_the_better() -> None:
     validation = images(8, seed=1)
     assert fit(validation=validation, monitor=scripted([0.5, 0.9, 0.9])).best_epoch == 3
     assert fit(validation=validation, monitor=scripted([0.5, 0.9, 0.8])).best_epoch == 2
     assert fit(validation=validation, monitor=scripted([0.5, 0.9, 0.8]), higher_is_better=False).best_epoch == 1
 
 
-def test_the_latest_epoch_within_one_standard_error_of_the_best_is_kept():
+def test_the_latest_epoch_within_one_standard_error_of_the_best_is_kept() -> None:
     result = fit(
         replace(QUICK, epochs=4),
         validation=images(8, 1),
@@ -67,7 +68,7 @@ def test_the_latest_epoch_within_one_standard_error_of_the_best_is_kept():
     assert result.best_epoch == 3
 
 
-def test_the_weights_kept_are_those_of_the_best_epoch():
+def test_the_weights_kept_are_those_of_the_best_epoch() -> None:
     validation = images(8, seed=1)
     kept = fit(replace(QUICK, schedule="constant"), validation=validation, monitor=scripted([0.5, 0.9, 0.8])).network
     two = fit(
@@ -78,15 +79,16 @@ def test_the_weights_kept_are_those_of_the_best_epoch():
     assert fingerprint(kept) == fingerprint(two.network)
 
 
-def test_patience_stops_when_the_score_no_longer_improves():
+def test_patience_stops_when_the_score_no_longer_improves() -> None:
     result = fit(replace(QUICK, epochs=9, patience=2), validation=images(8, 1), monitor=scripted([0.1, 0.8, 0.7, 0.6, 0.9]))
     assert result.epochs == 4
     assert result.best_epoch == 2
 
 
-def test_a_loss_that_is_not_finite_stops_at_its_step_with_one_line():
-    def poisoned(model, x, y):
-        return objective(model, x, y) * (float("nan") if calls.append(0) or len(calls) == 9 else 1.0)
+def test_a_loss_that_is_not_finite_stops_at_its_step_with_one_line() -> None:
+    def poisoned(model: Any, x: Any, y: Any) -> Any:
+        calls.append(0)
+        return objective(model, x, y) * (float("nan") if len(calls) == 9 else 1.0)
 
     calls: list[int] = []
     with pytest.raises(UserError, match=r"the loss became nan in epoch 2, step 9; lower training\.learning_rate \(now 0\.01\)"):
@@ -94,17 +96,17 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_with_one_line():
     assert len(calls) == 9
 
 
-def test_a_learning_rate_far_too_high_is_reported_too():
+def test_a_learning_rate_far_too_high_is_reported_too() -> None:
     with pytest.raises(UserError, match="the loss became"):
         trainer.fit(nn.Linear(4, 1), np.ones((64, 4), np.float32) * 1e4, np.ones((64, 1), np.float32),
                 objective=lambda model, x, y: (model(x) - y).square().mean(),
                 training=replace(QUICK, optimizer="sgd", learning_rate=10.0, epochs=30))  # fmt: skip
 
 
-def test_every_row_is_trained_on_once_an_epoch_in_batches_of_even_size():
+def test_every_row_is_trained_on_once_an_epoch_in_batches_of_even_size() -> None:
     batches = []
 
-    def recording(model, x, y):
+    def recording(model: Any, x: Any, y: Any) -> Any:
         if torch.is_grad_enabled():
             batches.append(x[:, 0, 0, 0].tolist())
         return objective(model, x, y)

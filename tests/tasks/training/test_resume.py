@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,14 +35,14 @@ print(tiny_fits.fingerprint(result.network), result.curves)
 """
 
 
-def start_fit(folder, precision="fp32"):
+def start_fit(folder: Any, precision: Any = "fp32") -> Any:
     code = CHILD.format(root=str(ROOT), folder=str(folder), precision=precision)
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
 
 
-def test_a_killed_fit_resumes_and_ends_with_the_same_bytes(tmp_path):
+def test_a_killed_fit_resumes_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
     uninterrupted = start_fit(tmp_path / "a")
     killed = start_fit(tmp_path / "b")
     deadline = time.monotonic() + 120
@@ -56,11 +57,11 @@ def test_a_killed_fit_resumes_and_ends_with_the_same_bytes(tmp_path):
     assert resumed.communicate(timeout=200)[0] == uninterrupted.communicate(timeout=200)[0] != ""
 
 
-def failing_objective(after):
+def failing_objective(after: Any) -> Any:
     """An objective that raises after so many calls, as when a machine fails."""
     calls = []
 
-    def call(model, x, y):
+    def call(model: Any, x: Any, y: Any) -> Any:
         calls.append(0)
         if len(calls) > after:
             raise RuntimeError("power failure")
@@ -70,7 +71,7 @@ def failing_objective(after):
 
 
 @pytest.mark.parametrize("name", ["nesterov", "adamw", "adagrad", "adafactor", "muon"])
-def test_the_state_of_every_optimizer_is_saved(name, tmp_path, monkeypatch):
+def test_the_state_of_every_optimizer_is_saved(name: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_S", 0.0)
     training = replace(QUICK, optimizer=name, epochs=2, mixup=0.2)
     uninterrupted = fit(training)
@@ -79,20 +80,20 @@ def test_the_state_of_every_optimizer_is_saved(name, tmp_path, monkeypatch):
     assert fingerprint(fit(training, checkpoint=tmp_path).network) == fingerprint(uninterrupted.network)
 
 
-def test_a_finished_fit_is_not_repeated(tmp_path):
+def test_a_finished_fit_is_not_repeated(tmp_path: Path) -> None:
     first = fit(checkpoint=tmp_path)
     again = trainer.fit(network(), *images(), objective=failing_objective(0), training=QUICK, checkpoint=tmp_path)
     assert fingerprint(again.network) == fingerprint(first.network)
     assert again.curves == first.curves
 
 
-def test_a_state_of_another_fit_is_not_used(tmp_path):
+def test_a_state_of_another_fit_is_not_used(tmp_path: Path) -> None:
     fit(checkpoint=tmp_path)
     other = replace(QUICK, seed=8)
     assert fingerprint(fit(other, checkpoint=tmp_path).network) == fingerprint(fit(other).network)
 
 
-def test_a_damaged_state_is_skipped_for_the_one_before(tmp_path):
+def test_a_damaged_state_is_skipped_for_the_one_before(tmp_path: Path) -> None:
     store = FitStateStore(tmp_path)
     for step in (1, 2, 3):
         store.write(FitState(step, {"weight": torch.full((2,), float(step))}, {"note": step}))

@@ -1,7 +1,9 @@
 """A fit learns, is reproducible to the byte, and leaves its caller's network, random numbers and settings unchanged."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from tasks.training import trainer
 from tests.support.tiny_fits import QUICK, accuracy, fingerprint, fit, images, network, objective
 
 
-def test_a_fit_learns_and_does_not_change_the_network_it_starts_from():
+def test_a_fit_learns_and_does_not_change_the_network_it_starts_from() -> None:
     start = network()
     before = fingerprint(start)
     result = trainer.fit(
@@ -32,7 +34,7 @@ def test_a_fit_learns_and_does_not_change_the_network_it_starts_from():
     assert accuracy(outputs, images(96, seed=1)[1])["accuracy"] == result.curves[result.best_epoch - 1]["validation_accuracy"]
 
 
-def test_the_same_call_gives_the_same_bytes_and_another_seed_gives_others():
+def test_the_same_call_gives_the_same_bytes_and_another_seed_gives_others() -> None:
     torch.manual_seed(1)
     first = fit()
     torch.manual_seed(2)
@@ -40,7 +42,7 @@ def test_the_same_call_gives_the_same_bytes_and_another_seed_gives_others():
     assert fingerprint(fit(replace(QUICK, seed=8)).network) != fingerprint(first.network)
 
 
-def test_a_fit_restores_the_callers_random_numbers_and_settings():
+def test_a_fit_restores_the_callers_random_numbers_and_settings() -> None:
     torch.manual_seed(3)
     expected = torch.rand(3)
     start = network()
@@ -53,33 +55,33 @@ def test_a_fit_restores_the_callers_random_numbers_and_settings():
 class RecordsModes(nn.Module):
     """Records the mode of each training step."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.head = nn.Linear(4, 3)
-        self.modes = []
+        self.modes: list[Any] = []
 
-    def __deepcopy__(self, memory):
+    def __deepcopy__(self, memory: Any) -> Any:
         copy = RecordsModes()
         copy.load_state_dict(self.state_dict())
         copy.modes = self.modes
         return copy
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         if torch.is_grad_enabled():
             self.modes.append(self.training)
         return self.head(x)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.9])
-def test_validation_does_not_change_the_mode_of_training(decay):
+def test_validation_does_not_change_the_mode_of_training(decay: Any) -> None:
     rows = np.ones((64, 4), np.float32), np.zeros(64, np.int64)
     start = RecordsModes()
     trainer.fit(start, *rows, objective=objective, training=replace(QUICK, ema_decay=decay), validation=rows)
     assert start.modes == [True] * 6, "dropout and batch statistics stay on after the first epoch"
 
 
-def test_augmentation_changes_train_rows_only_and_reproducibly():
-    def augment(x, uniforms):
+def test_augmentation_changes_train_rows_only_and_reproducibly() -> None:
+    def augment(x: Any, uniforms: Any) -> Any:
         assert uniforms.shape == (len(x), trainer.UNIFORMS)
         return x.float() + 5 * uniforms[:, :1, None, None]
 
@@ -89,7 +91,7 @@ def test_augmentation_changes_train_rows_only_and_reproducibly():
     assert trainer.predict(one.network, images(32, seed=1)[0]).shape == (32, 3)
 
 
-def test_a_memory_mapped_file_gives_the_same_bytes_as_memory(tmp_path):
+def test_a_memory_mapped_file_gives_the_same_bytes_as_memory(tmp_path: Path) -> None:
     x, y = images()
     np.save(tmp_path / "inputs.npy", x)
     mapped = np.load(tmp_path / "inputs.npy", mmap_mode="r")
@@ -97,13 +99,13 @@ def test_a_memory_mapped_file_gives_the_same_bytes_as_memory(tmp_path):
     assert fingerprint(result.network) == fingerprint(fit().network)
 
 
-def test_unequal_or_empty_arrays_are_refused():
+def test_unequal_or_empty_arrays_are_refused() -> None:
     with pytest.raises(UserError, match="3 inputs and 2 targets"):
         trainer.fit(network(), images(3)[0], np.zeros(2, np.int64), objective=objective, training=QUICK)
 
 
-def test_the_event_log_has_every_step_and_epoch():
-    events = []
+def test_the_event_log_has_every_step_and_epoch() -> None:
+    events: list[Any] = []
     event_log = SimpleNamespace(
         progress=lambda done, total, unit: events.append((done, total, unit)),
         metric=lambda step, **values: events.append((step, sorted(values))),

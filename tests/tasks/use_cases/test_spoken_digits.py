@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "clean": {"validation_share": 0.25, "test_share": 0.25},
         "contract": {"max_drop": 1.0, "min_speedup": 0.01, "max_size_share": 1.0},
     }
-    recipes = {"dense": [], "int8": [{"quantize": {}}], "distilled": [{"distill": {}}]}
+    recipes: dict[str, list[Any]] = {"dense": [], "int8": [{"quantize": {}}], "distilled": [{"distill": {}}]}
     (folder / "params.yaml").write_text(yaml.safe_dump({"use_cases": {"spoken_digits": stanza}, "recipes": recipes}))
     return folder
 

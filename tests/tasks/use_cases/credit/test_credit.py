@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,12 +28,12 @@ DATASETS = Path(os.environ.get("BONSAI_DATASETS") or Path(__file__).parents[5] /
 at_hand = pytest.mark.skipif(not (DATASETS / "credit").is_dir(), reason="BONSAI_DATASETS names no folder with credit/")
 
 
-def credit(path: Path | None = None, **sections):
+def credit(path: Path | None = None, **sections: Any) -> Any:
     sections["fetch"] = {**({"path": str(path)} if path else {}), **sections.get("fetch", {})}
     return registry.build("use_cases", "credit", sections)
 
 
-def cleaned(case, folder):
+def cleaned(case: Any, folder: Any) -> Any:
     """Raw rows to clean ones and the ledger, as the stages make them."""
     raw = pd.concat(list(case.load()), ignore_index=True)
     raw.to_parquet(folder / "raw.parquet")
@@ -45,7 +46,7 @@ def cleaned(case, folder):
 
 
 @pytest.fixture(scope="module")
-def grown(tmp_path_factory):
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The lenders' file, cleaned, and what was learnt of its train rows."""
     folder = tmp_path_factory.mktemp("grown")
     case = credit(credit_table.write(folder / "lenders.csv"))
@@ -84,23 +85,23 @@ GOOD = "".join(f"{1000 + 7 * n},{n % 5},{'yes' if n % 4 == 0 else 'no'}\n" for n
         ),
     ],
 )
-def test_a_file_that_is_no_table_of_applicants_is_refused_in_one_line(tmp_path, content, said):
+def test_a_file_that_is_no_table_of_applicants_is_refused_in_one_line(tmp_path: Path, content: Any, said: Any) -> None:
     with pytest.raises(UserError, match=said) as refusal:
         list(credit(text(tmp_path / "bad.csv", content)).load())
     assert "\n" not in str(refusal.value)
 
 
-def test_a_column_that_is_not_there_is_refused_with_the_nearest(tmp_path):
+def test_a_column_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no column 'defalt'; did you mean 'default'"):
         list(credit(text(tmp_path / "own.csv", HEAD + GOOD), fetch={"label": "defalt"}).load())
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
     raw = pd.concat(credit(text(tmp_path / "own.csv", "\ufeff" + HEAD + GOOD)).load())
     assert json.loads(raw["kinds"].iloc[0]) == {"income": "number", "late": "number"}
 
 
-def test_cells_that_cannot_be_read_are_set_apart_with_row_column_and_reason(tmp_path):
+def test_cells_that_cannot_be_read_are_set_apart_with_row_column_and_reason(tmp_path: Path) -> None:
     odd = "12abc,1,no\ninf,2,yes\n5000,3,\n,4,no"
     case = credit(text(tmp_path / "own.csv", HEAD + GOOD + odd), clean={"max_reject_share": 0.1})
     rows, ledger = cleaned(case, tmp_path)
@@ -111,13 +112,13 @@ def test_cells_that_cannot_be_read_are_set_apart_with_row_column_and_reason(tmp_
     assert not rows["income"].isna().any()
 
 
-def test_a_number_cut_in_the_middle_at_the_end_of_a_file_is_never_learnt(tmp_path):
+def test_a_number_cut_in_the_middle_at_the_end_of_a_file_is_never_learnt(tmp_path: Path) -> None:
     rows, ledger = cleaned(credit(text(tmp_path / "own.csv", HEAD + GOOD + "5000,3,ye")), tmp_path)
     assert ledger["reasons"] == {"cut-short": 1}
     assert set(rows["label"]) == {"yes", "no"}
 
 
-def test_more_dirt_than_is_borne_names_the_first_row_of_it(tmp_path):
+def test_more_dirt_than_is_borne_names_the_first_row_of_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"not-a-number, the first is own\.csv:62 \(not-a-number: income '12abc'\)"):
         cleaned(credit(text(tmp_path / "own.csv", HEAD + GOOD + "12abc,1,no\n" * 3), clean={"max_reject_share": 0.01}), tmp_path)
 
@@ -129,12 +130,12 @@ def test_more_dirt_than_is_borne_names_the_first_row_of_it(tmp_path):
         (GOOD + "5000,1,maybe\n", "class 'maybe' has 1 clean row, none of them in"),
     ],
 )
-def test_a_label_with_one_class_or_a_class_of_one_row_is_refused(tmp_path, content, said):
+def test_a_label_with_one_class_or_a_class_of_one_row_is_refused(tmp_path: Path, content: Any, said: Any) -> None:
     with pytest.raises(UserError, match=said):
         cleaned(credit(text(tmp_path / "own.csv", HEAD + content)), tmp_path)
 
 
-def test_equal_rows_are_one_unless_told_that_they_are_several_people(tmp_path):
+def test_equal_rows_are_one_unless_told_that_they_are_several_people(tmp_path: Path) -> None:
     own = text(tmp_path / "own.csv", HEAD + GOOD + GOOD)
     assert cleaned(credit(own), tmp_path)[1]["duplicates"] == 60
     rows, ledger = cleaned(credit(own, clean={"repeats": "keep"}), tmp_path)
@@ -142,13 +143,13 @@ def test_equal_rows_are_one_unless_told_that_they_are_several_people(tmp_path):
     assert rows.groupby("alike")["split"].nunique().max() == 1, "equal applicants in two splits would leak"
 
 
-def test_every_split_has_the_same_share_of_each_label(grown):
+def test_every_split_has_the_same_share_of_each_label(grown: Any) -> None:
     _, rows, _ = grown
     share = rows.assign(bad=rows["label"] == "yes").groupby("split")["bad"].mean()
     assert share.max() - share.min() < 0.02
 
 
-def test_the_rarer_label_is_feared_unless_another_is_named(grown):
+def test_the_rarer_label_is_feared_unless_another_is_named(grown: Any) -> None:
     case, rows, state = grown
     rare = rows["label"].value_counts().index[-1]
     assert state["classes"][1] == rare
@@ -159,7 +160,7 @@ def test_the_rarer_label_is_feared_unless_another_is_named(grown):
     assert case.encode(rows, state)[1].mean() == pytest.approx((rows["label"] == rare).mean())
 
 
-def test_a_blind_network_does_not_see_the_groups_that_fairness_is_reported_for(grown):
+def test_a_blind_network_does_not_see_the_groups_that_fairness_is_reported_for(grown: Any) -> None:
     case, rows, state = grown
     blind = credit(Path("x.csv"), model={"blind": True}).fit_preprocessing(rows)
     assert set(state["numbers"]) - set(blind["numbers"]) == {"age"}
@@ -174,7 +175,7 @@ def test_a_blind_network_does_not_see_the_groups_that_fairness_is_reported_for(g
 
 
 @pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
-def test_a_network_for_tables_is_pruned_and_taught_whole(grown, architecture):
+def test_a_network_for_tables_is_pruned_and_taught_whole(grown: Any, architecture: Any) -> None:
     _, rows, state = grown
     case = credit(Path("x.csv"), model={"architecture": architecture})
     network = case.build_model(state).eval()
@@ -190,14 +191,14 @@ def test_a_network_for_tables_is_pruned_and_taught_whole(grown, architecture):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
-def test_the_shipped_file_answers_as_the_network_does_for_missing_numbers_too(grown, architecture):
+def test_the_shipped_file_answers_as_the_network_does_for_missing_numbers_too(grown: Any, architecture: Any) -> None:
     _, rows, state = grown
     network = credit(Path("x.csv"), model={"architecture": architecture}).network(state).eval()
     inputs, _ = credit(Path("x.csv")).encode(rows, state)
     assert onnx_export.parity(network, onnx_export.to_onnx(network, inputs, state, "credit"), inputs, 1e-4)["rows"] == len(rows)
 
 
-def test_a_number_passes_its_curve_and_a_missing_one_is_in_the_middle():
+def test_a_number_passes_its_curve_and_a_missing_one_is_in_the_middle() -> None:
     network = registry.build_network("credit", "tabular_mlp", {"numbers": 1, "knots": 3})
     network.curves.set([[0.0, 10.0, 30.0]], [[-2.0, 0.0, 1.0]])
     scores, missing = network.curves(torch.tensor([[-5.0], [0.0], [5.0], [20.0], [99.0], [float("nan")]]))
@@ -205,7 +206,7 @@ def test_a_number_passes_its_curve_and_a_missing_one_is_in_the_middle():
     assert missing[:, 0].tolist() == [0, 0, 0, 0, 0, 1]
 
 
-def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn_from_it(grown):
+def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn_from_it(grown: Any) -> None:
     case, _, _ = grown
     teacher, targets = torch.tensor([[1.0], [-2.0]]), torch.tensor([0.0, 1.0])
     assert case.problem.distillation_loss(teacher.expand(2, 3), teacher, targets, 3.0).item() == pytest.approx(0, abs=1e-6)
@@ -213,7 +214,7 @@ def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn_from_it(grow
 
 
 @pytest.mark.slow
-def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown):
+def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown: Any) -> None:
     case, rows, state = grown
     train, asked = (rows[part].reset_index(drop=True) for part in (rows["split"] == "train", rows["split"] != "train"))
     inputs, targets = case.encode(train, state)
@@ -236,7 +237,7 @@ def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown):
     assert min(rivals["logistic regression"], rivals["gradient boosting"]) > 0.7
 
 
-def test_without_the_file_a_data_set_by_name_says_how_to_get_it(tmp_path, monkeypatch):
+def test_without_the_file_a_data_set_by_name_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="did you mean 'german'"):
         credit(fetch={"dataset": "germany"})
     monkeypatch.setenv("BONSAI_DATASETS", str(tmp_path))
@@ -248,7 +249,7 @@ def test_without_the_file_a_data_set_by_name_says_how_to_get_it(tmp_path, monkey
 
 @at_hand
 @pytest.mark.slow
-def test_the_dirt_of_the_card_holders_of_taiwan_is_all_found(tmp_path, monkeypatch):
+def test_the_dirt_of_the_card_holders_of_taiwan_is_all_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BONSAI_DATASETS", str(DATASETS))
     rows, ledger = cleaned(credit(fetch={"dataset": "taiwan"}), tmp_path)
     assert (ledger["rows_in"], ledger["kept"], ledger["quarantined"], ledger["duplicates"]) == (30_000, 29_965, 0, 35)
@@ -261,7 +262,9 @@ def test_the_dirt_of_the_card_holders_of_taiwan_is_all_found(tmp_path, monkeypat
 
 
 @at_hand
-def test_german_credit_is_read_without_a_header_and_its_sexes_out_of_their_codes(tmp_path, monkeypatch):
+def test_german_credit_is_read_without_a_header_and_its_sexes_out_of_their_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BONSAI_DATASETS", str(DATASETS))
     case = credit(fetch={"dataset": "german"})
     rows, ledger = cleaned(case, tmp_path)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ def table() -> pd.DataFrame:
     return rows.assign(house=house, limit=limit.round(2))
 
 
-def rows_of(folder: Path, label: str, **sections):
+def rows_of(folder: Path, label: str, **sections: Any) -> Any:
     others = [name for name in LABELS if name != label]
     path = credit_table.write(folder / "table.csv", table().drop(columns=others))
     case = credit(path, **{**sections, "fetch": {"label": label, **sections.get("fetch", {})}})
@@ -55,7 +56,9 @@ def rows_of(folder: Path, label: str, **sections):
     ],
 )
 @pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
-def test_each_kind_of_label_is_learnt_and_beats_the_trivial_baseline(tmp_path, label, problem, state_has, architecture):
+def test_each_kind_of_label_is_learnt_and_beats_the_trivial_baseline(
+    tmp_path: Path, label: Any, problem: Any, state_has: Any, architecture: Any
+) -> None:
     case, rows, report = rows_of(tmp_path, label, model={"architecture": architecture})
     assert set(rows["label_kind"]) == {LABELS[label]}
     assert bool(report["classes"]) == (LABELS[label] == "class")
@@ -80,7 +83,7 @@ def test_each_kind_of_label_is_learnt_and_beats_the_trivial_baseline(tmp_path, l
     assert json.dumps(asked.report(predictions), allow_nan=False)
 
 
-def test_a_student_of_many_classes_is_taught_by_a_teacher_that_answers_once(tmp_path):
+def test_a_student_of_many_classes_is_taught_by_a_teacher_that_answers_once(tmp_path: Path) -> None:
     case, rows, _ = rows_of(tmp_path, "house")
     state = case.fit_preprocessing(rows)
     inputs, targets = (torch.from_numpy(values[:16]) for values in case.encode(rows, state))
@@ -93,7 +96,7 @@ def test_a_student_of_many_classes_is_taught_by_a_teacher_that_answers_once(tmp_
     assert float(problem.distillation_loss(same.mean(1), same.mean(1), targets, 2.0)) == pytest.approx(0, abs=1e-6)
 
 
-def test_numbers_are_predicted_in_their_own_units(tmp_path):
+def test_numbers_are_predicted_in_their_own_units(tmp_path: Path) -> None:
     case, rows, _ = rows_of(tmp_path, "limit")
     state = case.fit_preprocessing(rows)
     _, targets = case.encode(rows, state)
@@ -103,7 +106,7 @@ def test_numbers_are_predicted_in_their_own_units(tmp_path):
     assert case.problem_of(state).metrics(perfect)["r2"] == pytest.approx(1, abs=1e-6)
 
 
-def test_whole_numbers_of_few_values_are_classes_unless_asked_otherwise(tmp_path):
+def test_whole_numbers_of_few_values_are_classes_unless_asked_otherwise(tmp_path: Path) -> None:
     path = credit_table.write(tmp_path / "table.csv", table().drop(columns=["default", "house", "limit"]))
     kinds = {
         target: next(credit(path, fetch={"label": "late", "target": target}).load())["label_kind"].iloc[0]
@@ -113,7 +116,7 @@ def test_whole_numbers_of_few_values_are_classes_unless_asked_otherwise(tmp_path
     assert next(credit(path, fetch={"label": "age"}).load())["label_kind"].iloc[0] == "number"
 
 
-def test_a_label_that_is_no_number_among_numbers_is_quarantined(tmp_path):
+def test_a_label_that_is_no_number_among_numbers_is_quarantined(tmp_path: Path) -> None:
     rows = table().drop(columns=["default", "house"]).astype({"limit": object})
     rows.loc[5, "limit"] = "unknown"
     rows.loc[6, "limit"] = ""
@@ -124,7 +127,7 @@ def test_a_label_that_is_no_number_among_numbers_is_quarantined(tmp_path):
     assert (judged["fault"] == "").sum() == len(rows) - 2
 
 
-def test_an_event_named_among_many_classes_is_refused(tmp_path):
+def test_an_event_named_among_many_classes_is_refused(tmp_path: Path) -> None:
     case, rows, _ = rows_of(tmp_path, "house", model={"event": "villa"})
     with pytest.raises(UserError, match=r"model\.event is for two labels, but there are 3"):
         case.fit_preprocessing(rows)
@@ -133,7 +136,7 @@ def test_an_event_named_among_many_classes_is_refused(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("label", ["house", "limit"])
-def test_every_recipe_goes_through_all_stages(tmp_path, label):
+def test_every_recipe_goes_through_all_stages(tmp_path: Path, label: Any) -> None:
     others = [name for name in LABELS if name != label]
     credit_table.write(tmp_path / "table.csv", table().drop(columns=others))
     stanza = {

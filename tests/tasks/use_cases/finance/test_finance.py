@@ -1,6 +1,7 @@
 """The finance use case: splits by date, preprocessing, comparison with baselines and the checks before a release."""
 
 import os
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from tasks.use_cases.finance.use_case import Finance
 from tests.support.price_bars import DAYS, clean_and_split, clean_series, random_bars
 
 
-def test_splits_follow_the_day_that_is_forecast_and_keep_a_distance():
+def test_splits_follow_the_day_that_is_forecast_and_keep_a_distance() -> None:
     rows = clean_series(random_bars(600))
     case = Finance(clean=DAYS)
     split = case.assign_split(rows, rows["ticker"])
@@ -27,7 +28,7 @@ def test_splits_follow_the_day_that_is_forecast_and_keep_a_distance():
     assert day[until.assign_split(rows, rows["ticker"]) == "test"].max() == pd.Timestamp("2019-02-28")
 
 
-def test_without_dates_the_splits_take_their_share_of_the_days():
+def test_without_dates_the_splits_take_their_share_of_the_days() -> None:
     rows = clean_series(random_bars(600))
     split = Finance(clean={"history_days": 22}).assign_split(rows, rows["ticker"])
     assert (split == "test").mean() == pytest.approx(0.15, abs=0.02)
@@ -42,14 +43,14 @@ def test_without_dates_the_splits_take_their_share_of_the_days():
         ({"history_days": 900}, "nothing can be forecast"),
     ],
 )
-def test_splits_that_cannot_be_are_refused_in_one_line(clean, said):
+def test_splits_that_cannot_be_are_refused_in_one_line(clean: Any, said: Any) -> None:
     case = Finance(clean=clean)
     rows = clean_series(random_bars(600), case)
     with pytest.raises(UserError, match=said):
         case.assign_split(rows, rows["ticker"])
 
 
-def test_what_is_learnt_is_learnt_from_the_rows_given_and_from_no_target():
+def test_what_is_learnt_is_learnt_from_the_rows_given_and_from_no_target() -> None:
     rows = clean_series(random_bars(300)).iloc[30:].reset_index(drop=True)
     case = Finance(clean=DAYS)
     state = case.fit_preprocessing(rows.iloc[:200])
@@ -58,7 +59,7 @@ def test_what_is_learnt_is_learnt_from_the_rows_given_and_from_no_target():
     assert (state["window"], state["fear"]) == (22, False)
 
 
-def predictions(seed=0, days=500, factor=1.0):
+def predictions(seed: Any = 0, days: Any = 500, factor: Any = 1.0) -> Any:
     generator = np.random.default_rng(seed)
     variance = np.exp(generator.normal(0, 0.5, days))
     returns = np.sqrt(variance) * generator.normal(size=days)
@@ -77,7 +78,7 @@ def predictions(seed=0, days=500, factor=1.0):
     )
 
 
-def test_the_better_forecast_gains_and_says_how_surely():
+def test_the_better_forecast_gains_and_says_how_surely() -> None:
     good, bad = predictions(), predictions(factor=3.0)
     case = Finance()
     gain = case.problem.compare_to_baseline(good, bad)
@@ -86,14 +87,14 @@ def test_the_better_forecast_gains_and_says_how_surely():
     assert gain["value"] == pytest.approx(case.problem.metrics(bad)["qlike"] - case.problem.metrics(good)["qlike"])
 
 
-def test_quantiles_that_are_undercut_too_often_forbid_a_release():
+def test_quantiles_that_are_undercut_too_often_forbid_a_release() -> None:
     assert Finance().problem.release_blockers(predictions()) == []
     said = Finance().problem.release_blockers(predictions(factor=0.2))
     assert len(said) == 2
     assert said[0].startswith("its 5% quantile is undercut on ")
 
 
-def test_many_series_are_judged_each_by_itself_and_their_worst_times_their_number():
+def test_many_series_are_judged_each_by_itself_and_their_worst_times_their_number() -> None:
     both = pd.concat([predictions(seed).assign(ticker=f"s{seed}") for seed in range(4)], ignore_index=True)
     report = Finance().problem.report(both)
     first = [row for row in report["coverage"] if row["level"] == 0.05]
@@ -112,7 +113,7 @@ def test_many_series_are_judged_each_by_itself_and_their_worst_times_their_numbe
         ("stocknet", {"missing-open": 3, "no-trade": 111, "stale": 62}, {"missing-days"}),
     ],
 )
-def test_the_dirt_of_the_known_panels_is_found(dataset, reasons, fixes):
+def test_the_dirt_of_the_known_panels_is_found(dataset: Any, reasons: Any, fixes: Any) -> None:
     case = Finance(fetch={"dataset": dataset})
     rows = pd.concat(list(case.load()), ignore_index=True)
     found = clean_and_split(rows, case)

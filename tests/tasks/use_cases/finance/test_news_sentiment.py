@@ -1,5 +1,8 @@
 """What is written counts on the evening by which it was there, and never before; who judges moods must know moods."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +18,7 @@ from tasks.use_cases.finance.use_case import Finance
 GLAD, SAD = "good great gain", "bad awful loss"
 
 
-def scorer(folder, classes=("negative", "positive")):
+def scorer(folder: Any, classes: Any = ("negative", "positive")) -> Any:
     """A model that answers `positive` for glad words, as a use case of texts ships it."""
     state = tokenization.fit_vocabulary([GLAD, SAD] * 4, "words", 100, 1, 8)
     torch.manual_seed(0)
@@ -33,23 +36,23 @@ def scorer(folder, classes=("negative", "positive")):
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory):
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return scorer(tmp_path_factory.mktemp("judge"))
 
 
-def table(path, *rows):
+def table(path: Any, *rows: Any) -> Any:
     lines = ["Symbol,created_at,text", *(",".join(row) for row in rows)]
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
-def heard(path, judge, *days):
+def heard(path: Any, judge: Any, *days: Any) -> Any:
     rows = pd.DataFrame({"ticker": "ONE", "date": pd.to_datetime(list(days))})
     (block,) = news_sentiment.join_sentiment(iter([rows]), path, judge)
     return block
 
 
-def test_a_text_counts_from_the_close_by_which_it_was_there(tmp_path, judge):
+def test_a_text_counts_from_the_close_by_which_it_was_there(tmp_path: Path, judge: Any) -> None:
     path = table(tmp_path / "news.csv", ("ONE", "2020-01-07 19:59:00", GLAD), ("ONE", "2020-01-07 20:00:00", SAD))
     found = heard(path, judge, "2020-01-06", "2020-01-07", "2020-01-08", "2020-01-13")
     np.testing.assert_allclose(found["buzz"], np.log1p([0, 1, 2, 0]))
@@ -58,21 +61,21 @@ def test_a_text_counts_from_the_close_by_which_it_was_there(tmp_path, judge):
     assert found["mood"].iloc[[0, 3]].tolist() == [0.0, 0.0]
 
 
-def test_a_text_with_a_date_alone_counts_the_day_after_and_one_of_a_weekend_on_monday(tmp_path, judge):
+def test_a_text_with_a_date_alone_counts_the_day_after_and_one_of_a_weekend_on_monday(tmp_path: Path, judge: Any) -> None:
     path = table(tmp_path / "news.csv", ("ONE", "2020-01-07", GLAD), ("TWO", "2020-01-07", SAD))
     assert heard(path, judge, "2020-01-07", "2020-01-08")["buzz"].gt(0).tolist() == [False, True]
     path = table(tmp_path / "weekend.csv", ("ONE", "2020-01-11 10:00:00", GLAD))
     assert heard(path, judge, "2020-01-10", "2020-01-13")["buzz"].gt(0).tolist() == [False, True]
 
 
-def test_texts_to_come_change_nothing(tmp_path, judge):
+def test_texts_to_come_change_nothing(tmp_path: Path, judge: Any) -> None:
     early, late = ("ONE", "2020-01-07 10:00:00", GLAD), ("ONE", "2020-01-08 21:00:00", SAD)
     before = heard(table(tmp_path / "a.csv", early), judge, "2020-01-07", "2020-01-08")
     after = heard(table(tmp_path / "b.csv", early, late), judge, "2020-01-07", "2020-01-08")
     pd.testing.assert_frame_equal(before, after)
 
 
-def test_what_cannot_judge_moods_is_refused_in_one_line(tmp_path, judge):
+def test_what_cannot_judge_moods_is_refused_in_one_line(tmp_path: Path, judge: Any) -> None:
     path = table(tmp_path / "news.csv", ("ONE", "2020-01-07", GLAD))
     with pytest.raises(UserError, match=r"holds no model\.onnx; name the release folder"):
         heard(path, tmp_path, "2020-01-07")
@@ -87,7 +90,7 @@ def test_what_cannot_judge_moods_is_refused_in_one_line(tmp_path, judge):
         registry.build("use_cases", "finance", {"fetch": {"news": "news.csv"}})
 
 
-def test_the_use_case_reads_prices_and_news_together(tmp_path, judge):
+def test_the_use_case_reads_prices_and_news_together(tmp_path: Path, judge: Any) -> None:
     lines = ["date,open,high,low,close,volume", *(f"2020-01-0{day},10,11,9,10.5,100" for day in (7, 8)), ""]
     (tmp_path / "ONE.csv").write_text("\n".join(lines))
     path = table(tmp_path / "news.csv", ("ONE", "2020-01-07 19:59:00", GLAD))

@@ -1,5 +1,7 @@
 """Daily bars: validation, stock splits, past windows and targets without look-ahead."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from tasks.use_cases.finance.use_case import Finance, days_of, stacked
 from tests.support.price_bars import DAYS, clean_and_split, clean_bar, clean_series, random_bars
 
 
-def test_a_good_bar_is_left_alone():
+def test_a_good_bar_is_left_alone() -> None:
     assert clean_bar() == ("", "")
     assert clean_bar(open="10.0", high=" 11 ", close="10.5", volume="1,000") == ("", "")
 
@@ -38,12 +40,12 @@ def test_a_good_bar_is_left_alone():
         ({"ticker": " "}, "missing-ticker"),
     ],
 )
-def test_a_bar_that_cannot_be_true_says_why(change, code):
+def test_a_bar_that_cannot_be_true_says_why(change: Any, code: Any) -> None:
     fault, fix = clean_bar(**change)
     assert (reason_code(fault), fix) == (code, "")
 
 
-def test_a_high_or_low_that_just_misses_is_mended_and_said():
+def test_a_high_or_low_that_just_misses_is_mended_and_said() -> None:
     found = Finance().clean_partition(
         random_bars(2).assign(high=[104.0, 100.0], open=100.0, low=99.0, close=[104.5, 100.0], volume=[0.0, 5.0])
     )
@@ -52,14 +54,14 @@ def test_a_high_or_low_that_just_misses_is_mended_and_said():
     assert np.isnan(found["volume"].iloc[0])
 
 
-def test_a_real_crash_and_a_real_leap_stay():
+def test_a_real_crash_and_a_real_leap_stay() -> None:
     rows = random_bars(100)
     rows.loc[50:, list(ohlc_bars.PRICES)] *= 0.52
     rows.loc[70:, list(ohlc_bars.PRICES)] *= 1.48
     assert (clean_series(rows)["fault"] == "").all()
 
 
-def test_a_split_is_told_in_new_shares_and_a_crash_to_the_same_price_is_not():
+def test_a_split_is_told_in_new_shares_and_a_crash_to_the_same_price_is_not() -> None:
     rows = random_bars(100)
     split, crash = rows.copy(), rows.copy()
     for changed in (split, crash):
@@ -73,7 +75,7 @@ def test_a_split_is_told_in_new_shares_and_a_crash_to_the_same_price_is_not():
     assert fallen["next_return"].iloc[49] < -60
 
 
-def test_a_slip_of_the_pen_a_repeated_day_and_a_contradiction_do_not():
+def test_a_slip_of_the_pen_a_repeated_day_and_a_contradiction_do_not() -> None:
     rows = random_bars(60)
     rows.loc[30, list(ohlc_bars.PRICES)] *= 10
     rows.loc[40, list(ohlc_bars.PRICES)] = rows.loc[39, list(ohlc_bars.PRICES)]
@@ -83,20 +85,20 @@ def test_a_slip_of_the_pen_a_repeated_day_and_a_contradiction_do_not():
     assert reasons.to_dict() == {30: "slip", 40: "stale", 60: "contradiction", 61: "duplicate"}
 
 
-def test_the_order_of_the_rows_changes_nothing():
+def test_the_order_of_the_rows_changes_nothing() -> None:
     rows = pd.concat([random_bars(100), random_bars(100, seed=1, ticker="two")], ignore_index=True)
     shuffled = rows.sample(frac=1, random_state=0).reset_index(drop=True)
     left, right = (clean_series(some).sort_values(["ticker", "date"]).reset_index(drop=True) for some in (rows, shuffled))
     pd.testing.assert_frame_equal(left, right)
 
 
-def same_past(left, right):
+def same_past(left: Any, right: Any) -> None:
     for one, other in zip(left["past"], right["past"], strict=True):
         assert (one is None) == (other is None)
         np.testing.assert_array_equal(one, other)
 
 
-def test_changing_the_future_moves_nothing_before_it():
+def test_changing_the_future_moves_nothing_before_it() -> None:
     rows, changed = random_bars(300), random_bars(300)
     day = 200
     changed.loc[day:, list(ohlc_bars.PRICES)] *= 1.37
@@ -109,7 +111,7 @@ def test_changing_the_future_moves_nothing_before_it():
     assert not np.array_equal(before["past"].iloc[day], after["past"].iloc[day])
 
 
-def test_adding_days_and_series_moves_nothing_that_was_there():
+def test_adding_days_and_series_moves_nothing_that_was_there() -> None:
     rows = random_bars(300)
     more = pd.concat([rows.iloc[:250], random_bars(300, seed=5, ticker="two")], ignore_index=True)
     whole, part = clean_series(rows).iloc[:250], clean_series(more).iloc[:250]
@@ -117,7 +119,7 @@ def test_adding_days_and_series_moves_nothing_that_was_there():
     assert whole["next_return"].iloc[:249].tolist() == part["next_return"].iloc[:249].tolist()
 
 
-def test_the_past_of_a_day_ends_with_the_day_and_the_target_is_the_day_after():
+def test_the_past_of_a_day_ends_with_the_day_and_the_target_is_the_day_after() -> None:
     rows = random_bars(40)
     found = clean_series(rows)
     case = Finance(clean=DAYS)
@@ -137,21 +139,21 @@ def test_the_past_of_a_day_ends_with_the_day_and_the_target_is_the_day_after():
     )
 
 
-def test_after_a_long_pause_the_next_bar_is_not_the_next_day():
+def test_after_a_long_pause_the_next_bar_is_not_the_next_day() -> None:
     rows = random_bars(100).drop(index=range(60, 70)).reset_index(drop=True)
     found = clean_series(rows)
     assert found["next_return"].isna().to_numpy().nonzero()[0].tolist() == [59, 89]
     assert reason_code(found["fix"].iloc[60]) == "pause"
 
 
-def test_days_on_which_the_others_traded_are_missed():
+def test_days_on_which_the_others_traded_are_missed() -> None:
     rows = pd.concat([random_bars(60, seed=seed, ticker=f"s{seed}") for seed in range(4)], ignore_index=True)
     found = clean_series(rows.drop(index=30).reset_index(drop=True))
     assert found["fix"].ne("").to_numpy().nonzero()[0].tolist() == [30]
     assert reason_code(found["fix"].iloc[30]) == "missing-days"
 
 
-def test_tails_are_those_of_the_days_before_and_usual_while_a_series_is_young():
+def test_tails_are_those_of_the_days_before_and_usual_while_a_series_is_young() -> None:
     generator = np.random.default_rng(0)
     returns = generator.normal(0, 1, 1200)
     found = ohlc_bars.tail_multiples(np.ones(1200), returns)

@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,14 @@ from tasks.use_cases.finance.use_case import Finance
 from tests.support.price_bars import DAYS, clean_series, random_bars
 
 
-def test_a_volatility_index_is_that_of_the_day_and_never_of_a_later_one():
+def test_a_volatility_index_is_that_of_the_day_and_never_of_a_later_one() -> None:
     level = pd.Series([10.0, 20.0, 30.0], index=pd.to_datetime(["2020-01-02", "2020-01-03", "2020-01-20"]))
     dates = pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-06", "2020-01-17", "2020-01-21", None]))
     found = price_sources.level_at_close(level, dates)
     np.testing.assert_array_equal(found, [np.nan, 10.0, 20.0, np.nan, 30.0, np.nan])
 
 
-def test_a_past_in_which_the_index_is_not_known_is_none():
+def test_a_past_in_which_the_index_is_not_known_is_none() -> None:
     rows = random_bars(60).assign(fear=20.0)
     rows.loc[10, "fear"] = np.nan
     case = Finance(clean=DAYS, fetch={"path": "own.csv", "fear": "vix_close"})
@@ -30,7 +31,7 @@ def test_a_past_in_which_the_index_is_not_known_is_none():
     assert found.notna().to_numpy().nonzero()[0].tolist() == list(range(32, 60))
 
 
-def test_ones_own_table_is_read_by_its_usual_names_or_by_those_given(tmp_path):
+def test_ones_own_table_is_read_by_its_usual_names_or_by_those_given(tmp_path: Path) -> None:
     rows = random_bars(40)
     usual = rows.rename(columns=str.capitalize).rename(columns={"Ticker": "Name"}).drop(columns=["File", "Row", "Fear"])
     usual.to_csv(tmp_path / "panel.csv", index=False)
@@ -44,7 +45,7 @@ def test_ones_own_table_is_read_by_its_usual_names_or_by_those_given(tmp_path):
     assert (case.clean_partition(single)["fault"] == "").all()
 
 
-def test_a_column_that_is_not_there_is_named_with_what_there_is(tmp_path):
+def test_a_column_that_is_not_there_is_named_with_what_there_is(tmp_path: Path) -> None:
     random_bars(5)[["date", "open", "low", "volume"]].to_csv(tmp_path / "short.csv", index=False)
     with pytest.raises(UserError, match=r"no column for high, close; it has date, open, low, volume: name them in fetch"):
         next(Finance(fetch={"path": str(tmp_path / "short.csv")}).load())
@@ -52,12 +53,12 @@ def test_a_column_that_is_not_there_is_named_with_what_there_is(tmp_path):
         next(Finance(fetch={"path": str(tmp_path / "short.csv"), "open": "Opening"}).load())
 
 
-def test_an_unknown_data_set_is_refused_with_the_nearest():
+def test_an_unknown_data_set_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'djia'"):
         registry.build("use_cases", "finance", {"fetch": {"dataset": "djla"}})
 
 
-def test_packaged_prices_need_no_net_and_hold_two_indices():
+def test_packaged_prices_need_no_net_and_hold_two_indices() -> None:
     rows = pd.concat(list(Finance().load()))
     assert rows.groupby("ticker")["date"].agg(["min", "max", "count"]).loc["sp500"].tolist() == [
         pd.Timestamp("1999-01-04"),
@@ -66,14 +67,14 @@ def test_packaged_prices_need_no_net_and_hold_two_indices():
     ]
 
 
-def test_a_packed_table_is_read_too(tmp_path):
+def test_a_packed_table_is_read_too(tmp_path: Path) -> None:
     path = Path(tmp_path / "one.csv.gz")
     with gzip.open(path, "wt") as file:
         random_bars(30).drop(columns=["file", "row"]).to_csv(file, index=False)
     assert len(next(Finance(fetch={"path": str(path)}).load())) == 30
 
 
-def written(path, text):
+def written(path: Any, text: Any) -> Any:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
 
@@ -94,14 +95,14 @@ GOOD = "2020-01-06,10,11,9,10.5,100"
         (f"{HEADER}\n{GOOD[:-3]}\xa0100\n".encode("latin-1"), r"own\.csv, line 2: byte .* is not UTF-8"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_refused_in_one_line_that_says_where(tmp_path, text, said):
+def test_a_table_that_cannot_be_read_is_refused_in_one_line_that_says_where(tmp_path: Path, text: Any, said: Any) -> None:
     case = Finance(fetch={"path": str(written(tmp_path / "own.csv", text))})
     with pytest.raises(UserError, match=said) as refused:
         list(case.load())
     assert "\n" not in str(refused.value)
 
 
-def test_what_is_wrong_in_a_row_is_quarantined_with_its_reason_and_line(tmp_path):
+def test_what_is_wrong_in_a_row_is_quarantined_with_its_reason_and_line(tmp_path: Path) -> None:
     lines = [
         GOOD,
         "2020-01-09,10.2,11,9,10.5,100",

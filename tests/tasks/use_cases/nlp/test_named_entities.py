@@ -2,6 +2,9 @@
 
 import itertools
 import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +27,7 @@ CITIES = ["London", "Paris", "Oslo", "New York", "San Jose", "Quito"]
 FRAMES = ["{p} went to {c} .", "In {c} , {p} met {q} .", "The train to {c} is late .", "{p} of {c} spoke .", "It rains ."]
 
 
-def sentences(count=240, seed=0):
+def sentences(count: Any = 240, seed: Any = 0) -> Iterator[Any]:
     """Words with tags, made of a few frames."""
     dice = random.Random(seed)
     for _ in range(count):
@@ -39,7 +42,7 @@ def sentences(count=240, seed=0):
 
 
 @pytest.fixture
-def columns(tmp_path):
+def columns(tmp_path: Path) -> Any:
     path = tmp_path / "small.conll"
     told = ["\n".join(f"{word} X {tag}" for word, tag in zip(*sentence, strict=True)) for sentence in sentences()]
     path.write_text("-DOCSTART- X O\n\n" + "\n\n".join(told) + "\n")
@@ -57,17 +60,17 @@ def columns(tmp_path):
         ("B-PER I-PER O", "B-PER I-PER O"),
     ],
 )
-def test_every_way_of_writing_tags_becomes_one(tags, iob2):
+def test_every_way_of_writing_tags_becomes_one(tags: Any, iob2: Any) -> None:
     assert " ".join(entity_metrics.to_iob2(tags.split())) == iob2
 
 
 @pytest.mark.parametrize("tags", ["O PER", "O B-", "O X-PER"])
-def test_what_is_no_tag_is_refused_with_its_word(tags):
+def test_what_is_no_tag_is_refused_with_its_word(tags: Any) -> None:
     with pytest.raises(UnusableText, match="on word 2"):
         entity_metrics.to_iob2(tags.split())
 
 
-def test_f1_counts_whole_entities_and_is_the_mean_of_the_rows_goodness():
+def test_f1_counts_whole_entities_and_is_the_mean_of_the_rows_goodness() -> None:
     predictions = pd.DataFrame(
         {
             "tags": ["B-PER I-PER O B-LOC", "O O", "B-LOC O"],
@@ -84,13 +87,13 @@ def test_f1_counts_whole_entities_and_is_the_mean_of_the_rows_goodness():
     assert table["PER"]["support"] == 1
 
 
-def test_the_likelihood_is_that_of_all_ways_and_the_best_path_is_the_likeliest():
+def test_the_likelihood_is_that_of_all_ways_and_the_best_path_is_the_likeliest() -> None:
     tags = ["O", "B-X", "I-X"]
     scores = torch.randn(2, 3, 3, 3, generator=torch.Generator().manual_seed(0))
     lengths = np.array([3, 2])
     truth = torch.tensor([[0, 1, 2], [1, 0, entity_metrics.PADDING_TAG]])
 
-    def worth(row, path):
+    def worth(row: Any, path: Any) -> Any:
         return sum(float(scores[row, place, path[place - 1] if place else 0, tag]) for place, tag in enumerate(path))
 
     nats = 0.0
@@ -105,7 +108,7 @@ def test_the_likelihood_is_that_of_all_ways_and_the_best_path_is_the_likeliest()
     assert float(crf_loss.negative_log_likelihood(scores, truth)) == pytest.approx(nats / 5, rel=1e-4)
 
 
-def test_padding_and_company_say_nothing(columns):
+def test_padding_and_company_say_nothing(columns: Any) -> None:
     case, rows = prepared(columns)
     state = case.fit_preprocessing(rows)
     torch.manual_seed(0)
@@ -117,7 +120,7 @@ def test_padding_and_company_say_nothing(columns):
     torch.testing.assert_close(whole[3:4, :length], alone[:, :length])
 
 
-def prepared(columns):
+def prepared(columns: Any) -> Any:
     case = Nlp(fetch=TextFetch(path=str(columns)), training=Training(precision="fp32"))
     raw = pd.concat(list(case.load()), ignore_index=True)
     rows = case.clean_partition(raw)
@@ -125,7 +128,7 @@ def prepared(columns):
     return case, rows
 
 
-def test_a_column_file_is_read_sentence_by_sentence(columns):
+def test_a_column_file_is_read_sentence_by_sentence(columns: Any) -> None:
     case, rows = prepared(columns)
     assert (type(case.problem).__name__, case.problem.label_column, len(rows)) == ("EntityTagging", "", 240)
     assert (rows["text"].str.split().str.len() == rows["tags"].str.split().str.len()).all()
@@ -134,7 +137,7 @@ def test_a_column_file_is_read_sentence_by_sentence(columns):
     assert set(rows["label"]) == {"PER", "LOC", "none"}
 
 
-def test_a_ragged_line_is_refused_with_its_number(tmp_path):
+def test_a_ragged_line_is_refused_with_its_number(tmp_path: Path) -> None:
     path = tmp_path / "ragged.conll"
     path.write_text("London X B-LOC\nis O\n")
     with pytest.raises(UserError, match=r"ragged.conll, line 2 has 2 columns, expected 3"):
@@ -144,14 +147,14 @@ def test_a_ragged_line_is_refused_with_its_number(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"), [("", "is empty"), ("\n\n", "holds no sentence"), ("London\n", "line 1 has 1 column")]
 )
-def test_a_file_without_sentences_is_refused(tmp_path, content, said):
+def test_a_file_without_sentences_is_refused(tmp_path: Path, content: Any, said: Any) -> None:
     path = tmp_path / "none.conll"
     path.write_text(content)
     with pytest.raises(UserError, match=said):
         list(conll_files.read_path(path, 0))
 
 
-def test_names_are_found_in_sentences_never_seen(columns):
+def test_names_are_found_in_sentences_never_seen(columns: Any) -> None:
     case, rows = prepared(columns)
     train, test = rows.iloc[:180].reset_index(drop=True), rows.iloc[180:].reset_index(drop=True)
     state = case.fit_preprocessing(train)
@@ -174,7 +177,7 @@ def test_names_are_found_in_sentences_never_seen(columns):
 
 
 @pytest.mark.parametrize(("name", "fields"), [("text_tagger", {"classes": 3}), ("text_writer", {})])
-def test_channels_that_say_nothing_can_be_taken_out_of_taggers_and_writers(name, fields):
+def test_channels_that_say_nothing_can_be_taken_out_of_taggers_and_writers(name: Any, fields: Any) -> None:
     torch.manual_seed(0)
     network = registry.build_network("nlp", name, {"tokens": 30, "width": 8, "hidden": 8, **fields}).eval()
     for weight in network.parameters():

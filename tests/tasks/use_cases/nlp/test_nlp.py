@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ from tests.support.text_rows import ANIMALS, animals, clean_text
         ("in\u200bvisible\x07", "invisible", "control-characters"),
     ],
 )
-def test_what_was_damaged_is_mended_and_named(raw, mended, fix):
+def test_what_was_damaged_is_mended_and_named(raw: Any, mended: Any, fix: Any) -> None:
     verdict = clean_text(raw)
     assert (verdict["text"], verdict["fix"], verdict["fault"]) == (mended, fix, "")
 
@@ -46,12 +47,12 @@ def test_what_was_damaged_is_mended_and_named(raw, mended, fix):
 @pytest.mark.parametrize(
     "raw", ["(Reuters) - Oil rose", "I am <#> inches", "3 < 4 and 5 > 2", "ranked #64; x", "Ça va à Zürich", "東京都"]
 )
-def test_what_was_meant_stays_as_it_is(raw):
+def test_what_was_meant_stays_as_it_is(raw: Any) -> None:
     assert clean_text(raw)["text"] == raw
     assert clean_text(raw)["fix"] == ""
 
 
-def test_mending_twice_changes_nothing_more():
+def test_mending_twice_changes_nothing_more() -> None:
     for raw in ("&amp;lt;b&amp;gt; #39;x", "\\\\$ a", "Ã\u0083Â©"):
         once, _ = normalization.repair(raw)
         assert normalization.repair(once) == (once, [])
@@ -69,16 +70,16 @@ def test_mending_twice_changes_nothing_more():
         ("fine text", "x" * 101, "impossible-label"),
     ],
 )
-def test_what_cannot_be_used_says_why(raw, label, fault):
+def test_what_cannot_be_used_says_why(raw: Any, label: Any, fault: Any) -> None:
     assert clean_text(raw, label)["fault"].partition(":")[0] == fault
 
 
-def test_a_label_the_data_set_does_not_have_is_refused():
+def test_a_label_the_data_set_does_not_have_is_refused() -> None:
     verdict = clean_text("Oil rose", "7", Nlp(fetch=TextFetch(dataset="ag_news")))
     assert verdict["fault"] == "impossible-label: '7', there is World, Sports, Business, Sci/Tech"
 
 
-def test_near_duplicates_share_a_split_and_a_leak_is_quarantined():
+def test_near_duplicates_share_a_split_and_a_leak_is_quarantined() -> None:
     rows = pd.DataFrame(
         {
             "text": ["Oil  rose!", "oil rose", "Gold fell", "Gold fell"],
@@ -96,7 +97,7 @@ def test_near_duplicates_share_a_split_and_a_leak_is_quarantined():
 
 
 @pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
-def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind):
+def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind: Any) -> None:
     texts = animals()["text"].to_list()
     found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
     assert json.loads(json.dumps(found)) == found == tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
@@ -108,7 +109,7 @@ def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind):
 
 
 @pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
-def test_a_text_has_the_same_numbers_alone_and_among_others(kind):
+def test_a_text_has_the_same_numbers_alone_and_among_others(kind: Any) -> None:
     texts = [*animals()["text"], "", "unheard of"]
     found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
     together = tokenization.encode(texts, found)
@@ -116,7 +117,7 @@ def test_a_text_has_the_same_numbers_alone_and_among_others(kind):
 
 
 @pytest.mark.parametrize("kind", ["grams", "letters", "words"])
-def test_a_shorter_vocabulary_forgets_the_rarest(kind):
+def test_a_shorter_vocabulary_forgets_the_rarest(kind: Any) -> None:
     texts = animals()["text"].to_list()
     found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
     shorter = tokenization.truncate_vocabulary(found, 20)
@@ -126,25 +127,25 @@ def test_a_shorter_vocabulary_forgets_the_rarest(kind):
     assert [n for n in np.where(whole < 20, whole, unknown)[0] if n] == [n for n in left[0] if n]
 
 
-def test_pairs_of_neighbours_are_grams_of_their_own():
+def test_pairs_of_neighbours_are_grams_of_their_own() -> None:
     found = tokenization.fit_vocabulary(["new york", "york new", "new york"], "grams", 500, 2, 64)
     onward, turned = tokenization.encode(["new york", "york new"], found)
     assert set(turned[turned > 0]) < set(onward[onward > 0])
 
 
-def test_words_that_share_letters_share_runs_of_them():
+def test_words_that_share_letters_share_runs_of_them() -> None:
     found = tokenization.fit_vocabulary(["wonderful", "wonderfully", "wonderful"], "letters", 500, 1, 64)
     known, strange, other = (set(row[row > 0]) for row in tokenization.encode(["wonderful", "wonder", "brisk"], found))
     assert len(known & strange) >= 5
     assert not other
 
 
-def test_a_vocabulary_of_nothing_is_refused():
+def test_a_vocabulary_of_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="lower model"):
         tokenization.fit_vocabulary(["one", "two"], "words", 100, 2, 64)
 
 
-def test_noise_is_the_same_for_a_row_wherever_it_stands_and_keeps_its_label():
+def test_noise_is_the_same_for_a_row_wherever_it_stands_and_keeps_its_label() -> None:
     nlp, rows = Nlp(augment=TextAugment(copies=2)), animals()
     whole = nlp.augment_rows(rows, seed=3)
     halves = pd.concat(
@@ -159,16 +160,16 @@ def test_noise_is_the_same_for_a_row_wherever_it_stands_and_keeps_its_label():
     assert 300 < len(whole) <= 400
 
 
-def test_without_copies_there_are_no_variants():
+def test_without_copies_there_are_no_variants() -> None:
     assert Nlp().augment_rows(animals(), seed=3).empty
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_noise_leaves_at_least_one_word(seed):
+def test_noise_leaves_at_least_one_word(seed: Any) -> None:
     assert normalization.add_noise("only four words here", "key", seed, drop=1.0, swap=1.0, spelling=1.0, mask=1.0).split()
 
 
-def test_the_share_of_words_dropped_is_the_one_asked_for():
+def test_the_share_of_words_dropped_is_the_one_asked_for() -> None:
     long = " ".join(f"word{n}" for n in range(2000))
     assert len(normalization.add_noise(long, "key", 0, drop=0.3, swap=0, spelling=0, mask=0).split()) == pytest.approx(
         1400, abs=80
@@ -176,7 +177,7 @@ def test_the_share_of_words_dropped_is_the_one_asked_for():
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-def test_a_bag_that_begins_with_naive_bayes_tells_texts_apart_before_any_step(classes):
+def test_a_bag_that_begins_with_naive_bayes_tells_texts_apart_before_any_step(classes: Any) -> None:
     import torch
 
     rng = np.random.default_rng(0)
@@ -195,7 +196,7 @@ def test_a_bag_that_begins_with_naive_bayes_tells_texts_apart_before_any_step(cl
             assert (found == targets).mean() > (0.95 if width == 0 else 1.2 / classes)
 
 
-def test_nothing_is_begun_with_unless_asked_for():
+def test_nothing_is_begun_with_unless_asked_for() -> None:
     import torch
 
     rows = animals()
@@ -207,7 +208,7 @@ def test_nothing_is_begun_with_unless_asked_for():
     assert torch.equal(network.embedding.weight, before)
 
 
-def test_a_student_is_a_bag_with_fewer_tokens_and_no_idle_width():
+def test_a_student_is_a_bag_with_fewer_tokens_and_no_idle_width() -> None:
     rows = animals(2000)
     rows["text"] += [f" extra{n % 700} more{n % 900}" for n in range(2000)]
     nlp = Nlp()
@@ -223,14 +224,14 @@ def test_a_student_is_a_bag_with_fewer_tokens_and_no_idle_width():
     assert type(other.build_student(other.fit_preprocessing(rows), 0.5)).__name__ == "Bag"
 
 
-def test_a_class_never_seen_in_training_is_refused():
+def test_a_class_never_seen_in_training_is_refused() -> None:
     nlp = Nlp()
     state = nlp.fit_preprocessing(animals())
     with pytest.raises(UserError, match="knows no class 'cow'; it knows cat, dog"):
         nlp.encode(animals().assign(label="cow"), state)
 
 
-def test_the_linear_rivals_answer_in_the_order_of_the_classes():
+def test_the_linear_rivals_answer_in_the_order_of_the_classes() -> None:
     rows = animals()
     guesses = text_baselines.linear_svms(rows["text"], rows["label"], [one for one, _ in ANIMALS], ["dog", "cat"])
     assert len(guesses) == 2
@@ -239,7 +240,7 @@ def test_the_linear_rivals_answer_in_the_order_of_the_classes():
         assert np.allclose(guess.sum(1), 1)
 
 
-def test_wrong_labels_are_suspected():
+def test_wrong_labels_are_suspected() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, 400)
     label = np.where(rng.random(400) < 0.1, 1 - truth, truth)
@@ -254,12 +255,12 @@ def test_wrong_labels_are_suspected():
     assert found["rows"][0]["label"] != found["rows"][0]["seems"]
 
 
-def test_the_module_imports_without_torch():
+def test_the_module_imports_without_torch() -> None:
     code = "import tasks.use_cases.nlp.use_case, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[4])
 
 
-def test_each_class_has_its_share_of_every_split():
+def test_each_class_has_its_share_of_every_split() -> None:
     labels = pd.Series(["a"] * 900 + ["b"] * 100)
     keys = pd.Series([str(number) for number in range(1000)])
     dealt = stratified_split(keys, labels, 0.15, 0.15)
@@ -269,7 +270,7 @@ def test_each_class_has_its_share_of_every_split():
     assert (stratified_split(keys[::-1], labels[::-1], 0.15, 0.15).sort_index() == dealt).all()
 
 
-def test_what_is_shipped_holds_no_entry_the_network_has_no_room_for():
+def test_what_is_shipped_holds_no_entry_the_network_has_no_room_for() -> None:
     nlp, rows = Nlp(), animals()
     state = nlp.fit_preprocessing(rows)
     small = nlp._build("bag", state, {"tokens": 20})

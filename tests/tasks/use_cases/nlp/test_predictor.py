@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ ROWS = pd.DataFrame(
 )
 
 
-def released(case, folder):
+def released(case: Any, folder: Any) -> Any:
     """A model.onnx of an unfitted network, and its numbers and outputs for the rows."""
     torch.manual_seed(0)
     state = case.fit_preprocessing(ROWS)
@@ -38,7 +39,7 @@ def released(case, folder):
     return path, case.problem.decode(ROWS, network(torch.from_numpy(inputs)).detach().numpy(), state)
 
 
-def test_topics_come_as_probabilities_by_class(tmp_path):
+def test_topics_come_as_probabilities_by_class(tmp_path: Path) -> None:
     path, expected = released(Nlp(), tmp_path)
     reader = Predictor(path)
     (found, _) = reader.predict(ROWS["text"].to_list()[:2])
@@ -47,7 +48,7 @@ def test_topics_come_as_probabilities_by_class(tmp_path):
     assert len(reader.word_importance(["the cat purrs"])[0]) == 3
 
 
-def test_names_come_as_their_words_and_kinds(tmp_path):
+def test_names_come_as_their_words_and_kinds(tmp_path: Path) -> None:
     file = tmp_path / "a.conll"
     file.write_text("cat B-PET\n")
     path, expected = released(Nlp(fetch=TextFetch(path=str(file))), tmp_path)
@@ -56,16 +57,16 @@ def test_names_come_as_their_words_and_kinds(tmp_path):
     assert len(found["entities"]) == named
 
 
-def test_texts_to_foretell_come_with_their_perplexity(tmp_path):
+def test_texts_to_foretell_come_with_their_perplexity(tmp_path: Path) -> None:
     path, expected = released(Nlp(model=TextModel(task="words")), tmp_path)
     (found,) = Predictor(path).predict([ROWS["text"].iloc[0]])
     told = np.exp(-expected["log_likelihood"].iloc[0] / expected["pieces"].iloc[0])
     assert found["perplexity"] == pytest.approx(told, rel=1e-3)
 
 
-def test_a_file_that_reads_no_texts_is_refused(tmp_path):
+def test_a_file_that_reads_no_texts_is_refused(tmp_path: Path) -> None:
     network = torch.nn.Linear(2, 2)
-    network.fields = {}
+    network.fields = {}  # type: ignore[assignment]
     (tmp_path / "model.onnx").write_bytes(
         onnx_export.to_onnx(network, np.zeros((2, 2), np.float32), {"classes": ["a"]}, "vision")
     )
@@ -73,6 +74,6 @@ def test_a_file_that_reads_no_texts_is_refused(tmp_path):
         Predictor(tmp_path / "model.onnx")
 
 
-def test_it_works_without_torch():
+def test_it_works_without_torch() -> None:
     code = "import tasks.use_cases.nlp.predictor, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[4])

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ DATASETS = os.environ.get(DATASETS_VARIABLE) or (str(NEAR) if NEAR.is_dir() else
 needs_files = pytest.mark.skipif(not DATASETS, reason=f"{DATASETS_VARIABLE} names no folder with the data sets' files")
 
 
-def ledger_of(case, folder):
+def ledger_of(case: Any, folder: Any) -> Any:
     """The ledger of all raw rows, judged and settled as the clean stage does, and what became of each row."""
     raw = pd.concat(list(case.load()), ignore_index=True)
     raw.to_parquet(folder / "raw.parquet")
@@ -34,13 +35,13 @@ def ledger_of(case, folder):
 
 
 @pytest.fixture
-def datasets(monkeypatch):
+def datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DATASETS_VARIABLE, DATASETS)
 
 
 @needs_files
 @pytest.mark.slow
-def test_ag_news_dirt_is_found_counted_and_accounted_for(datasets, tmp_path):
+def test_ag_news_dirt_is_found_counted_and_accounted_for(datasets: Any, tmp_path: Path) -> None:
     ledger, settled = ledger_of(Nlp(fetch=TextFetch(dataset="ag_news")), tmp_path)
     assert ledger["rows_in"] == 39_600 == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"]
     assert ledger["leaks"] == {"test": 6}, "six train rows, five texts, stand in the test file"
@@ -65,7 +66,9 @@ def test_ag_news_dirt_is_found_counted_and_accounted_for(datasets, tmp_path):
         ("noisy_10k", 10_000, 3, {"duplicate": 3}),
     ],
 )
-def test_other_public_texts_are_accounted_for(datasets, tmp_path, name, rows, duplicates, reasons):
+def test_other_public_texts_are_accounted_for(
+    datasets: Any, tmp_path: Path, name: Any, rows: Any, duplicates: Any, reasons: Any
+) -> None:
     ledger, _ = ledger_of(Nlp(fetch=TextFetch(dataset=name)), tmp_path)
     assert ledger["rows_in"] == rows == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"]
     assert ledger["duplicates"] == duplicates
@@ -74,7 +77,7 @@ def test_other_public_texts_are_accounted_for(datasets, tmp_path, name, rows, du
 
 @needs_files
 @pytest.mark.slow
-def test_labels_of_noisy_10k_that_are_suspected_are_mostly_wrong(datasets):
+def test_labels_of_noisy_10k_that_are_suspected_are_mostly_wrong(datasets: Any) -> None:
     """One label in five is wrong there. A linear machine suspects labels of rows it has not seen; `truth` says how well."""
     from tasks.metrics import classification
     from tasks.use_cases.nlp.topics import text_baselines
@@ -91,7 +94,7 @@ def test_labels_of_noisy_10k_that_are_suspected_are_mostly_wrong(datasets):
     assert told["recall"] > 0.15
 
 
-def rows_of(path, **how):
+def rows_of(path: Any, **how: Any) -> Any:
     return pd.concat(list(Nlp(fetch=TextFetch(path=str(path), **how)).load()), ignore_index=True)
 
 
@@ -114,7 +117,7 @@ def rows_of(path, **how):
         ("zero.csv", b"text,label\nsome\x00words,a\n", "zero.csv, line 2"),
     ],
 )
-def test_a_bad_file_is_refused_in_one_line_that_names_it(tmp_path, name, content, said):
+def test_a_bad_file_is_refused_in_one_line_that_names_it(tmp_path: Path, name: Any, content: Any, said: Any) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(UserError) as refused:
@@ -123,13 +126,13 @@ def test_a_bad_file_is_refused_in_one_line_that_names_it(tmp_path, name, content
     assert "\n" not in str(refused.value)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     path = tmp_path / "bom.csv"
     path.write_bytes(b"\xef\xbb\xbftext,label\nsome words,a\n")
     assert rows_of(path)["text"].to_list() == ["some words"]
 
 
-def test_one_class_alone_is_refused(tmp_path):
+def test_one_class_alone_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "one.csv"
     path.write_text("text,label\n" + "".join(f"some words {number},a\n" for number in range(50)))
     case = Nlp(fetch=TextFetch(path=str(path)))
@@ -138,7 +141,7 @@ def test_one_class_alone_is_refused(tmp_path):
         check_classes(case, settled)
 
 
-def test_bad_cells_are_quarantined_with_their_reason_and_place(tmp_path):
+def test_bad_cells_are_quarantined_with_their_reason_and_place(tmp_path: Path) -> None:
     cells = {
         "huge": "word " * 210_000,
         "number": 3.5,
@@ -162,7 +165,7 @@ def test_bad_cells_are_quarantined_with_their_reason_and_place(tmp_path):
     assert settled["row"].to_list() == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_row_cut_in_the_middle_at_the_end_of_a_file_is_quarantined(tmp_path):
+def test_a_row_cut_in_the_middle_at_the_end_of_a_file_is_quarantined(tmp_path: Path) -> None:
     path = tmp_path / "cut.csv"
     path.write_text("text,label\nsome words,a\nother words,b")
     _, settled = ledger_of(Nlp(fetch=TextFetch(path=str(path))), tmp_path)
@@ -170,13 +173,13 @@ def test_a_row_cut_in_the_middle_at_the_end_of_a_file_is_quarantined(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_table_of_ones_own_runs_to_a_verdict_with_no_code(tmp_path):
+def test_a_table_of_ones_own_runs_to_a_verdict_with_no_code(tmp_path: Path) -> None:
     """The stages over a CSV of one's own, columns named in params alone."""
     rows = [(f"The {pet} number {n} {deed} in the {place}", pet) for n in range(150) for pet, deed, place in PETS]
     pd.DataFrame(rows, columns=["body", "topic"]).to_csv(tmp_path / "my.csv", index=False)
     fetch = {"path": "my.csv", "text": "body", "label": "topic"}
     params = {"use_cases": {"nlp": {"fetch": fetch, "contract": {"min_speedup": 0.01, "max_size_share": 1.0}}}}
-    recipes = {"dense": [], "int8": [{"quantize": {}}]}
+    recipes: dict[str, Any] = {"dense": [], "int8": [{"quantize": {}}]}
     (tmp_path / "params.yaml").write_text(json.dumps({**params, "recipes": recipes}))
     order = [[stage] for stage in ("fetch", "clean", "augment", "train")]
     order += [[stage, recipe] for recipe in recipes for stage in ("compress", "evaluate")] + [["release"]]

