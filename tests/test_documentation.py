@@ -65,7 +65,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_file_that_a_page_names_is_there(page):
+def test_every_file_that_a_page_names_is_there(page: Any) -> None:
     for path in PATH.findall(page.read_text(encoding="utf-8")):
         pattern = re.sub(r"<[^>]+>", "*", path).rstrip("/")
         made = any(example in path for example in EXAMPLES)
@@ -73,7 +73,7 @@ def test_every_file_that_a_page_names_is_there(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_link_leads_somewhere(page):
+def test_every_link_leads_somewhere(page: Any) -> None:
     for found in LINK.findall(page.read_text(encoding="utf-8")):
         link = found[0] or found[1]
         if link.startswith(("https://", "http://")):
@@ -85,7 +85,7 @@ def test_every_link_leads_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_command_that_a_page_shows_exists(page):
+def test_every_command_that_a_page_shows_exists(page: Any) -> None:
     cli: Any = typer.main.get_command(app)
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for words in commands(page):
@@ -109,7 +109,7 @@ def test_every_command_that_a_page_shows_exists(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_parameter_that_a_page_sets_exists(page):
+def test_every_parameter_that_a_page_sets_exists(page: Any) -> None:
     params = params_file.read_params(ROOT / "params.yaml")
     for words in commands(page):
         assignments = [after for word, after in pairwise(words) if word == "--set"]
@@ -122,14 +122,14 @@ def test_every_parameter_that_a_page_sets_exists(page):
         params_file.build_use_case(use_case, changed)
 
 
-def test_the_graph_in_the_architecture_page_is_that_of_dvc_yaml():
+def test_the_graph_in_the_architecture_page_is_that_of_dvc_yaml() -> None:
     dag = load(ROOT / "docs" / "dag.py")
     text = dag.PAGE.read_text(encoding="utf-8")
     assert dag.page(text) == text, "run `python docs/dag.py`"
 
 
 @pytest.fixture
-def half_precision(tmp_path, monkeypatch):
+def half_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The step of the page, saved where the page says, in a `tasks` of its own."""
     text = (ROOT / "docs" / "add-a-compression-step.md").read_text(encoding="utf-8")
     (source,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -141,7 +141,7 @@ def half_precision(tmp_path, monkeypatch):
     return registry.build(registry.STEPS_FOLDER, "half_precision", {"min_values": 64})
 
 
-def test_the_step_of_the_documentation_halves_the_file_and_keeps_the_answers(half_precision, tmp_path):
+def test_the_step_of_the_documentation_halves_the_file_and_keeps_the_answers(half_precision: Any, tmp_path: Path) -> None:
     context = tiny_images.compression_context(tmp_path)
     network = tiny_images.Bars().build_model({}).eval()
     model = onnx_export.to_onnx(network, context.inputs, {"classes": list(tiny_images.NAMES)}, "bars")

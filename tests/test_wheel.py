@@ -16,7 +16,7 @@ SUFFIXES = {".py", ".css", ".js", ".toml", ".svg"}
 
 
 @pytest.mark.slow
-def test_a_wheel_holds_every_module_page_style_and_text(tmp_path):
+def test_a_wheel_holds_every_module_page_style_and_text(tmp_path: Path) -> None:
     project, wheels = tmp_path / "project", tmp_path / "wheels"
     project.mkdir()
     for package in PACKAGES:

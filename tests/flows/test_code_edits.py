@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -29,7 +30,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(REPOSITORY / "tasks", folder / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
     install(folder)
     shutil.copy2(REPOSITORY / "dvc.yaml", folder)
-    blank = {section: {} for section in ("fetch", "clean", "augment", "model", "contract")}
+    blank: dict[str, Any] = {section: {} for section in ("fetch", "clean", "augment", "model", "contract")}
     stanzas = {name: {**blank, "training": {"seed": 7}} for name in USE_CASES}
     (folder / "params.yaml").write_text(yaml.safe_dump({"use_cases": stanzas, "recipes": {"dense": [], "int8": []}}))
     write_outputs_by_hand(folder)

@@ -1,5 +1,7 @@
 """Generated daily bars, and their cleaning, for tests."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -11,7 +13,7 @@ TODAY = pd.Timestamp("2020-06-30")
 DAYS = {"history_days": 22, "validation_from": "2018-07-02", "test_from": "2019-01-02"}
 
 
-def random_bars(days=600, seed=0, ticker="one", start="2017-01-02"):
+def random_bars(days: Any = 600, seed: Any = 0, ticker: Any = "one", start: Any = "2017-01-02") -> Any:
     """Bars of a made-up share that trades every weekday, as raw rows."""
     generator = np.random.default_rng(seed)
     steps = generator.normal(0, 0.003, (days, 30)).cumsum(1)
@@ -34,7 +36,7 @@ def random_bars(days=600, seed=0, ticker="one", start="2017-01-02"):
     return rows.assign(file="made.csv", row=range(days))
 
 
-def clean_series(rows, case=None):
+def clean_series(rows: Any, case: Any = None) -> Any:
     """Judged and related, all columns together."""
     case = case or Finance(clean=DAYS)
     cleaned = case.clean_partition(rows)
@@ -42,7 +44,7 @@ def clean_series(rows, case=None):
     return good.drop(columns=["fault", "fix"]).join(case.clean_table(good))
 
 
-def clean_and_split(rows, case=None):
+def clean_and_split(rows: Any, case: Any = None) -> Any:
     case = case or Finance(clean=DAYS)
     cleaned = case.clean_partition(rows).assign(file=rows["file"], row=rows["row"], part=0, key="")
     good = cleaned["fault"] == ""
@@ -50,7 +52,7 @@ def clean_and_split(rows, case=None):
     return deduplicate_and_split(case, cleaned.reset_index(drop=True))
 
 
-def clean_bar(**change):
+def clean_bar(**change: Any) -> Any:
     """The fault and the fix of one bar that is good but for this change."""
     bar = {"ticker": "one", "date": "2020-01-06", "open": 10.0, "high": 11.0, "low": 9.0, "close": 10.5}
     bar |= {"volume": 100.0, "fear": None, "mood": None, "buzz": None}

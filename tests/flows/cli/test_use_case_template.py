@@ -53,7 +53,7 @@ def test_a_new_use_case_is_two_packages_and_a_stanza_and_every_comment_stays(toy
     )
     case = params_file.build_use_case("sums_of_mine", params_file.read_params(toy / "params.yaml"))
     assert type(case).__name__ == "SumsOfMine"
-    assert case.model.width == 8
+    assert case.model.width == 8  # type: ignore[attr-defined]
 
 
 def test_a_path_to_own_data_is_resolved_against_the_working_folder_and_stored_relative_to_the_project(

@@ -36,7 +36,12 @@ def test_a_stop_ends_the_whole_group_even_if_it_ignores_sigterm(tmp_path: Path, 
         f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
         "time.sleep(60)"
     )
-    threading.Thread(target=lambda: (wait_until(pids.exists), stop.set())).start()
+
+    def stop_once_started() -> None:
+        wait_until(pids.exists)
+        stop.set()
+
+    threading.Thread(target=stop_once_started).start()
     outcome = run_python(tmp_path, body, stop=stop)
     assert outcome.stopped
     assert outcome.error == "was stopped"

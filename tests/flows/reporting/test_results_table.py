@@ -28,7 +28,7 @@ def test_the_table_shows_intervals_sizes_and_the_chosen_one() -> None:
     ]
     console = Console(width=200, file=io.StringIO())
     print_results({"vision": {"table": {"rows": rows}, "verdict": {"released": "int8", "reason": "released 'int8'"}}}, console)
-    output = console.file.getvalue()
+    output = console.file.getvalue()  # type: ignore[attr-defined]
     for part in ("0.9700 (0.9600..0.9800)", "+0.0100 (-0.0100..+0.0200)", "53.1", "0.0967", "3.34 (3.21..3.44)", "chosen"):
         assert part in output
     assert "x eager" not in output, "a column that nobody fills is left out"

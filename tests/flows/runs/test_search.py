@@ -52,7 +52,7 @@ def test_of_ten_thousand_runs_only_those_shown_are_read(project: Path, monkeypat
         (project / "runs" / f"20250101-{number:06}-toy-0000").mkdir()
     read: list[Path] = []
     real = run_record._read
-    monkeypatch.setattr(run_record, "_read", lambda folder: read.append(folder) or real(folder))
+    monkeypatch.setattr(run_record, "_read", lambda folder: (read.append(folder), real(folder))[1])
     _, out, _ = bonsai("runs", "--last", "2")
     assert out.count("-toy-") == 2
     assert len(read) <= 3

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 WRITER_WAITS_WITH_A_CURSOR_LEFT_OVER = """
 import sqlite3, sys, threading, time, weakref
@@ -37,7 +38,7 @@ print(longest)
 """A cursor of a connection that waits for its turn to write can be freed only when the wait is over."""
 
 
-def test_a_cursor_that_cannot_be_freed_yet_stops_no_request(tmp_path):
+def test_a_cursor_that_cannot_be_freed_yet_stops_no_request(tmp_path: Path) -> None:
     words = [sys.executable, "-c", WRITER_WAITS_WITH_A_CURSOR_LEFT_OVER, str(tmp_path / "prefect.db")]
     locked, longest = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
     assert locked == "database is locked"
