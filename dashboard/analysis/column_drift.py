@@ -20,7 +20,7 @@ MAX_CATEGORIES = 40
 TINY = 1e-4
 PICTURE = "pixels"
 """The column with the content hash of an image."""
-HOUSEKEEPING = ("file", "row", "pixels", "look", "fix", "split", "duplicate_group", "subset", "part", "reason")
+HOUSEKEEPING = ("file", "row", "pixels", "look", "fix", "split", "duplicate_group", "subset", "part", "reason", "label_kind")
 """Columns of provenance, not of content."""
 STABLE_BELOW, SIGNIFICANT_ABOVE = 0.1, 0.25
 """Usual thresholds of the population stability index: stable below the first, significant drift above the second."""
@@ -46,7 +46,7 @@ class Drift:
 
 
 def kind(values: pd.Series) -> Kind | None:
-    """Kind of a column's values; None for images, lists and other values that cannot be plotted."""
+    """Kind of a column's values, also of numbers as text; None for images, lists and other values that cannot be plotted."""
     some = values.dropna().head(200)
     if pd.api.types.is_datetime64_any_dtype(values):
         return "times"
@@ -56,7 +56,9 @@ def kind(values: pd.Series) -> Kind | None:
         return "numbers" if values.nunique() > 12 else "kinds"
     if some.empty or not some.map(lambda cell: isinstance(cell, str)).all():
         return None
-    return "kinds" if values.nunique() <= MAX_CATEGORIES else "words"
+    if values.nunique() <= MAX_CATEGORIES:
+        return "kinds"
+    return "numbers" if pd.to_numeric(some, errors="coerce").notna().all() else "words"
 
 
 def plottable_columns(artifacts: Artifacts, name: str) -> list[str]:

@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard.readers.project_files import Unreadable
 from dashboard.ui import page_context, pickers
 from dashboard.ui.locale import t
-from dashboard.views.results import classification, language_model, named_entities, risk_forecasts, summary
+from dashboard.views.results import classification, language_model, named_entities, regression, risk_forecasts, summary
 from tasks.core.splits import EVALUATION_SPLITS
 
 context = page_context.current()
@@ -31,6 +31,7 @@ with page_context.error_boundary():
     summary.cards(artifacts, recipe, metrics, split_metrics)
     for views in (
         classification,
+        regression,
         risk_forecasts,
         named_entities,
         language_model,

@@ -114,16 +114,17 @@ def metric_intervals(rows: pd.DataFrame, *, value: str, order: Sequence[str]) ->
     return theme.stepped(alt.layer(spans, points), 34)
 
 
-def contributions(rows: pd.DataFrame, *, title: str) -> Drawing:
+def contributions(rows: pd.DataFrame, *, title: str, percent: bool = True) -> Drawing:
     """Contributions to a prediction, positive in orange, negative in blue: columns column, value, usual, worth."""
+    axis, tooltip = ("+.0%", "+.2%") if percent else ("+~g", "+.4~g")
     encoded = (
         alt.Chart(rows)
         .mark_bar(cornerRadiusEnd=3, height=12)
         .encode(
-            x=alt.X("worth:Q", title=title, axis=alt.Axis(format="+.0%")),
+            x=alt.X("worth:Q", title=title, axis=alt.Axis(format=axis)),
             y=alt.Y("column:N", sort=list(rows["column"]), title=None, axis=theme.y_axis_of_names(140)),
             color=alt.condition("datum.worth > 0", alt.value(theme.POSITIVE), alt.value(theme.NEGATIVE)),
-            tooltip=["column:N", "value:N", "usual:N", alt.Tooltip("worth:Q", format="+.2%")],
+            tooltip=["column:N", "value:N", "usual:N", alt.Tooltip("worth:Q", format=tooltip)],
         )
     )
     return theme.stepped(encoded, 22)

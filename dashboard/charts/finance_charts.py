@@ -152,14 +152,3 @@ def bars(rows: pd.DataFrame, *, x: str, y: str, title: str, height: int = 240) -
         )
     )
     return sized(encoded, height)
-
-
-def calibration(rows: pd.DataFrame, *, x: str, y: str, titles: tuple[str, str], height: int = 300) -> Drawing:
-    """Realised against forecast values, with the diagonal of perfect calibration."""
-    ends = [float(rows[[x, y]].to_numpy().min()), float(rows[[x, y]].to_numpy().max())]
-    scale = alt.Scale(type="log", nice=False) if ends[0] > 0 else alt.Scale()
-    line = alt.Chart(pd.DataFrame({x: ends, y: ends})).mark_line(strokeDash=[4, 4], color=MUTED)
-    across, up = alt.X(f"{x}:Q", title=titles[0], scale=scale), alt.Y(f"{y}:Q", title=titles[1], scale=scale)
-    tips = [alt.Tooltip(f"{x}:Q", format=".4~g"), alt.Tooltip(f"{y}:Q", format=".4~g")]
-    points = alt.Chart(rows).mark_line(point=alt.OverlayMarkDef(size=70, filled=True)).encode(x=across, y=up, tooltip=tips)
-    return sized(alt.layer(line.encode(x=across, y=up), points), height)

@@ -72,12 +72,18 @@ def row_from_text(case: UseCase, text: str, model: Model) -> pd.DataFrame:
     return cleaned.assign(file="", row=0)
 
 
-def rows_from_file(case: UseCase, content: bytes, name: str) -> CheckedTable:
-    """Validate an uploaded table with the rules and the schema of `clean`; raises `UserError` if it cannot be read."""
+def rows_from_file(case: UseCase, content: bytes, name: str, state: Mapping[str, Any]) -> CheckedTable:
+    """Validate an uploaded table with the rules and the schema of `clean`; raises `UserError` if it cannot be read.
+
+    `state` is the model's: where the use case infers the kind of the label from the data, the model's kind is taken.
+    """
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / f"upload{''.join(Path(name).suffixes[-2:])[:20]}"
         path.write_bytes(content)
-        fetch = replace(case.fetch, source="path", dataset="", path=str(path), fingerprint="", limit=0)
+        changes: dict[str, Any] = {"source": "path", "dataset": "", "path": str(path), "fingerprint": "", "limit": 0}
+        if hasattr(case.fetch, "target"):
+            changes["target"] = "number" if predicts_numbers(state) else "classes"
+        fetch = replace(case.fetch, **changes)
         uploaded = replace(case, fetch=fetch)
         try:
             raw = _first_rows(uploaded)
@@ -97,6 +103,11 @@ def rows_from_file(case: UseCase, content: bytes, name: str) -> CheckedTable:
     for computed in [column for column in rows.columns if column not in cleaned.columns and rows[column].dtype == object]:
         rows = rows[rows[computed].notna()]  # such as the window of a day without enough past
     return CheckedTable(rows.reset_index(drop=True), rejected.reset_index(drop=True), len(raw))
+
+
+def predicts_numbers(state: Mapping[str, Any]) -> bool:
+    """Whether a model with this state predicts a number per row, not a class."""
+    return state.get("problem") == "regression"
 
 
 def _first_rows(case: UseCase) -> pd.DataFrame:
@@ -148,19 +159,23 @@ def free_columns(case: UseCase, rows: pd.DataFrame) -> list[str]:
 
 
 def column_contributions(case: UseCase, model: Model, rows: pd.DataFrame, at: int) -> pd.DataFrame:
-    """Contribution of each column of row `at` to its prediction: the probability lost when it takes its typical value in `rows`.
+    """Contribution of each column of row `at` to its prediction: what is lost when the column takes its typical value in `rows`.
 
-    The typical value is the middle number or the most frequent category. Returns `column`, `value` and `usual` as text, and
+    The loss is that of the predicted class's probability, or of the predicted number. The typical value is the middle number
+    or the most frequent category. Returns `column`, `value` and `usual` as text, and
     `worth`, the strongest first. Columns that already have the typical value are left out, and so are columns fixed by the
     use case's schema. Occlusion (Zeiler and Fergus 2014, arXiv 1311.2901), column by column.
     """
     row, usual = rows.iloc[[at]], {name: _typical_value(rows[name]) for name in free_columns(case, rows)}
     variants = {name: row.assign(**{name: value}) for name, value in usual.items() if str(row[name].iloc[0]) != str(value)}
     predictions = predict(case, model, pd.concat([row, *variants.values()], ignore_index=True))
-    answer = list(predictions["classes"].iloc[0]).index(predictions["predicted"].iloc[0])
-    shares = np.stack(predictions["probabilities"].to_list())[:, answer].astype(float)
-    without = zip(variants, shares[1:], strict=True)
-    effects = [(name, str(row[name].iloc[0]), str(usual[name]), shares[0] - share) for name, share in without]
+    if predicts_numbers(model.state):
+        values = predictions["value"].to_numpy(float)
+    else:
+        answer = list(predictions["classes"].iloc[0]).index(predictions["predicted"].iloc[0])
+        values = np.stack(predictions["probabilities"].to_list())[:, answer].astype(float)
+    without = zip(variants, values[1:], strict=True)
+    effects = [(name, str(row[name].iloc[0]), str(usual[name]), values[0] - value) for name, value in without]
     frame = pd.DataFrame(effects, columns=["column", "value", "usual", "worth"])
     return frame.sort_values("worth", key=abs, ascending=False, ignore_index=True)
 

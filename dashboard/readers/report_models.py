@@ -162,3 +162,41 @@ class RiskForecastReport(ArtifactModel):
     by_year: list[PeriodLoss] = Field(default_factory=list)
     by_ticker: list[PeriodLoss] = Field(default_factory=list)
     calibration: list[VarianceBin] = Field(default_factory=list)
+
+
+class ErrorQuantile(ArtifactModel):
+    """The error (predicted minus actual) that a share `level` of the rows does not exceed."""
+
+    level: float
+    error: float
+
+
+class PredictionTenth(ArtifactModel):
+    """The means of one tenth of the rows, in the order of their predictions."""
+
+    rows: int
+    predicted: float
+    actual: float
+
+
+class LargeError(ArtifactModel):
+    """One of the rows with the largest errors."""
+
+    file: str | None = None
+    row: int | None = None
+    predicted: float
+    actual: float
+
+
+class RegressionErrors(ArtifactModel):
+    """The errors of predicted numbers."""
+
+    quantiles: list[ErrorQuantile] = Field(default_factory=list)
+    tenths: list[PredictionTenth] = Field(default_factory=list)
+    largest: list[LargeError] = Field(default_factory=list)
+
+
+class RegressionReport(ArtifactModel):
+    """A regression's evaluation report, without its metrics."""
+
+    errors: RegressionErrors

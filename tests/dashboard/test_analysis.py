@@ -136,6 +136,8 @@ def test_drift_separates_equal_from_shifted_distributions():
         ([1, 2, 1], "kinds"),
         (["a", "b"], "kinds"),
         ([f"text {n}" for n in range(100)], "words"),
+        ([f"{n}.5" for n in range(100)], "numbers"),
+        ([f"{n}" for n in range(9)], "kinds"),
         ([b"x"], None),
         ([[1], [2]], None),
         (pd.date_range("2020", periods=3), "times"),

@@ -59,7 +59,7 @@ def test_a_sentence_that_cleaning_would_reject_is_refused_for_the_same_reason(pr
 def test_an_uploaded_file_is_validated_like_the_pipelines_data(project):
     case, model, artifacts = recorded_model(project, "finance")
     bars = dashboard_scenarios.of("finance").raw[BARS].query("ticker == 'acorn'")
-    checked = model_inputs.rows_from_file(case, bars.to_csv(index=False).encode(), "acorn.csv")
+    checked = model_inputs.rows_from_file(case, bars.to_csv(index=False).encode(), "acorn.csv", {})
     assert checked.read == len(bars)
     assert sorted(reason.partition(":")[0] for reason in checked.rejected["reason"]) == ["impossible-bar", "impossible-close"]
     assert set(checked.rejected["file"]) == {"acorn.csv"}
@@ -72,7 +72,7 @@ def test_an_uploaded_file_is_validated_like_the_pipelines_data(project):
 def test_the_day_after_the_last_is_forecast_too(project):
     case, _, _ = recorded_model(project, "finance")
     bars = dashboard_scenarios.of("finance").raw[BARS].query("ticker == 'beech'")
-    rows = model_inputs.rows_from_file(case, bars.to_csv(index=False).encode(), "beech.csv").rows
+    rows = model_inputs.rows_from_file(case, bars.to_csv(index=False).encode(), "beech.csv", {}).rows
     assert rows["date"].max() == pd.Timestamp(bars["date"].max())
     assert rows.sort_values("date")["next_return"].isna().iloc[-1]
 
@@ -80,7 +80,7 @@ def test_the_day_after_the_last_is_forecast_too(project):
 def test_a_table_with_free_columns_is_validated_and_predicted(project):
     case, model, _ = recorded_model(project, "credit")
     table = dashboard_scenarios.of("credit").raw[["label", "income", "age", "sex", "home"]]
-    checked = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv")
+    checked = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv", model.state)
     assert {reason.partition(":")[0] for reason in checked.rejected["reason"]} == {"not-a-number", "empty-label"}
     assert model_inputs.predict(case, model, checked.rows)["predicted"].isin(["paid", "default"]).all()
 
@@ -88,7 +88,7 @@ def test_a_table_with_free_columns_is_validated_and_predicted(project):
 def test_column_contributions_are_differences_of_the_predicted_probability(project):
     case, model, _ = recorded_model(project, "credit")
     table = dashboard_scenarios.of("credit").raw[["label", "income", "age", "sex", "home"]]
-    rows = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv").rows
+    rows = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv", model.state).rows
     rows = rows.dropna().reset_index(drop=True)
     contributions = model_inputs.column_contributions(case, model, rows, 3)
     assert set(contributions["column"]) <= {"income", "age", "sex", "home"}
@@ -112,7 +112,7 @@ def test_columns_that_are_fixed_are_not_explained(project):
 def test_a_file_that_is_no_such_table_is_refused_by_its_own_name(project, content):
     case, _, _ = recorded_model(project, "finance")
     with pytest.raises(UserError) as error:
-        model_inputs.rows_from_file(case, content, "../../etc/mine.csv")
+        model_inputs.rows_from_file(case, content, "../../etc/mine.csv", {})
     assert "/tmp" not in str(error.value)
 
 

@@ -33,6 +33,14 @@ def all_use_cases(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session", params=["credit_classes", "credit_number"])
+def credit_scene(request, tmp_path_factory):
+    """A scene of a table whose label is one of many classes or a number, and a project with a finished run of it."""
+    root = recorded_runs.project(tmp_path_factory.mktemp("projects") / request.param)
+    recorded_runs.finished(root, use_case="credit", scene=request.param)
+    return request.param, root
+
+
 @pytest.fixture
 def no_server():
     """No Prefect server answers."""

@@ -22,6 +22,7 @@ from tasks.core import onnx_model, registry
 from tasks.core.use_case import UseCase
 from tasks.metrics import classification
 from tasks.use_cases.vision import images
+from tests.support import price_bars
 
 CLASSES = ("0", "1", "2", "3")
 SIDE = 12
@@ -42,6 +43,8 @@ STANZAS: dict[str, dict[str, Any]] = {
     "credit": {"fetch": {"path": "loans.csv"}, "clean": {"max_reject_share": 0.1}},
 }
 """Each use case's stanza, without its seed and contract."""
+CREDIT_SCENES = {"credit": "two classes", "credit_classes": "classes", "credit_number": "number"}
+"""Scenes of tables, and what their label is."""
 
 Model = Callable[[int], bytes]
 Predictor = Callable[[pd.DataFrame, int], pd.DataFrame]
@@ -75,9 +78,12 @@ def names() -> list[str]:
 
 @cache
 def of(name: str) -> Scene:
-    """The scene of a use case, cached: do not modify it."""
-    case = registry.build("use_cases", name, {**STANZAS[name], "contract": CONTRACT})
-    scene: Scene = {"vision": _vision, "nlp": _nlp, "finance": _finance, "credit": _credit}[name](case)
+    """The scene of a use case, or one of `CREDIT_SCENES`; cached: do not modify it."""
+    use_case = "credit" if name in CREDIT_SCENES else name
+    case = registry.build("use_cases", use_case, {**STANZAS[use_case], "contract": CONTRACT})
+    if use_case == "credit":
+        return _credit(case, CREDIT_SCENES[name])
+    scene: Scene = {"vision": _vision, "nlp": _nlp, "finance": _finance}[name](case)
     return scene
 
 
@@ -109,7 +115,8 @@ def _predictor(case: UseCase, state: dict[str, Any], model: Model) -> Predictor:
 
     def answers(rows: pd.DataFrame, number: int) -> pd.DataFrame:
         inputs, _ = case.encode(rows, state)
-        predictions = case.problem.decode(rows, onnx_model.predict(model(number), inputs), state).reset_index(drop=True)
+        outputs = onnx_model.predict(model(number), inputs)
+        predictions = case.problem_of(state).decode(rows, outputs, state).reset_index(drop=True)
         return predictions.assign(**{name: rows[name].to_numpy() for name in ("split", "file", "row") if name not in predictions})
 
     return answers
@@ -247,7 +254,7 @@ def _nlp(case: UseCase) -> Scene:
 
 
 def _finance(case: UseCase) -> Scene:
-    raw = pd.concat([_prices("acorn", 3), _prices("beech", 4)], ignore_index=True)
+    raw = pd.concat([price_bars.changing_volatility("acorn", 3), price_bars.changing_volatility("beech", 4)], ignore_index=True)
     raw.loc[40, "high"] = raw.loc[40, "low"] / 2
     raw.loc[41, "close"] = -1.0
     raw = _read(case, pd.concat([raw, raw.iloc[[50]]], ignore_index=True), "prices.csv")
@@ -284,53 +291,53 @@ def _finance(case: UseCase) -> Scene:
     return Scene(case, raw, kept, quarantined, quality, kept.head(0), state, model, answers, baselines)
 
 
-def _prices(ticker: str, seed: int, days: int = 420) -> pd.DataFrame:
-    """Prices whose volatility rises and falls."""
-    numbers = np.random.default_rng(seed)
-    deviation = 0.006 + 0.012 * np.abs(np.sin(np.arange(days) / 45)) ** 3
-    close = 100 * np.exp(np.cumsum(numbers.normal(0, 1, days) * deviation))
-    start = np.r_[100, close[:-1]] * np.exp(numbers.normal(0, 1, days) * deviation / 4)
-    high, low = np.maximum(start, close) * (1 + deviation / 2), np.minimum(start, close) * (1 - deviation / 2)
-    dates = pd.bdate_range("2024-01-01", periods=days)
-    columns = {
-        "ticker": ticker,
-        "date": dates,
-        "open": start,
-        "high": high,
-        "low": low,
-        "close": close,
-        "volume": 1e6,
-    }
-    return pd.DataFrame(columns)
-
-
-def _credit(case: UseCase) -> Scene:
+def _credit(case: UseCase, target: str) -> Scene:
+    """Loans whose label depends on the income: paid or not, one of three classes, or a number."""
     numbers = np.random.default_rng(8)
     income, age = numbers.lognormal(3, 0.5, 4 * ROWS), numbers.integers(19, 75, 4 * ROWS)
     sex, home = (numbers.choice(list(some), 4 * ROWS) for some in (("female", "male"), ("own", "rent", "family <b>x</b>")))
     fails = numbers.random(4 * ROWS) < 1 / (1 + np.exp(0.16 * (income - 13)))
-    table = {"label": np.where(fails, "default", "paid"), "income": income.round(2), "age": age, "sex": sex, "home": home}
+    score = income + numbers.normal(0, 3, 4 * ROWS)
+    labels = {
+        "two classes": np.where(fails, "default", "paid"),
+        "classes": np.select([score < 15, score < 25], ["A", "B"], "C"),
+        "number": (100 + 20 * score).round(2),
+    }
+    table = {"label": labels[target], "income": income.round(2), "age": age, "sex": sex, "home": home}
     written = pd.DataFrame(table).astype(str)
-    written.loc[3, "income"], written.loc[4, "label"], written.loc[5, "age"] = "12,5 about", "", ""
+    written.loc[3, "income"], written.loc[4, "label"] = "12,5 about", ""
+    if target == "two classes":
+        written.loc[5, "age"] = ""
     raw = _read(case, pd.concat([written, written.iloc[[9]]], ignore_index=True), "loans.csv")
     kept, quarantined, quality = _cleaned(case, raw)
     state = dict(case.fit_preprocessing(kept[kept["split"] == "train"]))
+    slope, bias = {
+        "two classes": ([-0.16], [0.16 * 13]),
+        "classes": ([-0.2, 0.0, 0.2], [3.5, 0.0, -4.5]),
+        "number": ([20 / state.get("std", 1)], [(100 - state.get("mean", 0)) / state.get("std", 1)]),
+    }[target]
 
     def model(number: int) -> bytes:
-        """A logit that is linear in the income, with random weights for the other columns."""
+        """Outputs that are linear in the income, with random weights for the other columns."""
         width = len(state["numbers"]) + len(state["categories"])
-        weights = np.random.default_rng(number).normal(0, 0.01 * number, (width, 1))
-        weights[0] -= 0.16
+        weights = np.random.default_rng(number).normal(0, 0.01 * number, (width, len(bias)))
+        weights[0] += slope
         nodes = [
             helper.make_node("MatMul", ["inputs", "weights"], ["line"]),
             helper.make_node("Add", ["line", "bias"], ["outputs"]),
         ]
-        tensors = {"weights": weights.astype(np.float32), "bias": np.float32([0.16 * 13])}
+        tensors = {"weights": weights.astype(np.float32), "bias": np.array(bias, np.float32)}
         inputs = helper.make_tensor_value_info("inputs", TensorProto.FLOAT, ["batch", width])
-        outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", 1])
+        outputs = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", len(bias)])
         return _onnx_file("credit", inputs, outputs, nodes, tensors, state)
 
-    def everyone(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        return {"majority": case.problem.decode(rows, np.full((len(rows), 1), -1.0), state).reset_index(drop=True)}
+    def constant(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        name, outputs = {
+            "two classes": ("majority", [-1.0]),
+            "classes": ("majority", [0.0, 0.5, 0.0]),
+            "number": ("mean", [0.0]),
+        }[target]
+        predictions = case.problem_of(state).decode(rows, np.tile(outputs, (len(rows), 1)), state)
+        return {name: predictions.reset_index(drop=True)}
 
-    return Scene(case, raw, kept, quarantined, quality, kept.head(0), state, model, _predictor(case, state, model), everyone)
+    return Scene(case, raw, kept, quarantined, quality, kept.head(0), state, model, _predictor(case, state, model), constant)

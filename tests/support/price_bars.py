@@ -58,3 +58,23 @@ def clean_bar(**change: Any) -> Any:
     bar |= {"volume": 100.0, "fear": None, "mood": None, "buzz": None}
     found = Finance().clean_partition(pd.DataFrame([bar | change])).iloc[0]
     return found["fault"], found["fix"]
+
+
+def changing_volatility(ticker: str, seed: int, days: int = 420) -> pd.DataFrame:
+    """Prices of one series whose volatility rises and falls."""
+    numbers = np.random.default_rng(seed)
+    deviation = 0.006 + 0.012 * np.abs(np.sin(np.arange(days) / 45)) ** 3
+    close = 100 * np.exp(np.cumsum(numbers.normal(0, 1, days) * deviation))
+    start = np.r_[100, close[:-1]] * np.exp(numbers.normal(0, 1, days) * deviation / 4)
+    high, low = np.maximum(start, close) * (1 + deviation / 2), np.minimum(start, close) * (1 - deviation / 2)
+    dates = pd.bdate_range("2024-01-01", periods=days)
+    columns = {
+        "ticker": ticker,
+        "date": dates,
+        "open": start,
+        "high": high,
+        "low": low,
+        "close": close,
+        "volume": 1e6,
+    }
+    return pd.DataFrame(columns)

@@ -83,8 +83,12 @@ def run(
     overrides: dict[str, Any] | None = None,
     whole: bool = True,
     use_case: str = "vision",
+    scene: str = "",
 ) -> Path:
-    """A run in a state: Running, Failed, Cancelled or Completed. It has the artifacts of its completed stages."""
+    """A run in a state: Running, Failed, Cancelled or Completed. It has the artifacts of its completed stages.
+
+    They are those of the use case's scene, or of another `scene` of the same use case.
+    """
     began = BEGAN + timedelta(minutes=17 * number)
     folder = root / "runs" / f"{began:%Y%m%d-%H%M%S}-{use_case}-{number:04x}"
     folder.mkdir(parents=True)
@@ -93,11 +97,11 @@ def run(
     reached = {"Running": 4, "Failed": 4, "Cancelled": 5}.get(state, len(stage_needs))
     last = {"Running": "Running", "Failed": "Failed", "Cancelled": "Cancelled"}.get(state, "Completed")
     if reached > 1:
-        data(folder, use_case)
+        data(folder, use_case, scene or use_case)
     if reached > 4:
-        model(folder, use_case, number)
+        model(folder, use_case, number, scene or use_case)
     if reached == len(stage_needs):
-        evaluations(folder, use_case, number)
+        evaluations(folder, use_case, number, scene or use_case)
     stages = {}
     for position, (name, required) in enumerate(stage_needs.items()):
         stages[name] = _stage(folder, name, required, began, position, reached, last)
@@ -109,9 +113,9 @@ def finished(root: Path, **more: Any) -> Path:
     return run(root, "Completed", **more)
 
 
-def data(folder: Path, use_case: str = "vision") -> None:
+def data(folder: Path, use_case: str, scene_name: str) -> None:
     """Artifacts of the first three stages: raw, clean and augmented."""
-    place, scene = folder / "data" / use_case, dashboard_scenarios.of(use_case)
+    place, scene = folder / "data" / use_case, dashboard_scenarios.of(scene_name)
     _table(place / "raw", scene.raw)
     write_json(place / "raw" / "report.json", {"rows": len(scene.raw), "partitions": 1, "source": "packaged"})
     _table(place / "clean" / "rows", scene.kept)
@@ -122,10 +126,10 @@ def data(folder: Path, use_case: str = "vision") -> None:
     write_json(place / "augmented" / "report.json", {"variants": 0, "preview": len(scene.preview), "seed": 7})
 
 
-def model(folder: Path, use_case: str = "vision", number: int = 0) -> None:
+def model(folder: Path, use_case: str, number: int, scene_name: str) -> None:
     """Artifacts of the train stage, without the weights."""
     place = folder / "data" / use_case / "model"
-    write_json(place / "config.json", {"architecture": "cnn", "fields": {}, "learnt": dashboard_scenarios.of(use_case).state})
+    write_json(place / "config.json", {"architecture": "cnn", "fields": {}, "learnt": dashboard_scenarios.of(scene_name).state})
     write_json(
         place / "curves.json",
         [{"epoch": epoch, "loss": 2 / epoch, "validation_accuracy": 1 - 1 / (epoch + 2 + number)} for epoch in range(1, 6)],
@@ -133,10 +137,11 @@ def model(folder: Path, use_case: str = "vision", number: int = 0) -> None:
     write_json(place / "report.json", {"epochs": 5, "best_epoch": 5, "parameters": 1000})
 
 
-def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None:
+def evaluations(folder: Path, use_case: str, number: int, scene_name: str) -> None:
     """Artifacts of compress, evaluate and release, with metrics computed as in the stages."""
-    place, scene = folder / "data" / use_case, dashboard_scenarios.of(use_case)
-    case, shown = scene.case, {split: scene.split(split) for split in EVALUATION_SPLITS}
+    place, scene = folder / "data" / use_case, dashboard_scenarios.of(scene_name)
+    case, problem = scene.case, scene.case.problem_of(scene.state)
+    shown = {split: scene.split(split) for split in EVALUATION_SPLITS}
     answers = {
         name: {split: scene.answers(predictions, position + number % VARIED) for split, predictions in shown.items()}
         for position, name in enumerate(RECIPES)
@@ -149,7 +154,7 @@ def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None
         (target / "model.onnx").write_bytes(scene.model(position + number % VARIED))
         size = 9000 // (position + 1)
         write_json(target / "report.json", {"recipe": name, "bytes": size, "parameters": size // 4, "macs": size * 10})
-        split_metrics = {split: evaluate.split_metrics(case.problem, predictions) for split, predictions in answers[name].items()}
+        split_metrics = {split: evaluate.split_metrics(problem, predictions) for split, predictions in answers[name].items()}
         own: dict[str, Any] = {"recipe": name, "rows": {"train": len(scene.split("train"))}, "splits": split_metrics}
         for key, whole in (("bytes", 9000), ("parameters", 2250), ("macs", 90000)):
             own |= {key: whole // (position + 1), f"{key}_share": 1 / (position + 1)}
@@ -158,7 +163,7 @@ def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None
         else:
             own["against_dense"] = {
                 split: comparison.compare_with_dense(
-                    case.problem, case.label_column(rows), answers[name][split], answers["dense"][split], rows
+                    problem, case.label_column(rows), answers[name][split], answers["dense"][split], rows
                 )
                 for split, rows in shown.items()
             }
@@ -171,14 +176,14 @@ def evaluations(folder: Path, use_case: str = "vision", number: int = 0) -> None
 
 
 def _baselines(scene: dashboard_scenarios.Scene, shown: dict[str, pd.DataFrame], own: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    problem = scene.case.problem_of(scene.state)
     baselines: dict[str, dict[str, Any]] = {}
     comparisons: dict[str, dict[str, Any]] = {}
     for split, rows in shown.items():
         gains = {}
         for name, predictions in scene.baselines(rows).items():
-            split_metrics = evaluate.split_metrics(scene.case.problem, predictions)
+            split_metrics = evaluate.split_metrics(problem, predictions)
             baselines.setdefault(name, {})[split] = {key: split_metrics[key] for key in ("scores", "interval")}
-            problem = scene.case.problem
             gain = problem.compare_to_baseline(own[split], predictions)
             gains[name] = gain or comparison.paired_gain(problem, own[split], predictions)
         comparisons[split] = {"headline": "", "gains": gains}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from dashboard.analysis import column_drift
 from dashboard.charts import data_charts
 from dashboard.readers.artifacts import Artifacts
 from dashboard.text import formatting
@@ -18,7 +19,7 @@ LEAK = "leak"
 
 
 def splits(artifacts: Artifacts, context: PageContext) -> None:
-    """The size of each split, its class balance, and the leaks between splits that were stopped."""
+    """The size of each split, its class balance or the distribution of a numeric label, and the stopped leaks between splits."""
     report = artifacts.quality_report()
     near_duplicates, leaks = report.near_duplicates, sum(report.leaks.values())
     widgets.cards(
@@ -51,7 +52,7 @@ def splits(artifacts: Artifacts, context: PageContext) -> None:
     if report.contradictions:
         st.warning(t("data.contradictions", count=report.contradictions), icon=":material/warning:")
     if not report.classes:
-        st.caption(t("data.no_classes"))
+        _label_distribution(artifacts)
         return
     frame = pd.DataFrame(
         [(name, split, count) for name, counts in report.classes.items() for split, count in counts.items()],
@@ -69,6 +70,20 @@ def splits(artifacts: Artifacts, context: PageContext) -> None:
             title=t("data.rows"),
         )
         widgets.chart(drawing, frame, key="balance", alt_text=t("data.balance"))
+
+
+def _label_distribution(artifacts: Artifacts) -> None:
+    """The histogram of a numeric label in each split."""
+    rows = artifacts.rows("clean/rows", ["label", "split"])
+    if not {"label", "split"} <= set(rows.columns) or pd.to_numeric(rows["label"], errors="coerce").isna().any():
+        st.caption(t("data.no_classes"))
+        return
+    tables = {t(f"data.{name}"): rows.loc[rows["split"] == name, "label"] for name in ("train", "validation", "test")}
+    bins = column_drift.histogram(tables, "numbers")
+    with st.container(border=True):
+        st.markdown(f"**{t('data.label_distribution')}**")
+        drawing = data_charts.histogram(bins, share=t("data.share"), order=list(tables), title=t("data.axis_numbers"))
+        widgets.chart(drawing, bins, key="label_distribution", alt_text=t("data.label_distribution"))
 
 
 def _by_split(leaks: dict[str, int]) -> str:

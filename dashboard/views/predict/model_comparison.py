@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,11 +95,12 @@ def prediction_card(compared: ComparedModel, shares: NDArray[Any], inputs: NDArr
     confidence = formatting.percent(float(shares[best]))
     st.metric(t("try_it.prediction"), formatting.escape(name, 40), confidence, delta_color="off", delta_arrow="off")
     st.caption(t("try_it.cost", time=formatting.milliseconds(model.milliseconds(inputs)), size=formatting.size(model.bytes)))
-    _probability_bars(model, shares, compared.recipe)
+    probability_bars(model.classes, shares, compared.recipe)
 
 
-def _probability_bars(model: Model, shares: NDArray[Any], key: str) -> None:
-    names = model.classes or [str(number) for number in range(len(shares))]
+def probability_bars(classes: Sequence[str], shares: NDArray[Any], key: str) -> None:
+    """The probabilities (K,) of the classes as bars, the likeliest where there are many."""
+    names = list(classes) or [str(number) for number in range(len(shares))]
     frame = pd.DataFrame({"class": names, "share": shares})
     if len(frame) > MAX_BARS:
         frame = frame.nlargest(MAX_BARS, "share")

@@ -15,6 +15,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t
+from dashboard.views.predict import model_comparison
 from dashboard.views.predict.model_comparison import ComparedModel
 from tasks.core.use_case import UseCase
 
@@ -25,6 +26,10 @@ MAX_COLUMNS = 10
 """Columns in the explanation of a prediction."""
 FETCH_COLUMNS = ("file", "row", "doubt", "kinds")
 """Columns that the fetch stage adds to raw rows."""
+HIDDEN_COLUMNS = ("classes", "probabilities", "target", "file", "row", "split")
+"""Columns of predictions that their table leaves out: lists, the label as a number, and provenance."""
+ANSWER_COLUMNS = ("predicted", "confidence", "probability", "threshold", "refused", "value")
+"""Columns of predictions, also where a column of the table has the same name."""
 RISK_COLUMNS = {"next_date", "next_return", "variance", "quantile_5"}
 """Columns of a risk forecast."""
 
@@ -34,7 +39,7 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
     way = pickers.choose_from(
         "way", ["rows", "upload"], t("try_it.way"), "rows", lambda name: t(f"try_it.{name}"), as_buttons=True
     )
-    rows = _uploaded_rows(artifacts, case) if way == "upload" else _test_rows(artifacts, case)
+    rows = _uploaded_rows(artifacts, case, models) if way == "upload" else _test_rows(artifacts, case)
     if rows is None:
         return
     if rows.empty:
@@ -78,7 +83,7 @@ def _test_rows(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
     return rows[(rows[days] >= low) & (rows[days] <= high)].sort_values(days).reset_index(drop=True)
 
 
-def _uploaded_rows(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
+def _uploaded_rows(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -> pd.DataFrame | None:
     """The valid rows of an uploaded file, and its errors by the checks of the clean stage; None without a file."""
     file = st.file_uploader(
         t("try_it.table"), type=["csv", "tsv", "parquet", "jsonl"], key="sheet", max_upload_size=MAX_UPLOAD_MB
@@ -91,7 +96,7 @@ def _uploaded_rows(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
             )
         )
         return None
-    checked = model_inputs.rows_from_file(case, file.getvalue(), file.name)
+    checked = model_inputs.rows_from_file(case, file.getvalue(), file.name, models[0].model.state)
     good, read = formatting.number(len(checked.rows)), formatting.number(checked.read)
     st.caption(t("try_it.checked", good=good, read=read, bad=formatting.number(len(checked.rejected))))
     if len(checked.rejected):
@@ -104,12 +109,9 @@ def _uploaded_rows(artifacts: Artifacts, case: UseCase) -> pd.DataFrame | None:
 def _predictions_table(rows: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> int:
     """The models' predictions side by side; risk forecasts also as a chart. Returns the position of the row to explain."""
     first = next(iter(predictions.values()))
-    prediction_columns = [name for name in first.columns if name not in rows.columns and name not in ("classes", "probabilities")]
-    input_columns = [
-        name
-        for name in first.columns
-        if name not in prediction_columns and name not in ("classes", "probabilities", "file", "row", "split")
-    ]
+    shown = [name for name in first.columns if name not in HIDDEN_COLUMNS]
+    input_columns = [name for name in shown if name in rows.columns and name not in ANSWER_COLUMNS]
+    prediction_columns = [name for name in shown if name not in input_columns]
     if set(first.columns) >= RISK_COLUMNS and rows["ticker"].nunique() == 1:
         st.echarts_chart(
             finance_charts.var_forecasts(_limit_lines(predictions), t("risk.came")),
@@ -118,9 +120,12 @@ def _predictions_table(rows: pd.DataFrame, predictions: dict[str, pd.DataFrame])
             alt=t("try_it.limits_alt"),
         )
     frame = first[input_columns].copy()
+    if numeric := {"label", "target", "value"} <= set(first.columns):
+        frame["label"] = first["target"]
     for name, answers in predictions.items():
         for column in prediction_columns:
-            frame[f"{column} · {name}" if len(predictions) > 1 else column] = answers[column].to_numpy()
+            title = "predicted" if numeric and column == "value" else column
+            frame[f"{title} · {name}" if len(predictions) > 1 else title] = answers[column].to_numpy()
     if frame.empty:
         raise Unreadable("unreadable.rows")
     event = widgets.table(
@@ -133,28 +138,45 @@ def _predictions_table(rows: pd.DataFrame, predictions: dict[str, pd.DataFrame])
 def _explanations(
     case: UseCase, models: Sequence[ComparedModel], rows: pd.DataFrame, predictions: dict[str, pd.DataFrame], at: int
 ) -> None:
-    """The contribution of each column to the predicted class of a row, for each model that predicts classes."""
-    explained = [compared for compared in models if {"predicted", "probabilities"} <= set(predictions.get(compared.name, ()))]
+    """The prediction of one row and the contribution of each column to it, for each model that predicts classes or numbers."""
+    explained = [compared for compared in models if _predicts_class_or_number(compared, predictions)]
     if not explained or not model_inputs.free_columns(case, rows):
         return
+    numeric = model_inputs.predicts_numbers(explained[0].model.state)
+    note, title = ("contributions_note_number", "contribution_number") if numeric else ("contributions_note", "contribution")
     with st.container(border=True):
         st.markdown(f"**{t('try_it.contributions', row=at + 1)}**")
-        st.caption(t("try_it.contributions_note"))
+        st.caption(t(f"try_it.{note}"))
         for column, compared in zip(st.columns(len(explained), gap="medium"), explained, strict=True):
             with column, page_context.error_boundary():
-                prediction = predictions[compared.name].iloc[at]
-                confidence = formatting.percent(float(prediction["confidence"]))
-                st.markdown(
-                    f"{formatting.escape(compared.name)}: **{formatting.escape(prediction['predicted'], 40)}** ({confidence})"
-                )
+                _row_prediction(compared, predictions[compared.name].iloc[at])
                 contributions = model_inputs.column_contributions(case, compared.model, rows, at).head(MAX_COLUMNS)
                 if contributions.empty:
                     st.caption(t("try_it.typical_row"))
                     continue
-                drawing = classification_charts.contributions(contributions, title=t("try_it.contribution"))
+                drawing = classification_charts.contributions(contributions, title=t(f"try_it.{title}"), percent=not numeric)
                 widgets.chart(
                     drawing, contributions, key=f"worth_{compared.recipe}", alt_text=t("try_it.contributions", row=at + 1)
                 )
+
+
+def _predicts_class_or_number(compared: ComparedModel, predictions: dict[str, pd.DataFrame]) -> bool:
+    if compared.name not in predictions:
+        return False
+    classes = {"predicted", "probabilities"} <= set(predictions[compared.name])
+    return classes or model_inputs.predicts_numbers(compared.model.state)
+
+
+def _row_prediction(compared: ComparedModel, prediction: pd.Series) -> None:
+    """A row's predicted number, or its class with the confidence; among more than two classes, the probability of each."""
+    name = formatting.escape(compared.name)
+    if model_inputs.predicts_numbers(compared.model.state):
+        st.markdown(f"{name}: **{formatting.escape(formatting.number(float(prediction['value'])))}**")
+        return
+    confidence = formatting.percent(float(prediction["confidence"]))
+    st.markdown(f"{name}: **{formatting.escape(prediction['predicted'], 40)}** ({confidence})")
+    if len(prediction["classes"]) > 2:
+        model_comparison.probability_bars(prediction["classes"], prediction["probabilities"], compared.recipe)
 
 
 def _limit_lines(predictions: dict[str, pd.DataFrame]) -> pd.DataFrame:

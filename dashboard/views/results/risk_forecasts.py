@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.charts import finance_charts
+from dashboard.charts import finance_charts, regression_charts
 from dashboard.readers.artifact_models import SplitMetrics, parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.report_models import Backtest, RiskForecastReport
@@ -188,9 +188,8 @@ def periods(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastR
     if len(frame):
         with st.container(border=True):
             st.markdown(f"**{t('risk.calibration')}**")
-            drawing = finance_charts.calibration(
-                frame, x="forecast", y="came", titles=(t("risk.forecast_variance"), t("risk.realised_variance"))
-            )
+            titles = (t("risk.forecast_variance"), t("risk.realised_variance"))
+            drawing = regression_charts.calibration(frame, x="forecast", y="came", titles=titles, log=True)
             widgets.chart(drawing, frame, key="calibration", alt_text=t("risk.calibration"))
 
 

@@ -19,7 +19,7 @@ from tasks.core.compression import DENSE
 from tasks.core.errors import UserError
 
 PERCENT_METRICS = ("accuracy", "token_accuracy")
-LOWER_IS_BETTER = ("log_loss", "ece", "brier", "qlike", "mse", "pinball_5", "pinball_1", "perplexity")
+LOWER_IS_BETTER = ("log_loss", "ece", "brier", "qlike", "mse", "pinball_5", "pinball_1", "perplexity", "rmse", "mae")
 MAX_CARDS = 4
 
 
