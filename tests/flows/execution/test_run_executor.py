@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import pytest
+import yaml
 
 from flows.dvc_state.stage_graph import Stage
 from flows.dvc_state.stage_state import StageStore, working_directory
@@ -45,8 +46,9 @@ def test_any_error_around_a_stage_is_recorded_as_its_failure(toy: Path) -> None:
 
 def test_a_stage_is_ended_at_its_time_limit_and_its_checkpoints_are_saved(toy: Path) -> None:
     (toy / "tasks" / "stages" / "fetch.py").write_text("import time\n\ndef main(context):\n    time.sleep(600)\n")
-    score = (toy / "dvc.yaml").read_text()
-    (toy / "dvc.yaml").write_text(score.replace("    desc: Bring", "    meta: {timeout_s: 0.5}\n    desc: Bring"))
+    dag = yaml.safe_load((toy / "dvc.yaml").read_text())
+    dag["stages"]["fetch"]["meta"] = {"timeout_s": 0.5}
+    (toy / "dvc.yaml").write_text(yaml.safe_dump(dag, sort_keys=False))
     run = run_record.create(toy, toy_request(toy), trigger="test")
     create_workspace(toy, run.folder, toy_request(toy))
     checkpoint = run.folder / ".bonsai" / "scratch" / "fetch@toy" / "far.json"
