@@ -116,7 +116,7 @@ def metric_intervals(rows: pd.DataFrame, *, value: str, order: Sequence[str]) ->
 
 def contributions(rows: pd.DataFrame, *, title: str, percent: bool = True) -> Drawing:
     """Contributions to a prediction, positive in orange, negative in blue: columns column, value, usual, worth."""
-    axis, tooltip = ("+.0%", "+.2%") if percent else ("+~g", "+.4~g")
+    axis, tooltip = ("+.0%", "+.2%") if percent else ("+,.4~r", "+,.4~r")
     encoded = (
         alt.Chart(rows)
         .mark_bar(cornerRadiusEnd=3, height=12)

@@ -52,6 +52,14 @@ def number(value: object, digits: int = 3) -> str:
     return f"{value:,.{digits}f}"
 
 
+def significant(value: object, digits: int = 4) -> str:
+    """A number of any unit with thousands separators and `digits` significant digits, and all digits before the point."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return NOTHING
+    exponent = math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:,.{max(0, digits - 1 - exponent)}f}" if -digits <= exponent <= 12 else f"{value:.{digits}g}"
+
+
 def p_value(p: object) -> str:
     """A p-value with four decimals; a smaller one as an upper bound, never 0."""
     if not isinstance(p, int | float) or not math.isfinite(p):

@@ -202,6 +202,24 @@ def test_numbers_have_significant_digits(value, expected):
     assert formatting.number(value) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1234567.8, "1,234,568"),
+        (-125.2651, "-125.3"),
+        (0.0123456, "0.01235"),
+        (0.0, "0.000"),
+        (42, "42.00"),
+        (1e-9, "1e-09"),
+        (1e20, "1e+20"),
+        (float("nan"), "–"),
+        (None, "–"),
+    ],
+)
+def test_numbers_of_any_unit_have_four_significant_digits(value, expected):
+    assert formatting.significant(value) == expected
+
+
 @pytest.mark.parametrize("at", ["", None, 7, "yesterday", "2026-13-01"])
 def test_a_time_that_is_none_is_a_dash(at):
     assert formatting.local_time(at) == "–"

@@ -171,7 +171,7 @@ def _row_prediction(compared: ComparedModel, prediction: pd.Series) -> None:
     """A row's predicted number, or its class with the confidence; among more than two classes, the probability of each."""
     name = formatting.escape(compared.name)
     if model_inputs.predicts_numbers(compared.model.state):
-        st.markdown(f"{name}: **{formatting.escape(formatting.number(float(prediction['value'])))}**")
+        st.markdown(f"{name}: **{formatting.escape(formatting.significant(float(prediction['value'])))}**")
         return
     confidence = formatting.percent(float(prediction["confidence"]))
     st.markdown(f"{name}: **{formatting.escape(prediction['predicted'], 40)}** ({confidence})")

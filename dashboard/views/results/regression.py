@@ -54,12 +54,12 @@ def quantiles(errors: RegressionErrors) -> None:
     """The median error, the ranges of the middle rows, and the quantiles as a chart."""
     frame = _frame(errors.quantiles)
     by_level = {each.level: each.error for each in errors.quantiles}
-    cards = {t("regression.median_error"): (formatting.number(by_level.get(MEDIAN)), "")}
+    cards = {t("regression.median_error"): (formatting.significant(by_level.get(MEDIAN)), "")}
     for low, high in RANGES:
         if low in by_level and high in by_level:
             label = t("regression.middle_rows", share=formatting.percent(high - low, 0))
-            cards[label] = (formatting.interval(by_level[low], by_level[high]), "")
-    widgets.cards(cards)
+            cards[label] = (f"[{formatting.significant(by_level[low])}, {formatting.significant(by_level[high])}]", "")
+    widgets.cards(cards, columns=2)
     with st.container(border=True):
         st.caption(t("regression.quantiles_note"))
         titles = (t("data.share"), t("column.error"))

@@ -20,6 +20,8 @@ from tasks.core.errors import UserError
 
 PERCENT_METRICS = ("accuracy", "token_accuracy")
 LOWER_IS_BETTER = ("log_loss", "ece", "brier", "qlike", "mse", "pinball_5", "pinball_1", "perplexity", "rmse", "mae")
+LABEL_UNIT_METRICS = ("rmse", "mae")
+"""Metrics in the unit of the label, of any size."""
 MAX_CARDS = 4
 
 
@@ -34,6 +36,8 @@ class Baseline:
 
 def metric_value(metric: str, value: float | None, digits: int = 4) -> str:
     """A metric's value as text."""
+    if metric in LABEL_UNIT_METRICS:
+        return formatting.significant(value)
     return formatting.percent(value, 2) if metric in PERCENT_METRICS else formatting.number(value, digits)
 
 
