@@ -1,5 +1,8 @@
 """Charts: every label is shown, significant changes are outlined, latencies have confidence intervals."""
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -11,7 +14,7 @@ from tests.support import recorded_runs
 NAMES = [f"name {number}" for number in range(12)]
 
 
-def charts_of_names():
+def charts_of_names() -> Any:
     """A chart of each kind whose rows are names."""
     rows = pd.DataFrame(
         {"name": NAMES, "class": NAMES, "recipe": NAMES, "stage": NAMES, "kind": "k", "series": "s", "state": "d"}
@@ -41,7 +44,7 @@ def charts_of_names():
 
 
 @pytest.mark.parametrize("name", charts_of_names())
-def test_each_row_of_names_has_its_own_height_and_none_is_left_out(name):
+def test_each_row_of_names_has_its_own_height_and_none_is_left_out(name: Any) -> None:
     drawn = charts_of_names()[name].to_dict()
     across = [layer["encoding"]["y"]["axis"] for layer in drawn.get("layer", [drawn]) if "axis" in layer["encoding"]["y"]]
     assert drawn["height"]["step"] >= 14
@@ -50,19 +53,19 @@ def test_each_row_of_names_has_its_own_height_and_none_is_left_out(name):
     assert all(axis["labelOverlap"] is False for axis in across)
 
 
-def test_names_beside_each_other_lie_aslant_when_they_would_meet_and_thin_out_only_when_they_are_many():
+def test_names_beside_each_other_lie_aslant_when_they_would_meet_and_thin_out_only_when_they_are_many() -> None:
     assert theme.x_axis_of_names(["0", "1", "2"]).to_dict()["labelAngle"] == 0
     few = theme.x_axis_of_names(["some long name", "another long name", "and one more"]).to_dict()
     assert (few["labelAngle"], few["labelOverlap"]) == (-45, False)
     assert theme.x_axis_of_names([f"name {number}" for number in range(100)]).to_dict()["labelOverlap"] is True
 
 
-def test_a_class_is_marked_where_its_interval_leaves_out_no_change():
+def test_a_class_is_marked_where_its_interval_leaves_out_no_change() -> None:
     changes = pd.DataFrame({"low": [0.1, -0.1, -0.3], "high": [0.3, 0.2, -0.1]})
     assert list(compression_charts.significant_changes(changes)) == [True, False, True]
 
 
-def test_the_front_has_the_intervals_of_what_was_measured_with_a_clock(tmp_path):
+def test_the_front_has_the_intervals_of_what_was_measured_with_a_clock(tmp_path: Path) -> None:
     folder = recorded_runs.finished(recorded_runs.project(tmp_path / "p"))
     artifacts = Artifacts(tmp_path / "p", folder, "vision")
     table = artifacts.table()

@@ -4,6 +4,9 @@ import json
 import logging
 import shutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pandas as pd
@@ -15,7 +18,7 @@ from dashboard.ui import page_context
 from tests.support import dashboard_scenarios, recorded_runs
 from tests.support.dashboard_pages import APP
 
-READERS = {
+READERS: dict[str, dict[str, Any]] = {
     "release/table.json": {"compression": ("front",), "compare": ("table", "parameters")},
     "release/verdict.json": {"compression": ("front", "flipped", "bundle"), "results": ("standings",)},
     "evaluations/int8/latency.json": {"compression": ("timing",), "results": ("standings",)},
@@ -29,7 +32,7 @@ REPORTS = {
     "finance": ("forecast", "coverage", "account", "periods", "standings"),
     "credit": ("separation", "costs", "groups"),
 }
-TABLES = {
+TABLES: dict[str, dict[str, Any]] = {
     "clean/quarantine": {"data": ("quality",)},
     "clean/rows": {"data": ("columns", "drift", "quality"), "results": ("mistakes",), "try_it": (None,)},
     "augmented/preview": {"data": ("augmentation",)},
@@ -37,13 +40,13 @@ TABLES = {
 }
 QUICK = ("release/table.json", "clean/ledger.json")
 WHOLE = ("", "{}", "[]", "null", "3")
-ODD = (None, 3, "x", [], {}, [None], {"x": None})
+ODD: tuple[Any, ...] = (None, 3, "x", [], {}, [None], {"x": None})
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
 
 
 @pytest.fixture(scope="module")
-def grown(tmp_path_factory):
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project in which every use case has run, the first of them twice."""
     root = recorded_runs.project(tmp_path_factory.mktemp("damage") / "p")
     for number, name in enumerate([*dashboard_scenarios.names(), "vision"]):
@@ -52,7 +55,7 @@ def grown(tmp_path_factory):
 
 
 @pytest.fixture
-def root(grown, tmp_path, monkeypatch):
+def root(grown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     root = shutil.copytree(grown, tmp_path / "p")
     monkeypatch.chdir(root)
     main = sys.modules["__main__"]
@@ -64,13 +67,13 @@ def root(grown, tmp_path, monkeypatch):
 class Reader:
     """A visitor who goes through pages and views, and takes note of what is said."""
 
-    def __init__(self, use_case):
+    def __init__(self, use_case: Any) -> None:
         self.use_case = use_case
         self.app = AppTest.from_file(APP, default_timeout=240)
         self.app.query_params["uc"] = use_case
         self.app.run()
 
-    def look(self, page, name):
+    def look(self, page: Any, name: Any) -> Any:
         """All sentences of a view."""
         self.app.switch_page(f"app_pages/{page}.py")
         for key, value in {"uc": self.use_case, "view": name, "recipe": "int8" if page == "results" else None}.items():
@@ -82,19 +85,19 @@ class Reader:
         return "\n".join(each.value for kind in kinds for each in self.app.get(kind)).replace("\\", "")
 
 
-def place(root, use_case, name):
+def place(root: Any, use_case: Any, name: Any) -> Any:
     """The newest run's file of that name."""
     run_ids = [run_id for run_id in run_records.run_ids(root) if f"-{use_case}-" in run_id]
     return root / "runs" / run_ids[0] / "data" / use_case / name
 
 
-def foreseen(caplog):
+def foreseen(caplog: pytest.LogCaptureFixture) -> Any:
     """Whether all that went wrong was said in a sentence of its own."""
     return not [record for record in caplog.records if record.name == page_context.LOG.name]
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in READERS])
-def test_a_file_that_holds_something_else_is_named_in_a_sentence(root, caplog, name):
+def test_a_file_that_holds_something_else_is_named_in_a_sentence(root: Any, caplog: pytest.LogCaptureFixture, name: Any) -> None:
     path, reader = place(root, "vision", name), Reader("vision")
     whole = path.read_text()
     for content in (*WHOLE, whole[: len(whole) // 2]):
@@ -109,7 +112,7 @@ def test_a_file_that_holds_something_else_is_named_in_a_sentence(root, caplog, n
     assert foreseen(caplog)
 
 
-def parts(value, most=4):
+def parts(value: Any, most: Any = 4) -> Iterator[Any]:
     """The ways to each part of nested JSON, of lists only to the first item."""
     if isinstance(value, dict) and most:
         for key, inner in value.items():
@@ -118,7 +121,7 @@ def parts(value, most=4):
         yield from ((0, *way) for way in [(), *parts(value[0], most - 1)])
 
 
-def damaged(text, way, odd):
+def damaged(text: Any, way: Any, odd: Any) -> Any:
     """The JSON with another value at the end of the way, or without it."""
     content = json.loads(text)
     inner = content
@@ -133,7 +136,7 @@ def damaged(text, way, odd):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
-def test_a_value_of_another_kind_anywhere_in_a_file_is_foreseen(root, caplog, name):
+def test_a_value_of_another_kind_anywhere_in_a_file_is_foreseen(root: Any, caplog: pytest.LogCaptureFixture, name: Any) -> None:
     path, reader = place(root, "vision", name), Reader("vision")
     whole = path.read_text()
     for number, way in enumerate(parts(json.loads(whole))):
@@ -147,7 +150,9 @@ def test_a_value_of_another_kind_anywhere_in_a_file_is_foreseen(root, caplog, na
 
 @pytest.mark.slow
 @pytest.mark.parametrize("use_case", REPORTS)
-def test_a_value_of_another_kind_anywhere_in_a_report_is_foreseen(root, caplog, use_case):
+def test_a_value_of_another_kind_anywhere_in_a_report_is_foreseen(
+    root: Any, caplog: pytest.LogCaptureFixture, use_case: Any
+) -> None:
     path, reader = place(root, use_case, "evaluations/int8/metrics.json"), Reader(use_case)
     whole = path.read_text()
     short = json.loads(whole)
@@ -156,7 +161,7 @@ def test_a_value_of_another_kind_anywhere_in_a_report_is_foreseen(root, caplog, 
     for number, way in enumerate(parts(short, 5)):
         path.write_text(damaged(whole, way, "gone" if number % 3 == 0 else ODD[number % len(ODD)]))
         views = REPORTS[use_case]
-        pages = [("compression", ("damage", "flipped"))] if way[0] == "against_dense" else [("results", views)]
+        pages: list[Any] = [("compression", ("damage", "flipped"))] if way[0] == "against_dense" else [("results", views)]
         if len(way) > 3:
             pages = [(page, [views[number % len(views)]]) for page, views in pages]
         for page, shown in pages:
@@ -175,21 +180,23 @@ QUICK_REPORTS = (
 
 
 @pytest.mark.parametrize(("use_case", "way", "odd", "name"), QUICK_REPORTS)
-def test_a_report_of_another_shape_is_a_sentence(root, caplog, use_case, way, odd, name):
+def test_a_report_of_another_shape_is_a_sentence(
+    root: Any, caplog: pytest.LogCaptureFixture, use_case: Any, way: Any, odd: Any, name: Any
+) -> None:
     path = place(root, use_case, "evaluations/int8/metrics.json")
     path.write_text(damaged(path.read_text(), way, odd))
     assert "metrics.json has an unexpected structure" in Reader(use_case).look("results", name)
     assert foreseen(caplog)
 
 
-def test_a_flipped_row_without_predictions_is_an_error_message(root, caplog):
+def test_a_flipped_row_without_predictions_is_an_error_message(root: Any, caplog: pytest.LogCaptureFixture) -> None:
     path = place(root, "vision", "evaluations/int8/metrics.json")
     path.write_text(damaged(path.read_text(), ("against_dense", "test", "flipped", 0, "own"), None))
     assert "metrics.json" in Reader("vision").look("compression", "flipped")
     assert foreseen(caplog)
 
 
-def test_a_recipe_that_stands_otherwise_than_known_is_shown_with_that_word(root, caplog):
+def test_a_recipe_that_stands_otherwise_than_known_is_shown_with_that_word(root: Any, caplog: pytest.LogCaptureFixture) -> None:
     path = place(root, "vision", "release/table.json")
     path.write_text(damaged(path.read_text(), ("rows", 2, "status"), "promising"))
     reader = Reader("vision")
@@ -198,7 +205,7 @@ def test_a_recipe_that_stands_otherwise_than_known_is_shown_with_that_word(root,
     assert foreseen(caplog)
 
 
-def lacks(path, change):
+def lacks(path: Any, change: Any) -> None:
     frame = pd.read_parquet(path)
     change(frame).to_parquet(path, index=False)
 
@@ -212,7 +219,7 @@ LOST_COLUMNS = {
 
 
 @pytest.mark.parametrize("use_case", LOST_COLUMNS)
-def test_predictions_without_rows_or_columns_are_a_sentence(root, caplog, use_case):
+def test_predictions_without_rows_or_columns_are_a_sentence(root: Any, caplog: pytest.LogCaptureFixture, use_case: Any) -> None:
     path = place(root, use_case, "evaluations/int8/predictions") / "part-00000.parquet"
     whole, reader, views = path.read_bytes(), Reader(use_case), REPORTS[use_case]
     views = {"vision": ("confusion", "thresholds", "mistakes"), "finance": ("forecast",), "credit": ("separation",)}[use_case]
@@ -236,16 +243,17 @@ def test_predictions_without_rows_or_columns_are_a_sentence(root, caplog, use_ca
 @pytest.mark.slow
 @pytest.mark.parametrize("use_case", REPORTS)
 @pytest.mark.parametrize("name", TABLES)
-def test_a_table_without_rows_or_columns_is_foreseen(root, caplog, name, use_case):
+def test_a_table_without_rows_or_columns_is_foreseen(
+    root: Any, caplog: pytest.LogCaptureFixture, name: Any, use_case: Any
+) -> None:
     path, reader = place(root, use_case, name) / "part-00000.parquet", Reader(use_case)
     whole = path.read_bytes()
     frame = pd.read_parquet(path)
-    changes = [lambda rows: rows.head(0)]
-    changes += [lambda rows, column=column: rows.drop(columns=column) for column in frame.columns]
-    changes += [lambda rows, column=column: rows.assign(**{column: None}) for column in frame.columns]
-    for number, change in enumerate(changes):
+    changed = [frame.head(0), *(frame.drop(columns=column) for column in frame.columns)]
+    changed += [frame.assign(**{column: None}) for column in frame.columns]
+    for number, rows in enumerate(changed):
         path.write_bytes(whole)
-        lacks(path, change)
+        rows.to_parquet(path, index=False)
         for page, views in TABLES[name].items():
             for view_name in views:
                 reader.look(page, view_name)
@@ -254,7 +262,7 @@ def test_a_table_without_rows_or_columns_is_foreseen(root, caplog, name, use_cas
                 assert foreseen(caplog), (page, view_name, number, list(frame.columns))
 
 
-def test_a_record_with_times_that_are_none_is_listed_and_versioned(root, caplog):
+def test_a_record_with_times_that_are_none_is_listed_and_versioned(root: Any, caplog: pytest.LogCaptureFixture) -> None:
     path = root / "runs" / run_records.run_ids(root)[0] / "run.json"
     path.write_text(damaged(path.read_text(), ("started_at",), "yesterday"))
     reader = Reader("vision")
@@ -264,7 +272,7 @@ def test_a_record_with_times_that_are_none_is_listed_and_versioned(root, caplog)
 
 
 @pytest.mark.slow
-def test_a_record_with_a_value_of_another_kind_anywhere_is_foreseen(root, caplog):
+def test_a_record_with_a_value_of_another_kind_anywhere_is_foreseen(root: Any, caplog: pytest.LogCaptureFixture) -> None:
     path, reader = root / "runs" / run_records.run_ids(root)[0] / "run.json", Reader("vision")
     whole = path.read_text()
     for number, way in enumerate(parts(json.loads(whole), 3)):
@@ -276,8 +284,10 @@ def test_a_record_with_a_value_of_another_kind_anywhere_is_foreseen(root, caplog
             assert foreseen(caplog), (page, way)
 
 
-def test_what_nobody_foresaw_is_a_sentence_too_and_the_whole_of_it_is_in_the_log(root, caplog):
-    def broken(found, context):
+def test_what_nobody_foresaw_is_a_sentence_too_and_the_whole_of_it_is_in_the_log(
+    root: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(found: Any, context: Any) -> None:
         raise ZeroDivisionError("by <b>nothing</b>")
 
     with patch("dashboard.views.data.quality.row_counts", broken), caplog.at_level(logging.ERROR):

@@ -1,5 +1,8 @@
 """The data page: row counts, failed checks, splits and drift."""
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -11,12 +14,12 @@ from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text
 pytestmark = PAGE_MARKS
 
 
-def test_two_runs_with_equal_rows_have_no_drift(monkeypatch, projects):
+def test_two_runs_with_equal_rows_have_no_drift(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["finished"], "data", view="drift")
     assert translations.text("en", "data.drift_none") in page_text(app)
 
 
-def test_a_column_that_drifts_between_two_runs_has_a_p_value(monkeypatch, tmp_path):
+def test_a_column_that_drifts_between_two_runs_has_a_p_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     root = recorded_runs.project(tmp_path / "p")
     folders = [recorded_runs.finished(root, number=number, use_case="credit") for number in range(2)]
     part = folders[1] / "data" / "credit" / "clean" / "rows" / "part-00000.parquet"
@@ -29,7 +32,7 @@ def test_a_column_that_drifts_between_two_runs_has_a_p_value(monkeypatch, tmp_pa
     assert drift.loc["home", "p"] == "1.0000"
 
 
-def test_stopped_leaks_are_those_of_the_quality_report_by_split(monkeypatch, all_use_cases):
+def test_stopped_leaks_are_those_of_the_quality_report_by_split(monkeypatch: pytest.MonkeyPatch, all_use_cases: Any) -> None:
     app = open_page(monkeypatch, all_use_cases, "data", view="splits", uc="finance")
     leaks = next(each for each in app.metric if each.label == "Leaks prevented")
     assert (leaks.value, leaks.delta) == ("1", "Train 1")
@@ -38,8 +41,10 @@ def test_stopped_leaks_are_those_of_the_quality_report_by_split(monkeypatch, all
 @pytest.mark.parametrize(
     ("use_case", "outcome", "code"), [("nlp", "repaired", "markup"), ("credit", "kept_with_remarks", "missing age")]
 )
-def test_kept_rows_are_shown_and_repaired_ones_beside_their_raw_values(all_use_cases, use_case, outcome, code):
-    def page(root, use_case, outcome, code):
+def test_kept_rows_are_shown_and_repaired_ones_beside_their_raw_values(
+    all_use_cases: Any, use_case: Any, outcome: Any, code: Any
+) -> None:
+    def page(root: Any, use_case: Any, outcome: Any, code: Any) -> None:
         from dashboard.readers import run_records
         from dashboard.readers.artifacts import Artifacts
         from dashboard.views.data import quality
@@ -55,7 +60,7 @@ def test_kept_rows_are_shown_and_repaired_ones_beside_their_raw_values(all_use_c
     assert ("text (raw)" in table) == (outcome == "repaired")
 
 
-def test_the_selected_check_and_the_page_number_come_from_the_url(monkeypatch, projects):
+def test_the_selected_check_and_the_page_number_come_from_the_url(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["finished"], "data", view="quality", reason="unreadable")
     assert any("**Rows** with `unreadable`" in each.value for each in app.markdown)
     app = open_page(monkeypatch, projects["finished"], "results", view="mistakes", recipe="pruned", mistakes_page="2")

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ OTHER_VIEWS = [
 ]
 
 
-def recorded_model(root):
+def recorded_model(root: Any) -> Any:
     """The use case as its run had it, its dense model, and its artifacts."""
     (run,) = run_records.latest(root, "credit")
     artifacts = Artifacts(root, run.folder, "credit")
@@ -40,7 +42,7 @@ def recorded_model(root):
     return case, onnx_models.load(artifacts.file("compressed/dense/model.onnx")), artifacts
 
 
-def test_every_results_view_renders(monkeypatch, credit_scene):
+def test_every_results_view_renders(monkeypatch: pytest.MonkeyPatch, credit_scene: Any) -> None:
     name, root = credit_scene
     for view in RESULTS_VIEWS[name]:
         app = open_page(monkeypatch, root, "results", uc="credit", view=view, recipe="pruned")
@@ -49,7 +51,7 @@ def test_every_results_view_renders(monkeypatch, credit_scene):
         assert app.query_params["view"] == view
 
 
-def test_every_other_page_renders(monkeypatch, credit_scene):
+def test_every_other_page_renders(monkeypatch: pytest.MonkeyPatch, credit_scene: Any) -> None:
     _, root = credit_scene
     for page, query in OTHER_VIEWS:
         app = open_page(monkeypatch, root, page, uc="credit", **query)
@@ -59,7 +61,9 @@ def test_every_other_page_renders(monkeypatch, credit_scene):
 
 @ONLY_REGRESSION
 @pytest.mark.parametrize("language", translations.LANGUAGES)
-def test_metrics_and_baselines_of_a_regression_are_named(monkeypatch, credit_scene, language):
+def test_metrics_and_baselines_of_a_regression_are_named(
+    monkeypatch: pytest.MonkeyPatch, credit_scene: Any, language: Any
+) -> None:
     _, root = credit_scene
     app = open_page(monkeypatch, root, "results", uc="credit", view="standings", recipe="dense", lang=language)
     labels = [each.label.replace("\\", "") for each in app.metric]
@@ -69,7 +73,7 @@ def test_metrics_and_baselines_of_a_regression_are_named(monkeypatch, credit_sce
 
 
 @ONLY_REGRESSION
-def test_large_errors_of_a_regression_are_listed_with_their_rows(monkeypatch, credit_scene):
+def test_large_errors_of_a_regression_are_listed_with_their_rows(monkeypatch: pytest.MonkeyPatch, credit_scene: Any) -> None:
     _, root = credit_scene
     app = open_page(monkeypatch, root, "results", uc="credit", view="largest", recipe="pruned")
     table = app.dataframe[0].value
@@ -79,12 +83,15 @@ def test_large_errors_of_a_regression_are_listed_with_their_rows(monkeypatch, cr
 
 
 @ONLY_REGRESSION
-def test_a_report_of_a_regression_without_errors_is_a_message(monkeypatch, credit_scene, tmp_path):
+def test_a_report_of_a_regression_without_errors_is_a_message(
+    monkeypatch: pytest.MonkeyPatch, credit_scene: Any, tmp_path: Path
+) -> None:
     name, root = credit_scene
     root = shutil.copytree(root, tmp_path / "p")
     (path,) = root.glob("runs/*/data/credit/evaluations/int8/metrics.json")
     metrics = json.loads(path.read_text())
-    for errors in ({}, {"quantiles": "x"}, []):
+    damaged: list[Any] = [{}, {"quantiles": "x"}, []]
+    for errors in damaged:
         metrics["splits"]["test"]["report"] = {"errors": errors}
         path.write_text(json.dumps(metrics))
         for view in RESULTS_VIEWS[name][:3]:
@@ -94,7 +101,7 @@ def test_a_report_of_a_regression_without_errors_is_a_message(monkeypatch, credi
             assert app.info
 
 
-def test_the_label_is_drawn_as_a_number_or_by_class(monkeypatch, credit_scene):
+def test_the_label_is_drawn_as_a_number_or_by_class(monkeypatch: pytest.MonkeyPatch, credit_scene: Any) -> None:
     name, root = credit_scene
     app = open_page(monkeypatch, root, "data", uc="credit", view="splits")
     assert not app.exception
@@ -105,7 +112,7 @@ def test_the_label_is_drawn_as_a_number_or_by_class(monkeypatch, credit_scene):
     assert translations.text("en", "data.no_classes") not in texts
 
 
-def test_predictions_for_test_rows_are_shown_and_explained(monkeypatch, credit_scene):
+def test_predictions_for_test_rows_are_shown_and_explained(monkeypatch: pytest.MonkeyPatch, credit_scene: Any) -> None:
     name, root = credit_scene
     app = open_page(monkeypatch, root, "try_it", uc="credit")
     assert not app.exception
@@ -122,7 +129,7 @@ def test_predictions_for_test_rows_are_shown_and_explained(monkeypatch, credit_s
     assert len(shares) == (0 if numeric else 2)
 
 
-def test_an_uploaded_table_is_read_and_predicted_as_the_models_label(credit_scene):
+def test_an_uploaded_table_is_read_and_predicted_as_the_models_label(credit_scene: Any) -> None:
     name, root = credit_scene
     case, model, artifacts = recorded_model(root)
     columns = ["label", "income", "age", "sex", "home"]
@@ -141,7 +148,7 @@ def test_an_uploaded_table_is_read_and_predicted_as_the_models_label(credit_scen
         assert all(len(each) == 3 for each in predictions["probabilities"])
 
 
-def test_a_contribution_is_the_change_of_the_prediction(credit_scene):
+def test_a_contribution_is_the_change_of_the_prediction(credit_scene: Any) -> None:
     name, root = credit_scene
     case, model, artifacts = recorded_model(root)
     rows = artifacts.rows("clean/rows", None, [("split", "==", "test")]).reset_index(drop=True)

@@ -1,6 +1,8 @@
 """Requesting and watching a run: use cases, the run's state in Prefect, and the details of a stage."""
 
 import json
+from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -17,7 +19,7 @@ pytestmark = PAGE_MARKS
 
 
 @pytest.fixture(scope="module")
-def projects(tmp_path_factory):
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with a run of a use case that its params.yaml does not list, and one with a running run."""
     roots = {name: recorded_runs.project(tmp_path_factory.mktemp("projects") / name) for name in ("unlisted", "running")}
     recorded_runs.finished(roots["unlisted"], number=0, use_case="credit")
@@ -31,19 +33,19 @@ def projects(tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", ["run", "results", "try_it"])
-def test_a_use_case_missing_from_params_is_offered_and_shown(monkeypatch, projects, page):
+def test_a_use_case_missing_from_params_is_offered_and_shown(monkeypatch: pytest.MonkeyPatch, projects: Any, page: Any) -> None:
     app = open_page(monkeypatch, projects["unlisted"], page, uc="credit")
     assert not app.exception
     assert app.session_state["context"].use_case == "credit"
     assert app.session_state["context"].run.record.use_cases == ["credit"]
 
 
-def test_an_unknown_use_case_in_the_url_is_reported(monkeypatch, projects):
+def test_an_unknown_use_case_in_the_url_is_reported(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["unlisted"], "results", uc="visoin")
     assert "There is no use case visoin." in page_text(app)
 
 
-def test_the_quick_preset_with_other_recipes_is_a_custom_one(monkeypatch, projects):
+def test_the_quick_preset_with_other_recipes_is_a_custom_one(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["unlisted"], "run")
     app.segmented_control(key="preset").set_value("quick").run()
     assert app.segmented_control(key="preset").value == "quick"
@@ -57,21 +59,21 @@ class PendingServer:
 
     url = "http://127.0.0.1:1/api"
 
-    def __init__(self, state, message=""):
+    def __init__(self, state: Any, message: Any = "") -> None:
         self.state = state
         self.message = message
-        self.cancelled = []
+        self.cancelled: list[Any] = []
 
-    def flow_run(self, flow_run_id):
+    def flow_run(self, flow_run_id: Any) -> Any:
         return FlowRun(flow_run_id, "mellow", self.state, self.message, "2026-11-20T03:00:00+00:00")
 
-    def cancel(self, flow_run_id):
+    def cancel(self, flow_run_id: Any) -> None:
         self.cancelled.append(flow_run_id)
 
-    def workers(self):
+    def workers(self) -> Any:
         return [Worker("elm", "bonsai", "ONLINE", "2026-11-20T03:00:00+00:00")]
 
-    def version(self):
+    def version(self) -> Any:
         return "3"
 
 
@@ -84,14 +86,16 @@ class PendingServer:
         ("Failed", "ended before it started: no such file"),
     ],
 )
-def test_a_run_without_a_folder_shows_its_state_in_prefect(monkeypatch, projects, state, expected):
+def test_a_run_without_a_folder_shows_its_state_in_prefect(
+    monkeypatch: pytest.MonkeyPatch, projects: Any, state: Any, expected: Any
+) -> None:
     with patch.object(prefect_api, "server", lambda root: PendingServer(state, "no such file")):
         app = open_page(monkeypatch, projects["unlisted"], "run", flow=FLOW_RUN_ID)
     assert not app.exception
     assert expected in page_text(app)
 
 
-def test_a_pending_run_can_be_cancelled(monkeypatch, projects):
+def test_a_pending_run_can_be_cancelled(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     server = PendingServer("Scheduled")
     with patch.object(prefect_api, "server", lambda root: server):
         app = open_page(monkeypatch, projects["unlisted"], "run", flow=FLOW_RUN_ID)
@@ -99,7 +103,7 @@ def test_a_pending_run_can_be_cancelled(monkeypatch, projects):
     assert server.cancelled == [FLOW_RUN_ID]
 
 
-def test_the_stage_details_show_inputs_outputs_and_every_attempt(monkeypatch, tmp_path):
+def test_the_stage_details_show_inputs_outputs_and_every_attempt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     root = recorded_runs.project(tmp_path / "p")
     folder = recorded_runs.run(root, "Failed")
     events = [{"event": "started"}, {"event": "failed", "error": "the disk was full"}, {"event": "started"}]
@@ -120,14 +124,16 @@ def test_the_stage_details_show_inputs_outputs_and_every_attempt(monkeypatch, tm
 
 
 @pytest.mark.parametrize(("state", "label"), [("Failed", "Retry from the failed stage"), ("Cancelled", "Resume")])
-def test_a_run_that_did_not_complete_can_be_resumed(monkeypatch, tmp_path, state, label):
+def test_a_run_that_did_not_complete_can_be_resumed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: Any, label: Any
+) -> None:
     root = recorded_runs.project(tmp_path / "p")
     recorded_runs.run(root, state)
     app = open_page(monkeypatch, root, "run")
     assert label in [button.label for button in app.button]
 
 
-def test_a_run_is_cancelled_only_once(monkeypatch, projects):
+def test_a_run_is_cancelled_only_once(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     cancelled = []
     monkeypatch.setattr(prefect_api, "cancel", lambda root, run: cancelled.append(run.id))
     app = open_page(monkeypatch, projects["running"], "run")
@@ -137,7 +143,7 @@ def test_a_run_is_cancelled_only_once(monkeypatch, projects):
     assert app.session_state["ending"] == cancelled[0]
 
 
-def test_about_lists_the_active_workers(monkeypatch, projects):
+def test_about_lists_the_active_workers(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     with patch.object(prefect_api, "server", lambda root: PendingServer("Running")):
         app = open_page(monkeypatch, projects["running"], "about")
     assert not app.exception

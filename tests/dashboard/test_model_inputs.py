@@ -1,5 +1,7 @@
 """User input for exported models: texts, files and rows, validated by the use case and predicted without torch."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,14 +15,14 @@ BARS = ["ticker", "date", "open", "high", "low", "close", "volume"]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = recorded_runs.project(tmp_path_factory.mktemp("asked") / "p")
     for number, name in enumerate(dashboard_scenarios.names()):
         recorded_runs.finished(root, number=number, use_case=name)
     return root
 
 
-def recorded_model(root, name):
+def recorded_model(root: Any, name: Any) -> Any:
     """The use case as its run had it, and its dense model."""
     folder = next(path for path in (root / "runs").iterdir() if f"-{name}-" in path.name)
     artifacts = Artifacts(root, folder, name)
@@ -34,11 +36,11 @@ def recorded_model(root, name):
 @pytest.mark.parametrize(
     ("name", "kind"), [("vision", "picture"), ("nlp", "sentence"), ("finance", "table"), ("credit", "table")]
 )
-def test_the_input_kind_follows_from_the_schema(project, name, kind):
+def test_the_input_kind_follows_from_the_schema(project: Any, name: Any, kind: Any) -> None:
     assert model_inputs.input_kind(recorded_model(project, name)[0]) == kind
 
 
-def test_a_text_is_repaired_predicted_and_explained_by_word(project):
+def test_a_text_is_repaired_predicted_and_explained_by_word(project: Any) -> None:
     case, model, _ = recorded_model(project, "nlp")
     row = model_inputs.row_from_text(case, "  The <b>roots</b> and leaves  want soil ", model)
     assert row["text"].iloc[0] == "The roots and leaves want soil"
@@ -50,13 +52,13 @@ def test_a_text_is_repaired_predicted_and_explained_by_word(project):
     assert max(parts, key=lambda part: part.weight).text in ("roots", "leaves", "soil")
 
 
-def test_a_sentence_that_cleaning_would_reject_is_refused_for_the_same_reason(project):
+def test_a_sentence_that_cleaning_would_reject_is_refused_for_the_same_reason(project: Any) -> None:
     case, model, _ = recorded_model(project, "nlp")
     with pytest.raises(UserError, match="empty"):
         model_inputs.row_from_text(case, " \t ", model)
 
 
-def test_an_uploaded_file_is_validated_like_the_pipelines_data(project):
+def test_an_uploaded_file_is_validated_like_the_pipelines_data(project: Any) -> None:
     case, model, artifacts = recorded_model(project, "finance")
     bars = dashboard_scenarios.of("finance").raw[BARS].query("ticker == 'acorn'")
     checked = model_inputs.rows_from_file(case, bars.to_csv(index=False).encode(), "acorn.csv", {})
@@ -69,7 +71,7 @@ def test_an_uploaded_file_is_validated_like_the_pipelines_data(project):
     np.testing.assert_allclose(predictions["variance"], predictions["variance_known"], rtol=1e-5)
 
 
-def test_the_day_after_the_last_is_forecast_too(project):
+def test_the_day_after_the_last_is_forecast_too(project: Any) -> None:
     case, _, _ = recorded_model(project, "finance")
     bars = dashboard_scenarios.of("finance").raw[BARS].query("ticker == 'beech'")
     rows = model_inputs.rows_from_file(case, bars.to_csv(index=False).encode(), "beech.csv", {}).rows
@@ -77,7 +79,7 @@ def test_the_day_after_the_last_is_forecast_too(project):
     assert rows.sort_values("date")["next_return"].isna().iloc[-1]
 
 
-def test_a_table_with_free_columns_is_validated_and_predicted(project):
+def test_a_table_with_free_columns_is_validated_and_predicted(project: Any) -> None:
     case, model, _ = recorded_model(project, "credit")
     table = dashboard_scenarios.of("credit").raw[["label", "income", "age", "sex", "home"]]
     checked = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv", model.state)
@@ -85,7 +87,7 @@ def test_a_table_with_free_columns_is_validated_and_predicted(project):
     assert model_inputs.predict(case, model, checked.rows)["predicted"].isin(["paid", "default"]).all()
 
 
-def test_column_contributions_are_differences_of_the_predicted_probability(project):
+def test_column_contributions_are_differences_of_the_predicted_probability(project: Any) -> None:
     case, model, _ = recorded_model(project, "credit")
     table = dashboard_scenarios.of("credit").raw[["label", "income", "age", "sex", "home"]]
     rows = model_inputs.rows_from_file(case, table.to_csv(index=False).encode(), "loans.csv", model.state).rows
@@ -103,39 +105,39 @@ def test_column_contributions_are_differences_of_the_predicted_probability(proje
     assert first["worth"] != 0
 
 
-def test_columns_that_are_fixed_are_not_explained(project):
+def test_columns_that_are_fixed_are_not_explained(project: Any) -> None:
     case, _, artifacts = recorded_model(project, "finance")
     assert model_inputs.free_columns(case, artifacts.rows("clean/rows").head()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\x00\xff\xfe", b"ticker,date,open\nx,2024-01-01,1\n"])
-def test_a_file_that_is_no_such_table_is_refused_by_its_own_name(project, content):
+def test_a_file_that_is_no_such_table_is_refused_by_its_own_name(project: Any, content: Any) -> None:
     case, _, _ = recorded_model(project, "finance")
     with pytest.raises(UserError) as error:
         model_inputs.rows_from_file(case, content, "../../etc/mine.csv", {})
     assert "/tmp" not in str(error.value)
 
 
-def test_entities_are_segmented_by_their_tags():
+def test_entities_are_segmented_by_their_tags() -> None:
     parts = model_inputs.entity_segments("Ann Lee is in Paris", "B-PER I-PER O O B-LOC")
     assert "".join(part for part, _ in parts) == "Ann Lee is in Paris"
     assert [(part, kind) for part, kind in parts if kind] == [("Ann Lee", "PER"), ("Paris", "LOC")]
     assert [kind for _, kind in model_inputs.entity_segments("a B C", "O B-X B-X") if kind] == ["X", "X"]
 
 
-def test_stored_weights_are_mapped_to_segments_of_the_text():
+def test_stored_weights_are_mapped_to_segments_of_the_text() -> None:
     parts = model_inputs.with_stored_weights(
         "an old tree", [{"start": 7, "end": 11, "weight": 0.5}, {"start": 90, "end": 95, "weight": 1.0}]
     )
     assert [(part.text, part.weight) for part in parts] == [("an old ", 0.0), ("tree", 0.5)]
 
 
-def test_splitting_a_text_into_words_loses_no_character():
+def test_splitting_a_text_into_words_loses_no_character() -> None:
     text = "A <b>b</b> —  naïve 北京 x=1\n"
     assert "".join(model_inputs.split_words(text)) == text
 
 
-def test_only_the_first_words_of_a_long_text_are_explained(project):
+def test_only_the_first_words_of_a_long_text_are_explained(project: Any) -> None:
     case, model, _ = recorded_model(project, "nlp")
     row = pd.DataFrame([{"text": "roots " * 3000, "label": "gardens"}])
     parts = model_inputs.word_contributions(case, model, row, 0)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -46,14 +47,14 @@ HOSTILE_MARKUP = "![x](http://elsewhere/x.png) :red[x] `y`"
 
 @pytest.mark.parametrize("state", ["nothing", "running", "failed", "finished"])
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_renders_in_every_state(monkeypatch, projects, page, state):
+def test_every_page_renders_in_every_state(monkeypatch: pytest.MonkeyPatch, projects: Any, page: Any, state: Any) -> None:
     app = open_page(monkeypatch, projects[state], page)
     assert not app.exception
     assert app.title[0].value == translations.text("en", f"page.{page}")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_renders_in_chinese(monkeypatch, projects, page):
+def test_every_page_renders_in_chinese(monkeypatch: pytest.MonkeyPatch, projects: Any, page: Any) -> None:
     app = open_page(monkeypatch, projects["finished"], page, lang="zh")
     assert not app.exception
     assert app.title[0].value == translations.text("zh", f"page.{page}")
@@ -66,7 +67,9 @@ def test_every_page_renders_in_chinese(monkeypatch, projects, page):
         ("nlp", "compression", "flipped", ("变化", "预测（该压缩方案）", "置信度（原始模型）")),
     ],
 )
-def test_tables_of_rows_have_chinese_headers(monkeypatch, all_use_cases, use_case, page, view_name, headers):
+def test_tables_of_rows_have_chinese_headers(
+    monkeypatch: pytest.MonkeyPatch, all_use_cases: Any, use_case: Any, page: Any, view_name: Any, headers: Any
+) -> None:
     app = open_page(monkeypatch, all_use_cases, page, uc=use_case, view=view_name, lang="zh", recipe="pruned")
     table = app.dataframe[0]
     columns = json.loads(table.proto.columns)
@@ -75,15 +78,17 @@ def test_tables_of_rows_have_chinese_headers(monkeypatch, all_use_cases, use_cas
 
 
 @pytest.mark.parametrize(("page", "view"), [(page, view) for page, views in VIEWS for view in views])
-def test_every_view_of_a_finished_run_renders(monkeypatch, projects, page, view):
+def test_every_view_of_a_finished_run_renders(monkeypatch: pytest.MonkeyPatch, projects: Any, page: Any, view: Any) -> None:
     app = open_page(monkeypatch, projects["finished"], page, view=view)
     assert not app.exception
     assert app.query_params["view"] == view
 
 
 @pytest.mark.parametrize("use_case", USE_CASE_VIEWS)
-def test_the_artifacts_decide_which_views_a_use_case_has(monkeypatch, all_use_cases, use_case):
-    views = [(page, {}) for page in ("run", "data", "compression", "try_it")]
+def test_the_artifacts_decide_which_views_a_use_case_has(
+    monkeypatch: pytest.MonkeyPatch, all_use_cases: Any, use_case: Any
+) -> None:
+    views: list[Any] = [(page, {}) for page in ("run", "data", "compression", "try_it")]
     views += [("data", {"view": "columns"}), *(("results", {"view": view}) for view in USE_CASE_VIEWS[use_case])]
     for page, query in views:
         app = open_page(monkeypatch, all_use_cases, page, uc=use_case, **query)
@@ -92,14 +97,14 @@ def test_the_artifacts_decide_which_views_a_use_case_has(monkeypatch, all_use_ca
         assert app.query_params.get("view") == query.get("view")
 
 
-def test_invalid_query_parameters_fall_back_to_the_newest_run(monkeypatch, projects):
+def test_invalid_query_parameters_fall_back_to_the_newest_run(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["finished"], "run", run="../../etc", uc="no such", stage="x", lang="fr")
     assert not app.exception
     assert app.title[0].value == "Run"
     assert "run" not in app.query_params
 
 
-def test_a_run_of_another_use_case_in_the_url_is_reported(monkeypatch, all_use_cases):
+def test_a_run_of_another_use_case_in_the_url_is_reported(monkeypatch: pytest.MonkeyPatch, all_use_cases: Any) -> None:
     other = next(name for name in run_records.run_ids(all_use_cases) if "-finance-" in name)
     app = open_page(monkeypatch, all_use_cases, "data", uc="vision", run=other)
     assert not app.exception
@@ -109,7 +114,7 @@ def test_a_run_of_another_use_case_in_the_url_is_reported(monkeypatch, all_use_c
     assert not any("does not belong to" in each.value for each in app.caption)
 
 
-def test_no_markdown_element_allows_html(monkeypatch, projects):
+def test_no_markdown_element_allows_html(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["finished"], "run", stage="train@vision")
     for page, view in (("data", "quality"), ("compression", "bundle")):
         for each in open_page(monkeypatch, projects["finished"], page, view=view).get("markdown"):
@@ -117,12 +122,12 @@ def test_no_markdown_element_allows_html(monkeypatch, projects):
     assert not app.exception
 
 
-def unescaped(text):
+def unescaped(text: Any) -> Any:
     """Whether Markdown would draw an image or a colour from the text."""
     return bool(re.search(r"!\[|(?<!\\)<img|:red\[", text))
 
 
-def test_the_model_card_is_shown_without_images_and_html(monkeypatch, projects, tmp_path):
+def test_the_model_card_is_shown_without_images_and_html(monkeypatch: pytest.MonkeyPatch, projects: Any, tmp_path: Path) -> None:
     root = shutil.copytree(projects["finished"], tmp_path / "p")
     for path in root.glob("runs/*/data/vision/release/card.md"):
         path.write_text(
@@ -134,7 +139,9 @@ def test_the_model_card_is_shown_without_images_and_html(monkeypatch, projects, 
     assert not unescaped(shown)
 
 
-def test_a_hostile_class_ticker_or_metric_name_is_escaped_everywhere(monkeypatch, all_use_cases, tmp_path):
+def test_a_hostile_class_ticker_or_metric_name_is_escaped_everywhere(
+    monkeypatch: pytest.MonkeyPatch, all_use_cases: Any, tmp_path: Path
+) -> None:
     root = shutil.copytree(all_use_cases, tmp_path / "p")
     for use_case, old in (("vision", '"9"'), ("finance", '"qlike"')):
         for path in root.glob(f"runs/*/data/{use_case}/**/*.json"):
@@ -156,7 +163,9 @@ def test_a_hostile_class_ticker_or_metric_name_is_escaped_everywhere(monkeypatch
 
 @pytest.mark.parametrize("how", ["half", *(pytest.param(how, marks=pytest.mark.slow) for how in ("deleted", "empty", "rubbish"))])
 @pytest.mark.parametrize("name", DAMAGED_FILES)
-def test_a_damaged_artifact_is_a_message_on_every_page(monkeypatch, projects, tmp_path, name, how):
+def test_a_damaged_artifact_is_a_message_on_every_page(
+    monkeypatch: pytest.MonkeyPatch, projects: Any, tmp_path: Path, name: Any, how: Any
+) -> None:
     root = shutil.copytree(projects["finished"], tmp_path / "damaged")
     for path in root.rglob(name):
         whole = path.read_bytes()
@@ -168,7 +177,7 @@ def test_a_damaged_artifact_is_a_message_on_every_page(monkeypatch, projects, tm
         assert not app.exception, f"{page} with {name} {how}"
 
 
-def test_no_page_script_displays_a_bare_string():
+def test_no_page_script_displays_a_bare_string() -> None:
     """Streamlit draws every string that stands by itself in a script, such as the docstring of a constant."""
     scripts = [Path(APP), *Path(APP).with_name("app_pages").glob("*.py")]
     for script in scripts:
@@ -176,7 +185,7 @@ def test_no_page_script_displays_a_bare_string():
         assert not [each.lineno for each in statements if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)]
 
 
-def test_no_page_loads_torch(projects):
+def test_no_page_loads_torch(projects: Any) -> None:
     script = f"""
 import os, sys
 os.chdir({str(projects["finished"])!r})

@@ -1,6 +1,8 @@
 """What the run page reads of a run, and that it reads it once per refresh."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,11 +16,11 @@ pytestmark = PAGE_MARKS
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path: Path) -> Any:
     return recorded_runs.project(tmp_path / "project")
 
 
-def test_a_snapshot_holds_the_stages_of_its_use_case_and_of_the_others(root):
+def test_a_snapshot_holds_the_stages_of_its_use_case_and_of_the_others(root: Any) -> None:
     folder = recorded_runs.run(root, "Running")
     record = json.loads((folder / "run.json").read_text())
     others = {name.replace("@vision", "@credit"): entry for name, entry in record["stages"].items()}
@@ -33,7 +35,7 @@ def test_a_snapshot_holds_the_stages_of_its_use_case_and_of_the_others(root):
     assert {run_records.stage_parts(name)[1] for name in snapshot.other_use_cases["credit"]} == {"credit"}
 
 
-def test_a_finished_run_is_not_working_and_has_its_curves(root):
+def test_a_finished_run_is_not_working_and_has_its_curves(root: Any) -> None:
     folder = recorded_runs.finished(root)
     snapshot = RunSnapshot.read(root, folder.name, "vision")
     assert not snapshot.is_working
@@ -41,19 +43,19 @@ def test_a_finished_run_is_not_working_and_has_its_curves(root):
     assert snapshot.progress.seconds_left is None
 
 
-def test_a_snapshot_of_a_run_that_is_not_there_is_unreadable(root):
+def test_a_snapshot_of_a_run_that_is_not_there_is_unreadable(root: Any) -> None:
     with pytest.raises(Unreadable):
         RunSnapshot.read(root, "20260101-000000-vision-0000", "vision")
 
 
-def test_the_workspace_has_stages_but_no_record(root):
+def test_the_workspace_has_stages_but_no_record(root: Any) -> None:
     snapshot = RunSnapshot.read(root, run_records.WORKSPACE, "vision")
     assert snapshot.is_workspace
     assert not snapshot.is_working
     assert {run_records.stage_parts(name)[1] for name in snapshot.stages} == {"vision"}
 
 
-def test_the_run_page_reads_a_run_once_per_refresh(monkeypatch, root):
+def test_the_run_page_reads_a_run_once_per_refresh(monkeypatch: pytest.MonkeyPatch, root: Any) -> None:
     folder = recorded_runs.finished(root)
     snapshots = []
     read = RunSnapshot.read

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.support.dashboard_pages import PAGE_MARKS, open_page
 pytestmark = PAGE_MARKS
 
 
-def test_runs_are_filtered_and_show_their_results(monkeypatch, projects):
+def test_runs_are_filtered_and_show_their_results(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["finished"], "history")
     shown = app.dataframe[0].value
     assert list(shown["recipe"]) == ["int8", "int8"]
@@ -23,7 +25,7 @@ def test_runs_are_filtered_and_show_their_results(monkeypatch, projects):
     assert any("No run matches" in each.value for each in app.caption)
 
 
-def test_the_state_filter_is_kept_in_the_url(monkeypatch, projects):
+def test_the_state_filter_is_kept_in_the_url(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["finished"], "history", states="failed,nonsense")
     assert any("No run matches" in each.value for each in app.caption)
     app.pills[0].set_value(["completed", "failed"]).run()
@@ -33,7 +35,9 @@ def test_the_state_filter_is_kept_in_the_url(monkeypatch, projects):
     assert "states" not in app.query_params
 
 
-def test_the_metric_of_a_run_with_several_use_cases_names_its_use_case(monkeypatch, all_use_cases, tmp_path):
+def test_the_metric_of_a_run_with_several_use_cases_names_its_use_case(
+    monkeypatch: pytest.MonkeyPatch, all_use_cases: Any, tmp_path: Path
+) -> None:
     root = shutil.copytree(all_use_cases, tmp_path / "p")
     (path,) = root.glob("runs/*-vision-*/run.json")
     record = json.loads(path.read_text())
@@ -48,7 +52,7 @@ def test_the_metric_of_a_run_with_several_use_cases_names_its_use_case(monkeypat
     assert list(app.dataframe[0].value["metric"]) == ["QLIKE · Finance"]
 
 
-def test_a_search_can_be_extended_to_older_runs(monkeypatch, projects):
+def test_a_search_can_be_extended_to_older_runs(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     monkeypatch.setattr(run_table, "MAX_READ", 1)
     app = open_page(monkeypatch, projects["finished"], "history", find=f"-{0:04x}")
     assert any("None of the newest 1 runs matches" in each.value for each in app.caption)
@@ -56,7 +60,7 @@ def test_a_search_can_be_extended_to_older_runs(monkeypatch, projects):
     assert len(app.dataframe[0].value) == 1
 
 
-def test_comparing_shows_only_differences(monkeypatch, projects):
+def test_comparing_shows_only_differences(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["finished"], "compare")
     assert list(app.dataframe[0].value["name"]) == ["training.seed"]
     app.toggle(key="only").set_value(False).run()
@@ -64,7 +68,9 @@ def test_comparing_shows_only_differences(monkeypatch, projects):
 
 
 @pytest.mark.parametrize(("done", "message"), [(True, "restored it"), (False, "changed by hand")])
-def test_restoring_a_run_succeeds_or_shows_the_reason(monkeypatch, projects, done, message):
+def test_restoring_a_run_succeeds_or_shows_the_reason(
+    monkeypatch: pytest.MonkeyPatch, projects: Any, done: Any, message: Any
+) -> None:
     restored = []
     monkeypatch.setattr(versions, "_restore", lambda root, run_id: restored.append(run_id) or (done, message))
     app = open_page(monkeypatch, projects["finished"], "versions", view="versions")

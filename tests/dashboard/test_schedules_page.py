@@ -1,5 +1,6 @@
 """The schedules page: deployments, their schedules, and a server that fails."""
 
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -20,33 +21,33 @@ class FakeServer:
 
     url = "http://127.0.0.1:1/api"
 
-    def __init__(self, error=None):
+    def __init__(self, error: Any = None) -> None:
         self.error = error
-        self.calls = []
+        self.calls: list[Any] = []
 
-    def deployments(self):
+    def deployments(self) -> Any:
         if self.error:
             raise self.error
         nightly = Schedule("00000000-0000-0000-0000-000000000001", True, cron="0 3 * * *", timezone="UTC")
         return [Deployment("00000000-0000-0000-0000-000000000002", f"vision {HOSTILE}", "Grow it.", False, {}, (nightly,))]
 
-    def flow_runs(self, deployment, *, ahead, limit=3):
+    def flow_runs(self, deployment: Any, *, ahead: Any, limit: Any = 3) -> Any:
         return [FlowRun("x", "y", "Completed", "", "2026-11-20T03:00:00+00:00")]
 
-    def pause(self, deployment, *, paused):
+    def pause(self, deployment: Any, *, paused: Any) -> None:
         self.calls.append(paused)
 
-    def set_schedule(self, deployment, schedule, **changed):
+    def set_schedule(self, deployment: Any, schedule: Any, **changed: Any) -> None:
         self.calls.append(changed)
 
-    def add_schedule(self, deployment, **added):
+    def add_schedule(self, deployment: Any, **added: Any) -> None:
         self.calls.append(added)
 
-    def remove_schedule(self, deployment, schedule):
+    def remove_schedule(self, deployment: Any, schedule: Any) -> None:
         self.calls.append(schedule.id)
 
 
-def test_schedules_are_in_words_and_can_be_paused(monkeypatch, projects):
+def test_schedules_are_in_words_and_can_be_paused(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     server = FakeServer()
     with patch.object(prefect_api, "server", lambda root: server):
         app = open_page(monkeypatch, projects["nothing"], "schedules")
@@ -56,8 +57,8 @@ def test_schedules_are_in_words_and_can_be_paused(monkeypatch, projects):
     assert server.calls == [True]
 
 
-def test_a_server_lost_between_two_clicks_is_a_message(monkeypatch, projects):
-    def lose_server(deployment, *, paused):
+def test_a_server_lost_between_two_clicks_is_a_message(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
+    def lose_server(deployment: Any, *, paused: Any) -> None:
         raise Unreadable("prefect.lost", reason="gone")
 
     server = FakeServer()
@@ -69,10 +70,10 @@ def test_a_server_lost_between_two_clicks_is_a_message(monkeypatch, projects):
     assert "did not respond: gone" in app.toast[0].value
 
 
-def schedule_forms(server):
+def schedule_forms(server: Any) -> Any:
     """The forms that change the schedules of a deployment."""
 
-    def script(server):
+    def script(server: Any) -> None:
         from dashboard.views.schedules import schedule_form
 
         schedule_form.edit(server, server.deployments()[0])
@@ -80,7 +81,7 @@ def schedule_forms(server):
     return AppTest.from_function(script, kwargs={"server": server}, default_timeout=60).run()
 
 
-def test_a_schedule_is_changed_and_removed():
+def test_a_schedule_is_changed_and_removed() -> None:
     schedule_id, server = "00000000-0000-0000-0000-000000000001", FakeServer()
     app = schedule_forms(server)
     app.text_input(key=f"cron_{schedule_id}").set_value(" 30  4 * * 1-5 ")
@@ -99,7 +100,7 @@ def test_a_schedule_is_changed_and_removed():
         ("0 3 * * *", "Europe/Berln", "Did you mean Europe/Berlin"),
     ],
 )
-def test_an_invalid_schedule_is_an_error_message_and_is_not_sent(line, zone, expected):
+def test_an_invalid_schedule_is_an_error_message_and_is_not_sent(line: Any, zone: Any, expected: Any) -> None:
     schedule_id, server = "00000000-0000-0000-0000-000000000001", FakeServer()
     app = schedule_forms(server)
     app.text_input(key=f"cron_{schedule_id}").set_value(line)
@@ -110,7 +111,7 @@ def test_an_invalid_schedule_is_an_error_message_and_is_not_sent(line, zone, exp
 
 
 @pytest.mark.parametrize("error", [Unreadable("prefect.lost", reason="gone"), RequestRefused("no")])
-def test_a_server_error_is_a_message(monkeypatch, projects, error):
+def test_a_server_error_is_a_message(monkeypatch: pytest.MonkeyPatch, projects: Any, error: Any) -> None:
     with patch.object(prefect_api, "server", lambda root: FakeServer(error)):
         app = open_page(monkeypatch, projects["nothing"], "schedules")
     assert not app.exception

@@ -2,9 +2,11 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,21 @@ from dashboard.views.schedules import deployments
 
 DASHBOARD = Path(translations.__file__).parents[1]
 SOURCES = sorted(DASHBOARD.rglob("*.py"))
-NAMED_OUTSIDE = ("use_case", "stage", "stage_about", "section", "setting", "metric", "baseline", "flow_state", "weekday")
-NAMED_OUTSIDE += ("verdict", "versions_verdict", "column", "curve")
+NAMED_OUTSIDE: tuple[str, ...] = (
+    "use_case",
+    "stage",
+    "stage_about",
+    "section",
+    "setting",
+    "metric",
+    "baseline",
+    "flow_state",
+    "weekday",
+    "verdict",
+    "versions_verdict",
+    "column",
+    "curve",
+)
 """Groups whose words are said of names that come from outside of this room."""
 TEXT_ELEMENTS = {"title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "button"}
 TEXT_ELEMENTS |= {"metric", "text"}
@@ -37,64 +52,64 @@ TEXT_ELEMENTS |= {"segmented_control", "pills", "badge", "toast", "link_button",
 TEXT_ELEMENTS |= {"tabs", "spinner"}
 
 
-def fields(sentence):
+def fields(sentence: Any) -> Any:
     return {name for _, name, _, _ in Formatter().parse(sentence) if name}
 
 
-def calls():
+def calls() -> Iterator[Any]:
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 yield path, node
 
 
-def name_of(function):
+def name_of(function: Any) -> Any:
     return function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
 
 
-def keys_in(node):
+def keys_in(node: Any) -> Iterator[Any]:
     """The keys an expression may give, as regular expressions: what is put into an f-string stands for any word."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
         yield re.escape(node.value)
     if isinstance(node, ast.JoinedStr):
-        yield "".join(re.escape(part.value) if isinstance(part, ast.Constant) else r"\w+" for part in node.values)
+        yield "".join(re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"\w+" for part in node.values)
     if isinstance(node, ast.IfExp):
         yield from (*keys_in(node.body), *keys_in(node.orelse))
 
 
-def patterns():
+def patterns() -> Iterator[Any]:
     """All keys that are asked for in the code, and where."""
     for path, call in calls():
         name, first = name_of(call.func), call.args[0] if call.args else None
         if name in ("t", "empty_state", "has", "Unreadable") and first is not None:
             yield from ((path, pattern) for pattern in keys_in(first))
         if name == "word" and isinstance(first, ast.Constant):
-            yield path, re.escape(first.value) + r"\.[\w-]+"
+            yield path, re.escape(str(first.value)) + r"\.[\w-]+"
         if name == "choose_view":
             yield path, re.escape(ast.literal_eval(call.args[1])) + r"_view\.\w+"
 
 
-def test_every_text_has_the_same_placeholders_in_every_language():
+def test_every_text_has_the_same_placeholders_in_every_language() -> None:
     for key, texts in translations.catalogue().items():
         assert set(texts) == set(translations.LANGUAGES), f"{key} is not in every language"
         assert all(words.strip() for words in texts.values()), f"{key} is empty"
         assert len({frozenset(fields(words)) for words in texts.values()}) == 1, f"{key} puts in different words"
 
 
-def test_every_key_used_in_the_code_is_in_the_catalogue():
+def test_every_key_used_in_the_code_is_in_the_catalogue() -> None:
     keys = translations.catalogue()
     for path, pattern in patterns():
         assert any(re.fullmatch(pattern, key) for key in keys), f"{path.name} asks for {pattern}"
 
 
-def constants(path):
+def constants(path: Any) -> Any:
     """The words in a file's code, those with blanks as keys have them."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     texts = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
     return {word.replace(" ", "_") for word in texts}
 
 
-def known_to(path, words):
+def known_to(path: Any, words: Any) -> Any:
     """The words in a file and in those of the room that it imports by name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = [
@@ -104,13 +119,13 @@ def known_to(path, words):
     return set().union(*(words[other] for other in words if other == path or other.stem in names))
 
 
-def test_every_text_of_the_catalogue_is_used():
+def test_every_text_of_the_catalogue_is_used() -> None:
     words = {path: constants(path) for path in SOURCES}
     words_by_path = {path: known_to(path, words) for path in SOURCES}
     written = set().union(*words.values())
     requested = {(path, pattern.replace(r"[\w-]+", r"\w+")) for path, pattern in patterns()}
 
-    def gives(key, path, pattern):
+    def gives(key: Any, path: Any, pattern: Any) -> Any:
         """Whether the pattern gives the key, what is put into it being a word that its file knows."""
         found = re.fullmatch(pattern.replace(r"\w+", r"([\w-]+)"), key)
         return found and all(word in words_by_path[path] for word in found.groups())
@@ -121,7 +136,7 @@ def test_every_text_of_the_catalogue_is_used():
         assert any(gives(key, path, pattern) for path, pattern in requested), f"{key} is not used"
 
 
-def test_pages_show_no_text_outside_of_the_catalogue():
+def test_pages_show_no_text_outside_of_the_catalogue() -> None:
     for path, call in calls():
         if not (isinstance(call.func, ast.Attribute) and call.func.attr in TEXT_ELEMENTS and call.args):
             continue
@@ -130,7 +145,7 @@ def test_pages_show_no_text_outside_of_the_catalogue():
             assert not re.search(r"[A-Za-z]{3}", first.value), f"{path.name}:{call.lineno} says {first.value!r}"
 
 
-def test_every_state_has_a_name():
+def test_every_state_has_a_name() -> None:
     assert {f"state.{state}" for state in _STATES.values()} <= set(translations.catalogue())
     assert {f"stage_state.{state}" for state in _STAGE_STATES.values()} <= set(translations.catalogue())
 
@@ -146,7 +161,7 @@ def test_every_state_has_a_name():
         "~~x~~ http://x",
     ],
 )
-def test_markup_from_outside_is_escaped(words):
+def test_markup_from_outside_is_escaped(words: Any) -> None:
     escaped = formatting.escape(words)
     plain = re.sub(r"\\(.)", r"\1", escaped)
     assert plain == words
@@ -164,17 +179,17 @@ def test_markup_from_outside_is_escaped(words):
         "<http://elsewhere>",
     ],
 )
-def test_prose_from_outside_keeps_its_headings_but_no_picture_link_or_html(words):
+def test_prose_from_outside_keeps_its_headings_but_no_picture_link_or_html(words: Any) -> None:
     shown = formatting.safe_markdown(f"# A card\n\n**bold** {words}")
     assert shown.startswith("# A card\n\n**bold** ")
     assert not re.search(r"(?<!\\)(\\\\)*[\[\]<$]", shown)
 
 
-def test_code_from_outside_cannot_end_its_own_span():
+def test_code_from_outside_cannot_end_its_own_span() -> None:
     assert formatting.code("a` ![x](http://elsewhere) `b") == "`a' ![x](http://elsewhere) 'b`"
 
 
-def test_characters_that_move_or_hide_text_are_made_visible():
+def test_characters_that_move_or_hide_text_are_made_visible() -> None:
     assert formatting.clean("a‮b​c\x00d\ne") == "a�b�c�d e"
     assert len(formatting.clean("x" * 1_000_000)) == 300
 
@@ -183,14 +198,14 @@ def test_characters_that_move_or_hide_text_are_made_visible():
     ("seconds", "expected"),
     [(0.01, "10 ms"), (0.4, "0.4 s"), (12, "12 s"), (185, "3 min 5 s"), (7800, "2 h 10 min"), (None, "–"), (float("nan"), "–")],
 )
-def test_durations_have_fitting_units(seconds, expected):
+def test_durations_have_fitting_units(seconds: Any, expected: Any) -> None:
     assert formatting.duration(seconds) == expected
 
 
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, "0 B"), (999, "999 B"), (53062, "53.1 kB"), (5_000_000, "5 MB"), (2e9, "2 GB"), ("x", "–")]
 )
-def test_sizes_carry_units(count, expected):
+def test_sizes_carry_units(count: Any, expected: Any) -> None:
     assert formatting.size(count) == expected
 
 
@@ -198,7 +213,7 @@ def test_sizes_carry_units(count, expected):
     ("value", "expected"),
     [(12345, "12,345"), (0.98765, "0.988"), (1e-7, "1e-07"), (float("inf"), "–"), (True, "–"), ("x", "–"), (None, "–")],
 )
-def test_numbers_have_significant_digits(value, expected):
+def test_numbers_have_significant_digits(value: Any, expected: Any) -> None:
     assert formatting.number(value) == expected
 
 
@@ -221,21 +236,21 @@ def test_numbers_of_any_unit_have_four_significant_digits(value, expected):
 
 
 @pytest.mark.parametrize("at", ["", None, 7, "yesterday", "2026-13-01"])
-def test_a_time_that_is_none_is_a_dash(at):
+def test_a_time_that_is_none_is_a_dash(at: Any) -> None:
     assert formatting.local_time(at) == "–"
 
 
-def test_a_recorded_time_is_shown_in_the_readers_zone():
+def test_a_recorded_time_is_shown_in_the_readers_zone() -> None:
     assert formatting.local_time("2026-11-22T14:03:00+00:00", UTC) == "22 Nov 14:03"
     assert formatting.parse_time("2026-11-22T14:03:00").tzinfo is UTC
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", " =1", "\t=1"])
-def test_a_cell_that_a_spreadsheet_would_run_is_neutralised(cell):
+def test_a_cell_that_a_spreadsheet_would_run_is_neutralised(cell: Any) -> None:
     assert formatting.csv_cell(cell) == f"'{cell}"
 
 
-def test_other_cells_stay_as_they_are():
+def test_other_cells_stay_as_they_are() -> None:
     assert formatting.csv_cell("plain") == "plain"
     assert formatting.csv_cell(-3.5) == -3.5
 
@@ -264,7 +279,7 @@ def test_other_cells_stay_as_they_are():
         ("99 3 * * *", r"cron: 99 3 \* \* \*", r"cron：99 3 \* \* \*"),
     ],
 )
-def test_a_cron_expression_is_described_in_words(monkeypatch, line, english, chinese):
+def test_a_cron_expression_is_described_in_words(monkeypatch: pytest.MonkeyPatch, line: Any, english: Any, chinese: Any) -> None:
     for language, expected in (("en", english), ("zh", chinese)):
         monkeypatch.setattr(locale, "language", lambda language=language: language)
         assert deployments.in_words(Schedule("x", True, cron=line)) == expected
@@ -273,5 +288,5 @@ def test_a_cron_expression_is_described_in_words(monkeypatch, line, english, chi
 @pytest.mark.parametrize(
     "drawing", [None, 3, "", "data:text/html;base64,PGI+", "data:image/png;base64,!!!", "data:image/png;base64," + "A" * 300_000]
 )
-def test_a_drawing_that_is_none_is_refused(drawing):
+def test_a_drawing_that_is_none_is_refused(drawing: Any) -> None:
     assert decoded(drawing) is None

@@ -1,6 +1,8 @@
 """Fixtures of the dashboard's page tests: recorded projects, no Prefect server, and no unexpected errors."""
 
 import sys
+from collections.abc import Iterator
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -11,7 +13,7 @@ from tests.support import dashboard_scenarios, recorded_runs
 
 
 @pytest.fixture(scope="session")
-def projects(tmp_path_factory):
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project in each state, by its name. Tests share them: not to be changed."""
     roots = {
         state: recorded_runs.project(tmp_path_factory.mktemp("projects") / state)
@@ -25,7 +27,7 @@ def projects(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def all_use_cases(tmp_path_factory):
+def all_use_cases(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with a finished run of every use case. Tests share it: not to be changed."""
     root = recorded_runs.project(tmp_path_factory.mktemp("projects") / "all")
     for number, name in enumerate(dashboard_scenarios.names()):
@@ -34,7 +36,7 @@ def all_use_cases(tmp_path_factory):
 
 
 @pytest.fixture(scope="session", params=["credit_classes", "credit_number"])
-def credit_scene(request, tmp_path_factory):
+def credit_scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A scene of a table whose label is one of many classes or a number, and a project with a finished run of it."""
     root = recorded_runs.project(tmp_path_factory.mktemp("projects") / request.param)
     recorded_runs.finished(root, use_case="credit", scene=request.param)
@@ -42,20 +44,20 @@ def credit_scene(request, tmp_path_factory):
 
 
 @pytest.fixture
-def no_server():
+def no_server() -> Iterator[Any]:
     """No Prefect server answers."""
     with patch.object(prefect_api, "server", lambda root: None):
         yield
 
 
 @pytest.fixture
-def own_main(monkeypatch):
+def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
     """AppTest leaves its script as `__main__`, which every process that a later test spawns would run."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture
-def no_unexpected_error(caplog):
+def no_unexpected_error(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
     """A page that logs an unexpected exception fails the test."""
     yield
     assert not [record.exc_info for record in caplog.get_records("call") if record.name == page_context.LOG.name]

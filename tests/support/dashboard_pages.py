@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
@@ -20,7 +21,7 @@ PAGE_MARKS = [
 """Marks of a module that opens pages."""
 
 
-def open_page(monkeypatch, root, page, **query):
+def open_page(monkeypatch: pytest.MonkeyPatch, root: Any, page: Any, **query: Any) -> Any:
     """The page after its first run, in the project `root`, with these query parameters."""
     monkeypatch.chdir(root)
     app = AppTest.from_file(APP, default_timeout=240)
@@ -35,7 +36,7 @@ def open_page(monkeypatch, root, page, **query):
     return app
 
 
-def page_text(app):
+def page_text(app: Any) -> Any:
     """All text of a page."""
     kinds = ("markdown", "caption", "title", "info", "warning", "error", "success", "metric", "code", "text")
     return "\n".join(f"{getattr(each, 'label', '')} {each.value}" for kind in kinds for each in app.get(kind))

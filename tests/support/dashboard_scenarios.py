@@ -93,7 +93,7 @@ def _read(case: UseCase, table: pd.DataFrame, name: str) -> pd.DataFrame:
         path = Path(place) / name
         table.to_csv(path, index=False)
         fetch = replace(case.fetch, source="path", dataset="", path=str(path))
-        return pd.concat(list(replace(case, fetch=fetch).load()), ignore_index=True).assign(file=name)  # type: ignore[type-var]
+        return pd.concat(list(replace(case, fetch=fetch).load()), ignore_index=True).assign(file=name)
 
 
 def _cleaned(case: UseCase, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:

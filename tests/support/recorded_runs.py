@@ -61,7 +61,7 @@ def params(use_case: str = "", seed: int = 7) -> str:
         }
         for name in dashboard_scenarios.names()
     }
-    recipes = {"dense": [], "int8": [{"quantize": {}}], "pruned": [{"prune": {}}]}
+    recipes: dict[str, Any] = {"dense": [], "int8": [{"quantize": {}}], "pruned": [{"prune": {}}]}
     return yaml.safe_dump({"use_cases": stanzas, "recipes": recipes}, sort_keys=False)
 
 

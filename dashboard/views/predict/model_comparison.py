@@ -56,8 +56,8 @@ def compared_models(artifacts: Artifacts) -> list[ComparedModel]:
 
 def image_input(models: list[ComparedModel]) -> None:
     """An image to draw or to upload, and the prediction of each model."""
-    learnt = models[0].model.state
-    side, channels = learnt.get("side"), learnt.get("channels")
+    state = models[0].model.state
+    side, channels = state.get("side"), state.get("channels")
     if not (isinstance(side, int) and isinstance(channels, int)):
         raise Unreadable("unreadable.shape", file="model.onnx")
     left, right = st.columns([2, 3], gap="large")

@@ -20,7 +20,7 @@ def test_parameters_come_with_bounds_choices_words_and_present_values(toy: Path)
     }
     assert overrides["properties"]["fetch.limit"]["default"] == 10
     assert "adamw" in overrides["properties"]["training.optimizer"]["enum"]
-    assert "`muon` moves" in overrides["properties"]["training.optimizer"]["description"]
+    assert "`muon` updates" in overrides["properties"]["training.optimizer"]["description"]
     assert overrides["properties"]["recipes.quarter.0.halve.times"]["default"] == 2
     assert "fetch.fingerprint" not in overrides["properties"]
     assert not overrides["additionalProperties"]
