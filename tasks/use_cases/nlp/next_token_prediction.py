@@ -1,10 +1,12 @@
-"""What comes next? The likelihood of each next token, perplexity, and texts that the network writes."""
+"""What comes next? Language modeling: the likelihood of each next token, perplexity, and generated samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from tasks.use_cases.nlp import language_modeling
 from tasks.use_cases.nlp.text_problem import TextProblem
@@ -19,31 +21,40 @@ if TYPE_CHECKING:
     from tasks.use_cases.nlp.settings import TextModel
 
 MAX_TOKENS = 2_000
-"""Most tokens that are predicted, unless another number is asked for."""
+"""Default size of the vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextTokenPrediction(TextProblem):
-    """Outputs are log-likelihoods (N, L) of each token after those before it; targets are numbers of tokens (N,)."""
+    """Outputs are log-likelihoods (N, L) of each token given those before it; targets are numbers of tokens (N,)."""
 
     architecture: ClassVar[str] = "text_writer"
 
     def fit_preprocessing(
         self, rows: DataFrame, model: TextModel, architecture: str, classes: Sequence[str]
     ) -> PreprocessingState:
-        """The byte-pair tokens of the train rows."""
+        """The byte-pair vocabulary of the train rows."""
         return language_modeling.fit_preprocessing(rows, model.entries or MAX_TOKENS, model.min_count, model.length)
 
     def encode(self, rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-        """Token numbers with an edge before and behind, int32 (N, L + 2), and how many are predicted, int64 (N,)."""
+        """Encode N rows as token numbers, int32 (N, L + 2), with boundaries, and numbers of predicted tokens, int64 (N,)."""
         return language_modeling.encode(rows, state)
+
+    def encode_texts(self, texts: Sequence[str], state: PreprocessingState) -> Array:
+        """Encode N texts as token numbers, int32 (N, L + 2), a boundary at both ends."""
+        return language_modeling.encode_texts(texts, state)[0]
+
+    def answers(self, texts: Sequence[str], outputs: Array, state: PreprocessingState) -> list[dict[str, Any]]:
+        """`perplexity` of each text."""
+        losses = [-float(row.sum()) / max(1, int((row != 0).sum())) for row in outputs]
+        return [{"perplexity": float(np.exp(value))} for value in losses]
 
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
         """Cross entropy per token, in nats."""
         return -outputs.float().sum() / targets.sum()
 
     def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        """The loss alone: a teacher that gives only the likelihood of the right token cannot say what else it expected."""
+        """The loss without the teacher, since `teacher_outputs` hold the likelihood of the actual token only."""
         return -outputs.float().sum() / targets.sum()
 
     def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
@@ -55,7 +66,7 @@ class NextTokenPrediction(TextProblem):
         return language_modeling.metrics(predictions)
 
     def per_row_metric(self, predictions: DataFrame) -> Array:
-        """What each row adds to the log-likelihood per token (N,)."""
+        """Row values (N,) whose mean is the log-likelihood per token."""
         return language_modeling.per_row_metric(predictions)
 
     def report(self, predictions: DataFrame) -> dict[str, Any]:
@@ -69,7 +80,7 @@ class NextTokenPrediction(TextProblem):
         return language_modeling.baselines(state, train, rows)
 
     def sample_outputs(self, network: nn.Module, state: PreprocessingState, seed: int) -> dict[str, Any]:
-        """Texts that the network writes by itself."""
+        """Generated texts as `written`."""
         import torch
 
         def scores(numbers: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What a problem of texts brings besides: its vocabulary, its inputs, its default network and its student."""
+"""The interface of a problem of texts: its vocabulary, inputs, default network, student and answers."""
 
 from __future__ import annotations
 
@@ -18,33 +18,49 @@ if TYPE_CHECKING:
 
 
 class TextProblem(Problem):
-    """A problem of texts; the use case `nlp` leaves to it whatever differs from problem to problem."""
+    """What the use case `nlp` needs of a problem besides the methods of `Problem`."""
 
     architecture: ClassVar[str]
-    """The network unless another is named."""
+    """The default network."""
     augmented: ClassVar[bool] = False
-    """Whether noise may be added to its texts."""
+    """Whether augmentation may add noise to the texts."""
 
     @abstractmethod
     def fit_preprocessing(
         self, rows: DataFrame, model: TextModel, architecture: str, classes: Sequence[str]
     ) -> PreprocessingState:
-        """The vocabulary of the train rows, and what outputs stand for; `classes` are those the data set names, if any."""
+        """The vocabulary of the train rows and the meaning of the outputs.
+
+        `classes` are the class names of the data set, in its order; empty if it has none.
+        """
 
     @abstractmethod
     def encode(self, rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-        """N texts to token numbers, int32 (N, L) or (N, L, F), 0 behind the end, and int64 targets (N, ...)."""
+        """Encode N rows as token numbers, int32 (N, L) or (N, L, F), 0 as padding, and int64 targets (N, ...)."""
+
+    @abstractmethod
+    def encode_texts(self, texts: Sequence[str], state: PreprocessingState) -> Array:
+        """The inputs of `encode` for texts without targets."""
+
+    @abstractmethod
+    def answers(self, texts: Sequence[str], outputs: Array, state: PreprocessingState) -> list[dict[str, Any]]:
+        """The network's outputs (N, ...) as one answer per text, plain JSON values."""
 
     def student(
         self, architecture: str, fields: dict[str, Any], state: PreprocessingState, width_share: float, model: TextModel
     ) -> tuple[str, dict[str, Any]]:
-        """The architecture and the sizes of a student of a network with these `fields`; by default the same, narrower."""
+        """The architecture and the sizes of the student of a network with these `fields`.
+
+        By default the architecture stays and the layers have `width_share` of the units, at least 4.
+        """
         return architecture, {name: max(4, round(fields[name] * width_share)) for name in ("width", "hidden")}
 
     def sample_outputs(self, network: nn.Module, state: PreprocessingState, seed: int) -> dict[str, Any]:
-        """What a fitted network can show of itself; by default nothing."""
+        """Samples that a trained network generates; by default none."""
         return {}
 
-    def explain(self, rows: DataFrame, state: PreprocessingState, answer: Callable[[Array], Array]) -> list[list[dict[str, Any]]]:
-        """What each part of the rows was worth to the answer, as in `UseCase.explain`; by default nothing."""
-        return [[] for _ in range(len(rows))]
+    def explain(
+        self, texts: Sequence[str], state: PreprocessingState, run: Callable[[Array], Array]
+    ) -> list[list[dict[str, Any]]]:
+        """The weight of each word for the answer, as in `UseCase.explain`; by default empty lists."""
+        return [[] for _ in texts]

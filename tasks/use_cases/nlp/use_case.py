@@ -19,23 +19,14 @@ from tasks.use_cases.nlp.data import augmentation, conll_files, datasets, docstr
 from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.ner import entity_metrics
-from tasks.use_cases.nlp.ner.entity_tagging import EntityTagging
-from tasks.use_cases.nlp.next_token_prediction import NextTokenPrediction
+from tasks.use_cases.nlp.problems import PROBLEMS
 from tasks.use_cases.nlp.settings import TextClean, TextModel
 from tasks.use_cases.nlp.text_problem import TextProblem
-from tasks.use_cases.nlp.topics.topic_classification import TopicClassification
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tasks.core.use_case import Array
-
-PROBLEMS: dict[str, TextProblem] = {
-    "topics": TopicClassification(),
-    "names": EntityTagging(),
-    "words": NextTokenPrediction(),
-}
-"""What is asked of a text, by the task of params.yaml; tagged texts are for finding names."""
 
 
 @settings
@@ -183,5 +174,5 @@ class Nlp(UseCase):
     def explain(
         self, rows: pd.DataFrame, state: PreprocessingState, answer: Callable[[Array], Array]
     ) -> list[list[dict[str, Any]]]:
-        """What each part of the texts was worth to the answer, where the problem can tell."""
-        return self.problem.explain(rows, state, answer)
+        """The weight of each word for the answer, for topics; empty lists for the other problems."""
+        return self.problem.explain(rows["text"].to_list(), state, answer)

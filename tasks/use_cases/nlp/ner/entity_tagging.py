@@ -1,4 +1,4 @@
-"""Whom and what does a text name? Tags word by word, decoded as the likeliest path, judged by whole entities."""
+"""Whom and what does a text name? Named entity recognition with a linear-chain CRF, measured by whole entities."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from tasks.use_cases.nlp.settings import TextModel
 
 MAX_FEATURES = 60_000
-"""Most features that words are known by, unless another number is asked for."""
+"""Default size of the feature vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntityTagging(TextProblem):
-    """Outputs are scores (N, L, K, K) of each tag behind each other; targets are tag numbers (N, L)."""
+    """Outputs are scores (N, L, K, K) of each tag after each other tag; targets are tag numbers (N, L)."""
 
     architecture: ClassVar[str] = "text_tagger"
 
@@ -35,33 +35,41 @@ class EntityTagging(TextProblem):
         return token_features.fit_preprocessing(rows, model.entries or MAX_FEATURES, model.min_count, model.length)
 
     def encode(self, rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-        """Feature numbers of each word, int32 (N, L, F), and tag numbers, int64 (N, L)."""
+        """Encode N rows as feature numbers of each word, int32 (N, L, F), and tag numbers, int64 (N, L)."""
         return token_features.encode(rows, state)
 
+    def encode_texts(self, texts: Sequence[str], state: PreprocessingState) -> Array:
+        """Encode N texts as feature numbers of each word, int32 (N, L, F)."""
+        return token_features.encode_texts(texts, state)
+
+    def answers(self, texts: Sequence[str], outputs: Array, state: PreprocessingState) -> list[dict[str, Any]]:
+        """`entities` of each text in order, each with `kind` and `text`."""
+        return [{"entities": token_features.entities(text, row, state)} for text, row in zip(texts, outputs, strict=True)]
+
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
-        """Negative log-likelihood of the right tags in a linear-chain CRF, per word, in nats."""
+        """Negative log-likelihood of the actual tags in a linear-chain CRF, per word, in nats."""
         from tasks.use_cases.nlp.ner import crf_loss
 
         return crf_loss.negative_log_likelihood(outputs.float(), targets)
 
     def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
-        """The likeliest tags of every text, and the probability of all of them together."""
+        """The most probable tag sequence of each text, and its probability."""
         return token_features.decode(rows, outputs, state)
 
     def metrics(self, predictions: DataFrame) -> dict[str, float]:
-        """F1 of whole entities, precision, recall, share of words with the right tag."""
+        """F1, precision and recall of whole entities, and word accuracy."""
         return entity_metrics.metrics(predictions)
 
     def per_row_metric(self, predictions: DataFrame) -> Array:
-        """What each row adds to the F1 (N,)."""
+        """Row values (N,) whose mean is the F1."""
         return entity_metrics.per_row_metric(predictions)
 
     def report(self, predictions: DataFrame) -> dict[str, Any]:
-        """Precision, recall and F1 for each kind of entity."""
+        """Precision, recall, F1 and support of each kind of entity."""
         return entity_metrics.report(predictions)
 
     def baselines(
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
-        """No entity at all, and for each word the tag it had most often."""
+        """No entity at all, and the most frequent tag of each word."""
         return token_features.baselines(train, rows)

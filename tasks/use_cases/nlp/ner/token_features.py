@@ -49,9 +49,9 @@ def fit_preprocessing(rows: DataFrame, limit: int, min_count: int, longest: int)
 
 
 def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-    """Numbers of features, int32 (N, L, F), 0 behind the end, and of tags, int64 (N, L), `entities.ABSENT` there.
+    """Encode N rows as feature numbers, int32 (N, L, F), 0 as padding, and tag numbers, int64 (N, L), padded with `PADDING_TAG`.
 
-    A tag that no train row has counts as O: no network could answer it.
+    A tag that no train row has counts as O, since the network has no output for it.
     """
     length = state["vocabulary"]["length"]
     number_of = {tag: position for position, tag in enumerate(state["tags"])}
@@ -63,7 +63,7 @@ def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
 
 
 def encode_texts(texts: Sequence[str], state: PreprocessingState) -> Array:
-    """Numbers of the features of each word, int32 (N, L, F), 0 behind the end."""
+    """The feature numbers of each word, int32 (N, L, F), 0 as padding."""
     vocabulary = state["vocabulary"]
     number = {feature: place for place, feature in enumerate(vocabulary["entries"].split(" "), start=FIRST_ID["features"])}
     numbers = np.zeros((len(texts), vocabulary["length"], len(word_features("word"))), np.int32)
@@ -75,7 +75,7 @@ def encode_texts(texts: Sequence[str], state: PreprocessingState) -> Array:
 
 
 def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
-    """The likeliest tags of every text as `predicted`, and as `confidence` how probable they are all together."""
+    """The most probable tag sequence of each text as `predicted`, and its probability as `confidence`."""
     lengths = np.array([min(len(text.split()), outputs.shape[1]) for text in rows["text"]], np.int64)
     paths, sure = entity_metrics.viterbi(outputs, lengths, state["tags"])
     named = [
@@ -84,13 +84,22 @@ def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFr
     return rows[[name for name in KEPT_COLUMNS if name in rows]].assign(predicted=named, confidence=sure)
 
 
+def entities(text: str, scores_LKK: Array, state: PreprocessingState) -> list[dict[str, str]]:
+    """The entities of one text in order, each with `kind` and `text`, from the network's scores of its words."""
+    words, tags = text.split(), list(state["tags"])
+    length = min(len(words), len(scores_LKK))
+    path, _ = entity_metrics.viterbi(scores_LKK[None], np.array([length]), tags)
+    spans = entity_metrics.entity_spans([tags[number] for number in path[0, :length]])
+    return [{"kind": kind, "text": " ".join(words[start:stop])} for kind, start, stop in spans]
+
+
 def _tag_string(path: Array, tags: Sequence[str], text: str) -> str:
     known_tags = [tags[number] for number in path]
     return " ".join([*known_tags, *[entity_metrics.OUTSIDE] * (len(text.split()) - len(known_tags))])
 
 
 def baselines(train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
-    """Nothing is a name; and each word has the tag it had most often."""
+    """No entity at all, and the most frequent tag of each word."""
     nothing = [" ".join([entity_metrics.OUTSIDE] * len(tags.split())) for tags in rows["tags"]]
     return {
         "no entity": rows[["text", "tags"]].assign(predicted=nothing, confidence=1.0),

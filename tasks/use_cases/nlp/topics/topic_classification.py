@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tasks.metrics.classification import softmax
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.text import tokenization
 from tasks.use_cases.nlp.text_problem import TextProblem
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from tasks.use_cases.nlp.settings import TextModel
 
 BAG_WIDTH, STUDENT_WIDTH, STUDENT_TOKENS = 16, 32, 1000
-"""Widths of a bag and of the bag that distils another network (at `width_share` 1); the fewest tokens a student knows."""
+"""Width of a bag, width of the bag that another network is distilled into (at `width_share` 1), and a student's minimum
+vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,23 @@ class TopicClassification(TextProblem, MulticlassClassification):
         return classification.fit_preprocessing(rows, classes, kind, model.entries, model.min_count, model.length)
 
     def encode(self, rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-        """N texts to token numbers, int32 (N, L), 0 behind the end, and class indices, int64 (N,)."""
+        """Encode N rows as token numbers, int32 (N, L), 0 as padding, and class indices, int64 (N,)."""
         return classification.encode(rows, state)
+
+    def encode_texts(self, texts: Sequence[str], state: PreprocessingState) -> Array:
+        """Encode N texts as token numbers, int32 (N, L), 0 as padding."""
+        return tokenization.encode(texts, state["vocabulary"])
+
+    def answers(self, texts: Sequence[str], outputs: Array, state: PreprocessingState) -> list[dict[str, Any]]:
+        """`probabilities` by class, from logits (N, K)."""
+        return [{"probabilities": dict(zip(state["classes"], map(float, row), strict=True))} for row in softmax(outputs)]
 
     def student(
         self, architecture: str, fields: dict[str, Any], state: PreprocessingState, width_share: float, model: TextModel
     ) -> tuple[str, dict[str, Any]]:
-        """A bag whatever the architecture: for short texts it beats every smaller network of the same kind.
+        """A bag for every architecture: on short texts it beats every smaller network of the same architecture.
 
-        Of a bag's tokens the student has `width_share`, the most common ones, and no more width than there are classes.
+        A bag's student keeps `width_share` of the tokens, the most frequent ones; its width is at most the number of classes.
         """
         if architecture != "bag":
             return "bag", {"width": max(4, round(STUDENT_WIDTH * width_share))}
@@ -55,18 +65,18 @@ class TopicClassification(TextProblem, MulticlassClassification):
         kept = min(tokens, max(STUDENT_TOKENS, round(tokens * width_share)))
         return "bag", {"width": min(model.width or BAG_WIDTH, classes), "tokens": kept}
 
-    def explain(self, rows: DataFrame, state: PreprocessingState, answer: Callable[[Array], Array]) -> list[list[dict[str, Any]]]:
-        """What each word was worth to the answer, by leaving it out."""
-        return occlusion.word_importance(
-            rows["text"].to_list(), lambda texts: answer(tokenization.encode(texts, state["vocabulary"]))
-        )
+    def explain(
+        self, texts: Sequence[str], state: PreprocessingState, run: Callable[[Array], Array]
+    ) -> list[list[dict[str, Any]]]:
+        """The weight of each word for the most probable class, by occlusion."""
+        return occlusion.word_importance(texts, lambda variants: run(self.encode_texts(variants, state)))
 
     def report(self, predictions: DataFrame) -> dict[str, Any]:
-        """The report of classes, and labels that seem wrong."""
+        """The report of classes, and suspected label errors."""
         return classification.report(predictions)
 
     def baselines(
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
-        """The majority class for all rows, and linear machines on tf-idf of words and pairs, without and with letters."""
+        """The majority class, and linear SVMs on tf-idf of words and word pairs, without and with character n-grams."""
         return classification.baselines(train, rows, state["classes"])
