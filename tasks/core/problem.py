@@ -1,4 +1,4 @@
-"""The interface of a problem: what is asked of a model, how its outputs are read, and how good they are."""
+"""The interface of a problem: its loss, the decoding of outputs, and its metrics."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 class Problem(ABC):
     """Loss, decoding, metrics and report of a kind of problem; ready ones are in `tasks/problems`.
 
-    A problem knows neither where rows come from nor which network answers. Predictions are tables, one row each.
+    A problem depends neither on the source of the rows nor on the network. Predictions are tables with one row per row.
     The module of a problem must import without torch: losses import it inside the methods.
     """
 
     higher_is_better: ClassVar[bool] = True
-    """Whether the first of `metrics` is to be raised or lowered."""
+    """Whether a higher value of the first of `metrics` is better."""
     label_column: ClassVar[str] = ""
-    """The column whose every value must be in every split, empty where there are no classes."""
+    """The column with the class, every value of which must be in every split; empty if there are no classes."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
         """The scalar that training minimizes, of outputs (B, ...) and targets (B, ...)."""
 
     def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        """The scalar that is minimized when `outputs` are to be like a teacher's.
+        """The scalar that distillation minimizes besides `loss`: the distance of the outputs from the teacher's.
 
-        By default, for class targets: the divergence of the softened distributions over the last dimension (Hinton et al.
-        2015, arXiv 1503.02531); for real targets: the mean squared difference.
+        By default, for class targets: the Kullback-Leibler divergence of the softened distributions over the last dimension
+        (Hinton et al. 2015, arXiv 1503.02531); for real targets: the mean squared difference.
         """
         from torch.nn import functional
 
@@ -51,35 +51,35 @@ class Problem(ABC):
 
     @abstractmethod
     def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
-        """One prediction per row, with what a person needs to judge it."""
+        """One prediction per row, with the columns that its report needs."""
 
     @abstractmethod
     def metrics(self, predictions: DataFrame) -> dict[str, float]:
-        """The metrics, first the one that matters most."""
+        """The metrics by name; the first one decides."""
 
     @abstractmethod
     def per_row_metric(self, predictions: DataFrame) -> Array:
-        """The first metric row by row (N,), such that its mean is the metric: what paired statistics resample."""
+        """Row values (N,) whose mean is the first metric; paired statistics resample them."""
 
     @abstractmethod
     def report(self, predictions: DataFrame) -> dict[str, Any]:
-        """What a person reads beside the metrics: confusion, per-class table, calibration; plain JSON values."""
+        """Details for people, such as confusion, a table per class and calibration; plain JSON values."""
 
     def baselines(
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
-        """Predictions for `rows` of a trivial and of classic models fitted on `train`, shaped like those of `decode`.
+        """Predictions for `rows` of trivial and classic models fitted on `train`, by name, as tables like those of `decode`.
 
-        `encode` gives inputs and targets of rows. By default there are none; a use case may have its own.
+        `encode` returns inputs and targets of rows. By default there are none; a use case may add its own.
         """
         return {}
 
     def compare_to_baseline(self, predictions: DataFrame, baseline: DataFrame) -> dict[str, Any] | None:
-        """How much better the first metric is than a baseline's on the same rows: `value` (positive is better), `low` and
-        `high` (95 %), `method`; plain JSON values. None, the default, takes a paired interval over independent rows.
+        """The gain in the first metric over a baseline on the same rows: `value` (positive is better), `low` and `high` (95 %
+        confidence interval) and `method`; plain JSON values. By default None: rows count as independent.
         """
         return None
 
     def release_blockers(self, predictions: DataFrame) -> list[str]:
-        """What forbids a release whatever the metrics are, one line each; by default nothing."""
+        """Reasons that forbid a release whatever the metrics are, one line each; by default none."""
         return []

@@ -81,17 +81,17 @@ class Clean:
 
 @settings
 class Augment:
-    """How rows are varied; a use case adds what suits its data by subclassing."""
+    """How rows are augmented; a use case adds its settings by subclassing."""
 
 
 @settings
 class Model:
-    """Which network is built; a use case adds its architecture and its sizes by subclassing."""
+    """Which network is built; a use case adds its architecture and sizes by subclassing."""
 
 
 @settings
 class Training:
-    """How a network is trained. The training loop reads no other setting."""
+    """How a network is trained: all the settings that the training loop reads."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 8
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
@@ -123,7 +123,7 @@ class Training:
 
 @settings
 class Contract:
-    """What a released model must keep and gain compared with dense, at 95 % confidence."""
+    """What a released model must hold compared with the dense model, at 95 % confidence."""
 
     max_drop: Share = 0.01
     """Maximum drop of the first metric."""

@@ -1,4 +1,4 @@
-"""How far predicted numbers are from actual ones.
+"""Metrics of predicted numbers.
 
 `target` (N,) is the actual number and `value` (N,) the predicted one, both in the units of the label.
 """
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-TINY = 1e-12
-LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-TENTHS = 10
-LARGEST = 20
-"""So many rows with the largest errors are listed."""
+MIN_VARIANCE = 1e-12
+QUANTILE_LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+NUM_BINS = 10
+MAX_LISTED = 20
+"""How many rows with the largest errors are listed."""
 
 
 def metrics(target: Any, value: Any) -> dict[str, float]:
@@ -33,9 +33,9 @@ def metrics(target: Any, value: Any) -> dict[str, float]:
 
 
 def per_row_r2(target: Any, value: Any) -> Floats:
-    """1 minus each squared error as a multiple of the variance of the targets, (N,); the mean is R²."""
+    """Row values (N,) whose mean is R²: 1 minus the squared error as a multiple of the targets' variance."""
     actual = np.asarray(target, np.float64)
-    values: Floats = 1 - (actual - np.asarray(value, np.float64)) ** 2 / max(TINY, float(actual.var()))
+    values: Floats = 1 - (actual - np.asarray(value, np.float64)) ** 2 / max(MIN_VARIANCE, float(actual.var()))
     return values
 
 
@@ -44,24 +44,24 @@ def errors(predictions: DataFrame) -> dict[str, Any]:
     target, value = (predictions[name].to_numpy(np.float64) for name in ("target", "value"))
     error = value - target
     order = np.argsort(value, kind="stable")
-    tenths = [part for part in np.array_split(order, TENTHS) if len(part)]
-    worst = np.argsort(-np.abs(error), kind="stable")[:LARGEST]
+    tenths = [part for part in np.array_split(order, NUM_BINS) if len(part)]
+    largest = np.argsort(-np.abs(error), kind="stable")[:MAX_LISTED]
     origin = [name for name in ("file", "row") if name in predictions]
     return {
-        "quantiles": [{"level": level, "error": float(np.quantile(error, level))} for level in LEVELS],
+        "quantiles": [{"level": level, "error": float(np.quantile(error, level))} for level in QUANTILE_LEVELS],
         "tenths": [
             {"rows": len(part), "predicted": float(value[part].mean()), "actual": float(target[part].mean())} for part in tenths
         ],
         "largest": [
             {
-                **{name: _plain(predictions[name].iloc[place]) for name in origin},
-                "predicted": float(value[place]),
-                "actual": float(target[place]),
+                **{name: _python_value(predictions[name].iloc[row]) for name in origin},
+                "predicted": float(value[row]),
+                "actual": float(target[row]),
             }
-            for place in worst.tolist()
+            for row in largest.tolist()
         ],
     }
 
 
-def _plain(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value

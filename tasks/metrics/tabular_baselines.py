@@ -1,7 +1,7 @@
-"""Classic models for tables of numbers and category codes, which a network is compared to.
+"""Baselines for tables of numbers and category codes: linear models and gradient boosting of scikit-learn.
 
 `inputs` (N, F + C) are the train rows, the first `numbers` columns numbers (NaN where missing), the others category codes;
-`asked` (M, F + C) are the rows to be answered.
+`queries` (M, F + C) are the rows to predict.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MAX_TREE_CATEGORIES = 255
-"""Values of a category that gradient boosting tells apart."""
+"""The most values of a categorical column that gradient boosting supports."""
 TREES: dict[str, Any] = {
     "learning_rate": 0.06,
     "max_iter": 150,
@@ -26,40 +26,41 @@ TREES: dict[str, Any] = {
 }
 
 
-def logistic_regression(inputs: Any, targets: Any, asked: Any, numbers: int) -> Floats:
-    """Probabilities (M, K) by standardized numbers, a missing one at the median, and one weight for each category's value."""
+def logistic_regression(inputs: Any, targets: Any, queries: Any, numbers: int) -> Floats:
+    """Probabilities (M, K) by logistic regression on standardized numbers (missing ones imputed by the median) and one-hot
+    categories."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     model = make_pipeline(_columns(inputs.shape[1], numbers), LogisticRegression(max_iter=2000)).fit(inputs, targets)
-    probabilities: Floats = model.predict_proba(asked)
+    probabilities: Floats = model.predict_proba(queries)
     return probabilities
 
 
-def boosted_classifier(inputs: Any, targets: Any, asked: Any, numbers: int) -> Floats:
-    """Probabilities (M, K) by 150 small trees; of more than 10,000 rows a tenth decides when to stop."""
+def boosted_classifier(inputs: Any, targets: Any, queries: Any, numbers: int) -> Floats:
+    """Probabilities (M, K) by 150 small trees; above 10,000 rows a tenth is held out for early stopping."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     trees = HistGradientBoostingClassifier(**TREES, categorical_features=_few_valued(inputs, numbers))
-    probabilities: Floats = trees.fit(inputs, targets).predict_proba(asked)
+    probabilities: Floats = trees.fit(inputs, targets).predict_proba(queries)
     return probabilities
 
 
-def ridge_regression(inputs: Any, targets: Any, asked: Any, numbers: int) -> Floats:
-    """Values (M,) by ridge regression on the columns that logistic regression takes."""
+def ridge_regression(inputs: Any, targets: Any, queries: Any, numbers: int) -> Floats:
+    """Values (M,) by ridge regression on the same columns as `logistic_regression`."""
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
 
-    values: Floats = make_pipeline(_columns(inputs.shape[1], numbers), Ridge()).fit(inputs, targets).predict(asked)
+    values: Floats = make_pipeline(_columns(inputs.shape[1], numbers), Ridge()).fit(inputs, targets).predict(queries)
     return values
 
 
-def boosted_regressor(inputs: Any, targets: Any, asked: Any, numbers: int) -> Floats:
-    """Values (M,) by 150 small trees; of more than 10,000 rows a tenth decides when to stop."""
+def boosted_regressor(inputs: Any, targets: Any, queries: Any, numbers: int) -> Floats:
+    """Values (M,) by 150 small trees; above 10,000 rows a tenth is held out for early stopping."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     trees = HistGradientBoostingRegressor(**TREES, categorical_features=_few_valued(inputs, numbers))
-    values: Floats = trees.fit(inputs, targets).predict(asked)
+    values: Floats = trees.fit(inputs, targets).predict(queries)
     return values
 
 
@@ -78,5 +79,5 @@ def _columns(width: int, numbers: int) -> Any:
 
 
 def _few_valued(inputs: Any, numbers: int) -> list[int]:
-    """The columns of categories that trees may take as such."""
+    """The categorical columns with few enough values for gradient boosting."""
     return [place for place in range(numbers, inputs.shape[1]) if inputs[:, place].max() < MAX_TREE_CATEGORIES]

@@ -1,4 +1,4 @@
-"""Does the event happen? Log loss, area under the ROC curve, and a decision by the costs of both mistakes."""
+"""Does the event happen? Log loss, area under the ROC curve, and a decision threshold set by the costs of errors."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class BinaryClassification(Problem):
     """Rows have a `label`; outputs are logits (N, M), one column per ensemble member, targets 1 for the event (N,), else 0.
 
     The state holds `classes` (the other label, then the event), `threshold` (the probability from which the event is
-    predicted, 0.5 if none) and `numbers` (names of the inputs that are numbers; those behind them are category codes).
+    predicted, by default 0.5) and `numbers` (names of the numeric inputs, which come before the category codes).
     """
 
     label_column: ClassVar[str] = "label"
 
     keep: tuple[str, ...] = ("file", "row", "split", "label")
-    """Columns of a row that its prediction keeps; `groups`, as "SEX=female; AGE=25-34", adds a report of fairness."""
+    """Columns of the rows that are copied to the predictions; `groups`, as "SEX=female; AGE=25-34", adds a fairness report."""
 
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
         """Log loss of logits (B, M) and targets (B,), averaged over members, with label smoothing."""
@@ -54,13 +54,13 @@ class BinaryClassification(Problem):
     def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
         """Logits (N, M) to the probability of the event, and whether it is at or above the threshold (`refused`)."""
         logits = np.asarray(outputs, np.float64).mean(1)
-        return self._predictions(rows, 1 / (1 + np.exp(-np.clip(logits, -60, 60))), state)
+        return self._predictions_table(rows, 1 / (1 + np.exp(-np.clip(logits, -60, 60))), state)
 
-    def _predictions(self, rows: DataFrame, probability: Any, state: PreprocessingState) -> DataFrame:
+    def _predictions_table(self, rows: DataFrame, probability: Any, state: PreprocessingState) -> DataFrame:
         threshold = state.get("threshold", 0.5)
         refused = probability >= threshold
-        both = np.stack([1 - probability, probability], 1)
-        return classification.predictions_table(rows, both, state["classes"], self.keep).assign(
+        probabilities = np.stack([1 - probability, probability], 1)
+        return classification.predictions_table(rows, probabilities, state["classes"], self.keep).assign(
             predicted=np.where(refused, *state["classes"][::-1]).astype(object),
             confidence=np.where(refused, probability, 1 - probability),
             target=(rows["label"] == state["classes"][1]).to_numpy(np.float64),
@@ -70,11 +70,11 @@ class BinaryClassification(Problem):
         )
 
     def metrics(self, predictions: DataFrame) -> dict[str, float]:
-        """Area under the ROC curve, separation (KS), Brier score, log loss, expected calibration error."""
+        """Area under the ROC curve, KS statistic, Brier score, log loss, expected calibration error."""
         return binary_classification.metrics(predictions["target"], predictions["probability"])
 
     def per_row_metric(self, predictions: DataFrame) -> Array:
-        """Row values (N,) whose mean is the area and whose variance is the area's own (DeLong)."""
+        """Row values (N,) with the area under the ROC curve as mean, and its sampling variance (DeLong)."""
         return binary_classification.auc_components(predictions["target"], predictions["probability"])
 
     def report(self, predictions: DataFrame) -> dict[str, Any]:
@@ -100,12 +100,12 @@ class BinaryClassification(Problem):
     def baselines(
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
-        """The share of the event for all rows, logistic regression and gradient boosting."""
-        (inputs, target), (asked, _) = encode(train), encode(rows)
+        """The base rate of the event, logistic regression and gradient boosting."""
+        (inputs, target), (queries, _) = encode(train), encode(rows)
         numbers = len(state["numbers"]) if "numbers" in state else inputs.shape[1]
-        guesses = {
+        predicted = {
             "base rate": np.full(len(rows), float(target.mean())),
-            "logistic regression": tabular_baselines.logistic_regression(inputs, target, asked, numbers)[:, 1],
-            "gradient boosting": tabular_baselines.boosted_classifier(inputs, target, asked, numbers)[:, 1],
+            "logistic regression": tabular_baselines.logistic_regression(inputs, target, queries, numbers)[:, 1],
+            "gradient boosting": tabular_baselines.boosted_classifier(inputs, target, queries, numbers)[:, 1],
         }
-        return {name: self._predictions(rows, guess, state) for name, guess in guesses.items()}
+        return {name: self._predictions_table(rows, values, state) for name, values in predicted.items()}

@@ -1,4 +1,4 @@
-"""Which of several classes? Softmax cross entropy, accuracy, and a report class by class."""
+"""Which of several classes? Softmax cross entropy, accuracy, and a report per class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.core.use_case import PreprocessingState
 
 BASELINE_ROWS = 10_000
-"""Train rows that the kernel machine is fitted on, at most."""
+"""The most train rows that the kernel machine is fitted on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class MulticlassClassification(Problem):
     label_column: ClassVar[str] = "label"
 
     keep: tuple[str, ...] = ("file", "row", "split", "label")
-    """Columns of a row that its prediction keeps."""
+    """Columns of the rows that are copied to the predictions."""
 
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
         """Cross entropy of logits (B, K), or (B, M, K) of M ensemble members, and class indices (B,), with label smoothing."""
@@ -47,7 +47,7 @@ class MulticlassClassification(Problem):
         return Problem.distillation_loss(self, outputs, teacher_outputs, targets, temperature)
 
     def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
-        """Logits (N, K) to the class predicted, its confidence and all probabilities."""
+        """Logits (N, K) as predicted class, its confidence and all probabilities."""
         return classification.predictions_table(rows, classification.softmax(outputs), state["classes"], self.keep)
 
     def metrics(self, predictions: DataFrame) -> dict[str, float]:
@@ -66,12 +66,13 @@ class MulticlassClassification(Problem):
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
         """The majority class for all rows, and a kernel machine on the encoded inputs of up to 10,000 train rows."""
-        (some,) = sampling.evenly_spaced_rows([len(train)], BASELINE_ROWS)
-        inputs, targets = encode(train.iloc[some])
-        guesses = {
+        (sample,) = sampling.evenly_spaced_rows([len(train)], BASELINE_ROWS)
+        inputs, targets = encode(train.iloc[sample])
+        predicted = {
             "majority": classification.majority_baseline(train["label"], len(rows), state["classes"]),
             "kernel machine": classification.kernel_baseline(inputs, targets, encode(rows)[0], len(state["classes"])),
         }
         return {
-            name: classification.predictions_table(rows, guess, state["classes"], self.keep) for name, guess in guesses.items()
+            name: classification.predictions_table(rows, probabilities, state["classes"], self.keep)
+            for name, probabilities in predicted.items()
         }

@@ -1,4 +1,4 @@
-"""How much? Squared error on a standardized target, the share of variance explained, and a report of the errors."""
+"""How much? Squared error on a standardized target, R², and a report of the errors."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Regression(Problem):
     """Rows have a number, or the text of one, in `label`; outputs are (N, M), one column per ensemble member.
 
     `encode` gives targets (N,) standardized by the `mean` and `std` that the state holds. `numbers` in the state are the
-    names of the inputs that are numbers; those behind them are category codes.
+    names of the numeric inputs, which come before the category codes.
     """
 
     keep: tuple[str, ...] = ("file", "row", "split", "label")
-    """Columns of a row that its prediction keeps."""
+    """Columns of the rows that are copied to the predictions."""
 
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
         """Mean squared error of outputs (B, M) and standardized targets (B,), averaged over members."""
@@ -40,15 +40,15 @@ class Regression(Problem):
         return ((outputs.float() - teacher_outputs.float().mean(1, keepdim=True)) ** 2).mean()
 
     def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
-        """Outputs (N, M) to `value`, in the units of the label, beside the `target`."""
-        return self._predictions(rows, np.asarray(outputs, np.float64).mean(1) * state["std"] + state["mean"])
+        """Outputs (N, M) as `value` and the label as `target`, both in the units of the label."""
+        return self._predictions_table(rows, np.asarray(outputs, np.float64).mean(1) * state["std"] + state["mean"])
 
-    def _predictions(self, rows: DataFrame, value: Any) -> DataFrame:
+    def _predictions_table(self, rows: DataFrame, value: Any) -> DataFrame:
         kept = rows[[name for name in self.keep if name in rows]]
         return kept.assign(target=rows["label"].astype(np.float64), value=value)
 
     def metrics(self, predictions: DataFrame) -> dict[str, float]:
-        """Share of variance explained (R²), root mean squared error and mean absolute error in units of the label."""
+        """R², root mean squared error and mean absolute error, the latter two in units of the label."""
         return regression.metrics(predictions["target"], predictions["value"])
 
     def per_row_metric(self, predictions: DataFrame) -> Array:
@@ -56,18 +56,18 @@ class Regression(Problem):
         return regression.per_row_r2(predictions["target"], predictions["value"])
 
     def report(self, predictions: DataFrame) -> dict[str, Any]:
-        """Errors: their quantiles, predicted against actual by tenths of the predictions, and the largest ones."""
+        """Errors: their quantiles, predicted and actual means by tenths of the predictions, and the largest ones."""
         return {"errors": regression.errors(predictions)}
 
     def baselines(
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
         """The mean for all rows, ridge regression and gradient boosting."""
-        (inputs, targets), (asked, _) = encode(train), encode(rows)
+        (inputs, targets), (queries, _) = encode(train), encode(rows)
         numbers = len(state["numbers"]) if "numbers" in state else inputs.shape[1]
-        guesses = {
+        predicted = {
             "mean": np.full(len(rows), float(targets.mean())),
-            "ridge regression": tabular_baselines.ridge_regression(inputs, targets, asked, numbers),
-            "gradient boosting": tabular_baselines.boosted_regressor(inputs, targets, asked, numbers),
+            "ridge regression": tabular_baselines.ridge_regression(inputs, targets, queries, numbers),
+            "gradient boosting": tabular_baselines.boosted_regressor(inputs, targets, queries, numbers),
         }
-        return {name: self._predictions(rows, guess * state["std"] + state["mean"]) for name, guess in guesses.items()}
+        return {name: self._predictions_table(rows, values * state["std"] + state["mean"]) for name, values in predicted.items()}

@@ -1,4 +1,4 @@
-"""Which of several classes has a row of a table? Multi-class classification with the classic models for tables as baselines."""
+"""Multi-class classification of tables, with logistic regression and gradient boosting as baselines."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ class TableClassification(MulticlassClassification):
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
         """The majority class for all rows, logistic regression and gradient boosting."""
-        (inputs, targets), (asked, _), classes = encode(train), encode(rows), state["classes"]
+        (inputs, targets), (queries, _), classes = encode(train), encode(rows), state["classes"]
         numbers = len(state["numbers"])
-        answers = {
+        predicted = {
             "majority": classification.majority_baseline(train["label"], len(rows), classes),
-            "logistic regression": tabular_baselines.logistic_regression(inputs, targets, asked, numbers),
-            "gradient boosting": tabular_baselines.boosted_classifier(inputs, targets, asked, numbers),
+            "logistic regression": tabular_baselines.logistic_regression(inputs, targets, queries, numbers),
+            "gradient boosting": tabular_baselines.boosted_classifier(inputs, targets, queries, numbers),
         }
-        return {name: classification.predictions_table(rows, answer, classes, self.keep) for name, answer in answers.items()}
+        return {
+            name: classification.predictions_table(rows, probabilities, classes, self.keep)
+            for name, probabilities in predicted.items()
+        }
