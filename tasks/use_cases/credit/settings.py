@@ -1,4 +1,4 @@
-"""Settings of tables: which column is the label, what is kept, which network reads them."""
+"""Settings of tables: label and columns, validation of rows, network and training."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 @settings
 class TableFetch(Fetch):
     label: str = ""
-    """Column of the label, empty for a usual name (default, target, label, class, ...)."""
+    """The label's column, empty for a usual name (default, target, label, class, ...)."""
     target: Literal["auto", "classes", "number"] = "auto"
-    """What the label is: the name of a class, or a number to be predicted; `auto` takes numbers with fractions or with more
-    than 20 values as numbers."""
+    """Whether the label is a class or a number to predict; `auto` takes numbers with fractions or with more than 20 values as
+    numbers."""
     numbers: tuple[str, ...] = ()
-    """Columns that are numbers whatever they look like; the other columns' kinds are found by themselves."""
+    """Numeric columns; the kinds of columns not listed here or in `categories` are inferred."""
     categories: tuple[str, ...] = ()
+    """Categorical columns."""
     ignore: tuple[str, ...] = ()
-    """Columns that are not looked at."""
+    """Columns that are not used."""
     separator: str = ""
-    """Between the values of a CSV line, empty for a comma (.tsv: a tab)."""
+    """The separator of a CSV file, empty for a comma (.tsv: a tab)."""
 
     def __post_init__(self) -> None:
         Fetch.__post_init__(self)
@@ -38,19 +39,19 @@ class TableFetch(Fetch):
             object.__setattr__(self, "dataset", self.dataset or "taiwan")
 
     @property
-    def known(self) -> CreditDataset | None:
-        """The data set of that name, none for the user's own."""
+    def named_dataset(self) -> CreditDataset | None:
+        """The data set named by `dataset`; None for a file of the user's own."""
         return None if self.source == "path" else datasets.DATASETS[self.dataset]
 
 
 @settings
 class TableClean(Clean):
     repeats: Literal["drop", "keep"] = "drop"
-    """Rows equal in every column: `drop` all but one, or `keep` them, where columns are too coarse to tell people apart."""
+    """Exact duplicates: `drop` all but one, or `keep` them, if different people may have equal values."""
     groups: tuple[str, ...] = ()
-    """Columns by which fairness is reported, empty for those called sex, gender or age."""
+    """Columns of the fairness report, empty for those named sex, gender or age."""
     group_edges: tuple[float, ...] = (25, 35, 45, 60)
-    """Where a group's numbers are cut; made for ages."""
+    """Bin edges of numeric group columns; the default suits ages."""
 
 
 @settings
@@ -60,13 +61,13 @@ class TableModel(Model):
     fields: dict[str, Any] = Field(default_factory=dict)
     """The architecture's own settings, as {hidden: [64, 64], members: 4}; empty for its defaults."""
     knots: Annotated[int, Field(ge=2, le=256)] = 16
-    """Points of the curve that brings a number to normal scores."""
+    """Points of the curve that maps a number to normal scores."""
     event: str = ""
-    """The label that is feared; empty for the data set's own, or the rarer one."""
+    """The label of the event (positive class); empty for the data set's own, or the rarer label."""
     default_cost: Annotated[float, Field(gt=0, le=1000)] = 5.0
-    """What a default costs, as a multiple of refusing one who would have paid: it sets the threshold of refusal."""
+    """Cost of a false negative (a default) as a multiple of a false positive (refusing a payer); it sets the threshold."""
     blind: bool = False
-    """Keep the columns of `clean.groups` from the network. What goes with them it still sees."""
+    """Exclude the columns of `clean.groups` from the inputs. Columns that correlate with them remain."""
 
 
 @settings
@@ -82,4 +83,4 @@ class TableTraining(Training):
 class TableContract(Contract):
     max_drop: Share = 0.005
     min_speedup: Annotated[float, Field(ge=0)] = 1.0
-    """A network for tables answers in microseconds: it must not become slower."""
+    """A network for tables predicts in microseconds, so it only must not become slower."""

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 USUAL_LABELS = ("label", "target", "default", "class", "outcome", "y", "risk", "loan_status", "default.payment.next.month")
 USUAL_GROUPS = ("sex", "gender", "age")
-FIXED = ("label", "label_kind", "alike", "same", "groups")
-FOUND = (
+SCHEMA_COLUMNS = ("label", "label_kind", "alike", "same", "groups")
+RESERVED_COLUMNS = (
     "file",
     "row",
     "doubt",
@@ -49,19 +49,19 @@ FOUND = (
     "duplicate_group",
     "position",
 )
-"""Columns that say where a row was found and where it went; a feature must not be called so."""
-KEPT = ("file", "row", "split", "label", "groups")
+"""Columns of the origin and the outcome of a row; no feature may have such a name."""
+KEPT_COLUMNS = ("file", "row", "split", "label", "groups")
 CLASS, NUMBER = "class", "number"
-"""What a label is: the name of a class, or a quantity."""
+"""The values of `label_kind`: the label is the name of a class, or a quantity."""
 PROBLEMS: dict[str, Problem] = {
-    "binary": BinaryClassification(keep=KEPT),
-    "multiclass": TableClassification(keep=KEPT),
-    "regression": Regression(keep=KEPT),
+    "binary": BinaryClassification(keep=KEPT_COLUMNS),
+    "multiclass": TableClassification(keep=KEPT_COLUMNS),
+    "regression": Regression(keep=KEPT_COLUMNS),
 }
-MOST_CODE = 10
-"""Whole numbers up to this are a group's codes, not ages."""
-FEWEST = 10
-"""Train rows that a category's value needs to be told apart."""
+MAX_GROUP_CODE = 10
+"""Whole numbers up to this in a column of `clean.groups` are codes, not ages."""
+MIN_CATEGORY_ROWS = 10
+"""The fewest train rows of a category's value that gets a code of its own."""
 
 
 @settings
@@ -76,11 +76,11 @@ class Credit(UseCase):
         label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
         label_kind: str = pa.Field(isin=[CLASS, NUMBER])
         alike: str = pa.Field(str_length=16)
-        """Equal for rows with equal features, whatever their label."""
+        """A key of the features, without the label."""
         same: str = pa.Field(str_length=16)
-        """Equal for equal rows."""
+        """A key of features and label, the same for exact duplicates."""
         groups: str
-        """Whom fairness is reported for, as "SEX=female; AGE=25-34"."""
+        """The groups of the fairness report, as "SEX=female; AGE=25-34"."""
 
     summary: ClassVar[str] = (
         "Who will not pay back? Tables of numbers and categories, told apart by a small network, with the cost of being wrong."
@@ -97,46 +97,48 @@ class Credit(UseCase):
         return "" if (rows["label_kind"] == NUMBER).any() else "label"
 
     def schema(self, rows: pd.DataFrame) -> pa.DataFrameSchema:
-        """The columns of `Rows`, and those of the table: floats (NaN where missing) and text (empty where missing)."""
+        """The columns of `Schema`, and those of the table: floats (NaN where missing) and text (empty where missing)."""
         number, category = pa.Column(float, nullable=True), pa.Column(str)
-        found = {name: number if kind == "number" else category for name, kind in self._kinds(rows).items()}
-        return self.Schema.to_schema().add_columns(found)
+        columns = {name: number if kind == "number" else category for name, kind in self._column_kinds(rows).items()}
+        return self.Schema.to_schema().add_columns(columns)
 
-    def _kinds(self, rows: pd.DataFrame) -> dict[str, str]:
-        """The kind of every column that is learnt from, in raw rows by what `raw` found, in clean rows by what they are."""
+    def _column_kinds(self, rows: pd.DataFrame) -> dict[str, str]:
+        """The kind of each feature column: of raw rows as `load` inferred it, of clean rows by dtype."""
         if "kinds" in rows:
-            told: dict[str, str] = json.loads(rows["kinds"].iloc[0])
-            return {name: kind for name, kind in told.items() if kind != "neither"}
-        beside = {*FIXED, *FOUND}
-        numeric = pd.api.types.is_float_dtype
-        return {name: "number" if numeric(rows[name]) else "category" for name in rows.columns if name not in beside}
+            kinds: dict[str, str] = json.loads(rows["kinds"].iloc[0])
+            return {name: kind for name, kind in kinds.items() if kind != "neither"}
+        reserved = {*SCHEMA_COLUMNS, *RESERVED_COLUMNS}
+        is_number = pd.api.types.is_float_dtype
+        return {name: "number" if is_number(rows[name]) else "category" for name in rows.columns if name not in reserved}
 
     def load(self) -> Iterator[pd.DataFrame]:
-        """The raw table, its label named `label`, with `label_kind` and the `kinds` of its columns (JSON) in every row."""
-        fetch, known = self.fetch, self.fetch.known
-        path = datasets.dataset_path(known) if known else sources.verified_path(fetch.path, fetch.expected_fingerprint("path"))
+        """Yield the raw table with its label as `label`, and `label_kind` and the `kinds` of its columns (JSON) in every row."""
+        fetch, dataset = self.fetch, self.fetch.named_dataset
+        path = (
+            datasets.dataset_path(dataset) if dataset else sources.verified_path(fetch.path, fetch.expected_fingerprint("path"))
+        )
 
         def blocks() -> Iterator[pd.DataFrame]:
-            if known is None:
+            if dataset is None:
                 return table_files.read_table(path, separator=fetch.separator)
-            return table_files.read_table(path, separator=known.separator, names=known.names)
+            return table_files.read_table(path, separator=dataset.separator, names=dataset.names)
 
         reader = blocks()
         first = next(reader)
-        names = [str(name) for name in first.columns if name not in FOUND]
-        label = fetch.label or (known.label if known else next((name for name in USUAL_LABELS if name in names), ""))
+        names = [str(name) for name in first.columns if name not in RESERVED_COLUMNS]
+        label = fetch.label or (dataset.label if dataset else next((name for name in USUAL_LABELS if name in names), ""))
         if not label:
             raise UserError(f"{path}: which column is the label? Name it in fetch.label; there is {', '.join(names)[:300]}")
         table_files.check_columns(path, names, [label, *fetch.numbers, *fetch.categories, *fetch.ignore])
-        if taken := [name for name in names if name != label and name in (*FIXED, *FOUND)]:
-            raise UserError(f"{path}: a column named {taken[0]!r} would be mistaken for one of ours; rename it")
-        given: dict[str, column_types.Kind] = dict.fromkeys((*fetch.ignore, *(known.ignored if known else ())), "neither")
-        given.update(dict.fromkeys(fetch.numbers, "number"))
-        given.update(dict.fromkeys(fetch.categories, "category"))
+        if reserved := [name for name in names if name != label and name in (*SCHEMA_COLUMNS, *RESERVED_COLUMNS)]:
+            raise UserError(f"{path}: the column name {reserved[0]!r} is reserved; rename the column")
+        set_kinds: dict[str, column_types.Kind] = dict.fromkeys((*fetch.ignore, *(dataset.ignored if dataset else ())), "neither")
+        set_kinds.update(dict.fromkeys(fetch.numbers, "number"))
+        set_kinds.update(dict.fromkeys(fetch.categories, "category"))
         labels = column_types.ColumnStatistics()
         try:
             blocks_with_label = column_types.observe(chain([first], reader), label, labels)
-            kinds = column_types.infer_column_kinds(blocks_with_label, given, {*FOUND, label})
+            kinds = column_types.infer_column_kinds(blocks_with_label, set_kinds, {*RESERVED_COLUMNS, label})
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         kind = {"classes": CLASS, "number": NUMBER}.get(fetch.target) or (NUMBER if labels.is_quantity() else CLASS)
@@ -144,10 +146,10 @@ class Credit(UseCase):
         return (block.rename(columns={label: "label"}).assign(kinds=ordered, label_kind=kind) for block in blocks())
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Every cell read as its column's kind; a row with a cell that cannot be read, or without a label, gets a fault."""
-        cells, fix = datasets.repair_known_errors(self.fetch.known, rows)
+        """Parse each cell by its column's kind; a row with an unreadable cell or without a label is invalid."""
+        cells, fix = datasets.repair_known_errors(self.fetch.named_dataset, rows)
         columns, fault = {}, pd.Series("", index=rows.index, dtype=object)
-        for name, kind in self._kinds(rows).items():
+        for name, kind in self._column_kinds(rows).items():
             parse = column_types.parse_numbers if kind == NUMBER else column_types.parse_categories
             columns[name], error = parse(cells[name])
             first_error = (fault == "") & (error != "")
@@ -165,44 +167,47 @@ class Credit(UseCase):
         return pd.DataFrame({**fixed, **outcome}, index=rows.index)
 
     def _labels(self, rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-        """The labels as text, numbers in their shortest exact form, and what is wrong with each (empty if nothing)."""
+        """The labels as text, numbers in their shortest exact form, and the error of each (empty if none)."""
         if self.label_column(rows):
             return column_types.parse_categories(rows["label"])
         numbers, error = column_types.parse_numbers(rows["label"])
         return numbers.map(lambda number: "" if np.isnan(number) else repr(float(number))).astype(object), error
 
     def _groups(self, features: pd.DataFrame) -> pd.Series:
-        known = self.fetch.known
-        wanted = self.clean.groups or (known.groups if known else [name for name in features if name.lower() in USUAL_GROUPS])
-        if strange := [name for name in wanted if name not in features]:
-            raise UserError(registry.unknown_name("clean.groups: no column", strange[0], map(str, features.columns)))
-        said = pd.Series("", index=features.index, dtype=object)
-        for name in wanted:
+        """The groups of each row, as "SEX=female; AGE=25-34"."""
+        dataset = self.fetch.named_dataset
+        columns = self.clean.groups or (
+            dataset.groups if dataset else [name for name in features if name.lower() in USUAL_GROUPS]
+        )
+        if unknown := [name for name in columns if name not in features]:
+            raise UserError(registry.unknown_name("clean.groups: no column", unknown[0], map(str, features.columns)))
+        groups = pd.Series("", index=features.index, dtype=object)
+        for name in columns:
             cells = features[name]
             if pd.api.types.is_float_dtype(cells):
-                codes = (cells % 1 == 0) & (cells.abs() <= MOST_CODE)
+                codes = (cells % 1 == 0) & (cells.abs() <= MAX_GROUP_CODE)
                 cells = binary_classification.bin_labels(cells, self.clean.group_edges).mask(
                     codes, column_types.codes_as_text(cells.where(codes))
                 )
-            meant = cells.replace(dict(known.meanings.get(name, {})) if known else {}).replace("", "unknown")
-            said = said + f"; {name}=" + meant.str.replace(r"[;=|]", " ", regex=True)
-        return said.str.removeprefix("; ").astype(object)
+            meaning = cells.replace(dict(dataset.meanings.get(name, {})) if dataset else {}).replace("", "unknown")
+            groups = groups + f"; {name}=" + meaning.str.replace(r"[;=|]", " ", regex=True)
+        return groups.str.removeprefix("; ").astype(object)
 
     def duplicate_group(self, rows: pd.DataFrame) -> pd.Series:
-        """Equal applicants stand in one split, whatever became of them."""
+        """Rows with equal features share a split, whatever their labels."""
         return rows["alike"]
 
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
-        """By the order of the hashes, equal features together; of each class the same share in every split."""
+        """By hash of the features, stratified by class if the label is a class."""
         shares = self.clean.validation_share, self.clean.test_share
         if self.label_column(rows):
             return stratified_split(duplicate_group, rows["label"], *shares)
         return split_by_hash(duplicate_group, *shares)
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
-        """The curve of every number, the values of every category, and what the outputs stand for."""
+        """The quantile curve of each number, the values of each category, and the meaning of the outputs."""
         blind = {part.partition("=")[0] for part in rows["groups"].iloc[0].split("; ")} if self.model.blind else set()
-        kinds = {name: kind for name, kind in self._kinds(rows).items() if name not in blind}
+        kinds = {name: kind for name, kind in self._column_kinds(rows).items() if name not in blind}
         numbers = [name for name, kind in kinds.items() if kind == NUMBER]
         codes = [name for name in numbers if column_types.is_code_like(rows[name])]
         curves = [column_types.quantile_curve(rows[name].to_numpy(np.float64), self.model.knots) for name in numbers]
@@ -213,29 +218,29 @@ class Credit(UseCase):
             "numbers": numbers,
             "knots": [knots for knots, _ in curves],
             "scores": [scores for _, scores in curves],
-            "categories": {name: column_types.frequent_values(values, FEWEST) for name, values in cells.items()},
+            "categories": {name: column_types.frequent_values(values, MIN_CATEGORY_ROWS) for name, values in cells.items()},
         }
 
     def _target_state(self, rows: pd.DataFrame) -> dict[str, Any]:
-        """The classes, or the mean and standard deviation of the numbers."""
+        """The classes, or the mean and standard deviation of a numeric label."""
         if not self.label_column(rows):
             target = rows["label"].astype(np.float64)
             return {"problem": "regression", "mean": float(target.mean()), "std": max(float(target.std()), 1e-12)}
         counts = rows["label"].value_counts()
-        known = self.fetch.known
-        event = self.model.event or (known.event if known else "")
+        dataset = self.fetch.named_dataset
+        event = self.model.event or (dataset.event if dataset else "")
         if event and event not in counts.index:
             raise UserError(registry.unknown_name("model.event: no label", event, sorted(counts.index)))
         if len(counts) > 2:
             if self.model.event:
-                raise UserError(f"model.event is for two labels, but there are {len(counts)}; leave it empty")
+                raise UserError(f"model.event is for binary labels, but there are {len(counts)} classes; leave it empty")
             return {"problem": "multiclass", "classes": sorted(counts.index)}
         event = event or str(min(sorted(counts.index), key=lambda name: counts[name]))
         (other,) = set(counts.index) - {event}
         return {"classes": [other, event], "threshold": 1 / (1 + self.model.default_cost)}
 
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-        """N rows to float32 (N, F + C), numbers as they are and codes of categories, and targets (N,).
+        """Encode N rows as float32 (N, F + C), numbers unchanged and category codes, and targets (N,).
 
         Targets are 1 for the event and 0 for the other label (float32), class indices (int64), or standardized numbers.
         """
@@ -257,7 +262,7 @@ class Credit(UseCase):
         return np.array([index[label] for label in labels], np.int64 if problem == "multiclass" else np.float32)
 
     def build_model(self, state: PreprocessingState) -> nn.Module:
-        """The architecture by name, fitted to the columns of the train rows."""
+        """The configured architecture for the columns of the train rows."""
         sizes = [len(values) + 1 for values in state["categories"].values()]
         shape: dict[str, Any] = {"numbers": len(state["numbers"]), "knots": self.model.knots, "sizes": sizes}
         if state.get("problem") == "multiclass":
@@ -265,9 +270,9 @@ class Credit(UseCase):
         return self._build({**shape, **self.model.fields}, state)
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
-        """The same architecture with one member or block and `width_share` of the units."""
-        grown = self.build_model(state)
-        return self._build(type(grown).smaller(grown.fields, width_share), state)  # type: ignore[attr-defined]
+        """The same architecture with one ensemble member or block and `width_share` of the units."""
+        network = self.build_model(state)
+        return self._build(type(network).smaller(network.fields, width_share), state)  # type: ignore[attr-defined]
 
     def _build(self, fields: dict[str, Any], state: PreprocessingState) -> nn.Module:
         network: nn.Module = registry.build_network(self.name, self.model.architecture, fields)

@@ -1,18 +1,14 @@
-"""Settings of price series: where they come from, how they are checked and split, which network reads them."""
+"""Settings of price series: source, validation, splits and network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.settings import Clean, Fetch, Model, settings
 from tasks.use_cases.finance import price_sources
-
-if TYPE_CHECKING:
-    pass
-
 
 MONTH_DAYS = 22
 Day = Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
@@ -24,25 +20,25 @@ class PriceFetch(Fetch):
     path_settings: ClassVar[tuple[str, ...]] = ("path", "news", "scorer")
 
     ticker: str = ""
-    """Column that names the series, empty for a usual name (ticker, symbol, name); a file without one is one series."""
+    """Column of the series' name, empty for a usual name (ticker, symbol, name); a file without one is one series."""
     date: str = ""
-    """Column names of your own file, empty for the usual ones."""
+    """Column of the date in your own file, empty for a usual name; likewise the columns below."""
     open: str = ""
     high: str = ""
     low: str = ""
     close: str = ""
     volume: str = ""
     fear: str = ""
-    """A volatility index at each day's close: a column of your own file, or `vix` for the VIX since 1990; empty for none."""
+    """Volatility index at each close: a column of your own file, or `vix` for the VIX since 1990; empty for none."""
     news: str = ""
-    """A table of texts (ticker, time, text), whose mood and number on the evening each day knows; empty for none."""
+    """A table of news (ticker, time, text); their sentiment and number up to each close become inputs. Empty for none."""
     scorer: str = ""
-    """The release folder of a model that tells negative from positive texts, such as data/nlp/release; needed with `news`."""
+    """The release folder of a sentiment model, such as data/nlp/release; required with `news`."""
 
     def __post_init__(self) -> None:
         Fetch.__post_init__(self)
         if bool(self.news) != bool(self.scorer):
-            raise ValueError("news and scorer go together: a table of texts, and the release folder of a model that judges them")
+            raise ValueError("news and scorer go together: a table of texts, and the release folder of a sentiment model")
         if self.source != "path":
             name = self.dataset or ("" if self.source == "download" else "indices")
             if name not in price_sources.DATASETS:
@@ -55,17 +51,17 @@ class PriceFetch(Fetch):
 @settings
 class PriceClean(Clean):
     history_days: Annotated[int, Field(ge=MONTH_DAYS, le=1000)] = 66
-    """Trading days that a row knows: the last of them is its own."""
+    """Trading days in the window of a row, the last one its own."""
     max_bar_error: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """Share of the price by which a high may miss the open or close and be mended; more is quarantined."""
+    """A high or low that misses the open or close by at most this share of the price is repaired, by more quarantined."""
     validation_from: Day = ""
-    """First day to be forecast in validation, empty for where `validation_share` and `test_share` of the days are left."""
+    """First target day of validation, empty to derive it from `validation_share` and `test_share`."""
     test_from: Day = ""
-    """First day to be forecast in test, empty for where `test_share` of the days is left."""
+    """First target day of test, empty to derive it from `test_share`."""
     test_until: Day = ""
-    """Last day to be forecast in test, empty for the last there is; later days are in no split."""
+    """Last target day of test, empty for the last day there is; later days are in no split."""
     embargo_days: Annotated[int, Field(ge=1, le=366)] = 5
-    """Calendar days before validation and test that are left out, so that nothing carries over."""
+    """Calendar days before validation and before test that are in no split, to prevent leakage."""
 
 
 @settings
@@ -73,6 +69,6 @@ class PriceModel(Model):
     architecture: Literal["series_lstm", "tcn", "series_transformer", "har_mlp"] = "har_mlp"
     """A file of tasks/models."""
     hidden: Annotated[int, Field(ge=0, le=4096)] = 0
-    """Width of the hidden layers, 0 for the architecture's own."""
+    """Width of the hidden layers, 0 for the architecture's default."""
     members: Annotated[int, Field(ge=0, le=64)] = 0
-    """Networks that learn side by side and answer with their mean, 0 for the architecture's own number."""
+    """Ensemble members whose outputs are averaged, 0 for the architecture's default."""

@@ -1,7 +1,7 @@
-"""How rough will tomorrow be? The variance and the lower quantiles of the next day's return, from daily prices.
+"""How volatile will tomorrow be? The variance and the lower quantiles of the next day's return, from daily prices.
 
-A row is one trading day of one series, with what was known on its evening; what is asked is the trading day after it.
-Directions are not forecast: daily prices do not tell them.
+A row is one trading day of one series, with what was known at its close; the target is the next trading day. Directions are
+not forecast, since daily prices do not predict them.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from tasks.core.use_case import PreprocessingState, UseCase
 from tasks.data import sources
 from tasks.use_cases.finance import news_sentiment, ohlc_bars, price_sources, volatility_baselines
 from tasks.use_cases.finance.settings import PriceClean, PriceFetch, PriceModel
-from tasks.use_cases.finance.volatility_forecasting import VolatilityForecasting, predictions_of
+from tasks.use_cases.finance.volatility_forecasting import VolatilityForecasting, predictions_table
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tasks.core.use_case import Array
 
-WIDEST_STUDENT = 32
-"""Hidden units of a student as wide as can be: half of them lose less to the LSTM than a quarter, walked from 2004 to 2009."""
+MAX_STUDENT_WIDTH = 32
+"""Hidden units of a student at `width_share` 1. At 0.5 it loses less to the LSTM than at 0.25, walk-forward 2004 to 2009."""
 
 
 @settings
@@ -65,7 +65,7 @@ class Finance(UseCase):
     unique_key: ClassVar[tuple[str, ...]] = ("ticker", "date")
 
     def load(self) -> Iterator[pd.DataFrame]:
-        """Bars as they come, with `fear` joined by date where the VIX is asked for."""
+        """Yield raw bars, with the VIX joined by date as `fear` if it is set, and the sentiment of news if there are any."""
         fetch = self.fetch
         if fetch.source == "path":
             columns = {name: getattr(fetch, name) for name in price_sources.COLUMNS if name != "fear" or fetch.fear != "vix"}
@@ -81,41 +81,39 @@ class Finance(UseCase):
         return news_sentiment.join_sentiment(blocks, texts, scorer)
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Each bar by itself: what cannot be read or cannot be true gets a fault; a high or low that just misses is mended."""
-        judged = ohlc_bars.clean_bars(
-            rows, today=pd.Timestamp.now("UTC").tz_localize(None), max_bar_error=self.clean.max_bar_error
-        )
+        """Validate each bar by itself. An unreadable or impossible bar is invalid; a high or low that just misses is repaired."""
+        bars = ohlc_bars.clean_bars(rows, today=pd.Timestamp.now("UTC").tz_localize(None), max_bar_error=self.clean.max_bar_error)
         ticker = rows["ticker"].astype("string").str.strip().fillna("")
-        unnamed = (judged["fault"] == "") & ((ticker == "") | (ticker.str.len() > 40))
+        unnamed = (bars["fault"] == "") & ((ticker == "") | (ticker.str.len() > 40))
         fear = ohlc_bars.parse_numbers(rows["fear"])
-        judged["fault"] = judged["fault"].mask(unnamed.to_numpy(), "missing-ticker: the row names no series")
-        written = {name: rows[name].astype("float64") for name in ("mood", "buzz")}
-        return judged.assign(ticker=ticker.astype(object), fear=fear.where(fear > 0), **written)
+        bars["fault"] = bars["fault"].mask(unnamed.to_numpy(), "missing-ticker: the row names no series")
+        news = {name: rows[name].astype("float64") for name in ("mood", "buzz")}
+        return bars.assign(ticker=ticker.astype(object), fear=fear.where(fear > 0), **news)
 
     def clean_table(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Each day's past (`past`, none while it is too short) and what came the day after (`next_*`); faults beside others."""
+        """The window of each day (`past`, None if too short), its targets (`next_*`), and errors that show beside other bars."""
         calendar = ohlc_bars.trading_days(rows)
-        related = [self._series(series, calendar) for _, series in rows.groupby("ticker", sort=False)]
-        if not related:
-            nothing = {"past": None, "next_date": pd.NaT, "next_return": np.nan, "next_variance": np.nan}
-            return rows[[]].assign(fault="", fix="", **nothing)
-        return pd.concat(related).reindex(rows.index)
+        cleaned = [self._clean_series(series, calendar) for _, series in rows.groupby("ticker", sort=False)]
+        if not cleaned:
+            empty = {"past": None, "next_date": pd.NaT, "next_return": np.nan, "next_variance": np.nan}
+            return rows[[]].assign(fault="", fix="", **empty)
+        return pd.concat(cleaned).reindex(rows.index)
 
-    def _series(self, rows: pd.DataFrame, calendar: pd.DatetimeIndex | None) -> pd.DataFrame:
+    def _clean_series(self, rows: pd.DataFrame, calendar: pd.DatetimeIndex | None) -> pd.DataFrame:
         rows = rows.sort_values("date", kind="stable")
         fault = ohlc_bars.contradiction_errors(rows)
-        once = rows[(fault == "") & ~rows.duplicated("date")]
-        while (beside := ohlc_bars.neighbour_errors(once)).ne("").any():
-            fault.loc[once.index] = beside
-            once = once[beside == ""]
-        bars = ohlc_bars.measure_bars(once)
+        unique = rows[(fault == "") & ~rows.duplicated("date")]
+        while (errors := ohlc_bars.neighbour_errors(unique)).ne("").any():
+            fault.loc[unique.index] = errors
+            unique = unique[errors == ""]
+        bars = ohlc_bars.measure_bars(unique)
         past = ohlc_bars.past_windows(bars, self.clean.history_days, fear=bool(self.fetch.fear))
-        found = ohlc_bars.next_day_targets(once, bars).assign(past=pd.Series(past, index=once.index, dtype=object))
-        fix = ohlc_bars.step_repairs(once, calendar).reindex(rows.index).fillna("")
-        return pd.DataFrame({"fault": fault, "fix": fix}).join(found)
+        added = ohlc_bars.next_day_targets(unique, bars).assign(past=pd.Series(past, index=unique.index, dtype=object))
+        fix = ohlc_bars.step_repairs(unique, calendar).reindex(rows.index).fillna("")
+        return pd.DataFrame({"fault": fault, "fix": fix}).join(added)
 
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
-        """By the day that is forecast; days without a past or a next day, and those under embargo, are context."""
+        """By the date of the target; days without a window or a next day, and those under embargo, are context."""
         usable = rows["past"].notna() & rows["next_date"].notna()
         day = rows["next_date"]
         validation, test = self._borders(day[usable])
@@ -126,7 +124,7 @@ class Finance(UseCase):
             "test": (day >= test) & (day <= last),
         }
         if empty := [name for name, chosen in inside.items() if not (chosen & usable).any()]:
-            first, final = (f"{found:%Y-%m-%d}" if usable.any() else "none" for found in (day[usable].min(), day[usable].max()))
+            first, final = (f"{date:%Y-%m-%d}" if usable.any() else "none" for date in (day[usable].min(), day[usable].max()))
             raise UserError(
                 f"no day left for {' and '.join(empty)}: days to be forecast go from {first} to {final}, validation begins "
                 f"{validation:%Y-%m-%d} and test {test:%Y-%m-%d}; set clean.validation_from and clean.test_from, or add days"
@@ -137,7 +135,7 @@ class Finance(UseCase):
         return chosen
 
     def _borders(self, day: pd.Series) -> tuple[pd.Timestamp, pd.Timestamp]:
-        """The first days of validation and of test."""
+        """The first target days of validation and of test."""
         clean, days = self.clean, np.sort(day.unique())
         if not len(days):
             raise UserError(
@@ -155,66 +153,67 @@ class Finance(UseCase):
         return validation, test
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
-        """The length of the past, whether it holds a volatility index, and mean and deviation of the figures networks pool."""
+        """The length of the window, its optional channels, and mean and standard deviation of the pooled features."""
         import torch
 
         from tasks.use_cases.finance.window_layers import WindowEncoder
 
-        bars = stacked(rows)
+        bars = stack_windows(rows)
         fear = bool(np.isfinite(bars[..., ohlc_bars.VIX]).all())
-        written = bool(np.isfinite(bars[..., ohlc_bars.SENTIMENT]).all())
-        state = {"window": bars.shape[1], "fear": fear, "news": written}
-        stem = WindowEncoder(bars.shape[1], fear=fear, news=written)
+        news = bool(np.isfinite(bars[..., ohlc_bars.SENTIMENT]).all())
+        state = {"window": bars.shape[1], "fear": fear, "news": news}
+        encoder = WindowEncoder(bars.shape[1], fear=fear, news=news)
         with torch.no_grad():
-            figures = stem(torch.from_numpy(days_of(bars, fear, written))).pooled_BP.double()
-        deviation = figures.std(0).clamp_min(1e-3)
-        moments = {"mean": figures.mean(0), "std": deviation}
+            features = encoder(torch.from_numpy(day_channels(bars, fear, news))).pooled_BP.double()
+        std = features.std(0).clamp_min(1e-3)
+        moments = {"mean": features.mean(0), "std": std}
         return state | {name: [round(float(value), 6) for value in values] for name, values in moments.items()}
 
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-        """Inputs (N, W, F), float32, with `window_layers.DAY_CHANNELS`; targets (N, 2): next variance and return."""
-        bars = stacked(rows)
+        """Encode N rows as float32 (N, W, F) with `window_layers.DAY_CHANNELS`, and targets (N, 2): next variance and return."""
+        bars = stack_windows(rows)
         if bars.shape[1] < state["window"]:
             raise UserError(
-                f"rows know {bars.shape[1]} days of the past, the model reads {state['window']}; set clean.history_days"
+                f"rows have windows of {bars.shape[1]} days, the model needs {state['window']}; set clean.history_days"
             )
         targets = rows[["next_variance", "next_return"]].to_numpy(np.float32, copy=True)
-        return days_of(bars[:, -state["window"] :], state["fear"], state["news"]), targets
+        return day_channels(bars[:, -state["window"] :], state["fear"], state["news"]), targets
 
     def build_model(self, state: PreprocessingState) -> nn.Module:
-        """The architecture by name, for the days and channels that the rows have."""
+        """The configured architecture for the window and the channels of the train rows."""
         model = self.model
         shape = {name: value for name, value in (("hidden", model.hidden), ("members", model.members)) if value}
         network: nn.Module = registry.build_network(self.name, model.architecture, {**state, **shape})
         return network
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
-        """A plain HAR perceptron, which reads the pooled figures only, with that share of its widest hidden layer."""
-        hidden = max(4, round(WIDEST_STUDENT * width_share))
+        """One `har_mlp`, which reads the pooled features only, with `width_share` of `MAX_STUDENT_WIDTH` hidden units."""
+        hidden = max(4, round(MAX_STUDENT_WIDTH * width_share))
         network: nn.Module = registry.build_network(self.name, "har_mlp", {**state, "hidden": hidden, "members": 1})
         return network
 
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """The classics of `volatility_baselines`, fitted on the train rows."""
-        pasts = [
-            volatility_baselines.past_days(stacked(some), some["ticker"], days_since_1970(some["date"])) for some in (train, rows)
-        ]
+        """The models of `volatility_baselines`, fitted on the train rows."""
+        train_past, past = (
+            volatility_baselines.past_days(stack_windows(table), table["ticker"], days_since_1970(table["date"]))
+            for table in (train, rows)
+        )
         variance, returns = (train[name].to_numpy(np.float64) for name in ("next_variance", "next_return"))
-        found = volatility_baselines.forecasts(pasts[0], variance, returns, pasts[1])
-        return {name: predictions_of(rows, said) for name, said in found.items()}
+        forecasts = volatility_baselines.forecasts(train_past, variance, returns, past)
+        return {name: predictions_table(rows, forecast) for name, forecast in forecasts.items()}
 
 
-def stacked(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The pasts of rows, (N, W, BAR)."""
+def stack_windows(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The windows of N rows, (N, W, BAR_FIELDS)."""
     flat = np.stack([np.asarray(past, np.float32) for past in rows["past"]])
     return flat.reshape(len(flat), -1, len(ohlc_bars.BAR_FIELDS))
 
 
-def days_of(
-    bars: np.ndarray[Any, np.dtype[np.float32]], fear: bool, written: bool = False
+def day_channels(
+    bars: np.ndarray[Any, np.dtype[np.float32]], fear: bool, news: bool = False
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The channels of each day, (N, W, F), as in `window_layers.DAY_CHANNELS`, from bars (N, W, BAR)."""
-    high, low, move = (bars[..., place] for place in (ohlc_bars.HIGH, ohlc_bars.LOW, ohlc_bars.INTRADAY))
+    """The channels of each day, (N, W, F), as in `window_layers.DAY_CHANNELS`, from windows of bars (N, W, BAR_FIELDS)."""
+    high, low, move = (bars[..., field] for field in (ohlc_bars.HIGH, ohlc_bars.LOW, ohlc_bars.INTRADAY))
     channels = [
         np.log(ohlc_bars.garman_klass(high, low, move)),
         bars[..., ohlc_bars.GAP] + move,
@@ -224,7 +223,7 @@ def days_of(
         bars[..., ohlc_bars.TAIL_1],
     ]
     channels += [bars[..., ohlc_bars.VIX]] * fear
-    channels += [bars[..., ohlc_bars.SENTIMENT], bars[..., ohlc_bars.NEWS_VOLUME]] * written
+    channels += [bars[..., ohlc_bars.SENTIMENT], bars[..., ohlc_bars.NEWS_VOLUME]] * news
     return np.stack(channels, axis=-1).astype(np.float32)
 
 

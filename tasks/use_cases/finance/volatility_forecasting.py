@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
 MIN_COVERAGE_P = 0.05
-"""The p-value of Kupiec's test over all series together, below which a model must not be released."""
+"""A model with a lower p-value of Kupiec's test over all series together must not be released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +31,32 @@ class VolatilityForecasting(Problem):
     higher_is_better: ClassVar[bool] = False
 
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
-        """QLIKE and the pinball losses."""
+        """QLIKE of the variance plus the pinball losses of the quantiles."""
         from tasks.use_cases.finance import window_layers
 
         return window_layers.loss(outputs.float(), targets)
 
     def distillation_loss(self, outputs: Tensor, teacher_outputs: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        """QLIKE against the teacher's variance, and its quantiles in volatilities, squared."""
+        """QLIKE against the teacher's variance plus the squared distance of the quantiles in volatilities."""
         from tasks.use_cases.finance import window_layers
 
         return window_layers.distillation_loss(outputs.float(), teacher_outputs.float())
 
     def decode(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
-        """Outputs (N, 3) to `variance` (squared percent) and quantiles (percent), beside what came."""
+        """Outputs (N, 3) as `variance` (squared percent) and quantiles (percent), with the actual values."""
         values = np.asarray(outputs, np.float64)
-        return predictions_of(rows, {"variance": np.exp(values[:, 0]), "quantile_5": values[:, 1], "quantile_1": values[:, 2]})
+        return predictions_table(rows, {"variance": np.exp(values[:, 0]), "quantile_5": values[:, 1], "quantile_1": values[:, 2]})
 
     def metrics(self, predictions: DataFrame) -> dict[str, float]:
-        """QLIKE, squared error, share of the log variance explained, pinball losses, and how often quantiles were undercut."""
-        came, variance, returns = (
+        """QLIKE, mean squared error, R² of the log variance, pinball losses, and breach rates of the quantiles."""
+        actual, variance, returns = (
             predictions[name].to_numpy(np.float64) for name in ("next_variance", "variance", "next_return")
         )
-        error = np.log(came) - np.log(variance)
+        error = np.log(actual) - np.log(variance)
         scores = {
-            "qlike": float(risk_metrics.qlike(came, variance).mean()),
-            "mse": float(((came - variance) ** 2).mean()),
-            "log_r2": float(1 - (error**2).mean() / max(1e-12, np.log(came).var())),
+            "qlike": float(risk_metrics.qlike(actual, variance).mean()),
+            "mse": float(((actual - variance) ** 2).mean()),
+            "log_r2": float(1 - (error**2).mean() / max(1e-12, np.log(actual).var())),
         }
         for name, level in QUANTILES.items():
             scores[f"pinball_{name[-1]}"] = float(risk_metrics.pinball(returns, predictions[name], level).mean())
@@ -64,11 +64,11 @@ class VolatilityForecasting(Problem):
         return scores
 
     def per_row_metric(self, predictions: DataFrame) -> Array:
-        """QLIKE row by row; lower is better."""
+        """QLIKE of each row (N,); lower is better."""
         return risk_metrics.qlike(predictions["next_variance"], predictions["variance"])
 
     def report(self, predictions: DataFrame) -> dict[str, Any]:
-        """Coverage tests, QLIKE by year and series, the account of trading by it, directions, calibration."""
+        """Coverage tests, QLIKE by year and series, backtest, direction and calibration."""
         return {
             "coverage": forecast_report.coverage_tests(predictions, QUANTILES),
             **forecast_report.losses_by_group(predictions.assign(loss=self.per_row_metric(predictions))),
@@ -78,31 +78,31 @@ class VolatilityForecasting(Problem):
         }
 
     def compare_to_baseline(self, predictions: DataFrame, baseline: DataFrame) -> dict[str, Any]:
-        """By how much QLIKE is lower than a baseline's (Diebold and Mariano), over days: series that share a day count as one."""
+        """The reduction of QLIKE over a baseline: a Diebold-Mariano test on daily means, as series of a day are correlated."""
         gain = pd.Series(np.subtract(self.per_row_metric(baseline), self.per_row_metric(predictions)))
         gain = gain.groupby(predictions["next_date"].to_numpy()).mean()
-        found = risk_metrics.diebold_mariano(gain, np.zeros(len(gain)))
+        test = risk_metrics.diebold_mariano(gain, np.zeros(len(gain)))
         return {
-            "value": found.difference,
-            "low": found.low,
-            "high": found.high,
-            "statistic": found.statistic,
-            "p": found.p,
-            "days": found.days,
-            "method": f"Diebold-Mariano p {found.p:.3f} with Newey-West over {found.lags} days",
+            "value": test.difference,
+            "low": test.low,
+            "high": test.high,
+            "statistic": test.statistic,
+            "p": test.p,
+            "days": test.days,
+            "method": f"Diebold-Mariano p {test.p:.3f} with Newey-West over {test.lags} days",
         }
 
     def release_blockers(self, predictions: DataFrame) -> list[str]:
-        """A quantile that is undercut so often, or so seldom, that it cannot be luck (Kupiec, over all series together)."""
+        """A quantile whose breach rate differs significantly from its level, by Kupiec's test over all series together."""
         return [
-            f"its {found['level']:.0%} quantile is undercut on {found['share']:.2%} of {found['days']:,} days "
-            f"(Kupiec p {found['kupiec_p']:.4f})"
-            for found in forecast_report.coverage_tests(predictions, QUANTILES)
-            if found["ticker"] == "all" and found["kupiec_p"] < MIN_COVERAGE_P
+            f"its {test['level']:.0%} quantile is undercut on {test['share']:.2%} of {test['days']:,} days "
+            f"(Kupiec p {test['kupiec_p']:.4f})"
+            for test in forecast_report.coverage_tests(predictions, QUANTILES)
+            if test["ticker"] == "all" and test["kupiec_p"] < MIN_COVERAGE_P
         ]
 
 
-def predictions_of(rows: DataFrame, forecast: dict[str, Any]) -> DataFrame:
+def predictions_table(rows: DataFrame, forecast: dict[str, Any]) -> DataFrame:
     """The forecast columns beside the actual ones."""
-    known = ["ticker", "date", "next_date", "next_return", "next_variance"]
-    return rows[known].reset_index(drop=True).assign(**forecast)
+    columns = ["ticker", "date", "next_date", "next_return", "next_variance"]
+    return rows[columns].reset_index(drop=True).assign(**forecast)

@@ -46,7 +46,7 @@ class TextProblem(Problem):
     def answers(self, texts: Sequence[str], outputs: Array, state: PreprocessingState) -> list[dict[str, Any]]:
         """The network's outputs (N, ...) as one answer per text, plain JSON values."""
 
-    def student(
+    def student_network(
         self, architecture: str, fields: dict[str, Any], state: PreprocessingState, width_share: float, model: TextModel
     ) -> tuple[str, dict[str, Any]]:
         """The architecture and the sizes of the student of a network with these `fields`.

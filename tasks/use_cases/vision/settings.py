@@ -1,23 +1,20 @@
-"""Settings of pictures: where they come from, how they are checked, varied and read."""
+"""Settings of images: source, validation, augmentation and network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.settings import Augment, Clean, Fetch, Model, settings
-
-if TYPE_CHECKING:
-    pass
 from tasks.use_cases.vision.datasets import DATASETS, ImageDataset
 
 
 @settings
 class ImageFetch(Fetch):
     image: str = ""
-    """Column of a parquet file that holds the encoded pictures; empty for image, img, jpeg, png or bytes."""
+    """Column of a parquet file that holds the encoded images; empty for image, img, jpeg, png or bytes."""
     label: str = ""
     """Column that holds the class; empty for label, class, target or fine_label."""
 
@@ -31,33 +28,33 @@ class ImageFetch(Fetch):
             raise ValueError(f"source is 'download' but dataset is empty; there is {', '.join(DATASETS)}")
 
     @property
-    def known(self) -> ImageDataset | None:
-        """The data set of that name, none for the user's own."""
+    def named_dataset(self) -> ImageDataset | None:
+        """The data set named by `dataset`; None for files of the user's own."""
         return None if self.source == "path" else DATASETS[self.dataset or "digits"]
 
 
 @settings
 class ImageClean(Clean):
     side: Annotated[int, Field(ge=0, le=512)] = 0
-    """Pixels to which every picture is brought, 0 for what most of them have (at most 64)."""
+    """Side in pixels to which images are resized, 0 for the most common size (at most 64)."""
     alike: Annotated[float, Field(ge=0, le=64)] = 3.5
-    """Grey levels (root mean square of 12 x 12 thumbnails) within which two pictures count as the same scene."""
+    """Images closer than this are near-duplicates: root mean square of 12 x 12 thumbnails, in grey levels; 0 for none."""
 
 
 @settings
 class ImageAugment(Augment):
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.07
-    """Share of the side by which a picture moves, each way."""
+    """Maximum shift each way, as a share of the side."""
     rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 12.0
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.12
-    """Share by which height and width change, each by itself."""
+    """Maximum relative change of height and of width, each drawn by itself."""
     shear: Annotated[float, Field(ge=0, le=0.5)] = 0.12
     flip: Literal["auto", "never", "sideways"] = "auto"
-    """`auto` flips where the data set is known to allow it: fashion_mnist and cifar10, never digits or your own."""
+    """`auto` flips only data sets whose classes allow it: fashion_mnist and cifar10, never digits or your own."""
     cutout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    """Side of a square cut out, as a share of the picture's."""
+    """Side of the square that is cut out, as a share of the image's side."""
     colour: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    """Share by which brightness, contrast and saturation change; only where there is colour."""
+    """Maximum relative change of brightness, contrast and saturation; for colour images only."""
 
 
 @settings

@@ -1,4 +1,4 @@
-"""What is in the picture? Small images of any source, told apart by a convolutional network."""
+"""What is in the picture? Small images of any source, classified by a convolutional network."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 MAX_SIDE = 64
-"""Pictures of a source whose usual size is larger are brought down to this, unless `clean.side` says otherwise."""
+"""Larger images are resized to this side, unless `clean.side` is set."""
 MOMENT_ROWS = 5000
-"""Train rows, evenly spread, from which mean and standard deviation are taken."""
+"""How many evenly spaced train rows give mean and standard deviation."""
 BLANK_LEVELS = 2
-"""Largest difference of brightness in a picture that shows nothing."""
+"""An image whose values differ by at most this in every channel is blank."""
 PREVIEW_OF_A_CLASS, PREVIEW_PICTURES, PREVIEW_VARIANTS = 2, 24, 5
 
 
@@ -46,12 +46,12 @@ class Vision(UseCase):
 
     class Schema(pa.DataFrameModel):
         image: object
-        """Encoded as it came, or as PNG where it had to be mended."""
+        """The encoded image: unchanged, or as PNG if it was repaired."""
         label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
         subset: str = pa.Field(isin=["", "train", "validation", "test"])
-        """The split its source put it in, empty if none."""
+        """The split that the source names, empty if none."""
         pixels: str = pa.Field(str_length=32)
-        """Equal for equal pixels, however they are encoded."""
+        """A hash of the pixels, whatever their encoding."""
         look: str = pa.Field(str_length=2 * images.THUMBNAIL_SIDE**2)
         """A grey thumbnail by which near-duplicates are found."""
 
@@ -60,19 +60,19 @@ class Vision(UseCase):
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
 
     def load(self) -> Iterator[pd.DataFrame]:
-        """Encoded pictures with `label`, `subset`, and the size and channels that are usual in their source."""
+        """Yield encoded images with `label`, `subset`, and the most common size and channels of their source."""
         fetch = self.fetch
         if fetch.source == "path":
             return image_sources.read_path(
                 sources.verified_path(fetch.path, fetch.expected_fingerprint("path")), fetch.image, fetch.label, fetch.limit
             )
-        known = DATASETS[fetch.dataset or "digits"]
+        dataset = DATASETS[fetch.dataset or "digits"]
         if fetch.source == "packaged":
             return packaged_digits(fetch.limit)
-        instead = f"; or set fetch.dataset={known.instead}" if known.instead else ""
+        instead = f"; or set fetch.dataset={dataset.instead}" if dataset.instead else ""
         files = [
-            (download(tuple(mirror + name.rpartition("/")[2] for mirror in known.mirrors), sha256, name, instead), name, subset)
-            for name, sha256, subset in known.files
+            (download(tuple(mirror + name.rpartition("/")[2] for mirror in dataset.mirrors), sha256, name, instead), name, subset)
+            for name, sha256, subset in dataset.files
         ]
         if files[0][1].endswith(".tar.gz"):
             return image_sources.from_cifar(files[0][0], fetch.limit)
@@ -84,14 +84,14 @@ class Vision(UseCase):
         )
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Every picture decoded wholly; what cannot be shown, says nothing or has no possible label gets a fault."""
-        known = self.fetch.known
+        """Decode each image; one that is unreadable or blank, or has an impossible label, is invalid."""
+        dataset = self.fetch.named_dataset
         with images.pillow_warnings_as_errors():
-            verdicts = [self._judged(row, known.classes if known else ()) for row in rows.itertuples(index=False)]
-        return pd.DataFrame(verdicts, columns=["image", "label", "subset", "pixels", "look", "fault", "fix"], index=rows.index)
+            cleaned = [self._clean_row(row, dataset.classes if dataset else ()) for row in rows.itertuples(index=False)]
+        return pd.DataFrame(cleaned, columns=["image", "label", "subset", "pixels", "look", "fault", "fix"], index=rows.index)
 
-    def _judged(self, row: Any, classes: tuple[str, ...]) -> tuple[bytes, str, str, str, str, str, str]:
-        """One row's verdict, in the order of the columns `judge` gives."""
+    def _clean_row(self, row: Any, classes: tuple[str, ...]) -> tuple[bytes, str, str, str, str, str, str]:
+        """The values of one row, in the order of the columns of `clean_partition`."""
         label = str(row.label).strip()
         if classes:
             number = int(label) if label.isdecimal() else -1
@@ -120,7 +120,7 @@ class Vision(UseCase):
         return encoded, label, row.subset, images.pixel_hash(image), images.thumbnail(image), "", "; ".join(fixes)
 
     def duplicate_group(self, rows: pd.DataFrame) -> pd.Series:
-        """The pixel key of one picture out of each group that looks alike; needs all rows at once."""
+        """The smallest pixel hash of each group of near-duplicates; needs all rows at once."""
         if not self.clean.alike or rows.empty:
             return rows["pixels"]
         first = images.near_duplicate_groups(list(rows["look"]), self.clean.alike)
@@ -128,57 +128,64 @@ class Vision(UseCase):
         return pd.Series(pd.Series(names).groupby(first).transform("min").to_numpy(), index=rows.index)
 
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
-        """The source's own test and validation rows stay that; what it does not have is taken by hash from the others."""
-        own = set(rows["subset"])
-        dealt = split_by_hash(
+        """The source's test and validation rows keep their split; a split that it lacks is taken by hash from the other rows."""
+        subsets = set(rows["subset"])
+        assigned = split_by_hash(
             duplicate_group,
-            0.0 if "validation" in own else self.clean.validation_share,
-            0.0 if "test" in own else self.clean.test_share,
+            0.0 if "validation" in subsets else self.clean.validation_share,
+            0.0 if "test" in subsets else self.clean.test_share,
         )
         fixed = rows["subset"].isin(["test", "validation"])
-        return dealt.mask(fixed, rows["subset"])
+        return assigned.mask(fixed, rows["subset"])
 
     def batch_augmentation(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """Shift, rotation, scale, flip, colour and a square cut out, as the settings of `augment` say."""
-        set_to, known = self.augment, self.fetch.known
-        flip = set_to.flip == "sideways" or (set_to.flip == "auto" and known is not None and known.flip)
-        policy = augmentation.BatchAugmentation(
-            shift=set_to.shift,
-            rotate_degrees=set_to.rotate_degrees,
-            scale=set_to.scale,
-            shear=set_to.shear,
+        """Shift, rotation, scale, flip, colour and cutout, as set in `augment`."""
+        augment, dataset = self.augment, self.fetch.named_dataset
+        flip = augment.flip == "sideways" or (augment.flip == "auto" and dataset is not None and dataset.flip)
+        augmenter = augmentation.BatchAugmentation(
+            shift=augment.shift,
+            rotate_degrees=augment.rotate_degrees,
+            scale=augment.scale,
+            shear=augment.shear,
             flip=flip,
-            cutout=set_to.cutout,
-            colour=set_to.colour,
+            cutout=augment.cutout,
+            colour=augment.colour,
         )
-        return policy if policy != augmentation.BatchAugmentation() else None
+        return augmenter if augmenter != augmentation.BatchAugmentation() else None
 
     def preview_augmentation(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-        """A few pictures of each class beside their variants, made by the policy that training uses."""
+        """A few images of each class and their variants, made by the augmentation that training uses."""
         import torch
 
         each_class = rows.groupby("label", sort=True).head(PREVIEW_OF_A_CLASS)
         originals = each_class.sort_values("label", kind="stable").head(PREVIEW_PICTURES).reset_index(drop=True)
         inputs, _ = self.encode(originals, self.fit_preprocessing(rows))
-        inputs_NCHW, numbers, policy = torch.from_numpy(inputs), torch.Generator().manual_seed(seed), self.batch_augmentation()
-        made = [originals[["image", "label"]].assign(original=range(len(originals)), variant=0)]
-        for variant in range(1, PREVIEW_VARIANTS + 1 if policy else 1):
-            assert policy is not None
+        inputs_NCHW, generator, augmenter = (
+            torch.from_numpy(inputs),
+            torch.Generator().manual_seed(seed),
+            self.batch_augmentation(),
+        )
+        blocks = [originals[["image", "label"]].assign(original=range(len(originals)), variant=0)]
+        for variant in range(1, PREVIEW_VARIANTS + 1 if augmenter else 1):
+            assert augmenter is not None
             varied_NCHW = (
-                policy(inputs_NCHW, torch.rand(len(inputs), images.UNIFORMS_PER_IMAGE, generator=numbers)).round().byte().numpy()
+                augmenter(inputs_NCHW, torch.rand(len(inputs), images.UNIFORMS_PER_IMAGE, generator=generator))
+                .round()
+                .byte()
+                .numpy()
             )
-            made.append(made[0].assign(image=[images.encode_png(picture) for picture in varied_NCHW], variant=variant))
-        return pd.concat(made, ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
+            blocks.append(blocks[0].assign(image=[images.encode_png(image) for image in varied_NCHW], variant=variant))
+        return pd.concat(blocks, ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
-        """Class names, size, and mean and standard deviation per channel on the scale 0..1."""
-        known = self.fetch.known
+        """Class names, channels, side, and mean and standard deviation per channel on the scale 0..1."""
+        dataset = self.fetch.named_dataset
         present = set(rows["label"])
-        classes = [name for name in known.classes if name in present] if known else sorted(present)
+        classes = [name for name in dataset.classes if name in present] if dataset else sorted(present)
         first, _ = images.decode_image(rows["image"].iloc[0])
         channels, side = 1 if first.mode == "L" else 3, first.width
-        every = max(1, len(rows) // MOMENT_ROWS)
-        pixels_NCHW = images.decode_batch(rows["image"].iloc[::every], side, channels) / np.float64(255)
+        stride = max(1, len(rows) // MOMENT_ROWS)
+        pixels_NCHW = images.decode_batch(rows["image"].iloc[::stride], side, channels) / np.float64(255)
         mean, std = pixels_NCHW.mean((0, 2, 3)), pixels_NCHW.std((0, 2, 3))
         moments = {
             "mean": [round(float(value), 6) for value in mean],
@@ -187,15 +194,15 @@ class Vision(UseCase):
         return {"classes": classes, "channels": channels, "side": side, **moments}
 
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-        """N pictures to uint8 (N, C, H, W) and the numbers of their classes, int64 (N,)."""
+        """Encode N images as uint8 (N, C, H, W) and class indices, int64 (N,)."""
         number = {name: position for position, name in enumerate(state["classes"])}
-        if strange := set(rows["label"]) - set(number):
-            raise UserError(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
+        if unknown := set(rows["label"]) - set(number):
+            raise UserError(f"the model knows no class {sorted(unknown)[0]!r}; it knows {', '.join(number)}")
         targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
         return images.decode_batch(rows["image"], state["side"], state["channels"]), targets
 
     def build_model(self, state: PreprocessingState) -> nn.Module:
-        """The architecture by name, fitted to the size, channels and classes of the train rows."""
+        """The configured architecture for the size, channels and classes of the train rows."""
         return self._build(state, {"widths": list(self.model.widths)} if self.model.widths else {})
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:

@@ -17,7 +17,7 @@ class TextFetch(Fetch):
     label: str = ""
     """Column that holds the class; empty for label, class, category, target ..."""
     truth: str = ""
-    """Column with the right classes where those of `label` are doubtful; only reports read it."""
+    """Column with the correct classes if those of `label` are unreliable; only reports read it."""
     columns: str = ""
     """Names of the columns, with commas between, of files without a header."""
     separator: str = ""

@@ -1,4 +1,4 @@
-"""What is a text about? Texts become token numbers, a network's scores become topics, and linear machines are the rivals."""
+"""Topic classification: class names, vocabulary, encoding, report, and linear baselines."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array, PreprocessingState
 
 KEPT_COLUMNS = ("file", "row", "split", "text", "label", "truth")
-"""Columns of a row that its prediction keeps."""
+"""Columns of the rows that are copied to the predictions."""
 VOCABULARY_KINDS: dict[str, tokenization.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
-"""What each architecture looks up, unless something else is asked for."""
+"""The default kind of token of each architecture."""
 MAX_ENTRIES: dict[tokenization.Kind, int] = {"grams": 150_000, "letters": 150_000, "words": 30_000, "subwords": 8_000}
-"""Most entries of each kind of vocabulary, unless another number is asked for."""
+"""The default maximum size of each kind of vocabulary."""
 
 
 def fit_preprocessing(
     rows: DataFrame, class_names: Sequence[str], kind: tokenization.Kind, limit: int, min_count: int, longest: int
 ) -> dict[str, Any]:
-    """The topics, in the order of `class_names` where a data set names them, and the vocabulary of the train rows."""
+    """The classes, in the order of `class_names` if there are any, and the vocabulary of the train rows."""
     vocabulary = tokenization.fit_vocabulary(rows["text"].to_list(), kind, limit or MAX_ENTRIES[kind], min_count, longest)
     return {"classes": present_classes(rows["label"], class_names), "vocabulary": vocabulary}
 
@@ -40,23 +40,26 @@ def present_classes(labels: Series, class_names: Sequence[str]) -> list[str]:
 
 
 def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-    """N texts to token numbers, int32 (N, L), 0 behind the end, and the numbers of their classes, int64 (N,)."""
+    """Encode N rows as token numbers, int32 (N, L), 0 as padding, and class indices, int64 (N,)."""
     number = {name: position for position, name in enumerate(state["classes"])}
-    if strange := set(rows["label"]) - set(number):
-        raise UserError(f"the model knows no class {sorted(strange)[0]!r}; it knows {', '.join(number)}")
+    if unknown := set(rows["label"]) - set(number):
+        raise UserError(f"the model knows no class {sorted(unknown)[0]!r}; it knows {', '.join(number)}")
     targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
     return tokenization.encode(rows["text"].to_list(), state["vocabulary"]), targets
 
 
 def report(predictions: DataFrame) -> dict[str, Any]:
-    """Confusion, precision, recall and F1 per class, calibration, areas under curves, and labels that seem wrong."""
+    """Confusion, precision, recall and F1 per class, calibration, areas under curves, and suspected label errors."""
     return {**classification.report(predictions), "label_noise": label_errors.find_label_errors(predictions)}
 
 
 def baselines(train: DataFrame, rows: DataFrame, classes: Sequence[str]) -> dict[str, DataFrame]:
-    """The commonest class for all, and linear machines on tf-idf of words and pairs of words, without and with letters."""
-    guesses = {
+    """The majority class, and linear SVMs on tf-idf of words and word pairs, without and with character n-grams."""
+    predicted = {
         "majority": classification.majority_baseline(train["label"], len(rows), classes),
         **text_baselines.linear_svms(train["text"], train["label"], rows["text"], classes),
     }
-    return {name: classification.predictions_table(rows, guess, classes, KEPT_COLUMNS) for name, guess in guesses.items()}
+    return {
+        name: classification.predictions_table(rows, probabilities, classes, KEPT_COLUMNS)
+        for name, probabilities in predicted.items()
+    }

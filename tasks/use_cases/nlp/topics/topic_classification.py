@@ -52,7 +52,7 @@ class TopicClassification(TextProblem, MulticlassClassification):
         """`probabilities` by class, from logits (N, K)."""
         return [{"probabilities": dict(zip(state["classes"], map(float, row), strict=True))} for row in softmax(outputs)]
 
-    def student(
+    def student_network(
         self, architecture: str, fields: dict[str, Any], state: PreprocessingState, width_share: float, model: TextModel
     ) -> tuple[str, dict[str, Any]]:
         """A bag for every architecture: on short texts it beats every smaller network of the same architecture.

@@ -78,7 +78,7 @@ GOOD = "".join(f"{1000 + 7 * n},{n % 5},{'yes' if n % 4 == 0 else 'no'}\n" for n
             (HEAD + GOOD).replace("default", "paid"),
             r"bad\.csv: which column is the label\? Name it in fetch\.label; there is income",
         ),
-        (HEAD.replace("late", "groups") + GOOD, r"bad\.csv: a column named 'groups' would be mistaken"),
+        (HEAD.replace("late", "groups") + GOOD, r"bad\.csv: the column name 'groups' is reserved"),
         (
             HEAD + GOOD.replace("1", "one "),
             r"bad\.csv: column 'late' mixes numbers and text: 48 of 60 .* name it in fetch\.numbers",

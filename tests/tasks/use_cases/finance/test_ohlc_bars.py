@@ -9,7 +9,7 @@ import pytest
 from tasks.cleaning.deduplication import KEPT
 from tasks.cleaning.quality_report import reason_code
 from tasks.use_cases.finance import ohlc_bars
-from tasks.use_cases.finance.use_case import Finance, days_of, stacked
+from tasks.use_cases.finance.use_case import Finance, day_channels, stack_windows
 from tests.support.price_bars import DAYS, clean_and_split, clean_bar, clean_series, random_bars
 
 
@@ -124,14 +124,14 @@ def test_the_past_of_a_day_ends_with_the_day_and_the_target_is_the_day_after() -
     found = clean_series(rows)
     case = Finance(clean=DAYS)
     assert found["past"].notna().tolist() == [day >= 22 for day in range(40)]
-    bars = stacked(found.iloc[[30]])[0]
+    bars = stack_windows(found.iloc[[30]])[0]
     close, opened = rows["close"].to_numpy(), rows["open"].to_numpy()
     np.testing.assert_allclose(bars[:, ohlc_bars.INTRADAY], 100 * np.log(close[9:31] / opened[9:31]), rtol=1e-4, atol=1e-5)
     assert found["next_return"].iloc[30] == pytest.approx(100 * np.log(close[31] / close[30]))
     high, low = np.log(rows["high"] / rows["open"]), np.log(rows["low"] / rows["open"])
     variance = 0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * np.log(rows["close"] / rows["open"]) ** 2
     assert found["next_variance"].iloc[30] == pytest.approx(1e4 * variance[31])
-    inputs = days_of(stacked(found.iloc[[30]]), fear=False)
+    inputs = day_channels(stack_windows(found.iloc[[30]]), fear=False)
     assert inputs[0, -1, 0] == pytest.approx(np.log(1e4 * variance[30]), abs=1e-4)
     assert inputs[0, -1, 3] == rows["date"].dt.day_of_week[31]
     assert case.encode(found.iloc[[30]], {"window": 22, "fear": False, "news": False})[1][0, 1] == pytest.approx(
