@@ -91,7 +91,7 @@ class Finance(UseCase):
         return bars.assign(ticker=ticker.astype(object), fear=fear.where(fear > 0), **news)
 
     def clean_table(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The window of each day (`past`, None if too short), its targets (`next_*`), and errors that show beside other bars."""
+        """The window of each day (`past`, None if too short), its targets (`next_*`), and errors found by comparing bars."""
         calendar = ohlc_bars.trading_days(rows)
         cleaned = [self._clean_series(series, calendar) for _, series in rows.groupby("ticker", sort=False)]
         if not cleaned:

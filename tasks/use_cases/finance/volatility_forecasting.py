@@ -103,6 +103,6 @@ class VolatilityForecasting(Problem):
 
 
 def predictions_table(rows: DataFrame, forecast: dict[str, Any]) -> DataFrame:
-    """The forecast columns beside the actual ones."""
+    """The rows' series, dates and targets, with the columns of the forecast."""
     columns = ["ticker", "date", "next_date", "next_return", "next_variance"]
     return rows[columns].reset_index(drop=True).assign(**forecast)

@@ -46,7 +46,7 @@ def preview_rows(rows: DataFrame) -> DataFrame:
 
 
 def preview_augmentation(noise: TextAugment, originals: DataFrame, keys: Series, seed: int) -> DataFrame:
-    """Rows beside noisy variants of them: `text`, `label`, `original` and `variant` (0 = original)."""
+    """Rows and noisy variants of them: `text`, `label`, `original` and `variant` (0 = original)."""
     plain = originals[["text", "label"]].assign(original=range(len(originals)), variant=0)
     copies = range(1, PREVIEW_VARIANTS + 1 if noise.copies else 1)
     made = [plain.assign(text=add_noise(noise, originals["text"], keys, seed, copy), variant=copy) for copy in copies]

@@ -126,8 +126,8 @@ DATASETS = {
         ),
     ),
 }
-"""`noisy_10k`: labels by vote of annotators, one in five wrong, beside the right ones. No mirror holds these files as they
-are checked here; they are found in the folder that BONSAI_DATASETS names."""
+"""The data sets by name. `noisy_10k` has labels by vote of annotators, one in five wrong, and the correct ones; no mirror has
+files with these checksums, so they must be in the folder that BONSAI_DATASETS names."""
 
 
 def read_dataset(name: str, limit: int) -> Iterator[pd.DataFrame]:

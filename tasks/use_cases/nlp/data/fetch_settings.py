@@ -1,4 +1,4 @@
-"""What may be said of where texts come from: which data set or file, in which form, with which columns."""
+"""Settings of the source of texts: data set or file, its layout and its columns."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ MAX_WORDS = 60
 
 
 def word_importance(texts: Sequence[str], run: Callable[[list[str]], Array]) -> list[list[dict[str, Any]]]:
-    """For each text and word `{start, end, weight}`: its characters, and how much the probability of the likeliest class falls
-    without it (negative if the word counts against it). `run` returns the logits (N, K) of N texts."""
+    """For each text and word `{start, end, weight}`: its characters, and the drop in probability of the most probable class
+    without it (negative if the probability rises). `run` returns the logits (N, K) of N texts."""
     return [_text_importance(text, run) for text in texts]
 
 

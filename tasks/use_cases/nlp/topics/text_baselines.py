@@ -21,8 +21,8 @@ SOFTMAX_SCALE = 3.0
 def linear_svms(
     train: Iterable[str], labels: Iterable[str], texts: Iterable[str], classes: Sequence[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """Linear support vector machines, (len(asked), K) each in the order of `classes`: on tf-idf of words and pairs of words,
-    and on these beside runs of 3 to 5 letters."""
+    """Probabilities (len(texts), K) of two linear support vector machines, in the order of `classes`: on tf-idf of words and
+    word pairs, and with character n-grams of 3 to 5 letters added."""
     from scipy.sparse import hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
 

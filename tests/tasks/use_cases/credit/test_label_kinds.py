@@ -129,7 +129,7 @@ def test_a_label_that_is_no_number_among_numbers_is_quarantined(tmp_path: Path) 
 
 def test_an_event_named_among_many_classes_is_refused(tmp_path: Path) -> None:
     case, rows, _ = rows_of(tmp_path, "house", model={"event": "villa"})
-    with pytest.raises(UserError, match=r"model\.event is for two labels, but there are 3"):
+    with pytest.raises(UserError, match=r"model\.event is for binary labels, but there are 3"):
         case.fit_preprocessing(rows)
 
 
