@@ -231,7 +231,7 @@ def test_numbers_have_significant_digits(value: Any, expected: Any) -> None:
         (None, "–"),
     ],
 )
-def test_numbers_of_any_unit_have_four_significant_digits(value, expected):
+def test_numbers_of_any_unit_have_four_significant_digits(value: Any, expected: Any) -> None:
     assert formatting.significant(value) == expected
 
 
