@@ -1,4 +1,4 @@
-"""What a column is, is found out once for the whole table, and each cell is then read as that."""
+"""The kind of a column is inferred once from the whole table, and each cell is parsed by it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def kinds(**cells: Any) -> Any:
     return column_types.infer_column_kinds([table.head(7), table.tail(-7)], {}, ())
 
 
-def test_numbers_words_counters_and_constants_are_told_apart() -> None:
+def test_numbers_words_counters_and_constants_are_distinguished() -> None:
     count = range(100)
-    found = kinds(
+    column_kinds = kinds(
         customer=[str(1000 + number) for number in count],
         income=[f"{number * 7.5}" if number % 9 else "" for number in count],
         code=[str(number % 3) for number in count],
@@ -27,7 +27,7 @@ def test_numbers_words_counters_and_constants_are_told_apart() -> None:
         name=[f"person {number}" for number in count],
         bank=["ours"] * 100,
     )
-    assert found == {
+    assert column_kinds == {
         "customer": "neither",
         "income": "number",
         "code": "number",
@@ -66,7 +66,7 @@ def test_a_code_is_the_same_written_with_and_without_a_point() -> None:
     assert list(column_types.parse_categories(pd.Series([1.0, np.nan]))[0]) == ["1", ""]
 
 
-def test_a_curve_rises_and_brings_any_distribution_to_normal_scores() -> None:
+def test_a_curve_rises_and_maps_any_distribution_to_normal_scores() -> None:
     skewed = np.random.default_rng(0).lognormal(0, 2, 4000)
     knots, scores = column_types.quantile_curve(skewed, 32)
     assert knots == sorted(knots)

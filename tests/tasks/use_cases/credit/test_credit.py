@@ -34,15 +34,15 @@ def credit(path: Path | None = None, **sections: Any) -> Any:
 
 
 def cleaned(case: Any, folder: Any) -> Any:
-    """Raw rows to clean ones and the ledger, as the stages make them."""
+    """Raw rows to clean ones and the report, as the stages make them."""
     raw = pd.concat(list(case.load()), ignore_index=True)
     raw.to_parquet(folder / "raw.parquet")
     clean_partition_file(case, folder / "raw.parquet", 0, folder)
-    judged, light = (pd.read_parquet(folder / f"{kind}-00000.parquet") for kind in ("cleaned", "light"))
-    settled = deduplicate_and_split(case, light)
-    check_reject_share(case.clean, settled, folder)
-    check_classes(case, settled)
-    return kept_rows(judged, settled).reset_index(drop=True), build_quality_report(case, settled)
+    cleaned_rows, light = (pd.read_parquet(folder / f"{kind}-00000.parquet") for kind in ("cleaned", "light"))
+    outcome = deduplicate_and_split(case, light)
+    check_reject_share(case.clean, outcome, folder)
+    check_classes(case, outcome)
+    return kept_rows(cleaned_rows, outcome).reset_index(drop=True), build_quality_report(case, outcome)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ GOOD = "".join(f"{1000 + 7 * n},{n % 5},{'yes' if n % 4 == 0 else 'no'}\n" for n
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", r"bad\.csv is empty \(0 bytes\)"),
         (HEAD, r"bad\.csv has a header \(income, late, default\) but no rows"),
@@ -85,8 +85,8 @@ GOOD = "".join(f"{1000 + 7 * n},{n % 5},{'yes' if n % 4 == 0 else 'no'}\n" for n
         ),
     ],
 )
-def test_a_file_that_is_no_table_of_applicants_is_refused_in_one_line(tmp_path: Path, content: Any, said: Any) -> None:
-    with pytest.raises(UserError, match=said) as refusal:
+def test_a_file_that_is_no_credit_table_is_refused_in_one_line(tmp_path: Path, content: Any, message: Any) -> None:
+    with pytest.raises(UserError, match=message) as refusal:
         list(credit(text(tmp_path / "bad.csv", content)).load())
     assert "\n" not in str(refusal.value)
 
@@ -104,42 +104,42 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
 def test_cells_that_cannot_be_read_are_set_apart_with_row_column_and_reason(tmp_path: Path) -> None:
     odd = "12abc,1,no\ninf,2,yes\n5000,3,\n,4,no"
     case = credit(text(tmp_path / "own.csv", HEAD + GOOD + odd), clean={"max_reject_share": 0.1})
-    rows, ledger = cleaned(case, tmp_path)
-    assert ledger["rows_in"] == 64
-    assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"]
-    assert ledger["reasons"] == {"cut-short": 1, "empty-label": 1, "infinite": 1, "not-a-number": 1}
-    assert ledger["remarks"] == {}, "the row with a missing income is the one that may be cut short"
+    rows, report = cleaned(case, tmp_path)
+    assert report["rows_in"] == 64
+    assert report["rows_in"] == report["kept"] + report["quarantined"] + report["duplicates"]
+    assert report["reasons"] == {"cut-short": 1, "empty-label": 1, "infinite": 1, "not-a-number": 1}
+    assert report["remarks"] == {}, "the row with a missing income is the one that may be cut short"
     assert not rows["income"].isna().any()
 
 
-def test_a_number_cut_in_the_middle_at_the_end_of_a_file_is_never_learnt(tmp_path: Path) -> None:
-    rows, ledger = cleaned(credit(text(tmp_path / "own.csv", HEAD + GOOD + "5000,3,ye")), tmp_path)
-    assert ledger["reasons"] == {"cut-short": 1}
+def test_a_number_cut_in_the_middle_at_the_end_of_a_file_is_not_used(tmp_path: Path) -> None:
+    rows, report = cleaned(credit(text(tmp_path / "own.csv", HEAD + GOOD + "5000,3,ye")), tmp_path)
+    assert report["reasons"] == {"cut-short": 1}
     assert set(rows["label"]) == {"yes", "no"}
 
 
-def test_more_dirt_than_is_borne_names_the_first_row_of_it(tmp_path: Path) -> None:
+def test_too_many_invalid_rows_name_the_first_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"not-a-number, the first is own\.csv:62 \(not-a-number: income '12abc'\)"):
         cleaned(credit(text(tmp_path / "own.csv", HEAD + GOOD + "12abc,1,no\n" * 3), clean={"max_reject_share": 0.01}), tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (GOOD.replace("yes", "no"), "all 60 clean rows have the label 'no'; a classifier needs two"),
         (GOOD + "5000,1,maybe\n", "class 'maybe' has 1 clean row, none of them in"),
     ],
 )
-def test_a_label_with_one_class_or_a_class_of_one_row_is_refused(tmp_path: Path, content: Any, said: Any) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_label_with_one_class_or_a_class_of_one_row_is_refused(tmp_path: Path, content: Any, message: Any) -> None:
+    with pytest.raises(UserError, match=message):
         cleaned(credit(text(tmp_path / "own.csv", HEAD + content)), tmp_path)
 
 
-def test_equal_rows_are_one_unless_told_that_they_are_several_people(tmp_path: Path) -> None:
+def test_exact_duplicates_are_dropped_unless_repeats_are_kept(tmp_path: Path) -> None:
     own = text(tmp_path / "own.csv", HEAD + GOOD + GOOD)
     assert cleaned(credit(own), tmp_path)[1]["duplicates"] == 60
-    rows, ledger = cleaned(credit(own, clean={"repeats": "keep"}), tmp_path)
-    assert ledger["duplicates"] == 0
+    rows, report = cleaned(credit(own, clean={"repeats": "keep"}), tmp_path)
+    assert report["duplicates"] == 0
     assert rows.groupby("alike")["split"].nunique().max() == 1, "equal applicants in two splits would leak"
 
 
@@ -165,17 +165,17 @@ def test_a_blind_network_does_not_see_the_groups_that_fairness_is_reported_for(g
     blind = credit(Path("x.csv"), model={"blind": True}).fit_preprocessing(rows)
     assert set(state["numbers"]) - set(blind["numbers"]) == {"age"}
     assert set(state["categories"]) - set(blind["categories"]) == {"sex"}
-    told = case.problem.report(
+    details = case.problem.report(
         case.problem.decode(rows, trainer.predict(case.build_model(state), case.encode(rows, state)[0]), state)
     )
-    assert {name: {row["group"] for row in table["groups"]} for name, table in told["fairness"].items()} == {
+    assert {name: {row["group"] for row in table["groups"]} for name, table in details["fairness"].items()} == {
         "age": {"under 25", "25-34", "35-44", "45-59", "60 and over"},
         "sex": {"f", "m"},
     }
 
 
 @pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
-def test_a_network_for_tables_is_pruned_and_taught_whole(grown: Any, architecture: Any) -> None:
+def test_a_network_for_tables_is_pruned_and_distilled(grown: Any, architecture: Any) -> None:
     _, rows, state = grown
     case = credit(Path("x.csv"), model={"architecture": architecture})
     network = case.build_model(state).eval()
@@ -214,9 +214,9 @@ def test_a_student_that_answers_as_its_teacher_has_nothing_to_learn_from_it(grow
 
 
 @pytest.mark.slow
-def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown: Any) -> None:
+def test_network_and_baselines_predict_defaults(grown: Any) -> None:
     case, rows, state = grown
-    train, asked = (rows[part].reset_index(drop=True) for part in (rows["split"] == "train", rows["split"] != "train"))
+    train, test = (rows[part].reset_index(drop=True) for part in (rows["split"] == "train", rows["split"] != "train"))
     inputs, targets = case.encode(train, state)
     torch.manual_seed(0)
     training = registry.build("use_cases", "credit", {"training": {"epochs": 40, "batch_size": 32, "precision": "fp32"}}).training
@@ -227,14 +227,14 @@ def test_the_network_learns_who_pays_and_its_rivals_are_not_far(grown: Any) -> N
         objective=lambda net, x, y: case.problem.loss(net(x), y, case.training),
         training=training,
     )
-    told = case.problem.decode(asked, trainer.predict(fitted.network, case.encode(asked, state)[0]), state)
-    rivals = {
-        name: binary_classification.auc(said["target"], said["probability"])
-        for name, said in case.baselines(train, asked).items()
+    decoded = case.problem.decode(test, trainer.predict(fitted.network, case.encode(test, state)[0]), state)
+    baselines = {
+        name: binary_classification.auc(predictions["target"], predictions["probability"])
+        for name, predictions in case.baselines(train, test).items()
     }
-    assert case.problem.metrics(told)["auc"] > 0.7
-    assert rivals["base rate"] == 0.5
-    assert min(rivals["logistic regression"], rivals["gradient boosting"]) > 0.7
+    assert case.problem.metrics(decoded)["auc"] > 0.7
+    assert baselines["base rate"] == 0.5
+    assert min(baselines["logistic regression"], baselines["gradient boosting"]) > 0.7
 
 
 def test_without_the_file_a_data_set_by_name_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,14 +249,14 @@ def test_without_the_file_a_data_set_by_name_says_how_to_get_it(tmp_path: Path, 
 
 @at_hand
 @pytest.mark.slow
-def test_the_dirt_of_the_card_holders_of_taiwan_is_all_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_known_errors_of_the_taiwan_data_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BONSAI_DATASETS", str(DATASETS))
-    rows, ledger = cleaned(credit(fetch={"dataset": "taiwan"}), tmp_path)
-    assert (ledger["rows_in"], ledger["kept"], ledger["quarantined"], ledger["duplicates"]) == (30_000, 29_965, 0, 35)
-    assert ledger["fixes"] == {"undocumented EDUCATION": 345, "undocumented MARRIAGE": 54}
-    assert ledger["fixed"] == 399
-    assert ledger["remarks"]["bill above the limit"] == 2115
-    assert [ledger["remarks"][f"negative BILL_AMT{month}"] for month in range(1, 7)] == [590, 669, 655, 675, 655, 688]
+    rows, report = cleaned(credit(fetch={"dataset": "taiwan"}), tmp_path)
+    assert (report["rows_in"], report["kept"], report["quarantined"], report["duplicates"]) == (30_000, 29_965, 0, 35)
+    assert report["fixes"] == {"undocumented EDUCATION": 345, "undocumented MARRIAGE": 54}
+    assert report["fixed"] == 399
+    assert report["remarks"]["bill above the limit"] == 2115
+    assert [report["remarks"][f"negative BILL_AMT{month}"] for month in range(1, 7)] == [590, 669, 655, 675, 655, 688]
     assert set(rows["EDUCATION"]) == {1, 2, 3, 4}
     assert "ID" not in rows
 
@@ -267,7 +267,7 @@ def test_german_credit_is_read_without_a_header_and_its_sexes_out_of_their_codes
 ) -> None:
     monkeypatch.setenv("BONSAI_DATASETS", str(DATASETS))
     case = credit(fetch={"dataset": "german"})
-    rows, ledger = cleaned(case, tmp_path)
-    assert (ledger["rows_in"], ledger["kept"]) == (1000, 1000)
+    rows, report = cleaned(case, tmp_path)
+    assert (report["rows_in"], report["kept"]) == (1000, 1000)
     assert case.fit_preprocessing(rows)["classes"] == ["1", "2"]
     assert set(rows["groups"].str.extract("personal_status=([^;]*)")[0]) == {"female", "male"}

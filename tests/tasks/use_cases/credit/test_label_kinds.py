@@ -56,7 +56,7 @@ def rows_of(folder: Path, label: str, **sections: Any) -> Any:
     ],
 )
 @pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
-def test_each_kind_of_label_is_learnt_and_beats_the_trivial_baseline(
+def test_each_kind_of_label_is_fitted_and_beats_the_trivial_baseline(
     tmp_path: Path, label: Any, problem: Any, state_has: Any, architecture: Any
 ) -> None:
     case, rows, report = rows_of(tmp_path, label, model={"architecture": architecture})
@@ -65,25 +65,29 @@ def test_each_kind_of_label_is_learnt_and_beats_the_trivial_baseline(
     train, test = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "test"))
     state = case.fit_preprocessing(train)
     assert state_has.items() <= state.items()
-    asked = case.problem_of(state)
-    assert type(asked) is problem
+    fitted_problem = case.problem_of(state)
+    assert type(fitted_problem) is problem
     inputs, targets = case.encode(train, state)
     training = replace(case.training, epochs=25, batch_size=32, precision="fp32")
     torch.manual_seed(0)
     fitted = trainer.fit(
-        case.build_model(state), inputs, targets, objective=lambda net, x, y: asked.loss(net(x), y, training), training=training
+        case.build_model(state),
+        inputs,
+        targets,
+        objective=lambda net, x, y: fitted_problem.loss(net(x), y, training),
+        training=training,
     )
-    predictions = asked.decode(test, trainer.predict(fitted.network, case.encode(test, state)[0]), state)
-    metrics = asked.metrics(predictions)
+    predictions = fitted_problem.decode(test, trainer.predict(fitted.network, case.encode(test, state)[0]), state)
+    metrics = fitted_problem.metrics(predictions)
     first = next(iter(metrics))
-    baselines = {name: asked.metrics(answers)[first] for name, answers in case.baselines(train, test).items()}
-    assert np.mean(asked.per_row_metric(predictions)) == pytest.approx(metrics[first], abs=1e-9)
+    baselines = {name: fitted_problem.metrics(answers)[first] for name, answers in case.baselines(train, test).items()}
+    assert np.mean(fitted_problem.per_row_metric(predictions)) == pytest.approx(metrics[first], abs=1e-9)
     assert metrics[first] > next(iter(baselines.values())) + 0.1, baselines
     assert metrics[first] > {"auc": 0.7, "accuracy": 0.7, "r2": 0.6}[first]
-    assert json.dumps(asked.report(predictions), allow_nan=False)
+    assert json.dumps(fitted_problem.report(predictions), allow_nan=False)
 
 
-def test_a_student_of_many_classes_is_taught_by_a_teacher_that_answers_once(tmp_path: Path) -> None:
+def test_a_student_of_many_classes_is_distilled_from_a_teacher_that_answers_once(tmp_path: Path) -> None:
     case, rows, _ = rows_of(tmp_path, "house")
     state = case.fit_preprocessing(rows)
     inputs, targets = (torch.from_numpy(values[:16]) for values in case.encode(rows, state))
@@ -106,7 +110,7 @@ def test_numbers_are_predicted_in_their_own_units(tmp_path: Path) -> None:
     assert case.problem_of(state).metrics(perfect)["r2"] == pytest.approx(1, abs=1e-6)
 
 
-def test_whole_numbers_of_few_values_are_classes_unless_asked_otherwise(tmp_path: Path) -> None:
+def test_whole_numbers_of_few_values_are_classes_unless_set_otherwise(tmp_path: Path) -> None:
     path = credit_table.write(tmp_path / "table.csv", table().drop(columns=["default", "house", "limit"]))
     kinds = {
         target: next(credit(path, fetch={"label": "late", "target": target}).load())["label_kind"].iloc[0]
@@ -121,10 +125,10 @@ def test_a_label_that_is_no_number_among_numbers_is_quarantined(tmp_path: Path) 
     rows.loc[5, "limit"] = "unknown"
     rows.loc[6, "limit"] = ""
     case = credit(credit_table.write(tmp_path / "table.csv", rows), fetch={"label": "limit"})
-    judged = case.clean_partition(pd.concat(case.load(), ignore_index=True))
-    assert judged["fault"].iloc[5].startswith("unreadable-label")
-    assert judged["fault"].iloc[6].startswith("empty-label")
-    assert (judged["fault"] == "").sum() == len(rows) - 2
+    cleaned_rows = case.clean_partition(pd.concat(case.load(), ignore_index=True))
+    assert cleaned_rows["fault"].iloc[5].startswith("unreadable-label")
+    assert cleaned_rows["fault"].iloc[6].startswith("empty-label")
+    assert (cleaned_rows["fault"] == "").sum() == len(rows) - 2
 
 
 def test_an_event_named_among_many_classes_is_refused(tmp_path: Path) -> None:

@@ -36,21 +36,21 @@ def test_without_dates_the_splits_take_their_share_of_the_days() -> None:
 
 
 @pytest.mark.parametrize(
-    ("clean", "said"),
+    ("clean", "message"),
     [
         ({"validation_from": "2030-01-01", "test_from": "2031-01-01"}, "no day left for validation and test"),
         ({"validation_from": "2018-01-01", "test_from": "2017-06-01"}, "validation must come first"),
         ({"history_days": 900}, "nothing can be forecast"),
     ],
 )
-def test_splits_that_cannot_be_are_refused_in_one_line(clean: Any, said: Any) -> None:
+def test_splits_that_cannot_be_are_refused_in_one_line(clean: Any, message: Any) -> None:
     case = Finance(clean=clean)
     rows = clean_series(random_bars(600), case)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         case.assign_split(rows, rows["ticker"])
 
 
-def test_what_is_learnt_is_learnt_from_the_rows_given_and_from_no_target() -> None:
+def test_preprocessing_is_fitted_on_the_train_rows_and_on_no_target() -> None:
     rows = clean_series(random_bars(300)).iloc[30:].reset_index(drop=True)
     case = Finance(clean=DAYS)
     state = case.fit_preprocessing(rows.iloc[:200])
@@ -63,7 +63,7 @@ def predictions(seed: Any = 0, days: Any = 500, factor: Any = 1.0) -> Any:
     generator = np.random.default_rng(seed)
     variance = np.exp(generator.normal(0, 0.5, days))
     returns = np.sqrt(variance) * generator.normal(size=days)
-    said = factor * variance
+    forecast = factor * variance
     return pd.DataFrame(
         {
             "ticker": "one",
@@ -71,9 +71,9 @@ def predictions(seed: Any = 0, days: Any = 500, factor: Any = 1.0) -> Any:
             "next_date": pd.bdate_range("2018-01-02", periods=days),
             "next_return": returns,
             "next_variance": variance * generator.gamma(5, 0.2, days),
-            "variance": said,
-            "quantile_5": -1.645 * np.sqrt(said),
-            "quantile_1": -2.326 * np.sqrt(said),
+            "variance": forecast,
+            "quantile_5": -1.645 * np.sqrt(forecast),
+            "quantile_1": -2.326 * np.sqrt(forecast),
         }
     )
 
@@ -89,12 +89,12 @@ def test_the_better_forecast_gains_and_says_how_surely() -> None:
 
 def test_quantiles_that_are_undercut_too_often_forbid_a_release() -> None:
     assert Finance().problem.release_blockers(predictions()) == []
-    said = Finance().problem.release_blockers(predictions(factor=0.2))
-    assert len(said) == 2
-    assert said[0].startswith("its 5% quantile is undercut on ")
+    blockers = Finance().problem.release_blockers(predictions(factor=0.2))
+    assert len(blockers) == 2
+    assert blockers[0].startswith("its 5% quantile is undercut on ")
 
 
-def test_many_series_are_judged_each_by_itself_and_their_worst_times_their_number() -> None:
+def test_many_series_are_tested_one_by_one_with_a_bonferroni_correction() -> None:
     both = pd.concat([predictions(seed).assign(ticker=f"s{seed}") for seed in range(4)], ignore_index=True)
     report = Finance().problem.report(both)
     first = [row for row in report["coverage"] if row["level"] == 0.05]
@@ -113,11 +113,11 @@ def test_many_series_are_judged_each_by_itself_and_their_worst_times_their_numbe
         ("stocknet", {"missing-open": 3, "no-trade": 111, "stale": 62}, {"missing-days"}),
     ],
 )
-def test_the_dirt_of_the_known_panels_is_found(dataset: Any, reasons: Any, fixes: Any) -> None:
+def test_the_known_errors_of_the_panels_are_found(dataset: Any, reasons: Any, fixes: Any) -> None:
     case = Finance(fetch={"dataset": dataset})
     rows = pd.concat(list(case.load()), ignore_index=True)
-    found = clean_and_split(rows, case)
-    rejected = found[found["verdict"] != KEPT]
+    cleaned = clean_and_split(rows, case)
+    rejected = cleaned[cleaned["verdict"] != KEPT]
     assert rejected["reason"].map(reason_code).value_counts().to_dict() == reasons
-    assert fixes <= {reason_code(fix) for said in found["fix"] if said for fix in said.split("; ")}
-    assert len(found) == len(rows)
+    assert fixes <= {reason_code(fix) for repairs in cleaned["fix"] if repairs for fix in repairs.split("; ")}
+    assert len(cleaned) == len(rows)

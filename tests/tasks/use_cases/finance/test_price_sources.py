@@ -19,16 +19,16 @@ from tests.support.price_bars import DAYS, clean_series, random_bars
 def test_a_volatility_index_is_that_of_the_day_and_never_of_a_later_one() -> None:
     level = pd.Series([10.0, 20.0, 30.0], index=pd.to_datetime(["2020-01-02", "2020-01-03", "2020-01-20"]))
     dates = pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-06", "2020-01-17", "2020-01-21", None]))
-    found = price_sources.level_at_close(level, dates)
-    np.testing.assert_array_equal(found, [np.nan, 10.0, 20.0, np.nan, 30.0, np.nan])
+    levels = price_sources.level_at_close(level, dates)
+    np.testing.assert_array_equal(levels, [np.nan, 10.0, 20.0, np.nan, 30.0, np.nan])
 
 
 def test_a_past_in_which_the_index_is_not_known_is_none() -> None:
     rows = random_bars(60).assign(fear=20.0)
     rows.loc[10, "fear"] = np.nan
     case = Finance(clean=DAYS, fetch={"path": "own.csv", "fear": "vix_close"})
-    found = clean_series(rows, case)["past"]
-    assert found.notna().to_numpy().nonzero()[0].tolist() == list(range(32, 60))
+    windows = clean_series(rows, case)["past"]
+    assert windows.notna().to_numpy().nonzero()[0].tolist() == list(range(32, 60))
 
 
 def test_ones_own_table_is_read_by_its_usual_names_or_by_those_given(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ GOOD = "2020-01-06,10,11,9,10.5,100"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", r"own\.csv is empty \(0 bytes\)"),
         (HEADER + "\n", r"own\.csv has a header .* but no rows"),
@@ -95,9 +95,9 @@ GOOD = "2020-01-06,10,11,9,10.5,100"
         (f"{HEADER}\n{GOOD[:-3]}\xa0100\n".encode("latin-1"), r"own\.csv, line 2: byte .* is not UTF-8"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_refused_in_one_line_that_says_where(tmp_path: Path, text: Any, said: Any) -> None:
+def test_a_table_that_cannot_be_read_is_refused_in_one_line_that_says_where(tmp_path: Path, text: Any, message: Any) -> None:
     case = Finance(fetch={"path": str(written(tmp_path / "own.csv", text))})
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=message) as refused:
         list(case.load())
     assert "\n" not in str(refused.value)
 

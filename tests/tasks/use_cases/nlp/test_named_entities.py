@@ -1,4 +1,4 @@
-"""Names are found word by word and judged whole; a file of words and tags is all it takes."""
+"""Named entities: tagged files, CRF loss, decoding, and metrics of whole entities."""
 
 import itertools
 import random
@@ -44,8 +44,8 @@ def sentences(count: Any = 240, seed: Any = 0) -> Iterator[Any]:
 @pytest.fixture
 def columns(tmp_path: Path) -> Any:
     path = tmp_path / "small.conll"
-    told = ["\n".join(f"{word} X {tag}" for word, tag in zip(*sentence, strict=True)) for sentence in sentences()]
-    path.write_text("-DOCSTART- X O\n\n" + "\n\n".join(told) + "\n")
+    lines = ["\n".join(f"{word} X {tag}" for word, tag in zip(*sentence, strict=True)) for sentence in sentences()]
+    path.write_text("-DOCSTART- X O\n\n" + "\n\n".join(lines) + "\n")
     return path
 
 
@@ -70,7 +70,7 @@ def test_what_is_no_tag_is_refused_with_its_word(tags: Any) -> None:
         entity_metrics.to_iob2(tags.split())
 
 
-def test_f1_counts_whole_entities_and_is_the_mean_of_the_rows_goodness() -> None:
+def test_f1_counts_whole_entities_and_is_the_mean_of_the_row_values() -> None:
     predictions = pd.DataFrame(
         {
             "tags": ["B-PER I-PER O B-LOC", "O O", "B-LOC O"],
@@ -102,8 +102,8 @@ def test_the_likelihood_is_that_of_all_ways_and_the_best_path_is_the_likeliest()
         nats += np.log(sum(np.exp(value) for value in ways.values())) - ways[tuple(truth[row, :length].tolist())]
         allowed = entity_metrics.allowed_transitions(tags)
         possible = {path: value for path, value in ways.items() if all(allowed[a, b] for a, b in itertools.pairwise((0, *path)))}
-        found, sure = entity_metrics.viterbi(scores[row : row + 1].numpy(), lengths[row : row + 1], tags)
-        assert tuple(found[0, :length]) == max(possible, key=lambda path: possible[path])
+        decoded, sure = entity_metrics.viterbi(scores[row : row + 1].numpy(), lengths[row : row + 1], tags)
+        assert tuple(decoded[0, :length]) == max(possible, key=lambda path: possible[path])
         assert 0 < sure[0] <= 1
     assert float(crf_loss.negative_log_likelihood(scores, truth)) == pytest.approx(nats / 5, rel=1e-4)
 
@@ -145,12 +145,12 @@ def test_a_ragged_line_is_refused_with_its_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("", "is empty"), ("\n\n", "holds no sentence"), ("London\n", "line 1 has 1 column")]
+    ("content", "message"), [("", "is empty"), ("\n\n", "holds no sentence"), ("London\n", "line 1 has 1 column")]
 )
-def test_a_file_without_sentences_is_refused(tmp_path: Path, content: Any, said: Any) -> None:
+def test_a_file_without_sentences_is_refused(tmp_path: Path, content: Any, message: Any) -> None:
     path = tmp_path / "none.conll"
     path.write_text(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         list(conll_files.read_path(path, 0))
 
 
@@ -172,8 +172,8 @@ def test_names_are_found_in_sentences_never_seen(columns: Any) -> None:
     scores = case.problem.metrics(predictions)
     assert scores["entity_f1"] > 0.9
     assert np.mean(case.problem.per_row_metric(predictions)) == pytest.approx(scores["entity_f1"])
-    rivals = case.baselines(train, test)
-    assert case.problem.metrics(rivals["no entity"])["entity_f1"] == 0
+    baselines = case.baselines(train, test)
+    assert case.problem.metrics(baselines["no entity"])["entity_f1"] == 0
 
 
 @pytest.mark.parametrize(("name", "fields"), [("text_tagger", {"classes": 3}), ("text_writer", {})])

@@ -1,4 +1,4 @@
-"""A word that decided is worth most, one that said nothing is worth nothing, and each is found in the text where it stands."""
+"""Word importance: the deciding word has the largest weight, an irrelevant one has none, and spans are positions in the text."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ def answer(texts: Any) -> Any:
 
 def test_words_are_found_where_they_stand_and_their_worth_is_what_is_lost() -> None:
     text = "a cat here"
-    (told,) = word_importance([text], answer)
-    worth = {text[part["start"] : part["end"]]: part["weight"] for part in told}
+    (parts,) = word_importance([text], answer)
+    worth = {text[part["start"] : part["end"]]: part["weight"] for part in parts}
     assert worth["a"] == worth["here"] == 0
     assert 0.6 < worth["cat"] < 0.7
 

@@ -39,29 +39,29 @@ def released(case: Any, folder: Any) -> Any:
     return path, case.problem.decode(ROWS, network(torch.from_numpy(inputs)).detach().numpy(), state)
 
 
-def test_topics_come_as_probabilities_by_class(tmp_path: Path) -> None:
+def test_topics_are_probabilities_by_class(tmp_path: Path) -> None:
     path, expected = released(Nlp(), tmp_path)
     reader = Predictor(path)
-    (found, _) = reader.predict(ROWS["text"].to_list()[:2])
-    assert list(found["probabilities"]) == ["cat", "dog"]
-    np.testing.assert_allclose(list(found["probabilities"].values()), expected["probabilities"].iloc[0], atol=1e-5)
+    (answer, _) = reader.predict(ROWS["text"].to_list()[:2])
+    assert list(answer["probabilities"]) == ["cat", "dog"]
+    np.testing.assert_allclose(list(answer["probabilities"].values()), expected["probabilities"].iloc[0], atol=1e-5)
     assert len(reader.word_importance(["the cat purrs"])[0]) == 3
 
 
-def test_names_come_as_their_words_and_kinds(tmp_path: Path) -> None:
+def test_names_are_entities_with_words_and_kind(tmp_path: Path) -> None:
     file = tmp_path / "a.conll"
     file.write_text("cat B-PET\n")
     path, expected = released(Nlp(fetch=TextFetch(path=str(file))), tmp_path)
-    (found,) = Predictor(path).predict([ROWS["text"].iloc[0]])
+    (answer,) = Predictor(path).predict([ROWS["text"].iloc[0]])
     named = sum(tag.startswith("B-") for tag in expected["predicted"].iloc[0].split())
-    assert len(found["entities"]) == named
+    assert len(answer["entities"]) == named
 
 
-def test_texts_to_foretell_come_with_their_perplexity(tmp_path: Path) -> None:
+def test_a_language_model_returns_the_perplexity_of_a_text(tmp_path: Path) -> None:
     path, expected = released(Nlp(model=TextModel(task="words")), tmp_path)
-    (found,) = Predictor(path).predict([ROWS["text"].iloc[0]])
-    told = np.exp(-expected["log_likelihood"].iloc[0] / expected["pieces"].iloc[0])
-    assert found["perplexity"] == pytest.approx(told, rel=1e-3)
+    (answer,) = Predictor(path).predict([ROWS["text"].iloc[0]])
+    perplexity = np.exp(-expected["log_likelihood"].iloc[0] / expected["pieces"].iloc[0])
+    assert answer["perplexity"] == pytest.approx(perplexity, rel=1e-3)
 
 
 def test_a_file_that_reads_no_texts_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The dirt known to be in public texts is found, counted and accounted for; a person's own bad files are refused in a line."""
+"""The known errors of public texts are found and counted; unreadable files of one's own are refused in one line."""
 
 import json
 import os
@@ -25,13 +25,13 @@ DATASETS = os.environ.get(DATASETS_VARIABLE) or (str(NEAR) if NEAR.is_dir() else
 needs_files = pytest.mark.skipif(not DATASETS, reason=f"{DATASETS_VARIABLE} names no folder with the data sets' files")
 
 
-def ledger_of(case: Any, folder: Any) -> Any:
-    """The ledger of all raw rows, judged and settled as the clean stage does, and what became of each row."""
+def quality_report(case: Any, folder: Any) -> Any:
+    """The data quality report of all raw rows and the outcome of each, as the stage clean makes them."""
     raw = pd.concat(list(case.load()), ignore_index=True)
     raw.to_parquet(folder / "raw.parquet")
     clean_partition_file(case, folder / "raw.parquet", 0, folder)
-    settled = deduplicate_and_split(case, pd.read_parquet(folder / "light-00000.parquet"))
-    return build_quality_report(case, settled), settled
+    outcome = deduplicate_and_split(case, pd.read_parquet(folder / "light-00000.parquet"))
+    return build_quality_report(case, outcome), outcome
 
 
 @pytest.fixture
@@ -41,19 +41,19 @@ def datasets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_files
 @pytest.mark.slow
-def test_ag_news_dirt_is_found_counted_and_accounted_for(datasets: Any, tmp_path: Path) -> None:
-    ledger, settled = ledger_of(Nlp(fetch=TextFetch(dataset="ag_news")), tmp_path)
-    assert ledger["rows_in"] == 39_600 == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"]
-    assert ledger["leaks"] == {"test": 6}, "six train rows, five texts, stand in the test file"
-    assert settled["split"].eq("test").sum() == 7600
-    assert ledger["duplicates"] == 1981, "the two train files overlap by 1,973 texts and hold 8 repeats"
-    assert ledger["fixes"]["backslashes"] > 4000
-    assert ledger["fixes"]["entities"] > 12_000
-    assert ledger["fixes"]["markup"] > 1500
-    assert set(ledger["classes"]) == {"World", "Sports", "Business", "Sci/Tech"}
-    files = [name for name in ledger["files"] if "train" in name]
+def test_the_known_errors_of_ag_news_are_found_and_counted(datasets: Any, tmp_path: Path) -> None:
+    report, outcome = quality_report(Nlp(fetch=TextFetch(dataset="ag_news")), tmp_path)
+    assert report["rows_in"] == 39_600 == report["kept"] + report["quarantined"] + report["duplicates"]
+    assert report["leaks"] == {"test": 6}, "six train rows, five texts, stand in the test file"
+    assert outcome["split"].eq("test").sum() == 7600
+    assert report["duplicates"] == 1981, "the two train files overlap by 1,973 texts and hold 8 repeats"
+    assert report["fixes"]["backslashes"] > 4000
+    assert report["fixes"]["entities"] > 12_000
+    assert report["fixes"]["markup"] > 1500
+    assert set(report["classes"]) == {"World", "Sports", "Business", "Sci/Tech"}
+    files = [name for name in report["files"] if "train" in name]
     assert len(files) == 2
-    kept = settled[settled["verdict"] == KEPT]
+    kept = outcome[outcome["verdict"] == KEPT]
     assert kept[kept["file"].isin(files)]["label"].value_counts().min() > 7000, "both label bases are read"
 
 
@@ -69,10 +69,10 @@ def test_ag_news_dirt_is_found_counted_and_accounted_for(datasets: Any, tmp_path
 def test_other_public_texts_are_accounted_for(
     datasets: Any, tmp_path: Path, name: Any, rows: Any, duplicates: Any, reasons: Any
 ) -> None:
-    ledger, _ = ledger_of(Nlp(fetch=TextFetch(dataset=name)), tmp_path)
-    assert ledger["rows_in"] == rows == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"]
-    assert ledger["duplicates"] == duplicates
-    assert ledger["reasons"] == reasons
+    report, _ = quality_report(Nlp(fetch=TextFetch(dataset=name)), tmp_path)
+    assert report["rows_in"] == rows == report["kept"] + report["quarantined"] + report["duplicates"]
+    assert report["duplicates"] == duplicates
+    assert report["reasons"] == reasons
 
 
 @needs_files
@@ -84,14 +84,14 @@ def test_labels_of_noisy_10k_that_are_suspected_are_mostly_wrong(datasets: Any) 
 
     rows = pd.concat(list(Nlp(fetch=TextFetch(dataset="noisy_10k")).load()), ignore_index=True)
     classes, even = sorted(set(rows["label"])), rows.index % 2 == 0
-    known, asked = rows[even], rows[~even].reset_index(drop=True)
-    guesses = text_baselines.linear_svms(known["text"], known["label"], asked["text"], classes)
-    told = find_label_errors(
-        classification.predictions_table(asked, guesses["tf-idf + linear"], classes, ("label", "truth", "text"))
+    train, test = rows[even], rows[~even].reset_index(drop=True)
+    guesses = text_baselines.linear_svms(train["text"], train["label"], test["text"], classes)
+    label_errors = find_label_errors(
+        classification.predictions_table(test, guesses["tf-idf + linear"], classes, ("label", "truth", "text"))
     )
-    assert told["wrong"] == pytest.approx(987, abs=40)
-    assert told["precision"] > 0.6, "three times the share of wrong labels among all"
-    assert told["recall"] > 0.15
+    assert label_errors["wrong"] == pytest.approx(987, abs=40)
+    assert label_errors["precision"] > 0.6, "three times the share of wrong labels among all"
+    assert label_errors["recall"] > 0.15
 
 
 def rows_of(path: Any, **how: Any) -> Any:
@@ -99,7 +99,7 @@ def rows_of(path: Any, **how: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("empty.csv", b"", "empty.csv is empty"),
         ("head.csv", b"text,label\n", "head.csv has a header"),
@@ -117,12 +117,12 @@ def rows_of(path: Any, **how: Any) -> Any:
         ("zero.csv", b"text,label\nsome\x00words,a\n", "zero.csv, line 2"),
     ],
 )
-def test_a_bad_file_is_refused_in_one_line_that_names_it(tmp_path: Path, name: Any, content: Any, said: Any) -> None:
+def test_a_bad_file_is_refused_in_one_line_that_names_it(tmp_path: Path, name: Any, content: Any, message: Any) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(UserError) as refused:
         rows_of(path)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -136,9 +136,9 @@ def test_one_class_alone_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "one.csv"
     path.write_text("text,label\n" + "".join(f"some words {number},a\n" for number in range(50)))
     case = Nlp(fetch=TextFetch(path=str(path)))
-    _, settled = ledger_of(case, tmp_path)
+    _, outcome = quality_report(case, tmp_path)
     with pytest.raises(UserError, match="all 50 clean rows have the label 'a'"):
-        check_classes(case, settled)
+        check_classes(case, outcome)
 
 
 def test_bad_cells_are_quarantined_with_their_reason_and_place(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_bad_cells_are_quarantined_with_their_reason_and_place(tmp_path: Path) -
     }
     path = tmp_path / "mixed.jsonl"
     path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for label, text in cells.items()))
-    _, settled = ledger_of(Nlp(fetch=TextFetch(path=str(path))), tmp_path)
-    reasons = dict(zip(settled["label"], settled["reason"].str.partition(":")[0], strict=True))
+    _, outcome = quality_report(Nlp(fetch=TextFetch(path=str(path))), tmp_path)
+    reasons = dict(zip(outcome["label"], outcome["reason"].str.partition(":")[0], strict=True))
     assert reasons == {
         "huge": "too-long",
         "number": "too-short",
@@ -162,14 +162,14 @@ def test_bad_cells_are_quarantined_with_their_reason_and_place(tmp_path: Path) -
         "lost": "wrong-encoding",
         "good": "",
     }
-    assert settled["row"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert outcome["row"].to_list() == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_row_cut_in_the_middle_at_the_end_of_a_file_is_quarantined(tmp_path: Path) -> None:
     path = tmp_path / "cut.csv"
     path.write_text("text,label\nsome words,a\nother words,b")
-    _, settled = ledger_of(Nlp(fetch=TextFetch(path=str(path))), tmp_path)
-    assert settled["reason"].str.partition(":")[0].to_list() == ["", "cut-short"]
+    _, outcome = quality_report(Nlp(fetch=TextFetch(path=str(path))), tmp_path)
+    assert outcome["reason"].str.partition(":")[0].to_list() == ["", "cut-short"]
 
 
 @pytest.mark.slow

@@ -51,14 +51,14 @@ def test_a_whole_pixel_shift_moves_the_picture_and_brings_in_black() -> None:
     assert moved[0, 0, 4].tolist() == [0] * 5
 
 
-def test_a_cut_out_square_is_as_large_as_asked() -> None:
+def test_a_cut_out_square_is_as_large_as_set() -> None:
     varied = augmentation.BatchAugmentation(cutout=0.5)(
         torch.full((1, 1, 20, 20), 9.0), torch.full((1, images.UNIFORMS_PER_IMAGE), 0.5)
     )
     assert (varied == 0).sum() == 100
 
 
-def test_digits_are_never_mirrored_unless_asked() -> None:
+def test_digits_are_never_mirrored_unless_set() -> None:
     assert not Vision().batch_augmentation().flip
     assert Vision(fetch=ImageFetch(dataset="cifar10")).batch_augmentation().flip
     assert not Vision(fetch=ImageFetch(path="mine")).batch_augmentation().flip

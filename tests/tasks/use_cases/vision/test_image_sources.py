@@ -124,7 +124,7 @@ def test_the_original_cifar_archive_is_read_without_unpacking_it(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda folder: None, "is not there"),
         (lambda folder: folder.mkdir(), "holds no files; expected one sub-folder per class"),
@@ -134,9 +134,9 @@ def test_the_original_cifar_archive_is_read_without_unpacking_it(tmp_path: Path)
         (lambda folder: folder.write_bytes(b"x"), "is no source of images"),
     ],
 )  # fmt: skip
-def test_a_source_that_is_none_is_refused_with_what_would_do(tmp_path: Path, make: Any, said: Any) -> None:
+def test_a_source_that_is_none_is_refused_with_what_would_do(tmp_path: Path, make: Any, message: Any) -> None:
     make(tmp_path / "pets")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         load_rows(tmp_path / "pets")
 
 
@@ -160,7 +160,7 @@ def test_large_pictures_come_in_small_blocks(folder: Any, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("stanza", "said"),
+    ("stanza", "message"),
     [
         ({"fetch": {"dataset": "fashion-mnist"}}, "no data set 'fashion-mnist'; did you mean 'fashion_mnist'?"),
         ({"fetch": {"source": "download"}}, "dataset is empty; there is digits, mnist"),
@@ -170,8 +170,8 @@ def test_large_pictures_come_in_small_blocks(folder: Any, monkeypatch: pytest.Mo
         ({"clean": {"side": -1}}, "clean.side"),
     ],
 )
-def test_a_wrong_setting_is_explained(stanza: Any, said: Any) -> None:
-    with pytest.raises(UserError, match=re.escape(said)):
+def test_a_wrong_setting_is_explained(stanza: Any, message: Any) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
         build_use_case("vision", parse_params({"use_cases": {"vision": stanza}, "recipes": {"dense": []}}))
 
 

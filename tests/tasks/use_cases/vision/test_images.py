@@ -97,11 +97,11 @@ def test_a_bomb_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> N
         (random_image(size=(40, 30), mode="RGB"), "converted-mode; resized"),
     ],
 )
-def test_a_picture_of_another_size_or_mode_is_mended_and_says_so(image: Any, fix: Any) -> None:
+def test_a_picture_of_another_size_or_mode_is_repaired_and_says_so(image: Any, fix: Any) -> None:
     verdict = clean_image(encode_image(image))
     assert (verdict["fault"], verdict["fix"]) == ("", fix)
-    mended = Image.open(io.BytesIO(verdict["image"]))
-    assert (mended.size, mended.mode, mended.format) == ((28, 28), "L", "PNG")
+    repaired = Image.open(io.BytesIO(verdict["image"]))
+    assert (repaired.size, repaired.mode, repaired.format) == ((28, 28), "L", "PNG")
 
 
 def test_sixteen_bits_are_scaled_and_not_cut_off() -> None:
@@ -168,7 +168,7 @@ def rows_of(pictures: Any, **columns: Any) -> Any:
         lambda one: one.point(lambda value: min(255, value + 6)),
     ],
 )
-def test_near_duplicates_share_a_likeness(again: Any) -> None:
+def test_near_duplicates_share_a_group(again: Any) -> None:
     pictures = [random_image(seed) for seed in range(20)]
     rows = rows_of(pictures + [again(one) for one in pictures])
     duplicate_group = Vision(fetch=ImageFetch(path="mine")).duplicate_group(rows)
@@ -182,7 +182,7 @@ def test_different_digits_are_never_merged() -> None:
     assert Vision().duplicate_group(table).nunique() == len(table)
 
 
-def test_likeness_does_not_depend_on_the_order_of_rows() -> None:
+def test_duplicate_groups_do_not_depend_on_the_order_of_rows() -> None:
     rows = rows_of(
         [random_image(seed) for seed in range(10)]
         + [random_image(seed).point(lambda value: value // 2 * 2) for seed in range(10)]
@@ -201,7 +201,7 @@ def test_official_test_rows_stay_test_and_validation_comes_out_of_train() -> Non
     assert 80 < (split == "validation").sum() < 160
 
 
-def test_rows_without_a_subset_are_dealt_by_likeness() -> None:
+def test_rows_without_a_subset_are_split_by_duplicate_group() -> None:
     split = Vision().assign_split(pd.DataFrame({"subset": [""] * 1000}), pd.Series([f"{place // 2}" for place in range(1000)]))
     assert split[::2].tolist() == split[1::2].tolist()
     assert {name: round(share, 1) for name, share in split.value_counts(normalize=True).items()} == {

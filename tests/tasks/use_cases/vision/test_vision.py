@@ -48,7 +48,7 @@ def test_a_student_is_narrower(digits: Any) -> None:
     assert sum(p.numel() for p in student.parameters()) < 0.4 * sum(p.numel() for p in teacher.parameters())
 
 
-def test_decode_judges_every_row_and_survives_parquet(digits: Any, tmp_path: Path) -> None:
+def test_decode_predicts_every_row_and_survives_parquet(digits: Any, tmp_path: Path) -> None:
     vision, some = Vision(), digits.head(30)
     outputs = np.eye(10, dtype=np.float32)[[int(label) for label in some["label"]]] * 5
     vision.problem.decode(some, outputs, vision.fit_preprocessing(digits)).to_parquet(tmp_path / "p.parquet")
@@ -94,7 +94,7 @@ def test_a_class_that_is_never_predicted_has_no_nan_anywhere() -> None:
     json.dumps([classification.metrics(predictions), classification.report(predictions)], allow_nan=False)
 
 
-def test_the_rivals_answer_every_row(digits: Any) -> None:
+def test_the_baselines_predict_every_row(digits: Any) -> None:
     guesses = Vision().baselines(digits.drop(digits.index[::4]), digits.iloc[::4])
     assert list(guesses) == ["majority", "kernel machine"]
     assert all(len(table) == 100 for table in guesses.values())
@@ -108,6 +108,6 @@ def test_the_module_needs_no_torch() -> None:
 
 
 def test_every_file_of_a_data_set_is_named_with_its_sha256() -> None:
-    for known in DATASETS.values():
-        assert all(re.fullmatch("[0-9a-f]{64}", sha256) for _, sha256, _ in known.files)
-        assert len({name for name, _, _ in known.files}) == len(known.files)
+    for dataset in DATASETS.values():
+        assert all(re.fullmatch("[0-9a-f]{64}", sha256) for _, sha256, _ in dataset.files)
+        assert len({name for name, _, _ in dataset.files}) == len(dataset.files)
