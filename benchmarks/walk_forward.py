@@ -93,8 +93,8 @@ def write_results(cases: Mapping[str, Finance], answers: Mapping[str, Any], best
         f"{YEARS[0]} to {YEARS[-1]}, expanding window, refitted yearly, settings chosen on days before 2010. "
         f"The dense model is {DENSE} as in params.yaml, released is its recipe {RELEASED!r}; the student was made wider "
         "and taught for longer after an earlier one had lost more on these years: by 2004 to 2009, and, of those better there, "
-        "the one surely within its contract on the packaged validation rows (2013 to 2016, without the VIX). Another was read "
-        "on 2010 and 2011 on the way. "
+        "the one shown with 95 % confidence to be within its contract on the packaged "
+        "validation rows (2013 to 2016, without the VIX). Another was read on 2010 and 2011 on the way. "
         "DM: Diebold-Mariano against the best classic of the same information, positive is better; "
         "lost by compression: QLIKE of the released less that of the dense."
     )

@@ -53,13 +53,13 @@ def paired_gain(problem: Problem, predictions: DataFrame, baseline: DataFrame) -
 def headline(scores: Mapping[str, float], baselines: Mapping[str, Any], gains: Mapping[str, Any], split: str) -> str:
     """One sentence on whether the network is better than its best baseline on this split."""
     if not gains:
-        return "It has no rival."
+        return "It has no baseline."
     best = min(gains, key=lambda name: float(gains[name]["value"]))
     first, gain = next(iter(scores)), gains[best]
     verdict = "beats" if gain["low"] > 0 else "does not beat"
-    uncertain = "; the difference may be luck" if gain["low"] <= 0 <= gain["high"] else ""
+    uncertain = "; the difference may be due to chance" if gain["low"] <= 0 <= gain["high"] else ""
     return (
-        f"The dense network {verdict} its best rival, {best}: {first} {scores[first]:.4f} against "
+        f"The dense network {verdict} its best baseline, {best}: {first} {scores[first]:.4f} against "
         f"{baselines[best][split]['scores'][first]:.4f} on {split}, a gain of {gain['value']:+.4f} "
         f"({gain['low']:+.4f}..{gain['high']:+.4f}, {gain['method']}{uncertain})."
     )

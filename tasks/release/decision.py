@@ -50,10 +50,10 @@ def assess(name: str, metrics: Mapping[str, Any], timing: Mapping[str, Any], con
     if blockers:
         terms["objections"] = {"allowed": 0, "value": len(blockers), "status": "broken"}
     messages = {
-        "max_drop": f"loses {drop:.4f} of {first} on validation, surely at most {against_dense['at_most']:.4f}; "
+        "max_drop": f"loses {drop:.4f} of {first} on validation, 95 % upper bound {against_dense['at_most']:.4f}; "
         f"{contract.max_drop:.4f} is allowed",
-        "min_speedup": f"is {speedup['ratio']:.2f} times as fast as dense, surely at least {speedup['at_least']:.2f}; "
-        f"{contract.min_speedup:.2f} is asked",
+        "min_speedup": f"is {speedup['ratio']:.2f} times as fast as dense, 95 % lower bound {speedup['at_least']:.2f}; "
+        f"{contract.min_speedup:.2f} is required",
         "max_size_share": f"has {metrics['bytes_share']:.3f} of dense's bytes; {contract.max_size_share:.3f} is allowed",
         "objections": " and ".join(blockers),
     }

@@ -82,13 +82,14 @@ def model_card(
     sections = {
         f"{context.name}: {released or 'no release'}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
         "Intended use": f"{case.summary} One file, `model.onnx`: `inputs` in, `outputs` out, pre-processing inside; "
-        "what it learnt of its data (such as the names of the classes) is in the file's metadata under `bonsai.learnt`.",
-        "Data": f"{dataset}: {counts} rows after cleaning. Rows alike stand in the same split; test rows chose nothing.",
+        "what was fitted on its data (such as the class names) is in the file's metadata under `bonsai.learnt`.",
+        "Data": f"{dataset}: {counts} rows after cleaning. Near-duplicates are in the same split; "
+        "the test split is used for reporting only.",
         "Training": f"Architecture `{metadata['architecture']}` with {metadata['fields']}. Settings: {asdict(case.training)}.",
         "Evaluation": markdown_table(rows)
         + "\n\nOn test rows with 95 % intervals; latency in milliseconds at batch 1 and 64 (median), speed-ups at batch 1. "
         + f"{table['threads']} thread on {machine}. Seed {case.training.seed}.",
-        "Rivals": "\n".join(f"- {baseline['name']}: {_first_score(baseline['scores'])}" for baseline in table["baselines"])
+        "Baselines": "\n".join(f"- {baseline['name']}: {_first_score(baseline['scores'])}" for baseline in table["baselines"])
         or "None.",
         **fairness(metrics["splits"]["test"]["report"]),
         "Contract": "\n".join(f"- {each['recipe']}: {each['status']}. {each['why']}" for each in verdict["candidates"]),

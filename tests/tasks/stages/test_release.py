@@ -47,7 +47,7 @@ def test_a_term_is_kept_when_its_confidence_bound_keeps_it() -> None:
 def test_a_term_that_only_the_estimate_keeps_is_not_shown() -> None:
     result = candidate(at_most=0.012)
     assert (result.status, result.terms["max_drop"]["status"]) == ("not shown", "not shown")
-    assert result.misses == ["loses 0.0020 of accuracy on validation, surely at most 0.0120; 0.0100 is allowed"]
+    assert result.misses == ["loses 0.0020 of accuracy on validation, 95 % upper bound 0.0120; 0.0100 is allowed"]
     assert candidate(at_least=2.9).status == "not shown"
 
 
@@ -116,7 +116,7 @@ def test_evaluation_reports_metrics_drops_and_flipped_rows(root: Any) -> None:
     assert dense["baselines"]["majority"]["test"]["scores"]["accuracy"] < test["scores"]["accuracy"]
     gains_of_dense = dense["against_rivals"]["test"]
     assert gains_of_dense["gains"]["majority"]["low"] > 0
-    assert gains_of_dense["headline"].startswith("The dense network beats its best rival, majority: accuracy ")
+    assert gains_of_dense["headline"].startswith("The dense network beats its best baseline, majority: accuracy ")
 
 
 def test_a_baseline_within_the_interval_is_not_beaten() -> None:
@@ -126,8 +126,10 @@ def test_a_baseline_within_the_interval_is_not_beaten() -> None:
     }
     baselines = {name: {"test": {"scores": {"accuracy": 0.5}}} for name in gains}
     headline = comparison.headline({"accuracy": 0.51}, baselines, gains, "test")
-    assert headline.startswith("The dense network does not beat its best rival, strong: accuracy 0.5100 against 0.5000 on test")
-    assert "may be luck" in headline
+    assert headline.startswith(
+        "The dense network does not beat its best baseline, strong: accuracy 0.5100 against 0.5000 on test"
+    )
+    assert "may be due to chance" in headline
 
 
 def test_a_blocker_forbids_a_release_whatever_the_metrics() -> None:
@@ -185,7 +187,7 @@ def test_a_refusal_holds_no_model(root: Any) -> None:
     assert not (folder / "model.onnx").exists()
     verdict = json.loads((folder / "verdict.json").read_text())
     assert verdict["released"] is None
-    assert "1000.00 is asked" in verdict["reason"]
+    assert "1000.00 is required" in verdict["reason"]
     assert "# bars: no release" in (folder / "card.md").read_text()
 
 

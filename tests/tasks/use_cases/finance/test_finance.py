@@ -78,7 +78,7 @@ def predictions(seed: Any = 0, days: Any = 500, factor: Any = 1.0) -> Any:
     )
 
 
-def test_the_better_forecast_gains_and_says_how_surely() -> None:
+def test_the_better_forecast_gains_with_an_interval() -> None:
     good, bad = predictions(), predictions(factor=3.0)
     case = Finance()
     gain = case.problem.compare_to_baseline(good, bad)
