@@ -34,14 +34,14 @@ def fitted(case: Any, rows: Any) -> Any:
     state = case.fit_preprocessing(rows.head(200))
     inputs, targets = case.encode(rows.head(200), state)
     torch.manual_seed(0)
-    found = trainer.fit(
+    fitted = trainer.fit(
         case.build_model(state),
         inputs,
         targets,
         objective=lambda network, x, y: case.problem.loss(network(x), y, case.training),
         training=case.training,
     )
-    return found.network, state
+    return fitted.network, state
 
 
 def test_every_text_begins_and_ends_with_an_edge(case: Any, rows: Any, fitted: Any) -> None:
@@ -53,17 +53,20 @@ def test_every_text_begins_and_ends_with_an_edge(case: Any, rows: Any, fitted: A
 
 def test_it_foretells_better_than_counting_pieces(case: Any, rows: Any, fitted: Any) -> None:
     network, state = fitted
-    asked = rows.tail(100).reset_index(drop=True)
-    told = case.problem.decode(asked, trainer.predict(network, case.encode(asked, state)[0]), state)
-    scores = case.problem.metrics(told)
-    rivals = {name: case.problem.metrics(found) for name, found in case.baselines(rows.head(200), asked).items()}
-    assert scores["perplexity"] < 0.5 * rivals["1-gram"]["perplexity"]
-    assert rivals["3-gram"]["perplexity"] < 0.5 * rivals["1-gram"]["perplexity"]
-    assert np.mean(case.problem.per_row_metric(told)) == pytest.approx(scores["log_likelihood"])
-    assert case.problem.report(told)["hardest"][0]["perplexity"] >= case.problem.report(told)["easiest"][0]["perplexity"]
+    test = rows.tail(100).reset_index(drop=True)
+    predictions = case.problem.decode(test, trainer.predict(network, case.encode(test, state)[0]), state)
+    scores = case.problem.metrics(predictions)
+    baselines = {name: case.problem.metrics(table) for name, table in case.baselines(rows.head(200), test).items()}
+    assert scores["perplexity"] < 0.5 * baselines["1-gram"]["perplexity"]
+    assert baselines["3-gram"]["perplexity"] < 0.5 * baselines["1-gram"]["perplexity"]
+    assert np.mean(case.problem.per_row_metric(predictions)) == pytest.approx(scores["log_likelihood"])
+    assert (
+        case.problem.report(predictions)["hardest"][0]["perplexity"]
+        >= case.problem.report(predictions)["easiest"][0]["perplexity"]
+    )
 
 
-def test_what_was_told_does_not_depend_on_what_comes_after(case: Any, rows: Any, fitted: Any) -> None:
+def test_outputs_do_not_depend_on_later_tokens(case: Any, rows: Any, fitted: Any) -> None:
     network, state = fitted
     inputs = torch.from_numpy(case.encode(rows.head(1), state)[0])
     other = inputs.clone()

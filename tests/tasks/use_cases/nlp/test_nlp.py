@@ -23,7 +23,7 @@ from tests.support.text_rows import ANIMALS, animals, clean_text
 
 
 @pytest.mark.parametrize(
-    ("raw", "mended", "fix"),
+    ("raw", "repaired", "fix"),
     [
         ("America #39;s top  quot;nuts, quot; he said", 'America\'s top "nuts," he said', "entities"),
         ("worth  #36;10 million", "worth $10 million", "entities"),
@@ -39,9 +39,9 @@ from tests.support.text_rows import ANIMALS, animals, clean_text
         ("in\u200bvisible\x07", "invisible", "control-characters"),
     ],
 )
-def test_what_was_damaged_is_mended_and_named(raw: Any, mended: Any, fix: Any) -> None:
+def test_damaged_text_is_repaired_and_the_repair_is_named(raw: Any, repaired: Any, fix: Any) -> None:
     verdict = clean_text(raw)
-    assert (verdict["text"], verdict["fix"], verdict["fault"]) == (mended, fix, "")
+    assert (verdict["text"], verdict["fix"], verdict["fault"]) == (repaired, fix, "")
 
 
 @pytest.mark.parametrize(
@@ -90,53 +90,53 @@ def test_near_duplicates_share_a_split_and_a_leak_is_quarantined() -> None:
     )
     nlp = Nlp(fetch=TextFetch(path="mine"))
     light = nlp.clean_partition(rows).assign(key=["1", "2", "3", "3"], file="f", row=range(4), part=0)
-    settled = deduplicate_and_split(nlp, light)
-    assert settled["verdict"].to_list() == ["quarantined", "kept", "kept", "duplicate"]
-    assert settled["reason"].to_list()[0] == "leak: looks like f:1 of test"
-    assert settled["reason"].to_list()[3] == "duplicate of f:2, which is labelled 'b'"
+    outcome = deduplicate_and_split(nlp, light)
+    assert outcome["verdict"].to_list() == ["quarantined", "kept", "kept", "duplicate"]
+    assert outcome["reason"].to_list()[0] == "leak: looks like f:1 of test"
+    assert outcome["reason"].to_list()[3] == "duplicate of f:2, which is labelled 'b'"
 
 
 @pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
 def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind: Any) -> None:
     texts = animals()["text"].to_list()
-    found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
-    assert json.loads(json.dumps(found)) == found == tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
-    numbers = tokenization.encode(texts, found)
+    vocabulary = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
+    assert json.loads(json.dumps(vocabulary)) == vocabulary == tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
+    numbers = tokenization.encode(texts, vocabulary)
     assert numbers.dtype == np.int32
-    assert numbers.shape == (len(texts), found["length"])
-    assert 0 < numbers.max() < tokenization.vocabulary_size(found)
+    assert numbers.shape == (len(texts), vocabulary["length"])
+    assert 0 < numbers.max() < tokenization.vocabulary_size(vocabulary)
     assert ((numbers != 0).cumprod(1) == (numbers != 0)).all(), "zeros stand behind the end only"
 
 
 @pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
 def test_a_text_has_the_same_numbers_alone_and_among_others(kind: Any) -> None:
     texts = [*animals()["text"], "", "unheard of"]
-    found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
-    together = tokenization.encode(texts, found)
-    assert all(np.array_equal(tokenization.encode([one], found)[0], row) for one, row in zip(texts, together, strict=True))
+    vocabulary = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
+    together = tokenization.encode(texts, vocabulary)
+    assert all(np.array_equal(tokenization.encode([one], vocabulary)[0], row) for one, row in zip(texts, together, strict=True))
 
 
 @pytest.mark.parametrize("kind", ["grams", "letters", "words"])
 def test_a_shorter_vocabulary_forgets_the_rarest(kind: Any) -> None:
     texts = animals()["text"].to_list()
-    found = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
-    shorter = tokenization.truncate_vocabulary(found, 20)
+    vocabulary = tokenization.fit_vocabulary(texts, kind, 500, 2, 64)
+    shorter = tokenization.truncate_vocabulary(vocabulary, 20)
     assert tokenization.vocabulary_size(shorter) == 20
-    whole, left = tokenization.encode(texts, found), tokenization.encode(texts, shorter)
+    whole, left = tokenization.encode(texts, vocabulary), tokenization.encode(texts, shorter)
     unknown = 1 if kind == "words" else 0
     assert [n for n in np.where(whole < 20, whole, unknown)[0] if n] == [n for n in left[0] if n]
 
 
 def test_pairs_of_neighbours_are_grams_of_their_own() -> None:
-    found = tokenization.fit_vocabulary(["new york", "york new", "new york"], "grams", 500, 2, 64)
-    onward, turned = tokenization.encode(["new york", "york new"], found)
+    vocabulary = tokenization.fit_vocabulary(["new york", "york new", "new york"], "grams", 500, 2, 64)
+    onward, turned = tokenization.encode(["new york", "york new"], vocabulary)
     assert set(turned[turned > 0]) < set(onward[onward > 0])
 
 
 def test_words_that_share_letters_share_runs_of_them() -> None:
-    found = tokenization.fit_vocabulary(["wonderful", "wonderfully", "wonderful"], "letters", 500, 1, 64)
-    known, strange, other = (set(row[row > 0]) for row in tokenization.encode(["wonderful", "wonder", "brisk"], found))
-    assert len(known & strange) >= 5
+    vocabulary = tokenization.fit_vocabulary(["wonderful", "wonderfully", "wonderful"], "letters", 500, 1, 64)
+    whole_word, strange, other = (set(row[row > 0]) for row in tokenization.encode(["wonderful", "wonder", "brisk"], vocabulary))
+    assert len(whole_word & strange) >= 5
     assert not other
 
 
@@ -169,7 +169,7 @@ def test_noise_leaves_at_least_one_word(seed: Any) -> None:
     assert normalization.add_noise("only four words here", "key", seed, drop=1.0, swap=1.0, spelling=1.0, mask=1.0).split()
 
 
-def test_the_share_of_words_dropped_is_the_one_asked_for() -> None:
+def test_the_share_of_words_dropped_is_the_one_that_is_set() -> None:
     long = " ".join(f"word{n}" for n in range(2000))
     assert len(normalization.add_noise(long, "key", 0, drop=0.3, swap=0, spelling=0, mask=0).split()) == pytest.approx(
         1400, abs=80
@@ -192,11 +192,11 @@ def test_a_bag_that_begins_with_naive_bayes_tells_texts_apart_before_any_step(cl
             network = nlp.build_model(state)
             nlp.initialize_weights(network, inputs, targets)
             assert not network.embedding.weight[0].any()
-            found = network.eval()(torch.from_numpy(inputs)).argmax(1).numpy()
-            assert (found == targets).mean() > (0.95 if width == 0 else 1.2 / classes)
+            predicted = network.eval()(torch.from_numpy(inputs)).argmax(1).numpy()
+            assert (predicted == targets).mean() > (0.95 if width == 0 else 1.2 / classes)
 
 
-def test_nothing_is_begun_with_unless_asked_for() -> None:
+def test_weights_are_initialized_only_if_head_start_is_set() -> None:
     import torch
 
     rows = animals()
@@ -231,7 +231,7 @@ def test_a_class_never_seen_in_training_is_refused() -> None:
         nlp.encode(animals().assign(label="cow"), state)
 
 
-def test_the_linear_rivals_answer_in_the_order_of_the_classes() -> None:
+def test_the_linear_baselines_answer_in_the_order_of_the_classes() -> None:
     rows = animals()
     guesses = text_baselines.linear_svms(rows["text"], rows["label"], [one for one, _ in ANIMALS], ["dog", "cat"])
     assert len(guesses) == 2
@@ -248,11 +248,11 @@ def test_wrong_labels_are_suspected() -> None:
     p = np.stack([np.where(truth == 0, sure, 1 - sure), np.where(truth == 1, sure, 1 - sure)], axis=1)
     names = np.array(["a", "b"], dtype=object)
     predictions = pd.DataFrame({"label": names[label], "truth": names[truth], "predicted": names[truth]})
-    found = label_errors.find_label_errors(predictions.assign(classes=[["a", "b"]] * 400, probabilities=list(p)))
-    assert found["precision"] > 0.95
-    assert found["recall"] > 0.5
-    assert found["accuracy_against_truth"] == 1.0
-    assert found["rows"][0]["label"] != found["rows"][0]["seems"]
+    report = label_errors.find_label_errors(predictions.assign(classes=[["a", "b"]] * 400, probabilities=list(p)))
+    assert report["precision"] > 0.95
+    assert report["recall"] > 0.5
+    assert report["accuracy_against_truth"] == 1.0
+    assert report["rows"][0]["label"] != report["rows"][0]["seems"]
 
 
 def test_the_module_imports_without_torch() -> None:
@@ -263,14 +263,14 @@ def test_the_module_imports_without_torch() -> None:
 def test_each_class_has_its_share_of_every_split() -> None:
     labels = pd.Series(["a"] * 900 + ["b"] * 100)
     keys = pd.Series([str(number) for number in range(1000)])
-    dealt = stratified_split(keys, labels, 0.15, 0.15)
-    counts = pd.crosstab(labels, dealt)
+    assigned = stratified_split(keys, labels, 0.15, 0.15)
+    counts = pd.crosstab(labels, assigned)
     assert counts.loc["a", ["test", "validation", "train"]].to_list() == [135, 135, 630]
     assert counts.loc["b", ["test", "validation", "train"]].to_list() == [15, 15, 70]
-    assert (stratified_split(keys[::-1], labels[::-1], 0.15, 0.15).sort_index() == dealt).all()
+    assert (stratified_split(keys[::-1], labels[::-1], 0.15, 0.15).sort_index() == assigned).all()
 
 
-def test_what_is_shipped_holds_no_entry_the_network_has_no_room_for() -> None:
+def test_the_exported_vocabulary_is_as_large_as_the_embedding() -> None:
     nlp, rows = Nlp(), animals()
     state = nlp.fit_preprocessing(rows)
     small = nlp._build("bag", state, {"tokens": 20})

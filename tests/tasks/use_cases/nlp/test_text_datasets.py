@@ -128,9 +128,9 @@ def test_a_data_set_without_its_files_says_what_to_do(monkeypatch: pytest.Monkey
     ],
 )
 def test_data_sets_with_a_name_are_read_whole(name: Any, rows: Any, labels: Any) -> None:
-    found = pd.concat(list(Nlp(fetch=TextFetch(dataset=name)).load()), ignore_index=True)
-    assert len(found) == rows
-    assert set(found["label"]) == set(Nlp(fetch=TextFetch(dataset=name)).fetch.classes)
-    assert labels is None or found["label"].value_counts().to_dict() == labels
+    loaded = pd.concat(list(Nlp(fetch=TextFetch(dataset=name)).load()), ignore_index=True)
+    assert len(loaded) == rows
+    assert set(loaded["label"]) == set(Nlp(fetch=TextFetch(dataset=name)).fetch.classes)
+    assert labels is None or loaded["label"].value_counts().to_dict() == labels
     if name == "noisy_10k":
-        assert (found["label"] != found["truth"]).mean() == pytest.approx(0.1975)
+        assert (loaded["label"] != loaded["truth"]).mean() == pytest.approx(0.1975)
