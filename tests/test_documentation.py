@@ -65,7 +65,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_file_that_a_page_names_is_there(page: Any) -> None:
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     for path in PATH.findall(page.read_text(encoding="utf-8")):
         pattern = re.sub(r"<[^>]+>", "*", path).rstrip("/")
         made = any(example in path for example in EXAMPLES)
@@ -73,7 +73,7 @@ def test_every_file_that_a_page_names_is_there(page: Any) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_link_leads_somewhere(page: Any) -> None:
+def test_every_link_leads_somewhere(page: Path) -> None:
     for found in LINK.findall(page.read_text(encoding="utf-8")):
         link = found[0] or found[1]
         if link.startswith(("https://", "http://")):
@@ -85,7 +85,7 @@ def test_every_link_leads_somewhere(page: Any) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_command_that_a_page_shows_exists(page: Any) -> None:
+def test_every_command_that_a_page_shows_exists(page: Path) -> None:
     cli: Any = typer.main.get_command(app)
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for words in commands(page):
@@ -109,7 +109,7 @@ def test_every_command_that_a_page_shows_exists(page: Any) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_parameter_that_a_page_sets_exists(page: Any) -> None:
+def test_every_parameter_that_a_page_sets_exists(page: Path) -> None:
     params = params_file.read_params(ROOT / "params.yaml")
     for words in commands(page):
         assignments = [after for word, after in pairwise(words) if word == "--set"]
