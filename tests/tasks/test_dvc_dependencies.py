@@ -128,5 +128,5 @@ def test_a_stanza_that_says_nothing_has_every_parameter_a_stage_names(stage: Any
         for placeholder, name in names.items():
             dotted = dotted.replace(placeholder, name)
         for word in dotted.split("."):
-            assert word in section, f"{dotted} is missing in library.blank()"
+            assert word in section, f"{dotted} is missing in params_file.default_stanza()"
             section = section[word]

@@ -31,9 +31,9 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """The use case on the data its stanza names, or, where no package ships any, on a small table of our own."""
     stanzas = params_file.read_params(Path(__file__).parents[2] / "params.yaml").use_cases
     fetch = stanzas.get(request.param, {}).get("fetch") or {}
-    found = registry.build("use_cases", request.param, {"fetch": fetch})
-    if found.fetch.source != "download":
-        return found
+    built = registry.build("use_cases", request.param, {"fetch": fetch})
+    if built.fetch.source != "download":
+        return built
     own = credit_table.write(tmp_path_factory.mktemp("own") / "lenders.csv")
     return registry.build("use_cases", request.param, {"fetch": {"path": str(own)}})
 
@@ -61,14 +61,14 @@ def cleaned(case: Any, parts: Any, folder: Any) -> pd.DataFrame:
     for place, part in enumerate(parts):
         part.reset_index(drop=True).to_parquet(folder / f"raw-{place}.parquet")
         clean_partition_file(case, folder / f"raw-{place}.parquet", place, folder)
-    judged, light = (
+    cleaned, light = (
         pd.concat([pd.read_parquet(folder / f"{kind}-{place:05d}.parquet") for place in range(len(parts))], ignore_index=True)
         for kind in ("cleaned", "light")
     )
-    settled = deduplicate_and_split(case, light)
-    assert (settled["verdict"] != "").all(), "every row ends somewhere"
-    found = kept_rows(judged, settled)
-    return found[found["split"] != CONTEXT_SPLIT].reset_index(drop=True)
+    outcome = deduplicate_and_split(case, light)
+    assert (outcome["verdict"] != "").all(), "every row ends somewhere"
+    kept = kept_rows(cleaned, outcome)
+    return kept[kept["split"] != CONTEXT_SPLIT].reset_index(drop=True)
 
 
 def test_its_settings_are_frozen_and_travel_to_a_worker(case: Any) -> None:
@@ -88,9 +88,9 @@ def test_every_raw_row_says_where_it_was_found(raw: Any) -> None:
 
 
 def test_judging_keeps_length_and_order_and_gives_rows_of_the_schema(case: Any, raw: Any) -> None:
-    judged = case.clean_partition(raw)
-    assert len(judged) == len(raw)
-    good = judged[judged["fault"] == ""].reset_index(drop=True)
+    cleaned = case.clean_partition(raw)
+    assert len(cleaned) == len(raw)
+    good = cleaned[cleaned["fault"] == ""].reset_index(drop=True)
     assert len(good) > len(raw) / 2
     schema = case.schema(raw)
     assert schema_errors(case, good[list(schema.columns)], schema).empty
@@ -121,7 +121,7 @@ def test_every_parameter_learns(case: Any, rows: Any, state: Any) -> None:
     assert idle == []
 
 
-def test_a_few_rows_can_be_learnt(case: Any, rows: Any, state: Any) -> None:
+def test_a_few_rows_can_be_fitted(case: Any, rows: Any, state: Any) -> None:
     inputs, targets = case.encode(rows[rows["split"] == "train"].head(32).reset_index(drop=True), state)
     training = replace(case.training, epochs=20, batch_size=16, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
     torch.manual_seed(0)
@@ -135,7 +135,7 @@ def test_a_few_rows_can_be_learnt(case: Any, rows: Any, state: Any) -> None:
     assert fitted.curves[-1]["loss"] < fitted.curves[0]["loss"]
 
 
-def test_decode_judges_every_row_and_the_first_score_is_the_mean_goodness(case: Any, rows: Any, state: Any) -> None:
+def test_decode_predicts_every_row_and_the_first_metric_is_the_mean_of_the_row_values(case: Any, rows: Any, state: Any) -> None:
     outputs = trainer.predict(case.build_model(state), case.encode(rows, state)[0])
     assert np.isfinite(outputs).all()
     predictions = case.problem.decode(rows, outputs, state)
@@ -147,11 +147,11 @@ def test_decode_judges_every_row_and_the_first_score_is_the_mean_goodness(case: 
 
 
 def test_baselines_answer_for_every_row(case: Any, rows: Any) -> None:
-    train, asked = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "test"))
-    rivals = case.baselines(train, asked)
-    assert len(rivals) >= 2
-    for predictions in rivals.values():
-        assert len(predictions) == len(asked)
+    train, test = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "test"))
+    baselines = case.baselines(train, test)
+    assert len(baselines) >= 2
+    for predictions in baselines.values():
+        assert len(predictions) == len(test)
         assert all(np.isfinite(value) for value in case.problem.metrics(predictions).values())
 
 
@@ -189,7 +189,7 @@ def test_narrower_networks_can_be_built_from_every_group(case: Any, state: Any) 
 
 
 def verdicts(case: Any, raw: Any, folder: Any) -> Any:
-    """Each raw row judged, and where it ended."""
+    """Each cleaned raw row, and its outcome."""
     raw.to_parquet(folder / "raw.parquet")
     clean_partition_file(case, folder / "raw.parquet", 0, folder)
     return pd.read_parquet(folder / "cleaned-00000.parquet"), deduplicate_and_split(
@@ -197,36 +197,36 @@ def verdicts(case: Any, raw: Any, folder: Any) -> Any:
     )
 
 
-def test_every_raw_row_is_in_the_ledger_once(case: Any, raw: Any, tmp_path: Path) -> None:
+def test_every_raw_row_is_in_the_quality_report_once(case: Any, raw: Any, tmp_path: Path) -> None:
     repeated = pd.concat([raw, raw.head(3)], ignore_index=True)
-    ledger = build_quality_report(case, verdicts(case, repeated, tmp_path)[1])
-    assert ledger["rows_in"] == len(repeated)
-    assert ledger["rows_in"] == ledger["kept"] + ledger["quarantined"] + ledger["duplicates"]
-    assert sum(ledger["reasons"].values()) == ledger["quarantined"] + ledger["duplicates"]
-    assert sum(ledger["splits"].values()) == ledger["kept"]
+    report = build_quality_report(case, verdicts(case, repeated, tmp_path)[1])
+    assert report["rows_in"] == len(repeated)
+    assert report["rows_in"] == report["kept"] + report["quarantined"] + report["duplicates"]
+    assert sum(report["reasons"].values()) == report["quarantined"] + report["duplicates"]
+    assert sum(report["splits"].values()) == report["kept"]
 
 
 def test_what_is_clean_stays_as_it_is_when_cleaned_again(case: Any, raw: Any, tmp_path: Path) -> None:
-    judged, settled = verdicts(case, raw, tmp_path)
-    kept = (settled["verdict"] == KEPT).to_numpy()
+    cleaned, outcome = verdicts(case, raw, tmp_path)
+    kept = (outcome["verdict"] == KEPT).to_numpy()
     same = list(case.schema(raw).columns)
     columns = [name for name in same if name in raw]
-    once = judged.loc[kept].reset_index(drop=True)
+    once = cleaned.loc[kept].reset_index(drop=True)
     again = raw[kept].reset_index(drop=True).assign(**{name: once[name] for name in columns})
-    judged_again, settled_again = verdicts(case, again, tmp_path)
-    assert set(settled_again["verdict"]) == {KEPT}
-    assert not build_quality_report(case, settled_again)["fixed"]
-    pd.testing.assert_frame_equal(judged_again[same], once[same])
-    assert list(settled_again["split"]) == list(settled.loc[kept, "split"])
+    cleaned_again, outcome_again = verdicts(case, again, tmp_path)
+    assert set(outcome_again["verdict"]) == {KEPT}
+    assert not build_quality_report(case, outcome_again)["fixed"]
+    pd.testing.assert_frame_equal(cleaned_again[same], once[same])
+    assert list(outcome_again["split"]) == list(outcome.loc[kept, "split"])
 
 
-def test_labels_dealt_at_random_cannot_be_told(case: Any, rows: Any, state: Any) -> None:
+def test_random_labels_cannot_be_predicted(case: Any, rows: Any, state: Any) -> None:
     """Whoever does better than the commonest class on labels that mean nothing has seen them."""
     if not case.problem.label_column:
         pytest.skip("its targets are days to come, not labels; its own tests move the future")
     chance = np.random.default_rng(0).permutation(rows[case.problem.label_column].to_numpy())
     mixed = rows.assign(**{case.problem.label_column: chance})
-    train, asked = (mixed[part].reset_index(drop=True) for part in (mixed["split"] == "train", mixed["split"] != "train"))
+    train, test = (mixed[part].reset_index(drop=True) for part in (mixed["split"] == "train", mixed["split"] != "train"))
     inputs, targets = case.encode(train, state)
     training = replace(case.training, epochs=5, batch_size=32, precision="fp32", patience=0, ema_decay=0.0, mixup=0.0)
     torch.manual_seed(0)
@@ -237,10 +237,10 @@ def test_labels_dealt_at_random_cannot_be_told(case: Any, rows: Any, state: Any)
         objective=lambda network, x, y: case.problem.loss(network(x), y, case.training),
         training=training,
     )
-    told = case.problem.decode(asked, trainer.predict(fitted.network, case.encode(asked, state)[0]), state)
-    trivial = next(iter(case.baselines(train, asked).values()))
+    predictions = case.problem.decode(test, trainer.predict(fitted.network, case.encode(test, state)[0]), state)
+    trivial = next(iter(case.baselines(train, test).values()))
     sign = 1.0 if case.problem.higher_is_better else -1.0
     gain = statistics.paired_drop(
-        sign * case.problem.per_row_metric(told), sign * case.problem.per_row_metric(trivial), level=0.999
+        sign * case.problem.per_row_metric(predictions), sign * case.problem.per_row_metric(trivial), level=0.999
     )
     assert gain.low <= 0, f"{gain.value:+.3f} over the trivial rival on labels without meaning: the inputs hold the label"
