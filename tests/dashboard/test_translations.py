@@ -34,7 +34,7 @@ NAMED_OUTSIDE: tuple[str, ...] = (
     "column",
     "curve",
 )
-"""Groups whose words are said of names that come from outside of this room."""
+"""Groups whose words are said of names that do not come from the dashboard's code."""
 TEXT_ELEMENTS = {"title", "header", "subheader", "markdown", "caption", "info", "warning", "error", "success", "button"}
 TEXT_ELEMENTS |= {"metric", "text"}
 TEXT_ELEMENTS |= {
@@ -110,7 +110,7 @@ def constants(path: Any) -> Any:
 
 
 def known_to(path: Any, words: Any) -> Any:
-    """The words in a file and in those of the room that it imports by name."""
+    """The words in a file and in those files of the dashboard that it imports by name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports = [
         node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dashboard")

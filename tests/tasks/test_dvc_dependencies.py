@@ -1,4 +1,4 @@
-"""dvc.yaml is the only place where the graph is written, and its code dependencies are exactly what the code imports."""
+"""dvc.yaml is the only place where the graph is written, and its code dependencies cover what the code imports."""
 
 import ast
 from functools import cache
@@ -48,7 +48,7 @@ def packages() -> set[str]:
 
 
 def needed(stage: str, use_case: str) -> set[str]:
-    """The modules that a stage of a use case may import, those that are section by name at run time among them."""
+    """The modules that a stage of a use case may import, including those that are found by name at run time."""
     roots = [f"tasks.stages.{stage}", "tasks.__main__", f"tasks.use_cases.{use_case}.use_case"]
     if stage in ("train", "compress", "evaluate"):
         roots += [f"tasks.models.{use_case}.{name}" for name in registry.registered_names(f"models/{use_case}")]
