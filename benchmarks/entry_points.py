@@ -63,9 +63,9 @@ class CheckList:
     def write(self) -> None:
         rows = [self.rows[promise] for promise in sorted(self.rows)]
         sentence = (
-            "What is promised of the entry points, checked in fresh clones of the project with 1,000 rows, 1 epoch and the recipes "
-            f"dense and int8: {sum(row['kept'] == 'yes' for row in rows)} of {len(rows)} kept. Times are wall clock, all waiting "
-            "included."
+            "What is promised of the entry points, checked in fresh clones of the project with 1,000 rows, 1 epoch and the "
+            f"recipes dense and int8: {sum(row['kept'] == 'yes' for row in rows)} of {len(rows)} kept. Times are wall "
+            "clock, all waiting included."
         )
         record.write("entry_points", sentence, rows)
 

@@ -37,7 +37,7 @@ def random_bars(days: Any = 600, seed: Any = 0, ticker: Any = "one", start: Any 
 
 
 def clean_series(rows: Any, case: Any = None) -> Any:
-    """Judged and related, all columns together."""
+    """The valid rows, with the columns of `clean_partition` and `clean_table`."""
     case = case or Finance(clean=DAYS)
     cleaned = case.clean_partition(rows)
     good = cleaned[cleaned["fault"] == ""]

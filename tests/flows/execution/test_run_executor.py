@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:
 
 
 class FailingStore:
-    """A ledger that cannot keep anything."""
+    """A store that fails to look anything up."""
 
     stages: ClassVar[dict[str, Stage]] = {}
     reasons: ClassVar[dict[str, list[Any]]] = {}

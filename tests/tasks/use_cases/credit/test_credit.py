@@ -47,7 +47,7 @@ def cleaned(case: Any, folder: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The lenders' file, cleaned, and what was learnt of its train rows."""
+    """The lenders' file, cleaned, and the preprocessing state fitted on its train rows."""
     folder = tmp_path_factory.mktemp("grown")
     case = credit(credit_table.write(folder / "lenders.csv"))
     rows, _ = cleaned(case, folder)

@@ -1,4 +1,4 @@
-"""What is written counts on the evening by which it was there, and never before; who judges moods must know moods."""
+"""News count from the close by which they were published, never before; the model that scores them must be a sentiment model."""
 
 from pathlib import Path
 from typing import Any
