@@ -120,7 +120,7 @@ def test_a_digit_is_drawn_and_both_models_answer(visit: Any, addresses: Any) -> 
 
 def test_a_cell_of_the_confusion_matrix_opens_its_rows(visit: Any, addresses: Any) -> None:
     page = visit().open(addresses["lived_in"], "results?uc=vision&truth=1&answer=2")
-    page.get_by_text("rows of class 1 were predicted as 2").wait_for()
+    page.get_by_text("Rows of class 1 predicted as 2: ").wait_for()
     assert "truth=1" in page.url
 
 

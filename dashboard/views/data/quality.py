@@ -21,7 +21,7 @@ MAX_FULL_HEIGHT_ROWS = 7
 MAX_IMAGES = 24
 REASON_PIXELS = 150
 OUTCOMES = QUARANTINED, REPAIRED, REMARKED = "rejected", "repaired", "kept_with_remarks"
-"""Outcomes of a failed check: the row is quarantined, repaired and kept, or kept with a remark."""
+"""Outcomes of a failed check: the row is not kept (quarantined, or dropped as a duplicate), repaired, or kept with a remark."""
 HIDDEN_COLUMNS = ("image", "pixels", "look")
 
 
