@@ -44,7 +44,8 @@ def test_stopped_leaks_are_those_of_the_quality_report_by_split(monkeypatch: pyt
 def test_kept_rows_are_shown_and_repaired_ones_beside_their_raw_values(
     all_use_cases: Any, use_case: Any, outcome: Any, code: Any
 ) -> None:
-    def page(root: Any, use_case: Any, outcome: Any, code: Any) -> None:
+    # Streamlit runs the function's source without the imports of this module, and so without annotations that need one.
+    def page(root, use_case, outcome, code):  # type: ignore[no-untyped-def]
         from dashboard.readers import run_records
         from dashboard.readers.artifacts import Artifacts
         from dashboard.views.data import quality

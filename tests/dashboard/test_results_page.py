@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.readers import report_models
 from dashboard.text import translations
 from dashboard.views.results import classification
 from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text
@@ -17,8 +16,8 @@ pytestmark = PAGE_MARKS
 
 
 def test_a_missing_p_value_is_no_warning(all_use_cases: Any) -> None:
-    def page(root: Any) -> None:
-        from dashboard.readers import run_records
+    def page(root):  # type: ignore[no-untyped-def]  # Streamlit runs its source without the imports of this module
+        from dashboard.readers import report_models, run_records
         from dashboard.readers.artifacts import Artifacts
         from dashboard.views.results import risk_forecasts
 
