@@ -60,12 +60,12 @@ function columns(data, width) {
 
 // Chains under each other for narrow places; what leads from one to another runs in the margins.
 function chains(data, width) {
-  const room = width - 2 * GUTTER, gap = 18;
-  const per = Math.max(1, Math.min(Math.max(...data.chains.map((chain) => chain.length)), Math.floor((room + gap) / (MIN_WIDTH + gap))));
+  const available = width - 2 * GUTTER, gap = 18;
+  const per = Math.max(1, Math.min(Math.max(...data.chains.map((chain) => chain.length)), Math.floor((available + gap) / (MIN_WIDTH + gap))));
   const boxes = {}, place = {};
   let row = 0;
   data.chains.forEach((chain) => {
-    const across = Math.min(per, chain.length), cell = (room - (across - 1) * gap) / across;
+    const across = Math.min(per, chain.length), cell = (available - (across - 1) * gap) / across;
     chain.forEach((id, index) => {
       const column = index % across;
       boxes[id] = [GUTTER + column * (cell + gap), EDGE + (row + Math.floor(index / across)) * ROW, cell];
@@ -89,9 +89,9 @@ function chains(data, width) {
   return { boxes, paths, width, height: row * ROW - (ROW - HEIGHT) + 2 * EDGE };
 }
 
-function fit(text, words, room) {
+function fit(text, words, available) {
   text.textContent = words;
-  for (let length = words.length - 1; length > 1 && text.getComputedTextLength() > room; length--) {
+  for (let length = words.length - 1; length > 1 && text.getComputedTextLength() > available; length--) {
     text.textContent = `${words.slice(0, length).trimEnd()}…`;
   }
 }

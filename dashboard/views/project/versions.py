@@ -42,7 +42,7 @@ def status(context: PageContext) -> None:
         st.markdown(t("versions.late", late=len(outdated), total=len(steps)))
     else:
         st.success(t("versions.current", total=len(steps)), icon=":material/check_circle:")
-    graph(compute_layout(needs), nodes, key="score", alt=t("versions.graph_alt"))
+    graph(compute_layout(needs), nodes, key="pipeline", alt=t("versions.graph_alt"))
     frame = pd.DataFrame(
         {
             t("run.stage"): [step["stage"] for step in steps],
