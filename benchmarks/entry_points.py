@@ -56,7 +56,7 @@ class CheckList:
             kept, detail = check()
         except (RuntimeError, AssertionError, OSError, prefect_api.RequestRefused) as error:
             kept, detail = False, " ".join(str(error).split())[-400:]
-        row = {"promise": promise, "kept": {True: "yes", False: "NO", None: "untold"}[kept], "found": detail}
+        row = {"promise": promise, "kept": {True: "yes", False: "NO", None: "unknown"}[kept], "found": detail}
         self.rows[promise] = {**row, "s": round(time.monotonic() - began, 1), "at": run_record.now()[:16]}
         self.write()
 

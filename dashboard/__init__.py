@@ -1,1 +1,1 @@
-"""The reader: shows what ran, runs and could run, and starts runs through Prefect. It never does the work itself."""
+"""The dashboard: shows runs and their artifacts, and starts runs through Prefect's API. It executes no stage itself."""

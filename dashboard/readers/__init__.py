@@ -1,1 +1,1 @@
-"""What files and servers say, without Streamlit."""
+"""Readers of project files, artifacts, event logs and Prefect's API, without Streamlit."""
