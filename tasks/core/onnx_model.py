@@ -64,7 +64,7 @@ def predict(content: bytes, inputs: Array, threads: int = 1) -> Array:
 
 
 def read_metadata(model: ModelProto) -> dict[str, Any]:
-    """The entries that `onnx_export.finish` wrote: use_case, architecture, fields, learnt."""
+    """The entries that `onnx_export.set_metadata` wrote: use_case, architecture, fields, learnt."""
     props = [entry for entry in model.metadata_props if entry.key.startswith(METADATA_PREFIX)]
     return {entry.key.removeprefix(METADATA_PREFIX): json.loads(entry.value) for entry in props}
 

@@ -37,7 +37,7 @@ def find_class(folder: str, name: str) -> type:
 
 
 def build(folder: str, name: str, parameters: Mapping[str, Any], where: str = "") -> Any:
-    """`build("use_cases", "vision", {...})` is `Vision(...)`, . Raises a `UserError` that begins with `where`."""
+    """`build("use_cases", "vision", {...})` is `Vision(...)`. Raises a `UserError` that begins with `where`."""
     cls = find_class(folder, name)
     try:
         return cls(**parameters)

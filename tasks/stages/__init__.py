@@ -1,1 +1,1 @@
-"""The stages of the pipeline, one verb a file, each with one `main(work)`."""
+"""The stages of the pipeline, one verb a file, each with one `main(context)`."""

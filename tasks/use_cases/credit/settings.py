@@ -57,7 +57,7 @@ class TableClean(Clean):
 @settings
 class TableModel(Model):
     architecture: str = "tabular_mlp"
-    """A file of tasks/models: tabular_mlp or ft_transformer."""
+    """A file of tasks/models/credit: tabular_mlp or ft_transformer."""
     fields: dict[str, Any] = Field(default_factory=dict)
     """The architecture's own settings, as {hidden: [64, 64], members: 4}; empty for its defaults."""
     knots: Annotated[int, Field(ge=2, le=256)] = 16

@@ -67,7 +67,7 @@ class PriceClean(Clean):
 @settings
 class PriceModel(Model):
     architecture: Literal["series_lstm", "tcn", "series_transformer", "har_mlp"] = "har_mlp"
-    """A file of tasks/models."""
+    """A file of tasks/models/finance."""
     hidden: Annotated[int, Field(ge=0, le=4096)] = 0
     """Width of the hidden layers, 0 for the architecture's default."""
     members: Annotated[int, Field(ge=0, le=64)] = 0

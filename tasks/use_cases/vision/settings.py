@@ -60,6 +60,6 @@ class ImageAugment(Augment):
 @settings
 class ImageModel(Model):
     architecture: str = "cnn"
-    """A file of tasks/models."""
+    """A file of tasks/models/vision."""
     widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = ()
     """Channels layer by layer, empty for the architecture's own."""

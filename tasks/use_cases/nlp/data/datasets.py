@@ -1,7 +1,7 @@
 """Read rows of texts: data sets by name, and the user's tables.
 
 Each row holds `text`, `label`, `subset` (the split its source put it in, or empty), `truth` (the right label where the
-source knows its own to be doubtful, else empty), `file`, `row` and `doubt` (see `tables.read_table`).
+source knows its own to be doubtful, else empty), `file`, `row` and `doubt` (see `table_files.read_table`).
 """
 
 from __future__ import annotations

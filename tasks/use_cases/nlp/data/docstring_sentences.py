@@ -112,7 +112,7 @@ BLOCK_ROWS = 2500
 
 
 def read_sentences(limit: int = 0) -> Iterator[pd.DataFrame]:
-    """Rows as `corpora` has them, field by field; `row` is a docstring's line. With `limit`, each field gives its share of it."""
+    """Rows as in `datasets`, field by field; `row` is a docstring's line. With `limit`, each field gives its share of it."""
     share = -(-limit // len(FIELD_PACKAGES)) if limit else MAX_FIELD_SENTENCES
     for field, folders in FIELD_PACKAGES.items():
         sentences = islice(_round_robin([_package_sentences(folder) for folder in folders]), share)
