@@ -47,12 +47,19 @@ class TextProblem(Problem):
         """The network's outputs (N, ...) as one answer per text, plain JSON values."""
 
     def student_network(
-        self, architecture: str, fields: dict[str, Any], state: PreprocessingState, width_share: float, model: TextModel
+        self,
+        architecture: str,
+        teacher_fields: Callable[[], dict[str, Any]],
+        state: PreprocessingState,
+        width_share: float,
+        model: TextModel,
     ) -> tuple[str, dict[str, Any]]:
-        """The architecture and the sizes of the student of a network with these `fields`.
+        """The architecture and the sizes of a student.
 
-        By default the architecture stays and the layers have `width_share` of the units, at least 4.
+        By default the architecture stays and the layers have `width_share` of the teacher's units, at least 4. Calling
+        `teacher_fields` builds a network, which draws random numbers: a problem calls it only if it needs them.
         """
+        fields = teacher_fields()
         return architecture, {name: max(4, round(fields[name] * width_share)) for name in ("width", "hidden")}
 
     def sample_outputs(self, network: nn.Module, state: PreprocessingState, seed: int) -> dict[str, Any]:

@@ -153,8 +153,12 @@ class Nlp(UseCase):
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The student of the problem."""
-        fields: dict[str, Any] = self.build_model(state).fields  # type: ignore[assignment]
-        architecture, shape = self.problem.student_network(self.architecture, fields, state, width_share, self.model)
+
+        def teacher_fields() -> dict[str, Any]:
+            fields: dict[str, Any] = self.build_model(state).fields  # type: ignore[assignment]
+            return fields
+
+        architecture, shape = self.problem.student_network(self.architecture, teacher_fields, state, width_share, self.model)
         return self._build(architecture, state, shape)
 
     def export_state(self, state: PreprocessingState, network: nn.Module) -> PreprocessingState:

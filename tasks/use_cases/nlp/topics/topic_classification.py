@@ -53,7 +53,12 @@ class TopicClassification(TextProblem, MulticlassClassification):
         return [{"probabilities": dict(zip(state["classes"], map(float, row), strict=True))} for row in softmax(outputs)]
 
     def student_network(
-        self, architecture: str, fields: dict[str, Any], state: PreprocessingState, width_share: float, model: TextModel
+        self,
+        architecture: str,
+        teacher_fields: Callable[[], dict[str, Any]],
+        state: PreprocessingState,
+        width_share: float,
+        model: TextModel,
     ) -> tuple[str, dict[str, Any]]:
         """A bag for every architecture: on short texts it beats every smaller network of the same architecture.
 

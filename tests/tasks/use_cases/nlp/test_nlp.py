@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tasks.cleaning.deduplication import deduplicate_and_split
+from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.splits import stratified_split
 from tasks.text import normalization, tokenization
@@ -222,6 +223,19 @@ def test_a_student_is_a_bag_with_fewer_tokens_and_no_idle_width() -> None:
     assert student(torch.from_numpy(inputs)).shape == (3, 2)
     other = Nlp(model=TextModel(architecture="text_lstm"))
     assert type(other.build_student(other.fit_preprocessing(rows), 0.5)).__name__ == "Bag"
+
+
+def test_building_a_student_of_topics_draws_random_numbers_for_the_student_alone() -> None:
+    import torch
+
+    rows = animals(400)
+    nlp = Nlp()
+    state = nlp.fit_preprocessing(rows)
+    torch.manual_seed(3)
+    student: Any = nlp.build_student(state, 0.5)
+    torch.manual_seed(3)
+    alone = registry.build_network("nlp", "bag", student.fields)
+    assert all(torch.equal(weight, alone.state_dict()[name]) for name, weight in student.state_dict().items())
 
 
 def test_a_class_never_seen_in_training_is_refused() -> None:
