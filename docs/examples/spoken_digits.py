@@ -13,9 +13,9 @@ from scipy.io import wavfile
 
 from tasks.core import registry
 from tasks.core.errors import UserError
-from tasks.core.problem import Problem
+from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
-from tasks.core.use_case import PreprocessingState, UseCase
+from tasks.core.use_case import UseCase
 from tasks.data import sources
 from tasks.problems.multiclass_classification import MulticlassClassification
 

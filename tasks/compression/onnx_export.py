@@ -18,7 +18,8 @@ from tasks.core.onnx_model import BATCH_ROWS, FORMAT_VERSION, METADATA_PREFIX, p
 if TYPE_CHECKING:
     from torch import nn
 
-    from tasks.core.use_case import Array, PreprocessingState
+    from tasks.core.problem import PreprocessingState
+    from tasks.core.use_case import Array
 
 OPSET = 20
 EXPORTERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")

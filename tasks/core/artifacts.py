@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.core import registry
 from tasks.core.atomic_files import flush_to_disk, hash_file, write_json, write_parquet
 from tasks.core.errors import UserError
-from tasks.core.use_case import PreprocessingState
+from tasks.core.problem import PreprocessingState
 
 if TYPE_CHECKING:
     from pandas import DataFrame

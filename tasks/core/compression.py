@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from tasks.core.problem import Problem
-from tasks.core.use_case import PreprocessingState, UseCase
+from tasks.core.problem import PreprocessingState, Problem
+from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
     from torch import nn

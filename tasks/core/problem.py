@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tasks.core.settings import Training
-    from tasks.core.use_case import PreprocessingState
 
     Array = NDArray[np.generic]
+
+
+PreprocessingState = Mapping[str, Any]
+"""What `fit_preprocessing` of a use case returns (scale, vocabulary, class names): plain JSON values, in the checkpoint."""
 
 
 class Problem(ABC):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from tasks.core.errors import UserError
-from tasks.core.problem import Problem
+from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import Augment, Clean, Contract, Fetch, Model, Training, settings
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     Array = NDArray[np.generic]
-
-
-PreprocessingState = Mapping[str, Any]
-"""What `fit_preprocessing` returns (scale, vocabulary, class names): plain JSON values, stored in the checkpoint."""
 
 
 @settings

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import Tensor
 
-    from tasks.core.problem import Array
+    from tasks.core.problem import Array, PreprocessingState
     from tasks.core.settings import Training
-    from tasks.core.use_case import PreprocessingState
 
 BASELINE_ROWS = 10_000
 """The most train rows that the kernel machine is fitted on."""

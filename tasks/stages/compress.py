@@ -15,8 +15,9 @@ from tasks.core import onnx_model
 from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.compression import CompressionContext, Step, parameter_count
+from tasks.core.problem import PreprocessingState
 from tasks.core.stage_context import StageContext
-from tasks.core.use_case import PreprocessingState, UseCase
+from tasks.core.use_case import UseCase
 from tasks.evaluation import model_size
 from tasks.training.encoding import encode_tables
 

@@ -12,10 +12,10 @@ from tasks.core.artifacts import Artifact, Table, read_split
 from tasks.core.atomic_files import write_json
 from tasks.core.compression import DENSE, EAGER
 from tasks.core.errors import UserError
-from tasks.core.problem import Problem
+from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.splits import EVALUATION_SPLITS, SPLITS
 from tasks.core.stage_context import StageContext
-from tasks.core.use_case import PreprocessingState, UseCase
+from tasks.core.use_case import UseCase
 from tasks.evaluation import latency, statistics
 from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense
 from tasks.evaluation.latency import Variant

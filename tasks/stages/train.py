@@ -13,9 +13,8 @@ import torch
 from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_json
 from tasks.core.compression import parameter_count
-from tasks.core.problem import Problem
+from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.stage_context import StageContext
-from tasks.core.use_case import PreprocessingState
 from tasks.training import distributed, interfaces, trainer
 from tasks.training.encoding import encode_tables
 

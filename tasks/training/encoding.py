@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.core.use_case import PreprocessingState, UseCase
+from tasks.core.problem import PreprocessingState
+from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
     from pandas import DataFrame

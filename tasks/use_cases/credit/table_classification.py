@@ -12,8 +12,7 @@ from tasks.problems.multiclass_classification import MulticlassClassification
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from tasks.core.problem import Array
-    from tasks.core.use_case import PreprocessingState
+    from tasks.core.problem import Array, PreprocessingState
 
 
 @dataclass(frozen=True, slots=True)

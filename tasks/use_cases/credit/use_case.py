@@ -14,10 +14,10 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.errors import UserError
-from tasks.core.problem import Problem
+from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
 from tasks.core.splits import row_keys, split_by_hash, stratified_split
-from tasks.core.use_case import PreprocessingState, UseCase
+from tasks.core.use_case import UseCase
 from tasks.data import sources, table_files
 from tasks.metrics import binary_classification
 from tasks.problems.binary_classification import BinaryClassification

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.errors import UserError
-from tasks.core.problem import Problem
+from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
 from tasks.core.splits import CONTEXT_SPLIT
-from tasks.core.use_case import PreprocessingState, UseCase
+from tasks.core.use_case import UseCase
 from tasks.data import sources
 from tasks.use_cases.finance import news_sentiment, ohlc_bars, price_sources, volatility_baselines
 from tasks.use_cases.finance.settings import PriceClean, PriceFetch, PriceModel

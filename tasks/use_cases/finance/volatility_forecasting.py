@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import Tensor
 
-    from tasks.core.problem import Array
+    from tasks.core.problem import Array, PreprocessingState
     from tasks.core.settings import Training
-    from tasks.core.use_case import PreprocessingState
 
 QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
 MIN_COVERAGE_P = 0.05

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-    from tasks.core.use_case import Array, PreprocessingState
+    from tasks.core.problem import PreprocessingState
+    from tasks.core.use_case import Array
 
 KEPT_COLUMNS = ("file", "row", "split", "text", "label")
 BOUNDARY = 1

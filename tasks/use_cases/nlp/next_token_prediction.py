@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import Tensor, nn
 
-    from tasks.core.problem import Array
+    from tasks.core.problem import Array, PreprocessingState
     from tasks.core.settings import Training
-    from tasks.core.use_case import PreprocessingState
     from tasks.use_cases.nlp.settings import TextModel
 
 MAX_TOKENS = 2_000

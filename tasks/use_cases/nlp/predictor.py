@@ -12,7 +12,8 @@ from tasks.text import normalization
 from tasks.use_cases.nlp.problems import problem_of
 
 if TYPE_CHECKING:
-    from tasks.core.use_case import Array, PreprocessingState
+    from tasks.core.problem import PreprocessingState
+    from tasks.core.use_case import Array
 
 
 class Predictor:

@@ -9,7 +9,7 @@ from tasks.use_cases.nlp.next_token_prediction import NextTokenPrediction
 from tasks.use_cases.nlp.topics.topic_classification import TopicClassification
 
 if TYPE_CHECKING:
-    from tasks.core.use_case import PreprocessingState
+    from tasks.core.problem import PreprocessingState
     from tasks.use_cases.nlp.text_problem import TextProblem
 
 PROBLEMS: dict[str, TextProblem] = {

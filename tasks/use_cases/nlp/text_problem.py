@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
 
-    from tasks.core.problem import Array
-    from tasks.core.use_case import PreprocessingState
+    from tasks.core.problem import Array, PreprocessingState
     from tasks.use_cases.nlp.settings import TextModel
 
 

@@ -10,9 +10,10 @@ import pandera.pandas as pa
 from pydantic import Field
 
 from tasks.core import registry
+from tasks.core.problem import PreprocessingState
 from tasks.core.settings import settings
 from tasks.core.splits import row_keys, stratified_split
-from tasks.core.use_case import PreprocessingState, UseCase
+from tasks.core.use_case import UseCase
 from tasks.data import sources
 from tasks.text import normalization, tokenization
 from tasks.use_cases.nlp.data import augmentation, conll_files, datasets, docstring_sentences

@@ -19,7 +19,8 @@ from tasks.use_cases.nlp.ner import entity_metrics
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from tasks.core.use_case import Array, PreprocessingState
+    from tasks.core.problem import PreprocessingState
+    from tasks.core.use_case import Array
 
 KEPT_COLUMNS = ("file", "row", "split", "text", "tags")
 SHAPE_CLASSES = ((re.compile(r"[A-Z]+"), "X"), (re.compile(r"[^\W\d_A-Zx]+"), "x"), (re.compile(r"\d+"), "d"))

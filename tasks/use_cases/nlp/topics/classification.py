@@ -15,7 +15,8 @@ from tasks.use_cases.nlp.topics import label_errors, text_baselines
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from tasks.core.use_case import Array, PreprocessingState
+    from tasks.core.problem import PreprocessingState
+    from tasks.core.use_case import Array
 
 KEPT_COLUMNS = ("file", "row", "split", "text", "label", "truth")
 """Columns of the rows that are copied to the predictions."""

@@ -15,8 +15,7 @@ from tasks.use_cases.nlp.topics import classification, occlusion
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from tasks.core.problem import Array
-    from tasks.core.use_case import PreprocessingState
+    from tasks.core.problem import Array, PreprocessingState
     from tasks.use_cases.nlp.settings import TextModel
 
 BAG_WIDTH, STUDENT_WIDTH, STUDENT_TOKENS = 16, 32, 1000
