@@ -169,7 +169,7 @@ def test_prefect_shows_which_stage_waits_for_the_machine_and_has_tables_of_the_r
     artifacts = up.server._post("/artifacts/filter", {"flow_runs": {"id": {"any_": [second]}}})
     assert {"stages", "metrics-toy", "quarantine-toy", "dashboard", "progress-train-toy"} <= {each["key"] for each in artifacts}
     logs = up.server._post("/logs/filter", {"logs": {"flow_run_id": {"any_": [second]}}, "limit": 200})
-    assert any("waits until the machine" in each["message"] for each in logs)
+    assert any("waiting for a free slot" in each["message"] for each in logs)
     assert (
         any("kept 10 of 20 rows" in each["message"] for each in logs if each["task_run_id"])
         or state(second, "clean@toy") != "Completed"
@@ -185,7 +185,7 @@ def test_a_prefect_limit_delays_the_stages_that_have_its_tag_and_work_to_do(up: 
     try:
         assert up.wait_until_ended(up.request_run("toy")) == "Completed", "there is nothing to do that would need it"
         flow_run_id = up.request_run("toy", force=True)
-        wait_for(lambda: "waits until the machine" in (up.root / ".prefect" / "runner.log").read_text().rpartition("clean@")[2])
+        wait_for(lambda: "waiting for a free slot" in (up.root / ".prefect" / "runner.log").read_text().rpartition("clean@")[2])
         stages = up.record(flow_run_id)["stages"]
         assert [stages[name]["state"] for name in ("augment@toy", "train@toy")] == ["Completed", "Queued"]
         up.server._post("/v2/concurrency_limits/decrement", slot)

@@ -193,7 +193,7 @@ def test_a_network_for_tables_is_pruned_and_distilled(grown: Any, architecture: 
 @pytest.mark.parametrize("architecture", ["tabular_mlp", "ft_transformer"])
 def test_the_shipped_file_answers_as_the_network_does_for_missing_numbers_too(grown: Any, architecture: Any) -> None:
     _, rows, state = grown
-    network = credit(Path("x.csv"), model={"architecture": architecture}).network(state).eval()
+    network = credit(Path("x.csv"), model={"architecture": architecture}).build_model(state).eval()
     inputs, _ = credit(Path("x.csv")).encode(rows, state)
     assert onnx_export.parity(network, onnx_export.to_onnx(network, inputs, state, "credit"), inputs, 1e-4)["rows"] == len(rows)
 
