@@ -235,7 +235,7 @@ def test_a_run_is_cancelled_after_confirmation(visit: Any, running_project: Any)
     page = window.open(base, "run?uc=vision&recipes=int8&vision.fetch.limit=1500&vision.training.epochs=5000")
     press(page)
     node(page, "train@vision", "running").wait_for(timeout=STAGE_TIMEOUT_MS)
-    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the run").click()
     wait_for_end(window, "Resume")
     assert newest(root)["state"] == "Cancelled"
