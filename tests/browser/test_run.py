@@ -181,7 +181,7 @@ def test_a_finished_run_fills_all_pages(visit: Any, running_project: Any) -> Non
         "data": ("Rows read",),
         "data?view=augmentation": ("Augmentation",),
         "results": ("Accuracy",),
-        "results?view=mistakes": ("was",),
+        "results?view=mistakes": ("predictions are wrong",),
         "compression": ("int8", "dense"),
         "try_it": ("Draw",),
         "versions": ("vision",),
