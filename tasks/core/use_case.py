@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Corruption:
+    """A change of the rows that leaves their labels right, such as noise; `evaluate` measures every model under it.
+
+    The result of `apply` keeps the index of the rows and their order. A subset of the rows, such as the days of one regime, is
+    a corruption that leaves out the others. The generator is seeded, so equal rows give equal results.
+    """
+
+    name: str
+    apply: Callable[[DataFrame, np.random.Generator], DataFrame]
+    severity: int = 1
+    """1 is mild, 2 strong."""
 
 
 @settings
@@ -153,6 +168,10 @@ class UseCase(ABC):
         class falls without it. By default the lists are empty.
         """
         return [[] for _ in range(len(rows))]
+
+    def corruptions(self) -> tuple[Corruption, ...]:
+        """The changes of the rows under which every model is measured, such as noise or typing errors; by default none."""
+        return ()
 
     def baselines(self, train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
         """Predictions for `rows` of trivial and classic models fitted on `train`, by name; by default those of the problem."""

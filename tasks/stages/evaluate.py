@@ -16,7 +16,7 @@ from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.splits import EVALUATION_SPLITS, SPLITS
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
-from tasks.evaluation import latency, statistics
+from tasks.evaluation import latency, robustness, statistics
 from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense
 from tasks.evaluation.latency import Variant
 
@@ -53,6 +53,7 @@ def main(context: StageContext) -> None:
             )
             for split, (predictions, split_rows) in predicted.items()
         }
+    metrics["robustness"] = measure_robustness(context, own, dense, predicted["test"][1])
     for split, (predictions, split_rows) in predicted.items():
         predicted[split] = (with_attributions(own, context.case, problem, predictions, split_rows), split_rows)
     timing = measure_latency(context, own, dense, predicted["validation"][1])
@@ -132,6 +133,12 @@ def measure_latency(context: StageContext, own: Artifact, dense: Artifact, rows:
     if context.recipe_name != DENSE:
         variants.append(Variant(name=context.recipe_name, runtime="onnx", path=own.open() / "model.onnx"))
     return latency.measure(variants, inputs, context.scratch, threads=context.case.training.threads, event_log=context.event_log)
+
+
+def measure_robustness(context: StageContext, own: Artifact, dense: Artifact, test_rows: DataFrame) -> dict[str, Any]:
+    """The model's scores under corruptions of test rows, paired with dense; empty for a use case without corruptions."""
+    shipped = {artifact.path: robustness.ShippedModel(*load_model(artifact)) for artifact in (own, dense)}
+    return robustness.measure(context.case, robustness.ModelPair(shipped[own.path], shipped[dense.path]), test_rows)
 
 
 def log_summary(context: StageContext, metrics: dict[str, Any], timing: dict[str, Any]) -> None:

@@ -175,6 +175,18 @@ def test_variants_are_repeatable_and_keep_the_schema(case: Any, rows: Any) -> No
         assert schema_errors(case, variants[list(schema.columns)].reset_index(drop=True), schema).empty
 
 
+def test_corruptions_repeat_themselves_and_keep_labels_so_that_every_model_answers(case: Any, rows: Any, state: Any) -> None:
+    for corruption in case.corruptions():
+        changed = corruption.apply(rows, np.random.default_rng(0))
+        pd.testing.assert_frame_equal(changed, corruption.apply(rows, np.random.default_rng(0)))
+        kept = rows.loc[changed.index]
+        if case.label_column(rows):
+            assert (changed[case.label_column(rows)] == kept[case.label_column(rows)]).all()
+        inputs, _ = case.encode(changed, state)
+        assert len(inputs) == len(changed) > 0
+        assert inputs.dtype == case.encode(kept, state)[0].dtype
+
+
 def test_narrower_networks_can_be_built_from_every_group(case: Any, state: Any) -> None:
     network = case.build_model(state)
     state = network.state_dict()

@@ -28,6 +28,7 @@ class NextTokenPrediction(TextProblem):
     """Outputs are log-likelihoods (N, L) of each token given those before it; targets are numbers of tokens (N,)."""
 
     architecture: ClassVar[str] = "text_writer"
+    labelled: ClassVar[bool] = False
 
     def fit_preprocessing(
         self, rows: DataFrame, model: TextModel, architecture: str, classes: Sequence[str]

@@ -23,6 +23,8 @@ class TextProblem(Problem):
     """The default network."""
     augmented: ClassVar[bool] = False
     """Whether augmentation may add noise to the texts."""
+    labelled: ClassVar[bool] = True
+    """Whether the targets are labels, and so stay right when the text is corrupted."""
 
     @abstractmethod
     def fit_preprocessing(

@@ -13,10 +13,10 @@ from tasks.core import registry
 from tasks.core.problem import PreprocessingState
 from tasks.core.settings import settings
 from tasks.core.splits import row_keys, stratified_split
-from tasks.core.use_case import UseCase
+from tasks.core.use_case import Corruption, UseCase
 from tasks.data import sources
 from tasks.text import normalization, tokenization
-from tasks.use_cases.nlp.data import augmentation, conll_files, datasets, docstring_sentences
+from tasks.use_cases.nlp.data import augmentation, conll_files, corruptions, datasets, docstring_sentences
 from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.ner import entity_metrics
@@ -131,6 +131,10 @@ class Nlp(UseCase):
         """A few texts of each class and noisy variants of them."""
         few = augmentation.preview_rows(rows)
         return augmentation.preview_augmentation(self.augment, few, row_keys(few, self.unique_key), seed)
+
+    def corruptions(self) -> tuple[Corruption, ...]:
+        """Typing errors, case and truncation; none for language modeling, whose targets are the text itself."""
+        return corruptions.corruptions() if self.problem.labelled else ()
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """Fit the vocabulary of the train rows, and the class names or tags."""

@@ -88,12 +88,12 @@ def fit_square(image: Image.Image, side: int, mode: str) -> tuple[Image.Image, l
     return image, repairs
 
 
-def encode_png(image: Image.Image | Pixels) -> bytes:
-    """The image as lossless PNG; arrays are (H, W) or (C, H, W)."""
+def encode_png(image: Image.Image | Pixels, compress_level: int = 6) -> bytes:
+    """The image as lossless PNG; arrays are (H, W) or (C, H, W). A lower `compress_level` (0 to 9) is faster."""
     file = BytesIO()
     if isinstance(image, np.ndarray) and image.ndim == 3:
         image = image.transpose(1, 2, 0) if len(image) == 3 else image[0]
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, "PNG")
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, "PNG", compress_level=compress_level)
     return file.getvalue()
 
 

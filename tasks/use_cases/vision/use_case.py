@@ -15,11 +15,11 @@ from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
 from tasks.core.splits import split_by_hash
-from tasks.core.use_case import UseCase
+from tasks.core.use_case import Corruption, UseCase
 from tasks.data import sources
 from tasks.data.downloads import download
 from tasks.problems.multiclass_classification import MulticlassClassification
-from tasks.use_cases.vision import augmentation, image_sources, images
+from tasks.use_cases.vision import augmentation, corruptions, image_sources, images
 from tasks.use_cases.vision.datasets import DATASETS, packaged_digits
 from tasks.use_cases.vision.settings import ImageAugment, ImageClean, ImageFetch, ImageModel
 
@@ -176,6 +176,10 @@ class Vision(UseCase):
             )
             blocks.append(blocks[0].assign(image=[images.encode_png(image) for image in varied_NCHW], variant=variant))
         return pd.concat(blocks, ignore_index=True).sort_values(["original", "variant"], kind="stable", ignore_index=True)
+
+    def corruptions(self) -> tuple[Corruption, ...]:
+        """Noise, blur, contrast, shift and inverted polarity."""
+        return corruptions.corruptions()
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """Class names, channels, side, and mean and standard deviation per channel on the scale 0..1."""
