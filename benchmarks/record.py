@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from tasks.core.atomic_files import write_bytes, write_json
+from tasks.core.hardware import cpu_model
 from tasks.dask_cluster import available_cores
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,14 +46,11 @@ def markdown(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def machine() -> dict[str, Any]:
     """The machine, versions and load that a figure was measured with."""
-    model = next(
-        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
-    )
     code = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS.parent, check=False
     )
     return {
-        "cpu": model,
+        "cpu": cpu_model(),
         "cores": available_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(terse=True),
@@ -76,10 +74,6 @@ def described(where: dict[str, Any]) -> str:
 def spread(values: Sequence[float]) -> dict[str, float | int]:
     """Median, extremes and count."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "count": len(values)}
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
 def _shown(value: Any) -> str:

@@ -39,6 +39,7 @@ from flows.execution.progress_artifacts import ProgressReporter  # noqa: E402
 from flows.execution.run_executor import SUCCEEDED, RunExecutor  # noqa: E402
 from flows.parameters import run_request  # noqa: E402
 from flows.parameters.json_schema import JsonSchemaHint  # noqa: E402
+from flows.reporting import verdicts  # noqa: E402
 from flows.reporting.console import NullDisplay, RunDisplay, format_event, one_line  # noqa: E402
 from flows.runs import recovery, run_record  # noqa: E402
 from flows.runs.workspace import create_workspace  # noqa: E402
@@ -122,7 +123,7 @@ def pipeline(
         show.message("Prefect's server is gone; the run's own record is complete", "yellow")
         ON_SERVER_LOST.get(lambda: None)()
     if state == "Completed":
-        return Completed(message=f"run {run.id}")
+        return Completed(message=f"run {run.id}: {verdicts.summary(verdicts.of_record(run.record))}")
     error = str(run.record["error"])
     return Cancelled(message=error) if state == "Cancelled" else Failed(message=error)
 

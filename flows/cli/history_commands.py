@@ -29,21 +29,23 @@ def runs(
     from rich.markup import escape
     from rich.table import Table
 
+    from flows.reporting import verdicts
     from flows.reporting.console import format_duration, stdout
     from flows.runs import run_record, search
 
     since = search.parse_since(since) if since else ""
     run_filter = search.RunFilter(use_case, (state,) if state else (), since, who, pinned=pinned)
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("", "run", "state", "overrides", "duration", "released", "user", "note"):
+    for column in ("", "run", "state", "overrides", "duration", "verdict", "released", "user", "note"):
         table.add_column(column, no_wrap=column in ("", "run", "state"))
     for each in islice(search.filter_runs(settings.project_root(), run_filter), last):
         overrides = " ".join(f"{name.removeprefix('use_cases.')}={value}" for name, value in each.record["overrides"].items())
-        verdicts = [release.get("verdict", {}) for release in each.record["results"].values()]
-        released = ", ".join(str(verdict.get("released") or "nothing") for verdict in verdicts)
+        state_now = run_record.state(each)
+        decisions = verdicts.of_record(each.record, state_now)
+        outcome = verdicts.summary(decisions), verdicts.released_names(decisions)
         annotation, user = search.read_annotation(each.folder), str(each.record.get("asked", {}).get("who", ""))
-        cells = (overrides, format_duration(run_record.duration_s(each.record)), released, user, annotation.text)
-        table.add_row("*" if annotation.pinned else "", each.id, run_record.state(each), *map(escape, cells))
+        cells = (overrides, format_duration(run_record.duration_s(each.record)), *outcome, user, annotation.text)
+        table.add_row("*" if annotation.pinned else "", each.id, state_now, *map(escape, cells))
     stdout().print(table if table.row_count else "no such run" if run_filter != search.RunFilter() else "no run yet")
 
 

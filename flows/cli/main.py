@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows import settings
-from flows.cli import history_commands, service_commands
-from flows.cli.options import AsJson, Force, Overrides, Recipes, UseCases
+from flows.cli import history_commands, service_commands, verdict_command
+from flows.cli.options import AsJson, Force, Gate, Overrides, Recipes, UseCases, VerdictAsJson
 from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,14 +35,21 @@ EXIT_CODES = {"Completed": 0, "Cancelled": 130}
 
 
 @app.command()
-def run(use_cases: UseCases = None, overrides: Overrides = None, recipes: Recipes = None, force: Force = False) -> None:
+def run(
+    use_cases: UseCases = None,
+    overrides: Overrides = None,
+    recipes: Recipes = None,
+    force: Force = False,
+    gate: Gate = False,
+    as_json: VerdictAsJson = False,
+) -> None:
     """Run the pipeline and compare the recipes.
 
     Unchanged stages are skipped. The run, its parameters and its artifacts are kept in runs/.
     """
     from flows.execution import request_deduplication
     from flows.parameters import run_request
-    from flows.reporting.console import ConsoleDisplay
+    from flows.reporting.console import ConsoleDisplay, stderr
 
     root = settings.project_root()
     request = _build_request(root, use_cases, recipes, overrides)
@@ -48,7 +57,8 @@ def run(use_cases: UseCases = None, overrides: Overrides = None, recipes: Recipe
     os.chdir(root)
     settings.apply(root)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # ConsoleDisplay and flow.log report the run
-    display = ConsoleDisplay()
+    display = ConsoleDisplay(stderr() if as_json else None)
+    ending = partial(_print_outcome, display, gate=gate, as_json=as_json)
     with (
         closing(display),
         request_deduplication.single_flight(
@@ -59,8 +69,8 @@ def run(use_cases: UseCases = None, overrides: Overrides = None, recipes: Recipe
             names, first = ", ".join(left_out), left_out[0]
             hint = f"`bonsai run {first}` runs it, `bonsai new {first}` adds it"
             display.message(f"left out, not in params.yaml: {names}; {hint}", "dim")
-        finished = joined or _execute(root, display, request, recipes, force)
-    raise typer.Exit(_print_outcome(display, finished.record))
+        finished = joined or _execute(root, display, request, recipes, force, ending)
+    raise typer.Exit(ending(finished.record))
 
 
 def _build_request(root: Path, use_cases: list[str] | None, recipes: list[str] | None, overrides: list[str] | None) -> RunRequest:
@@ -70,8 +80,18 @@ def _build_request(root: Path, use_cases: list[str] | None, recipes: list[str] |
     return run_request.build_request(root, use_cases or (), recipes or (), values, cwd=Path.cwd())
 
 
-def _execute(root: Path, display: ConsoleDisplay, request: RunRequest, recipes: list[str] | None, force: bool) -> Run:
-    """Execute the run in this process, with a Prefect server of its own when none is running."""
+def _execute(
+    root: Path,
+    display: ConsoleDisplay,
+    request: RunRequest,
+    recipes: list[str] | None,
+    force: bool,
+    ending: Callable[[dict[str, Any]], int],
+) -> Run:
+    """Execute the run in this process, with a Prefect server of its own when none is running.
+
+    `ending` prints the outcome and returns the exit code, for a run that loses its server and ends the process here.
+    """
     from flows.runs import run_record
     from flows.services.prefect_server import start_for_this_process
 
@@ -86,7 +106,7 @@ def _execute(root: Path, display: ConsoleDisplay, request: RunRequest, recipes: 
 
     def exit_now() -> None:
         """End the process without waiting for Prefect's threads, which retry requests to the lost server."""
-        code = _print_outcome(display, run_record.find(root, display.run_id).record)
+        code = ending(run_record.find(root, display.run_id).record)
         display.close()
         sys.stdout.flush()
         os._exit(code)
@@ -101,18 +121,23 @@ def _execute(root: Path, display: ConsoleDisplay, request: RunRequest, recipes: 
     return run_record.find(root, display.run_id)
 
 
-def _print_outcome(display: ConsoleDisplay, record: dict[str, Any]) -> int:
-    """Print results, state and duration of the run; returns the exit code for its state."""
-    from flows.reporting import results_table
+def _print_outcome(display: ConsoleDisplay, record: dict[str, Any], *, gate: bool, as_json: bool) -> int:
+    """Print results, verdicts, state and duration of the run; returns the exit code for its state, or that of its verdict."""
+    import json
+
+    from flows.reporting import results_table, verdicts
     from flows.reporting.console import format_duration
     from flows.runs import run_record
 
-    results_table.print_results(record["results"], display.console)
+    decisions = verdicts.of_record(record)
+    results_table.print_results(record["results"], decisions, display.console)
     took = format_duration(run_record.duration_s(record))
     display.message(
         f"{record['state']} in {took}, in runs/{display.run_id}" + (f": {record['error']}" if record["error"] else "")
     )
-    return EXIT_CODES.get(record["state"], 1)
+    if as_json:
+        print(json.dumps(verdicts.as_json(display.run_id, record["state"], decisions), indent=2))
+    return verdicts.exit_code(decisions, record["state"]) if gate else EXIT_CODES.get(record["state"], 1)
 
 
 @app.command()
@@ -237,7 +262,7 @@ def stages() -> None:
     stdout().print(table)
 
 
-for command in (*service_commands.COMMANDS, *history_commands.COMMANDS):
+for command in (verdict_command.verdict, *service_commands.COMMANDS, *history_commands.COMMANDS):
     app.command()(command)
 app.add_typer(service_commands.schedules)
 

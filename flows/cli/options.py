@@ -19,6 +19,10 @@ Recipes = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Execute every stage, even if it is unchanged.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Gate = Annotated[
+    bool, typer.Option("--gate", help="End with the exit code of `bonsai verdict`: 3 for refused, 4 for inconclusive.")
+]
+VerdictAsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, and everything else on standard error.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, a unique start or end of one, or `newest`.")]
 Remote = Annotated[str, typer.Option("--remote", "-r", metavar="NAME", help="DVC remote; by default the project's own.")]
 Deployment = Annotated[

@@ -16,8 +16,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 
 from flows import settings
+from flows.reporting import verdicts
 from flows.reporting.console import format_duration
 from flows.reporting.results_table import table_cells
+from flows.reporting.verdicts import Verdict
 from flows.runs.run_record import Run
 
 log = logging.getLogger("bonsai.artifacts")
@@ -44,16 +46,27 @@ def run_artifacts(run: Run) -> Iterator[tuple[str, str, str, Any]]:
     yield "table", "stages", f"The stages of run {run.id}", json.dumps(stage_rows(run.record["stages"]))
     if dashboard := settings.read_server_file(run.folder.parent.parent).get("dashboard_url"):
         yield "markdown", "dashboard", "Where to look closer", f"[Run {run.id}]({dashboard}/?{urlencode({'run': run.id})})"
-    for use_case in run.record["use_cases"]:
-        release = run.record["results"].get(use_case, {})
-        if rows := release.get("table", {}).get("rows"):
-            reason = str(release.get("verdict", {}).get("reason", ""))
-            yield "table", f"metrics-{use_case}", f"{use_case}: {reason}", json.dumps(table_cells(rows))
+    decisions = verdicts.of_record(run.record)
+    if rows := verdict_rows(decisions):
+        yield "table", "verdict", f"The verdict: {verdicts.summary(decisions)}", json.dumps(rows)
+    for verdict in decisions:
+        use_case = verdict.use_case
+        if rows := run.record["results"].get(use_case, {}).get("table", {}).get("rows"):
+            yield "table", f"metrics-{use_case}", f"{use_case}: {verdict.line}", json.dumps(table_cells(rows))
         data = run.folder / "data" / use_case
         if curves := _read_json(data / "model" / "curves.json"):
             yield "image", f"curves-{use_case}", f"{use_case}: loss by epoch, train and validation", loss_curves_image(curves)
         if report := _read_json(data / "clean" / "ledger.json"):
             yield "markdown", f"quarantine-{use_case}", f"{use_case}: where each raw row ended", quality_report_markdown(report)
+
+
+def verdict_rows(decisions: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """A row per use case that has a verdict: the word, what was released, and the sentence."""
+    return [
+        {"use case": each.use_case, "verdict": each.word, "released": each.released or "", "why": each.sentence}
+        for each in decisions
+        if each.word
+    ]
 
 
 def stage_rows(stages: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dvc.utils.serialize import load_yaml
 
+from flows.reporting import verdicts
 from flows.reporting.results_table import COLUMNS
 from flows.runs.run_record import Run, state
 from tasks.core.atomic_files import hash_file
@@ -78,10 +79,12 @@ def stage_outputs(run: Run) -> dict[str, str]:
 
 
 def results(run: Run) -> dict[str, str]:
-    """The run's state, the released recipe, and each recipe's metrics with their confidence intervals."""
+    """The run's state, each verdict and what it released, and each recipe's metrics with their confidence intervals."""
     texts = {"state": state(run)}
+    for verdict in verdicts.of_record(run.record, texts["state"]):
+        texts[f"{verdict.use_case} verdict"] = verdict.word
+        texts[f"{verdict.use_case} released"] = verdict.released or "nothing"
     for use_case, release in run.record.get("results", {}).items():
-        texts[f"{use_case} released"] = str(release.get("verdict", {}).get("released") or "nothing")
         for row in release.get("table", {}).get("rows", []):
             for column, read in COLUMNS.items():
                 name = column.format(metric=row.get("metric", "value"))

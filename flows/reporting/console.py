@@ -39,6 +39,11 @@ def stdout() -> Console:
     return console
 
 
+def stderr() -> Console:
+    """A console on standard error, for what accompanies JSON on standard output."""
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 240)
+
+
 class RunDisplay(Protocol):
     """Receives the progress of a run."""
 

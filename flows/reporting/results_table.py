@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -10,15 +10,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.reporting.verdict_table import print_verdict
+from flows.reporting.verdicts import Verdict
 from tasks.core.compression import DENSE, EAGER
 
 Row = Mapping[str, Any]
 
 
-def print_results(results: Mapping[str, Mapping[str, Any]], console: Console) -> None:
-    """Print table, baselines and verdict of each use case's release; `results` comes from a run record."""
-    for use_case, release in results.items():
-        table = release.get("table", {})
+def print_results(results: Mapping[str, Mapping[str, Any]], verdicts: Sequence[Verdict], console: Console) -> None:
+    """Print table and baselines of each use case's release, and its verdict; `results` comes from a run record."""
+    for verdict in verdicts:
+        use_case, table = verdict.use_case, results.get(verdict.use_case, {}).get("table", {})
         rows = table.get("rows", [])
         if rows:
             console.print(build_table(use_case, rows))
@@ -29,8 +31,8 @@ def print_results(results: Mapping[str, Mapping[str, Any]], console: Console) ->
             cpu = ", ".join(str(machine[part]) for part in ("cpu", "capability") if machine.get(part))
             threads = table.get("threads", "?")
             console.print(f"test rows, 95 % confidence intervals; {threads} thread(s) on {escape(cpu)}", style="dim")
-        if reason := release.get("verdict", {}).get("reason"):
-            console.print(f"{escape(use_case)}: {escape(str(reason))}", style="bold", soft_wrap=True)
+        if verdict.word:
+            print_verdict(verdict, console)
 
 
 def table_cells(rows: list[Row]) -> list[dict[str, str]]:
@@ -75,12 +77,16 @@ def _speedup(row: Row, other: str) -> str:
     return format_interval(row.get("speedup_over", {}).get(other, {}).get("1"), ".2f")
 
 
+def _name(row: Row) -> str:
+    return f"{row.get('recipe', '')}{' (classic)' if row.get('kind') == 'baseline' else ''}"
+
+
 def _contract(row: Row) -> str:
     return "chosen" if row.get("chosen") else str(row.get("status", ""))
 
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
-    "recipe": lambda row: str(row.get("recipe", "")),
+    "recipe": _name,
     "{metric}": lambda row: format_interval(row, ".4f"),
     "drop": lambda row: format_interval(row.get("drop"), "+.4f"),
     "kB": lambda row: f"{row['bytes'] / 1000:,.1f}" if "bytes" in row else "",

@@ -18,6 +18,8 @@ from tasks.core.errors import UserError
 ANNOTATION_FILE = "notes.json"
 MAX_NOTE_LENGTH = 4000
 NEWEST = "newest"
+END_LENGTH = 4
+"""How many hexadecimal digits an id ends with."""
 AGO = re.compile(r"(\d+)\s*(min|h|d|w)")
 UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -115,9 +117,17 @@ def find_run(root: Path, name: str) -> Run:
         raise UserError(
             f"{len(candidates)} runs begin or end with {name!r}, such as {candidates[0]} and {candidates[1]}; give more of it"
         )
-    if name not in run_ids and not candidates and (close := get_close_matches(name, run_ids, n=1)):
-        raise UserError(f"no run {name!r}; did you mean {close[0]}?")
+    if name not in run_ids and not candidates and (near := _nearest(name, run_ids)):
+        raise UserError(f"no run {name!r}; did you mean {near}?")
     return run_record.find(root, name if name in run_ids or not candidates else candidates[0])
+
+
+def _nearest(name: str, run_ids: list[str]) -> str:
+    """The run whose id or whose end of it is most like the name, or `newest`; empty if nothing is like it."""
+    names = {**{run_id[-END_LENGTH:]: run_id for run_id in reversed(run_ids)}, **{run_id: run_id for run_id in run_ids}}
+    names |= {NEWEST: NEWEST} if run_ids else {}
+    close = get_close_matches(name, names, n=1)
+    return names[close[0]] if close else ""
 
 
 def read_annotation(folder: Path) -> RunAnnotation:

@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from tasks.core.hardware import cpu_model
+
 
 def code_version(root: Path) -> dict[str, Any]:
     """Git commit of the project, and whether tasks/, dvc.yaml or params.yaml differ from it; empty without git."""
@@ -39,17 +41,9 @@ def machine_info() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": psutil.virtual_memory().total,
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
