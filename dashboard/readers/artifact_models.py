@@ -153,13 +153,14 @@ class Metrics(ArtifactModel):
 
 
 class Batch(ArtifactModel):
-    """Latency at one batch size: median with its confidence interval, and 95th percentile."""
+    """Latency at one batch size: median with its confidence interval, 95th percentile, and the median of each process."""
 
     median_ms: float
     low_ms: float = 0.0
     high_ms: float = 0.0
     p95_ms: float
     runs: int = 0
+    process_medians_ms: list[float] = []
 
 
 class Speedup(ArtifactModel):
@@ -169,6 +170,7 @@ class Speedup(ArtifactModel):
     low: float
     high: float
     at_least: float = 0.0
+    process_ratios: list[float] = []
     verdict: str = ""
 
 
@@ -186,6 +188,7 @@ class Latency(ArtifactModel):
 
     machine: dict[str, Any] = {}
     threads: int = 1
+    processes: int = 1
     rounds: int = 0
     variants: dict[str, Variant]
 

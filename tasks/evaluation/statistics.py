@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import comb, sqrt
+from math import comb, exp, log, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from scipy import special
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -132,6 +133,33 @@ def median_interval(rounds: ArrayLike, level: float = LEVEL, seed: int = SEED) -
     return Interval(float(np.median(values)), low, high, len(values), "bootstrap of rounds", level)
 
 
+def log_t_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
+    """The geometric mean of positive `values` (P,), one per process, with Student's t interval of the mean of their logarithms.
+
+    Times and their ratios multiply, so that their logarithms are closer to normal (Student, Biometrika 6, 1908). Raises
+    `ValueError` for fewer than two values, which say nothing of their spread, and for a value that is not above 0.
+    """
+    mean, error, freedom = _log_mean(values)
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
+    return Interval(
+        exp(mean), exp(mean - half), exp(mean + half), freedom + 1, "Student's t on logarithms, over processes", level
+    )
+
+
+def log_t_p_value(values: ArrayLike, bound: float, side: Literal["above", "below"]) -> float:
+    """The one-sided p-value of Student's t on the logarithms of `values` (P,): small if their geometric mean is shown to be on
+    this side of `bound`.
+
+    `above` tests "the ratio is less than required", `below` tests "the latency is more than allowed". It is at most 1 - level
+    exactly if the one-sided bound of `log_t_interval(values, one_sided(level))` is on that side. Raises `ValueError` like it.
+    """
+    mean, error, freedom = _log_mean(values)
+    distance = log(bound) - mean if side == "above" else mean - log(bound)
+    if error == 0:
+        return 0.0 if distance < 0 else 1.0
+    return float(special.stdtr(freedom, distance / error))
+
+
 def one_sided(level: float = LEVEL) -> float:
     """The level of the two-sided interval whose upper end is a one-sided bound at `level`."""
     return 2 * level - 1
@@ -147,6 +175,15 @@ def _paired(before: ArrayLike, after: ArrayLike) -> tuple[NDArray[np.float64], N
     if old.shape != new.shape or len(old) == 0:
         raise ValueError(f"{len(old)} and {len(new)} values cannot be paired; they must come from the same rows")
     return old, new
+
+
+def _log_mean(values: ArrayLike) -> tuple[float, float, int]:
+    """The mean of the logarithms, its standard error, and the degrees of freedom."""
+    numbers = np.asarray(values, dtype=np.float64)
+    if len(numbers) < 2 or not (numbers > 0).all():
+        raise ValueError(f"{numbers.tolist()}: an interval over processes needs two values or more, all above 0")
+    logs = np.log(numbers)
+    return float(logs.mean()), float(logs.std(ddof=1)) / sqrt(len(logs)), len(logs) - 1
 
 
 def _percentiles(draws: NDArray[np.float64], level: float) -> tuple[float, float]:

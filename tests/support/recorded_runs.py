@@ -292,20 +292,24 @@ def _record(
 def _latency(name: str, position: int) -> dict[str, Any]:
     numbers = np.random.default_rng(3)
     typical = {"eager PyTorch": 1.2, "dense": 0.4, name: 0.4 / (1 + position)}
-    rounds = {variant: numbers.normal(ms, ms / 50, latency.MIN_ROUNDS).clip(0.01).tolist() for variant, ms in typical.items()}
+    rounds = {
+        variant: numbers.normal(ms, ms / 50, (latency.PROCESSES, latency.MIN_ROUNDS)).clip(0.01).tolist()
+        for variant, ms in typical.items()
+    }
     return {
         "machine": {"cpu": "A processor", "cores": 2},
         "threads": 1,
-        "rounds": latency.MIN_ROUNDS,
+        "processes": latency.PROCESSES,
+        "rounds": latency.PROCESSES * latency.MIN_ROUNDS,
         "variants": {
             variant: {
                 "peak_memory_bytes": 100_000_000,
                 "batches": {
-                    batch: latency._summary([[ms * int(batch) ** 0.8] for ms in times], [ms * int(batch) ** 0.8 for ms in times])
+                    batch: latency.summary([[[ms * int(batch) ** 0.8] for ms in process] for process in times])
                     for batch in ("1", "64")
                 },
                 "speedup_over": {
-                    other: {batch: latency._speedup(rounds[other], times) for batch in ("1", "64")}
+                    other: {batch: latency.speedup(rounds[other], times) for batch in ("1", "64")}
                     for other in typical
                     if other != variant
                 },

@@ -21,10 +21,10 @@ def latency(artifacts: Artifacts, run: Run) -> None:
     """Latency of every recipe by batch size, with the measuring protocol."""
     rows: list[dict[str, Any]] = []
     machine: dict[str, Any] = {}
-    threads = rounds = 0
+    processes = threads = rounds = 0
     for recipe in artifacts.recipes():
         measured = artifacts.latency(recipe)
-        machine, threads, rounds = measured.machine, measured.threads, measured.rounds
+        machine, processes, threads, rounds = measured.machine, measured.processes, measured.threads, measured.rounds
         for name, variant in measured.variants.items():
             if name == recipe or (recipe == DENSE and name == EAGER):
                 for batch, timing in variant.batches.items():
@@ -45,7 +45,14 @@ def latency(artifacts: Artifacts, run: Run) -> None:
     frame = pd.DataFrame(rows)
     cpu = formatting.escape(machine.get("cpu", formatting.NOTHING), 80)
     st.caption(
-        t("compression.protocol", rounds=rounds, threads=threads, cpu=cpu, cores=formatting.escape(machine.get("cores", "")))
+        t(
+            "compression.protocol",
+            rounds=rounds,
+            processes=processes,
+            threads=threads,
+            cpu=cpu,
+            cores=formatting.escape(machine.get("cores", "")),
+        )
     )
     for batch in dict.fromkeys(frame["batch"]):
         with st.container(border=True):

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tasks.evaluation import statistics
 
@@ -93,3 +94,37 @@ def test_a_ratio_is_taken_round_by_round_so_a_slow_round_cancels_out() -> None:
 def test_values_of_different_rows_are_not_paired() -> None:
     with pytest.raises(ValueError, match="3 and 2 values cannot be paired"):
         statistics.paired_drop([1, 0, 1], [1, 0])
+
+
+def test_the_interval_of_a_geometric_mean_is_students_t_on_logarithms() -> None:
+    interval = statistics.log_t_interval([1.0, 4.0])
+    assert interval.value == pytest.approx(2.0)
+    half = 12.7062047 * np.log(4) / 2
+    assert (interval.low, interval.high) == pytest.approx((2 * np.exp(-half), 2 * np.exp(half)))
+    assert interval.rows == 2
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 0.0], []])
+def test_one_value_or_a_time_of_0_has_no_interval_over_processes(values: Any) -> None:
+    with pytest.raises(ValueError, match="needs two values or more, all above 0"):
+        statistics.log_t_interval(values)
+
+
+def test_the_p_value_over_processes_is_that_of_a_t_test_and_agrees_with_the_bound() -> None:
+    ratios = [2.1, 2.3, 1.9, 2.2, 2.0, 2.4]
+    for required in (1.5, 1.95, 2.0, 2.5):
+        p = statistics.log_t_p_value(ratios, required, "above")
+        assert p == pytest.approx(stats.ttest_1samp(np.log(ratios), np.log(required), alternative="greater").pvalue)
+        assert statistics.log_t_p_value(ratios, required, "below") == pytest.approx(1 - p)
+        assert (p <= 0.05) == (statistics.log_t_interval(ratios, statistics.one_sided()).low >= required)
+
+
+def test_equal_values_decide_without_doubt() -> None:
+    assert statistics.log_t_p_value([2.0, 2.0], 1.5, "above") == 0.0
+    assert statistics.log_t_p_value([2.0, 2.0], 1.5, "below") == 1.0
+
+
+def test_the_bound_over_processes_keeps_its_error_rate() -> None:
+    draws = np.random.default_rng(0).lognormal(np.log(2), 0.15, (2000, 6))
+    wrong = np.mean([statistics.log_t_p_value(ratios, 2.0, "above") <= 0.05 for ratios in draws])
+    assert 0.035 < wrong < 0.065

@@ -87,7 +87,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with the toy use case after compress and evaluate for two recipes."""
     root = tmp_path_factory.mktemp("bars")
     patch = pytest.MonkeyPatch()
-    patch.setattr(latency, "MIN_ROUNDS", 3)
+    patch.setattr(latency, "PROCESSES", 3)
     patch.setattr(latency, "MAX_ROUNDS", 3)
     for name, recipe in (("dense", ()), ("int8", (Quantize(max_drop=1.0),))):
         compress.main(tiny_images.stage_context(root, "compress", name, recipe))
@@ -146,6 +146,7 @@ def test_predictions_name_the_origin_of_their_rows(root: Any) -> None:
 
 
 def test_metrics_hold_no_timings(root: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "PROCESSES", 3)
     monkeypatch.setattr(latency, "MIN_ROUNDS", 1)
     monkeypatch.setattr(latency, "MAX_ROUNDS", 1)
     context = tiny_images.stage_context(root, "evaluate", "int8")
