@@ -119,6 +119,9 @@ class Training:
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """CPU threads; another count gives other bytes."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    coverage: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+    """Share of rows whose prediction set is to hold the true class (split-conformal prediction). A set of several classes
+    makes the model abstain."""
 
 
 @settings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tasks.compression import onnx_export
+from tasks.compression import calibration, onnx_export
 from tasks.core import onnx_model
 from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_bytes, write_json
@@ -93,6 +93,8 @@ def apply_recipe(
             steps.append({"step": step_name(step), "settings": asdict(step), "bytes": len(model)})  # type: ignore[call-overload]
     for step_report in steps:
         step_report |= {"notes": compression_context.notes.get(step_report["step"], {})}
+    shipped = onnx_export.parity(network, model, inputs[:PARITY_ROWS], None)
+    model, calibrated = calibrate(model, compression_context)
     report = {
         "architecture": type(network).__module__.rpartition(".")[2],
         "fields": network.fields,
@@ -101,11 +103,31 @@ def apply_recipe(
         "steps": steps,
         "shown": compression_context.case.sample_outputs(network, compression_context.state),
         "validation_score": compression_context.score(onnx_model.predict(model, inputs)),
-        "parity": {"exported": exported, "shipped": onnx_export.parity(network, model, inputs[:PARITY_ROWS], None)},
+        "parity": {"exported": exported, "shipped": shipped},
+        **({"calibration": calibrated} if calibrated else {}),
         "train_rows": len(compression_context.inputs),
         "validation_rows": len(inputs),
     }
     return network, model, report
+
+
+def calibrate(model: bytes, compression_context: CompressionContext) -> tuple[bytes, dict[str, Any]]:
+    """The final file calibrated on the validation rows, and a report of it; the same file for a problem without classes."""
+    calibrated, report = calibration.calibrate(
+        model,
+        compression_context.problem,
+        compression_context.state,
+        train_inputs=compression_context.inputs,
+        validation_inputs=compression_context.validation_inputs,
+        validation_targets=compression_context.validation_targets,
+        coverage=compression_context.case.training.coverage,
+    )
+    if report:
+        before, after = (report["log_loss"][name] for name in ("before", "after"))
+        compression_context.event_log.log(
+            f"calibrated on validation: temperature {report['temperature']:.2f}, log loss {before:.4f} to {after:.4f}"
+        )
+    return calibrated, report
 
 
 def size_report(network: nn.Module, inputs: Array) -> dict[str, int]:
