@@ -83,6 +83,10 @@ class Problem(ABC):
         """
         return None
 
+    def times(self, predictions: DataFrame) -> Array | None:
+        """The points in time (N,) of rows that are correlated over time; by default None, since rows are independent."""
+        return None
+
     def release_blockers(self, predictions: DataFrame) -> list[str]:
         """Reasons that forbid a release whatever the metrics are, one line each; by default none."""
         return []

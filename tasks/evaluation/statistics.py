@@ -83,16 +83,20 @@ def tango(lost: int, won: int, rows: int, level: float = LEVEL) -> Interval:
     value, z = (lost - won) / rows, _z(level)
 
     def score(difference: float) -> float:
-        """The score statistic of this difference, in standard errors; decreasing."""
-        b = -lost - won + (2 * rows - lost + won) * difference
-        c = -won * difference * (1 - difference)
-        share = (sqrt(max(0.0, b * b - 8 * rows * c)) - b) / (4 * rows)
-        variance = rows * (2 * share + difference * (1 - difference))
-        return float((lost - won - rows * difference) / sqrt(variance)) if variance > 0 else 0.0
+        return tango_score(lost, won, rows, difference)
 
     low = _bisect(score, z, -1.0, value) if lost - won > -rows else -1.0
     high = _bisect(score, -z, value, 1.0) if lost - won < rows else 1.0
     return Interval(value, low, high, rows, "Tango score, paired", level)
+
+
+def tango_score(lost: int, won: int, rows: int, difference: float) -> float:
+    """Tango's score statistic of a true difference, in standard errors: standard normal if it is true, decreasing in it."""
+    b = -lost - won + (2 * rows - lost + won) * difference
+    c = -won * difference * (1 - difference)
+    share = (sqrt(max(0.0, b * b - 8 * rows * c)) - b) / (4 * rows)
+    variance = rows * (2 * share + difference * (1 - difference))
+    return float((lost - won - rows * difference) / sqrt(variance)) if variance > 0 else 0.0
 
 
 def mcnemar(lost: int, won: int) -> float:

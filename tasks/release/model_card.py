@@ -19,9 +19,10 @@ def table_row(
     """One row of the table of recipes: test metrics with their intervals, size and latency."""
     test, own = metrics["splits"]["test"], timing["variants"][name]
     against = metrics.get("against_dense", {}).get("test", {})
-    status = next((candidate.status for candidate in candidates if candidate.recipe == name), "baseline")
+    status = next((candidate.status for candidate in candidates if candidate.name == name), "baseline")
     return {
         "recipe": name,
+        "kind": next((candidate.kind for candidate in candidates if candidate.name == name), "recipe"),
         "metric": test["first"],
         "value": test["scores"][test["first"]],
         "low": test["interval"]["low"],

@@ -19,7 +19,7 @@ from tasks.core.artifacts import CHECKSUMS
 from tasks.core.atomic_files import hash_file, write_json
 from tasks.core.splits import EVALUATION_SPLITS
 from tasks.evaluation import comparison, latency
-from tasks.release import decision, model_card
+from tasks.release import assessment, decision, model_card, sentences
 from tasks.stages import evaluate
 from tests.support import dashboard_scenarios
 
@@ -172,7 +172,7 @@ def evaluations(folder: Path, use_case: str, number: int, scene_name: str) -> No
         _table(target / "predictions", pd.concat([answers[name][split] for split in shown]))
         write_json(target / "metrics.json", own)
         write_json(target / "latency.json", latencies[name])
-    _release(place, case.contract, metrics, latencies)
+    _release(place, case, problem, answers, metrics, latencies)
 
 
 def _baselines(scene: dashboard_scenarios.Scene, shown: dict[str, pd.DataFrame], own: dict[str, pd.DataFrame]) -> dict[str, Any]:
@@ -190,10 +190,36 @@ def _baselines(scene: dashboard_scenarios.Scene, shown: dict[str, pd.DataFrame],
     return {"baselines": baselines, "against_rivals": comparisons}
 
 
-def _release(place: Path, contract: Any, metrics: dict[str, dict[str, Any]], latencies: dict[str, dict[str, Any]]) -> None:
-    candidates = [decision.assess(name, metrics[name], latencies[name], contract, 1) for name in RECIPES if name != "dense"]
-    verdict = decision.decide(candidates, contract)
-    verdict |= {"released": "int8", "reason": "released 'int8': of 2 recipes 1 keeps the contract"}
+def _release(
+    place: Path,
+    case: Any,
+    problem: Any,
+    answers: dict[str, dict[str, pd.DataFrame]],
+    metrics: dict[str, dict[str, Any]],
+    latencies: dict[str, dict[str, Any]],
+) -> None:
+    candidates = [
+        assessment.assess(
+            assessment.Measured(
+                name=name,
+                kind="recipe",
+                metrics=metrics[name],
+                times=latencies[name]["variants"][name],
+                predictions=answers[name],
+            ),
+            answers["dense"],
+            None,
+            problem,
+            case.contract,
+            problem.label_column,
+        )
+        for name in RECIPES
+        if name != "dense"
+    ]
+    first = metrics["dense"]["splits"]["test"]
+    outcome = decision.decide(candidates, case.contract, first["rows"])
+    verdict = decision.as_json(outcome, sentences.describe(outcome, first["first"]))
+    verdict |= {"verdict": "released", "released": "int8", "reason": "released 'int8': of 2 recipes 1 keeps the contract"}
     table = [model_card.table_row(name, metrics[name], latencies[name], candidates, "int8") for name in RECIPES]
     target = place / "release"
     write_json(target / "verdict.json", verdict)

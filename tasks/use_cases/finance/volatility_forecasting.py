@@ -91,6 +91,10 @@ class VolatilityForecasting(Problem):
             "method": f"Diebold-Mariano p {test.p:.3f} with Newey-West over {test.lags} days",
         }
 
+    def times(self, predictions: DataFrame) -> Array:
+        """The next day of each row (N,): series share days, and volatility clusters."""
+        return np.asarray(predictions["next_date"])
+
     def release_blockers(self, predictions: DataFrame) -> list[str]:
         """A quantile whose breach rate differs significantly from its level, by Kupiec's test over all series together."""
         return [
