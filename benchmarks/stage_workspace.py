@@ -35,6 +35,10 @@ class StageWorkspace:
             raise RuntimeError(f"{' '.join(command[1:])} ended with {process.returncode}: {process.stderr.strip()}")
         return list(read_events(event_log_path(self.root, stage_name(stage, use_case, recipe))))[-1]
 
+    def recipes(self) -> list[str]:
+        """The names of the recipes, in the order of params.yaml."""
+        return list(params_file.read_params(self.root / "params.yaml").recipes)
+
     def main_metric(self, use_case: str, recipe: str, split: str = "test") -> float:
         """The main metric of a recipe that has been evaluated."""
         metrics = Artifact(self.root / "data" / use_case / "evaluations" / recipe).json("metrics.json")

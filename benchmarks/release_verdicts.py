@@ -1,0 +1,73 @@
+"""How real data sets end: the verdict of each use case on public data, and of the quick preset, with its sentence."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks import record
+from benchmarks.stage_workspace import StageWorkspace, temporary_workspace
+from dashboard.analysis.parameter_fields import QUICK, QUICK_RECIPES
+from tasks.core.artifacts import Artifact
+
+TEXT_SETTINGS = {"training.epochs": 8, "training.batch_size": 64, "training.learning_rate": 0.005, "training.weight_decay": 2.0}
+DATA_SETS: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "digits": ("vision", {}, False),
+    "SMS spam": ("nlp", {"fetch.dataset": "sms_spam", **TEXT_SETTINGS, "contract.min_speedup": 0.4}, True),
+    "AG News": ("nlp", {"fetch.dataset": "ag_news", "training.learning_rate": 0.005, "training.weight_decay": 2.0}, True),
+    "credit, Taiwan": ("credit", {"fetch.dataset": "taiwan"}, True),
+    "credit, Germany": ("credit", {"fetch.dataset": "german", "training.batch_size": 32}, True),
+    "prices": ("finance", {}, False),
+}
+"""By name: the use case, its settings, and whether BONSAI_DATASETS must name the folder with its files."""
+QUICK_USE_CASES = ("vision", "nlp", "finance")
+
+
+def main() -> None:
+    """Run each data set through all stages, and the quick preset of each use case; write verdicts and sentences."""
+    rows = []
+    for name, (use_case, settings, elsewhere) in DATA_SETS.items():
+        if elsewhere and not os.environ.get("BONSAI_DATASETS"):
+            print(f"skipped {name}: BONSAI_DATASETS names no folder with its files, and benchmarks do not download")
+            continue
+        rows.append(verdict_row(name, use_case, settings, ()))
+    rows += [verdict_row(f"{name}, quick", name, QUICK, ("dense", *QUICK_RECIPES)) for name in QUICK_USE_CASES]
+    record.write("release_verdicts", "The verdict of each data set, with the terms of its contract as they stand.", rows)
+
+
+def verdict_row(name: str, use_case: str, settings: Mapping[str, Any], recipes: tuple[str, ...]) -> dict[str, Any]:
+    """One data set through all stages: its verdict, what was released, and the sentence."""
+    began = time.monotonic()
+    with temporary_workspace(use_case, settings, recipes) as workspace:
+        run_pipeline(workspace, use_case)
+        release = Artifact(workspace.root / "data" / use_case / "release")
+        verdict, table = release.json("verdict.json"), release.json("table.json")
+    row = {
+        "data": name,
+        "test rows": verdict["decision"]["rows"],
+        "verdict": verdict["verdict"],
+        "released": verdict["released"] or "",
+        "dense": next(each["value"] for each in table["rows"] if each["recipe"] == "dense"),
+        "own": next((each["value"] for each in table["rows"] if each["chosen"]), None),
+        "wall_s": round(time.monotonic() - began),
+        "sentence": verdict["reason"],
+    }
+    print(row, flush=True)
+    return row
+
+
+def run_pipeline(workspace: StageWorkspace, use_case: str) -> None:
+    """All stages of the use case, one after the other."""
+    for stage in ("fetch", "clean", "augment", "baselines", "train"):
+        workspace.run_stage(stage, use_case)
+    for recipe in workspace.recipes():
+        workspace.run_stage("compress", use_case, recipe)
+    for recipe in workspace.recipes():
+        workspace.run_stage("evaluate", use_case, recipe)
+    workspace.run_stage("release", use_case)
+
+
+if __name__ == "__main__":
+    main()
