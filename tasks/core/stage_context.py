@@ -46,6 +46,10 @@ class StageContext:
     def model(self) -> Artifact:
         return Artifact(self.data / "model")
 
+    @property
+    def baselines(self) -> Artifact:
+        return Artifact(self.data / "baselines")
+
     def compressed(self, recipe_name: str) -> Artifact:
         return Artifact(self.data / "compressed" / recipe_name)
 

@@ -47,11 +47,11 @@ def measured(tables: Any, **changes: Any) -> Measured:
 
 
 def assessed(own: Measured, contract: Contract = CONTRACT, baseline: BestBaseline | None = None) -> Any:
-    return assess(own, predictions(range(0, 30)), baseline, PROBLEM, contract, "label")
+    return assess(own, predictions(range(30)), baseline, PROBLEM, contract, "label")
 
 
 def test_the_drop_is_counted_on_the_test_rows_and_planned_on_the_validation_rows() -> None:
-    own = measured({"validation": predictions(range(0, 32))["test"], "test": predictions(range(0, 35))["test"]})
+    own = measured({"validation": predictions(range(32))["test"], "test": predictions(range(35))["test"]})
     result = assessed(own)
     drop = result.terms["max_drop"]
     assert isinstance(drop, Drop)
@@ -60,10 +60,10 @@ def test_the_drop_is_counted_on_the_test_rows_and_planned_on_the_validation_rows
 
 
 def test_the_first_process_orders_and_the_others_decide() -> None:
-    result = assessed(measured(predictions(range(0, 30))))
+    result = assessed(measured(predictions(range(30))))
     assert result.cost == 0.1 / 4.0
     assert result.terms["min_speedup"].processes == (4.1, 4.2, 3.9, 4.0, 4.1)
-    slow = assessed(measured(predictions(range(0, 30))), replace(CONTRACT, min_speedup=4.05))
+    slow = assessed(measured(predictions(range(30))), replace(CONTRACT, min_speedup=4.05))
     assert slow.excluded == "in the first process it is 4.00 times as fast as dense"
 
 
@@ -73,17 +73,17 @@ def test_a_candidate_with_too_many_bytes_is_not_tried() -> None:
 
 
 def test_a_model_that_is_shown_worse_than_the_best_baseline_breaks_the_contract() -> None:
-    baseline = BestBaseline(name="kernel-machine", predictions=predictions(range(0, 2)))
-    worse = assessed(measured(predictions(range(0, 30))), baseline=baseline)
+    baseline = BestBaseline(name="kernel-machine", predictions=predictions(range(2)))
+    worse = assessed(measured(predictions(range(30))), baseline=baseline)
     assert worse.status_of("beats") == "broken"
     assert worse.excluded == "on validation it is worse than 'kernel-machine'"
-    assert assessed(measured(predictions(range(0, 3))), baseline=baseline).status_of("beats") == "kept"
-    ignored = assessed(measured(predictions(range(0, 30))), replace(CONTRACT, beats="none"), baseline)
+    assert assessed(measured(predictions(range(3))), baseline=baseline).status_of("beats") == "kept"
+    ignored = assessed(measured(predictions(range(30))), replace(CONTRACT, beats="none"), baseline)
     assert "beats" not in ignored.terms
 
 
 def test_the_best_baseline_is_the_best_on_validation() -> None:
-    good, bad = predictions(range(0, 10)), predictions(range(0, 50))
+    good, bad = predictions(range(10)), predictions(range(50))
     crossed = {"validation": bad["validation"], "test": predictions()["test"]}
     best = best_baseline(PROBLEM, {"good": good, "crossed": crossed})
     assert best is not None
@@ -92,13 +92,13 @@ def test_the_best_baseline_is_the_best_on_validation() -> None:
 
 
 def test_a_classic_baseline_is_not_held_against_terms_of_compression() -> None:
-    own = measured(predictions(range(0, 10)), name="kernel-machine", kind="baseline")
+    own = measured(predictions(range(10)), name="kernel-machine", kind="baseline")
     result = assessed(own, replace(CONTRACT, max_latency_ms=0.1, max_bytes=5000))
     assert set(result.terms) == {"max_drop", "max_latency_ms", "max_bytes"}
 
 
 def test_every_class_is_held_against_its_own_margin() -> None:
-    lost_in_c = [*range(0, 30), *range(32, 92, 3)]
+    lost_in_c = [*range(30), *range(32, 92, 3)]
     result = assessed(measured(predictions(lost_in_c)), replace(CONTRACT, max_drop=0.2, max_class_drop=0.05))
     assert result.terms["max_class_drop"].value == pytest.approx(20 / 200)
     assert result.status_of("max_drop") == "kept"
@@ -116,7 +116,7 @@ def test_groups_are_compared_by_attribute_and_small_ones_are_left_out() -> None:
     groups = [
         "AGE=old; SEX=f" if place < 300 else "AGE=young; SEX=m" if place < 590 else "AGE=child; SEX=m" for place in range(ROWS)
     ]
-    result = assessed(measured(predictions(range(0, 60), groups)), replace(CONTRACT, max_group_gap=0.1))
+    result = assessed(measured(predictions(range(60), groups)), replace(CONTRACT, max_group_gap=0.1))
     gap = result.terms["max_group_gap"]
     assert isinstance(gap, LargestGap)
     assert len(gap.pairs) == 2
@@ -126,7 +126,7 @@ def test_groups_are_compared_by_attribute_and_small_ones_are_left_out() -> None:
 
 def test_the_drop_on_corrupted_rows_has_a_term() -> None:
     own = measured(predictions())
-    own.metrics["robustness"] = {"mean": {"drop": {"value": 0.01, "standard_error": 0.005}}}  # type: ignore[index]
+    own.metrics["robustness"] = {"mean": {"drop": {"value": 0.01, "standard_error": 0.005}}}
     term = assessed(own, replace(CONTRACT, max_robustness_drop=0.03)).terms["max_robustness_drop"]
     assert term == Estimated(0.03, 0.01, 0.005)
 

@@ -4,16 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.evaluation.paired_tests import BinaryDrop, paired_drop
-from tasks.release.evidence import (
-    Blockers,
-    Counted,
-    Estimated,
-    Floor,
-    LargestDrop,
-    LargestGap,
-    NotShownWorse,
-    ProcessTimes,
-)
+from tasks.release.evidence import Blockers, Counted, Estimated, Floor, LargestDrop, LargestGap, NotShownWorse, ProcessTimes
 
 RATIOS = (2.2, 2.3, 2.1, 2.25, 2.15)
 
