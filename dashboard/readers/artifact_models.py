@@ -238,7 +238,7 @@ class Verdict(ArtifactModel):
 
     released: str | None
     reason: str = ""
-    contract: dict[str, float] = {}
+    contract: dict[str, Any] = {}
     candidates: list[Candidate] = []
 
 

@@ -14,7 +14,6 @@ from tasks.core.errors import UserError
 from tasks.core.problem import Problem
 from tasks.core.settings import Contract
 from tasks.core.stage_context import StageContext
-from tasks.evaluation.paired_tests import PairedDrop, paired_drop
 from tasks.release.decision import Candidate, Kind
 from tasks.release.evidence import (
     Blockers,
@@ -28,6 +27,7 @@ from tasks.release.evidence import (
     NotShownWorse,
     ProcessTimes,
 )
+from tasks.release.paired_tests import PairedDrop, paired_drop
 
 if TYPE_CHECKING:
     from pathlib import Path

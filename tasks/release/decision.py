@@ -14,9 +14,9 @@ from math import prod
 from typing import Any, Literal
 
 from tasks.core.settings import Contract
-from tasks.evaluation.paired_tests import PairedDrop
 from tasks.evaluation.statistics import LEVEL
 from tasks.release.evidence import Evidence
+from tasks.release.paired_tests import PairedDrop
 
 ALPHA = 1 - LEVEL
 MAX_TRIED = 5

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.evaluation import statistics
-from tasks.evaluation.paired_tests import POWER, PairedDrop
+from tasks.release.paired_tests import POWER, PairedDrop
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,10 +9,10 @@ import pytest
 
 from tasks.core.errors import UserError
 from tasks.core.settings import Contract
-from tasks.evaluation.paired_tests import BinaryDrop, ResampledDrop
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.release.assessment import BestBaseline, Comparison, Measured, assess, best_baseline
 from tasks.release.evidence import Drop, Estimated, LargestGap
+from tasks.release.paired_tests import BinaryDrop, ResampledDrop
 from tasks.use_cases.finance.volatility_forecasting import VolatilityForecasting
 
 PROBLEM = MulticlassClassification()

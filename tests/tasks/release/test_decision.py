@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from tasks.core.settings import Contract
-from tasks.evaluation.paired_tests import BinaryDrop
 from tasks.release import decision
 from tasks.release.decision import Candidate, decide
 from tasks.release.evidence import Counted, Drop, ProcessTimes
+from tasks.release.paired_tests import BinaryDrop
 
 CONTRACT = Contract(max_drop=0.01, min_speedup=2.0, max_size_share=0.15)
 ROWS = 2000

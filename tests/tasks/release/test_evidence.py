@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tasks.evaluation.paired_tests import BinaryDrop, paired_drop
 from tasks.release.evidence import Blockers, Counted, Estimated, Floor, LargestDrop, LargestGap, NotShownWorse, ProcessTimes
+from tasks.release.paired_tests import BinaryDrop, paired_drop
 
 RATIOS = (2.2, 2.3, 2.1, 2.25, 2.15)
 

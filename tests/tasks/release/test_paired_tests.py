@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.evaluation import statistics
-from tasks.evaluation.paired_tests import BinaryDrop, paired_drop
+from tasks.release.paired_tests import BinaryDrop, paired_drop
 
 LEVELS = (0.9, 0.95, 0.99)
 
