@@ -173,6 +173,14 @@ class UseCase(ABC):
         """The changes of the rows under which every model is measured, such as noise or typing errors; by default none."""
         return ()
 
+    def slice_columns(self, rows: DataFrame) -> DataFrame:
+        """Columns by which rows are grouped to find where a compressed model is worse than dense; by default the label.
+
+        The result has as many rows in the same order. Each text is a group of its own, numbers are cut into ranges.
+        """
+        label = self.label_column(rows)
+        return rows[[label]] if label else rows[[]]
+
     def baselines(self, train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
         """Predictions for `rows` of trivial and classic models fitted on `train`, by name; by default those of the problem."""
         state = self.fit_preprocessing(train)

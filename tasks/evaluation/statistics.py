@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import comb, exp, log, sqrt
 from statistics import NormalDist
@@ -104,6 +104,37 @@ def mcnemar(lost: int, won: int) -> float:
     changed = lost + won
     tail = sum(comb(changed, k) for k in range(min(lost, won) + 1))
     return float(min(1.0, 2 * tail / 2**changed))
+
+
+def paired_p_value(before: ArrayLike, after: ArrayLike) -> float:
+    """The one-sided p-value of "the mean did not drop" from `before` (N,) to `after` (N,), on the same rows.
+
+    The exact McNemar test when every value is 0 or 1, else Student's t of the differences. Raises `ValueError` for arrays of
+    different length.
+    """
+    old, new = _paired(before, after)
+    difference = old - new
+    if is_binary(old) and is_binary(new):
+        lost, won = int((difference > 0).sum()), int((difference < 0).sum())
+        return float(special.bdtrc(lost - 1, lost + won, 0.5)) if lost else 1.0
+    mean = float(difference.mean())
+    error = float(difference.std(ddof=1)) / sqrt(len(difference)) if len(difference) > 1 else 0.0
+    if error == 0:
+        return 0.0 if mean > 0 and len(difference) > 1 else 1.0
+    return float(special.stdtr(len(difference) - 1, -mean / error))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of a family of tests, adjusted for their number, in the same order.
+
+    Rejecting those up to a level makes one false rejection or more at most that often, however the tests depend on one another
+    (S. Holm, Scandinavian Journal of Statistics 6, 1979).
+    """
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda at: p_values[at])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
 
 
 def bootstrap(values: ArrayLike, *, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.splits import EVALUATION_SPLITS, SPLITS
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
-from tasks.evaluation import latency, robustness, statistics
+from tasks.evaluation import latency, robustness, slices, statistics
 from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense
 from tasks.evaluation.latency import Variant
 
@@ -43,16 +43,15 @@ def main(context: StageContext) -> None:
         own_predictions = {split: predictions for split, (predictions, _) in predicted.items()}
         metrics["baselines"], metrics["against_rivals"] = compare_with_baselines(context.case, problem, rows, own_predictions)
     else:
-        metrics["against_dense"] = {
-            split: compare_with_dense(
-                problem,
-                context.case.label_column(split_rows),
-                predictions,
-                predict_rows(dense, context.case, split_rows)[0],
-                split_rows,
-            )
+        pairs = {
+            split: slices.PairedPredictions(split_rows, predict_rows(dense, context.case, split_rows)[0], predictions)
             for split, (predictions, split_rows) in predicted.items()
         }
+        metrics["against_dense"] = {
+            split: compare_with_dense(problem, context.case.label_column(pair.rows), pair.own, pair.dense, pair.rows)
+            for split, pair in pairs.items()
+        }
+        metrics["slices"] = slices.find_slices(context.case, problem, pairs["validation"], pairs["test"])
     metrics["robustness"] = measure_robustness(context, own, dense, predicted["test"][1])
     for split, (predictions, split_rows) in predicted.items():
         predicted[split] = (with_attributions(own, context.case, problem, predictions, split_rows), split_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -62,6 +63,9 @@ MAX_GROUP_CODE = 10
 """Whole numbers up to this in a column of `clean.groups` are codes, not ages."""
 MIN_CATEGORY_ROWS = 10
 """The fewest train rows of a category's value that gets a code of its own."""
+
+SLICE_COLUMNS, MAX_SLICE_VALUES = 5, 12
+"""How many columns of numbers, and how many of categories, give slices, and the most values of such a category."""
 
 
 @settings
@@ -260,6 +264,17 @@ class Credit(UseCase):
             raise UserError(f"the model knows no label {sorted(unknown)[0]!r}; it knows {', '.join(map(repr, classes))}")
         index = {name: place for place, name in enumerate(classes)}
         return np.array([index[label] for label in labels], np.int64 if problem == "multiclass" else np.float32)
+
+    def slice_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The label, the groups, and the first few columns of numbers and of categories with few values."""
+        names = [part.partition("=")[0] for part in rows["groups"].iloc[0].split("; ") if part]
+        groups = {name: rows["groups"].str.extract(rf"(?:^|; ){re.escape(name)}=([^;]*)")[0] for name in names}
+        kinds = {name: kind for name, kind in self._column_kinds(rows).items() if name not in groups}
+        numbers = [name for name, kind in kinds.items() if kind == NUMBER]
+        categories = [name for name, kind in kinds.items() if kind != NUMBER and rows[name].nunique() <= MAX_SLICE_VALUES]
+        features = rows[[*numbers[:SLICE_COLUMNS], *categories[:SLICE_COLUMNS]]]
+        label = rows["label"] if self.label_column(rows) else rows["label"].astype(np.float64)
+        return pd.DataFrame({"label": label, **groups, **features})
 
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """The configured architecture for the columns of the train rows."""

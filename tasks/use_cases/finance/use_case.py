@@ -22,7 +22,7 @@ from tasks.core.splits import CONTEXT_SPLIT
 from tasks.core.use_case import UseCase
 from tasks.data import sources
 from tasks.use_cases.finance import news_sentiment, ohlc_bars, price_sources, volatility_baselines
-from tasks.use_cases.finance.settings import PriceClean, PriceFetch, PriceModel
+from tasks.use_cases.finance.settings import MONTH_DAYS, PriceClean, PriceFetch, PriceModel
 from tasks.use_cases.finance.volatility_forecasting import VolatilityForecasting, predictions_table
 
 if TYPE_CHECKING:
@@ -178,6 +178,12 @@ class Finance(UseCase):
             )
         targets = rows[["next_variance", "next_return"]].to_numpy(np.float32, copy=True)
         return day_channels(bars[:, -state["window"] :], state["fear"], state["news"]), targets
+
+    def slice_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The series, the year, and the volatility of the past month, in percent per day."""
+        variance = volatility_baselines.past_days(stack_windows(rows), rows["ticker"], days_since_1970(rows["date"])).variance
+        volatility = np.sqrt(variance[:, -MONTH_DAYS:].mean(axis=1))
+        return rows[["ticker"]].assign(year=rows["date"].dt.year.astype(str), volatility=volatility)
 
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """The configured architecture for the window and the channels of the train rows."""

@@ -144,6 +144,10 @@ class Nlp(UseCase):
         """Encode N texts as token numbers, int32 (N, L) or (N, L, F), 0 as padding, and int64 targets of the problem."""
         return self.problem.encode(rows, state)
 
+    def slice_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The label, and the length of the text in characters."""
+        return super().slice_columns(rows).assign(length=rows["text"].str.len())
+
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """The configured architecture for the vocabulary and the classes of the train rows."""
         fields: dict[str, Any] = {"width": self.model.width} if self.model.width else {}

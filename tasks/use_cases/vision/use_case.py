@@ -205,6 +205,11 @@ class Vision(UseCase):
         targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
         return images.decode_batch(rows["image"], state["side"], state["channels"]), targets
 
+    def slice_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The label, and the mean (brightness) and the standard deviation (contrast) of the grey levels of the thumbnail."""
+        grey = np.stack([np.frombuffer(bytes.fromhex(look), np.uint8) for look in rows["look"]]).astype(np.float64)
+        return rows[["label"]].assign(brightness=grey.mean(axis=1), contrast=grey.std(axis=1))
+
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """The configured architecture for the size, channels and classes of the train rows."""
         return self._build(state, {"widths": list(self.model.widths)} if self.model.widths else {})

@@ -128,3 +128,20 @@ def test_the_bound_over_processes_keeps_its_error_rate() -> None:
     draws = np.random.default_rng(0).lognormal(np.log(2), 0.15, (2000, 6))
     wrong = np.mean([statistics.log_t_p_value(ratios, 2.0, "above") <= 0.05 for ratios in draws])
     assert 0.035 < wrong < 0.065
+
+
+def test_the_paired_p_value_is_that_of_the_exact_mcnemar_test_or_of_students_t() -> None:
+    old, new = np.array([1, 1, 1, 1, 0, 1, 0, 1.0]), np.array([0, 0, 0, 0, 1, 1, 0, 1.0])
+    assert statistics.paired_p_value(old, new) == pytest.approx(stats.binomtest(4, 5, alternative="greater").pvalue)
+    assert statistics.paired_p_value(old, old) == 1.0
+    before, after = np.random.default_rng(1).normal(0, 1, (2, 50))
+    expected = stats.ttest_rel(before, after, alternative="greater").pvalue
+    assert statistics.paired_p_value(before, after) == pytest.approx(expected)
+    assert statistics.paired_p_value(before, before) == 1.0
+    assert statistics.paired_p_value(before, before - 1) == pytest.approx(0.0)
+
+
+def test_holm_multiplies_each_p_value_by_the_number_of_those_not_smaller() -> None:
+    assert statistics.holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert statistics.holm([]) == []
