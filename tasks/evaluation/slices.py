@@ -164,10 +164,10 @@ def _groups(validation: Series, test: Series) -> tuple[list[str], list[NDArray[n
             return [], []
         return values, [pd.Categorical(column, categories=values).codes.astype(np.int64) for column in texts]
     numbers = [column.to_numpy(np.float64) for column in (validation, test)]
-    known = numbers[0][np.isfinite(numbers[0])]
-    if not len(known):
+    finite = numbers[0][np.isfinite(numbers[0])]
+    if not len(finite):
         return [], []
-    quantiles = np.quantile(known, np.arange(1, PARTS) / PARTS)
+    quantiles = np.quantile(finite, np.arange(1, PARTS) / PARTS)
     borders = sorted({float(f"{border:.4g}") for border in quantiles})
     names = [f"{border:g}" for border in borders]
     values = [f"≤ {names[0]}", *(f"{low}–{high}" for low, high in pairwise(names)), f"> {names[-1]}"]
