@@ -76,7 +76,8 @@ def test_a_model_compared_with_itself_has_no_slice() -> None:
 def test_a_copy_with_symmetric_flips_has_a_slice_in_at_most_5_of_100_seeds() -> None:
     results = [search(seed, lambda generator, rows, dense: flipped(generator, dense, 0.05), 500) for seed in range(100)]
     assert sum(bool(each["confirmed"]) for each in results) <= 5
-    assert all(0 < each["tested"] <= slices.MAX_TESTED for each in results)
+    assert np.mean([each["tested"] for each in results]) > 3
+    assert max(each["tested"] for each in results) <= slices.MAX_TESTED
     assert all(len(each["nearest"]) <= 3 for each in results)
 
 
