@@ -128,9 +128,18 @@ def encode(case: UseCase, model: Model, rows: pd.DataFrame) -> NDArray[Any]:
 
 
 def predict(case: UseCase, model: Model, rows: pd.DataFrame) -> pd.DataFrame:
-    """The model's prediction per row, decoded by the use case."""
-    problem = case.problem_of(model.state)
-    return problem.decode(rows, model.outputs(encode(case, model, rows)), model.state).reset_index(drop=True)
+    """The model's prediction per row, decoded by the use case.
+
+    For a model that may abstain, `abstains` says why it does (empty if not), and `prediction_set` holds the possible classes.
+    """
+    problem, inputs = case.problem_of(model.state), encode(case, model, rows)
+    outputs = model.outputs(inputs)
+    predictions = problem.decode(rows, outputs, model.state).reset_index(drop=True)
+    reading = model.reading(outputs, inputs)
+    if reading is None:
+        return predictions
+    sets = [[name for name, inside in zip(model.classes, row, strict=True) if inside] for row in reading.prediction_sets]
+    return predictions.assign(abstains=reading.reasons, prediction_set=sets)
 
 
 def split_words(text: str) -> list[str]:

@@ -14,6 +14,8 @@ import numpy as np
 
 from dashboard.readers.project_files import Unreadable
 from tasks.core.errors import UserError
+from tasks.metrics import uncertainty
+from tasks.metrics.uncertainty import Reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +34,8 @@ class Model:
     use_case: str
     state: Mapping[str, Any] = field(default_factory=dict)
     bytes: int = 0
+    uncertainty: Mapping[str, Any] = field(default_factory=dict)
+    """How to read the outputs, by the file's metadata; empty for a file that never abstains."""
 
     @property
     def classes(self) -> list[str]:
@@ -42,6 +46,10 @@ class Model:
         """Outputs (N, ...) for inputs (N, ...)."""
         outputs: NDArray[Any] = self.session.run(None, {"inputs": inputs})[0]
         return outputs
+
+    def reading(self, outputs: NDArray[Any], inputs: NDArray[Any]) -> Reading | None:
+        """The prediction sets and abstentions for outputs (N, ...) of inputs (N, ...); None for a file that never abstains."""
+        return uncertainty.read(outputs, inputs, self.uncertainty) if self.uncertainty else None
 
     def milliseconds(self, inputs: NDArray[Any]) -> float:
         """Median time of one call on this machine; the benchmark is on the Compression page."""
@@ -75,8 +83,10 @@ def _load(path: Path, mtime_ns: int) -> Model:
         if type(error).__module__.startswith("onnxruntime"):
             raise Unreadable("unreadable.damaged", file=path.name) from None
         raise
-    state = metadata.get("learnt")
-    return Model(session, str(metadata.get("use_case", "")), state if isinstance(state, dict) else {}, len(content))
+    state, entry = (
+        value if isinstance(value, dict) else {} for value in (metadata.get("learnt"), metadata.get(uncertainty.ENTRY))
+    )
+    return Model(session, str(metadata.get("use_case", "")), state, len(content), entry)
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -95,12 +95,35 @@ def model_card(
         **fairness(metrics["splits"]["test"]["report"]),
         "Contract": "\n".join(f"- {each['recipe']}: {each['status']}. {each['why']}" for each in verdict["candidates"]),
         "Limits": "It answers for data like that above and was measured on no other. Speed-ups are those of the machine named; "
-        "elsewhere they differ. It always answers, also when asked about something it never saw.",
+        f"elsewhere they differ. {abstention(metrics)}",
     }
     body = "\n\n".join(
         f"{'#' if number == 0 else '##'} {title}\n\n{text}" for number, (title, text) in enumerate(sections.items())
     )
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n{body}\n"
+
+
+def abstention(metrics: Mapping[str, Any]) -> str:
+    """Where the model abstains on test rows, and the coverage of its prediction sets; a model without either always answers."""
+    measured = metrics.get("uncertainty")
+    if not measured:
+        return "It always answers, also when asked about something it never saw."
+    test = measured["splits"]["test"]
+    unlike, undecided = (test["abstained_for"][reason] for reason in ("out_of_distribution", "undecided"))
+    covered = test["coverage"]
+    filled = ""
+    if test["empty_conformal_sets"]:
+        filled = f" ({test['prediction_set_coverage']:.3f} with the most probable class in the sets that are empty)"
+    abstained = (
+        f"It abstains on {test['abstained']:.1%} of test rows: {unlike:.1%} are unlike what it was trained on, "
+        f"{undecided:.1%} have no prediction set of exactly one class."
+    )
+    coverage = (
+        f"Prediction sets: coverage {measured['coverage']:g} promised, {covered['value']:.3f} measured on test, "
+        f"{covered['low']:.3f}..{covered['high']:.3f}{filled}."
+    )
+    limit = "What is unlike the training data is found by coarse scores; some of it is answered all the same."
+    return f"{abstained} {coverage} {limit}"
 
 
 def fairness(report: Mapping[str, Any]) -> dict[str, str]:

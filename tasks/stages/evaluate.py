@@ -19,6 +19,7 @@ from tasks.core.use_case import UseCase
 from tasks.evaluation import latency, robustness, slices, statistics
 from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense
 from tasks.evaluation.latency import Variant
+from tasks.evaluation.uncertainty import measure_uncertainty
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -53,6 +54,7 @@ def main(context: StageContext) -> None:
         }
         metrics["slices"] = slices.find_slices(context.case, problem, pairs["validation"], pairs["test"])
     metrics["robustness"] = measure_robustness(context, own, dense, predicted["test"][1])
+    metrics |= measure_uncertainty(own, context.case, {split: split_rows for split, (_, split_rows) in predicted.items()})
     for split, (predictions, split_rows) in predicted.items():
         predicted[split] = (with_attributions(own, context.case, problem, predictions, split_rows), split_rows)
     timing = measure_latency(context, own, dense, predicted["validation"][1])

@@ -20,6 +20,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import image_grid, pickers, widgets
 from dashboard.ui.locale import t
+from dashboard.views.predict import abstention
 from dashboard.views.results import summary
 from tasks.core.compression import DENSE
 from tasks.use_cases.vision import images
@@ -78,8 +79,10 @@ def show_predictions(models: list[ComparedModel], pixels: NDArray[np.uint8]) -> 
     for column, compared in zip(st.columns(len(models), gap="medium"), models, strict=True):
         with column, st.container(border=True):
             model = compared.model
-            shares = onnx_models.softmax(model.outputs(pixels[None]))[0]
+            outputs = model.outputs(pixels[None])
+            shares = onnx_models.softmax(outputs)[0]
             prediction_card(compared, shares, pixels[None])
+            abstention.show(model, outputs, pixels[None])
             heat = image_grid.heatmap(
                 pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)),
                 onnx_models.occlusion_map(model, pixels, int(shares.argmax())),

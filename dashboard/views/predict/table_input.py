@@ -15,7 +15,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t
-from dashboard.views.predict import model_comparison
+from dashboard.views.predict import abstention, model_comparison
 from dashboard.views.predict.model_comparison import ComparedModel
 from tasks.core.use_case import UseCase
 
@@ -26,9 +26,9 @@ MAX_COLUMNS = 10
 """Columns in the explanation of a prediction."""
 FETCH_COLUMNS = ("file", "row", "doubt", "kinds")
 """Columns that the fetch stage adds to raw rows."""
-HIDDEN_COLUMNS = ("classes", "probabilities", "target", "file", "row", "split")
+HIDDEN_COLUMNS = ("classes", "probabilities", "prediction_set", "target", "file", "row", "split")
 """Columns of predictions that their table leaves out: lists, the label as a number, and provenance."""
-ANSWER_COLUMNS = ("predicted", "confidence", "probability", "threshold", "refused", "value")
+ANSWER_COLUMNS = ("predicted", "confidence", "probability", "threshold", "refused", "value", "abstains")
 """Columns of predictions, also where a column of the table has the same name."""
 RISK_COLUMNS = {"next_date", "next_return", "variance", "quantile_5"}
 """Columns of a risk forecast."""
@@ -123,9 +123,13 @@ def _predictions_table(rows: pd.DataFrame, predictions: dict[str, pd.DataFrame])
     if numeric := {"label", "target", "value"} <= set(first.columns):
         frame["label"] = first["target"]
     for name, answers in predictions.items():
-        for column in prediction_columns:
+        for column in [name for name in prediction_columns if name in answers]:
             title = "predicted" if numeric and column == "value" else column
-            frame[f"{title} · {name}" if len(predictions) > 1 else title] = answers[column].to_numpy()
+            values = answers[column]
+            if column == "abstains":
+                sets = answers["prediction_set"]
+                values = pd.Series(map(abstention.reason_text, values, sets), dtype=object)
+            frame[f"{title} · {name}" if len(predictions) > 1 else title] = values.to_numpy()
     if frame.empty:
         raise Unreadable("unreadable.rows")
     event = widgets.table(
@@ -175,6 +179,7 @@ def _row_prediction(compared: ComparedModel, prediction: pd.Series) -> None:
         return
     confidence = formatting.percent(float(prediction["confidence"]))
     st.markdown(f"{name}: **{formatting.escape(prediction['predicted'], 40)}** ({confidence})")
+    abstention.show_reason(prediction.get("abstains", ""), prediction.get("prediction_set", []))
     if len(prediction["classes"]) > 2:
         model_comparison.probability_bars(prediction["classes"], prediction["probabilities"], compared.recipe)
 

@@ -13,7 +13,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import page_context
 from dashboard.ui.locale import t
-from dashboard.views.predict import model_comparison
+from dashboard.views.predict import abstention, model_comparison
 from dashboard.views.predict.model_comparison import ComparedModel
 from tasks.core.use_case import UseCase
 
@@ -52,6 +52,7 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
                 raise Unreadable("try_it.no_classes")
             shares = onnx_models.softmax(outputs)[0]
             model_comparison.prediction_card(compared, shares, inputs)
+            abstention.show(model, outputs, inputs)
             st.caption(t("try_it.word_contributions"))
             highlighted_text.highlight_contributions(
                 model_inputs.word_contributions(case, model, rows, int(shares.argmax())), key=f"words_{compared.recipe}"
