@@ -49,6 +49,7 @@ def fit_with_teacher(
         validation=(context.validation_inputs, context.validation_targets),
         monitor=_monitor(context.score),
         augmentation=case.batch_augmentation(),
+        input_range=case.input_range(context.state),
         event_log=context.event_log,
         checkpoint=context.scratch / checkpoint,
     )

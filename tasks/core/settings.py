@@ -105,6 +105,8 @@ class Training:
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mixup: Annotated[float, Field(ge=0, le=2)] = 0.0
     """Beta parameter of mixup (Zhang et al. 2018), 0 for none."""
+    adversarial: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Adversarial training: the largest change of an input as a share of its range, such as 0.1; 0 for none. Twice the time."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay per step of the exponential moving average of the weights, 0 for none."""
     clip_norm: Annotated[float, Field(ge=0)] = 0.0

@@ -37,6 +37,17 @@ class Corruption:
     """1 is mild, 2 strong."""
 
 
+@dataclass(frozen=True, slots=True)
+class InputRange:
+    """The lowest and highest usual value of real-valued inputs: one for all elements, or arrays that fit one row's inputs.
+
+    An adversarial example moves an element by a share of its range. One whose ends are equal, such as a code, is never moved.
+    """
+
+    low: float | Array
+    high: float | Array
+
+
 @settings
 class UseCase(ABC):
     """Data and model of one use case; its `problem` has the loss and the metrics.
@@ -180,6 +191,10 @@ class UseCase(ABC):
         """
         label = self.label_column(rows)
         return rows[[label]] if label else rows[[]]
+
+    def input_range(self, state: PreprocessingState) -> InputRange | None:
+        """The range of the inputs of `encode`, for adversarial examples; by default None: the inputs are no real values."""
+        return None
 
     def baselines(self, train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
         """Predictions for `rows` of trivial and classic models fitted on `train`, by name; by default those of the problem."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-MAX_ROWS = 1000
-"""The most test rows that are corrupted, evenly spaced over the split."""
+MIN_ROWS, MAX_ROWS = 300, 1000
+"""How many test rows are corrupted, evenly spaced over the split: the most for a small dense network, the fewest for a large."""
+MACS = 6e9
+"""Rows times multiply-accumulates of dense for one row, which bounds the rows in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class ModelPair:
 
     own: ShippedModel
     dense: ShippedModel
+    dense_macs: int = 0
+    """Multiply-accumulates of dense for one row."""
 
     @property
     def is_dense(self) -> bool:
@@ -64,12 +69,12 @@ class _Outcome:
 def measure(case: UseCase, pair: ModelPair, test_rows: DataFrame) -> dict[str, Any]:
     """Scores without and under each corruption, the drops against dense, and their mean; empty without corruptions.
 
-    `test_rows` are all test rows; at most `MAX_ROWS` of them are corrupted. A drop is positive where the model is worse.
+    `test_rows` are all test rows; `MIN_ROWS` to `MAX_ROWS` of them are corrupted. A drop is positive where the model is worse.
     """
     corruptions = case.corruptions()
     if not corruptions or test_rows.empty:
         return {}
-    rows = sample_rows(test_rows, MAX_ROWS)
+    rows = sample_rows(test_rows, row_limit(pair.dense_macs, MACS, MIN_ROWS, MAX_ROWS))
     problem, predict = case.problem_of(pair.own.state), _predictor(case, pair)
     clean = predict(rows)
     outcomes = [predict(corruption.apply(rows, seeded(corruption))) for corruption in corruptions]
@@ -88,6 +93,11 @@ def measure(case: UseCase, pair: ModelPair, test_rows: DataFrame) -> dict[str, A
     ]
     report["mean"] = _mean(problem, rows.index, outcomes, pair.is_dense)
     return report
+
+
+def row_limit(macs: int, budget: float, fewest: int, most: int) -> int:
+    """How many rows of so many multiply-accumulates fit the budget, within bounds; it depends on no clock."""
+    return int(min(most, max(fewest, budget // max(1, macs))))
 
 
 def sample_rows(rows: DataFrame, limit: int) -> DataFrame:
@@ -166,10 +176,28 @@ def _mean(problem: Problem, index: pd.Index[Any], outcomes: Sequence[_Outcome], 
         "dense_score": float(np.mean([sign * part.mean() for part in values["dense"]])),
         "drop": None,
     }
-    if not is_dense:
+    if not is_dense and (compared := _compared_together(problem, outcomes)):
+        mean["drop"] = compared
+    elif not is_dense:
         differences = [dense - own for dense, own in zip(values["dense"], values["own"], strict=True)]
         mean["drop"] = mean_drop(index, [(outcome.index, part) for outcome, part in zip(outcomes, differences, strict=True)])
     return mean
+
+
+def _compared_together(problem: Problem, outcomes: Sequence[_Outcome]) -> dict[str, Any] | None:
+    """The drop over the rows of all corruptions together by the problem's own comparison, or None if it has none.
+
+    Such a comparison groups dependent rows itself, as those of one day. Its interval is that of a normal distribution.
+    """
+    dense, own = (pd.concat([getattr(outcome, name) for outcome in outcomes], ignore_index=True) for name in ("dense", "own"))
+    compared = problem.compare_to_baseline(dense, own)
+    if not compared:
+        return None
+    value, low, high = (float(compared[name]) for name in ("value", "low", "high"))
+    error = (high - low) / (2 * NormalDist().inv_cdf(0.975))
+    at_most = value + NormalDist().inv_cdf(0.95) * error
+    drop = {"value": value, "low": low, "high": high, "rows": len(dense), "method": compared["method"]}
+    return {**drop, "standard_error": error, "at_most": at_most}
 
 
 def mean_drop(index: pd.Index[Any], differences: Sequence[tuple[pd.Index[Any], Values]]) -> dict[str, Any]:

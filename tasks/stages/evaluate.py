@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core import onnx_model
-from tasks.core.artifacts import Artifact, Table, read_split
+from tasks.core.artifacts import Artifact, Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_json
 from tasks.core.compression import DENSE, EAGER
 from tasks.core.errors import UserError
@@ -137,9 +137,23 @@ def measure_latency(context: StageContext, own: Artifact, dense: Artifact, rows:
 
 
 def measure_robustness(context: StageContext, own: Artifact, dense: Artifact, test_rows: DataFrame) -> dict[str, Any]:
-    """The model's scores under corruptions of test rows, paired with dense; empty for a use case without corruptions."""
+    """The model's scores on corrupted test rows and on adversarial examples, paired with dense; empty where there are none."""
     shipped = {artifact.path: robustness.ShippedModel(*load_model(artifact)) for artifact in (own, dense)}
-    return robustness.measure(context.case, robustness.ModelPair(shipped[own.path], shipped[dense.path]), test_rows)
+    macs = dense.json("report.json")["macs"]
+    report = robustness.measure(context.case, robustness.ModelPair(shipped[own.path], shipped[dense.path], macs), test_rows)
+    input_range = context.case.input_range(shipped[own.path].state)
+    if input_range is None:
+        return report | {"adversarial_note": "none: the inputs are no real values"} if report else {}
+    from tasks.evaluation import adversarial
+
+    models = {
+        path: adversarial.Attacked(Checkpoint(path / "network", context.case.name).read()[0], model.content, model.state)
+        for path, model in shipped.items()
+    }
+    limit = robustness.row_limit(macs, adversarial.MACS, adversarial.MIN_ROWS, adversarial.MAX_ROWS)
+    rows = robustness.sample_rows(test_rows, limit)
+    attacked = adversarial.measure(context.case, models[own.path], models[dense.path], rows, input_range)
+    return report | {"adversarial": attacked, "adversarial_note": adversarial.NOTE}
 
 
 def log_summary(context: StageContext, metrics: dict[str, Any], timing: dict[str, Any]) -> None:

@@ -52,6 +52,7 @@ def main(context: StageContext) -> None:
         higher_is_better=problem.higher_is_better,
         standard_error=standard_error(problem, validation, state),
         augmentation=case.batch_augmentation(),
+        input_range=case.input_range(state),
         event_log=context.event_log,
         checkpoint=context.scratch / "fit",
     )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tasks.core.errors import UserError
 from tasks.core.settings import Training
-from tasks.training import distributed, optimizers, precision
+from tasks.training import adversarial, distributed, optimizers, precision
 from tasks.training.batches import TensorDataset
 from tasks.training.determinism import seed_step
 from tasks.training.optimizers import schedule
@@ -26,6 +26,7 @@ from tasks.training.validation import Validator
 
 if TYPE_CHECKING:
     from tasks.core.event_log import EventLog
+    from tasks.core.use_case import InputRange
     from tasks.training.interfaces import BatchAugmentation, Objective
 
 UNIFORMS = 16
@@ -62,9 +63,10 @@ class TrainingLoop:
         training: Training,
         plan: ComputePlan,
         augmentation: BatchAugmentation | None,
+        input_range: InputRange | None = None,
     ) -> None:
         self.training, self.plan, self.dataset = training, plan, dataset
-        self.objective, self.augmentation = objective, augmentation
+        self.objective, self.augmentation, self.input_range = objective, augmentation, input_range
         self.network = precision.prepare_network(deepcopy(network), plan).train()
         self.optimizers = optimizers.build(training.optimizer, self.network, training.learning_rate, training.weight_decay)
         self.weights = [weight for weight in self.network.parameters() if weight.requires_grad]
@@ -152,6 +154,8 @@ class TrainingLoop:
                 if self.augmentation:
                     x = self.augmentation(x, torch.rand(len(x), UNIFORMS, device=device))
                 x = precision.prepare_batch(x, self.plan)
+            if training.adversarial:
+                x = self._adversarial(x, y)
             share = (stop - start) / (edges[-1] - edges[0]) * shard_weight
             with nullcontext() if stop == edges[-1] else distributed.no_gradient_sync(self.parallel_network):
                 with self.plan.autocast():
@@ -170,6 +174,16 @@ class TrainingLoop:
         if self.average is not None:
             self._update_average()
         return distributed.all_reduce_mean(loss_sum)
+
+    def _adversarial(self, x: Tensor, y: Tensor) -> Tensor:
+        """The batch moved against the network: FGSM from a random start (Wong et al. 2020, arXiv 2001.03994)."""
+        assert self.input_range
+
+        def loss(moved: Tensor) -> Tensor:
+            with self.plan.autocast():
+                return self.scaler.scale(self.objective(self.network, moved, y))
+
+        return adversarial.fast(loss, adversarial.Ball.around(x, self.input_range, self.training.adversarial))
 
     def _mixup_loss(self, x: Tensor, y: Tensor) -> Tensor:
         """The objective of rows interpolated with their neighbours (mixup, Zhang et al. 2018, arXiv 1710.09412)."""

@@ -28,7 +28,7 @@ from tasks.training.validation import PREDICT_ROWS, Validator, forward
 
 if TYPE_CHECKING:
     from tasks.core.event_log import EventLog
-    from tasks.core.use_case import Array
+    from tasks.core.use_case import Array, InputRange
 
 __all__ = ["UNIFORMS", "BatchAugmentation", "FitResult", "Monitor", "Objective", "StandardError", "fit", "predict"]
 
@@ -59,6 +59,7 @@ def fit(
     higher_is_better: bool = True,
     standard_error: StandardError | None = None,
     augmentation: BatchAugmentation | None = None,
+    input_range: InputRange | None = None,
     event_log: EventLog | None = None,
     checkpoint: Path | None = None,
 ) -> FitResult:
@@ -72,10 +73,17 @@ def fit(
     and ends with the same bytes. Under torchrun every process calls this with the same arguments and trains on its shard of
     every batch.
 
+    `training.adversarial` needs an `input_range`.
+
     Raises `UserError` when the loss stops being finite, naming epoch and step, and when the GPU runs out of memory.
     """
     if len(inputs) != len(targets) or len(inputs) == 0:
         raise UserError(f"{len(inputs)} inputs and {len(targets)} targets: expected the same number of both, at least one")
+    if training.adversarial and input_range is None:
+        raise UserError(
+            f"training.adversarial is {training.adversarial}, but these inputs are no real values that could be moved, such as "
+            "token numbers; set it to 0"
+        )
     torch.set_num_threads(training.threads)
     with distributed.process_group(), deterministic(), torch.random.fork_rng():
         dataset = TensorDataset(inputs, targets)
@@ -87,7 +95,7 @@ def fit(
         assert plan
         if event_log:
             event_log.log(f"computes on {plan.device} in {plan.precision}: {plan.reason}")
-        loop = TrainingLoop(network, dataset, objective, training, plan, augmentation)
+        loop = TrainingLoop(network, dataset, objective, training, plan, augmentation, input_range)
         held_out = TensorDataset(*validation) if validation else None
         states = FitStateStore(checkpoint / _checkpoint_key(network, dataset, held_out, training, plan)) if checkpoint else None
         try:

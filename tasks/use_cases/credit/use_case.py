@@ -18,12 +18,12 @@ from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
 from tasks.core.splits import row_keys, split_by_hash, stratified_split
-from tasks.core.use_case import UseCase
+from tasks.core.use_case import Corruption, InputRange, UseCase
 from tasks.data import sources, table_files
 from tasks.metrics import binary_classification
 from tasks.problems.binary_classification import BinaryClassification
 from tasks.problems.regression import Regression
-from tasks.use_cases.credit import column_types, datasets
+from tasks.use_cases.credit import column_types, corruptions, datasets
 from tasks.use_cases.credit.settings import TableClean, TableContract, TableFetch, TableModel, TableTraining
 from tasks.use_cases.credit.table_classification import TableClassification
 
@@ -207,6 +207,17 @@ class Credit(UseCase):
         if self.label_column(rows):
             return stratified_split(duplicate_group, rows["label"], *shares)
         return split_by_hash(duplicate_group, *shares)
+
+    def corruptions(self) -> tuple[Corruption, ...]:
+        """Missing columns and shifted scales."""
+        return corruptions.corruptions(self._column_kinds)
+
+    def input_range(self, state: PreprocessingState) -> InputRange | None:
+        """Each number from two standard deviations below to two above its median, in normal scores; codes have no range."""
+        curves = zip(state["scores"], state["knots"], strict=True)
+        ends = np.array([np.interp([-2.0, 2.0], scores, knots) for scores, knots in curves], np.float32).reshape(-1, 2)
+        ends = np.concatenate([ends, np.zeros((len(state["categories"]), 2), np.float32)])
+        return InputRange(ends[:, 0], ends[:, 1])
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """The quantile curve of each number, the values of each category, and the meaning of the outputs."""

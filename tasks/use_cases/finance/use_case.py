@@ -19,9 +19,9 @@ from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
 from tasks.core.splits import CONTEXT_SPLIT
-from tasks.core.use_case import UseCase
+from tasks.core.use_case import Corruption, UseCase
 from tasks.data import sources
-from tasks.use_cases.finance import news_sentiment, ohlc_bars, price_sources, volatility_baselines
+from tasks.use_cases.finance import news_sentiment, ohlc_bars, price_sources, regimes, volatility_baselines
 from tasks.use_cases.finance.settings import MONTH_DAYS, PriceClean, PriceFetch, PriceModel
 from tasks.use_cases.finance.volatility_forecasting import VolatilityForecasting, predictions_table
 
@@ -151,6 +151,10 @@ class Finance(UseCase):
                 "set clean.validation_from and clean.test_from"
             )
         return validation, test
+
+    def corruptions(self) -> tuple[Corruption, ...]:
+        """The calm and the turbulent days, as subsets: a corrupted price would have no true next day."""
+        return regimes.corruptions()
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """The length of the window, its optional channels, and mean and standard deviation of the pooled features."""

@@ -15,7 +15,7 @@ from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
 from tasks.core.splits import split_by_hash
-from tasks.core.use_case import Corruption, UseCase
+from tasks.core.use_case import Corruption, InputRange, UseCase
 from tasks.data import sources
 from tasks.data.downloads import download
 from tasks.problems.multiclass_classification import MulticlassClassification
@@ -180,6 +180,10 @@ class Vision(UseCase):
     def corruptions(self) -> tuple[Corruption, ...]:
         """Noise, blur, contrast, shift and inverted polarity."""
         return corruptions.corruptions()
+
+    def input_range(self, state: PreprocessingState) -> InputRange | None:
+        """All values of a pixel."""
+        return InputRange(0.0, 255.0)
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """Class names, channels, side, and mean and standard deviation per channel on the scale 0..1."""
