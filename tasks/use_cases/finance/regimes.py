@@ -12,13 +12,14 @@ import numpy as np
 
 from tasks.core.use_case import Corruption
 from tasks.use_cases.finance import ohlc_bars
+from tasks.use_cases.finance.settings import MONTH_DAYS
 
 if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-MONTH_DAYS = 22
+
 REGIME_SHARE = 1 / 3
 """Share of the rows in each of the two regimes."""
 
