@@ -39,12 +39,12 @@ def points(table: Table, cost: Cost, spans: Mapping[str, tuple[float, float]] | 
             "low": row.low,
             "high": row.high,
             "status": "chosen" if row.chosen else row.status,
+            "kind": row.kind,
         }
         for row in table.rows
     ]
-    frame = pd.DataFrame(rows, columns=["recipe", "cost", "cost_low", "cost_high", "value", "low", "high", "status"]).dropna(
-        subset=["cost"]
-    )
+    columns = ["recipe", "cost", "cost_low", "cost_high", "value", "low", "high", "status", "kind"]
+    frame = pd.DataFrame(rows, columns=columns).dropna(subset=["cost"])
     return frame.sort_values("cost", ignore_index=True)
 
 
@@ -53,7 +53,8 @@ def cost_intervals(artifacts: Artifacts, table: Table, cost: Cost) -> dict[str, 
     intervals: dict[str, tuple[float, float]] = {}
     for row in table.rows if cost != "size" else ():
         with suppress(Unreadable, KeyError):  # the latency view reports it
-            figure = artifacts.latency(row.recipe).variants[row.recipe].batches[cost.rpartition("_")[2]]
+            timed_with = row.recipe if row.kind == "recipe" else DENSE
+            figure = artifacts.latency(timed_with).variants[row.recipe].batches[cost.rpartition("_")[2]]
             if figure.high_ms:
                 intervals[row.recipe] = (figure.low_ms, figure.high_ms)
     return intervals
@@ -75,8 +76,8 @@ def contract_region(table: Table, verdict: Verdict, cost: Cost, *, higher: bool 
     if dense is None:
         return None
     own, contract = cost_of(dense, cost), verdict.contract
-    share = contract.get("max_size_share") if cost == "size" else _share_of_time(contract.get("min_speedup"))
-    drop = contract.get("max_drop")
+    share, speedup, drop = (_number(contract.get(term)) for term in ("max_size_share", "min_speedup", "max_drop"))
+    share = share if cost == "size" else _share_of_time(speedup)
     if own is None or share is None or drop is None:
         return None
     return Region(own * share, dense.value - drop if higher else dense.value + drop)
@@ -102,6 +103,7 @@ def recipe_table(rows: Sequence[Row], seconds: dict[str, float]) -> pd.DataFrame
         lines.append(
             {
                 "recipe": row.recipe,
+                "kind": row.kind,
                 "status": "chosen" if row.chosen else row.status,
                 "value": row.value,
                 "low": row.low,
@@ -120,6 +122,10 @@ def recipe_table(rows: Sequence[Row], seconds: dict[str, float]) -> pd.DataFrame
             }
         )
     return pd.DataFrame(lines)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _share_of_time(least: float | None) -> float | None:

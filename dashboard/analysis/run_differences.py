@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from dashboard.readers import event_logs, project_files, run_records, run_status
+from dashboard.readers import event_logs, project_files, run_records, run_status, verdicts
 from dashboard.readers.artifact_models import parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
@@ -52,14 +52,19 @@ def environment(run: Run, use_case: str) -> dict[str, Any]:
 
 
 def test_results(run: Run, use_case: str) -> dict[str, Any]:
-    """The run's test results by recipe, and the released recipe."""
-    table = Artifacts(run.root, run.folder, use_case).table()
-    results: dict[str, Any] = {}
+    """The run's verdict and what it released, and its test results by recipe; a failed run has a verdict alone."""
+    verdict = verdicts.of_run(run, use_case)
+    results: dict[str, Any] = {"verdict": verdict.word or None, "released": verdict.released}
+    try:
+        table = Artifacts(run.root, run.folder, use_case).table()
+    except Unreadable:
+        if verdict.word == "error":
+            return results
+        raise
     for row in table.rows:
         results[f"{row.recipe}: {row.metric}"] = row.value
         results[f"{row.recipe}: ms"] = row.latency_ms.get("1", {}).get("median_ms")
         results[f"{row.recipe}: bytes"] = row.bytes
-    results["released"] = next((row.recipe for row in table.rows if row.chosen), None)
     return results
 
 

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from dashboard.readers.project_files import Unreadable
-from dashboard.ui import page_context, pickers
-from dashboard.views.results import compression_latency, compression_losses, compression_tradeoff, release_bundle
+from dashboard.ui import page_context, pickers, verdict_view
+from dashboard.views.results import compression_latency, compression_losses, compression_tradeoff, contract_terms, release_bundle
 
 VIEWS = {
     "front": compression_tradeoff.front,
+    "terms": contract_terms.terms,
     "damage": compression_losses.by_class,
     "flipped": compression_losses.flipped,
     "timing": compression_latency.latency,
@@ -16,13 +16,10 @@ VIEWS = {
 
 context = page_context.current()
 artifacts = context.artifacts
+verdict_view.of_page(context, boxed=True)
 if not artifacts or not context.run or not artifacts.recipes():
     page_context.empty_state("compression.none")
     st.stop()
-try:
-    compression_tradeoff.verdict(artifacts.verdict())
-except Unreadable as error:
-    st.info(page_context.error_message(error), icon=":material/info:")
 chosen = pickers.choose_view(VIEWS, "compression")
 with page_context.error_boundary():
     VIEWS[chosen](artifacts, context.run)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.readers.project_files import Unreadable
-from dashboard.ui import page_context, pickers
+from dashboard.ui import page_context, pickers, verdict_view
 from dashboard.ui.locale import t
 from dashboard.views.results import classification, language_model, named_entities, regression, risk_forecasts, summary
 from tasks.core.splits import EVALUATION_SPLITS
@@ -11,6 +11,7 @@ from tasks.core.splits import EVALUATION_SPLITS
 context = page_context.current()
 artifacts = context.artifacts
 recipes = artifacts.recipes() if artifacts else []
+verdict_view.of_page(context)
 if not artifacts or not recipes:
     page_context.empty_state("results.none")
     st.stop()

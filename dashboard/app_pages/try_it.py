@@ -3,12 +3,13 @@
 import streamlit as st
 
 from dashboard.readers import model_inputs
-from dashboard.ui import page_context
+from dashboard.ui import page_context, verdict_view
 from dashboard.ui.locale import t
 from dashboard.views.predict import model_comparison, table_input, text_input
 
 context = page_context.current()
 artifacts = context.artifacts
+verdict_view.of_page(context)
 if not artifacts or not artifacts.recipes():
     page_context.empty_state("try_it.none")
     st.stop()

@@ -51,7 +51,9 @@ def pareto(
     tips = ["recipe:N", alt.Tooltip("cost:Q", title=titles[0], format=",.4~g"), *values]
     size = alt.condition(picked, alt.value(240), alt.value(120), empty=False)
     dots = base.mark_point(filled=True, opacity=1).encode(x=x, y=y, color=colour, size=size, tooltip=tips).add_params(picked)
-    names = base.mark_text(align="left", dx=9, dy=-9, fontSize=12, color=MUTED).encode(x=x, y=y, text="recipe:N")
+    names = base.mark_text(align="left", dx=9, dy=-9, fontSize=12, color=MUTED).encode(
+        x=x, y=y, text="label:N" if "label" in points else "recipe:N"
+    )
     return sized(alt.layer(*layers, line.encode(x=x, y=y), span, reach, dots, names), height)
 
 

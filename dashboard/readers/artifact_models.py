@@ -146,6 +146,8 @@ class Metrics(ArtifactModel):
     baselines: dict[str, dict[str, Baseline]] = {}
     against_baselines: dict[str, dict[str, Any]] = Field(default={}, alias="against_rivals")
     against_dense: dict[str, Comparison] = {}
+    classic: dict[str, dict[str, Any]] = {}
+    """The metrics of the classic baselines that are candidates, of the same structure; only dense's file holds them."""
 
     def gains(self, split: str) -> dict[str, Gain]:
         """The network's gain over each baseline; only the dense model's metrics hold it."""
@@ -213,6 +215,8 @@ class Row(ArtifactModel):
     peak_memory_bytes: int | None = None
     status: str = ""
     chosen: bool = False
+    kind: str = "recipe"
+    """`recipe`, or `baseline` for a classic model."""
 
 
 class Table(ArtifactModel):
@@ -225,20 +229,29 @@ class Table(ArtifactModel):
 
 
 class Candidate(ArtifactModel):
-    """One recipe in the release decision, with its status under the contract."""
+    """One recipe, or classic baseline, in the release decision, with its status under the contract."""
 
     recipe: str
     status: str
     why: str = ""
     terms: dict[str, dict[str, Any]] = {}
+    kind: str = "recipe"
+    p: float | None = None
+    adjusted_p: float | None = None
+    tried: bool = True
+    cost: float | None = None
+    needs: dict[str, int] = {}
 
 
 class Verdict(ArtifactModel):
-    """The release decision: the released recipe, the contract, and the status of every candidate."""
+    """The release decision: the verdict, the released recipe, the contract, and the status of every candidate."""
 
+    verdict: str | None = None
+    """Missing in older files."""
     released: str | None
     reason: str = ""
     contract: dict[str, Any] = {}
+    decision: dict[str, Any] = {}
     candidates: list[Candidate] = []
 
 

@@ -46,6 +46,14 @@ class Artifacts:
         return self._read("clean/ledger.json", DataQualityReport)
 
     def metrics(self, recipe: str) -> Metrics:
+        """The metrics of a recipe, or of a classic baseline, which stand with dense's."""
+        if recipe != DENSE and recipe not in self.recipes():
+            try:
+                classic = self.metrics(DENSE).classic.get(recipe)
+            except Unreadable:
+                classic = None
+            if classic:
+                return parse_as(classic, Metrics, "metrics.json")
         return self._read(f"evaluations/{project_files.slug(recipe)}/metrics.json", Metrics)
 
     def latency(self, recipe: str) -> Latency:

@@ -17,10 +17,10 @@ SMALLEST_P = 0.0001
 
 
 def print_verdict(verdict: Verdict, console: Console) -> None:
-    """Word and sentence on one line; a second line names the nearest candidate and the evidence that would decide."""
+    """Word and sentence on one line; a second one names the nearest candidate and what it needs, if the sentence does not."""
     console.print(f"{escape(verdict.use_case)}: {escape(verdict.line)}", style=COLOURS[verdict.word], soft_wrap=True)
     nearest = verdict.nearest
-    if nearest and verdict.word == "inconclusive":
+    if nearest and verdict.word == "inconclusive" and not (verdict.needs and verdict.needs in verdict.sentence):
         needs = f"; {verdict.needs} would decide" if verdict.needs else ""
         console.print(escape(f"nearest: {nearest.recipe!r}{needs}"), style="dim", soft_wrap=True)
 
@@ -43,7 +43,7 @@ def print_candidates(verdict: Verdict, console: Console) -> None:
 def candidate_cells(candidate: Candidate) -> list[Sequence[str]]:
     """The cells of one candidate: its own p-value and status first, then one row per term."""
     title = f"{candidate.recipe} (classic)" if candidate.is_classic else candidate.recipe
-    p = candidate.p if candidate.adjusted_p is None else candidate.adjusted_p
+    p = candidate.adjusted_p if candidate.tried and candidate.adjusted_p is not None else candidate.p
     rows: list[Sequence[str]] = [(title, "", "", "", "", p_text(p), candidate.status)]
     for term in candidate.terms:
         numbers = map(number_text, (term.value, term.bound, term.allowed))

@@ -38,9 +38,12 @@ class Candidate:
     why: str = ""
     p: float | None = None
     adjusted_p: float | None = None
+    """The p-value after the correction for the number of candidates tried."""
+    tried: bool = True
+    """Whether it was tried on the rows that decide, after validation rows chose which to try."""
     cost: float | None = None
     needs: Mapping[str, int] = field(default_factory=dict)
-    """About how many more `rows` or `processes` would show that the candidate keeps the contract."""
+    """About how many test `rows` and timed `processes`, in all, would show that the candidate keeps the contract."""
     terms: Sequence[Term] = ()
 
     @property
@@ -69,8 +72,26 @@ class Verdict:
 
     @property
     def needs(self) -> str:
-        """About how much more evidence would decide, such as `about 700 more test rows`; empty if the verdict does not say."""
-        return needs_text(self.nearest.needs) if self.word == "inconclusive" and self.nearest else ""
+        """About how much evidence would decide, such as `about 700 more test rows`; empty if the verdict does not say."""
+        parts = [f"about {self.more_rows:,} more test rows"] if self.more_rows else []
+        parts += [f"{self.processes:,} timed processes"] if self.processes else []
+        return " and ".join(parts)
+
+    @property
+    def more_rows(self) -> int:
+        """About how many more test rows would show that the nearest candidate keeps the contract; 0 if that is not known."""
+        needed = self._needs().get("rows")
+        rows = self.decision.get("rows")
+        return round_up(needed - rows) if isinstance(needed, int) and isinstance(rows, int) and needed > rows else 0
+
+    @property
+    def processes(self) -> int:
+        """In how many processes the nearest candidate would have to be timed; 0 if that is not known."""
+        needed = self._needs().get("processes")
+        return needed if isinstance(needed, int) else 0
+
+    def _needs(self) -> Mapping[str, int]:
+        return self.nearest.needs if self.word == "inconclusive" and self.nearest else {}
 
     @property
     def line(self) -> str:
@@ -163,10 +184,10 @@ def released_names(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def needs_text(needs: Mapping[str, Any]) -> str:
-    """What would decide, such as `about 700 more test rows`; empty if that is not known."""
-    units = {"rows": "more test rows", "processes": "more timed processes"}
-    return " and ".join(f"about {number:,} {units[name]}" for name, number in needs.items() if name in units and number)
+def round_up(count: int) -> int:
+    """A count rounded up to two leading digits, because an estimate has no more."""
+    unit = int(10 ** max(0, len(str(count)) - 2))
+    return -(-count // unit) * unit
 
 
 def as_json(run_id: str, state: str, verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -199,6 +220,7 @@ def _candidate(content: Mapping[str, Any]) -> Candidate:
         why=str(content.get("why") or ""),
         p=content.get("p"),
         adjusted_p=content.get("adjusted_p"),
+        tried=content.get("tried") is not False,
         cost=content.get("cost"),
         needs=dict(_map(content, "needs")),
         terms=[_term(name, term) for name, term in _map(content, "terms").items() if isinstance(term, Mapping)],
@@ -218,11 +240,12 @@ def _term(name: str, content: Mapping[str, Any]) -> Term:
     )
 
 
-def _distance(candidate: Candidate) -> tuple[int, float, int, float]:
-    """Smaller is nearer: nothing broken, the smaller p-value, fewer terms missed, the lower cost."""
-    p = candidate.p if candidate.adjusted_p is None else candidate.adjusted_p
+def _distance(candidate: Candidate) -> tuple[float, ...]:
+    """Smaller is nearer, in the order that the release stage uses: terms broken, terms not shown, rows needed, cost."""
+    broken = sum(term.status == "broken" for term in candidate.terms)
     missed = sum(term.status != "kept" for term in candidate.terms)
-    return RANK.get(candidate.status, 3), 1.0 if p is None else p, missed, candidate.cost or 0.0
+    needs = candidate.needs
+    return RANK.get(candidate.status, 3), broken, missed, not needs, needs.get("rows") or 0, candidate.cost or 0.0
 
 
 def _map(content: Any, key: str) -> Mapping[str, Any]:

@@ -31,6 +31,7 @@ NAMED_OUTSIDE: tuple[str, ...] = (
     "weekday",
     "verdict",
     "versions_verdict",
+    "term",
     "column",
     "curve",
 )

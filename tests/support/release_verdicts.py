@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
+
+from tasks.core.atomic_files import write_json
 
 CONTRACT = {"max_drop": 0.01, "min_speedup": 2.0, "max_size_share": 0.3, "min_score": None, "beats": "baseline"}
 DECISION = {"split": "test", "rows": 1500, "level": 0.95, "tried": 2, "method": "Tango, Holm"}
@@ -39,16 +43,16 @@ VERDICTS: dict[str, dict[str, Any]] = {
     "refused": {
         "verdict": "refused",
         "released": None,
-        "reason": "no candidate keeps the contract: 'int8' loses 0.0800 of accuracy; 0.0100 is allowed",
+        "reason": "refused: each of the 2 candidates is shown to break the contract; nearest, 'int8' loses 0.0800 of accuracy",
         "candidates": [candidate("int8", "broken", why="loses 0.0800"), candidate("pruned", "broken")],
     },
     "inconclusive": {
         "verdict": "inconclusive",
         "released": None,
-        "reason": "no candidate is shown to keep the contract, and none to break it; 'pruned' is nearest",
+        "reason": "inconclusive: no candidate is shown to keep the contract; nearest, 'pruned' loses 0.0040 of accuracy",
         "candidates": [
             candidate("int8", "broken"),
-            candidate("pruned", "not shown", needs={"rows": 700}),
+            candidate("pruned", "not shown", needs={"rows": 2200}),
             candidate("logistic", "not shown", kind="baseline", p=0.4, adjusted_p=0.8, needs={"rows": 9000}),
         ],
     },
@@ -80,3 +84,20 @@ def release(name: str) -> dict[str, Any]:
         for recipe, value in (("dense", 0.97), ("int8", 0.96))
     ]
     return {"verdict": content(name), "table": {"rows": rows}}
+
+
+def decide(folder: Path, use_case: str, name: str) -> None:
+    """Give a recorded run with a release that verdict, in its record and in its folder."""
+    target, path = folder / "data" / use_case / "release", folder / "run.json"
+    table = json.loads((target / "table.json").read_text(encoding="utf-8"))
+    table["rows"] = [{**row, "chosen": row["recipe"] == VERDICTS[name]["released"]} for row in table["rows"]]
+    row = next(row for row in table["rows"] if row["recipe"] == "pruned")
+    if not name.startswith("old"):
+        table["rows"].append({**row, "recipe": "logistic", "kind": "baseline", "status": "not shown", "chosen": False})
+    write_json(target / "verdict.json", content(name))
+    write_json(target / "table.json", table)
+    if VERDICTS[name]["released"] is None:
+        (target / "model.onnx").unlink()
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["results"] = {use_case: {"verdict": content(name), "table": table}}
+    write_json(path, record)

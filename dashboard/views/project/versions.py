@@ -10,12 +10,12 @@ import streamlit as st
 
 from dashboard.analysis.graph_layout import compute_layout
 from dashboard.components.graph import Node, accessible_label, graph
-from dashboard.readers import bonsai_commands, project_files, run_records, run_status
+from dashboard.readers import bonsai_commands, project_files, run_records, run_status, verdicts
 from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import StageEntry, StageState
+from dashboard.readers.run_records import Run, StageEntry, StageState
 from dashboard.text import formatting
-from dashboard.ui import page_context, pickers, widgets
+from dashboard.ui import page_context, pickers, verdict_view, widgets
 from dashboard.ui.locale import t, word
 from dashboard.ui.page_context import PageContext
 
@@ -71,6 +71,7 @@ def versions(context: PageContext) -> None:
                 "hash": full_hash[:12],
                 "size": facts.get("size"),
                 "path": path,
+                "verdict": _verdict(run, context.use_case) if verb == "release" else "",
                 "runs": [],
             }
             version = rows.setdefault((verb, full_hash), fresh)
@@ -86,13 +87,14 @@ def versions(context: PageContext) -> None:
     columns = {
         "kind": st.column_config.TextColumn(t("versions.kind")),
         "hash": st.column_config.TextColumn(t("stage_details.hash")),
+        "verdict": st.column_config.TextColumn(t("history.verdict")),
         "size": st.column_config.NumberColumn(t("stage_details.size"), format="bytes"),
         "first": st.column_config.DatetimeColumn(t("versions.first"), format="D MMM, HH:mm", timezone=st.context.timezone),
         "held": st.column_config.NumberColumn(t("versions.runs")),
         "newest": st.column_config.TextColumn(t("versions.newest")),
         "path": st.column_config.TextColumn(t("stage_details.path")),
     }
-    shown = frame[["kind", "hash", "size", "first", "held", "newest", "path"]]
+    shown = frame[["kind", "hash", "verdict", "size", "first", "held", "newest", "path"]]
     widgets.table(shown, key="versions", alt_text=t("versions_view.versions"), columns=columns)
     st.markdown(f"**{t('versions.restore')}**")
     st.caption(t("versions.restore_note"))
@@ -142,6 +144,12 @@ def _node(name: str, step: dict[str, Any]) -> Node:
     sub = f"{word('stage', verb)} · {state}" if recipe else state
     states: dict[str, StageState] = {"Unchanged": "unchanged", "Restored": "restored"}
     return Node(title, sub, states.get(verdict, "waiting"), accessible_label(title, sub, state))
+
+
+def _verdict(run: Run, use_case: str) -> str:
+    """The verdict's word and what was released."""
+    decided = verdicts.of_use_cases(run, use_case)
+    return " ".join(filter(None, [verdict_view.cell(decided), verdict_view.released_cell(decided)]))
 
 
 def _first_output(entry: StageEntry) -> tuple[str, dict[str, Any]] | None:

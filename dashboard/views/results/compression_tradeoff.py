@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.analysis import pareto_front
 from dashboard.charts import compression_charts, theme
 from dashboard.readers import run_records, run_status
-from dashboard.readers.artifact_models import Row, Table, Verdict
+from dashboard.readers.artifact_models import Row, Table
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run
@@ -30,6 +30,7 @@ STATUS_BADGES: dict[str, tuple[Colour, str]] = {
 }
 COLUMNS = (
     "recipe",
+    "kind",
     "status",
     "value",
     "interval",
@@ -47,17 +48,6 @@ COLUMNS = (
 """Columns of the comparison table, in their order."""
 
 
-def verdict(verdict: Verdict) -> None:
-    """What was released and why, or why nothing was."""
-    reason = formatting.capitalized(formatting.escape(verdict.reason.removeprefix("nothing released: "), 1200))
-    if verdict.released:
-        st.success(
-            reason, title=t("compression.released", recipe=formatting.escape(verdict.released)), icon=":material/verified:"
-        )
-    else:
-        st.warning(reason, title=t("compression.refused"), icon=":material/gpp_maybe:")
-
-
 def front(artifacts: Artifacts, run: Run) -> None:
     """Accuracy against a cost; a click on a point shows the figures of its recipe."""
     table = artifacts.table()
@@ -73,7 +63,9 @@ def front(artifacts: Artifacts, run: Run) -> None:
     left, right = st.columns([5, 3], gap="medium")
     with left, st.container(border=True, height="stretch"):
         st.caption(t("compression.front_note"))
-        shown = points.assign(status=points["status"].map(_status_label))
+        classic = points["kind"] != "recipe"
+        labels = points["recipe"].mask(classic, points["recipe"] + f" · {t('decision.classic')}")
+        shown = points.assign(status=points["status"].map(_status_label), label=labels)
         colours = {_status_label(name): theme.STATUS.get(name, theme.MUTED) for name in (*theme.STATUS, *points["status"])}
         titles = (t(f"compression.axis_{cost}"), summary.axis_title(table.rows[0].metric))
         drawing = compression_charts.pareto(
@@ -102,7 +94,10 @@ def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
     """The figures of one recipe, compared with those of the dense model."""
     status = "chosen" if row.chosen else row.status
     colour, icon = STATUS_BADGES.get(status, ("gray", ":material/circle:"))
-    st.badge(_status_label(status), color=colour, icon=icon)
+    with st.container(horizontal=True, gap="small"):
+        st.badge(_status_label(status), color=colour, icon=icon)
+        if row.kind != "recipe":
+            st.badge(t("decision.classic"), color="blue", icon=":material/functions:")
     drop = t("compression.drop_of", value=formatting.number(row.drop.value, 4), low_high=_span(row)) if row.drop else ""
     metric = summary.metric_value(row.metric, row.value)
     st.metric(formatting.escape(summary.metric_name(row.metric)), metric, drop or None, delta_color="off", delta_arrow="off")
@@ -135,10 +130,14 @@ def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:
         ]
         for name, a, b, form in bounds
     }
-    shown = frame.assign(status=frame["status"].map(_status_label), **spans)[list(COLUMNS)]
+    kinds = frame["kind"].map(lambda kind: t("decision.network" if kind == "recipe" else "decision.classic"))
+    shown = frame.assign(status=frame["status"].map(_status_label), kind=kinds, **spans)[list(COLUMNS)]
+    if set(frame["kind"]) == {"recipe"}:
+        shown = shown.drop(columns="kind")
     number, column = st.column_config.NumberColumn, st.column_config.TextColumn
     columns = {
         "recipe": column(t("results.recipe"), pinned=True),
+        "kind": column(t("decision.kind")),
         "status": column(t("compression.contract")),
         "value": number(metric, format="%.4f"),
         "interval": column("95 %"),

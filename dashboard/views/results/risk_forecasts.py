@@ -199,12 +199,12 @@ def baseline_gains(artifacts: Artifacts, split: str) -> None:
     if not gains:
         return
     frame = pd.DataFrame(
-        [{"rival": locale.word("baseline", name), **gain.model_dump(), "method": gain.test} for name, gain in gains.items()]
+        [{"baseline": locale.word("baseline", name), **gain.model_dump(), "method": gain.test} for name, gain in gains.items()]
     )
     shown = frame.assign(p=frame["p"].map(formatting.p_value))
     number = st.column_config.NumberColumn
     columns = {
-        "rival": st.column_config.TextColumn(t("results.baseline"), pinned=True),
+        "baseline": st.column_config.TextColumn(t("results.baseline"), pinned=True),
         "value": number(t("risk.gain"), format="%+.4f"),
         "low": number("95 % ↓", format="%+.4f"),
         "high": number("95 % ↑", format="%+.4f"),

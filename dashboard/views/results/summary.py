@@ -101,7 +101,7 @@ def sentence(artifacts: Artifacts, recipe: str, split_metrics: SplitMetrics, spl
     if baseline is None:
         st.markdown(text)
         return
-    values = {"rival": formatting.escape(word("baseline", baseline.name)), "value": metric_value(first, baseline.value)}
+    values = {"baseline": formatting.escape(word("baseline", baseline.name)), "value": metric_value(first, baseline.value)}
     better = baseline.value >= value if higher else baseline.value <= value
     close = split_metrics.interval.low <= baseline.value <= split_metrics.interval.high
     gain = gains.get(baseline.name) if recipe == DENSE else None

@@ -73,7 +73,7 @@ def table(chosen: Sequence[Run], use_case: str) -> None:
         if frame.empty:
             st.caption(t("compare.same"))
             continue
-        shown = frame.map(_cell)
+        shown = frame.assign(name=frame["name"].map(_translated), **_verdict_cells(frame)).map(_cell)
         column = {"name": st.column_config.TextColumn(t("compare.name"), pinned=True, width="medium")}
         widgets.table(shown, key=f"compare_{group}", alt_text=t(f"compare.{group}"), columns=column, csv=frame)
 
@@ -167,6 +167,24 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return formatting.NOTHING if pd.isna(value) else f"{value:.6g}"
     return formatting.NOTHING if value is None else formatting.clean(value, 200)
+
+
+def _translated(name: str) -> str:
+    """The name of a row; those of the verdict are translated, the others are names in files."""
+    return {"verdict": t("history.verdict"), "released": t("history.released")}.get(name, name)
+
+
+def _verdict_cells(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """The columns of the runs with the verdict's word translated."""
+    columns = [column for column in frame.columns if column != "name"]
+    rows = list(frame["name"])
+    return {
+        column: [
+            locale.word("decision", value) if name == "verdict" and value else value
+            for name, value in zip(rows, frame[column], strict=True)
+        ]
+        for column in columns
+    }
 
 
 def _write_query_param() -> None:

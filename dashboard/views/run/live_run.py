@@ -9,13 +9,13 @@ import streamlit as st
 
 from dashboard.analysis.graph_layout import compute_layout
 from dashboard.components.graph import Node, accessible_label, graph
-from dashboard.readers import run_records, run_status
+from dashboard.readers import run_records, run_status, verdicts
 from dashboard.readers.event_logs import StageEvents
 from dashboard.readers.run_records import Run, StageEntry
 from dashboard.readers.run_snapshot import RunSnapshot
 from dashboard.readers.run_status import Stage
 from dashboard.text import formatting
-from dashboard.ui import page_context, pickers, widgets
+from dashboard.ui import page_context, pickers, verdict_view, widgets
 from dashboard.ui.locale import t, word
 from dashboard.ui.page_context import PageContext
 from dashboard.views.run import run_charts, run_header, stage_details
@@ -97,7 +97,7 @@ def _summary(stages: Mapping[str, Stage]) -> str:
 
 
 def _other_use_cases(snapshot: RunSnapshot) -> None:
-    """How far the run's other use cases are, each in a badge."""
+    """How far the run's other use cases are, and its verdict, each in a badge."""
     if not snapshot.other_use_cases:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -108,4 +108,6 @@ def _other_use_cases(snapshot: RunSnapshot) -> None:
             colour: widgets.Colour = (
                 "red" if broken else "green" if progress.done == progress.total else "blue" if snapshot.run.live else "gray"
             )
-            st.badge(f"{pickers.title(name)} {progress.done}/{progress.total}", color=colour)
+            decided = verdicts.of_run(snapshot.run, name)
+            ending = f" · {verdict_view.title(decided)}" if decided.word else ""
+            st.badge(f"{pickers.title(name)} {progress.done}/{progress.total}{ending}", color=colour)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard.readers import prefect_api
+from dashboard.readers import prefect_api, verdicts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.run_records import Run
 from dashboard.readers.run_snapshot import RunSnapshot
 from dashboard.text import formatting
-from dashboard.ui import locale, page_context, widgets
+from dashboard.ui import locale, page_context, verdict_view, widgets
 from dashboard.ui.locale import t
 from dashboard.views.run import stage_details, start_form
 from tasks.core.compression import DENSE
@@ -24,11 +24,15 @@ RESTART_BUTTONS = {
 
 
 def header(snapshot: RunSnapshot) -> None:
-    """State, facts, buttons, error and progress bar of the run."""
+    """State, facts, verdict, buttons, error and progress bar of the run."""
     run = snapshot.run
+    verdict = verdicts.of_run(run, snapshot.use_case)
+    repeated = verdict.word == "error" and bool(snapshot.record.error)
     left, right = st.columns([5, 3], vertical_alignment="center")
     with left, st.container(horizontal=True, vertical_alignment="center", gap="small"):
         widgets.run_badge(run.state)
+        if repeated:
+            verdict_view.badge(verdict)
         if not snapshot.is_workspace:
             st.markdown(f"`{run.id}`", width="content")
         st.caption(" · ".join(_facts(run)), width="content")
@@ -40,6 +44,8 @@ def header(snapshot: RunSnapshot) -> None:
             st.warning(message, icon=":material/block:")
         else:
             st.error(message, icon=":material/error:")
+    if not repeated and not snapshot.is_working:
+        verdict_view.line(verdict)
     _progress_bar(snapshot)
 
 

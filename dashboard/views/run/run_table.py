@@ -9,10 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.analysis.run_differences import MAX_RUNS
-from dashboard.readers import run_records
+from dashboard.readers import run_records, verdicts
 from dashboard.readers.run_records import Page, Run
 from dashboard.text import formatting
-from dashboard.ui import locale, page_context, pickers, url_state, widgets
+from dashboard.ui import locale, page_context, pickers, url_state, verdict_view, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
 from flows.runs.search import MAX_NOTE_LENGTH, RunAnnotation, RunFilter
@@ -93,10 +93,11 @@ def _runs_table(page: Page, use_case: str) -> list[Run]:
         "state": st.column_config.TextColumn(t("history.state"), pinned=True, width=110),
         "at": st.column_config.DatetimeColumn(t("history.at"), format="D MMM YYYY, HH:mm", timezone=st.context.timezone),
         "use_cases": st.column_config.TextColumn(t("pick.use_case"), width=110),
+        "verdict": st.column_config.TextColumn(t("history.verdict")),
+        "recipe": st.column_config.TextColumn(t("history.released")),
         "metric": st.column_config.TextColumn(t("history.metric")),
         "value": st.column_config.NumberColumn(t("history.value"), format="%.4f"),
         "interval": st.column_config.TextColumn("95 %", width=150),
-        "recipe": st.column_config.TextColumn(t("history.released")),
         "took": st.column_config.TextColumn(t("stage_details.took"), width=90),
         "set": st.column_config.TextColumn(t("history.set"), width="medium"),
         "who": st.column_config.TextColumn(t("history.who")),
@@ -114,21 +115,28 @@ def _runs_table(page: Page, use_case: str) -> list[Run]:
 
 
 def _table_row(run: Run, requested: str) -> dict[str, object]:
-    """The table row of a run. The metric is that of the requested use case, or else of the run's first."""
+    """The table row of a run. The metric is that of the requested use case, or else of the run's first.
+
+    It is the released model's, or that of dense where nothing was released; then its name says so.
+    """
     record, annotation = run.record, run_records.annotation(run)
     use_case = requested or next(iter(record.use_cases), "")
     metric = run_records.results_row(run, use_case)
-    of = f" · {pickers.title(use_case)}" if len(record.use_cases) > 1 else ""
+    decided = verdicts.of_use_cases(run, requested)
+    released = next((verdict.released for verdict in decided if verdict.use_case == use_case), None)
+    of = "" if released else f" · {t('try_it.dense')}"
+    of += f" · {pickers.title(use_case)}" if len(record.use_cases) > 1 else ""
     low, high = metric.get("low"), metric.get("high")
     return {
         "pin": "★" if annotation.pinned else "",
         "state": f"{GLYPHS[run.state]} {t(f'state.{run.state}')}",
         "at": formatting.parse_time(run.at),
         "use_cases": ", ".join(pickers.title(name) for name in record.use_cases),
+        "verdict": verdict_view.cell(decided),
+        "recipe": verdict_view.released_cell(decided),
         "metric": summary.metric_name(str(metric["metric"])) + of if "metric" in metric else "",
         "value": metric.get("value"),
         "interval": f"{formatting.number(low)} … {formatting.number(high)}" if low is not None else "",
-        "recipe": str(metric.get("recipe", "")),
         "took": formatting.duration(run.wall_s),
         "set": ", ".join(f"{short_name(name)}={value}" for name, value in record.overrides.items()),
         "who": " · ".join(str(record.asked.get(name, "")) for name in ("who", "how") if record.asked.get(name)),

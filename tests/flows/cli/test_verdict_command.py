@@ -58,7 +58,7 @@ def test_an_inconclusive_verdict_prints_what_is_needed_and_every_term(toy: Path,
     assert ["max_drop", "0.0040", "0.0125", "0.0100", "0.1100", "not", "shown"] in lines
     assert any(line[:2] == ["logistic", "(classic)"] for line in lines)
     needed = json.loads(bonsai("verdict", "--json")[1])["use_cases"]["toy"]
-    assert (needed["nearest"], needed["needs"]) == ("pruned", {"rows": 700})
+    assert (needed["nearest"], needed["needs"]) == ("pruned", {"rows": 2200})
 
 
 def test_a_failed_run_is_an_error_with_the_sentence_of_its_stage(toy: Path, bonsai: Any) -> None:

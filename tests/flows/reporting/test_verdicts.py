@@ -73,7 +73,14 @@ def test_an_inconclusive_verdict_names_the_nearest_candidate_and_what_it_needs()
     assert verdict.nearest
     assert verdict.nearest.recipe == "pruned"
     assert verdict.needs == "about 700 more test rows"
-    assert verdicts.needs_text({"processes": 12, "other": 3}) == "about 12 more timed processes"
+    assert verdicts.round_up(1234) == 1300
+    nearest = release_verdicts.VERDICTS["inconclusive"]["candidates"][1]
+    timed = {
+        "verdict": "inconclusive",
+        "candidates": [nearest | {"needs": {"rows": 900, "processes": 12}}],
+        "decision": {"rows": 900},
+    }
+    assert verdicts.parse("a", timed).needs == "12 timed processes", "the rows are enough"
     assert verdicts.of_record(record("released"))[0].nearest is None
 
 
