@@ -11,7 +11,7 @@ PROJECT_PAGES = ("history", "schedules", "about")
 STATES = ("Nothing", *recorded_runs.STATES)
 VIEWS = {
     "data": ("columns", "splits", "augmentation", "drift"),
-    "compression": ("damage", "flipped", "timing", "bundle"),
+    "compression": ("terms", "damage", "flipped", "timing", "bundle"),
     "compare": ("curves", "parameters", "classes"),
     "versions": ("versions",),
 }

@@ -22,7 +22,7 @@ pytestmark = PAGE_MARKS
 VIEWS = [
     ("data", ("quality", "columns", "splits", "augmentation", "drift")),
     ("results", ("confusion", "per_class", "thresholds", "calibration", "mistakes", "standings")),
-    ("compression", ("front", "damage", "flipped", "timing", "bundle")),
+    ("compression", ("front", "terms", "damage", "flipped", "timing", "bundle")),
     ("compare", ("table", "curves", "parameters", "classes")),
     ("versions", ("versions",)),
 ]
