@@ -148,6 +148,8 @@ class Metrics(ArtifactModel):
     against_dense: dict[str, Comparison] = {}
     classic: dict[str, dict[str, Any]] = {}
     """The metrics of the classic baselines that are candidates, of the same structure; only dense's file holds them."""
+    robustness: dict[str, Any] = {}
+    """Scores under corruptions and attacks; empty for use cases without them and in older files."""
 
     def gains(self, split: str) -> dict[str, Gain]:
         """The network's gain over each baseline; only the dense model's metrics hold it."""

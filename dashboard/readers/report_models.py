@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from dashboard.readers.artifact_models import ArtifactModel
+from dashboard.readers.artifact_models import ArtifactModel, Interval
 
 
 class ConfidenceBin(ArtifactModel):
@@ -200,3 +200,42 @@ class RegressionReport(ArtifactModel):
     """A regression's evaluation report, without its metrics."""
 
     errors: RegressionErrors
+
+
+class Condition(ArtifactModel):
+    """The first metric under one corruption or attack, or none, with dense's and the drop against it."""
+
+    name: str = ""
+    severity: int = 1
+    attack: str = ""
+    epsilon: float | None = None
+    """The radius of an attack, as a share of the range of an input."""
+    rows: int = 0
+    score: float
+    low: float
+    high: float
+    dense_score: float
+    drop: Interval | None = None
+
+    def named(self, name: str) -> Condition:
+        """The same figures under a name for people."""
+        return self.model_copy(update={"name": name})
+
+
+class MeanCondition(ArtifactModel):
+    """The mean over all corruptions; the drop is averaged row by row."""
+
+    score: float
+    dense_score: float
+    drop: Interval | None = None
+
+
+class RobustnessReport(ArtifactModel):
+    """The scores of a model under corruptions of test rows and on adversarial examples."""
+
+    rows: int = 0
+    metric: str = ""
+    clean: Condition | None = None
+    corruptions: list[Condition] = Field(default_factory=list)
+    mean: MeanCondition | None = None
+    adversarial: list[Condition] = Field(default_factory=list)

@@ -93,6 +93,7 @@ def model_card(
         "Baselines": "\n".join(f"- {baseline['name']}: {_first_score(baseline['scores'])}" for baseline in table["baselines"])
         or "None.",
         **fairness(metrics["splits"]["test"]["report"]),
+        **robustness(metrics.get("robustness", {})),
         "Contract": "\n".join(f"- {each['recipe']}: {each['status']}. {each['why']}" for each in verdict["candidates"]),
         "Limits": "It answers for data like that above and was measured on no other. Speed-ups are those of the machine named; "
         f"elsewhere they differ. {abstention(metrics)}",
@@ -142,6 +143,32 @@ def fairness(report: Mapping[str, Any]) -> dict[str, str]:
             lines.append(f"| {row['group']} | {' | '.join(_cell(row[column]) for column in columns)} |")
         lines.append(f"| widest gap | | | | {' | '.join(_cell(table['gaps'].get(column)) for column in columns[3:])} |")
     return {"Fairness": "\n".join(lines)}
+
+
+def robustness(report: Mapping[str, Any]) -> dict[str, str]:
+    """A section with the scores under corruptions and attacks, beside dense's; empty without either."""
+    conditions = [(f"{each['name']} {each['severity']}", each) for each in report.get("corruptions", [])]
+    conditions += [(f"{each['attack']} at {each['epsilon']:.3f}", each) for each in report.get("adversarial", [])]
+    if not conditions:
+        return {}
+    mean = (report.get("mean") or {}).get("drop")
+    lines = [
+        f"Corrupted test rows (severity 1 is mild, 2 strong). Adversarial examples: {report.get('adversarial_note', 'none')}."
+    ]
+    if mean:
+        lines[0] += f" Mean drop against dense over the corruptions: {_signed_interval(mean)}."
+    lines += ["", "| test rows with | rows | score | dense | drop |", "|---|---|---|---|---|"]
+    if "clean" in report:
+        conditions.insert(0, ("no change", {"rows": report["rows"], **report["clean"]}))
+    for name, each in conditions:
+        score, drop = f"{each['score']:.4f} ({each['low']:.4f}..{each['high']:.4f})", each.get("drop")
+        against = _signed_interval(drop) if drop else ""
+        lines.append(f"| {name} | {each['rows']:,} | {score} | {each['dense_score']:.4f} | {against} |")
+    return {"Robustness": "\n".join(lines)}
+
+
+def _signed_interval(drop: Mapping[str, float]) -> str:
+    return f"{drop['value']:+.4f} ({drop['low']:+.4f}..{drop['high']:+.4f})"
 
 
 def _cell(value: float | None) -> str:

@@ -27,6 +27,7 @@ NAMED_OUTSIDE: tuple[str, ...] = (
     "setting",
     "metric",
     "baseline",
+    "corruption",
     "flow_state",
     "weekday",
     "verdict",

@@ -18,7 +18,7 @@ from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.data import sample_rows
-from dashboard.views.results import binary_risk, label_errors, summary
+from dashboard.views.results import binary_risk, label_errors, robustness, summary
 
 MAX_SAMPLES = 24
 MAX_CURVES = 10
@@ -51,7 +51,8 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
     selection = Selection(artifacts, recipe, split, split_metrics, report)
     views = {"confusion": confusion, "per_class": per_class, "thresholds": thresholds, "calibration": calibration}
     binary_views = binary_risk.views(split_metrics.report)
-    more = [*binary_views, "mistakes", *(["label_errors"] if "label_noise" in split_metrics.report else []), "standings"]
+    more = [*binary_views, "mistakes", *(["label_errors"] if "label_noise" in split_metrics.report else [])]
+    more += [*robustness.offered(artifacts, recipe), "standings"]
     chosen = pickers.choose_view([*views, *more], "results")
     with page_context.error_boundary():
         if chosen == "mistakes":
@@ -62,6 +63,8 @@ def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetr
             {"separation": binary_risk.separation, "costs": binary_risk.costs, "groups": binary_risk.groups}[chosen](
                 artifacts, recipe, split, split_metrics.report
             )
+        elif chosen == "robustness":
+            robustness.show(artifacts, recipe)
         elif chosen == "standings":
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)

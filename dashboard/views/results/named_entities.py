@@ -19,7 +19,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t
-from dashboard.views.results import summary
+from dashboard.views.results import robustness, summary
 
 PAGE_SIZE = 12
 REQUIRED_COLUMNS = (model_inputs.TEXT, "tags", "predicted")
@@ -32,9 +32,11 @@ def matches(report: dict[str, Any]) -> bool:
 
 def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """The views of a named-entity tagger's results."""
-    chosen = pickers.choose_view(["kinds", "marked", "standings"], "entities")
+    chosen = pickers.choose_view(["kinds", "marked", *robustness.offered(artifacts, recipe), "standings"], "entities")
     with page_context.error_boundary():
-        if chosen == "standings":
+        if chosen == "robustness":
+            robustness.show(artifacts, recipe)
+        elif chosen == "standings":
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)
         elif chosen == "marked":

@@ -15,7 +15,7 @@ from dashboard.readers.report_models import RegressionErrors, RegressionReport
 from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, widgets
 from dashboard.ui.locale import t
-from dashboard.views.results import summary
+from dashboard.views.results import robustness, summary
 
 MEDIAN = 0.5
 RANGES = ((0.25, 0.75), (0.05, 0.95), (0.01, 0.99))
@@ -30,9 +30,11 @@ def matches(report: dict[str, Any]) -> bool:
 def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """The views of a regression's results."""
     views = {"calibration": calibration, "quantiles": quantiles, "largest": largest}
-    chosen = pickers.choose_view([*views, "standings"], "regression")
+    chosen = pickers.choose_view([*views, *robustness.offered(artifacts, recipe), "standings"], "regression")
     with page_context.error_boundary():
-        if chosen == "standings":
+        if chosen == "robustness":
+            robustness.show(artifacts, recipe)
+        elif chosen == "standings":
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)
         else:

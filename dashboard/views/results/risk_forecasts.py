@@ -14,7 +14,7 @@ from dashboard.readers.report_models import Backtest, RiskForecastReport
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, widgets
 from dashboard.ui.locale import t
-from dashboard.views.results import summary
+from dashboard.views.results import robustness, summary
 from tasks.core.compression import DENSE
 
 QUANTILES = {"quantile_5": 0.05, "quantile_1": 0.01}
@@ -31,10 +31,12 @@ def matches(report: dict[str, Any]) -> bool:
 def show(artifacts: Artifacts, recipe: str, split: str, split_metrics: SplitMetrics) -> None:
     """The views of a risk forecast's results."""
     views = {"forecast": forecast, "coverage": coverage, "account": account, "periods": periods}
-    chosen = pickers.choose_view([*views, "standings"], "risk")
+    chosen = pickers.choose_view([*views, *robustness.offered(artifacts, recipe), "standings"], "risk")
     with page_context.error_boundary():
         report = parse_as(split_metrics.report, RiskForecastReport, "metrics.json")
-        if chosen == "standings":
+        if chosen == "robustness":
+            robustness.show(artifacts, recipe)
+        elif chosen == "standings":
             with st.container(border=True):
                 summary.standings(artifacts, split, split_metrics)
             baseline_gains(artifacts, split)
