@@ -14,7 +14,7 @@ def main() -> None:
     rows = []
     for seed in SEEDS:
         with temporary_workspace("vision", {"training.seed": seed}) as workspace:
-            for stage in ("fetch", "clean", "augment"):
+            for stage in ("fetch", "clean", "augment", "baselines"):
                 workspace.run_stage(stage, "vision")
             cost = workspace.run_stage("train", "vision")
             workspace.run_stage("compress", "vision", "dense")

@@ -22,7 +22,7 @@ def main() -> None:
         print("skipped: BONSAI_DATASETS names no folder with fashion_mnist/*.gz, and benchmarks do not download")
         return
     with temporary_workspace("vision", record.settings(SETTINGS), RECIPES) as workspace:
-        for stage in ("fetch", "clean", "augment", "train"):
+        for stage in ("fetch", "clean", "augment", "train", "baselines"):
             workspace.run_stage(stage, "vision")
         for stage in ("compress", "evaluate"):
             for recipe in RECIPES:

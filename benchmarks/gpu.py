@@ -21,7 +21,7 @@ def main() -> None:
         print("skipped: BONSAI_DATASETS names no folder with cifar10/*.parquet, and benchmarks do not download")
         return
     with temporary_workspace("vision", record.settings(SETTINGS)) as workspace:
-        for stage in ("fetch", "clean", "augment", "train"):
+        for stage in ("fetch", "clean", "augment", "train", "baselines"):
             workspace.run_stage(stage, "vision")
         workspace.run_stage("compress", "vision", "dense")
         workspace.run_stage("evaluate", "vision", "dense")

@@ -20,7 +20,7 @@ SETTINGS = {
 
 def main() -> None:
     with temporary_workspace("nlp", SETTINGS, RECIPES) as workspace:
-        for stage in ("fetch", "clean", "augment", "train"):
+        for stage in ("fetch", "clean", "augment", "train", "baselines"):
             workspace.run_stage(stage, "nlp")
         fitting = next(event for event in workspace.events("train", "nlp") if event["event"] == "cost")
         for recipe in RECIPES:

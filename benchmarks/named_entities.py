@@ -66,7 +66,7 @@ def main() -> None:
     generator = Random(SEED)
     with temporary_workspace("nlp", {"fetch.path": "names.conll", **SETTINGS}, RECIPES) as workspace:
         (workspace.root / "names.conll").write_text("\n\n".join(sentence(generator) for _ in range(SENTENCES)) + "\n")
-        for stage in ("fetch", "clean", "augment", "train"):
+        for stage in ("fetch", "clean", "augment", "train", "baselines"):
             workspace.run_stage(stage, "nlp")
         fitting = next(event for event in workspace.events("train", "nlp") if event["event"] == "cost")
         for recipe in RECIPES:

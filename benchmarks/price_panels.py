@@ -24,7 +24,7 @@ def main() -> None:
     results = []
     for name in PANELS:
         with temporary_workspace("finance", {"fetch.dataset": name, **SETTINGS}, ("dense",)) as workspace:
-            for stage in ("fetch", "clean", "augment", "train"):
+            for stage in ("fetch", "clean", "augment", "train", "baselines"):
                 workspace.run_stage(stage, "finance")
             workspace.run_stage("compress", "finance", "dense")
             workspace.run_stage("evaluate", "finance", "dense")

@@ -31,7 +31,7 @@ def main() -> None:
 
 def run_pipeline(workspace: StageWorkspace, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Run all stages on one data set. Returns its rows of the table, and its verdict with the data quality counts."""
-    for stage in ("fetch", "clean", "augment", "train"):
+    for stage in ("fetch", "clean", "augment", "train", "baselines"):
         workspace.run_stage(stage, "nlp")
     for recipe in RECIPES:
         workspace.run_stage("compress", "nlp", recipe)

@@ -42,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(1)
     tweets = Path(os.environ["BONSAI_DATASETS"]) / TWEETS
     with temporary_workspace("nlp", SENTIMENT_SETTINGS, RECIPES) as workspace:
-        for stage in ("fetch", "clean", "augment", "train"):
+        for stage in ("fetch", "clean", "augment", "train", "baselines"):
             workspace.run_stage(stage, "nlp")
         for recipe in RECIPES:
             workspace.run_stage("compress", "nlp", recipe)

@@ -7,7 +7,16 @@ import signal
 import sys
 from pathlib import Path
 
-STAGES = {"fetch": False, "clean": False, "augment": False, "train": False, "compress": True, "evaluate": True, "release": False}
+STAGES = {
+    "fetch": False,
+    "clean": False,
+    "augment": False,
+    "train": False,
+    "baselines": False,
+    "compress": True,
+    "evaluate": True,
+    "release": False,
+}
 """The stages, and whether a stage takes a recipe."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that libraries read when they are loaded. The thread count changes the order of additions, and so bytes."""

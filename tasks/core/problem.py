@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import Tensor
 
+    from tasks.core.exported_baseline import ExportedBaseline
     from tasks.core.settings import Training
 
     Array = NDArray[np.generic]
@@ -71,9 +72,19 @@ class Problem(ABC):
     def baselines(
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
-        """Predictions for `rows` of trivial and classic models fitted on `train`, by name, as tables like those of `decode`.
+        """Predictions for `rows` of models fitted on `train`, by name, as tables like those of `decode`: trivial models, and
+        classic ones that `exported_baselines` does not return.
 
         `encode` returns inputs and targets of rows. By default there are none; a use case may add its own.
+        """
+        return {}
+
+    def exported_baselines(
+        self, train: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, ExportedBaseline]:
+        """Classic models fitted on `train`, by name, as ONNX files that compete with the networks; by default none.
+
+        Their outputs are those that `decode` reads. `encode` returns inputs and targets of rows with this `state`.
         """
         return {}
 

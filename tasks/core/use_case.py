@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
     from torch import Tensor, nn
 
+    from tasks.core.exported_baseline import ExportedBaseline
+
     Array = NDArray[np.generic]
 
 
@@ -197,6 +199,13 @@ class UseCase(ABC):
         return None
 
     def baselines(self, train: DataFrame, rows: DataFrame) -> dict[str, DataFrame]:
-        """Predictions for `rows` of trivial and classic models fitted on `train`, by name; by default those of the problem."""
+        """Predictions for `rows` of models fitted on `train` that are not exported, by name; by default those of the problem."""
         state = self.fit_preprocessing(train)
         return self.problem_of(state).baselines(train, rows, lambda table: self.encode(table, state), state)
+
+    def exported_baselines(self, train: DataFrame) -> dict[str, ExportedBaseline]:
+        """Classic models fitted on `train`, by name, as ONNX files; by default those of the problem."""
+        if type(self.problem).exported_baselines is Problem.exported_baselines:
+            return {}
+        state = self.fit_preprocessing(train)
+        return self.problem_of(state).exported_baselines(train, lambda table: self.encode(table, state), state)

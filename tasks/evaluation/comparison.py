@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,19 +25,29 @@ MAX_FLIPPED_ROWS = 200
 
 
 def compare_with_baselines(
-    case: UseCase, problem: Problem, rows: Table, own: Mapping[str, DataFrame]
+    case: UseCase,
+    problem: Problem,
+    rows: Table,
+    own: Mapping[str, DataFrame],
+    classic: Mapping[str, Mapping[str, DataFrame]] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The scores of the baselines by name and split, and the gains of the `own` predictions over them by split.
 
-    Each baseline is fitted once, for both splits.
+    The baselines of the use case are fitted once, for both splits; `classic` are the predictions of others by name and split.
     """
     evaluation_rows = pd.concat([read_split(rows, split) for split in EVALUATION_SPLITS], ignore_index=True)
     baselines: dict[str, Any] = {}
     gains: dict[str, dict[str, Any]] = {split: {} for split in EVALUATION_SPLITS}
-    for name, predictions in case.baselines(read_split(rows, "train"), evaluation_rows).items():
+    fitted = case.baselines(read_split(rows, "train"), evaluation_rows)
+    of_split = {split: (evaluation_rows["split"] == split).to_numpy() for split in EVALUATION_SPLITS}
+    every: dict[str, Mapping[str, DataFrame]] = {
+        name: {split: predictions[chosen].reset_index(drop=True) for split, chosen in of_split.items()}
+        for name, predictions in fitted.items()
+    }
+    for name, parts in {**every, **classic}.items():
         baselines[name] = {}
         for split in EVALUATION_SPLITS:
-            part = predictions[(evaluation_rows["split"] == split).to_numpy()].reset_index(drop=True)
+            part = parts[split]
             interval = statistics.mean_interval(np.asarray(problem.per_row_metric(part), dtype=np.float64))
             baselines[name][split] = {"scores": problem.metrics(part), "interval": interval.as_dict()}
             gains[split][name] = problem.compare_to_baseline(own[split], part) or paired_gain(problem, own[split], part)

@@ -50,6 +50,8 @@ class Variant:
     path: Path
     use_case: str = ""
     """The use case of a checkpoint's network; an ONNX file needs none."""
+    inputs: Array | None = field(default=None, compare=False)
+    """Its own encoded rows (N, ...), where it reads other inputs than the rest."""
 
 
 @dataclass(slots=True)
@@ -74,17 +76,19 @@ def measure(
     `speedup_over` gives for each pair of variants the geometric mean over processes of the ratio of their times, with its 95 %
     interval. A list with one value per process is in the order in which they ran.
     """
-    rows = np.ascontiguousarray(np.resize(inputs, (max(BATCHES), *inputs.shape[1:])))
-    rows_path = scratch / "latency-inputs.npy"
-    np.save(rows_path, rows)
+    paths = {variant.name: scratch / f"latency-inputs-{number}.npy" for number, variant in enumerate(variants)}
+    for variant in variants:
+        own = inputs if variant.inputs is None else variant.inputs
+        np.save(paths[variant.name], np.ascontiguousarray(np.resize(own, (max(BATCHES), *own.shape[1:]))))
     before = _machine_load()
     repetitions = []
     for number in range(PROCESSES):
         timed = [variant for variant in variants if variant.runtime != "eager" or number % EAGER_EVERY == 0]
-        repetitions.append(_repetition(timed, rows_path, threads, number))
+        repetitions.append(_repetition(timed, paths, threads, number))
         if event_log:
             event_log.progress(number + 1, PROCESSES, "repetitions of timing")
-    rows_path.unlink()
+    for path in paths.values():
+        path.unlink()
     names = [variant.name for variant in variants]
     return {
         "machine": machine(),
@@ -111,11 +115,11 @@ def measure(
     }
 
 
-def _repetition(variants: Sequence[Variant], rows_path: Path, threads: int, number: int) -> Repetition:
+def _repetition(variants: Sequence[Variant], paths: Mapping[str, Path], threads: int, number: int) -> Repetition:
     """One repetition: start a process per variant, time them in turn until the ratios are precise, end the processes."""
     names = [variant.name for variant in variants]
     result = Repetition({name: {batch: [] for batch in BATCHES} for name in names})
-    with _processes(variants, rows_path, threads) as processes:
+    with _processes(variants, paths, threads) as processes:
         runs = {name: {batch: process.warm_up(batch) for batch in BATCHES} for name, process in processes.items()}
         done = 0
         while done % MIN_ROUNDS or not done or (done < MAX_ROUNDS and not _is_precise(result)):
@@ -129,10 +133,12 @@ def _repetition(variants: Sequence[Variant], rows_path: Path, threads: int, numb
 
 
 @contextmanager
-def _processes(variants: Sequence[Variant], rows_path: Path, threads: int) -> Iterator[dict[str, TimingProcess]]:
+def _processes(variants: Sequence[Variant], paths: Mapping[str, Path], threads: int) -> Iterator[dict[str, TimingProcess]]:
     """A process per variant. They import their runtimes at the same time and load their models in turn."""
     with ExitStack() as stack:
-        processes = {variant.name: stack.enter_context(timing_process.start(variant, rows_path, threads)) for variant in variants}
+        processes = {
+            variant.name: stack.enter_context(timing_process.start(variant, paths[variant.name], threads)) for variant in variants
+        }
         for process in processes.values():
             process.wait()
         for process in processes.values():

@@ -45,24 +45,6 @@ def majority_baseline(labels: Series, count: int, classes: Sequence[str]) -> Flo
     return np.tile(shares, (count, 1))
 
 
-def kernel_baseline(train_inputs: NDArray[Any], targets: NDArray[Any], inputs: NDArray[Any], classes: int) -> Floats:
-    """A logistic regression on 500 kernels over the 50 main axes of N train_inputs inputs (N, ...); (len(inputs), classes)."""
-    from sklearn.decomposition import PCA
-    from sklearn.kernel_approximation import Nystroem
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    flat = train_inputs.reshape(len(train_inputs), -1).astype(np.float32) / 255
-    axes = PCA(min(50, *flat.shape), svd_solver="covariance_eigh").fit(flat)
-    kernels = Nystroem(
-        gamma=1 / max(axes.explained_variance_.sum(), MIN_PROBABILITY), n_components=min(500, len(flat)), random_state=0
-    )
-    model = make_pipeline(axes, kernels, LogisticRegression(C=100, max_iter=100)).fit(flat, targets)
-    probabilities_NK = np.zeros((len(inputs), classes))
-    probabilities_NK[:, model.classes_] = model.predict_proba(inputs.reshape(len(inputs), -1).astype(np.float32) / 255)
-    return probabilities_NK
-
-
 def class_names(predictions: DataFrame) -> list[str]:
     """The names of the classes, in the order of the probabilities."""
     return list(predictions["classes"].iloc[0])

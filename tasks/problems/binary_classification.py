@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tasks.core.problem import Problem
-from tasks.metrics import binary_classification, classification, tabular_baselines
+from tasks.metrics import binary_classification, classification
+from tasks.problems.baselines import tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import Tensor
 
+    from tasks.core.exported_baseline import ExportedBaseline
     from tasks.core.problem import Array, PreprocessingState
     from tasks.core.settings import Training
 
@@ -99,12 +101,12 @@ class BinaryClassification(Problem):
     def baselines(
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
-        """The base rate of the event, logistic regression and gradient boosting."""
-        (inputs, target), (queries, _) = encode(train), encode(rows)
-        numbers = len(state["numbers"]) if "numbers" in state else inputs.shape[1]
-        predicted = {
-            "base rate": np.full(len(rows), float(target.mean())),
-            "logistic regression": tabular_baselines.logistic_regression(inputs, target, queries, numbers)[:, 1],
-            "gradient boosting": tabular_baselines.boosted_classifier(inputs, target, queries, numbers)[:, 1],
-        }
-        return {name: self._predictions_table(rows, values, state) for name, values in predicted.items()}
+        """The base rate of the event for all rows."""
+        rate = float((train["label"] == state["classes"][1]).mean())
+        return {"base rate": self._predictions_table(rows, np.full(len(rows), rate), state)}
+
+    def exported_baselines(
+        self, train: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, ExportedBaseline]:
+        """Logistic regression and gradient boosting."""
+        return tables.event_models(*encode(train), state)

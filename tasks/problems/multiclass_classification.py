@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tasks.core.problem import Problem
 from tasks.data import sampling
 from tasks.metrics import classification
+from tasks.problems.baselines import kernel_machine
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import Tensor
 
+    from tasks.core.exported_baseline import ExportedBaseline
     from tasks.core.problem import Array, PreprocessingState
     from tasks.core.settings import Training
 
@@ -64,14 +66,13 @@ class MulticlassClassification(Problem):
     def baselines(
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
-        """The majority class for all rows, and a kernel machine on the encoded inputs of up to 10,000 train rows."""
+        """The majority class for all rows."""
+        probabilities = classification.majority_baseline(train["label"], len(rows), state["classes"])
+        return {"majority": classification.predictions_table(rows, probabilities, state["classes"], self.keep)}
+
+    def exported_baselines(
+        self, train: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, ExportedBaseline]:
+        """A kernel machine on the encoded inputs of up to 10,000 train rows."""
         (sample,) = sampling.evenly_spaced_rows([len(train)], BASELINE_ROWS)
-        inputs, targets = encode(train.iloc[sample])
-        predicted = {
-            "majority": classification.majority_baseline(train["label"], len(rows), state["classes"]),
-            "kernel machine": classification.kernel_baseline(inputs, targets, encode(rows)[0], len(state["classes"])),
-        }
-        return {
-            name: classification.predictions_table(rows, probabilities, state["classes"], self.keep)
-            for name, probabilities in predicted.items()
-        }
+        return {"kernel machine": kernel_machine.exported(*encode(train.iloc[sample]), state)}

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core.problem import Problem
-from tasks.metrics import regression, tabular_baselines
+from tasks.metrics import regression
+from tasks.problems.baselines import tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import Tensor
 
+    from tasks.core.exported_baseline import ExportedBaseline
     from tasks.core.problem import Array, PreprocessingState
     from tasks.core.settings import Training
 
@@ -61,12 +63,11 @@ class Regression(Problem):
     def baselines(
         self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
     ) -> dict[str, DataFrame]:
-        """The mean for all rows, ridge regression and gradient boosting."""
-        (inputs, targets), (queries, _) = encode(train), encode(rows)
-        numbers = len(state["numbers"]) if "numbers" in state else inputs.shape[1]
-        predicted = {
-            "mean": np.full(len(rows), float(targets.mean())),
-            "ridge regression": tabular_baselines.ridge_regression(inputs, targets, queries, numbers),
-            "gradient boosting": tabular_baselines.boosted_regressor(inputs, targets, queries, numbers),
-        }
-        return {name: self._predictions_table(rows, values * state["std"] + state["mean"]) for name, values in predicted.items()}
+        """The mean of the train rows for all rows."""
+        return {"mean": self._predictions_table(rows, np.full(len(rows), float(train["label"].astype(np.float64).mean())))}
+
+    def exported_baselines(
+        self, train: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, ExportedBaseline]:
+        """Ridge regression and gradient boosting."""
+        return tables.number_models(*encode(train), state)

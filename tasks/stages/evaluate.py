@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.splits import EVALUATION_SPLITS, SPLITS
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
-from tasks.evaluation import latency, robustness, slices, statistics
+from tasks.evaluation import classic_models, latency, robustness, slices, statistics
+from tasks.evaluation.classic_models import ClassicModel
 from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense
 from tasks.evaluation.latency import Variant
 from tasks.evaluation.uncertainty import measure_uncertainty
@@ -37,12 +39,21 @@ def main(context: StageContext) -> None:
     problem = context.case.problem_of(load_model(dense)[1])
     predicted = {split: predict_rows(own, context.case, read_split(rows, split)) for split in EVALUATION_SPLITS}
     counts = {split: sum(int((part["split"] == split).sum()) for part in rows.partitions(["split"])) for split in SPLITS}
+    classic: list[ClassicModel] = []
     metrics: dict[str, Any] = {"recipe": context.recipe_name, "rows": counts}
     metrics |= size_metrics(own, dense)
     metrics["splits"] = {split: split_metrics(problem, predictions) for split, (predictions, _) in predicted.items()}
     if context.recipe_name == DENSE:
         own_predictions = {split: predictions for split, (predictions, _) in predicted.items()}
-        metrics["baselines"], metrics["against_rivals"] = compare_with_baselines(context.case, problem, rows, own_predictions)
+        split_rows = {split: table for split, (_, table) in predicted.items()}
+        classic = classic_models.load(context.baselines, context.case, split_rows, context.recipe_names)
+        metrics["baselines"], metrics["against_rivals"] = compare_with_baselines(
+            context.case, problem, rows, own_predictions, {model.name: model.predictions for model in classic}
+        )
+        against = {**metrics, "predictions": own_predictions}
+        metrics["classic"] = {
+            model.slug: model.metrics(context.case, problem, against, split_rows, split_metrics) for model in classic
+        }
     else:
         pairs = {
             split: slices.PairedPredictions(split_rows, predict_rows(dense, context.case, split_rows)[0], predictions)
@@ -57,10 +68,13 @@ def main(context: StageContext) -> None:
     metrics |= measure_uncertainty(own, context.case, {split: split_rows for split, (_, split_rows) in predicted.items()})
     for split, (predictions, split_rows) in predicted.items():
         predicted[split] = (with_attributions(own, context.case, problem, predictions, split_rows), split_rows)
-    timing = measure_latency(context, own, dense, predicted["validation"][1])
+    timing = measure_latency(context, own, dense, predicted["validation"][1], classic)
     with context.evaluation(context.recipe_name).draft() as draft:
         for position, (predictions, _) in enumerate(predicted.values()):
             Table(draft / "predictions").write(position, predictions)
+        for model in classic:
+            for position, predictions in enumerate(model.predictions.values()):
+                Table(draft / "baselines" / model.slug / "predictions").write(position, predictions)
         write_json(draft / "metrics.json", metrics)
         write_json(draft / "latency.json", timing)
     shutil.rmtree(context.scratch)
@@ -123,16 +137,20 @@ def size_metrics(own: Artifact, dense: Artifact) -> dict[str, Any]:
     return sizes
 
 
-def measure_latency(context: StageContext, own: Artifact, dense: Artifact, rows: DataFrame) -> dict[str, Any]:
-    """The latency of this file, of the dense one and of the dense network in eager PyTorch, measured in turn."""
+def measure_latency(
+    context: StageContext, own: Artifact, dense: Artifact, rows: DataFrame, classic: Sequence[ClassicModel] = ()
+) -> dict[str, Any]:
+    """The latency of this file, of the dense one, of the dense network in eager PyTorch and of classic models, in turn."""
     _, state = load_model(own)
-    inputs, _ = context.case.encode(rows.head(max(latency.BATCHES)), state)
+    timed = rows.head(max(latency.BATCHES))
+    inputs, _ = context.case.encode(timed, state)
     variants = [
         Variant(name=EAGER, runtime="eager", path=dense.open() / "network", use_case=context.case.name),
         Variant(name=DENSE, runtime="onnx", path=dense.open() / "model.onnx"),
     ]
     if context.recipe_name != DENSE:
         variants.append(Variant(name=context.recipe_name, runtime="onnx", path=own.open() / "model.onnx"))
+    variants += [model.variant(context.case, timed) for model in classic]
     return latency.measure(variants, inputs, context.scratch, threads=context.case.training.threads, event_log=context.event_log)
 
 

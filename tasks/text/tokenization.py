@@ -18,6 +18,7 @@ from zlib import crc32
 import numpy as np
 
 from tasks.core.errors import UserError
+from tasks.text import term_counts
 from tasks.text.normalization import words
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def fit_vocabulary(texts: Sequence[str], kind: Kind, limit: int, min_count: int,
 
 
 def encode(texts: Sequence[str], vocabulary: Vocabulary) -> TokenIds:
-    """Token ids (N, length), padded with 0; longer texts are truncated."""
+    """Token ids (N, length), padded with 0; longer texts are truncated. Of the kind `terms`: `term_counts.encode`."""
+    if vocabulary["kind"] == term_counts.KIND:
+        return term_counts.encode(texts, vocabulary)
     return np.concatenate([np.zeros((0, vocabulary["length"]), np.int32), *_blocks(texts, vocabulary)])
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from tasks.core.artifacts import Checkpoint, Table
+from tasks.core.atomic_files import write_json
 from tasks.core.compression import CompressionContext
 from tasks.core.problem import Problem
 from tasks.core.settings import Clean, Contract, Fetch, Training
@@ -150,6 +151,8 @@ def stage_context(root: Path, stage: str, recipe_name: str = "", recipe: tuple[A
             Table(draft / "rows").write(0, rows())
         with context.augmented.draft() as draft:
             Table(draft / "rows").write(0, rows().head(0))
+        with context.baselines.draft() as draft:
+            write_json(draft / "report.json", {"baselines": [], "note": ""})
         with context.model.draft() as draft:
             Checkpoint(draft, "vision").write(fitted_network(), {"classes": list(NAMES)})
     return context

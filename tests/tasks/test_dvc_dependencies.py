@@ -15,6 +15,7 @@ from tasks.core import params_file, registry
 ROOT = Path(__file__).parents[2]
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 UNNEEDED = {
+    "tasks.core.exported_baseline",
     "tasks.core.hardware",
     "tasks.core.onnx_model",
     "tasks.data.sampling",
@@ -23,12 +24,19 @@ UNNEEDED = {
     "tasks.metrics.calibration",
     "tasks.metrics.input_scores",
     "tasks.metrics.regression",
-    "tasks.metrics.tabular_baselines",
     "tasks.metrics.uncertainty",
+    "tasks.problems.baselines.boosted_trees",
+    "tasks.problems.baselines.class_scores",
+    "tasks.problems.baselines.kernel_machine",
+    "tasks.problems.baselines.linear_models",
+    "tasks.problems.baselines.onnx_graph",
+    "tasks.problems.baselines.tables",
+    "tasks.problems.baselines.term_models",
     "tasks.problems.binary_classification",
     "tasks.problems.multiclass_classification",
     "tasks.problems.regression",
     "tasks.text.normalization",
+    "tasks.text.term_counts",
     "tasks.text.tokenization",
     "tasks.use_cases.nlp.predictor",
 }

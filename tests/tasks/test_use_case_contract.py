@@ -21,7 +21,7 @@ from tasks.core.splits import CONTEXT_SPLIT, SPLITS
 from tasks.core.use_case import UseCase
 from tasks.evaluation import statistics
 from tasks.training import trainer
-from tests.support import credit_table
+from tests.support import credit_table, exported_baselines
 
 RAW_ROWS = 400
 
@@ -148,7 +148,7 @@ def test_decode_predicts_every_row_and_the_first_metric_is_the_mean_of_the_row_v
 
 def test_baselines_answer_for_every_row(case: Any, rows: Any) -> None:
     train, test = (rows[rows["split"] == split].reset_index(drop=True) for split in ("train", "test"))
-    baselines = case.baselines(train, test)
+    baselines = {**case.baselines(train, test), **exported_baselines.predictions(case, train, test)}
     assert len(baselines) >= 2
     for predictions in baselines.values():
         assert len(predictions) == len(test)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.metrics import classification, tabular_baselines
+from tasks.problems.baselines import tables
 from tasks.problems.multiclass_classification import MulticlassClassification
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from tasks.core.exported_baseline import ExportedBaseline
     from tasks.core.problem import Array, PreprocessingState
 
 
@@ -19,18 +20,8 @@ if TYPE_CHECKING:
 class TableClassification(MulticlassClassification):
     """Multi-class classification of rows whose inputs are numbers and category codes."""
 
-    def baselines(
-        self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
-    ) -> dict[str, DataFrame]:
-        """The majority class for all rows, logistic regression and gradient boosting."""
-        (inputs, targets), (queries, _), classes = encode(train), encode(rows), state["classes"]
-        numbers = len(state["numbers"])
-        predicted = {
-            "majority": classification.majority_baseline(train["label"], len(rows), classes),
-            "logistic regression": tabular_baselines.logistic_regression(inputs, targets, queries, numbers),
-            "gradient boosting": tabular_baselines.boosted_classifier(inputs, targets, queries, numbers),
-        }
-        return {
-            name: classification.predictions_table(rows, probabilities, classes, self.keep)
-            for name, probabilities in predicted.items()
-        }
+    def exported_baselines(
+        self, train: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, ExportedBaseline]:
+        """Logistic regression and gradient boosting."""
+        return tables.class_models(*encode(train), state)

@@ -79,7 +79,7 @@ def test_the_example_has_at_most_a_hundred_lines() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_recordings_become_a_compressed_model(project: Path) -> None:
-    commands = [[stage] for stage in ("fetch", "clean", "augment", "train")]
+    commands = [[stage] for stage in ("fetch", "clean", "augment", "train", "baselines")]
     commands += [[stage, recipe] for recipe in ("dense", "int8", "distilled") for stage in ("compress", "evaluate")]
     for stage, *recipe in [*commands, ["release"]]:
         done = play(project, stage, "spoken_digits", *recipe)

@@ -15,6 +15,7 @@ from tasks.use_cases.nlp.topics import label_errors, text_baselines
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
+    from tasks.core.exported_baseline import ExportedBaseline
     from tasks.core.problem import PreprocessingState
     from tasks.core.use_case import Array
 
@@ -54,13 +55,6 @@ def report(predictions: DataFrame) -> dict[str, Any]:
     return {**classification.report(predictions), "label_noise": label_errors.find_label_errors(predictions)}
 
 
-def baselines(train: DataFrame, rows: DataFrame, classes: Sequence[str]) -> dict[str, DataFrame]:
-    """The majority class, and linear SVMs on tf-idf of words and word pairs, without and with character n-grams."""
-    predicted = {
-        "majority": classification.majority_baseline(train["label"], len(rows), classes),
-        **text_baselines.linear_svms(train["text"], train["label"], rows["text"], classes),
-    }
-    return {
-        name: classification.predictions_table(rows, probabilities, classes, KEPT_COLUMNS)
-        for name, probabilities in predicted.items()
-    }
+def exported_baselines(train: DataFrame, classes: Sequence[str]) -> dict[str, ExportedBaseline]:
+    """Linear SVMs on tf-idf of words and word pairs, without and with character n-grams."""
+    return text_baselines.exported(train["text"].to_list(), train["label"].to_list(), classes)

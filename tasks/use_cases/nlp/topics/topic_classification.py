@@ -15,6 +15,7 @@ from tasks.use_cases.nlp.topics import classification, occlusion
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from tasks.core.exported_baseline import ExportedBaseline
     from tasks.core.problem import Array, PreprocessingState
     from tasks.use_cases.nlp.settings import TextModel
 
@@ -79,8 +80,8 @@ class TopicClassification(TextProblem, MulticlassClassification):
         """The report of classes, and suspected label errors."""
         return classification.report(predictions)
 
-    def baselines(
-        self, train: DataFrame, rows: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
-    ) -> dict[str, DataFrame]:
-        """The majority class, and linear SVMs on tf-idf of words and word pairs, without and with character n-grams."""
-        return classification.baselines(train, rows, state["classes"])
+    def exported_baselines(
+        self, train: DataFrame, encode: Callable[[DataFrame], tuple[Array, Array]], state: PreprocessingState
+    ) -> dict[str, ExportedBaseline]:
+        """Linear SVMs on tf-idf of words and word pairs, without and with character n-grams."""
+        return classification.exported_baselines(train, state["classes"])

@@ -22,7 +22,7 @@ from tasks.core.errors import UserError
 from tasks.metrics import binary_classification
 from tasks.training import trainer
 from tasks.use_cases.credit import datasets
-from tests.support import credit_table
+from tests.support import credit_table, exported_baselines
 
 DATASETS = Path(os.environ.get("BONSAI_DATASETS") or Path(__file__).parents[5] / "shared" / "datasets")
 at_hand = pytest.mark.skipif(not (DATASETS / "credit").is_dir(), reason="BONSAI_DATASETS names no folder with credit/")
@@ -230,7 +230,10 @@ def test_network_and_baselines_predict_defaults(grown: Any) -> None:
     decoded = case.problem.decode(test, trainer.predict(fitted.network, case.encode(test, state)[0]), state)
     baselines = {
         name: binary_classification.auc(predictions["target"], predictions["probability"])
-        for name, predictions in case.baselines(train, test).items()
+        for name, predictions in {
+            **case.baselines(train, test),
+            **exported_baselines.predictions(case, train, test),
+        }.items()
     }
     assert case.problem.metrics(decoded)["auc"] > 0.7
     assert baselines["base rate"] == 0.5

@@ -156,7 +156,7 @@ def test_every_recipe_goes_through_all_stages(tmp_path: Path, label: Any) -> Non
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"use_cases": {"credit": stanza}, "recipes": recipes}))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    commands = [[stage, "credit"] for stage in ("fetch", "clean", "augment", "train")]
+    commands = [[stage, "credit"] for stage in ("fetch", "clean", "augment", "train", "baselines")]
     commands += [[stage, "credit", recipe] for recipe in recipes for stage in ("compress", "evaluate")]
     for command in [*commands, ["release", "credit"]]:
         done = subprocess.run(

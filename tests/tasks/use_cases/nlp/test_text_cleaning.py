@@ -85,10 +85,9 @@ def test_labels_of_noisy_10k_that_are_suspected_are_mostly_wrong(datasets: Any) 
     rows = pd.concat(list(Nlp(fetch=TextFetch(dataset="noisy_10k")).load()), ignore_index=True)
     classes, even = sorted(set(rows["label"])), rows.index % 2 == 0
     train, test = rows[even], rows[~even].reset_index(drop=True)
-    guesses = text_baselines.linear_svms(train["text"], train["label"], test["text"], classes)
-    label_errors = find_label_errors(
-        classification.predictions_table(test, guesses["tf-idf + linear"], classes, ("label", "truth", "text"))
-    )
+    model = text_baselines.fit_linear_models(train["text"].to_list(), train["label"].to_list())["tf-idf + linear"]
+    guesses = classification.softmax(model.scores(test["text"].to_list(), classes))
+    label_errors = find_label_errors(classification.predictions_table(test, guesses, classes, ("label", "truth", "text")))
     assert label_errors["wrong"] == pytest.approx(987, abs=40)
     assert label_errors["precision"] > 0.6, "three times the share of wrong labels among all"
     assert label_errors["recall"] > 0.15
@@ -181,7 +180,7 @@ def test_a_table_of_ones_own_runs_to_a_verdict_with_no_code(tmp_path: Path) -> N
     params = {"use_cases": {"nlp": {"fetch": fetch, "contract": {"min_speedup": 0.01, "max_size_share": 1.0}}}}
     recipes: dict[str, Any] = {"dense": [], "int8": [{"quantize": {}}]}
     (tmp_path / "params.yaml").write_text(json.dumps({**params, "recipes": recipes}))
-    order = [[stage] for stage in ("fetch", "clean", "augment", "train")]
+    order = [[stage] for stage in ("fetch", "clean", "augment", "train", "baselines")]
     order += [[stage, recipe] for recipe in recipes for stage in ("compress", "evaluate")] + [["release"]]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for stage, *recipe in order:

@@ -15,6 +15,7 @@ from tasks.core.errors import UserError
 from tasks.metrics import classification
 from tasks.use_cases.vision.datasets import DATASETS
 from tasks.use_cases.vision.use_case import Vision
+from tests.support import exported_baselines
 
 RNG = np.random.default_rng(0)
 
@@ -95,7 +96,8 @@ def test_a_class_that_is_never_predicted_has_no_nan_anywhere() -> None:
 
 
 def test_the_baselines_predict_every_row(digits: Any) -> None:
-    guesses = Vision().baselines(digits.drop(digits.index[::4]), digits.iloc[::4])
+    train, test = digits.drop(digits.index[::4]), digits.iloc[::4]
+    guesses = {**Vision().baselines(train, test), **exported_baselines.predictions(Vision(), train, test)}
     assert list(guesses) == ["majority", "kernel machine"]
     assert all(len(table) == 100 for table in guesses.values())
     kernel, majority = (Vision().problem.metrics(guesses[name])["accuracy"] for name in ("kernel machine", "majority"))
