@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.readers import verdicts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
-from dashboard.ui import page_context, pickers
+from dashboard.ui import locale, page_context, pickers
 from dashboard.ui.locale import t, word
 from dashboard.ui.page_context import PageContext
 from dashboard.ui.widgets import Colour
@@ -44,8 +44,12 @@ def sentence(verdict: Verdict) -> str:
 
 
 def missing(verdict: Verdict) -> str:
-    """The nearest candidate of an inconclusive verdict, and about how much more evidence would decide."""
-    if verdict.word != "inconclusive" or not verdict.nearest:
+    """The nearest candidate of an inconclusive verdict, and about how much more evidence would decide.
+
+    Empty where the sentence of the artifact, which is in English, says so already.
+    """
+    repeated = bool(verdict.needs) and verdict.needs in verdict.sentence and locale.language() == "en"
+    if verdict.word != "inconclusive" or not verdict.nearest or repeated:
         return ""
     recipe = formatting.escape(verdict.nearest.recipe, 60)
     needs = []

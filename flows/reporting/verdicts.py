@@ -74,7 +74,7 @@ class Verdict:
     def needs(self) -> str:
         """About how much evidence would decide, such as `about 700 more test rows`; empty if the verdict does not say."""
         parts = [f"about {self.more_rows:,} more test rows"] if self.more_rows else []
-        parts += [f"{self.processes:,} timed processes"] if self.processes else []
+        parts += [f"{self.processes:,} processes of timing"] if self.processes else []
         return " and ".join(parts)
 
     @property

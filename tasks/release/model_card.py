@@ -74,14 +74,14 @@ def model_card(
     }
     front = {
         "library_name": "onnxruntime",
-        "tags": ["onnx", "bonsai", context.name, released or "refused"],
+        "tags": ["onnx", "bonsai", context.name, released or verdict["verdict"]],
         "metrics": [own["metric"]],
-        "model-index": [{"name": f"{context.name}-{released or 'refused'}", "results": [result]}],
+        "model-index": [{"name": f"{context.name}-{released or verdict['verdict']}", "results": [result]}],
     }
     machine = ", ".join(f"{key} {value}" for key, value in table["machine"].items())
     counts = ", ".join(f"{count:,} {split}" for split, count in sorted(metrics["rows"].items()))
     sections = {
-        f"{context.name}: {released or 'no release'}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
+        f"{context.name}: {released or verdict['verdict']}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
         "Intended use": f"{case.summary} One file, `model.onnx`: `inputs` in, `outputs` out, pre-processing inside; "
         "what was fitted on its data (such as the class names) is in the file's metadata under `bonsai.learnt`.",
         "Data": f"{dataset}: {counts} rows after cleaning. Near-duplicates are in the same split; "

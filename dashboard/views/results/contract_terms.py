@@ -74,8 +74,8 @@ def _candidate(candidate: Candidate, number: int, *, chosen: bool) -> None:
 
 def status_label(status: str) -> str:
     """The translated status of a candidate, or of a term."""
-    known = {"chosen", *STATUS_BADGES}
-    return t(f"compression.status_{status.replace(' ', '_')}") if status in known else formatting.clean(status, 40)
+    translated = {"chosen", *STATUS_BADGES}
+    return t(f"compression.status_{status.replace(' ', '_')}") if status in translated else formatting.clean(status, 40)
 
 
 def _value(value: object) -> str:

@@ -80,7 +80,7 @@ def test_an_inconclusive_verdict_names_the_nearest_candidate_and_what_it_needs()
         "candidates": [nearest | {"needs": {"rows": 900, "processes": 12}}],
         "decision": {"rows": 900},
     }
-    assert verdicts.parse("a", timed).needs == "12 timed processes", "the rows are enough"
+    assert verdicts.parse("a", timed).needs == "12 processes of timing", "the rows are enough"
     assert verdicts.of_record(record("released"))[0].nearest is None
 
 

@@ -133,7 +133,7 @@ def test_a_refusal_holds_no_model(root: Any) -> None:
     assert (verdict["verdict"], verdict["released"]) == ("refused", None)
     assert verdict["reason"].startswith("refused: the only candidate is shown to break the contract; nearest, 'int8' is ")
     assert "1000.00 is required" in verdict["reason"]
-    assert "# bars: no release" in (folder / "card.md").read_text()
+    assert "# bars: refused" in (folder / "card.md").read_text()
 
 
 def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
