@@ -133,6 +133,29 @@ class Comparison(ArtifactModel):
         return parse_as(self.flipped, list[Flipped], "metrics.json")
 
 
+class Slice(ArtifactModel):
+    """Rows with one value, or within one range, of a column, and what a recipe lost on them; `drop` and p-values on test rows."""
+
+    slice: str
+    column: str = ""
+    rows: int
+    dense: float
+    own: float
+    drop: Interval
+    p: float
+    adjusted_p: float
+
+
+class Slices(ArtifactModel):
+    """The slices on which a recipe is shown to be worse than dense, and the nearest to that."""
+
+    candidates: int = 0
+    tested: int = 0
+    alpha: float = 0.05
+    confirmed: list[Slice] = []
+    nearest: list[Slice] = []
+
+
 class Metrics(ArtifactModel):
     """metrics.json of one recipe."""
 
@@ -150,6 +173,12 @@ class Metrics(ArtifactModel):
     """The metrics of the classic baselines that are candidates, of the same structure; only dense's file holds them."""
     robustness: dict[str, Any] = {}
     """Scores under corruptions and attacks; empty for use cases without them and in older files."""
+    slices: Any = None
+    """As `worse_slices` reads it; dense and older files have none."""
+
+    @property
+    def worse_slices(self) -> Slices | None:
+        return None if self.slices is None else parse_as(self.slices, Slices, "metrics.json")
 
     def gains(self, split: str) -> dict[str, Gain]:
         """The network's gain over each baseline; only the dense model's metrics hold it."""

@@ -94,6 +94,7 @@ def model_card(
         or "None.",
         **fairness(metrics["splits"]["test"]["report"]),
         **robustness(metrics.get("robustness", {})),
+        **slices(metrics),
         "Contract": "\n".join(f"- {each['recipe']}: {each['status']}. {each['why']}" for each in verdict["candidates"]),
         "Limits": "It answers for data like that above and was measured on no other. Speed-ups are those of the machine named; "
         f"elsewhere they differ. {abstention(metrics)}",
@@ -169,6 +170,24 @@ def robustness(report: Mapping[str, Any]) -> dict[str, str]:
 
 def _signed_interval(drop: Mapping[str, float]) -> str:
     return f"{drop['value']:+.4f} ({drop['low']:+.4f}..{drop['high']:+.4f})"
+
+
+def slices(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """A section with one line on the slices where the recipe is worse than dense; empty for dense and for older metrics."""
+    found = metrics.get("slices")
+    if not found:
+        return {}
+
+    def words(each: Mapping[str, Any]) -> str:
+        drop = each["drop"]
+        interval = f"{drop['value']:+.4f} ({drop['low']:+.4f}..{drop['high']:+.4f})"
+        return f"`{each['slice']}`, drop {interval} on {each['rows']:,} rows, adjusted p {each['adjusted_p']:.4f}"
+
+    of = f"{found['tested']} of {found['candidates']} slices (classes, groups, ranges of a number) tested on test rows"
+    if found["confirmed"]:
+        return {"Slices": f"Shown to be worse than dense, of {of}: {'; '.join(map(words, found['confirmed']))}."}
+    nearest = f" Nearest: {words(found['nearest'][0])}." if found["nearest"] else ""
+    return {"Slices": f"None of {of} is shown to be worse than dense.{nearest}"}
 
 
 def _cell(value: float | None) -> str:

@@ -18,7 +18,7 @@ from flows.system import os_processes
 from tasks.core.artifacts import CHECKSUMS
 from tasks.core.atomic_files import hash_file, write_json
 from tasks.core.splits import EVALUATION_SPLITS
-from tasks.evaluation import comparison, latency
+from tasks.evaluation import comparison, latency, slices
 from tasks.release import assessment, decision, model_card, sentences
 from tasks.stages import evaluate
 from tests.support import dashboard_scenarios
@@ -167,6 +167,11 @@ def evaluations(folder: Path, use_case: str, number: int, scene_name: str) -> No
                 )
                 for split, rows in shown.items()
             }
+            own["slices"] = slices.find_slices(
+                case,
+                problem,
+                *(slices.PairedPredictions(rows, answers["dense"][split], answers[name][split]) for split, rows in shown.items()),
+            )
         metrics[name], latencies[name] = own, _latency(name, position)
         target = place / "evaluations" / name
         _table(target / "predictions", pd.concat([answers[name][split] for split in shown]))
