@@ -174,8 +174,8 @@ def _signed_interval(drop: Mapping[str, float]) -> str:
 
 def slices(metrics: Mapping[str, Any]) -> dict[str, str]:
     """A section with one line on the slices where the recipe is worse than dense; empty for dense and for older metrics."""
-    found = metrics.get("slices")
-    if not found:
+    report = metrics.get("slices")
+    if not report:
         return {}
 
     def words(each: Mapping[str, Any]) -> str:
@@ -183,10 +183,10 @@ def slices(metrics: Mapping[str, Any]) -> dict[str, str]:
         interval = f"{drop['value']:+.4f} ({drop['low']:+.4f}..{drop['high']:+.4f})"
         return f"`{each['slice']}`, drop {interval} on {each['rows']:,} rows, adjusted p {each['adjusted_p']:.4f}"
 
-    of = f"{found['tested']} of {found['candidates']} slices (classes, groups, ranges of a number) tested on test rows"
-    if found["confirmed"]:
-        return {"Slices": f"Shown to be worse than dense, of {of}: {'; '.join(map(words, found['confirmed']))}."}
-    nearest = f" Nearest: {words(found['nearest'][0])}." if found["nearest"] else ""
+    of = f"{report['tested']} of {report['candidates']} slices (classes, groups, ranges of a number) tested on test rows"
+    if report["confirmed"]:
+        return {"Slices": f"Shown to be worse than dense, of {of}: {'; '.join(map(words, report['confirmed']))}."}
+    nearest = f" Nearest: {words(report['nearest'][0])}." if report["nearest"] else ""
     return {"Slices": f"None of {of} is shown to be worse than dense.{nearest}"}
 
 

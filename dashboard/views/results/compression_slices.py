@@ -15,8 +15,8 @@ from tasks.core.compression import DENSE
 
 def slices(artifacts: Artifacts) -> None:
     """The confirmed slices of every recipe, or a sentence that there are none; nothing for runs that did not look for slices."""
-    found = {name: artifacts.metrics(name).worse_slices for name in artifacts.recipes() if name != DENSE}
-    measured = {name: each for name, each in found.items() if each is not None}
+    by_recipe = {name: artifacts.metrics(name).worse_slices for name in artifacts.recipes() if name != DENSE}
+    measured = {name: each for name, each in by_recipe.items() if each is not None}
     if not measured:
         return
     with st.container(border=True):
