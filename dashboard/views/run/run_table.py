@@ -130,9 +130,9 @@ def _table_row(run: Run, requested: str) -> dict[str, object]:
     return {
         "pin": "★" if annotation.pinned else "",
         "state": f"{GLYPHS[run.state]} {t(f'state.{run.state}')}",
+        "verdict": verdict_view.cell(decided),
         "at": formatting.parse_time(run.at),
         "use_cases": ", ".join(pickers.title(name) for name in record.use_cases),
-        "verdict": verdict_view.cell(decided),
         "recipe": verdict_view.released_cell(decided),
         "metric": summary.metric_name(str(metric["metric"])) + of if "metric" in metric else "",
         "value": metric.get("value"),
