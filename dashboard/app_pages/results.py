@@ -10,7 +10,7 @@ from tasks.core.splits import EVALUATION_SPLITS
 
 context = page_context.current()
 artifacts = context.artifacts
-recipes = artifacts.recipes() if artifacts else []
+recipes = artifacts.models() if artifacts else []
 verdict_view.of_page(context)
 if not artifacts or not recipes:
     page_context.empty_state("results.none")

@@ -163,8 +163,9 @@ class Metrics(ArtifactModel):
     rows: dict[str, int] = {}
     bytes: int
     bytes_share: float
-    parameters: int
-    macs: int = 0
+    parameters: int | None
+    macs: int | None = 0
+    """None for classic models."""
     splits: dict[str, SplitMetrics]
     baselines: dict[str, dict[str, Baseline]] = {}
     against_baselines: dict[str, dict[str, Any]] = Field(default={}, alias="against_rivals")
@@ -239,8 +240,8 @@ class Row(ArtifactModel):
     mcnemar_p: float | None = None
     bytes: int
     size_share: float
-    parameters: int = 0
-    macs: int = 0
+    parameters: int | None = 0
+    macs: int | None = 0
     latency_ms: dict[str, dict[str, float]] = {}
     speedup_over: dict[str, dict[str, Speedup]] = {}
     peak_memory_bytes: int | None = None

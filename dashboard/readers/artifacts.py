@@ -42,6 +42,26 @@ class Artifacts:
             return []
         return sorted(names, key=lambda name: name != DENSE)
 
+    def classic_models(self) -> list[str]:
+        """The measured classic models, whose metrics stand with dense's; none where these cannot be read."""
+        try:
+            return [name for name in self._dense().classic if project_files.SLUG.fullmatch(name)]
+        except Unreadable:
+            return []
+
+    def models(self) -> list[str]:
+        """All models with metrics, predictions and a file: the recipes, dense first, then the classic models."""
+        recipes = self.recipes()
+        return [*recipes, *(name for name in self.classic_models() if name not in recipes)]
+
+    def model_file(self, name: str) -> str:
+        """The path of a recipe's or classic model's file, for `file`."""
+        folder = "baselines" if name in self.classic_models() else "compressed"
+        return f"{folder}/{project_files.slug(name)}/model.onnx"
+
+    def _dense(self) -> Metrics:
+        return self._read(f"evaluations/{DENSE}/metrics.json", Metrics)
+
     def quality_report(self) -> DataQualityReport:
         return self._read("clean/ledger.json", DataQualityReport)
 
@@ -57,7 +77,9 @@ class Artifacts:
         return self._read(f"evaluations/{project_files.slug(recipe)}/metrics.json", Metrics)
 
     def latency(self, recipe: str) -> Latency:
-        return self._read(f"evaluations/{project_files.slug(recipe)}/latency.json", Latency)
+        """The latencies of a recipe and dense; those of a classic model are timed with dense."""
+        timed_with = DENSE if recipe in self.classic_models() else recipe
+        return self._read(f"evaluations/{project_files.slug(timed_with)}/latency.json", Latency)
 
     def verdict(self) -> Verdict:
         return self._read("release/verdict.json", Verdict)
@@ -126,7 +148,8 @@ class Artifacts:
 
     def predictions(self, recipe: str, split: str, needed: Iterable[str] = (), numbers: Iterable[str] = ()) -> DataFrame:
         """The predictions of a split, one per row in stored order; never empty, and with the columns `needed`."""
-        name = f"{project_files.slug(recipe)}/predictions"
+        own = project_files.slug(recipe)
+        name = f"{DENSE}/baselines/{own}/predictions" if recipe in self.classic_models() else f"{own}/predictions"
         rows = require_columns(self.rows(f"evaluations/{name}"), needed, name, numbers)
         chosen = rows[rows["split"] == split] if "split" in rows else rows
         if chosen.empty:

@@ -46,7 +46,7 @@ def misclassified(artifacts: Artifacts, rows: pd.DataFrame, explained_by: str) -
         return
     model = None
     with page_context.error_boundary():
-        model = onnx_models.load(artifacts.file(f"compressed/{explained_by}/model.onnx")) if explained_by else None
+        model = onnx_models.load(artifacts.file(artifacts.model_file(explained_by))) if explained_by else None
     if not images_by_key:
         _texts(artifacts, rows, model)
         return

@@ -49,9 +49,9 @@ def compared_models(artifacts: Artifacts) -> list[ComparedModel]:
     released = artifacts.released()
     if released:
         choices.append((t("try_it.released", recipe=released), released, "release/model.onnx"))
-    others = [name for name in artifacts.recipes() if name not in (DENSE, released)]
+    others = [name for name in artifacts.models() if name not in (DENSE, released)]
     extra = st.multiselect(t("try_it.more_models"), others, key="also", persist_state="session") if others else []
-    choices += [(name, name, f"compressed/{name}/model.onnx") for name in extra]
+    choices += [(name, name, artifacts.model_file(name)) for name in extra]
     return [ComparedModel(name, recipe, onnx_models.load(artifacts.file(path))) for name, recipe, path in choices]
 
 

@@ -22,7 +22,7 @@ def latency(artifacts: Artifacts, run: Run) -> None:
     rows: list[dict[str, Any]] = []
     machine: dict[str, Any] = {}
     processes = threads = rounds = 0
-    for recipe in artifacts.recipes():
+    for recipe in artifacts.models():
         measured = artifacts.latency(recipe)
         machine, processes, threads, rounds = measured.machine, measured.processes, measured.threads, measured.rounds
         for name, variant in measured.variants.items():

@@ -30,7 +30,7 @@ def by_class(artifacts: Artifacts, run: Run) -> None:
 def _class_changes(artifacts: Artifacts) -> None:
     split = pickers.choose_from("split", ("test", "validation"), t("results.split"), "test", _split, as_buttons=True)
     rows = []
-    for recipe in artifacts.recipes():
+    for recipe in artifacts.models():
         if recipe == DENSE:
             continue
         comparison = artifacts.metrics(recipe).against_dense.get(split)
@@ -49,7 +49,7 @@ def _class_changes(artifacts: Artifacts) -> None:
 
 def flipped(artifacts: Artifacts, run: Run) -> None:
     """The rows that only one of the two models predicts correctly, and the paired test of the difference."""
-    recipes = [name for name in artifacts.recipes() if name != DENSE]
+    recipes = [name for name in artifacts.models() if name != DENSE]
     if not recipes:
         st.caption(t("compression.no_recipes"))
         return
