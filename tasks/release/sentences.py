@@ -98,6 +98,10 @@ def _listed(parts: list[str]) -> str:
     return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
 
 
+def _change(drop: float) -> str:
+    return f"gains {-drop:.4f}" if drop < 0 else f"loses {drop:.4f}"
+
+
 def _confidence(level: float) -> str:
     return f"{100 * level:.4g} % confidence"
 
@@ -107,7 +111,7 @@ Miss = Callable[[Evidence, float, str, int], str]
 
 FACTS: dict[str, Fact] = {
     "max_drop": lambda term, level, metric: (
-        f"loses {term.value:.4f} of {metric}, at most {term.bound(level):.4f} with {_confidence(level)} "
+        f"{_change(term.value)} of {metric}, with {_confidence(level)} at most {term.bound(level):.4f} lost "
         f"({term.allowed:.4f} is allowed)"
     ),
     "min_speedup": lambda term, level, metric: f"is {term.value:.2f} times as fast as dense",
@@ -115,8 +119,8 @@ FACTS: dict[str, Fact] = {
 }
 MISSES: dict[str, Miss] = {
     "max_drop": lambda term, level, metric, rows: (
-        f"loses {term.value:.4f} of {metric} on {rows:,} test rows, at most {term.bound(level):.4f} with {_confidence(level)}; "
-        f"{term.allowed:.4f} is allowed"
+        f"{_change(term.value)} of {metric} on {rows:,} test rows, with {_confidence(level)} at most {term.bound(level):.4f} "
+        f"lost; {term.allowed:.4f} is allowed"
     ),
     "min_speedup": lambda term, level, metric, rows: (
         f"is {term.value:.2f} times as fast as dense, at least {term.bound(level):.2f} with {_confidence(level)}; "
@@ -135,7 +139,7 @@ MISSES: dict[str, Miss] = {
         f"is worse than the best baseline by {term.value:.4f} of {metric}, at least {term.bound(level):.4f}"
     ),
     "max_class_drop": lambda term, level, metric, rows: (
-        f"loses {term.value:.4f} of {metric} in one class, at most {term.bound(level):.4f} with {_confidence(level)}; "
+        f"{_change(term.value)} of {metric} in one class, at most {term.bound(level):.4f} with {_confidence(level)}; "
         f"{term.allowed:.4f} is allowed"
     ),
     "max_group_gap": lambda term, level, metric, rows: (
@@ -143,7 +147,7 @@ MISSES: dict[str, Miss] = {
         f"{term.allowed:.4f} is allowed"
     ),
     "max_robustness_drop": lambda term, level, metric, rows: (
-        f"loses {term.value:.4f} of {metric} on corrupted rows, at most {term.bound(level):.4f} with {_confidence(level)}; "
+        f"{_change(term.value)} of {metric} on corrupted rows, at most {term.bound(level):.4f} with {_confidence(level)}; "
         f"{term.allowed:.4f} is allowed"
     ),
     "objections": lambda term, level, metric, rows: " and ".join(term.reasons),  # type: ignore[attr-defined]

@@ -12,7 +12,8 @@ def test_a_release_says_what_was_shown() -> None:
     outcome = decide([candidate(lost=2, won=1, cost=0.01), candidate("int4", cost=0.02)], CONTRACT, ROWS)
     words = describe(outcome, "accuracy")
     assert words["reason"] == (
-        "released 'int8': on 2,000 test rows it loses 0.0005 of accuracy, at most 0.0032 with 97.5 % confidence "
+        "released 'int8': on 2,000 test rows it loses 0.0005 of accuracy, with 97.5 % confidence at most "
+        "0.0032 lost "
         "(0.0100 is allowed), is 4.01 times as fast as dense and has 0.100 of its bytes; 1 more keeps the contract and costs more"
     )
     assert words["int8"] == {"misses": [], "why": "chosen: it keeps the contract at the least cost (bytes times time)"}
@@ -23,7 +24,7 @@ def test_a_refusal_names_the_nearest_and_the_term_it_breaks() -> None:
     outcome = decide([candidate("far", lost=90, share=0.9), candidate("near", lost=60, won=0)], CONTRACT, ROWS)
     assert describe(outcome, "accuracy")["reason"].startswith(
         "refused: each of the 2 candidates is shown to break the contract; nearest, 'near' loses 0.0300 of accuracy on "
-        "2,000 test rows, at most "
+        "2,000 test rows, with 95 % confidence at most "
     )
 
 
@@ -39,6 +40,11 @@ def test_an_open_verdict_says_how_many_more_rows_would_do() -> None:
 def test_more_rows_are_not_promised_to_help_a_model_beyond_the_margin() -> None:
     outcome = decide([candidate(lost=6, won=1, rows=300, validation=(1, 1))], CONTRACT, 300)
     assert describe(outcome, "accuracy")["reason"].endswith("more rows alone are no help")
+
+
+def test_a_negative_drop_is_said_to_be_a_gain() -> None:
+    outcome = decide([candidate(lost=1, won=3, rows=300, validation=(1, 1))], CONTRACT, 300)
+    assert "it gains 0.0067 of accuracy, with 95 % confidence at most 0.0059 lost" in describe(outcome, "accuracy")["reason"]
 
 
 def test_a_term_of_time_asks_for_processes() -> None:
