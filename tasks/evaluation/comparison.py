@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,27 +23,30 @@ MAX_FLIPPED_ROWS = 200
 """The largest number of flipped rows that is listed."""
 
 
+def fit_baselines(case: UseCase, rows: Table) -> dict[str, dict[str, DataFrame]]:
+    """The predictions of the use case's own baselines by name and split; each is fitted once, on the train rows."""
+    evaluation_rows = pd.concat([read_split(rows, split) for split in EVALUATION_SPLITS], ignore_index=True)
+    origin = evaluation_rows[[name for name in ("split", "file", "row") if name in evaluation_rows]]
+    predictions: dict[str, dict[str, DataFrame]] = {}
+    for name, table in case.baselines(read_split(rows, "train"), evaluation_rows).items():
+        missing = {column: origin[column].to_numpy() for column in origin if column not in table}
+        whole = table.assign(**missing)
+        predictions[name] = {
+            split: whole[(origin["split"] == split).to_numpy()].reset_index(drop=True) for split in EVALUATION_SPLITS
+        }
+    return predictions
+
+
 def compare_with_baselines(
-    case: UseCase,
-    problem: Problem,
-    rows: Table,
-    own: Mapping[str, DataFrame],
-    classic: Mapping[str, Mapping[str, DataFrame]] = MappingProxyType({}),
+    problem: Problem, own: Mapping[str, DataFrame], predictions: Mapping[str, Mapping[str, DataFrame]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The scores of the baselines by name and split, and the gains of the `own` predictions over them by split.
 
-    The baselines of the use case are fitted once, for both splits; `classic` are the predictions of others by name and split.
+    `predictions` are those of the baselines, by name and split.
     """
-    evaluation_rows = pd.concat([read_split(rows, split) for split in EVALUATION_SPLITS], ignore_index=True)
     baselines: dict[str, Any] = {}
     gains: dict[str, dict[str, Any]] = {split: {} for split in EVALUATION_SPLITS}
-    fitted = case.baselines(read_split(rows, "train"), evaluation_rows)
-    of_split = {split: (evaluation_rows["split"] == split).to_numpy() for split in EVALUATION_SPLITS}
-    every: dict[str, Mapping[str, DataFrame]] = {
-        name: {split: predictions[chosen].reset_index(drop=True) for split, chosen in of_split.items()}
-        for name, predictions in fitted.items()
-    }
-    for name, parts in {**every, **classic}.items():
+    for name, parts in predictions.items():
         baselines[name] = {}
         for split in EVALUATION_SPLITS:
             part = parts[split]

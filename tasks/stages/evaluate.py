@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +13,14 @@ from tasks.core.artifacts import Artifact, Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_json
 from tasks.core.compression import DENSE, EAGER
 from tasks.core.errors import UserError
+from tasks.core.exported_baseline import slug
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.splits import EVALUATION_SPLITS, SPLITS
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.evaluation import classic_models, latency, robustness, slices, statistics
 from tasks.evaluation.classic_models import ClassicModel
-from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense
+from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense, fit_baselines
 from tasks.evaluation.latency import Variant
 from tasks.evaluation.uncertainty import measure_uncertainty
 
@@ -40,6 +41,7 @@ def main(context: StageContext) -> None:
     predicted = {split: predict_rows(own, context.case, read_split(rows, split)) for split in EVALUATION_SPLITS}
     counts = {split: sum(int((part["split"] == split).sum()) for part in rows.partitions(["split"])) for split in SPLITS}
     classic: list[ClassicModel] = []
+    baselines: dict[str, Mapping[str, DataFrame]] = {}
     metrics: dict[str, Any] = {"recipe": context.recipe_name, "rows": counts}
     metrics |= size_metrics(own, dense)
     metrics["splits"] = {split: split_metrics(problem, predictions) for split, (predictions, _) in predicted.items()}
@@ -47,9 +49,8 @@ def main(context: StageContext) -> None:
         own_predictions = {split: predictions for split, (predictions, _) in predicted.items()}
         split_rows = {split: table for split, (_, table) in predicted.items()}
         classic = classic_models.load(context.baselines, context.case, split_rows, context.recipe_names)
-        metrics["baselines"], metrics["against_rivals"] = compare_with_baselines(
-            context.case, problem, rows, own_predictions, {model.name: model.predictions for model in classic}
-        )
+        baselines |= fit_baselines(context.case, rows) | {model.name: model.predictions for model in classic}
+        metrics["baselines"], metrics["against_rivals"] = compare_with_baselines(problem, own_predictions, baselines)
         against = {**metrics, "predictions": own_predictions}
         metrics["classic"] = {
             model.slug: model.metrics(context.case, problem, against, split_rows, split_metrics) for model in classic
@@ -72,9 +73,9 @@ def main(context: StageContext) -> None:
     with context.evaluation(context.recipe_name).draft() as draft:
         for position, (predictions, _) in enumerate(predicted.values()):
             Table(draft / "predictions").write(position, predictions)
-        for model in classic:
-            for position, predictions in enumerate(model.predictions.values()):
-                Table(draft / "baselines" / model.slug / "predictions").write(position, predictions)
+        for name, parts in baselines.items():
+            for position, predictions in enumerate(parts.values()):
+                Table(draft / "baselines" / slug(name) / "predictions").write(position, predictions)
         write_json(draft / "metrics.json", metrics)
         write_json(draft / "latency.json", timing)
     shutil.rmtree(context.scratch)

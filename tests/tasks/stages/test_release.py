@@ -11,6 +11,7 @@ import yaml
 from tasks.compression.steps.quantize import Quantize
 from tasks.core.artifacts import Table
 from tasks.core.errors import UserError
+from tasks.core.exported_baseline import slug
 from tasks.core.settings import Contract
 from tasks.evaluation import comparison, latency
 from tasks.release import model_card
@@ -73,6 +74,16 @@ def test_predictions_name_the_origin_of_their_rows(root: Any) -> None:
     assert len(predictions) == 150
     assert set(predictions["split"]) == {"validation", "test"}
     assert {"file", "row", "label", "predicted"} <= set(predictions)
+
+
+def test_the_predictions_of_every_baseline_are_kept_for_the_decision(root: Any) -> None:
+    dense = tiny_images.stage_context(root, "evaluate", "dense").evaluation("dense")
+    metrics = dense.json("metrics.json")
+    for name in metrics["baselines"]:
+        predictions = Table(dense.open() / "baselines" / slug(name) / "predictions").read()
+        test = predictions[predictions["split"] == "test"]
+        share = float((test["label"] == test["predicted"]).mean())
+        assert share == pytest.approx(metrics["baselines"][name]["test"]["scores"]["accuracy"])
 
 
 def test_metrics_hold_no_timings(root: Any, monkeypatch: pytest.MonkeyPatch) -> None:
