@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MIN_ROWS, MAX_ROWS = 300, 1000
 """How many test rows are corrupted, evenly spaced over the split: the most for a small dense network, the fewest for a large."""
-MACS = 6e9
+MACS = 4e9
 """Rows times multiply-accumulates of dense for one row, which bounds the rows in between."""
 
 

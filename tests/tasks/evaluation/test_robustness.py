@@ -134,3 +134,8 @@ def test_rows_that_no_corruption_changes_still_leave_a_bound_above_zero() -> Non
     drop = robustness.mean_drop(index, [(index, np.zeros(750))] * 4)
     assert drop["value"] == 0
     assert drop["at_most"] == pytest.approx(0.0036, abs=1e-4)
+
+
+@pytest.mark.parametrize(("macs", "rows"), [(0, 1000), (4_000_000, 1000), (8_000_000, 500), (10**9, 300)])
+def test_the_larger_the_network_the_fewer_rows_are_corrupted(macs: int, rows: int) -> None:
+    assert robustness.row_limit(macs, robustness.MACS, robustness.MIN_ROWS, robustness.MAX_ROWS) == rows
