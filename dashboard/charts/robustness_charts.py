@@ -16,8 +16,8 @@ def conditions(rows: pd.DataFrame, *, value: str, order: Sequence[str]) -> Drawi
     names = list(dict.fromkeys(rows["condition"]))
     base = alt.Chart(rows).encode(y=alt.Y("condition:N", sort=names, title=None, axis=theme.y_axis_of_names(200, grid=True)))
     gaps = base.mark_rule(color=MUTED).encode(x=alt.X("min(value):Q", title=value), x2="max(value):Q")
-    known = base.transform_filter("isValid(datum.low)")
-    spans = known.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=value), x2="high:Q", color=series(order, "model"))
+    bounded = base.transform_filter("isValid(datum.low)")
+    spans = bounded.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=value), x2="high:Q", color=series(order, "model"))
     tips = ["condition:N", "model:N", *[alt.Tooltip(f"{name}:Q", format=".4f") for name in ("value", "low", "high")]]
     scale = alt.Scale(zero=False, padding=12)
     dots = base.mark_point(filled=True, size=80, opacity=1).encode(
