@@ -102,6 +102,10 @@ def _change(drop: float) -> str:
     return f"gains {-drop:.4f}" if drop < 0 else f"loses {drop:.4f}"
 
 
+def _limit(bound: float) -> str:
+    return f"at least {-bound:.4f} gained" if bound < 0 else f"at most {bound:.4f} lost"
+
+
 def _confidence(level: float) -> str:
     return f"{100 * level:.4g} % confidence"
 
@@ -111,7 +115,7 @@ Miss = Callable[[Evidence, float, str, int], str]
 
 FACTS: dict[str, Fact] = {
     "max_drop": lambda term, level, metric: (
-        f"{_change(term.value)} of {metric}, with {_confidence(level)} at most {term.bound(level):.4f} lost "
+        f"{_change(term.value)} of {metric}, with {_confidence(level)} {_limit(term.bound(level))} "
         f"({term.allowed:.4f} is allowed)"
     ),
     "min_speedup": lambda term, level, metric: f"is {term.value:.2f} times as fast as dense",
@@ -119,8 +123,8 @@ FACTS: dict[str, Fact] = {
 }
 MISSES: dict[str, Miss] = {
     "max_drop": lambda term, level, metric, rows: (
-        f"{_change(term.value)} of {metric} on {rows:,} test rows, with {_confidence(level)} at most {term.bound(level):.4f} "
-        f"lost; {term.allowed:.4f} is allowed"
+        f"{_change(term.value)} of {metric} on {rows:,} test rows, with {_confidence(level)} {_limit(term.bound(level))}; "
+        f"{term.allowed:.4f} is allowed"
     ),
     "min_speedup": lambda term, level, metric, rows: (
         f"is {term.value:.2f} times as fast as dense, at least {term.bound(level):.2f} with {_confidence(level)}; "

@@ -47,6 +47,14 @@ def test_a_negative_drop_is_said_to_be_a_gain() -> None:
     assert "it gains 0.0067 of accuracy, with 95 % confidence at most 0.0059 lost" in describe(outcome, "accuracy")["reason"]
 
 
+def test_a_bound_below_zero_is_a_gain_that_is_shown() -> None:
+    outcome = decide([candidate(lost=1, won=40)], CONTRACT, ROWS)
+    assert (
+        "it gains 0.0195 of accuracy, with 95 % confidence at least 0.0148 gained (0.0100 is allowed)"
+        in describe(outcome, "accuracy")["reason"]
+    )
+
+
 def test_a_term_of_time_asks_for_processes() -> None:
     outcome = decide([candidate(ratios=(1.7, 3.0, 2.2, 2.9, 1.9))], CONTRACT, ROWS)
     assert "processes of timing would show it" in describe(outcome, "accuracy")["reason"]
