@@ -68,6 +68,7 @@ def clone(project: Path) -> Path:
     vision |= {"fetch": {"source": "packaged", "limit": 1000}, "clean": {"max_reject_share": 1.0}}
     vision["training"]["epochs"] = 1
     params = {"use_cases": {"vision": vision}, "recipes": {name: params["recipes"][name] for name in ("dense", "int8")}}
+    params["seeds"] = []
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     return project
 

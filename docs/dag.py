@@ -18,7 +18,7 @@ def mermaid(stages: Mapping[str, Mapping[str, Any]]) -> str:
     """One node for each stage, and an edge from each stage to those that read its output, labelled with what they read."""
     lines = ["```mermaid", "flowchart LR"]
     for name, stage in stages.items():
-        each = "use case and recipe" if "recipe" in stage["matrix"] else "use case"
+        each = " and ".join(key.replace("_", " ") for key in stage["matrix"])
         lines.append(f'    {name}["<b>{name}</b><br/>per {each}"]')
     for name, stage in stages.items():
         read: dict[str, list[str]] = {}
@@ -33,9 +33,10 @@ def mermaid(stages: Mapping[str, Mapping[str, Any]]) -> str:
 def _shared(dependency: str, outs: list[str]) -> str:
     """The part of a stage's output that a dependency names, without the folders of its use case; empty if none."""
     for out in outs:
-        folder = out.replace("${item.recipe}", "").rstrip("/")
-        if dependency.startswith("data/") and (dependency + "/").startswith(folder + "/"):
-            return dependency.removeprefix("data/${item.use_case}/").replace("${item.recipe}", "(recipe)")
+        pairs = zip(dependency.split("/"), out.split("/"), strict=False)
+        if all(ours == theirs or (theirs == "${item.recipe}" and ours != "seeds") for ours, theirs in pairs):
+            place = dependency.removeprefix("data/${item.use_case}/")
+            return place.replace("${item.recipe}", "(recipe)").replace("${item.seed}", "(seed)")
     return ""
 
 

@@ -1,4 +1,7 @@
-"""Command-line entry point of every stage: `python -m tasks <stage> <use case> [<recipe>]`. Prefect and DVC start it too."""
+"""Command-line entry point of every stage: `python -m tasks <stage> <use case> [<recipe>] [<seed>]`.
+
+Prefect and DVC start it too.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ STAGES = {
     "release": False,
 }
 """The stages, and whether a stage takes a recipe."""
+SEED_STAGES = {"train_seed": "train", "compress_seed": "compress", "evaluate_seed": "evaluate"}
+"""The stages that repeat another one with an additional seed, which is their last argument."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables that libraries read when they are loaded. The thread count changes the order of additions, and so bytes."""
 
@@ -37,18 +42,20 @@ def main(arguments: list[str]) -> int:
     root = Path()
     event_log: EventLog | None = None
     try:
-        stage, name, recipe_name = parse_arguments(arguments)
+        stage, name, recipe_name, seed = parse_arguments(arguments)
         params = params_file.read_params(root / "params.yaml")
+        if seed is not None:
+            params = params_file.with_seed(params, name, seed)
         for variable in THREAD_VARIABLES:
             os.environ[variable] = str(params_file.thread_count(name, params))
         case = params_file.build_use_case(name, params)
         recipe = params_file.build_recipe(recipe_name, params) if recipe_name else ()
         rank = int(os.environ.get("RANK", "0"))  # set by torchrun; only rank 0 writes to the terminal
-        if stage != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
+        if SEED_STAGES.get(stage, stage) != "train" and os.environ.get("WORLD_SIZE", "1") != "1":
             raise UserError(f"only train can run in several processes; run `python -m tasks {' '.join(arguments)}`")
-        event_log = EventLog(event_log_path(root, stage_name(stage, name, recipe_name), rank), screen=rank == 0)
+        event_log = EventLog(event_log_path(root, stage_name(stage, name, recipe_name, seed), rank), screen=rank == 0)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        import_module(f"tasks.stages.{stage}").main(
+        import_module(f"tasks.stages.{SEED_STAGES.get(stage, stage)}").main(
             StageContext(
                 name=name,
                 case=case,
@@ -56,6 +63,8 @@ def main(arguments: list[str]) -> int:
                 recipe_name=recipe_name,
                 recipe=recipe,
                 recipe_names=tuple(params.recipes),
+                seed=seed,
+                seeds=params.seeds,
                 root=root,
             )
         )
@@ -79,22 +88,27 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def parse_arguments(arguments: list[str]) -> tuple[str, str, str]:
-    """The stage, the use case, and the recipe ("" when the stage takes none). Raises a `UserError` for a wrong command line."""
+def parse_arguments(arguments: list[str]) -> tuple[str, str, str, int | None]:
+    """The stage, the use case, the recipe ("" when the stage takes none), and the additional seed (None when it takes none).
+
+    Raises a `UserError` for a wrong command line.
+    """
     from tasks.core.errors import UserError
     from tasks.core.registry import unknown_name
 
-    usage = "usage: python -m tasks <stage> <use case> [<recipe>]"
+    usage = "usage: python -m tasks <stage> <use case> [<recipe>] [<seed>]"
     if not arguments or arguments[0] in ("-h", "--help"):
-        raise UserError(f"{usage}; stages: {', '.join(STAGES)}")
+        raise UserError(f"{usage}; stages: {', '.join([*STAGES, *SEED_STAGES])}")
     stage, *rest = arguments
-    if stage not in STAGES:
-        raise UserError(unknown_name("no stage", stage, STAGES))
-    expected = 2 if STAGES[stage] else 1
-    if len(rest) != expected:
-        needs = "a use case and a recipe" if STAGES[stage] else "a use case"
-        raise UserError(f"{stage} takes {needs}, got {len(rest)} argument{'s' * (len(rest) != 1)}; {usage}")
-    return stage, rest[0], rest[1] if STAGES[stage] else ""
+    if stage not in STAGES and stage not in SEED_STAGES:
+        raise UserError(unknown_name("no stage", stage, [*STAGES, *SEED_STAGES]))
+    takes_recipe = STAGES[SEED_STAGES.get(stage, stage)]
+    needs = ["a use case", *["a recipe"] * takes_recipe, *["a seed"] * (stage in SEED_STAGES)]
+    if len(rest) != len(needs):
+        raise UserError(f"{stage} takes {' and '.join(needs)}, got {len(rest)} argument{'s' * (len(rest) != 1)}; {usage}")
+    if stage in SEED_STAGES and not rest[-1].isdigit():
+        raise UserError(f"{stage}: {rest[-1]!r} is no seed; give one of `seeds` in params.yaml, such as 8")
+    return stage, rest[0], rest[1] if takes_recipe else "", int(rest[-1]) if stage in SEED_STAGES else None
 
 
 def die_with_parent() -> None:

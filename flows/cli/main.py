@@ -14,7 +14,7 @@ import typer
 
 from flows import settings
 from flows.cli import history_commands, service_commands, verdict_command
-from flows.cli.options import AsJson, Force, Gate, Overrides, Recipes, UseCases, VerdictAsJson
+from flows.cli.options import AsJson, Force, Gate, Overrides, Recipes, Seeds, UseCases, VerdictAsJson
 from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def run(
     use_cases: UseCases = None,
     overrides: Overrides = None,
     recipes: Recipes = None,
+    seeds: Seeds = None,
     force: Force = False,
     gate: Gate = False,
     as_json: VerdictAsJson = False,
@@ -52,7 +53,7 @@ def run(
     from flows.reporting.console import ConsoleDisplay, stderr
 
     root = settings.project_root()
-    request = _build_request(root, use_cases, recipes, overrides)
+    request = _build_request(root, use_cases, recipes, overrides, seeds)
     left_out = [] if use_cases else run_request.unlisted_use_cases(root)
     os.chdir(root)
     settings.apply(root)
@@ -73,10 +74,14 @@ def run(
     raise typer.Exit(ending(finished.record))
 
 
-def _build_request(root: Path, use_cases: list[str] | None, recipes: list[str] | None, overrides: list[str] | None) -> RunRequest:
+def _build_request(
+    root: Path, use_cases: list[str] | None, recipes: list[str] | None, overrides: list[str] | None, seeds: int | None
+) -> RunRequest:
     from flows.parameters import run_request
 
     values = run_request.parse_overrides(overrides or ())
+    if seeds is not None:
+        values["seeds"] = seeds
     return run_request.build_request(root, use_cases or (), recipes or (), values, cwd=Path.cwd())
 
 
@@ -145,6 +150,7 @@ def plan(
     use_cases: UseCases = None,
     overrides: Overrides = None,
     recipes: Recipes = None,
+    seeds: Seeds = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -160,7 +166,7 @@ def plan(
 
     root = settings.project_root()
     recovery.recover(root)
-    request = _build_request(root, use_cases, recipes, overrides)
+    request = _build_request(root, use_cases, recipes, overrides, seeds)
     steps = planned.plan_run(root, request, force=force)
     if as_json:
         print(planned.to_json(steps))
@@ -258,7 +264,8 @@ def stages() -> None:
     verbs = {stage.verb: stage for stage in all_stages.values()}
     for verb, stage in verbs.items():
         needs = dict.fromkeys(all_stages[need].verb for each in all_stages.values() if each.verb == verb for need in each.needs)
-        table.add_row(verb, stage.desc, ", ".join(needs), "use case and recipe" if stage.recipe else "use case")
+        each = ["use case", *["recipe"] * bool(stage.recipe), *["seed"] * bool(stage.seed)]
+        table.add_row(verb, stage.desc, ", ".join(needs), " and ".join(each))
     stdout().print(table)
 
 

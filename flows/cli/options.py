@@ -17,6 +17,10 @@ Recipes = Annotated[
     list[str] | None,
     typer.Option("--recipe", metavar="RECIPE", help="Run only this recipe and the baseline `dense`. Repeatable."),
 ]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", metavar="COUNT", min=1, help="Train, compress and evaluate with this many seeds in all."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Execute every stage, even if it is unchanged.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Gate = Annotated[

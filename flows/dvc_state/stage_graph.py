@@ -11,6 +11,8 @@ from typing import Any, Literal
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
+from tasks.core.stage_context import SEED_SUFFIX
+
 MISSING = "(none)"
 DEFAULT_TIMEOUT_S = 86400.0
 """The time limit of a stage that names none in dvc.yaml: a day."""
@@ -26,6 +28,8 @@ class Stage:
     verb: str
     use_case: str
     recipe: str = ""
+    seed: str = ""
+    """The additional seed of a stage that repeats another one."""
     desc: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
     """The stage's `meta` in dvc.yaml: tags, retries, retry_delay_s, timeout_s, slots."""
@@ -133,13 +137,15 @@ def _upstream(repo: Repo, node: Any) -> tuple[str, ...]:
 
 def _stage(node: Any, needs: tuple[str, ...]) -> Stage:
     command = tuple(shlex.split(node.cmd))
-    verb, use_case, recipe = (*command[3:6], "", "", "")[:3]
+    verb, use_case, *rest = (*command[3:], "", "") if len(command) < 5 else command[3:]
+    seed = rest.pop() if verb.endswith(SEED_SUFFIX) else ""
     return Stage(
         name=node.name,
         command=command,
         verb=verb,
         use_case=use_case,
-        recipe=recipe,
+        recipe=rest[0] if rest else "",
+        seed=seed,
         desc=(node.desc or "").strip(),
         meta=dict(node.meta or {}),
         needs=needs,

@@ -43,7 +43,7 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
                 "from a remote, and `bonsai run` with its parameters makes them again"
             )
         changed = changed_code(root, run.folder)
-        extra_outputs = _extra_outputs(root, use_cases, set(params["recipes"]))
+        extra_outputs = _extra_outputs(root, use_cases, set(params["recipes"]), {str(seed) for seed in params.get("seeds", [])})
         if not force:
             _check_nothing_is_lost(root, params, [*completed, *extra_outputs], changed if code else [])
         if code and changed:
@@ -68,12 +68,16 @@ def changed_code(root: Path, folder: Path) -> list[str]:
     return sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
 
 
-def _extra_outputs(root: Path, use_cases: Iterable[str], recipes: set[str]) -> dict[str, list[Path]]:
-    """The outputs, by stage, for recipes that the run did not have; with them, stages that read their folder would be stale."""
+def _extra_outputs(root: Path, use_cases: Iterable[str], recipes: set[str], seeds: set[str]) -> dict[str, list[Path]]:
+    """The outputs, by stage, for recipes and seeds that the run did not have: with them, stages that read their folder would
+    be stale.
+    """
     with open_repo(root) as repo:
         stages = stage_graph.select(stage_graph.read(repo), use_cases)
     return {
-        name: [root / out for out in stage.outs] for name, stage in stages.items() if stage.recipe and stage.recipe not in recipes
+        name: [root / out for out in stage.outs]
+        for name, stage in stages.items()
+        if (stage.recipe and stage.recipe not in recipes) or (stage.seed and stage.seed not in seeds)
     }
 
 
@@ -84,8 +88,10 @@ def _check_nothing_is_lost(root: Path, params: dict[str, Any], stages: list[str]
             f"{path} was changed by hand and is saved nowhere; keep it with `dvc commit -f {stage}`, or lose it with --force"
         )
     ours, use_cases = load_yaml(str(root / "params.yaml")), list(params["use_cases"])
-    same = ours["recipes"] == params["recipes"] and all(
-        ours["use_cases"].get(name) == params["use_cases"][name] for name in use_cases
+    same = (
+        ours["recipes"] == params["recipes"]
+        and (ours.get("seeds") or []) == (params.get("seeds") or [])
+        and all(ours["use_cases"].get(name) == params["use_cases"][name] for name in use_cases)
     )
     if not same and not _in_git(root, ["params.yaml"]) and not _in_a_run(root, use_cases):
         raise UserError(

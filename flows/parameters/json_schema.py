@@ -12,6 +12,7 @@ from typing import Any
 import pydantic
 
 from flows import settings
+from flows.parameters import run_request
 from tasks.core import params_file
 
 Schema = dict[str, Any]
@@ -72,6 +73,15 @@ def _overrides_schema(params: params_file.Params, chosen: list[str]) -> Schema:
             step = params_file.build_recipe(recipe, params)[position]
             place = f"recipes.{recipe}.{position}.{kind}"
             properties |= {f"{place}.{name}": schema for name, schema in parameter_schemas(type(step), step)}
+    properties["seeds"] = {
+        "title": "seeds",
+        "description": "The number of seeds in all, or a list of seeds besides training.seed.",
+        "default": 1 + len(params.seeds),
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": run_request.MAX_SEEDS},
+            {"type": "array", "items": {"type": "integer", "minimum": 0, "exclusiveMaximum": params_file.MAX_SEED}},
+        ],
+    }
     return {
         "title": "Overrides",
         "description": "Parameters for this run only.",

@@ -18,6 +18,10 @@ from tasks.core import params_file, registry
 from tasks.core.atomic_files import hash_json, write_json
 from tasks.core.errors import UserError
 
+MAX_SEEDS = 100
+"""The most seeds of one run."""
+SEED_OVERRIDES = ("seeds", "training.seeds")
+"""The two names of the override that says how many seeds a run has, or lists the additional ones."""
 BASELINE = "dense"
 """The recipe that every other one is compared with; every run includes it."""
 
@@ -39,7 +43,8 @@ class RunRequest:
 
     @property
     def hash(self) -> str:
-        return hash_json(self.values)
+        """The same as before there were seeds, where there are no additional ones."""
+        return hash_json({name: value for name, value in self.values.items() if name != "seeds" or value})
 
 
 def build_request(
@@ -53,6 +58,7 @@ def build_request(
     """Check a request and compute its parameters; raises `UserError` for the first error.
 
     An override is relative to the stanza of each requested use case, or absolute when it starts with a section of params.yaml.
+    `seeds`, also written `training.seeds`, is the number of seeds in all, or the list of those besides `training.seed`.
     A use case in tasks/use_cases that params.yaml does not list can be requested by name; the run's own params.yaml lists it.
     A relative path to the user's own data, such as `fetch.path`, is resolved against `cwd`.
     """
@@ -64,9 +70,14 @@ def build_request(
     selected = _selected_recipes(tuple(dict.fromkeys(recipes)), base)
     params = base
     for dotted, value in (overrides or {}).items():
+        if dotted in SEED_OVERRIDES:
+            continue
         absolute = dotted.partition(".")[0] in base.as_dict()
         for name in ("",) if absolute else use_cases:
             params = params_file.apply_overrides(params, {dotted: resolve_own_path(dotted, value, cwd or root, own)}, name)
+    for dotted in SEED_OVERRIDES:
+        if dotted in (overrides or {}):
+            params = with_seeds(params, use_cases, (overrides or {})[dotted])
     values: dict[str, Any] = deepcopy(_select(params, use_cases, selected))
     params_file.validate_params(params_file.parse_params(values))
     links = tuple(link for name, stanza in values["use_cases"].items() for link in _own_data(root, name, stanza, params))
@@ -79,6 +90,21 @@ def build_request(
         links=links,
         unmodified=base_values == values and len(selected) == len(base.recipes) and base == original,
     )
+
+
+def with_seeds(params: params_file.Params, use_cases: Iterable[str], seeds: Any) -> params_file.Params:
+    """The parameters with other additional seeds: those listed, or for a number of seeds in all the ones after `training.seed`.
+
+    Of several use cases they follow the largest `training.seed`, since all share the list. More seeds keep those of fewer.
+    """
+    if type(seeds) is int and 1 <= seeds <= MAX_SEEDS:
+        first = 1 + max(params_file.build_use_case(name, params).training.seed for name in use_cases)
+        seeds = list(range(first, first + seeds - 1))
+    elif not isinstance(seeds, list) or len(seeds) >= MAX_SEEDS:
+        raise UserError(
+            f"seeds={seeds!r} is no number of seeds; give one from 1 to {MAX_SEEDS}, or a list of additional seeds such as [8, 9]"
+        )
+    return params_file.parse_params({**params.as_dict(), "seeds": seeds})
 
 
 def unlisted_use_cases(root: Path) -> list[str]:
@@ -128,6 +154,7 @@ def _select(params: params_file.Params, use_cases: Iterable[str], recipes: Itera
     return {
         "use_cases": {name: stanza for name, stanza in params.use_cases.items() if name in use_cases},
         "recipes": {name: steps for name, steps in params.recipes.items() if name in recipes},
+        "seeds": list(params.seeds),
     }
 
 

@@ -17,10 +17,15 @@ Edit = tuple[int, int, str]
 
 
 def replace_sections(path: Path, sections: Mapping[str, Any]) -> None:
-    """Replace the stanza of each use case in `sections`, and all recipes if `sections` has any; the write is atomic."""
+    """Replace the stanza of each use case in `sections`, and recipes and seeds by those of `sections`; the write is atomic.
+
+    Without recipes they stay; a run from before there were seeds had no additional ones.
+    """
     values = loads_yaml(path.read_text(encoding="utf-8"))
     values["use_cases"] |= sections.get("use_cases", {})
     values["recipes"] = sections.get("recipes", values.get("recipes", {}))
+    if "seeds" in values or sections.get("seeds"):
+        values["seeds"] = sections.get("seeds", [])
     rewrite_values(path, values)
 
 

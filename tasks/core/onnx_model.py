@@ -44,6 +44,29 @@ def from_bytes(content: bytes) -> ModelProto:
     return model
 
 
+def same_graph(one: bytes, other: bytes) -> bool:
+    """Whether two models compute alike: equal nodes on tensors of equal types and shapes, whatever numbers the tensors hold.
+
+    Tensors of int64, such as shapes and axes, have to be equal.
+    """
+    first, second = (_without_values(from_bytes(content)) for content in (one, other))
+    return bool(first == second)
+
+
+def _without_values(model: ModelProto) -> bytes:
+    """The model as bytes, without the values of its tensors but those of int64, without metadata and comments."""
+    for tensor in _tensors(model.graph):
+        if tensor.data_type != TensorProto.INT64:
+            for name in ("raw_data", "float_data", "int32_data", "double_data", "uint64_data"):
+                tensor.ClearField(name)
+    model.ClearField("metadata_props")
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
 def create_session(content: bytes, threads: int = 1) -> InferenceSession:
     """An ONNX Runtime session on the CPU with `threads` threads."""
     import onnxruntime as ort

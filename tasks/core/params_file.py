@@ -14,20 +14,25 @@ from tasks.core.compression import Step
 from tasks.core.errors import UserError
 from tasks.core.registry import STEPS_FOLDER, build, registered_names, unknown_name
 from tasks.core.settings import Training
+from tasks.core.stage_context import SEEDS_FOLDER
 from tasks.core.use_case import UseCase
 
 MAX_PARAMS_BYTES = 1_000_000
+MAX_SEED = 2**31
+"""Seeds are smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """The content of params.yaml: the parameters of use cases and recipes, not yet typed."""
+    """The content of params.yaml: the parameters of use cases and recipes, not yet typed, and the additional seeds."""
 
     use_cases: dict[str, dict[str, Any]]
     recipes: dict[str, list[dict[str, Any]]]
+    seeds: tuple[int, ...] = ()
+    """Seeds with which train, compress and evaluate are repeated, besides each use case's `training.seed`."""
 
     def as_dict(self) -> dict[str, Any]:
-        return {"use_cases": self.use_cases, "recipes": self.recipes}
+        return {"use_cases": self.use_cases, "recipes": self.recipes, "seeds": list(self.seeds)}
 
 
 def read_params(path: Path) -> Params:
@@ -49,14 +54,17 @@ def read_params(path: Path) -> Params:
 
 
 def parse_params(values: object, where: str = "params.yaml") -> Params:
-    """Plain values as `Params`. Only the shape is checked: two sections, mappings of stanzas and lists of steps."""
+    """Plain values as `Params`. Only the shape is checked: the sections, mappings of stanzas and lists of steps and seeds.
+
+    A file without `seeds` has no additional ones.
+    """
     sections = [field.name for field in fields(Params)]
     if not isinstance(values, dict):
         raise UserError(f"{where}: expected the sections {', '.join(sections)}, got {type(values).__name__}")
     for section in values:
         if section not in sections:
             raise UserError(unknown_name(f"{where} has no section", str(section), sections))
-    for section in sections:
+    for section in ("use_cases", "recipes"):
         if not isinstance(values.get(section), dict) or not values[section]:
             raise UserError(f"{where}: section {section!r} is missing or empty; it maps names to settings")
     for name, stanza in values["use_cases"].items():
@@ -65,7 +73,20 @@ def parse_params(values: object, where: str = "params.yaml") -> Params:
     for name, steps in values["recipes"].items():
         if not isinstance(steps, list) or not all(isinstance(step, dict) and len(step) == 1 for step in steps):
             raise UserError(f"{where}: recipes.{name} must be a list of steps `name: {{settings}}`, as in [{{quantize: {{}}}}]")
-    return Params(**values)
+    if SEEDS_FOLDER in values["recipes"]:
+        raise UserError(f"{where}: no recipe can be named {SEEDS_FOLDER!r}, the folder of additional seeds; take another name")
+    return Params(values["use_cases"], values["recipes"], _seeds(values.get("seeds"), where))
+
+
+def _seeds(values: object, where: str) -> tuple[int, ...]:
+    """The additional seeds, none for None."""
+    seeds = [] if values is None else values
+    if not isinstance(seeds, list) or not all(type(seed) is int and 0 <= seed < MAX_SEED for seed in seeds):
+        raise UserError(f"{where}: seeds is {seeds!r}; expected a list of whole numbers from 0 to {MAX_SEED - 1}, as in [8, 9]")
+    if len(set(seeds)) < len(seeds):
+        twice = next(seed for seed in seeds if seeds.count(seed) > 1)
+        raise UserError(f"{where}: seeds has {twice} twice; each additional seed is played once")
+    return tuple(seeds)
 
 
 def default_stanza() -> dict[str, dict[str, Any]]:
@@ -77,7 +98,7 @@ def default_stanza() -> dict[str, dict[str, Any]]:
 def with_default_stanzas(params: Params, use_cases: Iterable[str]) -> Params:
     """The parameters, with a default stanza for each of `use_cases` that is installed and has none."""
     new = [name for name in use_cases if name not in params.use_cases and name in registered_names("use_cases")]
-    return Params({**params.use_cases, **{name: default_stanza() for name in new}}, params.recipes)
+    return Params({**params.use_cases, **{name: default_stanza() for name in new}}, params.recipes, params.seeds)
 
 
 def thread_count(name: str, params: Params) -> Any:
@@ -115,9 +136,25 @@ def build_recipe(name: str, params: Params) -> tuple[Step, ...]:
 def validate_params(params: Params) -> None:
     """Build every use case and recipe, so that a wrong parameter is refused before a run starts."""
     for name in params.use_cases:
-        build_use_case(name, params)
+        check_seeds(params, name)
     for name in params.recipes:
         build_recipe(name, params)
+
+
+def check_seeds(params: Params, name: str) -> None:
+    """Build the use case `name`; raise a `UserError` when an additional seed is the one that it trains with in any case."""
+    seed = build_use_case(name, params).training.seed
+    if seed in params.seeds:
+        raise UserError(f"params.yaml: seeds has {seed}, which is use_cases.{name}.training.seed already; take another one")
+
+
+def with_seed(params: Params, name: str, seed: int) -> Params:
+    """The parameters with the additional seed `seed` as the `training.seed` of `name`. Raises a `UserError` if it is not listed."""
+    if seed not in params.seeds:
+        listed = ", ".join(map(str, params.seeds)) or "none"
+        raise UserError(f"params.yaml: seeds has no {seed}; it has {listed}")
+    check_seeds(params, name)
+    return apply_overrides(params, {"training.seed": seed}, name)
 
 
 def apply_overrides(params: Params, assignments: Mapping[str, Any], name: str = "") -> Params:

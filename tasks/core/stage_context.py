@@ -1,8 +1,8 @@
-"""The context of a stage: its use case, recipe and event log, and the folders of its artifacts."""
+"""The context of a stage: its use case, recipe, seed and event log, and the folders of its artifacts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,15 @@ from tasks.core.use_case import UseCase
 if TYPE_CHECKING:
     from tasks.core.event_log import EventLog
 
+SEED_SUFFIX = "_seed"
+"""The end of the name of a stage that repeats another with an additional seed: `train_seed`."""
+SEEDS_FOLDER = "seeds"
+"""The folder of additional seeds, also inside `compressed/` and `evaluations/`, which release reads. No recipe has this name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageContext:
-    """What one stage of one use case reads and writes, and of one recipe if the stage takes one."""
+    """What one stage of one use case reads and writes, and of one recipe and one additional seed if the stage takes them."""
 
     name: str
     case: UseCase
@@ -24,6 +29,10 @@ class StageContext:
     recipe_name: str = ""
     recipe: tuple[Step, ...] = ()
     recipe_names: tuple[str, ...] = ()
+    seed: int | None = None
+    """The additional seed whose artifacts are meant; None for those of `training.seed`."""
+    seeds: tuple[int, ...] = ()
+    """All additional seeds of the run."""
     root: Path = Path()
 
     @property
@@ -44,17 +53,25 @@ class StageContext:
 
     @property
     def model(self) -> Artifact:
-        return Artifact(self.data / "model")
+        return Artifact(self.data / "model" if self.seed is None else self.data / SEEDS_FOLDER / str(self.seed) / "model")
 
     @property
     def baselines(self) -> Artifact:
         return Artifact(self.data / "baselines")
 
     def compressed(self, recipe_name: str) -> Artifact:
-        return Artifact(self.data / "compressed" / recipe_name)
+        return Artifact(self._of_seed("compressed") / recipe_name)
 
     def evaluation(self, recipe_name: str) -> Artifact:
-        return Artifact(self.data / "evaluations" / recipe_name)
+        return Artifact(self._of_seed("evaluations") / recipe_name)
+
+    def of_seed(self, seed: int | None) -> StageContext:
+        """The same stage for an additional seed, or for `training.seed` if `seed` is None. The use case stays as it is."""
+        return replace(self, seed=seed)
+
+    def _of_seed(self, folder: str) -> Path:
+        path = self.data / folder
+        return path if self.seed is None else path / SEEDS_FOLDER / str(self.seed)
 
     @property
     def release(self) -> Artifact:
@@ -68,9 +85,9 @@ class StageContext:
         return path
 
 
-def stage_name(stage: str, name: str, recipe_name: str = "") -> str:
-    """The name of a stage in DVC: `train@vision`, `compress@vision-int8`."""
-    return f"{stage}@{name}-{recipe_name}" if recipe_name else f"{stage}@{name}"
+def stage_name(stage: str, name: str, recipe_name: str = "", seed: int | None = None) -> str:
+    """The name of a stage in DVC: `train@vision`, `compress@vision-int8`, `compress_seed@vision-int8-8`."""
+    return f"{stage}@" + "-".join([name, *filter(None, [recipe_name]), *([] if seed is None else [str(seed)])])
 
 
 def event_log_path(root: Path, stage: str, rank: int = 0) -> Path:

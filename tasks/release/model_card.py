@@ -11,6 +11,7 @@ import yaml
 from tasks.core.compression import DENSE, EAGER
 from tasks.core.stage_context import StageContext
 from tasks.release.decision import Candidate
+from tasks.release.seeds import card_section
 
 
 def table_row(
@@ -92,6 +93,7 @@ def model_card(
         + f"{table['threads']} thread on {machine}. Seed {case.training.seed}.",
         "Baselines": "\n".join(f"- {baseline['name']}: {_first_score(baseline['scores'])}" for baseline in table["baselines"])
         or "None.",
+        **card_section(verdict),
         **fairness(metrics["splits"]["test"]["report"]),
         **robustness(metrics.get("robustness", {})),
         **slices(metrics),

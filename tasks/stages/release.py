@@ -10,6 +10,7 @@ from tasks.core import onnx_model
 from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.compression import DENSE
 from tasks.core.stage_context import StageContext
+from tasks.release import seeds
 from tasks.release.assessment import read_candidates
 from tasks.release.decision import as_json, decide
 from tasks.release.model_card import baseline_rows, headline, model_card, table_row
@@ -18,6 +19,7 @@ from tasks.release.sentences import describe
 
 def main(context: StageContext) -> None:
     """Hold every candidate against the contract, and write the bundle of the chosen one or the reason why there is none."""
+    context, seed_report = seeds.choose(context)
     names = list(context.recipe_names)
     metrics = {name: context.evaluation(name).json("metrics.json") for name in names}
     timing = {name: context.evaluation(name).json("latency.json") for name in names}
@@ -28,7 +30,7 @@ def main(context: StageContext) -> None:
     candidates, rows = read_candidates(context, problem)
     decision = decide(candidates, context.case.contract, rows)
     words = describe(decision, metrics[DENSE]["splits"]["test"]["first"])
-    verdict = {"headline": headline(metrics[DENSE]), **as_json(decision, words)}
+    verdict = {"headline": headline(metrics[DENSE]), **as_json(decision, words), **seeds.for_verdict(seed_report)}
     released = verdict["released"]
     folder = context.baselines if released in classic else context.compressed(released or DENSE)
     model = folder.open() / (f"{released}/model.onnx" if released in classic else "model.onnx")
@@ -42,6 +44,8 @@ def main(context: StageContext) -> None:
     with context.release.draft() as draft:
         write_json(draft / "verdict.json", verdict)
         write_json(draft / "table.json", table)
+        if seed_report:
+            write_json(draft / "seeds.json", seed_report)
         if released:
             shutil.copyfile(model, draft / "model.onnx")
         card = model_card(context, verdict, table, metrics[released or DENSE], _read(model))

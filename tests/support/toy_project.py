@@ -74,8 +74,31 @@ stages:
     matrix: {use_case: "${use_cases}"}
     cmd: python -m tasks release ${item.use_case}
     deps: [tasks/stages/release.py, "data/${item.use_case}/compressed", "data/${item.use_case}/evaluations"]
-    params: ["use_cases.${item.use_case}.contract"]
+    params: ["use_cases.${item.use_case}.contract", "seeds"]
     outs: ["data/${item.use_case}/release"]
+  train_seed:
+    desc: Add them up again.
+    matrix: {use_case: "${use_cases}", seed: "${seeds}"}
+    cmd: python -m tasks train_seed ${item.use_case} ${item.seed}
+    deps: [tasks/stages/train.py, "data/${item.use_case}/augmented/rows"]
+    params: ["use_cases.${item.use_case}.model", "use_cases.${item.use_case}.training"]
+    outs: ["data/${item.use_case}/seeds/${item.seed}/model"]
+  compress_seed:
+    desc: Make the sum of an additional seed smaller.
+    matrix: {use_case: "${use_cases}", recipe: "${recipes}", seed: "${seeds}"}
+    cmd: python -m tasks compress_seed ${item.use_case} ${item.recipe} ${item.seed}
+    deps: [tasks/stages/compress.py, tasks/compression/steps, "data/${item.use_case}/seeds/${item.seed}/model"]
+    params: ["recipes.${item.recipe}"]
+    outs: ["data/${item.use_case}/compressed/seeds/${item.seed}/${item.recipe}"]
+  evaluate_seed:
+    desc: Compare the sum of an additional seed with its dense one.
+    matrix: {use_case: "${use_cases}", recipe: "${recipes}", seed: "${seeds}"}
+    cmd: python -m tasks evaluate_seed ${item.use_case} ${item.recipe} ${item.seed}
+    deps:
+      - tasks/stages/evaluate.py
+      - "data/${item.use_case}/compressed/seeds/${item.seed}/dense"
+      - "data/${item.use_case}/compressed/seeds/${item.seed}/${item.recipe}"
+    outs: ["data/${item.use_case}/evaluations/seeds/${item.seed}/${item.recipe}"]
 """
 
 PARAMS = """
@@ -86,6 +109,7 @@ recipes:
   dense: []
   half: [{halve: {}}]
   quarter: [{halve: {times: 2}}]
+seeds: []
 """
 
 SMALL = """
@@ -94,6 +118,7 @@ use_cases:
 recipes:
   dense: []
   half: [{halve: {}}]
+seeds: []
 """
 
 USE_CASE = """

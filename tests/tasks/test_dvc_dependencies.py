@@ -9,10 +9,12 @@ import grimp
 import pytest
 import yaml
 
-from tasks.__main__ import STAGES
+from tasks.__main__ import SEED_STAGES, STAGES
 from tasks.core import params_file, registry
+from tasks.core.stage_context import SEEDS_FOLDER
 
 ROOT = Path(__file__).parents[2]
+ALL = [*STAGES, *SEED_STAGES]
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 UNNEEDED = {
     "tasks.core.exported_baseline",
@@ -60,6 +62,7 @@ def packages() -> set[str]:
 
 def needed(stage: str, use_case: str) -> set[str]:
     """The modules that a stage of a use case may import, including those that are found by name at run time."""
+    stage = SEED_STAGES.get(stage, stage)
     roots = [f"tasks.stages.{stage}", "tasks.__main__", f"tasks.use_cases.{use_case}.use_case"]
     if stage in ("train", "compress", "evaluate"):
         roots += [f"tasks.models.{use_case}.{name}" for name in registry.registered_names(f"models/{use_case}")]
@@ -79,17 +82,31 @@ def covered(dependency: str, use_case: str) -> set[str]:
 
 
 def test_the_dag_holds_the_stages_that_the_command_line_knows() -> None:
-    assert list(DAG) == list(STAGES)
+    assert list(DAG) == ALL
+
+
+@pytest.mark.parametrize("stage", SEED_STAGES)
+def test_a_stage_of_an_additional_seed_declares_the_code_and_parameters_of_the_stage_that_it_repeats(stage: Any) -> None:
+    assert declared(stage) == declared(SEED_STAGES[stage])
+    assert DAG[stage].get("params") == DAG[SEED_STAGES[stage]].get("params")
+
+
+def test_release_depends_on_folders_that_hold_the_outputs_of_additional_seeds_and_exist_without_them() -> None:
+    for stage in ("compress_seed", "evaluate_seed"):
+        (out,) = DAG[stage]["outs"]
+        (folder,) = [each for each in DAG["release"]["deps"] if out.startswith(f"{each}/")]
+        assert DAG[SEED_STAGES[stage]]["outs"] == [f"{folder}/${{item.recipe}}"]
+        assert out == f"{folder}/{SEEDS_FOLDER}/${{item.seed}}/${{item.recipe}}"
 
 
 @pytest.mark.parametrize("use_case", registry.registered_names("use_cases"))
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_a_stage_declares_all_the_code_that_it_imports(stage: Any, use_case: Any) -> None:
     missing = needed(stage, use_case) - {module for each in declared(stage) for module in covered(each, use_case)}
     assert not missing, f"add to the deps of {stage} in dvc.yaml: {sorted(missing)}"
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_each_declared_file_or_folder_is_needed_by_some_use_case(stage: Any) -> None:
     for each in declared(stage):
         users = [name for name in registry.registered_names("use_cases") if needed(stage, name) & covered(each, name)]
@@ -99,7 +116,7 @@ def test_each_declared_file_or_folder_is_needed_by_some_use_case(stage: Any) -> 
 def test_the_declared_modules_that_are_not_needed_are_listed() -> None:
     unneeded = {
         module
-        for stage in STAGES
+        for stage in ALL
         for name in registry.registered_names("use_cases")
         for each in declared(stage)
         for module in covered(each, name) - needed(stage, name)
@@ -107,23 +124,24 @@ def test_the_declared_modules_that_are_not_needed_are_listed() -> None:
     assert unneeded == UNNEEDED
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_a_stage_declares_at_most_twelve_code_dependencies(stage: Any) -> None:
     assert len(declared(stage)) <= 12
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_a_stage_says_in_one_sentence_what_it_does(stage: Any) -> None:
     assert DAG[stage]["desc"].endswith(".")
     assert len(DAG[stage]["desc"]) < 120
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_a_command_holds_names_only_and_never_a_parameter(stage: Any) -> None:
     words = DAG[stage]["cmd"].split()
     assert words[:4] == ["python", "-m", "tasks", stage]
-    assert set(words[4:]) <= {"${item.use_case}", "${item.recipe}"}
-    assert ("${item.recipe}" in words) == STAGES[stage]
+    assert set(words[4:]) <= {"${item.use_case}", "${item.recipe}", "${item.seed}"}
+    assert ("${item.recipe}" in words) == STAGES[SEED_STAGES.get(stage, stage)]
+    assert ("${item.seed}" in words) == (stage in SEED_STAGES)
 
 
 def test_packages_hold_a_sentence_and_no_code() -> None:
@@ -131,11 +149,11 @@ def test_packages_hold_a_sentence_and_no_code() -> None:
         assert len(ast.parse(init.read_text()).body) == 1, f"{init} must hold its docstring only"
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL)
 def test_a_stanza_that_says_nothing_has_every_parameter_a_stage_names(stage: Any) -> None:
     names = {"${item.use_case}": "mine", "${item.recipe}": "dense"}
     for dotted in DAG[stage].get("params", []):
-        section: Any = {"use_cases": {"mine": params_file.default_stanza()}, "recipes": {"dense": []}}
+        section: Any = {"use_cases": {"mine": params_file.default_stanza()}, "recipes": {"dense": []}, "seeds": []}
         for placeholder, name in names.items():
             dotted = dotted.replace(placeholder, name)
         for word in dotted.split("."):

@@ -33,12 +33,25 @@ def project(tmp_path: Path) -> Any:
         (["train"], "train takes a use case, got 0 arguments"),
         (["train", "vision", "int8"], "train takes a use case, got 2 arguments"),
         (["compress", "vision"], "compress takes a use case and a recipe, got 1 argument"),
+        (["compress_seed", "vision", "8"], "compress_seed takes a use case and a recipe and a seed, got 2 arguments"),
+        (["train_seed", "vision", "int8"], "train_seed: 'int8' is no seed; give one of `seeds` in params.yaml, such as 8"),
     ],
 )
 def test_a_wrong_command_line_is_explained(arguments: Any, message: Any) -> None:
     with pytest.raises(UserError) as caught:
         parse_arguments(arguments)
     assert message in str(caught.value)
+
+
+def test_the_last_argument_of_a_stage_that_repeats_another_is_its_seed() -> None:
+    assert parse_arguments(["compress", "vision", "int8"]) == ("compress", "vision", "int8", None)
+    assert parse_arguments(["train_seed", "vision", "8"]) == ("train_seed", "vision", "", 8)
+    assert parse_arguments(["evaluate_seed", "vision", "int8", "8"]) == ("evaluate_seed", "vision", "int8", 8)
+
+
+def test_a_seed_that_params_yaml_does_not_list_is_refused(project: Any) -> None:
+    result = run_stage(project, "train_seed", "vision", "8")
+    assert (result.returncode, result.stderr) == (2, "error: params.yaml: seeds has no 8; it has none\n")
 
 
 def test_a_user_error_is_one_line_and_exit_code_2_and_leaves_no_file(project: Any) -> None:

@@ -12,6 +12,7 @@ import yaml
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Reason
 from flows.dvc_state.stage_state import StageStore, open_repo, working_directory
+from flows.parameters import yaml_edit
 from tests.support.toy_project import REPOSITORY, SMALL, build_project
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
@@ -146,6 +147,7 @@ def test_a_lock_file_is_written_byte_for_byte_as_dvc_would(small: Path) -> None:
 
 
 def test_the_toy_has_the_stages_of_the_real_pipeline_but_classic_models(toy: Path) -> None:
+    yaml_edit.set_values(toy / "params.yaml", {"seeds": [8]})
     real = set(yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"])
     with working_directory(toy):
         assert {stage.verb for stage in stage_graph.load_stages(toy).values()} == real - {"baselines"}

@@ -13,6 +13,7 @@ import yaml
 from flows.parameters import run_request
 from flows.runs.workspace import create_workspace
 from tasks.core import registry
+from tasks.core.atomic_files import hash_json
 from tasks.core.errors import UserError
 from tasks.data import sources
 from tests.support.executed_runs import toy_request
@@ -40,9 +41,32 @@ def test_a_relative_override_applies_to_every_requested_use_case(toy: Path) -> N
     assert set(request.overrides) == {"use_cases.toy.training.epochs", "use_cases.twin.training.epochs"}
 
 
+@pytest.mark.parametrize("name", ["seeds", "training.seeds"])
+def test_a_number_of_seeds_adds_the_ones_after_the_use_cases_own(toy: Path, name: str) -> None:
+    request = run_request.build_request(toy, ["toy"], overrides={name: 3})
+    assert request.values["seeds"] == [8, 9]
+    assert request.overrides == {"seeds": [8, 9]}
+    assert not request.unmodified
+    assert run_request.build_request(toy, ["toy"], overrides=request.overrides).hash == request.hash
+
+
+def test_additional_seeds_follow_the_largest_seed_of_several_use_cases(toy: Path) -> None:
+    request = run_request.build_request(toy, overrides={"seeds": 2, "use_cases.twin.training.seed": 20})
+    assert request.values["seeds"] == [21]
+
+
+def test_one_seed_is_the_request_that_it_was_before_there_were_seeds(toy: Path) -> None:
+    request = run_request.build_request(toy, ["toy"], overrides={"seeds": 1})
+    assert (request.overrides, request.values["seeds"], request.unmodified) == ({}, [], True)
+    assert request.hash == hash_json({name: request.values[name] for name in ("use_cases", "recipes")})
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"overrides": {"seeds": 0}}, "seeds=0 is no number of seeds; give one from 1 to 100"),
+        ({"overrides": {"seeds": "all"}}, "seeds='all' is no number of seeds"),
+        ({"overrides": {"seeds": [7]}}, "seeds has 7, which is use_cases.toy.training.seed already"),
         ({"use_cases": ["toi"]}, "did you mean 'toy'"),
         ({"recipes": ["hlf"]}, "did you mean 'half'"),
         ({"overrides": {"model.widht": 3}}, "did you mean 'width'"),

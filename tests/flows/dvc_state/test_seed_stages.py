@@ -1,0 +1,72 @@
+"""An additional seed adds stages of its own and changes no other, in DVC's eyes and in those of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.dvc_state import stage_graph
+from flows.dvc_state.stage_graph import Stage
+from flows.dvc_state.stage_state import working_directory
+from flows.parameters import yaml_edit
+from tests.support.executed_runs import execute_run
+from tests.support.toy_project import SMALL, build_project, use_toy_registry
+
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One use case, two recipes."""
+    project = build_project(tmp_path / "toy", SMALL)
+    use_toy_registry(project, monkeypatch)
+    return project
+
+
+def stages(project: Path, seeds: list[int]) -> dict[str, Stage]:
+    yaml_edit.set_values(project / "params.yaml", {"seeds": seeds})
+    with working_directory(project):
+        return stage_graph.load_stages(project)
+
+
+def test_without_additional_seeds_the_graph_is_that_of_one_seed(small: Path) -> None:
+    assert not [name for name in stages(small, []) if "seed" in name]
+
+
+def test_each_additional_seed_has_a_stage_per_verb_and_recipe_and_release_waits_for_them(small: Path) -> None:
+    one, three = stages(small, []), stages(small, [8, 19])
+    assert set(three) - set(one) == {
+        *(f"train_seed@toy-{seed}" for seed in (8, 19)),
+        *(
+            f"{verb}_seed@toy-{recipe}-{seed}"
+            for verb in ("compress", "evaluate")
+            for recipe in ("dense", "half")
+            for seed in (8, 19)
+        ),
+    }
+    assert three["compress_seed@toy-half-19"].needs == ("train_seed@toy-19",)
+    stage = three["evaluate_seed@toy-half-19"]
+    assert (stage.verb, stage.use_case, stage.recipe, stage.seed) == ("evaluate_seed", "toy", "half", "19")
+    assert (three["train_seed@toy-8"].recipe, three["train_seed@toy-8"].seed) == ("", "8")
+    assert {"evaluate_seed@toy-half-8", "compress_seed@toy-dense-19"} < set(three["release@toy"].needs)
+    changed = {name for name in one if three[name].needs != one[name].needs}
+    assert changed == {"release@toy"}
+
+
+@pytest.mark.slow
+def test_more_or_fewer_seeds_leave_the_stages_of_the_others_unchanged(small: Path) -> None:
+    execute_run(small)
+
+    def executed(seeds: int) -> set[str]:
+        run = execute_run(small, overrides={"seeds": seeds})
+        assert run.record["state"] == "Completed", run.record["error"]
+        assert (run.folder / "data/toy/evaluations/seeds/8/half/metrics.json").is_file()
+        return {name for name, entry in run.record["stages"].items() if entry["state"] == "Completed"}
+
+    of_8 = {name for name in stages(small, [8]) if name.endswith("-8")}
+    assert len(of_8) == 5
+    stages(small, [])
+    assert executed(2) == {*of_8, "release@toy"}
+    assert executed(3) == {*(name.replace("-8", "-9") for name in of_8), "release@toy"}
+    assert executed(2) == set()
