@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
+from flows.parameters.run_request import MAX_SEEDS
 from tasks.core import params_file, registry
 from tasks.core.errors import UserError
 
@@ -22,6 +23,8 @@ BASELINE = "dense"
 QUICK: dict[str, Any] = {"fetch.limit": 1500, "training.epochs": 3}
 """Smoke test: a run of about a minute; its results do not predict those of a full run."""
 QUICK_RECIPES = ("int8",)
+SEEDS = "training.seeds"
+SEEDS_HELP = "Train, compress and evaluate with this many seeds: `training.seed` and those after it."
 PLAIN = re.compile(r"[A-Za-z_/][\w./-]*")
 NOT_WORDS = ("yes", "no", "on", "off", "y", "n", "true", "false", "null", "none")
 """Words that YAML parsers read as booleans or null."""
@@ -74,6 +77,8 @@ def _form(root: Path, use_case: str, mtime_ns: int) -> Form:
     params = params_file.with_default_stanzas(params_file.read_params(root / "params.yaml"), [use_case])
     case = params_file.build_use_case(use_case, params)
     fields = list(_fields("", pydantic.TypeAdapter(type(case)).json_schema(), _plain(case)))
+    after_seed = 1 + [field.name for field in fields].index("training.seed")
+    fields.insert(after_seed, Field(SEEDS, "whole", 1 + len(params.seeds), SEEDS_HELP, 1, MAX_SEEDS))
     for recipe, steps in params.recipes.items():
         for position, step in enumerate(steps):
             ((kind, knobs),) = step.items()

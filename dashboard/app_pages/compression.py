@@ -3,7 +3,14 @@
 import streamlit as st
 
 from dashboard.ui import page_context, pickers, verdict_view
-from dashboard.views.results import compression_latency, compression_losses, compression_tradeoff, contract_terms, release_bundle
+from dashboard.views.results import (
+    compression_latency,
+    compression_losses,
+    compression_seeds,
+    compression_tradeoff,
+    contract_terms,
+    release_bundle,
+)
 
 VIEWS = {
     "front": compression_tradeoff.front,
@@ -11,6 +18,7 @@ VIEWS = {
     "damage": compression_losses.by_class,
     "flipped": compression_losses.flipped,
     "timing": compression_latency.latency,
+    "seeds": compression_seeds.seeds,
     "bundle": release_bundle.bundle,
 }
 
@@ -20,6 +28,7 @@ verdict_view.of_page(context, boxed=True)
 if not artifacts or not context.run or not artifacts.recipes():
     page_context.empty_state("compression.none")
     st.stop()
-chosen = pickers.choose_view(VIEWS, "compression")
+views = [name for name in VIEWS if name != "seeds" or artifacts.has_seeds]
+chosen = pickers.choose_view(views, "compression")
 with page_context.error_boundary():
     VIEWS[chosen](artifacts, context.run)

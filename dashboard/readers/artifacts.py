@@ -13,7 +13,9 @@ import numpy as np
 from dashboard.readers import project_files
 from dashboard.readers.artifact_models import DataQualityReport, Latency, Metrics, T, Table, Verdict, parse_as
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.seed_report import SeedReport
 from tasks.core.compression import DENSE
+from tasks.core.stage_context import SEEDS_FOLDER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +42,23 @@ class Artifacts:
             names = sorted(path.name for path in folder.iterdir() if project_files.SLUG.fullmatch(path.name) and path.is_dir())
         except OSError:
             return []
-        return sorted(names, key=lambda name: name != DENSE)
+        return sorted((name for name in names if name != SEEDS_FOLDER), key=lambda name: name != DENSE)
+
+    def of_recipe(self, artifact: str, recipe: str) -> str:
+        """The folder of a recipe's artifact, such as `evaluations/int8`; with several seeds, that of the chosen seed."""
+        try:
+            seed = self.seed_report().additional
+        except Unreadable:
+            seed = None
+        return "/".join([artifact, *([] if seed is None else [SEEDS_FOLDER, str(seed)]), project_files.slug(recipe)])
+
+    def seed_report(self) -> SeedReport:
+        return self._read("release/seeds.json", SeedReport)
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether the release compares several seeds."""
+        return (self.use_case_folder / "release" / "seeds.json").is_file()
 
     def classic_models(self) -> list[str]:
         """The measured classic models, whose metrics stand with dense's; none where these cannot be read."""
@@ -56,11 +74,12 @@ class Artifacts:
 
     def model_file(self, name: str) -> str:
         """The path of a recipe's or classic model's file, for `file`."""
-        folder = "baselines" if name in self.classic_models() else "compressed"
-        return f"{folder}/{project_files.slug(name)}/model.onnx"
+        classic = name in self.classic_models()
+        folder = f"baselines/{project_files.slug(name)}" if classic else self.of_recipe("compressed", name)
+        return f"{folder}/model.onnx"
 
     def _dense(self) -> Metrics:
-        return self._read(f"evaluations/{DENSE}/metrics.json", Metrics)
+        return self._read(f"{self.of_recipe('evaluations', DENSE)}/metrics.json", Metrics)
 
     def quality_report(self) -> DataQualityReport:
         return self._read("clean/ledger.json", DataQualityReport)
@@ -74,12 +93,12 @@ class Artifacts:
                 classic = None
             if classic:
                 return parse_as(classic, Metrics, "metrics.json")
-        return self._read(f"evaluations/{project_files.slug(recipe)}/metrics.json", Metrics)
+        return self._read(f"{self.of_recipe('evaluations', recipe)}/metrics.json", Metrics)
 
     def latency(self, recipe: str) -> Latency:
         """The latencies of a recipe and dense; those of a classic model are timed with dense."""
         timed_with = DENSE if recipe in self.classic_models() else recipe
-        return self._read(f"evaluations/{project_files.slug(timed_with)}/latency.json", Latency)
+        return self._read(f"{self.of_recipe('evaluations', timed_with)}/latency.json", Latency)
 
     def verdict(self) -> Verdict:
         return self._read("release/verdict.json", Verdict)
@@ -148,9 +167,11 @@ class Artifacts:
 
     def predictions(self, recipe: str, split: str, needed: Iterable[str] = (), numbers: Iterable[str] = ()) -> DataFrame:
         """The predictions of a split, one per row in stored order; never empty, and with the columns `needed`."""
-        own = project_files.slug(recipe)
-        name = f"{DENSE}/baselines/{own}/predictions" if recipe in self.classic_models() else f"{own}/predictions"
-        rows = require_columns(self.rows(f"evaluations/{name}"), needed, name, numbers)
+        if recipe in self.classic_models():
+            name = f"{self.of_recipe('evaluations', DENSE)}/baselines/{project_files.slug(recipe)}/predictions"
+        else:
+            name = f"{self.of_recipe('evaluations', recipe)}/predictions"
+        rows = require_columns(self.rows(name), needed, name, numbers)
         chosen = rows[rows["split"] == split] if "split" in rows else rows
         if chosen.empty:
             raise Unreadable("unreadable.empty", file=name, split=split)

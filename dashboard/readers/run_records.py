@@ -19,6 +19,7 @@ from flows.runs import run_record as records
 from flows.runs import search
 from flows.runs.search import RunAnnotation, RunFilter
 from flows.system import os_processes
+from tasks.core.stage_context import SEED_SUFFIX
 
 WORKSPACE = "workspace"
 """Id that stands for the project folder, where `dvc repro` writes."""
@@ -235,9 +236,15 @@ def may_include(run_id: str, use_case: str) -> bool:
 
 
 def stage_parts(stage: str) -> tuple[str, str, str]:
-    """Verb, use case and recipe of a stage name such as `compress@vision-int8`. A use case's name has no dash."""
+    """Verb, use case and recipe of a stage name such as `compress@vision-int8`. A use case's name has no dash.
+
+    The recipe of a stage with an additional seed ends in the seed: `int8 #8`, or `#8` where the stage takes no recipe.
+    """
     verb, _, rest = stage.partition("@")
     use_case, _, recipe = rest.partition("-")
+    if verb.endswith(SEED_SUFFIX):
+        recipe, _, seed = recipe.rpartition("-")
+        recipe = f"{recipe} #{seed}".strip()
     return verb, use_case, recipe
 
 

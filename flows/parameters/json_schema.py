@@ -73,7 +73,7 @@ def _overrides_schema(params: params_file.Params, chosen: list[str]) -> Schema:
             step = params_file.build_recipe(recipe, params)[position]
             place = f"recipes.{recipe}.{position}.{kind}"
             properties |= {f"{place}.{name}": schema for name, schema in parameter_schemas(type(step), step)}
-    properties["seeds"] = {
+    seeds = {
         "title": "seeds",
         "description": "The number of seeds in all, or a list of seeds besides training.seed.",
         "default": 1 + len(params.seeds),
@@ -82,6 +82,7 @@ def _overrides_schema(params: params_file.Params, chosen: list[str]) -> Schema:
             {"type": "array", "items": {"type": "integer", "minimum": 0, "exclusiveMaximum": params_file.MAX_SEED}},
         ],
     }
+    properties |= dict.fromkeys(run_request.SEED_OVERRIDES, seeds)
     return {
         "title": "Overrides",
         "description": "Parameters for this run only.",

@@ -149,7 +149,7 @@ def check_seeds(params: Params, name: str) -> None:
 
 
 def with_seed(params: Params, name: str, seed: int) -> Params:
-    """The parameters with the additional seed `seed` as the `training.seed` of `name`. Raises a `UserError` if it is not listed."""
+    """The parameters with the additional seed `seed` as `training.seed` of `name`. Raises a `UserError` if it is not listed."""
     if seed not in params.seeds:
         listed = ", ".join(map(str, params.seeds)) or "none"
         raise UserError(f"params.yaml: seeds has no {seed}; it has {listed}")

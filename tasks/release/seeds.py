@@ -1,4 +1,4 @@
-"""Additional seeds: the seed whose models are judged, and a report that tells skill from seed luck."""
+"""Additional seeds: the seed whose models are the candidates of a release, and a report that tells skill from luck."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SeedResult:
 
 
 def choose(context: StageContext) -> tuple[StageContext, dict[str, Any]]:
-    """The context of the seed to judge, and the report on all seeds, which is empty if there is only one.
+    """The context of the seed whose models are the candidates, and the report on all seeds, which is empty if there is only one.
 
     The seed is the one whose dense model has the best validation score, of equal ones the first. The test split has no say,
     so that the decision on test rows is made for one seed that they did not choose.
@@ -61,7 +61,7 @@ def choose(context: StageContext) -> tuple[StageContext, dict[str, Any]]:
 
 
 def for_verdict(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of the report that verdict.json repeats: which seeds, which one is judged, and the sentence. Empty without one."""
+    """The part of the report that verdict.json repeats: the seeds, the chosen one, and the sentence. Empty without one."""
     return {"seeds": {name: report[name] for name in ("seeds", "chosen", "sentence")}} if report else {}
 
 
@@ -71,8 +71,8 @@ def card_section(verdict: Mapping[str, Any]) -> dict[str, str]:
         return {}
     report = verdict["seeds"]
     text = (
-        f"Seeds {', '.join(map(str, report['seeds']))}; the models of seed {report['chosen']} were judged, whose dense model has "
-        f"the best validation score. {report['sentence'][0].upper()}{report['sentence'][1:]}."
+        f"Seeds {', '.join(map(str, report['seeds']))}; the candidates are the models of seed {report['chosen']}, whose dense "
+        f"model has the best validation score. {report['sentence'][0].upper()}{report['sentence'][1:]}."
     )
     return {"Seeds": text}
 
@@ -87,7 +87,7 @@ def summarize(results: Sequence[SeedResult], sign: int) -> dict[str, Any]:
         for split in EVALUATION_SPLITS:
             row[split] = spread([result.score(recipe, split) for result in results])
             row[f"{split}_drop"] = spread([result.drop(recipe, split) for result in results]) if recipe != DENSE else None
-        row["beyond_seed_luck"] = None if recipe == DENSE else row["test_drop"]["low"] > 0
+        row["beyond_seed_variance"] = None if recipe == DENSE else row["test_drop"]["low"] > 0
         row["sentence"] = recipe_sentence(recipe, first, row)
         rows.append(row)
     stability = {
@@ -134,19 +134,19 @@ def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float | None:
 
 
 def recipe_sentence(recipe: str, metric: str, row: Mapping[str, Any]) -> str:
-    """One sentence on what of a recipe's drop on test rows is more than seed luck."""
+    """One sentence on what of a recipe's drop on test rows is more than the variance between seeds."""
     if recipe == DENSE:
         test = row["test"]
         return f"dense has {metric} {test['mean']:.4f} on average and varies by {test['sd']:.4f} between seeds"
     drop = row["test_drop"]
-    mean, varies = drop["mean"], f"its drop varies by {drop['sd']:.4f} between seeds"
-    interval = f"interval {drop['low']:+.4f}..{drop['high']:+.4f}"
+    mean, varies = drop["mean"], f"its drop varies by {drop['sd']:.4f}"
+    interval = f"95 % interval of the mean {drop['low']:+.4f}..{drop['high']:+.4f}"
     if drop["low"] > 0:
-        return f"{recipe} loses {mean:.4f} of {metric} on average, beyond seed luck: {varies} ({interval})"
+        return f"{recipe} loses {mean:.4f} of {metric} on average, beyond the variance between seeds: {varies} ({interval})"
     if drop["high"] < 0:
-        return f"{recipe} gains {-mean:.4f} of {metric} on average, beyond seed luck: {varies} ({interval})"
+        return f"{recipe} gains {-mean:.4f} of {metric} on average, beyond the variance between seeds: {varies} ({interval})"
     moves = "loses" if mean >= 0 else "gains"
-    return f"{recipe} {moves} {abs(mean):.4f} of {metric} on average, which is not told from seed luck: {varies} ({interval})"
+    return f"{recipe} {moves} {abs(mean):.4f} of {metric} on average, which the variance between seeds explains: {varies} ({interval})"
 
 
 def sentence(report: Mapping[str, Any]) -> str:
@@ -157,8 +157,11 @@ def sentence(report: Mapping[str, Any]) -> str:
         f"over {len(report['seeds'])} seeds dense's {report['metric']} is {dense['test']['mean']:.4f} on test rows and varies by "
         f"{dense['test']['sd']:.4f} between seeds"
     ]
-    for words, beyond in (("beyond seed luck", True), ("no more than seed luck explains", False)):
-        names = [row["recipe"] for row in others if row["beyond_seed_luck"] is beyond]
+    for words, beyond in (
+        ("beyond the variance between seeds", True),
+        ("no more than the variance between seeds explains", False),
+    ):
+        names = [row["recipe"] for row in others if row["beyond_seed_variance"] is beyond]
         if names:
             parts.append(f"{', '.join(names)} {'loses' if len(names) == 1 else 'lose'} {words}")
     return "; ".join(parts)

@@ -45,7 +45,7 @@ class ComparedModel:
 
 def compared_models(artifacts: Artifacts) -> list[ComparedModel]:
     """The dense model, the released one if there is one, and those chosen in addition."""
-    choices = [(t("try_it.dense"), DENSE, f"compressed/{DENSE}/model.onnx")]
+    choices = [(t("try_it.dense"), DENSE, artifacts.model_file(DENSE))]
     released = artifacts.released()
     if released:
         choices.append((t("try_it.released", recipe=released), released, "release/model.onnx"))

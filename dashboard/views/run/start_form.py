@@ -143,10 +143,14 @@ def edit(snapshot: RunSnapshot) -> None:
 def _use_case_overrides(snapshot: RunSnapshot) -> dict[str, Any]:
     """The run's overrides for this use case, named as the form names them."""
     prefix = f"use_cases.{snapshot.use_case}."
+    seeds = snapshot.record.overrides.get("seeds")
     return {
-        name.removeprefix(prefix): value
-        for name, value in snapshot.record.overrides.items()
-        if name.startswith((prefix, "recipes.")) and not name.endswith(".fingerprint")
+        **({parameter_fields.SEEDS: 1 + len(seeds)} if isinstance(seeds, list) else {}),
+        **{
+            name.removeprefix(prefix): value
+            for name, value in snapshot.record.overrides.items()
+            if name.startswith((prefix, "recipes.")) and not name.endswith(".fingerprint")
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""The seed is chosen on validation, and the report tells what is skill from what is seed luck."""
+"""The seed is chosen on validation, and the report tells skill from luck."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_without_additional_seeds_nothing_is_chosen_and_nothing_read(tmp_path: P
     assert seeds.for_verdict({}) == seeds.card_section({}) == {}
 
 
-def test_the_seed_with_the_best_validation_score_of_dense_is_judged_not_the_luckiest_on_test(tmp_path: Path) -> None:
+def test_the_seed_with_the_best_validation_score_of_dense_is_chosen_not_the_luckiest_on_test(tmp_path: Path) -> None:
     before = context(tmp_path, {None: {"dense": (0.90, 0.90)}, 8: {"dense": (0.92, 0.80)}, 9: {"dense": (0.91, 0.99)}})
     after, report = seeds.choose(before)
     assert report["chosen"] == after.seed == after.case.training.seed == 8
@@ -63,7 +63,7 @@ def test_the_seed_with_the_best_validation_score_of_dense_is_judged_not_the_luck
     assert after.release.path == before.release.path
 
 
-def test_of_equal_validation_scores_the_first_seed_is_judged(tmp_path: Path) -> None:
+def test_of_equal_validation_scores_the_first_seed_is_chosen(tmp_path: Path) -> None:
     before = context(tmp_path, {None: {"dense": (0.9, 0.7)}, 8: {"dense": (0.9, 0.9)}})
     after, report = seeds.choose(before)
     assert after is before
@@ -108,13 +108,16 @@ def test_a_loss_smaller_than_the_spread_between_seeds_is_luck_and_a_steady_one_i
         1,
     )
     dense, int8, pruned = report["recipes"]
-    assert (dense["beyond_seed_luck"], int8["beyond_seed_luck"], pruned["beyond_seed_luck"]) == (None, False, True)
-    assert "loses 0.0010 of accuracy on average, which is not told from seed luck: its drop varies by 0.0020" in int8["sentence"]
-    assert "pruned loses 0.0200 of accuracy on average, beyond seed luck" in pruned["sentence"]
+    assert (dense["beyond_seed_variance"], int8["beyond_seed_variance"], pruned["beyond_seed_variance"]) == (None, False, True)
+    assert (
+        "loses 0.0010 of accuracy on average, which the variance between seeds explains: its drop varies by 0.0020"
+        in int8["sentence"]
+    )
+    assert "pruned loses 0.0200 of accuracy on average, beyond the variance between seeds" in pruned["sentence"]
     assert report["sentence"] == (
-        "over 3 seeds dense's accuracy is 0.9500 on test rows and varies by 0.0000 between seeds; pruned loses beyond seed luck; "
-        "int8 loses no more than seed luck explains"
+        "over 3 seeds dense's accuracy is 0.9500 on test rows and varies by 0.0000 between seeds; "
+        "pruned loses beyond the variance between seeds; int8 loses no more than the variance between seeds explains"
     )
     assert seeds.card_section({"seeds": {"seeds": [7, 8], "chosen": 8, "sentence": "so it is"}}) == {
-        "Seeds": "Seeds 7, 8; the models of seed 8 were judged, whose dense model has the best validation score. So it is."
+        "Seeds": "Seeds 7, 8; the candidates are the models of seed 8, whose dense model has the best validation score. So it is."
     }
