@@ -14,7 +14,7 @@ from dashboard.ui.locale import t
 
 
 def seeds(artifacts: Artifacts, run: Run) -> None:
-    """Mean and spread of every recipe, its drop against dense of the same seed, and whether that is more than the variance between seeds."""
+    """Mean and spread of every recipe, its drop against dense of the same seed, and whether the variance explains it."""
     report = artifacts.seed_report()
     tau = report.rank_stability.get("test")
     with st.container(border=True):
