@@ -139,11 +139,11 @@ def recipe_sentence(recipe: str, metric: str, row: Mapping[str, Any]) -> str:
         test = row["test"]
         return f"dense has {metric} {test['mean']:.4f} on average and varies by {test['sd']:.4f} between seeds"
     drop = row["test_drop"]
-    mean, known = drop["mean"], "which the variance between seeds explains"
+    mean, cause = drop["mean"], "which the variance between seeds explains"
     if drop["low"] > 0 or drop["high"] < 0:
-        known = "beyond the variance between seeds"
+        cause = "beyond the variance between seeds"
     return (
-        f"{recipe} {'loses' if mean >= 0 else 'gains'} {abs(mean):.4f} of {metric} on average, {known}: its drop varies by "
+        f"{recipe} {'loses' if mean >= 0 else 'gains'} {abs(mean):.4f} of {metric} on average, {cause}: its drop varies by "
         f"{drop['sd']:.4f} (95 % interval of the mean {drop['low']:+.4f}..{drop['high']:+.4f})"
     )
 

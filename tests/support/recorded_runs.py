@@ -62,7 +62,7 @@ def params(use_case: str = "", seed: int = 7) -> str:
         for name in dashboard_scenarios.names()
     }
     recipes: dict[str, Any] = {"dense": [], "int8": [{"quantize": {}}], "pruned": [{"prune": {}}]}
-    return yaml.safe_dump({"use_cases": stanzas, "recipes": recipes}, sort_keys=False)
+    return yaml.safe_dump({"use_cases": stanzas, "recipes": recipes, "seeds": []}, sort_keys=False)
 
 
 def project(root: Path) -> Path:
