@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy2(REPOSITORY / "dvc.yaml", folder)
     blank: dict[str, Any] = {section: {} for section in ("fetch", "clean", "augment", "model", "contract")}
     stanzas = {name: {**blank, "training": {"seed": 7}} for name in USE_CASES}
-    (folder / "params.yaml").write_text(yaml.safe_dump({"use_cases": stanzas, "recipes": {"dense": [], "int8": []}}))
+    (folder / "params.yaml").write_text(yaml.safe_dump({"use_cases": stanzas, "recipes": {"dense": [], "int8": []}, "seeds": []}))
     write_outputs_by_hand(folder)
     return folder
 
