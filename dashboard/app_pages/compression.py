@@ -3,22 +3,15 @@
 import streamlit as st
 
 from dashboard.ui import page_context, pickers, verdict_view
-from dashboard.views.results import (
-    compression_latency,
-    compression_losses,
-    compression_seeds,
-    compression_tradeoff,
-    contract_terms,
-    release_bundle,
-)
+from dashboard.views.compression import contract_terms, latency, losses, release_bundle, seeds, tradeoff
 
 VIEWS = {
-    "front": compression_tradeoff.front,
+    "front": tradeoff.front,
     "terms": contract_terms.terms,
-    "damage": compression_losses.by_class,
-    "flipped": compression_losses.flipped,
-    "timing": compression_latency.latency,
-    "seeds": compression_seeds.seeds,
+    "damage": losses.by_class,
+    "flipped": losses.flipped,
+    "timing": latency.latency,
+    "seeds": seeds.seeds,
     "bundle": release_bundle.bundle,
 }
 

@@ -1,1 +1,1 @@
-"""Views of the pages Results and Compression."""
+"""The views of the page Results."""

@@ -15,7 +15,7 @@ from dashboard.readers.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import image_grid, locale, pickers, widgets
 from dashboard.ui.locale import t
-from dashboard.views.results import compression_slices
+from dashboard.views.compression import slices
 from tasks.core.compression import DENSE
 
 MAX_FLIPPED = 60
@@ -24,7 +24,7 @@ MAX_FLIPPED = 60
 def by_class(artifacts: Artifacts, run: Run) -> None:
     """What each class lost, for every recipe, and the slices that lost."""
     _class_changes(artifacts)
-    compression_slices.slices(artifacts)
+    slices.slices(artifacts)
 
 
 def _class_changes(artifacts: Artifacts) -> None:
