@@ -16,14 +16,13 @@ from tasks.core.problem import Problem
 from tasks.core.use_case import UseCase
 from tasks.evaluation.comparison import compare_with_dense
 from tasks.evaluation.latency import Variant
+from tasks.evaluation.robustness import ShippedModel
+from tasks.evaluation.uncertainty import ENCODED_ROWS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from tasks.core.use_case import Array
-
-ENCODED_ROWS = 1024
-"""Rows that are encoded at a time: counts of terms are as wide as the longest text among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,12 @@ class ClassicModel:
                 for split, predictions in self.predictions.items()
             },
         }
+
+    @property
+    def shipped(self) -> ShippedModel:
+        """The file with the preprocessing state in its metadata."""
+        content = self.path.read_bytes()
+        return ShippedModel(content, onnx_model.read_metadata(onnx_model.from_bytes(content))["learnt"])
 
     def variant(self, case: UseCase, rows: DataFrame) -> Variant:
         """The file to be timed, on `rows` as it encodes them."""

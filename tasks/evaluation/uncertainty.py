@@ -9,40 +9,54 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core import onnx_model
-from tasks.core.artifacts import Artifact
 from tasks.core.use_case import UseCase
 from tasks.evaluation import statistics
 from tasks.metrics import uncertainty
+from tasks.metrics.uncertainty import Reading
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from tasks.metrics.uncertainty import Reading
+    Targets = np.ndarray[Any, np.dtype[np.int64]]
+
+ENCODED_ROWS = 1024
+"""Rows that are encoded at a time: counts of terms are as wide as the longest text among them."""
 
 
-def measure_uncertainty(recipe: Artifact, case: UseCase, splits: Mapping[str, DataFrame]) -> dict[str, Any]:
-    """As `uncertainty`, what the file `model.onnx` promises and what it keeps on the rows of each split; empty for a file
-    without the entry in its metadata.
+def measure_uncertainty(model: bytes, case: UseCase, splits: Mapping[str, DataFrame]) -> dict[str, Any]:
+    """As `uncertainty`, what an ONNX file promises and what it keeps on the rows of each split; empty for a file without the
+    entry in its metadata.
     """
-    model = (recipe.open() / "model.onnx").read_bytes()
-    metadata = onnx_model.read_metadata(onnx_model.from_bytes(model))
-    entry = metadata.get(uncertainty.ENTRY)
+    entry = onnx_model.read_metadata(onnx_model.from_bytes(model)).get(uncertainty.ENTRY)
     if not entry:
         return {}
-    measured: dict[str, Any] = {}
-    for split, rows in splits.items():
-        inputs, targets = case.encode(rows, metadata["learnt"])
-        reading = uncertainty.read(onnx_model.predict(model, inputs), inputs, entry)
-        measured[split] = summary(reading, np.asarray(targets, np.int64))
     promised = {
         "temperature": entry["temperature"],
         "coverage": entry["conformal"]["coverage"],
         "scores": sorted(entry["out_of_distribution"]["scores"]),
     }
+    measured = {split: summary(*read_rows(model, case, rows)) for split, rows in splits.items()}
     return {"uncertainty": {**promised, "splits": measured}}
 
 
-def summary(reading: Reading, targets: np.ndarray[Any, np.dtype[np.int64]]) -> dict[str, Any]:
+def read_rows(model: bytes, case: UseCase, rows: DataFrame) -> tuple[Reading, Targets]:
+    """What the file says of the rows, encoded block by block, and their class indices (N,)."""
+    metadata = onnx_model.read_metadata(onnx_model.from_bytes(model))
+    readings, targets = [], []
+    for start in range(0, max(1, len(rows)), ENCODED_ROWS):
+        inputs, indices = case.encode(rows.iloc[start : start + ENCODED_ROWS].reset_index(drop=True), metadata["learnt"])
+        readings.append(uncertainty.read(onnx_model.predict(model, inputs), inputs, metadata[uncertainty.ENTRY]))
+        targets.append(np.asarray(indices, np.int64))
+    reading = Reading(
+        probabilities=np.concatenate([each.probabilities for each in readings]),
+        conformal_sets=np.concatenate([each.conformal_sets for each in readings]),
+        prediction_sets=np.concatenate([each.prediction_sets for each in readings]),
+        reasons=[reason for each in readings for reason in each.reasons],
+    )
+    return reading, np.concatenate(targets)
+
+
+def summary(reading: Reading, targets: Targets) -> dict[str, Any]:
     """Coverage with its interval, sizes of prediction sets, abstentions by reason, and accuracy where it answers; plain JSON.
 
     Conformal sets may be empty; a prediction set holds at least the most probable class. `targets` are class indices (N,).

@@ -199,8 +199,6 @@ def _group_pairs(predictions: DataFrame) -> tuple[tuple[Floats, Floats], ...]:
 
 def _robustness(allowed: float, own: Measured) -> Evidence:
     mean = own.metrics.get("robustness", {}).get("mean")
-    if not mean and own.kind == "baseline":
-        return Blockers(("is a classic model, which is not measured on corrupted rows",))
     if not mean:
         raise UserError("contract.max_robustness_drop needs corruptions, and this use case has none; set it to 0")
     return Estimated(allowed, mean["drop"]["value"], mean["drop"]["standard_error"])

@@ -6,15 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.compression import calibration
 from tasks.compression.onnx_export import set_metadata
 from tasks.core import onnx_model
 from tasks.core.artifacts import Table, read_split
 from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.exported_baseline import ExportedBaseline, slug
 from tasks.core.stage_context import StageContext
+from tasks.core.use_case import UseCase
+from tasks.data import sampling
+from tasks.metrics import input_scores
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from tasks.core.use_case import Array
+
+CALIBRATION_ROWS = 10_000
+"""The most validation rows, evenly spaced, that calibrate: counts of terms are as wide as the longest text among them."""
 
 TOLERANCE = 1e-4
 """The largest difference from scikit-learn's outputs, as a share of the largest output (or of 1, if that is more)."""
@@ -22,20 +31,27 @@ NONE_EXPORTED = "no classic model of this problem is exported; its baselines are
 
 
 def main(context: StageContext) -> None:
-    """Write one folder for each classic model, with a report that compares the file with scikit-learn; no row but train rows."""
-    train = read_split(Table(context.clean.open() / "rows"), "train")
+    """Write one folder for each classic model, with a report that compares the file with scikit-learn.
+
+    The models are fitted on train rows; validation rows calibrate their probabilities. No test row is read.
+    """
+    rows = Table(context.clean.open() / "rows")
+    train, validation = read_split(rows, "train"), read_split(rows, "validation")
     exported = context.case.exported_baselines(train)
     reports = []
     with context.baselines.draft() as draft:
         for name, baseline in exported.items():
             content = to_bytes(baseline, context.name, slug(name))
+            compared = parity(content, baseline.inputs, baseline.expected, name)
+            content, calibrated = calibrate(content, context.case, baseline, train, validation)
             report = {
                 "name": name,
                 "slug": slug(name),
                 "bytes": len(content),
                 "parameters": baseline.parameters,
                 "macs": None,
-                "parity": parity(content, baseline.inputs, baseline.expected, name),
+                "parity": compared,
+                **({"calibration": calibrated} if calibrated else {}),
                 "train_rows": baseline.train_rows,
             }
             write_bytes(draft / slug(name) / "model.onnx", content)
@@ -54,6 +70,31 @@ def to_bytes(baseline: ExportedBaseline, use_case: str, architecture: str) -> by
         baseline.model, {"use_case": use_case, "architecture": architecture, "fields": {}, "learnt": dict(baseline.state)}
     )
     return onnx_model.to_bytes(baseline.model)
+
+
+def calibrate(
+    content: bytes, case: UseCase, baseline: ExportedBaseline, train: DataFrame, validation: DataFrame
+) -> tuple[bytes, dict[str, Any]]:
+    """The file calibrated on at most `CALIBRATION_ROWS` validation rows, and a report; the same file for no classes."""
+    inputs, targets = case.encode(spaced(validation, CALIBRATION_ROWS), baseline.state)
+    usual = baseline.inputs
+    if input_scores.fit(usual, baseline.state) is not None:
+        usual, _ = case.encode(spaced(train, input_scores.FIT_ROWS), baseline.state)
+    return calibration.calibrate(
+        content,
+        case.problem_of(baseline.state),
+        baseline.state,
+        train_inputs=usual,
+        validation_inputs=inputs,
+        validation_targets=targets,
+        coverage=case.training.coverage,
+    )
+
+
+def spaced(rows: DataFrame, limit: int) -> DataFrame:
+    """At most `limit` of the rows, evenly spaced."""
+    (chosen,) = sampling.evenly_spaced_rows([len(rows)], limit)
+    return rows.iloc[chosen].reset_index(drop=True)
 
 
 def parity(content: bytes, inputs: Array, expected: Any, name: str) -> dict[str, Any]:

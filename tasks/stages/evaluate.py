@@ -54,7 +54,9 @@ def main(context: StageContext) -> None:
         metrics["baselines"], metrics["against_rivals"] = compare_with_baselines(problem, own_predictions, baselines)
         against = {**metrics, "predictions": own_predictions}
         metrics["classic"] = {
-            model.slug: model.metrics(context.case, problem, against, split_rows, split_metrics) for model in classic
+            model.slug: model.metrics(context.case, problem, against, split_rows, split_metrics)
+            | measure_classic(context.case, problem, model, dense, own_predictions, split_rows)
+            for model in classic
         }
     else:
         pairs = {
@@ -67,7 +69,9 @@ def main(context: StageContext) -> None:
         }
         metrics["slices"] = slices.find_slices(context.case, problem, pairs["validation"], pairs["test"])
     metrics["robustness"] = measure_robustness(context, own, dense, predicted["test"][1])
-    metrics |= measure_uncertainty(own, context.case, {split: split_rows for split, (_, split_rows) in predicted.items()})
+    metrics |= measure_uncertainty(
+        load_model(own)[0], context.case, {split: split_rows for split, (_, split_rows) in predicted.items()}
+    )
     for split, (predictions, split_rows) in predicted.items():
         predicted[split] = (with_attributions(own, context.case, problem, predictions, split_rows), split_rows)
     timing = known_latency(context) or measure_latency(context, own, dense, predicted["validation"][1], classic)
@@ -154,6 +158,27 @@ def measure_latency(
         variants.append(Variant(name=context.recipe_name, runtime="onnx", path=own.open() / "model.onnx"))
     variants += [model.variant(context.case, timed) for model in classic]
     return latency.measure(variants, inputs, context.scratch, threads=context.case.training.threads, event_log=context.event_log)
+
+
+def measure_classic(
+    case: UseCase,
+    problem: Problem,
+    model: ClassicModel,
+    dense: Artifact,
+    dense_predictions: Mapping[str, DataFrame],
+    rows: Mapping[str, DataFrame],
+) -> dict[str, Any]:
+    """Slices, robustness and uncertainty of a classic model, as of a recipe; no adversarial examples, as it has no gradient."""
+    pairs = {
+        split: slices.PairedPredictions(rows[split], dense_predictions[split], model.predictions[split])
+        for split in EVALUATION_SPLITS
+    }
+    pair = robustness.ModelPair(model.shipped, robustness.ShippedModel(*load_model(dense)), dense.json("report.json")["macs"])
+    return {
+        "slices": slices.find_slices(case, problem, pairs["validation"], pairs["test"]),
+        "robustness": robustness.measure(case, pair, rows["test"]),
+        **measure_uncertainty(model.shipped.content, case, rows),
+    }
 
 
 def measure_robustness(context: StageContext, own: Artifact, dense: Artifact, test_rows: DataFrame) -> dict[str, Any]:

@@ -25,6 +25,10 @@ class ClassifiedBars(tiny_images.Bars):
     problem: ClassVar[Problem] = MulticlassClassification()
 
 
+def content(folder: Path) -> bytes:
+    return (folder / "model.onnx").read_bytes()
+
+
 def test_coverage_set_sizes_and_abstentions_are_counted_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1, 0.0], [0.5, 0.4, 0.1], [0.3, 0.4, 0.3], [0.1, 0.2, 0.7]])
     sets = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]], bool)
@@ -73,7 +77,7 @@ def split_rows(seed: int) -> dict[str, pd.DataFrame]:
 
 def test_the_promised_coverage_is_kept_on_test_rows(files: Path) -> None:
     splits = {"test": split_rows(0)["test"]}
-    result = measured.measure_uncertainty(Artifact(files / "calibrated"), ClassifiedBars(), splits)["uncertainty"]
+    result = measured.measure_uncertainty(content(files / "calibrated"), ClassifiedBars(), splits)["uncertainty"]
     test = result["splits"]["test"]
     assert (result["coverage"], result["scores"]) == (0.9, ["energy", "inputs"])
     assert test["rows"] == 225
@@ -85,17 +89,17 @@ def test_the_promised_coverage_is_kept_on_test_rows(files: Path) -> None:
 def test_inverted_pictures_are_abstained_from(files: Path) -> None:
     rows = split_rows(0)["test"]
     rows["pixels"] = [bytes(255 - value for value in pixels) for pixels in rows["pixels"]]
-    result = measured.measure_uncertainty(Artifact(files / "calibrated"), ClassifiedBars(), {"test": rows})
+    result = measured.measure_uncertainty(content(files / "calibrated"), ClassifiedBars(), {"test": rows})
     assert result["uncertainty"]["splits"]["test"]["abstained_for"][OUT_OF_DISTRIBUTION] > 0.95
 
 
 def test_a_file_without_the_entry_has_nothing_to_measure(files: Path) -> None:
-    assert measured.measure_uncertainty(Artifact(files / "plain"), ClassifiedBars(), split_rows(0)) == {}
+    assert measured.measure_uncertainty(content(files / "plain"), ClassifiedBars(), split_rows(0)) == {}
 
 
 def test_the_card_says_what_the_model_abstains_on(files: Path) -> None:
     splits = {"test": split_rows(0)["test"]}
-    metrics = measured.measure_uncertainty(Artifact(files / "calibrated"), ClassifiedBars(), splits)
+    metrics = measured.measure_uncertainty(content(files / "calibrated"), ClassifiedBars(), splits)
     test = metrics["uncertainty"]["splits"]["test"]
     sentence = model_card.abstention(metrics)
     assert sentence.startswith(f"It abstains on {test['abstained']:.1%} of test rows: ")

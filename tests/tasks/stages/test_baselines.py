@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.core import onnx_model
 from tasks.core.artifacts import Artifact, Table
 from tasks.core.errors import UserError
-from tasks.evaluation import latency
+from tasks.evaluation import latency, uncertainty
 from tasks.problems.baselines import kernel_machine
+from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.stages import baselines, compress, evaluate
 from tests.support import tiny_images
 
@@ -70,7 +72,7 @@ def test_evaluate_measures_a_classic_model_like_a_recipe(tmp_path: Any, competin
     metrics = folder.json("metrics.json")
     own = metrics["classic"]["kernel-machine"]
     assert list(metrics["classic"]) == ["kernel-machine"]
-    assert set(own) - {"name", "against_dense"} <= set(metrics)
+    assert set(own) - {"name", "against_dense", "slices"} <= set(metrics)
     assert (own["recipe"], own["name"], own["macs"]) == ("kernel-machine", "kernel machine", None)
     assert own["bytes_share"] == pytest.approx(own["bytes"] / metrics["bytes"])
     assert own["rows"] == metrics["rows"]
@@ -85,9 +87,41 @@ def test_evaluate_measures_a_classic_model_like_a_recipe(tmp_path: Any, competin
         drop = metrics["splits"][split]["scores"]["accuracy"] - correct
         assert own["against_dense"][split]["drop"]["value"] == pytest.approx(drop)
         assert metrics["against_rivals"][split]["gains"]["kernel machine"]["value"] == pytest.approx(drop)
+    assert own["slices"]["confirmed"] == []
     timed = folder.json("latency.json")["variants"]
     assert set(timed) == {"eager PyTorch", "dense", "kernel-machine"}
     assert timed["kernel-machine"]["speedup_over"]["dense"]["1"]["ratio"] > 0
+
+
+class Classes(MulticlassClassification):
+    """The toy's classes with a kernel machine that competes."""
+
+    exported_baselines = ExportedBars.exported_baselines
+
+
+def test_a_classic_classifier_is_calibrated_on_validation_rows_and_keeps_its_decisions(
+    tmp_path: Any, competing: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = tiny_images.stage_context(tmp_path, "baselines")
+    baselines.main(context)
+    path = context.baselines.path / "kernel-machine" / "model.onnx"
+    plain = path.read_bytes()
+    monkeypatch.setattr(tiny_images.Bars, "problem", Classes())
+    baselines.main(context)
+    metadata = onnx_model.read_metadata(onnx_model.from_bytes(path.read_bytes()))
+    assert metadata["uncertainty"]["conformal"]["coverage"] == 0.9
+    report = context.baselines.json("kernel-machine/report.json")
+    assert report["bytes"] == path.stat().st_size
+    assert report["calibration"]["log_loss"]["after"] <= report["calibration"]["log_loss"]["before"]
+    table = tiny_images.rows()
+    test = table[table["split"] == "test"]
+    inputs, _ = context.case.encode(test, metadata["learnt"])
+    outputs = [onnx_model.predict(model, inputs) for model in (plain, path.read_bytes())]
+    assert (outputs[0].argmax(1) == outputs[1].argmax(1)).all()
+    assert np.allclose(outputs[0] / metadata["uncertainty"]["temperature"], outputs[1], atol=1e-4)
+    measured = uncertainty.measure_uncertainty(path.read_bytes(), context.case, {"test": test})["uncertainty"]["splits"]["test"]
+    assert measured["rows"] == 75
+    assert measured["coverage"]["low"] <= 0.9
 
 
 def test_a_recipe_with_the_name_of_a_classic_model_is_refused(tmp_path: Any, competing: None) -> None:
