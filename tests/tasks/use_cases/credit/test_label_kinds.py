@@ -164,4 +164,7 @@ def test_every_recipe_goes_through_all_stages(tmp_path: Path, label: Any) -> Non
         )
         assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
     verdict = Artifact(tmp_path / "data" / "credit" / "release").json("verdict.json")
-    assert verdict["released"] in recipes
+    assert verdict["verdict"] == "released"
+    candidates = {candidate["recipe"]: candidate for candidate in verdict["candidates"]}
+    assert set(recipes) - {"dense"} < set(candidates), "classic models compete"
+    assert candidates[verdict["released"]]["status"] == "kept"
