@@ -154,6 +154,17 @@ def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path: Path)
         evaluate.main(context)
 
 
+def test_a_card_of_a_classic_model_does_not_speak_of_a_network() -> None:
+    row = {"kind": "baseline", "recipe": "kernel-machine"}
+    assert model_card.training(row, {"architecture": "kernel-machine", "fields": {}}, {"epochs": 5}) == (
+        "A classic model, `kernel-machine`, fitted to the train rows with scikit-learn; no network."
+    )
+    own = {"kind": "recipe", "recipe": "int8"}
+    assert "with {'width': 3}. Settings: {'epochs': 5}" in model_card.training(
+        own, {"architecture": "cnn", "fields": {"width": 3}}, {"epochs": 5}
+    )
+
+
 def test_a_card_has_error_rates_by_group_where_the_report_has_them() -> None:
     row = {
         "group": "old",
