@@ -1,7 +1,9 @@
 """The catalogue of texts is complete in both languages, and untrusted text is never treated as markup."""
 
 import ast
+import dataclasses
 import re
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
@@ -9,6 +11,7 @@ from string import Formatter
 from typing import Any
 
 import pytest
+import yaml
 
 from dashboard.components.canvas import decoded
 from dashboard.readers.prefect_api import Schedule
@@ -16,6 +19,7 @@ from dashboard.readers.run_records import _STAGE_STATES, _STATES
 from dashboard.text import formatting, translations
 from dashboard.ui import locale
 from dashboard.views.schedules import deployments
+from tasks.core.settings import Contract
 
 DASHBOARD = Path(translations.__file__).parents[1]
 SOURCES = sorted(DASHBOARD.rglob("*.py"))
@@ -292,3 +296,13 @@ def test_a_cron_expression_is_described_in_words(monkeypatch: pytest.MonkeyPatch
 )
 def test_a_drawing_that_is_none_is_refused(drawing: Any) -> None:
     assert decoded(drawing) is None
+
+
+def test_every_stage_and_every_term_of_the_contract_has_a_word() -> None:
+    catalogue = tomllib.loads((DASHBOARD / "text" / "translations.toml").read_text())
+    stages = set(yaml.safe_load((DASHBOARD.parent / "dvc.yaml").read_text())["stages"])
+    assert stages <= set(catalogue["stage"])
+    assert stages <= set(catalogue["stage_about"])
+    terms = {field.name for field in dataclasses.fields(Contract)}
+    assert terms <= set(catalogue["setting"])
+    assert terms <= set(catalogue["term"])
