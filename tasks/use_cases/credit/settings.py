@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from tasks.core import registry
-from tasks.core.settings import Clean, Contract, Fetch, Model, Share, Training, settings
+from tasks.core.settings import Clean, Fetch, Model, Training, settings
 from tasks.use_cases.credit import datasets
 
 if TYPE_CHECKING:
@@ -77,10 +77,3 @@ class TableTraining(Training):
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.003
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.05
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-
-
-@settings
-class TableContract(Contract):
-    max_drop: Share = 0.005
-    min_speedup: Annotated[float, Field(ge=0)] = 1.0
-    """A network for tables predicts in microseconds, so it only must not become slower."""

@@ -24,7 +24,7 @@ from tasks.metrics import binary_classification
 from tasks.problems.binary_classification import BinaryClassification
 from tasks.problems.regression import Regression
 from tasks.use_cases.credit import column_types, corruptions, datasets
-from tasks.use_cases.credit.settings import TableClean, TableContract, TableFetch, TableModel, TableTraining
+from tasks.use_cases.credit.settings import TableClean, TableFetch, TableModel, TableTraining
 from tasks.use_cases.credit.table_classification import TableClassification
 
 if TYPE_CHECKING:
@@ -74,7 +74,6 @@ class Credit(UseCase):
     clean: TableClean = Field(default_factory=TableClean)
     model: TableModel = Field(default_factory=TableModel)
     training: TableTraining = Field(default_factory=TableTraining)
-    contract: TableContract = Field(default_factory=TableContract)
 
     class Schema(pa.DataFrameModel):
         label: str = pa.Field(str_length={"min_value": 1, "max_value": 100})
