@@ -12,6 +12,8 @@ EXIT_CODES: dict[Word, int] = {"error": 1, "refused": 3, "inconclusive": 4, "rel
 CANCELLED_EXIT_CODE = 130
 ENDED = ("Completed", "Failed", "Crashed")
 """States in which a run has a verdict. A cancelled run has none, and one under way has none yet."""
+OLD_TERMS = {"objections": "blockers"}
+"""Names of terms in older files, and their names now."""
 RANK = {"kept": 0, "not shown": 1, "broken": 2}
 
 
@@ -80,6 +82,8 @@ class Verdict:
     @property
     def more_rows(self) -> int:
         """About how many more test rows would show that the nearest candidate keeps the contract; 0 if that is not known."""
+        from tasks.release.sentences import round_up  # it loads SciPy, which few commands need
+
         needed = self._needs().get("rows")
         rows = self.decision.get("rows")
         return round_up(needed - rows) if isinstance(needed, int) and isinstance(rows, int) and needed > rows else 0
@@ -184,12 +188,6 @@ def released_names(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def round_up(count: int) -> int:
-    """A count rounded up to two leading digits, because an estimate has no more."""
-    unit = int(10 ** max(0, len(str(count)) - 2))
-    return -(-count // unit) * unit
-
-
 def as_json(run_id: str, state: str, verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """The verdicts of a run as plain values: the overall word, the exit code, and each use case with its candidates."""
     return {
@@ -231,7 +229,7 @@ def _term(name: str, content: Mapping[str, Any]) -> Term:
     """A term; older files call its bound `at_most` or `at_least`."""
     bound = next((content[key] for key in ("bound", "at_most", "at_least") if content.get(key) is not None), None)
     return Term(
-        name=name,
+        name=OLD_TERMS.get(name, name),
         allowed=content.get("allowed"),
         value=content.get("value"),
         bound=bound,

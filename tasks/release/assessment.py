@@ -106,7 +106,7 @@ def assess(
         if against.not_shown_worse("validation").p_value():
             excluded = f"on validation it is worse than {baseline.name!r}"
     if blockers := own.metrics["splits"]["test"].get("objections", []):
-        terms["objections"] = Blockers(tuple(blockers))
+        terms["blockers"] = Blockers(tuple(blockers))
     return Candidate(
         name=own.name,
         kind=own.kind,

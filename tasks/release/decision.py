@@ -14,7 +14,7 @@ from math import prod
 from typing import Any, Literal
 
 from tasks.core.settings import Contract
-from tasks.evaluation.statistics import LEVEL
+from tasks.evaluation.statistics import LEVEL, holm
 from tasks.release.evidence import Evidence
 from tasks.release.paired_tests import PairedDrop
 
@@ -152,11 +152,9 @@ def plan(candidates: Sequence[Candidate], max_drop: float, rows: int) -> list[Ca
 
 def adjust(tried: Sequence[Candidate]) -> None:
     """Set the p-values of the candidates tried, adjusted by Holm's procedure, and the level at which each is tested."""
-    largest = 0.0
-    for rank, candidate in enumerate(sorted(tried, key=lambda one: one.p)):
-        left = len(tried) - rank
-        largest = max(largest, min(1.0, left * candidate.p))
-        candidate.tried, candidate.adjusted_p, candidate.level = True, largest, 1 - ALPHA / left
+    order = sorted(tried, key=lambda one: one.p)
+    for rank, (candidate, adjusted) in enumerate(zip(order, holm([one.p for one in order]), strict=True)):
+        candidate.tried, candidate.adjusted_p, candidate.level = True, adjusted, 1 - ALPHA / (len(order) - rank)
 
 
 def nearest(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import ceil, exp, log, sqrt
-from statistics import NormalDist, mean, stdev
+from math import ceil, log, sqrt
+from statistics import NormalDist, stdev
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -209,41 +209,23 @@ class ProcessTimes(Evidence):
 
     @property
     def value(self) -> float:  # type: ignore[override]
-        return exp(mean(map(log, self.processes)))
+        return statistics.log_t_interval(self.processes).value
 
     def bound(self, level: float) -> float:
-        from scipy.stats import t
-
-        centre, error = self._centre_and_error()
-        if error == 0:
-            return exp(centre)
-        reach = float(t.ppf(level, len(self.processes) - 1)) * error
-        return exp(centre - reach if self.at_least else centre + reach)
+        interval = statistics.log_t_interval(self.processes, statistics.one_sided(level))
+        return interval.low if self.at_least else interval.high
 
     def p_value(self) -> float:
-        from scipy.stats import t
-
         if self.allowed <= 0:
             return 0.0 if self.at_least else 1.0
-        centre, error = self._centre_and_error()
-        room = (centre - log(self.allowed)) * (1 if self.at_least else -1)
-        if error == 0:
-            return 0.0 if room >= 0 else 1.0
-        return float(t.sf(room / error, len(self.processes) - 1))
+        return statistics.log_t_p_value(self.processes, self.allowed, "above" if self.at_least else "below")
 
     def needs(self, level: float) -> dict[str, int]:
-        centre, error = self._centre_and_error()
-        room = (centre - log(self.allowed)) * (1 if self.at_least else -1) if self.allowed > 0 else 0.0
+        room = log(self.value / self.allowed) * (1 if self.at_least else -1) if self.allowed > 0 else 0.0
         if room <= 0:
             return {}
         quantiles = NormalDist().inv_cdf(level) + NormalDist().inv_cdf(POWER)
-        return {"processes": max(ceil((quantiles * error * sqrt(len(self.processes)) / room) ** 2), len(self.processes) + 1)}
-
-    def _centre_and_error(self) -> tuple[float, float]:
-        logs = [log(value) for value in self.processes]
-        if len(logs) < 2:
-            raise ValueError(f"{len(logs)} processes: a confidence bound needs at least two")
-        return mean(logs), stdev(logs) / sqrt(len(logs))
+        return {"processes": max(ceil((quantiles * stdev(map(log, self.processes)) / room) ** 2), len(self.processes) + 1)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,6 @@ MISSES: dict[str, Miss] = {
         f"{_change(term.value)} of {metric} on corrupted rows, at most {term.bound(level):.4f} with {_confidence(level)}; "
         f"{term.allowed:.4f} is allowed"
     ),
-    "objections": lambda term, level, metric, rows: " and ".join(term.reasons),  # type: ignore[attr-defined]
+    "blockers": lambda term, level, metric, rows: " and ".join(term.reasons),  # type: ignore[attr-defined]
 }
 """What is said of a term that is not shown, without its subject."""

@@ -8,6 +8,7 @@ import pytest
 
 from flows.reporting import verdicts
 from flows.reporting.verdict_table import candidate_cells
+from tasks.release.sentences import round_up
 from tests.support import release_verdicts
 
 
@@ -73,7 +74,7 @@ def test_an_inconclusive_verdict_names_the_nearest_candidate_and_what_it_needs()
     assert verdict.nearest
     assert verdict.nearest.recipe == "pruned"
     assert verdict.needs == "about 700 more test rows"
-    assert verdicts.round_up(1234) == 1300
+    assert round_up(1234) == 1300
     nearest = release_verdicts.VERDICTS["inconclusive"]["candidates"][1]
     timed = {
         "verdict": "inconclusive",
@@ -99,3 +100,8 @@ def test_values_of_another_shape_do_not_break_the_reader() -> None:
     (verdict,) = verdicts.of_record({"state": "Completed", "use_cases": ["a"], "results": {"a": {"verdict": broken}}})
     assert (verdict.word, verdict.sentence) == ("refused", "")
     assert verdicts.of_record({"state": "Completed", "use_cases": ["a"], "results": {"a": "x"}})[0].word == "error"
+
+
+def test_a_term_of_an_older_file_has_the_name_it_has_now() -> None:
+    content = {"released": None, "candidates": [{"recipe": "int8", "terms": {"objections": {"allowed": 0, "value": 1}}}]}
+    assert [term.name for term in verdicts.parse("finance", content).candidates[0].terms] == ["blockers"]
