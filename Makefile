@@ -16,7 +16,7 @@ coverage: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser" --cov --cov-report=term tests/tasks
 
 slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "slow"
+	$(BIN)/python -m pytest -q -n $(or $(SLOW_WORKERS),2) --dist loadfile -m "slow" $(AGAIN)
 
 browser: $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "browser" tests/browser $(AGAIN)

@@ -25,6 +25,7 @@ from tests.support.bonsai_process import (
     stage_states,
     start_bonsai,
     wait_for,
+    wait_until_ended,
 )
 from tests.support.toy_project import build_project
 
@@ -204,13 +205,13 @@ def test_runs_with_different_overrides_run_concurrently_and_share_equal_stages(t
 @pytest.mark.slow
 def test_without_a_server_a_run_starts_its_own_and_leaves_no_process_however_it_ends(toy: Path) -> None:
     with slow_run(toy, {}) as (flow, _):
-        children = [child.pid for child in psutil.Process(flow.pid).children(recursive=True)]
+        children = psutil.Process(flow.pid).children(recursive=True)
         assert len(children) >= 2, "the server and the stage"
         flow.kill()
         flow.wait()
-        wait_for(lambda: all(map(has_ended, children)), 20)
+        wait_until_ended(children, 60)
     process = start_bonsai(toy, "run", "toy", server={})
-    children = wait_for(lambda: [child.pid for child in psutil.Process(process.pid).children(recursive=True)], 30)
+    children = wait_for(lambda: psutil.Process(process.pid).children(recursive=True), 30)
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0
     assert "starting one for this run" in output

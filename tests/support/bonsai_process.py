@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,21 @@ def wait_for(condition: Callable[[], Any], seconds: float = 180) -> Any:
     raise AssertionError(f"did not happen in {seconds} s")
 
 
-def has_ended(pid: int) -> bool:
-    """Whether the process has ended, reaped or not."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+def has_ended(process: int | psutil.Process) -> bool:
+    """Whether the process has ended, reaped or not. Give a `psutil.Process` where its pid may be reused meanwhile."""
+    try:
+        process = psutil.Process(process) if isinstance(process, int) else process
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_until_ended(processes: Sequence[psutil.Process], seconds: float) -> None:
+    """Wait until all of them have ended; fail after `seconds` with what still runs."""
+    deadline = time.monotonic() + seconds
+    while running := [process for process in processes if not has_ended(process)]:
+        if time.monotonic() > deadline:
+            raise AssertionError(
+                f"after {seconds} s these still run: {[process.as_dict(['cmdline', 'status']) for process in running]}"
+            )
+        time.sleep(0.1)

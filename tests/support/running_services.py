@@ -65,9 +65,9 @@ class RunningServices:
         matching = [each for each in read_records(self.root) if each["prefect"].get("flow_run_id") == flow_run_id]
         return matching[0] if matching else {}
 
-    def descendants(self) -> list[int]:
-        """Process ids of all children of `bonsai up` and theirs."""
-        return [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
+    def descendants(self) -> list[psutil.Process]:
+        """All children of `bonsai up` and theirs."""
+        return psutil.Process(self.process.pid).children(recursive=True)
 
 
 @contextmanager

@@ -19,7 +19,16 @@ from dashboard.readers import prefect_api
 from flows import settings
 from flows.services.supervisor import Supervisor, read_or_create_password, single_instance
 from tasks.core.errors import UserError
-from tests.support.bonsai_process import has_ended, read_records, run_bonsai, run_dvc, stage_states, start_bonsai, wait_for
+from tests.support.bonsai_process import (
+    has_ended,
+    read_records,
+    run_bonsai,
+    run_dvc,
+    stage_states,
+    start_bonsai,
+    wait_for,
+    wait_until_ended,
+)
 from tests.support.running_services import VERBS, RunningServices, add_hold_files, start_services
 from tests.support.toy_project import SMALL, build_project
 
@@ -54,7 +63,9 @@ def test_the_password_is_kept_and_only_this_user_reads_it(toy: Path, monkeypatch
 @pytest.mark.slow
 def test_three_services_answer_and_nothing_listens_beyond_this_machine(up: RunningServices) -> None:
     assert [line.split()[0] for line in up.output_lines[-3:]] == ["dashboard", "Prefect", "its"]
-    sockets = [each for pid in (up.process.pid, *up.descendants()) for each in psutil.Process(pid).net_connections(kind="all")]
+    sockets = [
+        each for process in (psutil.Process(up.process.pid), *up.descendants()) for each in process.net_connections(kind="all")
+    ]
     listening = [each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN]
     assert len(listening) >= 2
     assert set(listening) <= {"127.0.0.1", "::1"}
@@ -248,7 +259,7 @@ def test_one_signal_ends_all_that_up_started_runs_included(up: RunningServices, 
         descendants = running.descendants()
         running.process.send_signal(sig)
         running.process.wait(90)
-        wait_for(lambda: all(map(has_ended, descendants)), 20)
+        wait_until_ended(descendants, 60)
         if sig == signal.SIGINT:
             assert running.process.returncode == 0
             assert running.record(flow_run_id)["state"] == "Cancelled"
