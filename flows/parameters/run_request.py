@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -133,18 +134,24 @@ def write_params(values: Mapping[str, Any], path: Path) -> None:
 
 
 def cached_fingerprint(path: Path, cache_file: Path) -> str:
-    """Content fingerprint of a file or folder, as the fetch stage computes it.
+    """Content fingerprint of a file, folder or pattern of files, as the fetch stage computes it.
 
     `cache_file` keeps it for as long as path, size, modification time and inode of every file stay the same.
     """
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    stats = [(str(file.relative_to(path)), (stat := file.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for file in files]
+    if path.exists():
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+        base = path
+    else:
+        from tasks.data import sources
+
+        files, base = sources.matching_paths(path), path.parent
+    stats = [(os.path.relpath(file, base), (stat := file.stat()).st_size, stat.st_mtime_ns, stat.st_ino) for file in files]
     stats_hash = hash_json(stats)
     cache = _read_cache(cache_file)
     if cache.get(str(path), {}).get("seen") != stats_hash:
         from tasks.data import sources  # loads numpy, which only requests with own data need
 
-        content = sources.fingerprint(path)
+        content = sources.fingerprint_of(sources.matching_paths(path))
         cache[str(path)] = {"seen": stats_hash, "fingerprint": content}
         write_json(cache_file, cache)
     return str(cache[str(path)]["fingerprint"])
@@ -185,8 +192,9 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file
     for setting in params_file.build_use_case(name, params).fetch.path_settings:
         if not fetch.get(setting):
             continue
-        path = root / fetch[setting]
-        if not path.exists():
+        path = root / Path(fetch[setting]).expanduser()
+        is_pattern = not path.exists() and any(mark in path.name for mark in "*?[")
+        if not path.exists() and not is_pattern:
             names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
             near = get_close_matches(path.name, names, n=1)
             raise UserError(
@@ -194,7 +202,7 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file
             )
         fingerprints.append(cached_fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json"))
         if not Path(fetch[setting]).is_absolute() and path.resolve().is_relative_to(root.resolve()):
-            if Path(fetch[setting]).parts[0] == "data":
+            if Path(fetch[setting]).parts[0] == "data" or is_pattern:
                 fetch[setting] = str(path)
             else:
                 links.append(str(fetch[setting]))

@@ -35,7 +35,7 @@ def settings(cls: type[T]) -> type[T]:
 class Fetch:
     """Where the raw rows come from. A use case adds the columns it needs by subclassing."""
 
-    path_settings: ClassVar[tuple[str, ...]] = ("path",)
+    path_settings: ClassVar[tuple[str, ...]] = ("path", "train", "validation", "test")
     """The settings that name a file or folder of the user's own. The stage runs again when its content changes."""
 
     source: Literal["packaged", "download", "path"] = "packaged"
@@ -43,7 +43,13 @@ class Fetch:
     dataset: str = ""
     """The name of the data set; empty for the use case's default."""
     path: str = ""
-    """A file or folder of your own; it sets `source` to `path`."""
+    """A file or folder of your own, or several files as a pattern such as data/*.csv; it sets `source` to `path`."""
+    train: str = ""
+    """Train rows of your own, where they are apart from the others; instead of `path`."""
+    validation: str = ""
+    """Validation rows of your own; empty to take them from the others."""
+    test: str = ""
+    """Test rows of your own; empty to take them from the others."""
     fingerprint: str = ""
     """SHA-256 of each of `path_settings` when the run was requested, joined by + (set by `bonsai run`). Other content fails."""
     limit: Annotated[int, Field(ge=0)] = 0
@@ -52,10 +58,15 @@ class Fetch:
     """Rows per partition, the unit of work of a Dask worker. It does not depend on the number of workers."""
 
     def __post_init__(self) -> None:
-        if self.path and self.source == "packaged":
+        own = self.path or self.train
+        if own and self.source == "packaged":
             object.__setattr__(self, "source", "path")
-        if self.source == "path" and not self.path:
+        if self.source == "path" and not own:
             raise ValueError("source is 'path' but path is empty; name a file or folder, as in fetch.path=my.csv")
+        if self.path and self.train:
+            raise ValueError("path and train are both set; name the train rows in one of them")
+        if (self.validation or self.test) and not own:
+            raise ValueError("validation or test is set, but no train rows; name them in fetch.train")
 
     def expected_fingerprint(self, name: str) -> str:
         """The fingerprint of the file or folder of setting `name` when the run was requested; empty if not recorded."""

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,6 @@ from tasks.core.atomic_files import hash_file
 from tasks.core.errors import UserError
 
 MAX_IDX_BYTES = 4_000_000_000
-TEST_NAMES, VALIDATION_NAMES = ("test", "t10k"), ("validation", "valid", "val")
 
 
 def existing_path(path: str | Path, inside: Path | None = None) -> Path:
@@ -66,25 +65,51 @@ def fingerprint(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def matching_paths(pattern: str | Path) -> list[Path]:
+    """The file or folder of this name, or else the files that match it as a pattern such as `data/*.csv`, sorted.
+
+    Raises a `UserError` with the nearest name when there is none.
+    """
+    path = Path(pattern).expanduser()
+    if path.exists() or not any(mark in str(path) for mark in "*?["):
+        return [existing_path(path)]
+    base = Path(path.anchor or ".")
+    matches = sorted(match for match in base.glob(str(path.relative_to(base))) if not _hidden(match.name) and match.is_file())
+    if not matches:
+        raise UserError(f"no file matches {path}; write it as in data/*.csv, or name a folder")
+    return [existing_path(match) for match in matches]
+
+
+def fingerprint_of(paths: Sequence[Path]) -> str:
+    """The fingerprint of a file or folder, or of the names and contents of several files."""
+    if len(paths) == 1:
+        return fingerprint(paths[0])
+    digest = sha256()
+    for path in paths:
+        digest.update(f"{path.name}\0{hash_file(path)}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
 def verified_path(path: str, expected: str = "") -> Path:
     """The user's own file or folder. Raises a `UserError` when its fingerprint differs from `expected` (empty: not checked)."""
     place = existing_path(path)
-    if expected and (actual := fingerprint(place)) != expected:
+    _check_fingerprint(place, [place], expected)
+    return place
+
+
+def verified_paths(pattern: str, expected: str = "") -> list[Path]:
+    """The user's own file or folder, or the files that match a pattern, checked as in `verified_path`."""
+    paths = matching_paths(pattern)
+    _check_fingerprint(Path(pattern), paths, expected)
+    return paths
+
+
+def _check_fingerprint(place: Path, paths: Sequence[Path], expected: str) -> None:
+    if expected and (actual := fingerprint_of(paths)) != expected:
         raise UserError(
             f"{place} changed since this run was requested: its fingerprint was {expected[:12]}…, now {actual[:12]}…; "
             "request a new run, or restore the old content"
         )
-    return place
-
-
-def split_in_name(name: str) -> str:
-    """The split that the name of a file or folder contains: `train`, `validation`, `test`, or empty."""
-    words = re.split(r"[^a-z0-9]", name.lower().replace("_", "-"))
-    if any(part in TEST_NAMES for part in words):
-        return "test"
-    if any(part in VALIDATION_NAMES for part in words):
-        return "validation"
-    return "train" if any(part in ("train", "training") for part in words) else ""
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:

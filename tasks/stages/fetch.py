@@ -9,24 +9,34 @@ from typing import TYPE_CHECKING
 from tasks.core.artifacts import Table
 from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
+from tasks.core.splits import SPLITS
 from tasks.core.stage_context import StageContext
 from tasks.dask_cluster import repartition
+from tasks.data import remarks
 from tasks.data.table_files import report_names
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from tasks.core.event_log import EventLog
     from tasks.core.settings import Fetch
+    from tasks.core.use_case import UseCase
+
+MAX_CLASSES = 1000
+"""With more different labels a label is hardly a class."""
 
 
 def main(context: StageContext) -> None:
     """Write raw/part-* with `fetch.partition_rows` rows each, and report.json with the number of rows of each file."""
     fetch: Fetch = context.case.fetch
     rows, columns, rows_by_file = 0, dict[str, str](), Counter[str]()
+    notes, rows_by_class = list[str](), Counter[tuple[str, str]]()
     with context.raw.draft() as draft:
         table = Table(draft)
-        for position, block in enumerate(repartition(_limited(context.case.load(), fetch.limit), fetch.partition_rows)):
+        blocks = _noted(context.case.load(), notes, context.event_log)
+        for position, block in enumerate(repartition(_limited(blocks, fetch.limit), fetch.partition_rows)):
             table.write(position, block)
+            rows_by_class.update(_subsets_and_classes(context.case, block))
             rows += len(block)
             rows_by_file.update(block["file"].value_counts().to_dict())
             columns = columns or {str(name): str(kind) for name, kind in block.dtypes.items()}
@@ -36,6 +46,9 @@ def main(context: StageContext) -> None:
         names, files = report_names(rows_by_file), Counter[str]()
         for file, count in rows_by_file.items():
             files[names[file]] += count
+        if summary := _summary(rows_by_class):
+            notes.insert(0, summary)
+            context.event_log.log(summary)
         report = {
             "rows": rows,
             "partitions": position + 1,
@@ -44,9 +57,46 @@ def main(context: StageContext) -> None:
             "dataset": fetch.dataset,
             "path": fetch.path,
             "files": dict(sorted(files.items())),
+            "remarks": notes,
         }
         write_json(draft / "report.json", report)
     context.event_log.log(f"{rows:,} raw rows of {len(rows_by_file):,} files in {position + 1} partitions")
+
+
+def _noted(blocks: Iterator[DataFrame], notes: list[str], event_log: EventLog) -> Iterator[DataFrame]:
+    """The blocks, after the sentences that they carry were logged and appended to `notes`."""
+    for block in blocks:
+        for text in remarks.take(block):
+            if text not in notes:
+                notes.append(text)
+                event_log.log(text)
+        yield block
+
+
+def _subsets_and_classes(case: UseCase, block: DataFrame) -> list[tuple[str, str]]:
+    """The split that the source names, and the class, of each row; empty where the rows have none."""
+    subsets = list(block["subset"].astype(str)) if "subset" in block else [""] * len(block)
+    column = case.problem.label_column
+    classes = list(block[column].astype(str)) if column and column in block else [""] * len(block)
+    return list(zip(subsets, classes, strict=True))
+
+
+def _summary(rows_by_class: Counter[tuple[str, str]]) -> str:
+    """What the source holds, as "5 classes, own splits train 80, test 40"; empty for rows without classes and splits."""
+    classes = {name for _, name in rows_by_class if name}
+    by_split = Counter[str]()
+    for (subset, _), count in rows_by_class.items():
+        by_split[subset] += count
+    named = {split: by_split[split] for split in SPLITS if by_split[split]}
+    parts = []
+    if 0 < len(classes) <= MAX_CLASSES:
+        parts.append(f"{len(classes)} class{'es' * (len(classes) != 1)}")
+    if named:
+        parts.append("own splits " + ", ".join(f"{split} {count:,}" for split, count in named.items()))
+        parts += [f"{by_split['']:,} rows in no split"] if by_split[""] else []
+    elif classes:
+        parts.append("no splits of its own")
+    return ", ".join(parts)
 
 
 def _limited(blocks: Iterator[DataFrame], limit: int) -> Iterator[DataFrame]:

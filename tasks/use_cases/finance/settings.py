@@ -17,7 +17,7 @@ Day = Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
 
 @settings
 class PriceFetch(Fetch):
-    path_settings: ClassVar[tuple[str, ...]] = ("path", "news", "scorer")
+    path_settings: ClassVar[tuple[str, ...]] = (*Fetch.path_settings, "news", "scorer")
 
     ticker: str = ""
     """Column of the series' name, empty for a usual name (ticker, symbol, name); a file without one is one series."""

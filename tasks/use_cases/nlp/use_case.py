@@ -14,7 +14,6 @@ from tasks.core.problem import PreprocessingState
 from tasks.core.settings import settings
 from tasks.core.splits import row_keys, stratified_split
 from tasks.core.use_case import Corruption, UseCase
-from tasks.data import sources
 from tasks.text import normalization, tokenization
 from tasks.use_cases.nlp.data import augmentation, conll_files, corruptions, datasets, docstring_sentences
 from tasks.use_cases.nlp.data.augmentation import TextAugment
@@ -66,11 +65,9 @@ class Nlp(UseCase):
         """Yield raw texts with `label`, `subset` and `truth`."""
         fetch = self.fetch
         if fetch.tagged:
-            return conll_files.read_path(sources.verified_path(fetch.path, fetch.expected_fingerprint("path")), fetch.limit)
+            return conll_files.read_path(fetch)
         if fetch.source == "path":
-            return datasets.read_path(
-                sources.verified_path(fetch.path, fetch.expected_fingerprint("path")), fetch.layout, fetch.limit
-            )
+            return datasets.read_path(fetch)
         if fetch.source == "packaged":
             return docstring_sentences.read_sentences(fetch.limit)
         return datasets.read_dataset(fetch.dataset, fetch.limit)

@@ -16,13 +16,16 @@ import numpy as np
 import pandas as pd
 
 from tasks.core.errors import UserError
-from tasks.data import sources
+from tasks.data import layouts, remarks, sources
+from tasks.data.layouts import SourceFile
 from tasks.data.sampling import evenly_spaced_rows
 from tasks.data.table_files import parquet_columns, read_table
 from tasks.use_cases.vision import images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from tasks.use_cases.vision.settings import ImageFetch
 
 BLOCK_ROWS = 2500
 MAX_BLOCK_BYTES = 64_000_000
@@ -31,33 +34,29 @@ IMAGE_COLUMNS = ("image", "img", "jpeg", "png", "bytes")
 LABEL_COLUMNS = ("label", "class", "target", "fine_label")
 
 
-def read_path(source: Path, image: str, label: str, limit: int) -> Iterator[pd.DataFrame]:
+def read_path(fetch: ImageFetch) -> Iterator[pd.DataFrame]:
     """Rows of the user's idx files, parquet files or folder of images by class; the format follows from the file names."""
-    if source.is_file():
-        if "images" in source.name and "idx3" in source.name:
-            return from_idx(
-                [(*pair, pair[0].name, sources.split_in_name(pair[0].name)) for pair in sources.find_idx_pairs(source)], limit
-            )
-        if source.suffix == ".parquet":
-            return from_tables([(source, source.name, "")], image, label, limit)
+    pairs = layouts.read_own(fetch, _is_idx_images)
+    if pairs.files and all(map(_is_idx_images, (file.path for file in pairs.files))):
+        named = [(*pair, file.name, file.subset) for file in pairs.files for pair in sources.find_idx_pairs(file.path)]
+        return remarks.attach(from_idx(named, fetch.limit), pairs.remarks)
+    tables = layouts.read_own(fetch, lambda path: path.suffix == ".parquet")
+    if tables.files and all(file.path.suffix == ".parquet" for file in tables.files):
+        named_tables = [(file.path, file.name, file.subset) for file in tables.files]
+        return remarks.attach(from_tables(named_tables, fetch.image, fetch.label, fetch.limit), tables.remarks)
+    pictures = layouts.read_own(fetch, lambda path: True, classes=True)
+    place = fetch.path or fetch.train
+    if tables.files:
         raise UserError(
-            f"{source} is no source of images; expected an idx images file (its labels beside it), "
+            f"{tables.files[0].path} is no source of images; expected an idx images file (its labels beside it), "
             "a .parquet file with images and labels, or a folder with one sub-folder per class"
         )
-    files = sources.list_files(source)
-    pairs = list(sources.find_idx_pairs(source)) if any("images" in path.name and "idx3" in path.name for path in files) else []
-    if pairs:
-        named_pairs = [(*pair, pair[0].relative_to(source).as_posix(), sources.split_in_name(pair[0].name)) for pair in pairs]
-        return from_idx(named_pairs, limit)
-    tables = [path for path in files if path.suffix == ".parquet"]
-    if tables:
-        return from_tables(
-            [(path, path.relative_to(source).as_posix(), sources.split_in_name(path.name)) for path in tables],
-            image,
-            label,
-            limit,
-        )
-    return from_folder(source, files, limit)
+    layouts.check_train(pictures, place)
+    return remarks.attach(from_folder(Path(place), pictures.files, fetch.limit), pictures.remarks)
+
+
+def _is_idx_images(path: Path) -> bool:
+    return "images" in path.name and "idx3" in path.name
 
 
 def from_arrays(
@@ -138,40 +137,37 @@ def from_tables(tables: Sequence[tuple[Path, str, str]], image: str, label: str,
             yield _table(image=encoded, label=labels, subset=subset, usual=usual, file=name, row=frame["row"].to_numpy())
 
 
-def from_folder(folder: Path, files: Sequence[Path], limit: int) -> Iterator[pd.DataFrame]:
-    """Rows of a folder with one sub-folder per class, or with sub-folders train, validation and test of that form."""
-    if not files:
+def from_folder(folder: Path, listed: Sequence[SourceFile], limit: int) -> Iterator[pd.DataFrame]:
+    """Rows of the files of a folder with one sub-folder per class, or with folders of splits of that form."""
+    if not listed:
         raise UserError(f"{folder} holds no files; expected one sub-folder per class with images in it")
-    parts_of = [path.relative_to(folder).parts for path in files]
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
-    depth = 1 if names and all(sources.split_in_name(name) for name in names) else 0
-    loose = sum(len(parts) < depth + 2 for parts in parts_of)
-    if loose == len(parts_of):
+    if not any(file.label for file in listed):
         raise UserError(
-            f"{folder} holds {loose:,} files but no sub-folders with files; the name of its sub-folder is an image's class"
+            f"{folder} holds {len(listed):,} files but no sub-folders with files; the name of its sub-folder is an image's class"
         )
-    for class_folder in (
-        [folder / name for name in names]
-        if depth == 0
-        else [path for name in names for path in sorted((folder / name).iterdir())]
-    ):
-        if class_folder.is_dir() and not any(class_folder in path.parents for path in files):
-            raise UserError(f"{class_folder} is a class without an image; add some, or remove the folder")
-    (kept,) = evenly_spaced_rows([len(files)], limit)
-    files, parts_of = [files[position] for position in kept], [parts_of[position] for position in kept]
+    filled = {parent for file in listed for parent in file.path.parents}
+    classes = {file.label for file in listed}
+    below = {parent for parent in filled if folder in parent.parents}
+    for class_folder in sorted(parent for parent in below if parent.name in classes):
+        for sibling in sorted(class_folder.parent.iterdir()):
+            if sibling.is_dir() and sibling not in filled and not sources.list_files(sibling) and sibling.name.isprintable():
+                raise UserError(f"{sibling} is a class without an image; add some, or remove the folder")
+    (kept,) = evenly_spaced_rows([len(listed)], limit)
+    listed = [listed[position] for position in kept]
+    files = [file.path for file in listed]
     usual = _usual_shape(_open_each(files))
     sizes = np.array([path.stat().st_size for path in files])
     if (sizes > MAX_IMAGE_BYTES).any():
         raise UserError(f"{files[sizes.argmax()]} has {sizes.max():,} bytes; images of up to {MAX_IMAGE_BYTES:,} are read")
     for start, end in _block_bounds(sizes):
-        block_parts = parts_of[start:end]
+        block = listed[start:end]
         yield _table(
-            image=[path.read_bytes() for path in files[start:end]],
-            label=[parts[depth] if len(parts) > depth + 1 else "" for parts in block_parts],
-            subset=[sources.split_in_name(parts[0]) if depth else "" for parts in block_parts],
+            image=[file.path.read_bytes() for file in block],
+            label=[file.label for file in block],
+            subset=[file.subset for file in block],
             usual=usual,
-            file=["/".join(parts) for parts in block_parts],
-            row=np.zeros(len(block_parts), np.int64),
+            file=[file.name for file in block],
+            row=np.zeros(len(block), np.int64),
         )
 
 

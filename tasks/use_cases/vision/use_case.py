@@ -16,7 +16,6 @@ from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
 from tasks.core.splits import split_by_hash
 from tasks.core.use_case import Corruption, InputRange, UseCase
-from tasks.data import sources
 from tasks.data.downloads import download
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.use_cases.vision import augmentation, corruptions, image_sources, images
@@ -63,9 +62,7 @@ class Vision(UseCase):
         """Yield encoded images with `label`, `subset`, and the most common size and channels of their source."""
         fetch = self.fetch
         if fetch.source == "path":
-            return image_sources.read_path(
-                sources.verified_path(fetch.path, fetch.expected_fingerprint("path")), fetch.image, fetch.label, fetch.limit
-            )
+            return image_sources.read_path(fetch)
         dataset = DATASETS[fetch.dataset or "digits"]
         if fetch.source == "packaged":
             return packaged_digits(fetch.limit)

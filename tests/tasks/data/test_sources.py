@@ -140,15 +140,21 @@ def test_data_that_changed_since_the_run_was_requested_is_refused(tmp_path: Path
         sources.verified_path(str(path), expected)
 
 
-@pytest.mark.parametrize(
-    ("name", "subset"),
-    [
-        ("t10k-images-idx3-ubyte.gz", "test"),
-        ("train", "train"),
-        ("cifar10_jpg_test.parquet", "test"),
-        ("val", "validation"),
-        ("latest", ""),
-    ],
-)
-def test_a_name_may_contain_the_split(name: Any, subset: Any) -> None:
-    assert sources.split_in_name(name) == subset
+def test_a_pattern_names_several_files_and_changes_with_each_of_them(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.csv", ".c.csv", "notes.md"):
+        (tmp_path / name).write_text("a\n1\n")
+    paths = sources.matching_paths(tmp_path / "*.csv")
+    assert [path.name for path in paths] == ["a.csv", "b.csv"]
+    before = sources.fingerprint_of(paths)
+    assert sources.verified_paths(str(tmp_path / "*.csv"), before) == paths
+    (tmp_path / "b.csv").write_text("a\n2\n")
+    with pytest.raises(UserError, match="changed since this run was requested"):
+        sources.verified_paths(str(tmp_path / "*.csv"), before)
+    with pytest.raises(UserError, match=r"no file matches .*\*\.tsv"):
+        sources.matching_paths(tmp_path / "*.tsv")
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "data[1].csv").write_text("a\n1\n")
+    (tmp_path / "data1.csv").write_text("a\n1\n")
+    assert sources.matching_paths(tmp_path / "data[1].csv") == [tmp_path / "data[1].csv"]

@@ -10,6 +10,8 @@ import pytest
 from tasks.core.artifacts import Table
 from tasks.core.errors import UserError
 from tasks.core.settings import Fetch
+from tasks.data import remarks
+from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.stages import fetch
 from tests.support.labelled_amounts import LabelledAmounts
 
@@ -39,3 +41,21 @@ def test_a_limit_is_kept(make_context: Any) -> None:
     fetch.main(context)
     assert [len(part) for part in Table(context.raw.open()).partitions()] == [2, 2, 1]
     assert context.raw.json("report.json")["rows"] == 5
+
+
+def test_what_was_read_is_reported_before_anything_else_is_made_of_it(make_context: Any) -> None:
+    class Split(LabelledAmounts):
+        problem = MulticlassClassification()
+
+        def load(self) -> Iterator[Any]:
+            subsets = ["train", "train", "test"]
+            yield from remarks.attach(
+                (block.assign(subset=subsets) for block in super().load()), ["own splits by folder: a is train"]
+            )
+
+    context = make_context(Split(pd.DataFrame({"label": ["a", "b", "a"], "amount": [1.0, 2.0, 3.0]})))
+    fetch.main(context)
+    assert context.raw.json("report.json")["remarks"] == [
+        "2 classes, own splits train 2, test 1",
+        "own splits by folder: a is train",
+    ]

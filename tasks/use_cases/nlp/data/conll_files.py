@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from tasks.core.errors import UserError
-from tasks.data import sources
+from tasks.data import layouts, remarks
+from tasks.data.layouts import SourceFile
 from tasks.data.table_files import BLOCK_ROWS, read_lines
+
+if TYPE_CHECKING:
+    from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 
 SUFFIXES = (".conll", ".bio", ".iob", ".iob2", ".ner")
 COLUMNS = ("text", "tags", "label", "subset", "truth", "file", "row", "doubt")
@@ -22,16 +27,28 @@ def is_conll(path: Path) -> bool:
     return any(name.lower().removesuffix(".gz").endswith(SUFFIXES) for name in names)
 
 
-def read_path(source: Path, limit: int) -> Iterator[pd.DataFrame]:
-    """The sentences of a file, or of a folder of files; a file may be named for a split."""
-    files = [source] if source.is_file() else [path for path in sources.list_files(source) if is_conll(path)]
+def read_path(fetch: TextFetch) -> Iterator[pd.DataFrame]:
+    """The sentences of the user's files or folder; a file may be named for a split."""
+    layout = layouts.read_own(fetch, lambda path: is_conll(path) or (fetch.form == "columns" and has_columns(path)))
+    layouts.check_train(layout, fetch.path or fetch.train)
+    return remarks.attach(_read_files(layout.files, fetch.limit), layout.remarks)
+
+
+def has_columns(path: Path) -> bool:
+    """Whether a file may hold columns where the user says that the source does: notes and tables do not."""
+    return not path.name.lower().startswith("readme") and path.suffix.lower() not in (".md", ".csv", ".json", ".zip", ".pdf")
+
+
+def _read_files(files: Sequence[SourceFile], limit: int) -> Iterator[pd.DataFrame]:
+    if not files:
+        raise UserError(
+            f"no file with a word and its tag on each line; expected names such as train.conll ({', '.join(SUFFIXES)})"
+        )
     remaining = limit or None
-    for path in files:
-        name = path.name if source.is_file() else path.relative_to(source).as_posix()
-        subset = sources.split_in_name(name) if source.is_dir() else ""
-        for block in _blocks(path):
+    for file in files:
+        for block in _blocks(file.path):
             frame = pd.DataFrame(block, columns=["text", "tags", "row"])
-            frame = frame.assign(label="", subset=subset, truth="", file=name, doubt="")[list(COLUMNS)]
+            frame = frame.assign(label="", subset=file.subset, truth="", file=file.name, doubt="")[list(COLUMNS)]
             yield frame.head(remaining) if remaining else frame
             remaining = None if remaining is None else remaining - len(frame)
             if remaining is not None and remaining <= 0:

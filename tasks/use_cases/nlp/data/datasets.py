@@ -7,17 +7,22 @@ source knows its own to be doubtful, else empty), `file`, `row` and `doubt` (see
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tasks.core.errors import UserError
-from tasks.data import sources
+from tasks.data import layouts, remarks
 from tasks.data.downloads import download
 from tasks.data.sampling import evenly_spaced_rows
 from tasks.data.table_files import BLOCK_ROWS, CUT_SHORT, check_columns, read_table
+from tasks.use_cases.nlp.data import text_folders
+
+if TYPE_CHECKING:
+    from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 
 COLUMNS = ("text", "label", "subset", "truth", "file", "row", "doubt")
 TEXT_COLUMNS = ("text", "sentence", "content", "body", "review", "message", "tweet", "document")
@@ -44,6 +49,15 @@ class TableLayout:
     """The number of the first class where labels are numbers, -1 where they are names."""
     always: str = ""
     """The label of every line of a file with one sentence per line."""
+    split: str = ""
+    """The column with the split of each row; empty for none."""
+    splits: Mapping[str, str] = field(default_factory=dict)
+    """The split that each value of the column `split` means."""
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How `table_files.read_table` reads the file."""
+        return {"separator": self.separator, "names": self.names, "quotes": self.quotes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +151,29 @@ def read_dataset(name: str, limit: int) -> Iterator[pd.DataFrame]:
     return _read_files(files, dataset.classes, limit)
 
 
-def read_path(source: Path, layout: TableLayout, limit: int) -> Iterator[pd.DataFrame]:
-    """The rows of the user's table, or of a folder of tables with the same columns; a table may be named for a split."""
-    if source.is_file():
-        return _read_files([(source, source.name, "", layout)], (), limit)
-    tables = [path for path in sources.list_files(source) if set(path.suffixes) & set(TABLE_SUFFIXES)]
-    if not tables:
-        raise UserError(f"{source} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLE_SUFFIXES)})")
-    names = [path.relative_to(source).as_posix() for path in tables]
-    return _read_files(
-        [(path, name, sources.split_in_name(name), layout) for path, name in zip(tables, names, strict=True)], (), limit
-    )
+def read_path(fetch: TextFetch) -> Iterator[pd.DataFrame]:
+    """The rows of the user's tables with the same columns, or of a folder of .txt files per class, one text each."""
+    tables = layouts.read_own(fetch, lambda path: bool(set(path.suffixes) & set(TABLE_SUFFIXES)))
+    place = fetch.path or fetch.train
+    if not tables.files:
+        texts = layouts.read_own(fetch, lambda path: path.suffix.lower() == ".txt", classes=True)
+        if len({file.label for file in texts.files if file.label}) > 1:
+            layouts.check_train(texts, place)
+            return remarks.attach(text_folders.read_files(texts.files, fetch.limit), texts.remarks)
+        tables = layouts.read_own(fetch, lambda path: path.suffix.lower() == ".txt")
+    if not tables.files:
+        raise UserError(
+            f"{place} holds no table; expected files such as train.csv and test.csv ({', '.join(TABLE_SUFFIXES)}), "
+            "or one folder per class with .txt files"
+        )
+    layouts.check_train(tables, place)
+    files: list[SourceFile] = []
+    notes = list(tables.remarks)
+    for file in tables.files:
+        column, splits = layouts.split_column(file, fetch.split, fetch.layout.reading)
+        notes += [f"own splits of {file.name} by its column {column}"] * bool(splits)
+        files.append((file.path, file.name, file.subset, replace(fetch.layout, split=column, splits=splits)))
+    return remarks.attach(_read_files(files, (), fetch.limit), notes)
 
 
 SourceFile = tuple[Path, str, str, TableLayout]
@@ -165,7 +191,7 @@ def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int)
                 {
                     "text": [COLUMN_SEPARATOR.join(part for part in row if part) for row in _values(frame, texts)],
                     "label": [_label_name(value, numbers if layout.first >= 0 else {}) for (value,) in _values(frame, [label])],
-                    "subset": subset,
+                    "subset": [layout.splits[value] for (value,) in _values(frame, [layout.split])] if layout.split else subset,
                     "truth": [_label_name(value, numbers) for (value,) in _values(frame, [truth])] if truth else "",
                     "file": frame["file"],
                     "row": frame["row"],
@@ -182,7 +208,7 @@ def _read_blocks(source: SourceFile) -> Iterator[pd.DataFrame]:
     path, name, _, layout = source
     if layout.always:
         return _read_lines(path, name, layout.always)
-    return read_table(path, separator=layout.separator, names=layout.names, quotes=layout.quotes, file_name=name)
+    return read_table(path, file_name=name, **layout.reading)
 
 
 def _read_lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:

@@ -18,6 +18,8 @@ class TextFetch(Fetch):
     """Column that holds the class; empty for label, class, category, target ..."""
     truth: str = ""
     """Column with the correct classes if those of `label` are unreliable; only reports read it."""
+    split: str = ""
+    """Column that holds train, validation or test; empty for split, subset, set ... if all its values are such words."""
     columns: str = ""
     """Names of the columns, with commas between, of files without a header."""
     separator: str = ""
@@ -44,7 +46,8 @@ class TextFetch(Fetch):
     @property
     def tagged(self) -> bool:
         """Whether every word comes with a tag: then names are to be found, not topics."""
-        return bool(self.path) and (self.form == "columns" or (self.form == "auto" and conll_files.is_conll(Path(self.path))))
+        place = self.path or self.train
+        return bool(place) and (self.form == "columns" or (self.form == "auto" and conll_files.is_conll(Path(place))))
 
     @property
     def layout(self) -> datasets.TableLayout:

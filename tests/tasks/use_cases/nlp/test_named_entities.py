@@ -141,7 +141,7 @@ def test_a_ragged_line_is_refused_with_its_number(tmp_path: Path) -> None:
     path = tmp_path / "ragged.conll"
     path.write_text("London X B-LOC\nis O\n")
     with pytest.raises(UserError, match=r"ragged.conll, line 2 has 2 columns, expected 3"):
-        list(conll_files.read_path(path, 0))
+        list(conll_files.read_path(TextFetch(path=str(path))))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_file_without_sentences_is_refused(tmp_path: Path, content: Any, messa
     path = tmp_path / "none.conll"
     path.write_text(content)
     with pytest.raises(UserError, match=message):
-        list(conll_files.read_path(path, 0))
+        list(conll_files.read_path(TextFetch(path=str(path))))
 
 
 def test_names_are_found_in_sentences_never_seen(columns: Any) -> None:

@@ -99,6 +99,31 @@ def test_files_of_a_folder_may_be_named_for_their_split(tmp_path: Path) -> None:
     assert dict(zip(rows["file"], rows["subset"], strict=True)) == {"test.csv": "test", "train.csv": "train"}
 
 
+def test_a_folder_of_text_files_per_class_is_read_with_its_own_splits(tmp_path: Path) -> None:
+    for place in ("train/pos/1", "train/neg/1", "train/unsup/1", "test/pos/1", "test/neg/1"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{place}.txt").write_text(f"A film of {place}.\n", encoding="utf-8")
+    (tmp_path / "README.txt").write_text("about", encoding="utf-8")
+    rows = raw(tmp_path)
+    assert rows.loc[rows["file"] == "test/neg/1.txt", ["text", "label", "subset"]].to_numpy().tolist() == [
+        ["A film of test/neg/1.", "neg", "test"]
+    ]
+    assert sorted(rows["subset"] + rows["label"]) == ["testneg", "testpos", "trainneg", "trainpos"]
+
+
+def test_a_column_may_hold_the_split(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("text,label,split\none,a,train\ntwo,b,dev\nthree,a,Test\n", encoding="utf-8")
+    assert raw(tmp_path / "all.csv")["subset"].to_list() == ["train", "validation", "test"]
+
+
+def test_train_and_test_rows_may_be_named_apart(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{name} text,a\n", encoding="utf-8")
+    fetch = TextFetch(train=str(tmp_path / "old.csv"), test=str(tmp_path / "new.csv"))
+    rows = pd.concat(list(Nlp(fetch=fetch).load()), ignore_index=True)
+    assert dict(zip(rows["text"], rows["subset"], strict=True)) == {"old text": "train", "new text": "test"}
+
+
 def test_a_limit_takes_rows_from_everywhere(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("text,label\n" + "".join(f"text {n},{n // 50}\n" for n in range(100)), encoding="utf-8")
