@@ -6,6 +6,7 @@ from dashboard.readers import model_inputs
 from dashboard.ui import page_context, verdict_view
 from dashboard.ui.locale import t
 from dashboard.views.predict import model_comparison, table_input, text_input
+from tasks.inference.checked_rows import input_kind
 
 context = page_context.current()
 artifacts = context.artifacts
@@ -17,10 +18,10 @@ st.caption(t("try_it.note"))
 with page_context.error_boundary():
     models = model_comparison.compared_models(artifacts)
     case = model_inputs.load_use_case(context.root, artifacts.folder, context.use_case)
-    kind = model_inputs.input_kind(case)
+    kind = input_kind(case)
     if kind == "picture":
         model_comparison.image_input(models)
-    elif kind == "sentence":
+    elif kind == "text":
         text_input.show(artifacts, case, models)
     else:
         table_input.show(artifacts, case, models)

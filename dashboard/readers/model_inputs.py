@@ -7,38 +7,26 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from dashboard.readers import onnx_models
-from dashboard.readers.onnx_models import Model
-from tasks.cleaning import deduplication
-from tasks.cleaning.partitions import schema_errors
 from tasks.core import params_file
 from tasks.core.errors import UserError
 from tasks.core.use_case import UseCase
+from tasks.inference.checked_rows import CheckedRows, check_rows
+from tasks.inference.loaded_model import LoadedModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Kind = Literal["picture", "sentence", "table"]
 MAX_ROWS = 5000
 """The most rows read of an uploaded file."""
 MAX_WORDS = 120
 """The most words of a text that are occluded."""
 TEXT = "text"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedTable:
-    """An uploaded table after validation: the valid rows, and the rejected ones with reasons."""
-
-    rows: pd.DataFrame
-    rejected: pd.DataFrame
-    """Columns file, row, reason."""
-    read: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +43,7 @@ def load_use_case(root: Path, folder: Path, name: str) -> UseCase:
     return params_file.build_use_case(name, params_file.read_params(own if own.exists() else root / "params.yaml"))
 
 
-def input_kind(case: UseCase) -> Kind:
-    """The kind of input that the use case takes, by the columns of its schema."""
-    columns = case.Schema.to_schema().columns
-    return "picture" if "image" in columns else "sentence" if TEXT in columns else "table"
-
-
-def row_from_text(case: UseCase, text: str, model: Model) -> pd.DataFrame:
+def row_from_text(case: UseCase, text: str, model: LoadedModel) -> pd.DataFrame:
     """One row with the text, repaired as in cleaning; raises `UserError` where cleaning would reject it."""
     blank: dict[str, Any] = dict.fromkeys(case.Schema.to_schema().columns, "")
     column = case.problem.label_column
@@ -72,7 +54,7 @@ def row_from_text(case: UseCase, text: str, model: Model) -> pd.DataFrame:
     return cleaned.assign(file="", row=0)
 
 
-def rows_from_file(case: UseCase, content: bytes, name: str, state: Mapping[str, Any]) -> CheckedTable:
+def rows_from_file(case: UseCase, content: bytes, name: str, state: Mapping[str, Any]) -> CheckedRows:
     """Validate an uploaded table with the rules and the schema of `clean`; raises `UserError` if it cannot be read.
 
     `state` is the model's: where the use case infers the kind of the label from the data, the model's kind is taken.
@@ -90,19 +72,7 @@ def rows_from_file(case: UseCase, content: bytes, name: str, state: Mapping[str,
         except UserError as error:
             raise UserError(str(error).replace(str(path), Path(name).name)) from None
     raw["file"] = Path(name).name
-    schema = uploaded.schema(raw)
-    columns = list(schema.columns)
-    cleaned = uploaded.clean_partition(raw)[[*columns, "fault", "fix"]]
-    cleaned = cleaned.assign(file=raw["file"].to_numpy(), row=raw["row"].to_numpy())
-    good = cleaned["fault"] == ""
-    if good.any():
-        faults = schema_errors(case, cleaned.loc[good, columns], schema)
-        cleaned.loc[good, "fault"] = faults.reindex(cleaned.index[good]).fillna("")
-    cleaned, rows = deduplication.apply_clean_table(uploaded, cleaned.reset_index(drop=True))
-    rejected = cleaned.loc[cleaned["fault"] != "", ["file", "row", "fault"]].rename(columns={"fault": "reason"})
-    for computed in [column for column in rows.columns if column not in cleaned.columns and rows[column].dtype == object]:
-        rows = rows[rows[computed].notna()]  # such as the window of a day without enough past
-    return CheckedTable(rows.reset_index(drop=True), rejected.reset_index(drop=True), len(raw))
+    return check_rows(uploaded, raw)
 
 
 def predicts_numbers(state: Mapping[str, Any]) -> bool:
@@ -121,13 +91,13 @@ def _first_rows(case: UseCase) -> pd.DataFrame:
     return pd.concat(blocks, ignore_index=True).head(MAX_ROWS)
 
 
-def encode(case: UseCase, model: Model, rows: pd.DataFrame) -> NDArray[Any]:
+def encode(case: UseCase, model: LoadedModel, rows: pd.DataFrame) -> NDArray[Any]:
     """The rows as model inputs (N, ...)."""
     inputs, _ = case.encode(rows, model.state)
     return inputs
 
 
-def predict(case: UseCase, model: Model, rows: pd.DataFrame) -> pd.DataFrame:
+def predict(case: UseCase, model: LoadedModel, rows: pd.DataFrame) -> pd.DataFrame:
     """The model's prediction per row, decoded by the use case.
 
     For a model that may abstain, `abstains` says why it does (empty if not), and `prediction_set` holds the possible classes.
@@ -147,7 +117,7 @@ def split_words(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w]+", text)
 
 
-def word_contributions(case: UseCase, model: Model, row: pd.DataFrame, answer: int) -> list[Segment]:
+def word_contributions(case: UseCase, model: LoadedModel, row: pd.DataFrame, answer: int) -> list[Segment]:
     """Contribution of each word of a row's text to class `answer`: the probability lost when the word is removed.
 
     Leave-one-out occlusion (Li, Monroe and Jurafsky 2016, arXiv 1612.08220); needs only the ONNX file.
@@ -167,7 +137,7 @@ def free_columns(case: UseCase, rows: pd.DataFrame) -> list[str]:
     return [name for name in case.schema(rows).columns if name not in case.Schema.to_schema().columns]
 
 
-def column_contributions(case: UseCase, model: Model, rows: pd.DataFrame, at: int) -> pd.DataFrame:
+def column_contributions(case: UseCase, model: LoadedModel, rows: pd.DataFrame, at: int) -> pd.DataFrame:
     """Contribution of each column of row `at` to its prediction: what is lost when the column takes its typical value in `rows`.
 
     The loss is that of the predicted class's probability, or of the predicted number. The typical value is the middle number

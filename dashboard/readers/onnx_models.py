@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
@@ -14,8 +12,7 @@ import numpy as np
 
 from dashboard.readers.project_files import Unreadable
 from tasks.core.errors import UserError
-from tasks.metrics import uncertainty
-from tasks.metrics.uncertainty import Reading
+from tasks.inference.loaded_model import LoadedModel, load_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,42 +23,17 @@ PATCHES = 9
 ROUNDS = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A loaded ONNX file with its metadata."""
-
-    session: Any
-    use_case: str
-    state: Mapping[str, Any] = field(default_factory=dict)
-    bytes: int = 0
-    uncertainty: Mapping[str, Any] = field(default_factory=dict)
-    """How to read the outputs, by the file's metadata; empty for a file that never abstains."""
-
-    @property
-    def classes(self) -> list[str]:
-        classes = self.state.get("classes")
-        return [str(name) for name in classes] if isinstance(classes, list) else []
-
-    def outputs(self, inputs: NDArray[Any]) -> NDArray[Any]:
-        """Outputs (N, ...) for inputs (N, ...)."""
-        outputs: NDArray[Any] = self.session.run(None, {"inputs": inputs})[0]
-        return outputs
-
-    def reading(self, outputs: NDArray[Any], inputs: NDArray[Any]) -> Reading | None:
-        """The prediction sets and abstentions for outputs (N, ...) of inputs (N, ...); None for a file that never abstains."""
-        return uncertainty.read(outputs, inputs, self.uncertainty) if self.uncertainty else None
-
-    def milliseconds(self, inputs: NDArray[Any]) -> float:
-        """Median time of one call on this machine; the benchmark is on the Compression page."""
-        times = []
-        for _ in range(ROUNDS):
-            began = time.perf_counter()
-            self.outputs(inputs)
-            times.append(1000 * (time.perf_counter() - began))
-        return median(times)
+def milliseconds(model: LoadedModel, inputs: NDArray[Any]) -> float:
+    """Median time of one call on this machine; the benchmark is on the Compression page."""
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        model.outputs(inputs)
+        times.append(1000 * (time.perf_counter() - began))
+    return median(times)
 
 
-def load(path: Path) -> Model:
+def load(path: Path) -> LoadedModel:
     """The model in the file, cached until the file changes; raises `Unreadable`."""
     stat = path.stat()
     if stat.st_size > MAX_MODEL_BYTES:
@@ -70,23 +42,11 @@ def load(path: Path) -> Model:
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path, mtime_ns: int) -> Model:
-    from tasks.core import onnx_model
-
-    content = path.read_bytes()
+def _load(path: Path, mtime_ns: int) -> LoadedModel:
     try:
-        metadata = onnx_model.read_metadata(onnx_model.from_bytes(content))
-        session = onnx_model.create_session(content)
+        return load_model(path)
     except UserError:
         raise Unreadable("unreadable.damaged", file=path.name) from None
-    except Exception as error:  # ONNX Runtime does not export its exception classes
-        if type(error).__module__.startswith("onnxruntime"):
-            raise Unreadable("unreadable.damaged", file=path.name) from None
-        raise
-    state, entry = (
-        value if isinstance(value, dict) else {} for value in (metadata.get("learnt"), metadata.get(uncertainty.ENTRY))
-    )
-    return Model(session, str(metadata.get("use_case", "")), state, len(content), entry)
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
@@ -96,7 +56,7 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
     return probabilities
 
 
-def occlusion_map(model: Model, picture: NDArray[np.uint8], answer: int) -> NDArray[np.float64]:
+def occlusion_map(model: LoadedModel, picture: NDArray[np.uint8], answer: int) -> NDArray[np.float64]:
     """Occlusion map (H, W): by how much the probability of class `answer` falls when a patch of the image (C, H, W) is covered.
 
     Occlusion (Zeiler and Fergus 2013, arXiv 1311.2901); needs only the ONNX file.

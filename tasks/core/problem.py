@@ -34,6 +34,9 @@ class Problem(ABC):
     label_column: ClassVar[str] = ""
     """The column with the class, every value of which must be in every split; empty if there are no classes."""
 
+    answer_columns: ClassVar[tuple[str, ...]] = ("predicted", "confidence", "classes", "probabilities")
+    """The columns of `decode` that hold what the model says, and neither the row's label nor its features."""
+
     @abstractmethod
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
         """The scalar that training minimizes, of outputs (B, ...) and targets (B, ...)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -14,6 +14,9 @@ from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import Augment, Clean, Contract, Fetch, Model, Training, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     import numpy as np
     import pandera.pandas as pa
     from numpy.typing import NDArray
@@ -98,6 +101,40 @@ class UseCase(ABC):
     @abstractmethod
     def load(self) -> Iterator[DataFrame]:
         """Yield the raw rows in blocks. `file` (str) and `row` (int) say where a row comes from."""
+
+    def load_unlabelled(self, path: Path, state: PreprocessingState) -> Iterator[DataFrame]:
+        """Yield the raw rows of a file or folder to predict with a model of this state, in blocks like those of `load`.
+
+        Rows need no label: where a column of the label belongs to a raw row it holds one that the model knows, and no
+        prediction depends on it. By default the file is read as `load` reads the user's own.
+        """
+        fetch = replace(self.fetch, source="path", dataset="", path=str(path), fingerprint="", limit=0)
+        return replace(self, fetch=fetch).load()
+
+    def unlabelled_rows(self, inputs: Sequence[Any], state: PreprocessingState) -> DataFrame:
+        """Raw rows of N inputs to predict, as `load_unlabelled` gives; `row` is the position, from 1.
+
+        By default each input is a record: a mapping from the names of columns to values. They are read as JSON Lines.
+        """
+        import json
+        import tempfile
+        from pathlib import Path
+
+        import pandas as pd
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "records.jsonl"
+            path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in inputs), encoding="utf-8")
+            try:
+                return pd.concat(list(self.load_unlabelled(path, state)), ignore_index=True).assign(file="")
+            except UserError as error:
+                raise UserError(str(error).replace(str(path), "the records")) from None
+
+    def answer_table(self, rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
+        """What a model says of N rows, without their labels: by default the problem's `answer_columns` of its predictions."""
+        problem = self.problem_of(state)
+        predictions = problem.decode(rows, outputs, state).reset_index(drop=True)
+        return predictions[[name for name in problem.answer_columns if name in predictions]]
 
     @abstractmethod
     def clean_partition(self, rows: DataFrame) -> DataFrame:

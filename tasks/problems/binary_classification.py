@@ -31,6 +31,7 @@ class BinaryClassification(Problem):
     """
 
     label_column: ClassVar[str] = "label"
+    answer_columns: ClassVar[tuple[str, ...]] = (*Problem.answer_columns, "threshold")
 
     keep: tuple[str, ...] = ("file", "row", "split", "label")
     """Columns of the rows that are copied to the predictions; `groups`, as "SEX=female; AGE=25-34", adds a fairness report."""

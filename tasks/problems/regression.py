@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Regression(Problem):
     `encode` gives targets (N,) standardized by the `mean` and `std` that the state holds. `numbers` in the state are the
     names of the numeric inputs, which come before the category codes.
     """
+
+    answer_columns: ClassVar[tuple[str, ...]] = ("value",)
 
     keep: tuple[str, ...] = ("file", "row", "split", "label")
     """Columns of the rows that are copied to the predictions."""

@@ -15,6 +15,7 @@ from tasks.release.assessment import read_candidates
 from tasks.release.decision import as_json, decide
 from tasks.release.model_card import baseline_rows, headline, model_card, table_row
 from tasks.release.sentences import describe
+from tasks.release.settings_file import settings_of
 
 
 def main(context: StageContext) -> None:
@@ -44,6 +45,7 @@ def main(context: StageContext) -> None:
     with context.release.draft() as draft:
         write_json(draft / "verdict.json", verdict)
         write_json(draft / "table.json", table)
+        write_json(draft / "settings.json", settings_of(context.case))
         if seed_report:
             write_json(draft / "seeds.json", seed_report)
         if released:

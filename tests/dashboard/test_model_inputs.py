@@ -9,6 +9,7 @@ import pytest
 from dashboard.readers import model_inputs, onnx_models
 from dashboard.readers.artifacts import Artifacts
 from tasks.core.errors import UserError
+from tasks.inference.checked_rows import input_kind
 from tests.support import dashboard_scenarios, recorded_runs
 
 BARS = ["ticker", "date", "open", "high", "low", "close", "volume"]
@@ -33,11 +34,9 @@ def recorded_model(root: Any, name: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("vision", "picture"), ("nlp", "sentence"), ("finance", "table"), ("credit", "table")]
-)
+@pytest.mark.parametrize(("name", "kind"), [("vision", "picture"), ("nlp", "text"), ("finance", "table"), ("credit", "table")])
 def test_the_input_kind_follows_from_the_schema(project: Any, name: Any, kind: Any) -> None:
-    assert model_inputs.input_kind(recorded_model(project, name)[0]) == kind
+    assert input_kind(recorded_model(project, name)[0]) == kind
 
 
 def test_a_text_is_repaired_predicted_and_explained_by_word(project: Any) -> None:

@@ -15,6 +15,7 @@ from dashboard.text import formatting
 from dashboard.ui import image_grid, page_context, widgets
 from dashboard.ui.locale import t
 from tasks.core.use_case import UseCase
+from tasks.inference.loaded_model import LoadedModel
 from tasks.use_cases.vision import images
 
 TEXT_COLUMNS = ("text", "sentence", "words")
@@ -72,7 +73,7 @@ def can_explain(artifacts: Artifacts) -> bool:
         return False
 
 
-def _texts(artifacts: Artifacts, rows: pd.DataFrame, model: onnx_models.Model | None) -> None:
+def _texts(artifacts: Artifacts, rows: pd.DataFrame, model: LoadedModel | None) -> None:
     """The texts, with the contribution of each word to the prediction when a model is given."""
     case = None
     with page_context.error_boundary():
@@ -99,18 +100,14 @@ def _label_and_prediction(row: pd.Series) -> None:
     st.markdown(f":green-badge[{formatting.escape(row['label'], 24)}] :red-badge[{prediction}]")
 
 
-@st.cache_data(
-    max_entries=500, show_spinner=False, hash_funcs={onnx_models.Model: lambda model: (model.use_case, id(model.session))}
-)
-def _attributions(model: onnx_models.Model, _case: UseCase, row: pd.DataFrame, class_index: int) -> list[Segment]:
+@st.cache_data(max_entries=500, show_spinner=False, hash_funcs={LoadedModel: lambda model: (model.use_case, id(model.session))})
+def _attributions(model: LoadedModel, _case: UseCase, row: pd.DataFrame, class_index: int) -> list[Segment]:
     """The words of a text with their contribution to a class."""
     return model_inputs.word_contributions(_case, model, row, class_index)
 
 
-@st.cache_data(
-    max_entries=500, show_spinner=False, hash_funcs={onnx_models.Model: lambda model: (model.use_case, id(model.session))}
-)
-def _occlusion_heatmap(model: onnx_models.Model, data: bytes, class_index: int) -> bytes:
+@st.cache_data(max_entries=500, show_spinner=False, hash_funcs={LoadedModel: lambda model: (model.use_case, id(model.session))})
+def _occlusion_heatmap(model: LoadedModel, data: bytes, class_index: int) -> bytes:
     """An image beside the heatmap of its pixels' contribution to a class, as a PNG."""
     side, channels = int(model.state.get("side", 0)), int(model.state.get("channels", 0))
     (pixels,) = images.decode_batch([data], side, channels)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard.readers.onnx_models import Model
 from dashboard.text import formatting
 from dashboard.ui.locale import t
+from tasks.inference.loaded_model import LoadedModel
 from tasks.metrics import uncertainty
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MAX_CLASSES = 4
 """The most classes of a prediction set that are named."""
 
 
-def show(model: Model, outputs: NDArray[Any], inputs: NDArray[Any]) -> None:
+def show(model: LoadedModel, outputs: NDArray[Any], inputs: NDArray[Any]) -> None:
     """A note if the model abstains from its one row, with outputs (1, ...) and inputs (1, ...); nothing if it answers."""
     reading = model.reading(outputs, inputs)
     if reading is not None:

@@ -15,7 +15,6 @@ from dashboard.charts import classification_charts
 from dashboard.components.canvas import canvas
 from dashboard.readers import onnx_models
 from dashboard.readers.artifacts import Artifacts
-from dashboard.readers.onnx_models import Model
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
 from dashboard.ui import image_grid, pickers, widgets
@@ -23,6 +22,7 @@ from dashboard.ui.locale import t
 from dashboard.views.predict import abstention
 from dashboard.views.results import summary
 from tasks.core.compression import DENSE
+from tasks.inference.loaded_model import LoadedModel
 from tasks.use_cases.vision import images
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ComparedModel:
 
     name: str
     recipe: str
-    model: Model
+    model: LoadedModel
 
 
 def compared_models(artifacts: Artifacts) -> list[ComparedModel]:
@@ -97,7 +97,9 @@ def prediction_card(compared: ComparedModel, shares: NDArray[Any], inputs: NDArr
     st.markdown(f"**{formatting.escape(compared.name)}**")
     confidence = formatting.percent(float(shares[best]))
     st.metric(t("try_it.prediction"), formatting.escape(name, 40), confidence, delta_color="off", delta_arrow="off")
-    st.caption(t("try_it.cost", time=formatting.milliseconds(model.milliseconds(inputs)), size=formatting.size(model.bytes)))
+    st.caption(
+        t("try_it.cost", time=formatting.milliseconds(onnx_models.milliseconds(model, inputs)), size=formatting.size(model.bytes))
+    )
     probability_bars(model.classes, shares, compared.recipe)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import classification_charts, finance_charts
-from dashboard.readers import model_inputs
+from dashboard.readers import model_inputs, onnx_models
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
@@ -50,7 +50,7 @@ def show(artifacts: Artifacts, case: UseCase, models: Sequence[ComparedModel]) -
         with column, st.container(border=True), page_context.error_boundary():
             predictions[compared.name] = model_inputs.predict(case, compared.model, rows)
             single = model_inputs.encode(case, compared.model, rows.head(1))
-            time = formatting.milliseconds(compared.model.milliseconds(single))
+            time = formatting.milliseconds(onnx_models.milliseconds(compared.model, single))
             st.markdown(f"**{formatting.escape(compared.name)}**")
             st.caption(t("try_it.cost", time=time, size=formatting.size(compared.model.bytes)))
     if predictions:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -147,6 +148,20 @@ class Credit(UseCase):
         kind = {"classes": CLASS, "number": NUMBER}.get(fetch.target) or (NUMBER if labels.is_quantity() else CLASS)
         ordered = json.dumps({name: kinds[name] for name in names if name in kinds}, ensure_ascii=False)
         return (block.rename(columns={label: "label"}).assign(kinds=ordered, label_kind=kind) for block in blocks())
+
+    def load_unlabelled(self, path: Path, state: PreprocessingState) -> Iterator[pd.DataFrame]:
+        """The columns that the model reads, each of the kind that it had in training, with a label that the model knows."""
+        kinds = dict.fromkeys(state["numbers"], NUMBER) | {
+            name: "category" for name in state["categories"] if name not in state["numbers"]
+        }
+        label = str(next(iter(state.get("classes") or ("0",))))
+        dataset = self.fetch.named_dataset
+        separator = self.fetch.separator or (dataset.separator if dataset and path.suffix == ".data" else "")
+        for block in table_files.read_table(path, separator=separator):
+            names = [str(name) for name in block.columns]
+            table_files.check_columns(path, names, list(kinds))
+            fixed = {"label": label, "label_kind": NUMBER if "classes" not in state else CLASS, "kinds": json.dumps(kinds)}
+            yield block[[*kinds, *(name for name in ("file", "row", "doubt") if name in block)]].assign(**fixed)
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Parse each cell by its column's kind; a row with an unreadable cell or without a label is invalid."""

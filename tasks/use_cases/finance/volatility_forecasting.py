@@ -28,6 +28,7 @@ class VolatilityForecasting(Problem):
     """Outputs (N, 3): log variance, 5 % and 1 % quantile; targets (N, 2): the next day's variance and return."""
 
     higher_is_better: ClassVar[bool] = False
+    answer_columns: ClassVar[tuple[str, ...]] = ("ticker", "date", "variance", "quantile_5", "quantile_1")
 
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
         """QLIKE of the variance plus the pinball losses of the quantiles."""

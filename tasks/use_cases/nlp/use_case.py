@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
@@ -10,12 +11,13 @@ import pandera.pandas as pa
 from pydantic import Field
 
 from tasks.core import registry
+from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState
 from tasks.core.settings import settings
 from tasks.core.splits import row_keys, stratified_split
 from tasks.core.use_case import Corruption, UseCase
 from tasks.text import normalization, tokenization
-from tasks.use_cases.nlp.data import augmentation, conll_files, corruptions, datasets, docstring_sentences
+from tasks.use_cases.nlp.data import augmentation, conll_files, corruptions, datasets, docstring_sentences, unlabelled_texts
 from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.ner import entity_metrics
@@ -71,6 +73,29 @@ class Nlp(UseCase):
         if fetch.source == "packaged":
             return docstring_sentences.read_sentences(fetch.limit)
         return datasets.read_dataset(fetch.dataset, fetch.limit)
+
+    def load_unlabelled(self, path: Path, state: PreprocessingState) -> Iterator[pd.DataFrame]:
+        """The texts of a table, or each line of a .txt file."""
+        for block in unlabelled_texts.read_path(path, self.fetch.layout):
+            yield self._unlabelled(block, state)
+
+    def unlabelled_rows(self, inputs: Sequence[Any], state: PreprocessingState) -> pd.DataFrame:
+        """Raw rows of N texts (str)."""
+        if wrong := [value for value in inputs if not isinstance(value, str)]:
+            raise UserError(f"expected a text, got {type(wrong[0]).__name__}: {str(wrong[0])[:40]}")
+        texts = pd.DataFrame({"text": list(inputs), "file": "", "row": range(1, len(inputs) + 1)})
+        return self._unlabelled(texts, state)
+
+    def _unlabelled(self, texts: pd.DataFrame, state: PreprocessingState) -> pd.DataFrame:
+        """Raw rows of texts, with the first class as label where the problem has classes."""
+        label = next(iter(state.get("classes") or ()), "none")
+        return texts.assign(label=label, subset="", truth="", tags="")
+
+    def answer_table(self, rows: pd.DataFrame, outputs: Array, state: PreprocessingState) -> pd.DataFrame:
+        """The answers of the problem: `predicted`, `confidence` and probabilities of topics, or entities, or perplexity."""
+        if "classes" in state:
+            return super().answer_table(rows, outputs, state)
+        return pd.DataFrame(self.problem.answers(rows["text"].to_list(), outputs, state))
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Repair each text; one that is empty, damaged or too short, or has an impossible label, is invalid."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
 from tasks.core.splits import split_by_hash
 from tasks.core.use_case import Corruption, InputRange, UseCase
+from tasks.data import sources
 from tasks.data.downloads import download
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.use_cases.vision import augmentation, corruptions, image_sources, images
@@ -33,6 +35,8 @@ MOMENT_ROWS = 5000
 """How many evenly spaced train rows give mean and standard deviation."""
 BLANK_LEVELS = 2
 """An image whose values differ by at most this in every channel is blank."""
+UNLABELLED_BLOCK = 256
+"""Pictures to predict that are read at once."""
 PREVIEW_OF_A_CLASS, PREVIEW_PICTURES, PREVIEW_VARIANTS = 2, 24, 5
 
 
@@ -79,6 +83,25 @@ class Vision(UseCase):
         return image_sources.from_idx(
             [(pixels, labels, name, subset) for (pixels, name, subset), (labels, _, _) in pairs], fetch.limit
         )
+
+    def load_unlabelled(self, path: Path, state: PreprocessingState) -> Iterator[pd.DataFrame]:
+        """One picture per file; of a folder all files in it and below."""
+        place = sources.existing_path(path)
+        files = [place] if place.is_file() else sources.list_files(place)
+        for start in range(0, len(files), UNLABELLED_BLOCK):
+            block = files[start : start + UNLABELLED_BLOCK]
+            rows = self.unlabelled_rows([file.read_bytes() for file in block], state)
+            yield rows.assign(file=[str(file.relative_to(place) if place.is_dir() else file.name) for file in block], row=0)
+
+    def unlabelled_rows(self, inputs: Sequence[Any], state: PreprocessingState) -> pd.DataFrame:
+        """Raw rows of N encoded pictures (bytes), with the first class as label."""
+        if wrong := [value for value in inputs if not isinstance(value, bytes)]:
+            raise UserError(f"expected the bytes of a picture, got {type(wrong[0]).__name__}: {str(wrong[0])[:40]}")
+        usual = {"usual_height": state["side"], "usual_width": state["side"], "usual_channels": state["channels"]}
+        rows = pd.DataFrame(
+            {"image": list(inputs), "label": state["classes"][0], "subset": "", **usual}, index=range(len(inputs))
+        )
+        return rows.assign(file="", row=range(1, len(inputs) + 1))
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Decode each image; one that is unreadable or blank, or has an impossible label, is invalid."""

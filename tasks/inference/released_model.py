@@ -1,0 +1,143 @@
+"""A released model with the rules of its use case: raw inputs in, answers out.
+
+from tasks.inference.released_model import load_release
+
+model = load_release("data/vision/release")
+model.predict([Path("seven.png").read_bytes()])  # [{"predicted": "7", "confidence": 0.99, ...}]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.core import params_file, registry
+from tasks.core.artifacts import Artifact
+from tasks.core.errors import UserError
+from tasks.core.use_case import UseCase
+from tasks.inference.checked_rows import CheckedRows, InputKind, check_rows, input_kind, needs_other_rows
+from tasks.inference.loaded_model import LoadedModel, load_model
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SETTINGS = "settings.json"
+"""The file of a release that holds the settings of its use case."""
+MODEL = "model.onnx"
+BATCH_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model says of some raw rows."""
+
+    rows: DataFrame
+    """One answer per valid row: file, row, and the columns of the answer."""
+    rejected: DataFrame
+    """The rows that the clean stage would quarantine: file, row, reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedModel:
+    """A loaded model and the use case whose rules prepare its inputs."""
+
+    case: UseCase
+    model: LoadedModel
+    folder: Path
+
+    @property
+    def kind(self) -> InputKind:
+        """What one input is: the bytes of a picture, a text, or a record of a table."""
+        return input_kind(self.case)
+
+    def predict(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
+        """One answer per input, plain JSON values; `{"error": reason}` for one that the clean stage would quarantine.
+
+        Inputs are encoded pictures (bytes), texts (str), or records (mappings from column names to values). A use case whose
+        rows need others, such as days of prices, gets all records of a series in one call; a record that lacks its past has
+        an error. Raises a `UserError` for inputs of another kind.
+        """
+        if not len(inputs):
+            return []
+        checked = check_rows(self.case, self.case.unlabelled_rows(inputs, self.model.state))
+        answers = self._answers(checked)
+        by_row = dict(zip(answers.rows["row"].tolist(), to_records(answers.rows.drop(columns=["file", "row"])), strict=True))
+        by_row |= {int(row): {"error": str(reason)} for _, row, reason in answers.rejected.itertuples(index=False)}
+        incomplete = {"error": "incomplete: other rows that it needs, such as earlier days, are missing"}
+        return [by_row.get(position, incomplete) for position in range(1, len(inputs) + 1)]
+
+    def predict_path(self, path: Path) -> Iterator[Answers]:
+        """The answers for a file or folder, block by block; raises a `UserError` when it cannot be read."""
+        blocks = self.case.load_unlabelled(path, self.model.state)
+        if needs_other_rows(self.case):
+            import pandas as pd
+
+            blocks = iter([pd.concat(list(blocks), ignore_index=True)])
+        for raw in blocks:
+            yield self._answers(check_rows(self.case, raw))
+
+    def _answers(self, checked: CheckedRows) -> Answers:
+        import pandas as pd
+
+        batches = [checked.rows.iloc[at : at + BATCH_ROWS] for at in range(0, len(checked.rows), BATCH_ROWS)]
+        tables = [self._answer_rows(batch.reset_index(drop=True)) for batch in batches]
+        rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["file", "row"])
+        return Answers(rows, checked.rejected)
+
+    def _answer_rows(self, rows: DataFrame) -> DataFrame:
+        inputs, _ = self.case.encode(rows, self.model.state)
+        outputs = self.model.outputs(inputs)
+        answers = self.case.answer_table(rows, outputs, self.model.state)
+        if reading := self.model.reading(outputs, inputs):
+            classes = self.model.classes
+            sets = [[name for name, inside in zip(classes, row, strict=True) if inside] for row in reading.prediction_sets]
+            answers = answers.assign(abstains=reading.reasons, prediction_set=sets)
+        origin = {name: rows[name].to_numpy() for name in ("file", "row")}
+        return answers.drop(columns=list(origin), errors="ignore").assign(**origin)
+
+
+def load_release(place: str | Path, *, project: Path | None = None, threads: int = 1) -> ReleasedModel:
+    """The released model in a folder such as `data/vision/release`, its checksums verified.
+
+    Where the folder has no settings of its own, as before version 0.4, those of params.yaml in `project` are taken. Raises a
+    `UserError` for a folder without a released model.
+    """
+    folder = Path(place)
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}; name that of a release, such as data/vision/release")
+    Artifact(folder).open()
+    if not (folder / MODEL).exists():
+        raise UserError(f"{folder} holds no {MODEL}: {_reason(folder)}")
+    model = load_model(folder / MODEL, threads)
+    return ReleasedModel(_use_case(folder, model.use_case, project), model, folder)
+
+
+def to_records(answers: DataFrame) -> list[dict[str, Any]]:
+    """The answers as plain JSON values; `classes` and `probabilities` become one mapping, dates ISO 8601."""
+    records = json.loads(answers.to_json(orient="records", date_format="iso", double_precision=9))
+    for record in records:
+        if classes := record.pop("classes", None):
+            record["probabilities"] = dict(zip(classes, record["probabilities"], strict=True))
+    return list(records)
+
+
+def _use_case(folder: Path, name: str, project: Path | None) -> UseCase:
+    settings = folder / SETTINGS
+    if settings.exists():
+        case: UseCase = registry.build("use_cases", name, json.loads(settings.read_text(encoding="utf-8")), str(settings))
+        return case
+    if project is None or not (project / "params.yaml").exists():
+        raise UserError(
+            f"{folder} has no {SETTINGS}; run the release stage again, or give the project whose params.yaml it was made with"
+        )
+    return params_file.build_use_case(name, params_file.read_params(project / "params.yaml"))
+
+
+def _reason(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "verdict.json").read_text(encoding="utf-8"))["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "the contract released no model"
