@@ -43,6 +43,7 @@ class DataQualityReport(ArtifactModel):
     leaks: dict[str, int] = {}
     contradictions: int = 0
     near_duplicates: dict[str, int] = {}
+    official_test: dict[str, int] = {}
     splits: dict[str, int] = {}
     classes: dict[str, dict[str, int]] = {}
     files: dict[str, dict[str, int]] = {}

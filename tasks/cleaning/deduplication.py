@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.core.splits import CONTEXT_SPLIT, SPLITS
+from tasks.core.splits import CONTEXT_SPLIT, SPLITS, official_test_rows
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 
+LEAK = "leak: "
 OTHER_LABEL = ", which is labelled "
+REPEAT = "seen repeat in test"
+"""The remark on a row of a test split of the source's own that equals an earlier one."""
 KEPT, QUARANTINED, DUPLICATE = "kept", "quarantined", "duplicate"
 SPLIT_PRIORITY = {"test": 0, "validation": 1, "train": 2, CONTEXT_SPLIT: 3}
 """Of equal rows, the one in the first of these splits is kept; within a split, the first in row order."""
-OUTCOME_COLUMNS = ("part", "file", "row", "fix", "verdict", "reason", "split", "duplicate_group")
+OUTCOME_COLUMNS = ("part", "file", "row", "fix", "verdict", "reason", "split", "duplicate_group", "official_test")
 """The columns of the outcome table. Its other columns are the label and those that `clean_table` added."""
 
 
@@ -28,7 +31,8 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
 
     `light` holds all rows of all partitions, without columns of bytes. Valid rows are assigned to splits first. Of rows
     with an equal key one is kept (see `SPLIT_PRIORITY`), the others are duplicates. A row whose duplicate group also has
-    a row in a split of higher priority is a leak, and is quarantined.
+    a row in a split of higher priority is a leak, and is quarantined. Of a test split that the source names every row is kept,
+    unless `clean.official_test` says otherwise.
     """
     light, valid = apply_clean_table(case, light)
     added = [name for name in valid.columns if name not in light.columns]
@@ -45,19 +49,27 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
     is_duplicate = original != valid.index.to_numpy()
     unique = order[~is_duplicate[valid.index.get_indexer(order)]]
     leader = _first_of(duplicate_group, unique)
+    is_repeat = is_duplicate & official_test_rows(valid).to_numpy() & (case.clean.official_test == "all")
+    is_duplicate &= ~is_repeat
     is_leak = ~is_duplicate & (priority.to_numpy() > priority.loc[leader].to_numpy())
     location = (light["file"] + ":" + light["row"].astype(str)).to_numpy()
     reason = light["fault"].to_numpy(dtype=object, copy=True)
     verdict = np.where(light["fault"] == "", KEPT, QUARANTINED).astype(object)
     index = valid.index.to_numpy()
     label_column = case.label_column(valid)
-    label = light[label_column].to_numpy(dtype=object) if label_column else None
+    target_column = case.target_column(valid)
+    label = light[target_column].to_numpy(dtype=object) if target_column else None
     for row, first in zip(index[is_duplicate], original[is_duplicate], strict=True):
         other = f"{OTHER_LABEL}{label[first]!r}" if label is not None and label[row] != label[first] else ""
         verdict[row], reason[row] = DUPLICATE, f"duplicate of {location[first]}{other}"
     for row, first in zip(index[is_leak], leader[is_leak], strict=True):
-        verdict[row], reason[row] = QUARANTINED, f"leak: looks like {location[first]} of {split[first]}"
-    outcomes = light.assign(verdict=verdict, reason=reason, split="", duplicate_group="")
+        verdict[row], reason[row] = QUARANTINED, f"{LEAK}looks like {location[first]} of {split[first]}"
+    fix = light["fix"].to_numpy(dtype=object, copy=True)
+    for row, first in zip(index[is_repeat], original[is_repeat], strict=True):
+        other = " with another label" if label is not None and label[row] != label[first] else ""
+        fix[row] = "; ".join([*filter(None, [fix[row]]), f"{REPEAT}{other}: {location[first]}"])
+    outcomes = light.assign(verdict=verdict, reason=reason, split="", duplicate_group="", fix=fix)
+    outcomes["official_test"] = official_test_rows(light)
     outcomes.loc[valid.index, "split"], outcomes.loc[valid.index, "duplicate_group"] = split, duplicate_group
     return outcomes[[*OUTCOME_COLUMNS, *([label_column] if label_column else [])]].join(valid[added])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tasks.cleaning.deduplication import DUPLICATE, KEPT, OTHER_LABEL, QUARANTINED, SPLIT_PRIORITY
+from tasks.cleaning.deduplication import DUPLICATE, KEPT, LEAK, OTHER_LABEL, QUARANTINED, REPEAT, SPLIT_PRIORITY
 from tasks.core.errors import UserError
 from tasks.core.settings import Clean
 from tasks.core.splits import SPLITS
@@ -49,11 +49,21 @@ def build_quality_report(case: UseCase, outcomes: DataFrame) -> dict[str, Any]:
         "classes": {},
         "files": _count_by_file(outcomes),
     }
+    if outcomes["official_test"].any():
+        report["official_test"] = _count_official_test(outcomes)
     if label_column := _label_column(case, outcomes):
         table = _classes_by_split(label_column, kept)
         report["classes"] = {str(name): {split: int(row[split]) for split in SPLITS} for name, row in table.iterrows()}
     assert report["rows_in"] == report["kept"] + report["quarantined"] + report["duplicates"], report
     return report
+
+
+def _count_official_test(outcomes: DataFrame) -> dict[str, int]:
+    """Rows of a test split that the source names: how many there are, are kept, and repeat another one."""
+    official = outcomes[outcomes["official_test"]]
+    kept = official[official["verdict"] == KEPT]
+    repeats = kept["fix"].str.contains(REPEAT, regex=False)
+    return {"rows": len(official), "kept": len(kept), "repeats": int(repeats.sum())}
 
 
 def _count_leaks(outcomes: DataFrame) -> dict[str, int]:
@@ -97,8 +107,8 @@ def reason_code(reason: str) -> str:
 
 
 def check_reject_share(clean: Clean, outcomes: DataFrame, quarantine: Path) -> None:
-    """Raise a `UserError` when more than `max_reject_share` of the rows are quarantined."""
-    quarantined = outcomes[outcomes["verdict"] == QUARANTINED]
+    """Raise a `UserError` when more than `max_reject_share` of the rows are quarantined for a fault; a leak is none."""
+    quarantined = outcomes[(outcomes["verdict"] == QUARANTINED) & ~outcomes["reason"].str.startswith(LEAK)]
     share = len(quarantined) / len(outcomes)
     if share > clean.max_reject_share:
         example = quarantined.iloc[0]

@@ -19,6 +19,13 @@ CONTEXT_SPLIT = "context"
 """Rows in no split that others need as input, such as the first days of a time series."""
 
 
+def official_test_rows(rows: DataFrame) -> Series:
+    """Whether each row (N,) is in a test split that the source names: in its column `subset`, if the use case has one."""
+    if "subset" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows["subset"] == "test"
+
+
 def row_keys(rows: DataFrame, columns: tuple[str, ...]) -> Series:
     """A 16-digit hexadecimal key per row, equal where all `columns` are equal."""
     digests = []

@@ -91,6 +91,10 @@ class UseCase(ABC):
         """The column with the class, every value of which must be in every split; empty for none. By default the problem's."""
         return self.problem.label_column
 
+    def target_column(self, rows: DataFrame) -> str:
+        """The column in which two equal rows may contradict each other; by default that of the label."""
+        return self.label_column(rows)
+
     def schema(self, rows: DataFrame) -> pa.DataFrameSchema:
         """The schema of clean rows, without `split`, for these raw or clean rows; by default `Schema`.
 

@@ -58,6 +58,13 @@ def main(context: StageContext) -> None:
         f"{report['rows_in']:,} rows in: {report['kept']:,} kept ({report['fixed']:,} repaired), "
         f"{report['quarantined']:,} quarantined, {report['duplicates']:,} duplicates"
     )
+    if official := report.get("official_test"):
+        lost = official["rows"] - official["kept"]
+        context.event_log.log(
+            f"the source's own test split: {official['kept']:,} of {official['rows']:,} rows are kept, "
+            f"{official['repeats']:,} of them repeat another one" + "; look at the others in quarantine/" * (lost > 0),
+            "warning" if lost else "info",
+        )
 
 
 def check_validation_is_enabled() -> None:

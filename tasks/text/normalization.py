@@ -46,19 +46,18 @@ def repair(text: str) -> tuple[str, list[str]]:
     return text, applied
 
 
-def check_usable(text: str, min_words: int, max_characters: int) -> None:
-    """Raise `UnusableText` for a repaired text that is empty, damaged, too short or too long."""
+def usability_error(text: str, min_words: int, max_characters: int) -> str:
+    """Why a repaired text is of no use: it is empty, damaged, too short or too long; empty if it is of use."""
     if not text:
-        raise UnusableText("empty: there is no text")
+        return "empty: there is no text"
     if REPLACEMENT in text:
-        raise UnusableText(
-            f"wrong-encoding: {text.count(REPLACEMENT)} characters were lost, near {_excerpt(text, REPLACEMENT)!r}"
-        )
+        return f"wrong-encoding: {text.count(REPLACEMENT)} characters were lost, near {_excerpt(text, REPLACEMENT)!r}"
     if len(text) > max_characters:
-        raise UnusableText(f"too-long: {len(text):,} characters, {max_characters:,} are read")
+        return f"too-long: {len(text):,} characters, {max_characters:,} are read"
     count = sum(1 for word in words(text) if LETTER.search(word))
     if count < min_words:
-        raise UnusableText(f"too-short: {count} words in {text[:40]!r}, {min_words} are needed")
+        return f"too-short: {count} words in {text[:40]!r}, {min_words} are needed"
+    return ""
 
 
 def words(text: str) -> list[str]:

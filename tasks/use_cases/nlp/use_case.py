@@ -111,10 +111,14 @@ class Nlp(UseCase):
         # the words of a tagged text must stay: each has a tag
         repaired, repairs = (raw, []) if tags else normalization.repair(raw)
         try:
-            normalization.check_usable(repaired, self.clean.min_words, self.clean.max_characters)
+            # a tagged text has no least length: every sentence of a column file counts
+            if error := normalization.usability_error(repaired, 0 if tags else self.clean.min_words, self.clean.max_characters):
+                if not repaired or subset != "test" or self.clean.official_test != "all":
+                    raise normalization.UnusableText(error)
+                repairs = [*repairs, f"seen {error}"]
             if tags:
                 iob2_tags = entity_metrics.to_iob2(tags.split())
-                tags, repairs = " ".join(iob2_tags), ["tags"] * (iob2_tags != tags.split())
+                tags, repairs = " ".join(iob2_tags), [*repairs, *["tags"] * (iob2_tags != tags.split())]
                 label = next((kind for kind, _, _ in entity_metrics.entity_spans(iob2_tags)), "none")
             if not label:
                 raise normalization.UnusableText("empty-label: the row names no class")
@@ -125,6 +129,10 @@ class Nlp(UseCase):
         except normalization.UnusableText as fault:
             return repaired, label, subset, truth, tags, str(fault), ""
         return repaired, label, subset, truth, tags, "", "; ".join(repairs)
+
+    def target_column(self, rows: pd.DataFrame) -> str:
+        """The tags of tagged texts, else the label."""
+        return "tags" if self.fetch.tagged else self.label_column(rows)
 
     def duplicate_group(self, rows: pd.DataFrame) -> pd.Series:
         """A key that texts with the same letters and digits share."""

@@ -1,5 +1,6 @@
 """Every row has one outcome: of equal rows one is kept, and a near-duplicate of a test row is no train row."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -7,9 +8,10 @@ import pytest
 
 from tasks.cleaning.deduplication import deduplicate_and_split
 from tasks.cleaning.partitions import kept_rows
-from tasks.cleaning.quality_report import build_quality_report, check_classes
+from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share
 from tasks.core.errors import UserError
 from tasks.core.problem import Problem
+from tasks.core.settings import Clean
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tests.support.labelled_amounts import LabelledAmounts
 
@@ -38,6 +40,32 @@ def test_of_equal_rows_the_first_in_the_split_of_highest_priority_is_kept() -> N
     )
     assert outcomes["verdict"].tolist() == ["duplicate", "kept", "duplicate", "kept", "kept", "duplicate"]
     assert outcomes["reason"].tolist() == ["duplicate of f:1", "", "duplicate of f:3", "", "", "duplicate of f:4"]
+
+
+def test_every_row_of_a_given_test_split_is_kept_and_its_repeats_are_counted() -> None:
+    rows = light(key=list("aaab"), subset=["train", "test", "test", "test"], label=["a", "a", "b", "b"])
+    outcomes = deduplicate_and_split(AssignsByColumn(), rows)
+    assert outcomes["verdict"].tolist() == ["duplicate", "kept", "kept", "kept"]
+    assert outcomes["fix"].tolist() == ["", "", "seen repeat in test with another label: f:1", ""]
+    report = build_quality_report(AssignsByColumn(), outcomes)
+    assert report["official_test"] == {"rows": 3, "kept": 3, "repeats": 1}
+    assert report["remarks"] == {"repeat in test with another label": 1}
+
+
+def test_the_repeats_of_a_given_test_split_can_be_left_out() -> None:
+    class Unique(AssignsByColumn):
+        clean = Clean(official_test="unique")
+
+    outcomes = deduplicate_and_split(Unique(), light(key=list("aab"), subset=["test", "test", "train"]))
+    assert outcomes["verdict"].tolist() == ["kept", "duplicate", "kept"]
+    assert build_quality_report(Unique(), outcomes)["official_test"] == {"rows": 2, "kept": 1, "repeats": 0}
+
+
+def test_rows_that_repeat_test_rows_are_no_reason_to_refuse_the_source() -> None:
+    outcomes = deduplicate_and_split(
+        AssignsByColumn(), light(key=list("abcd"), looks=list("xxyy"), subset=["train", "test", "train", "train"])
+    )
+    check_reject_share(Clean(max_reject_share=0.05), outcomes, Path("quarantine"))
 
 
 def test_a_train_row_that_is_a_near_duplicate_of_a_test_row_is_a_leak() -> None:

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
+from tasks.cleaning.deduplication import deduplicate_and_split
 from tasks.compression.steps.prune import select_channels
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.settings import Training
+from tasks.core.splits import row_keys
 from tasks.text.normalization import UnusableText
 from tasks.training import trainer
 from tasks.use_cases.nlp.data import conll_files
@@ -194,3 +196,25 @@ def test_channels_that_say_nothing_can_be_taken_out_of_taggers_and_writers(name:
     narrow = select_channels(network, keep)
     assert narrow.fields["hidden"] == narrow.fields["width"] == 4
     torch.testing.assert_close(narrow(numbers.int()), network(numbers.int()))
+
+
+def test_every_sentence_of_a_column_file_counts_and_equal_ones_with_other_tags_contradict(tmp_path: Path) -> None:
+    for name, sentences in {
+        "train": ["Rome B-LOC\nwon O", "1996-08-22 O", "Rome B-ORG\nwon O"],
+        "test": ["Rome B-LOC\nwon O", "3 O\n- O\n1 O", "3 O\n- O\n1 O"],
+    }.items():
+        (tmp_path / f"{name}.conll").write_text("\n\n".join(sentences) + "\n")
+    case = Nlp(fetch=TextFetch(path=str(tmp_path)))
+    raw = pd.concat(list(case.load()), ignore_index=True)
+    cleaned = case.clean_partition(raw).assign(file=raw["file"], row=raw["row"], part=0)
+    outcome = deduplicate_and_split(case, cleaned.assign(key=row_keys(cleaned, case.unique_key)))
+    assert outcome["split"].value_counts()["test"] == 3
+    verdicts = dict(zip(outcome["file"] + ":" + outcome["row"].astype(str), outcome["verdict"] + outcome["reason"], strict=True))
+    assert verdicts == {
+        "test.conll:1": "kept",
+        "test.conll:4": "kept",
+        "test.conll:8": "kept",
+        "train.conll:1": "duplicateduplicate of test.conll:1",
+        "train.conll:4": "kept",
+        "train.conll:6": "duplicateduplicate of test.conll:1, which is labelled 'B-LOC O'",
+    }

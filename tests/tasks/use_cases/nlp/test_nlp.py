@@ -17,7 +17,7 @@ from tasks.core.splits import stratified_split
 from tasks.text import normalization, tokenization
 from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
-from tasks.use_cases.nlp.settings import TextModel
+from tasks.use_cases.nlp.settings import TextClean, TextModel
 from tasks.use_cases.nlp.topics import label_errors, text_baselines
 from tasks.use_cases.nlp.use_case import Nlp
 from tests.support.text_rows import ANIMALS, animals, clean_text
@@ -78,6 +78,15 @@ def test_what_cannot_be_used_says_why(raw: Any, label: Any, fault: Any) -> None:
 def test_a_label_the_data_set_does_not_have_is_refused() -> None:
     verdict = clean_text("Oil rose", "7", Nlp(fetch=TextFetch(dataset="ag_news")))
     assert verdict["fault"] == "impossible-label: '7', there is World, Sports, Business, Sci/Tech"
+
+
+def test_a_short_test_text_is_scored_where_a_short_train_text_is_left_out() -> None:
+    rows = pd.DataFrame({"text": ["?!", "?!", ""], "label": "a", "subset": ["train", "test", "test"], "truth": ""})
+    verdicts = Nlp(fetch=TextFetch(path="mine")).clean_partition(rows)
+    assert verdicts["fault"].str.partition(":")[0].to_list() == ["too-short", "", "empty"]
+    assert verdicts["fix"].str.partition(":")[0].to_list() == ["", "seen too-short", ""]
+    strict = Nlp(fetch=TextFetch(path="mine"), clean=TextClean(official_test="unique")).clean_partition(rows)
+    assert strict["fault"].str.partition(":")[0].to_list() == ["too-short", "too-short", "empty"]
 
 
 def test_near_duplicates_share_a_split_and_a_leak_is_quarantined() -> None:
