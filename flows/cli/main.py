@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows import settings
-from flows.cli import history_commands, predict_command, service_commands, verdict_command
+from flows.cli import history_commands, model_commands, predict_command, service_commands, verdict_command
 from flows.cli.options import AsJson, Force, Gate, Overrides, Recipes, Seeds, UseCases, VerdictAsJson
 from tasks.core.errors import UserError
 
@@ -269,7 +269,13 @@ def stages() -> None:
     stdout().print(table)
 
 
-for command in (verdict_command.verdict, predict_command.predict, *service_commands.COMMANDS, *history_commands.COMMANDS):
+for command in (
+    verdict_command.verdict,
+    predict_command.predict,
+    *model_commands.COMMANDS,
+    *service_commands.COMMANDS,
+    *history_commands.COMMANDS,
+):
     app.command()(command)
 app.add_typer(service_commands.schedules)
 

@@ -15,6 +15,7 @@ from dvc.config import Config
 from flows.dvc_state import object_cache
 from flows.dvc_state.lock_file import LOADER, LockEntries, committed_lock_text, parse_lock_entries
 from flows.dvc_state.stage_state import open_repo, working_directory
+from flows.registry import versions
 from flows.runs import recovery, run_record, search
 from flows.runs.run_record import Run
 
@@ -35,7 +36,8 @@ class GcReport:
 def collect_garbage(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcReport:
     """Remove the folders of all runs but the newest `keep`, the pinned and the active ones, and the unused objects.
 
-    An object is used if the dvc.lock of a kept run, of the project, or of the project's last commit refers to it. While
+    An object is used if the dvc.lock of a kept run, of the project, or of the project's last commit refers to it, or a version
+    of the model registry. While
     anybody uses the cache no object is removed, and nobody can begin to use it during the collection.
     """
     recovery.recover(root)
@@ -51,7 +53,11 @@ def collect_garbage(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcR
         report.objects_kept_because = _reason_to_keep_objects(root, objects, unused)
         if not report.objects_kept_because:
             used = object_cache.referenced_hashes(
-                objects, [md5 for entries in _lock_files(root, kept) for md5 in object_cache.output_hashes(entries)]
+                objects,
+                [
+                    *(md5 for entries in _lock_files(root, kept) for md5 in object_cache.output_hashes(entries)),
+                    *versions.cached_hashes(root),
+                ],
             )
             report.objects = [path for path in objects.glob("??/*") if object_cache.object_hash(path) not in used]
             removed_hashes = {object_cache.object_hash(path) for path in report.objects}
