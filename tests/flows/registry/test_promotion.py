@@ -165,7 +165,8 @@ for turn in range(10_000):
         history.append(root, registered, history.POINTED, alias="champion", version=number, why="promotion")
     if turn % 3 == 2:
         with history.writing(root, "toy") as registered:
-            history.append(root, registered, history.POINTED, alias="champion", version=registered.aliases["champion"][-2], why="rollback")
+            before = registered.aliases["champion"][-2]
+            history.append(root, registered, history.POINTED, alias="champion", version=before, why="rollback")
 """
 
 
