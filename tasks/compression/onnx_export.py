@@ -35,7 +35,7 @@ def to_onnx(network: nn.Module, example_inputs: Array, state: PreprocessingState
 
     was_training = network.training
     examples = torch.from_numpy(np.ascontiguousarray(np.resize(example_inputs[:2], (2, *example_inputs.shape[1:]))))
-    with _silence_exporter():
+    with silence_exporter():
         program = torch.onnx.export(
             network.eval(),
             (examples,),
@@ -168,7 +168,7 @@ def _strip_debug_info(model: ModelProto) -> None:
 
 
 @contextmanager
-def _silence_exporter() -> Iterator[None]:
+def silence_exporter() -> Iterator[None]:
     """Suppress the log messages and warnings of torch's exporter about itself; other warnings are shown."""
     loggers = [logging.getLogger(name) for name in EXPORTERS]
     levels = [logger.level for logger in loggers]

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.core import registry
+from tasks.core import registry, resized_network
 from tasks.core.atomic_files import flush_to_disk, hash_file, write_json, write_parquet
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState
@@ -122,7 +122,9 @@ class Checkpoint:
 
         self.path.mkdir(parents=True, exist_ok=True)
         architecture = type(network).__module__.rpartition(".")[2]
-        write_json(self.path / "config.json", {"architecture": architecture, "fields": network.fields, "learnt": dict(state)})
+        resized = resized_network.attributes(network)
+        config = {"architecture": architecture, "fields": network.fields, "learnt": dict(state)}
+        write_json(self.path / "config.json", config | ({"resized": resized} if resized else {}))
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
         save_file(tensors, self.path / "model.safetensors")
 
@@ -132,7 +134,10 @@ class Checkpoint:
 
         config = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
         network: nn.Module = registry.build_network(self.use_case, config["architecture"], config["fields"])
-        network.load_state_dict(load_file(self.path / "model.safetensors"))
+        tensors = load_file(self.path / "model.safetensors")
+        if "resized" in config:
+            resized_network.resize(network, tensors, config["resized"])
+        network.load_state_dict(tensors)
         return network.eval(), config["learnt"]
 
 

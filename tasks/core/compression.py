@@ -24,10 +24,18 @@ EAGER = "eager PyTorch"
 
 @runtime_checkable
 class Network(Protocol):
-    """What every architecture in `tasks/models` offers besides being an `nn.Module`."""
+    """What every network offers besides being an `nn.Module`."""
 
     fields: dict[str, Any]
     """The constructor's keyword arguments as plain JSON values: `type(network)(**network.fields)` rebuilds the network."""
+
+
+@runtime_checkable
+class GroupedNetwork(Network, Protocol):
+    """A network that declares its channel groups, and whose fields say how many channels each has.
+
+    The groups of any other network are traced through its graph (`tasks/compression/channels`).
+    """
 
     def groups(self) -> dict[str, ChannelGroup]:
         """The channel groups that can be pruned, by name."""

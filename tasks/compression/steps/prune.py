@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from math import gcd
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tasks.core.compression import ChannelGroup, CompressionContext, Network
+from tasks.core.compression import CompressionContext, GroupedNetwork
 from tasks.core.errors import UserError
 from tasks.core.settings import Share, settings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from tasks.compression.channels.groups import Group, Member
+    from tasks.compression.channels.tracing import Trace
 
 PROBE_ROWS = 512
 """Train rows on which Taylor importance is computed."""
@@ -51,13 +56,13 @@ class Prune:
     def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         from tasks.compression import teacher_training
 
-        if not isinstance(network, Network):
-            raise UserError(f"{type(network).__name__} has no channel groups to prune; leave 'prune' out of its recipes")
-        importances = importance(network, context, self.importance)
-        keep = self.kept_channels(importances)
-        pruned = select_channels(network, keep)
-        before = {name: len(values) for name, values in importances.items()}
-        context.notes["prune"] = {"channels": {name: [before[name], len(keep[name])] for name in keep}}
+        if isinstance(network, GroupedNetwork):
+            groups = declared_groups(network)
+            keep = self.kept_channels(importance(network, groups, context, self.importance), _entries(groups))
+            pruned = select_channels(network, keep)
+            context.notes["prune"] = _widths(groups, keep)
+        else:
+            pruned = self._narrowed(network, context)
         if self.effort == 0:
             return pruned
         return teacher_training.fit_with_teacher(
@@ -71,8 +76,37 @@ class Prune:
             checkpoint="prune",
         )
 
-    def kept_channels(self, importances: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The positions of the channels that each group keeps, in order, from the importance (size,) of each group."""
+    def _narrowed(self, network: nn.Module, context: CompressionContext) -> nn.Module:
+        """The network without the least important channels, from groups that are traced through its graph."""
+        import torch
+
+        from tasks.compression.channels import narrowing, tracing
+
+        examples = torch.from_numpy(context.inputs[:2])
+        trace = tracing.trace(network, examples)
+        groups = {group.name: group for group in trace.groups}
+        if not groups:
+            _refuse(network, trace)
+        keep = self.kept_channels(importance(network, groups, context, self.importance), _entries(groups))
+        fitting = {group.name for group in narrowing.fitting_groups(network, trace, keep, examples)}
+        whole = [name for name in keep if name not in fitting]
+        if not fitting:
+            raise UserError(
+                f"{type(network).__name__} fails once a layer is narrower, such as {whole[0]!r}: its code holds a size; "
+                "read sizes from tensors' shapes, or leave 'prune' out of its recipes"
+            )
+        keep = {name: channels for name, channels in keep.items() if name in fitting}
+        context.notes["prune"] = _widths(groups, keep) | {"whole": whole, "not_traced": trace.obstacles}
+        for kind, names in (("its code holds their size", whole), ("no rule for", trace.obstacles)):
+            if names:
+                context.event_log.log(f"left whole, {kind}: {', '.join(names)}")
+        return narrowing.narrow(network, trace, keep)
+
+    def kept_channels(self, importances: Mapping[str, Tensor], entries: Mapping[str, int] | None = None) -> dict[str, Tensor]:
+        """The positions of the channels that each group keeps, in order, from the importance (size,) of each group.
+
+        `entries` says how many entries of a tensor one channel of a group spans, such as one for each head; 1 by default.
+        """
         import torch
 
         if self.scope == "group":
@@ -84,19 +118,29 @@ class Prune:
             counts = {name: float((values >= threshold).sum()) for name, values in relative.items()}
         keep = {}
         for name, values in importances.items():
-            count = self._round_width(max(counts[name], self.keep_at_least * len(values)), len(values))
+            each = (entries or {}).get(name, 1)
+            count = self._round_width(max(counts[name], self.keep_at_least * len(values)), len(values), each)
             keep[name] = values.argsort(descending=True, stable=True)[:count].sort().values
         return keep
 
-    def _round_width(self, count: float, size: int) -> int:
-        return min(size, max(self.multiple_of, round(count / self.multiple_of) * self.multiple_of))
+    def _round_width(self, count: float, size: int, entries: int = 1) -> int:
+        multiple_of = self.multiple_of // gcd(self.multiple_of, entries)
+        return min(size, max(multiple_of, round(count / multiple_of) * multiple_of))
 
 
-def importance(network: Any, context: CompressionContext, kind: Literal["taylor", "norm"]) -> dict[str, Tensor]:
+def declared_groups(network: GroupedNetwork) -> dict[str, Group]:
+    """The groups that a network declares itself, by name."""
+    from tasks.compression.channels.groups import Group
+
+    return {name: Group.declared(name, group) for name, group in network.groups().items()}
+
+
+def importance(
+    network: Any, groups: Mapping[str, Group], context: CompressionContext, kind: Literal["taylor", "norm"]
+) -> dict[str, Tensor]:
     """The importance of each channel, (size,) per group, larger is more important; in a ranked group the reversed rank."""
     import torch
 
-    groups: dict[str, ChannelGroup] = network.groups()
     ranked = {name: torch.arange(group.size, 0, -1).float() for name, group in groups.items() if group.ranked}
     others = {name: group for name, group in groups.items() if not group.ranked}
     if kind == "norm":
@@ -107,67 +151,74 @@ def importance(network: Any, context: CompressionContext, kind: Literal["taylor"
 
 def select_channels(network: Any, keep: Mapping[str, Tensor]) -> nn.Module:
     """A network of the same class with only the channels in `keep` (positions in order, per group), in evaluation mode."""
-    fields, state = dict(network.fields), dict(network.state_dict())
-    for name, group in network.groups().items():
-        kept = keep[name]
-        fields = group.resize(fields, len(kept))
-        for key, dimension in group.producers:
-            state[key] = state[key].index_select(dimension, kept)
-        for key, dimension, repeat in group.consumers:
-            state[key] = state[key].index_select(dimension, entry_positions(kept, repeat))
+    import torch
+
+    from tasks.compression.channels.groups import kept_entries
+
+    declared, fields, state = network.groups(), dict(network.fields), dict(network.state_dict())
+    for name, kept in keep.items():
+        fields = declared[name].resize(fields, len(kept))
+    for key, dimensions in kept_entries(declared_groups(network), keep).items():
+        for dimension, mask in dimensions.items():
+            state[key] = state[key].index_select(dimension, torch.from_numpy(mask.nonzero()[0]))
     pruned: nn.Module = type(network)(**fields)
     pruned.load_state_dict({key: tensor.clone() for key, tensor in state.items()})
     return pruned.eval()
 
 
-def entry_positions(channels: Tensor, repeat: int) -> Tensor:
-    """The positions of the entries that these channels span, `repeat` neighbouring ones each."""
-    import torch
-
-    return (channels[:, None] * repeat + torch.arange(repeat)).flatten()
+def _entries(groups: Mapping[str, Group]) -> dict[str, int]:
+    return {name: group.entries for name, group in groups.items()}
 
 
-def _norm_importance(state: Mapping[str, Tensor], group: ChannelGroup) -> Tensor:
+def _widths(groups: Mapping[str, Group], keep: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {"channels": {name: [groups[name].size, len(kept)] for name, kept in keep.items()}}
+
+
+def _refuse(network: nn.Module, trace: Trace) -> None:
+    """Raise the `UserError` of a network without a channel that can be removed."""
+    where = f"; what it does in {trace.obstacles[0]} cannot be followed" if trace.obstacles else ""
+    raise UserError(f"{type(network).__name__} has no channels to prune{where}; leave 'prune' out of its recipes")
+
+
+def _norm_importance(state: Mapping[str, Tensor], group: Group) -> Tensor:
     """The norm of the weights that produce each channel times the norm of those that read it, (size,)."""
     import torch
 
-    def norm(places: list[tuple[str, int]]) -> Tensor:
-        squares = [_per_channel(state[key].square(), dimension, group.size) for key, dimension in places]
-        return torch.stack(squares).sum(0).sqrt()
+    def norm(members: list[Member]) -> Tensor:
+        return torch.stack([member.per_channel(state[member.key].square(), group.size) for member in members]).sum(0).sqrt()
 
-    produced = norm(list(group.producers))
-    return produced * norm(_reading_tensors(group)) if _reading_tensors(group) else produced
+    produced, reading = norm([member for member in group.members if member.produces]), _reading(group)
+    return produced * norm(reading) if reading else produced
 
 
-def _taylor_importance(network: Any, groups: Mapping[str, ChannelGroup], context: CompressionContext) -> dict[str, Tensor]:
+def _taylor_importance(network: Any, groups: Mapping[str, Group], context: CompressionContext) -> dict[str, Tensor]:
     """The sum over batches of the squared sum of weight times gradient, over the tensors that read each channel, (size,)."""
     import numpy as np
     import torch
 
     sampled = np.random.default_rng(context.case.training.seed).permutation(len(context.inputs))[:PROBE_ROWS]
-    weights = dict(network.named_parameters())
+    network = deepcopy(network).requires_grad_().eval()
+    weights = dict(network.named_parameters(remove_duplicate=False))
+    names = sorted({member.key for group in groups.values() for member in _measured(group)})
     importances = {name: torch.zeros(group.size) for name, group in groups.items()}
-    network.eval()
     with torch.enable_grad():
         for rows in np.array_split(sampled, -(-len(sampled) // PROBE_BATCH)):
             outputs = network(torch.from_numpy(context.inputs[rows]))
             loss = context.problem.loss(outputs, torch.from_numpy(context.targets[rows]), context.case.training)
-            names = [name for name, weight in weights.items() if weight.requires_grad]
-            gradients = dict(zip(names, torch.autograd.grad(loss, [weights[name] for name in names]), strict=True))
+            derivatives = torch.autograd.grad(loss, [weights[name] for name in names], allow_unused=True, materialize_grads=True)
+            gradients = dict(zip(names, derivatives, strict=True))
             for name, group in groups.items():
                 changes = [
-                    _per_channel(weights[key].detach() * gradients[key], dimension, group.size)
-                    for key, dimension in _reading_tensors(group) or group.producers
+                    member.per_channel(weights[member.key].detach() * gradients[member.key], group.size)
+                    for member in _measured(group)
                 ]
                 importances[name] += torch.stack(changes).sum(0).square()
     return importances
 
 
-def _reading_tensors(group: ChannelGroup) -> list[tuple[str, int]]:
-    """The consumers that read the channels: those that carry them in a dimension other than the first."""
-    return [(key, dimension) for key, dimension, _ in group.consumers if dimension > 0]
+def _measured(group: Group) -> list[Member]:
+    return _reading(group) or [member for member in group.members if member.produces]
 
 
-def _per_channel(values: Tensor, dimension: int, size: int) -> Tensor:
-    """Sums of `values` per channel, (size,); a channel may span neighbouring entries of `dimension`."""
-    return values.movedim(dimension, 0).reshape(size, -1).sum(1)
+def _reading(group: Group) -> list[Member]:
+    return [member for member in group.members if member.reads]

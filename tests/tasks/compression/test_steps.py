@@ -15,7 +15,7 @@ from torch import nn
 
 from tasks.compression import onnx_export, teacher_training
 from tasks.compression.steps.distill import Distill
-from tasks.compression.steps.prune import Prune, entry_positions, importance, select_channels
+from tasks.compression.steps.prune import Prune, declared_groups, importance, select_channels
 from tasks.compression.steps.quantize import Quantize
 from tasks.core import onnx_model, registry
 from tasks.core.compression import ChannelGroup, Network, parameter_count
@@ -73,7 +73,7 @@ def test_removing_channels_of_zeros_changes_no_output(context: Any) -> None:
     with torch.no_grad():
         network.conv.weight[[1, 4, 5]] = 0
         network.conv.bias[[1, 4, 5]] = 0
-    importances = importance(network, context, "norm")["conv"]
+    importances = importance(network, declared_groups(network), context, "norm")["conv"]
     keep = importances.argsort(descending=True)[:13].sort().values
     pruned = select_channels(network, {"conv": keep})
     assert pruned.fields == {"width": 13}
@@ -88,7 +88,7 @@ def test_a_channel_that_nothing_reads_has_importance_0(network: Any, context: An
     copy.load_state_dict(network.state_dict())
     with torch.no_grad():
         copy.convs[1].weight[:, 3] = 0
-    importances = importance(copy, context, kind)
+    importances = importance(copy, declared_groups(copy), context, kind)
     assert importances["convs.0"][3] == 0
     assert (importances["convs.1"] > 0).all()
     assert {name: len(values) for name, values in importances.items()} == {
@@ -122,13 +122,14 @@ def test_widths_are_multiples_of_a_block_and_never_0() -> None:
     assert len(Prune(ratio=0.99, multiple_of=1, keep_at_least=0.25).kept_channels(importances)["a"]) == 6
 
 
-def test_a_channel_of_a_flattened_map_spans_neighbours() -> None:
-    assert entry_positions(torch.tensor([0, 2]), 3).tolist() == [0, 1, 2, 6, 7, 8]
+def test_a_network_without_a_channel_to_remove_is_refused_in_one_line(context: Any) -> None:
+    with pytest.raises(UserError, match="Sequential has no channels to prune; leave 'prune' out of its recipes"):
+        Prune()(nn.Sequential(nn.Flatten(), Floats(), nn.Linear(64, 2)), context)
 
 
-def test_a_network_without_groups_cannot_be_pruned(context: Any) -> None:
-    with pytest.raises(UserError, match="Linear has no channel groups to prune"):
-        Prune()(nn.Linear(4, 2), context)
+class Floats(nn.Module):
+    def forward(self, inputs: Any) -> Any:
+        return inputs.float()
 
 
 # Distilling

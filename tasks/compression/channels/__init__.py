@@ -1,0 +1,1 @@
+"""Which channels of any network belong together: found by following every index of its tensors through the exported graph."""
