@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.core.splits import CONTEXT_SPLIT, SPLITS, official_test_rows
+from tasks.core.splits import CONTEXT_SPLIT, SPLITS, UNLABELLED, official_test_rows
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ OTHER_LABEL = ", which is labelled "
 REPEAT = "seen repeat in test"
 """The remark on a row of a test split of the source's own that equals an earlier one."""
 KEPT, QUARANTINED, DUPLICATE = "kept", "quarantined", "duplicate"
-SPLIT_PRIORITY = {"test": 0, "validation": 1, "train": 2, CONTEXT_SPLIT: 3}
+SPLIT_PRIORITY = {"test": 0, "validation": 1, "train": 2, CONTEXT_SPLIT: 3, UNLABELLED: 4}
 """Of equal rows, the one in the first of these splits is kept; within a split, the first in row order."""
 OUTCOME_COLUMNS = ("part", "file", "row", "fix", "verdict", "reason", "split", "duplicate_group", "official_test")
 """The columns of the outcome table. Its other columns are the label and those that `clean_table` added."""
@@ -31,13 +31,13 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
 
     `light` holds all rows of all partitions, without columns of bytes. Valid rows are assigned to splits first. Of rows
     with an equal key one is kept (see `SPLIT_PRIORITY`), the others are duplicates. A row whose duplicate group also has
-    a row in a split of higher priority is a leak, and is quarantined. Of a test split that the source names every row is kept,
-    unless `clean.official_test` says otherwise.
+    a row in a split of higher priority is a leak, and is quarantined; an unlabelled one is a duplicate: it has nothing to add.
+    Of a test split that the source names every row is kept, unless `clean.official_test` says otherwise.
     """
     light, valid = apply_clean_table(case, light)
     added = [name for name in valid.columns if name not in light.columns]
     duplicate_group = valid["key"] if type(case).duplicate_group is UseCase.duplicate_group else case.duplicate_group(valid)
-    split = case.assign_split(valid, duplicate_group)
+    split = assign_split(case, valid, duplicate_group)
     priority = split.map(SPLIT_PRIORITY)
     if priority.isna().any():
         expected = ", ".join([*SPLITS, CONTEXT_SPLIT])
@@ -60,10 +60,13 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
     target_column = case.target_column(valid)
     label = light[target_column].to_numpy(dtype=object) if target_column else None
     for row, first in zip(index[is_duplicate], original[is_duplicate], strict=True):
-        other = f"{OTHER_LABEL}{label[first]!r}" if label is not None and label[row] != label[first] else ""
+        differs = label is not None and split[row] != UNLABELLED and label[row] != label[first]
+        other = f"{OTHER_LABEL}{label[first]!r}" if label is not None and differs else ""
         verdict[row], reason[row] = DUPLICATE, f"duplicate of {location[first]}{other}"
     for row, first in zip(index[is_leak], leader[is_leak], strict=True):
         verdict[row], reason[row] = QUARANTINED, f"{LEAK}looks like {location[first]} of {split[first]}"
+        if split[row] == UNLABELLED:
+            verdict[row], reason[row] = DUPLICATE, f"duplicate of {location[first]}, which looks alike"
     fix = light["fix"].to_numpy(dtype=object, copy=True)
     for row, first in zip(index[is_repeat], original[is_repeat], strict=True):
         other = " with another label" if label is not None and label[row] != label[first] else ""
@@ -71,7 +74,16 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
     outcomes = light.assign(verdict=verdict, reason=reason, split="", duplicate_group="", fix=fix)
     outcomes["official_test"] = official_test_rows(light)
     outcomes.loc[valid.index, "split"], outcomes.loc[valid.index, "duplicate_group"] = split, duplicate_group
-    return outcomes[[*OUTCOME_COLUMNS, *([label_column] if label_column else [])]].join(valid[added])
+    kept_columns = [*OUTCOME_COLUMNS, *([label_column] if label_column else []), *([UNLABELLED] if UNLABELLED in light else [])]
+    return outcomes[kept_columns].join(valid[added])
+
+
+def assign_split(case: UseCase, valid: DataFrame, duplicate_group: Series) -> Series:
+    """The split that the use case assigns to each labelled row; that of the others is `UNLABELLED`."""
+    if UNLABELLED not in valid:
+        return case.assign_split(valid, duplicate_group)
+    labelled = valid[~valid[UNLABELLED]].drop(columns=UNLABELLED)
+    return case.assign_split(labelled, duplicate_group.loc[labelled.index]).reindex(valid.index, fill_value=UNLABELLED)
 
 
 def apply_clean_table(case: UseCase, light: DataFrame) -> tuple[DataFrame, DataFrame]:

@@ -14,7 +14,7 @@ import pandas as pd
 from tasks.cleaning.deduplication import KEPT, OUTCOME_COLUMNS
 from tasks.cleaning.quality_report import EXAMPLE_LENGTH
 from tasks.core.atomic_files import write_parquet
-from tasks.core.splits import row_keys
+from tasks.core.splits import UNLABELLED, row_keys
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def clean_partition_file(case: UseCase, path: Path, number: int, scratch: Path) 
     rows.loc[valid, "key"] = row_keys(rows[valid], case.unique_key)
     rows.insert(0, "file", raw["file"].to_numpy())
     rows.insert(1, "row", raw["row"].to_numpy())
+    if UNLABELLED in raw:
+        rows[UNLABELLED] = raw[UNLABELLED].to_numpy()
     write_parquet(scratch / f"cleaned-{number:05d}.parquet", rows)
     bytes_columns = [name for name in columns if rows[name].map(type).eq(bytes).any()]
     write_parquet(scratch / f"light-{number:05d}.parquet", rows.drop(columns=bytes_columns).assign(part=number))
@@ -88,5 +90,7 @@ def kept_rows(cleaned: DataFrame, outcomes: DataFrame) -> DataFrame:
     """The rows that are kept, with their split, all their repairs, and the columns that `clean_table` added."""
     kept = (outcomes["verdict"] == KEPT).to_numpy()
     added = [name for name in outcomes.columns if name not in (*OUTCOME_COLUMNS, *cleaned.columns)]
-    rows = cleaned[kept].drop(columns=["fault", "key"]).assign(fix=outcomes.loc[kept, "fix"].to_numpy())
+    rows = (
+        cleaned[kept].drop(columns=["fault", "key", UNLABELLED], errors="ignore").assign(fix=outcomes.loc[kept, "fix"].to_numpy())
+    )
     return rows.join(outcomes.loc[kept, [*added, "split"]])

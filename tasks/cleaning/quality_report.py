@@ -12,7 +12,7 @@ import pandas as pd
 from tasks.cleaning.deduplication import DUPLICATE, KEPT, LEAK, OTHER_LABEL, QUARANTINED, REPEAT, SPLIT_PRIORITY
 from tasks.core.errors import UserError
 from tasks.core.settings import Clean
-from tasks.core.splits import SPLITS
+from tasks.core.splits import SPLITS, UNLABELLED
 from tasks.core.use_case import UseCase
 from tasks.data.table_files import report_names
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 REMARK_PREFIX = "seen "
 """An entry of `fix` with this prefix is a remark: it names something that was left as it is."""
+UNLABELLED_COUNTS = {"kept": KEPT, "quarantined": QUARANTINED, "duplicates": DUPLICATE}
 EXAMPLE_LENGTH = 200
 """Characters of an invalid value, or of a reason, that a message quotes."""
 
@@ -51,8 +52,12 @@ def build_quality_report(case: UseCase, outcomes: DataFrame) -> dict[str, Any]:
     }
     if outcomes["official_test"].any():
         report["official_test"] = _count_official_test(outcomes)
+    if UNLABELLED in outcomes:
+        unlabelled = outcomes.loc[outcomes[UNLABELLED], "verdict"].value_counts()
+        report[UNLABELLED] = {"rows_in": int(unlabelled.sum())}
+        report[UNLABELLED] |= {name: int(unlabelled.get(key, 0)) for name, key in UNLABELLED_COUNTS.items()}
     if label_column := _label_column(case, outcomes):
-        table = _classes_by_split(label_column, kept)
+        table = _classes_by_split(label_column, _labelled(kept))
         report["classes"] = {str(name): {split: int(row[split]) for split in SPLITS} for name, row in table.iterrows()}
     assert report["rows_in"] == report["kept"] + report["quarantined"] + report["duplicates"], report
     return report
@@ -68,12 +73,17 @@ def _count_official_test(outcomes: DataFrame) -> dict[str, int]:
 
 def _count_leaks(outcomes: DataFrame) -> dict[str, int]:
     """Rejected rows by the split, of higher priority than their own, in which an equal or near-duplicate row is kept."""
-    valid = outcomes[outcomes["split"] != ""]
+    valid = _labelled(outcomes[outcomes["split"] != ""])
     priority, kept = valid["split"].map(SPLIT_PRIORITY).astype(float), valid["verdict"] == KEPT
     kept_priority = priority[kept].groupby(valid["duplicate_group"]).min()
     ahead = valid.loc[~kept, "duplicate_group"].map(kept_priority).astype(float)
     leaks = ahead[ahead < priority[~kept]].map({value: split for split, value in SPLIT_PRIORITY.items()})
     return {str(split): int(count) for split, count in leaks.value_counts().sort_index().items()}
+
+
+def _labelled(outcomes: DataFrame) -> DataFrame:
+    """The outcomes without those of unlabelled rows."""
+    return outcomes[~outcomes[UNLABELLED]] if UNLABELLED in outcomes else outcomes
 
 
 def _label_column(case: UseCase, outcomes: DataFrame) -> str:
@@ -107,7 +117,8 @@ def reason_code(reason: str) -> str:
 
 
 def check_reject_share(clean: Clean, outcomes: DataFrame, quarantine: Path) -> None:
-    """Raise a `UserError` when more than `max_reject_share` of the rows are quarantined for a fault; a leak is none."""
+    """Raise a `UserError` when more than `max_reject_share` of the labelled rows are quarantined for a fault; a leak is none."""
+    outcomes = _labelled(outcomes)
     quarantined = outcomes[(outcomes["verdict"] == QUARANTINED) & ~outcomes["reason"].str.startswith(LEAK)]
     share = len(quarantined) / len(outcomes)
     if share > clean.max_reject_share:
@@ -126,7 +137,7 @@ def check_classes(case: UseCase, outcomes: DataFrame) -> None:
     label_column = _label_column(case, outcomes)
     if not label_column:
         return
-    kept = outcomes[outcomes["verdict"] == KEPT]
+    kept = _labelled(outcomes[outcomes["verdict"] == KEPT])
     table = _classes_by_split(label_column, kept)
     if len(table) == 1:
         raise UserError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,54 @@ if TYPE_CHECKING:
     from tasks.core.settings import Training
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a student learns from: inputs (N, ...), targets (N, ...), and how its objective reads them."""
+
+    inputs: Array
+    targets: Array
+    objective: Callable[[float, float], interfaces.Objective]
+    """The objective with a weight of the distillation loss, and a temperature."""
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def live_lesson(teacher: nn.Module, context: CompressionContext) -> Lesson:
+    """The train rows, whose batches the network `teacher` labels while the student learns."""
+    problem, training = context.problem, context.case.training
+
+    def objective(teacher_share: float, temperature: float) -> interfaces.Objective:
+        return distillation_objective(problem, training, teacher, teacher_share, temperature)
+
+    return Lesson(context.inputs, context.targets, objective)
+
+
 def fit_with_teacher(
     network: nn.Module,
     teacher: nn.Module,
+    context: CompressionContext,
+    *,
+    effort: float,
+    learning_rate_share: float,
+    teacher_share: float,
+    temperature: float,
+    checkpoint: str,
+) -> nn.Module:
+    """`fit_lesson` with the train rows and the network `teacher`."""
+    return fit_lesson(
+        network,
+        live_lesson(teacher, context),
+        context,
+        effort=effort,
+        learning_rate_share=learning_rate_share,
+        teacher_share=teacher_share,
+        temperature=temperature,
+        checkpoint=checkpoint,
+    )
+
+
+def fit_lesson(
+    network: nn.Module,
+    lesson: Lesson,
     context: CompressionContext,
     *,
     effort: float,
@@ -38,9 +83,9 @@ def fit_with_teacher(
     case, training = context.case, context.case.training
     fitted = trainer.fit(
         network,
-        context.inputs,
-        context.targets,
-        objective=distillation_objective(context.problem, case.training, teacher, teacher_share, temperature),
+        lesson.inputs,
+        lesson.targets,
+        objective=lesson.objective(teacher_share, temperature),
         training=replace(
             training,
             epochs=max(1, round(training.epochs * effort)),

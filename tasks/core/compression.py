@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -11,6 +11,7 @@ from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from torch import nn
 
     from tasks.core.event_log import EventLog
@@ -90,6 +91,12 @@ class CompressionContext:
     event_log: EventLog
     scratch: Path
     """A folder that a killed stage keeps, for the checkpoints of a fit."""
+    read_train: Callable[[], Sequence[DataFrame]] = tuple
+    """Reads the train rows, then their augmented variants: tables whose rows have the order of `inputs`."""
+    read_validation: Callable[[], Sequence[DataFrame]] = tuple
+    """Reads the validation rows."""
+    read_unlabelled: Callable[[], Sequence[DataFrame]] = tuple
+    """Reads the rows without a label, which only a pretrained teacher may label."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What steps report of their choices, by name of the step: plain JSON values, written to the recipe's report."""
 

@@ -140,6 +140,24 @@ class Training:
     makes the model abstain."""
 
 
+PretrainedMode = Literal["frozen", "last_blocks", "all"]
+"""The part of a pretrained network that is fitted: a linear head on its features, also its last blocks, or all of it."""
+
+
+@settings
+class PretrainedTeacher:
+    """Which pretrained network teaches a student, and how it is fitted to the labelled train rows first."""
+
+    weights: str = ""
+    """A folder with the network's files, or empty for the package that the use case names."""
+    mode: PretrainedMode = "all"
+    """`frozen` fits a linear head on the features, `last_blocks` also the last two blocks, `all` every weight."""
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 3
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.0001
+    """Learning rate of the last block; earlier ones have less, the head has more."""
+
+
 @settings
 class Contract:
     """What a released model must hold, each term shown with 95 % confidence on test rows; 0 leaves an optional term out."""

@@ -17,6 +17,9 @@ EVALUATION_SPLITS = ("validation", "test")
 """The splits that evaluate measures."""
 CONTEXT_SPLIT = "context"
 """Rows in no split that others need as input, such as the first days of a time series."""
+UNLABELLED = "unlabelled"
+"""Rows in no split and without a label, which only a pretrained teacher labels; also the name of the column that marks raw
+ones, and the label that a use case writes for them."""
 
 
 def official_test_rows(rows: DataFrame) -> Series:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
-from tasks.core.settings import Augment, Clean, Contract, Fetch, Model, Training, settings
+from tasks.core.settings import Augment, Clean, Contract, Fetch, Model, PretrainedTeacher, Training, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,6 +140,14 @@ class UseCase(ABC):
         predictions = problem.decode(rows, outputs, state).reset_index(drop=True)
         return predictions[[name for name in problem.answer_columns if name in predictions]]
 
+    def load_teaching_rows(self) -> Iterator[DataFrame]:
+        """Yield raw rows without a label, with the columns of `load`, which only teach a student; by default none.
+
+        `clean_partition` gets them with True in the column `unlabelled`, and writes `splits.UNLABELLED` as their label. They are
+        never in a split: the stage clean assigns none to them, and drops those that look like a labelled row.
+        """
+        return iter(())
+
     @abstractmethod
     def clean_partition(self, rows: DataFrame) -> DataFrame:
         """Validate and repair the raw rows of one partition; called on a Dask worker.
@@ -206,6 +214,16 @@ class UseCase(ABC):
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """A new smaller network to distill into, with `width_share` of the units; by default raises `UserError`."""
         raise UserError(f"{type(self).__name__.lower()} has no student network; leave 'distill' out of its recipes")
+
+    def build_teacher(self, state: PreprocessingState, settings: PretrainedTeacher) -> tuple[nn.Module, PreprocessingState]:
+        """A network with pretrained weights and a new linear head for the classes of `state`, and the state that `encode` needs
+        to make its inputs. By default raises `UserError`.
+
+        Distillation fits it to the labelled train rows first; `tasks.training.fine_tuning` says what it has to offer.
+        """
+        raise UserError(
+            f"{type(self).__name__.lower()} has no pretrained network; take teacher: dense in 'distill' of its recipes"
+        )
 
     def export_state(self, state: PreprocessingState, network: nn.Module) -> PreprocessingState:
         """The part of the state that is stored in the exported model of `network`; by default all of it."""

@@ -19,6 +19,7 @@ from tasks.cleaning.quality_report import build_quality_report, check_classes, c
 from tasks.core.artifacts import Table
 from tasks.core.atomic_files import write_json, write_parquet
 from tasks.core.errors import UserError
+from tasks.core.splits import UNLABELLED
 from tasks.core.stage_context import StageContext
 from tasks.dask_cluster import dask_client, map_on_cluster
 
@@ -77,7 +78,9 @@ def check_validation_is_enabled() -> None:
 
 def _kept_columns(scratch: Path) -> pa.Schema:
     schema = pq.read_schema(scratch / "cleaned-00000.parquet").remove_metadata()
-    return pa.schema([field for field in schema if field.name not in ("fault", "key")]).append(pa.field("split", pa.string()))
+    return pa.schema([field for field in schema if field.name not in ("fault", "key", UNLABELLED)]).append(
+        pa.field("split", pa.string())
+    )
 
 
 def _rejected_columns(partition: Path) -> pa.Schema:

@@ -16,6 +16,7 @@ from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.compression import CompressionContext, Step, parameter_count
 from tasks.core.problem import PreprocessingState
+from tasks.core.splits import UNLABELLED
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.evaluation import model_size
@@ -52,7 +53,11 @@ def build_context(context: StageContext, state: PreprocessingState) -> Compressi
     case = context.case
     rows, variants = Table(context.clean.open() / "rows"), Table(context.augmented.open() / "rows")
     validation = read_split(rows, "validation")
-    inputs, targets = encode_tables(case, [read_split(rows, "train"), *variants.partitions()], state, context.scratch)
+
+    def read_train() -> list[DataFrame]:
+        return [read_split(rows, "train"), *variants.partitions()]
+
+    inputs, targets = encode_tables(case, read_train(), state, context.scratch)
     validation_inputs, validation_targets = case.encode(validation, state)
     return CompressionContext(
         case=case,
@@ -64,6 +69,9 @@ def build_context(context: StageContext, state: PreprocessingState) -> Compressi
         score=validation_score(case, validation, state),
         event_log=context.event_log,
         scratch=context.scratch,
+        read_train=read_train,
+        read_validation=lambda: [validation],
+        read_unlabelled=lambda: [read_split(rows, UNLABELLED)],
     )
 
 
@@ -83,14 +91,14 @@ def apply_recipe(
     for step in recipe:
         if step.changes == "network":
             network = step(network, compression_context)
-            steps.append({"step": step_name(step), "settings": asdict(step), **size_report(network, inputs)})  # type: ignore[call-overload]
+            steps.append({"step": step_name(step), "settings": step_settings(step), **size_report(network, inputs)})
     model = onnx_export.to_onnx(network, inputs, compression_context.case.export_state(compression_context.state, network), name)
     exported = onnx_export.parity(network, model, inputs[:PARITY_ROWS], TOLERANCE)
     compression_context.event_log.log(f"exported; the file's outputs differ by at most {exported['max_difference']:.2g}")
     for step in recipe:
         if step.changes == "format":
             model = step(model, compression_context)
-            steps.append({"step": step_name(step), "settings": asdict(step), "bytes": len(model)})  # type: ignore[call-overload]
+            steps.append({"step": step_name(step), "settings": step_settings(step), "bytes": len(model)})
     for step_report in steps:
         step_report |= {"notes": compression_context.notes.get(step_report["step"], {})}
     shipped = onnx_export.parity(network, model, inputs[:PARITY_ROWS], None)
@@ -133,6 +141,14 @@ def calibrate(model: bytes, compression_context: CompressionContext) -> tuple[by
 def size_report(network: nn.Module, inputs: Array) -> dict[str, int]:
     """Parameters and multiply-accumulates of the network, whatever machine it runs on."""
     return {"parameters": parameter_count(network), "macs": model_size.macs(network, inputs)}
+
+
+def step_settings(step: Step) -> dict[str, Any]:
+    """The settings of a step, without those of its `optional_settings` that have their default."""
+    settings: dict[str, Any] = asdict(step)  # type: ignore[call-overload]
+    defaults = asdict(type(step)())  # type: ignore[call-overload]
+    optional = getattr(step, "optional_settings", ())
+    return {name: value for name, value in settings.items() if name not in optional or value != defaults[name]}
 
 
 def step_name(step: Step) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tasks.core.artifacts import Table
 from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
-from tasks.core.splits import SPLITS
+from tasks.core.splits import SPLITS, UNLABELLED
 from tasks.core.stage_context import StageContext
 from tasks.dask_cluster import repartition
 from tasks.data import remarks
@@ -29,14 +30,16 @@ MAX_CLASSES = 1000
 def main(context: StageContext) -> None:
     """Write raw/part-* with `fetch.partition_rows` rows each, and report.json with the number of rows of each file."""
     fetch: Fetch = context.case.fetch
-    rows, columns, rows_by_file = 0, dict[str, str](), Counter[str]()
+    rows, unlabelled, columns, rows_by_file = 0, 0, dict[str, str](), Counter[str]()
     notes, rows_by_class = list[str](), Counter[tuple[str, str]]()
     with context.raw.draft() as draft:
         table = Table(draft)
-        blocks = _noted(context.case.load(), notes, context.event_log)
-        for position, block in enumerate(repartition(_limited(blocks, fetch.limit), fetch.partition_rows)):
+        blocks = _all_rows(context.case, notes, context.event_log)
+        for position, block in enumerate(repartition(blocks, fetch.partition_rows)):
             table.write(position, block)
-            rows_by_class.update(_subsets_and_classes(context.case, block))
+            labelled = block[~block[UNLABELLED]] if UNLABELLED in block else block
+            rows_by_class.update(_subsets_and_classes(context.case, labelled))
+            unlabelled += len(block) - len(labelled)
             rows += len(block)
             rows_by_file.update(block["file"].value_counts().to_dict())
             columns = columns or {str(name): str(kind) for name, kind in block.dtypes.items()}
@@ -58,6 +61,7 @@ def main(context: StageContext) -> None:
             "path": fetch.path,
             "files": dict(sorted(files.items())),
             "remarks": notes,
+            **({UNLABELLED: unlabelled} if unlabelled else {}),
         }
         write_json(draft / "report.json", report)
     context.event_log.log(f"{rows:,} raw rows of {len(rows_by_file):,} files in {position + 1} partitions")
@@ -97,6 +101,18 @@ def _summary(rows_by_class: Counter[tuple[str, str]]) -> str:
     elif classes:
         parts.append("no splits of its own")
     return ", ".join(parts)
+
+
+def _all_rows(case: UseCase, notes: list[str], event_log: EventLog) -> Iterator[DataFrame]:
+    """The labelled rows, and after them those without a label if there are any; then the column `UNLABELLED` tells them apart."""
+    labelled = _limited(_noted(case.load(), notes, event_log), case.fetch.limit)
+    others = _noted(case.load_teaching_rows(), notes, event_log)
+    first = next(others, None)
+    if first is None:
+        yield from labelled
+        return
+    marked = (block.assign(**{UNLABELLED: False}) for block in labelled)
+    yield from _limited(chain(marked, (block.assign(**{UNLABELLED: True}) for block in chain([first], others))), 0)
 
 
 def _limited(blocks: Iterator[DataFrame], limit: int) -> Iterator[DataFrame]:

@@ -18,7 +18,7 @@ from zlib import crc32
 import numpy as np
 
 from tasks.core.errors import UserError
-from tasks.text import term_counts
+from tasks.text import pretrained_encoder, term_counts
 from tasks.text.normalization import words
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def fit_vocabulary(texts: Sequence[str], kind: Kind, limit: int, min_count: int,
 
 def encode(texts: Sequence[str], vocabulary: Vocabulary) -> TokenIds:
     """Token ids (N, length), padded with 0; longer texts are truncated. Of the kind `terms`: `term_counts.encode`."""
+    if vocabulary["kind"] == pretrained_encoder.KIND:
+        return pretrained_encoder.encode(texts, vocabulary)
     if vocabulary["kind"] == term_counts.KIND:
         return term_counts.encode(texts, vocabulary)
     return np.concatenate([np.zeros((0, vocabulary["length"]), np.int32), *_blocks(texts, vocabulary)])
@@ -79,13 +81,13 @@ def truncate_vocabulary(vocabulary: Vocabulary, rows: int) -> dict[str, Any]:
     """The vocabulary for an embedding of `rows` rows, without the rarest entries. Subwords stay: they consist of each other."""
     kind = vocabulary["kind"]
     count = min(vocabulary["count"], rows - FIRST_ID[kind])
-    if kind == "subwords" or count == vocabulary["count"]:
+    if kind in ("subwords", pretrained_encoder.KIND) or count == vocabulary["count"]:
         return dict(vocabulary)
     entries = vocabulary["entries"][: 4 * count] if kind in HASHED else " ".join(vocabulary["entries"].split(" ")[:count])
     return {**vocabulary, "count": count, "entries": entries}
 
 
-FIRST_ID = {"grams": 1, "letters": 1, "words": 2, "subwords": 2, "features": 2}
+FIRST_ID = {"grams": 1, "letters": 1, "words": 2, "subwords": 2, "features": 2, pretrained_encoder.KIND: 0}
 """The id of the most frequent entry. In `words` and `subwords` id 1 is the unknown token."""
 
 

@@ -143,7 +143,7 @@ class TrainingLoop:
         learning_rate = training.learning_rate * schedule(training, progress.step / total)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group.get("lr_share", 1.0)
         first = position * training.accumulate
         edges = self.batch_bounds[first : first + training.accumulate + 1]
         loss_sum = torch.zeros((), device=device)

@@ -61,14 +61,20 @@ def orthogonalize(matrix: Tensor, iterations: int) -> Tensor:
 
 
 def build(name: str, network: nn.Module, lr: float, weight_decay: float) -> list[Optimizer]:
-    """The optimizers called `name` for all trainable weights of `network`. Biases and gains have no weight decay."""
+    """The optimizers called `name` for all trainable weights of `network`. Biases and gains have no weight decay.
+
+    Where the network has `learning_rate_shares` (see `fine_tuning`), a group's share of the learning rate is its `lr_share`.
+    """
+    shares = learning_rate_shares(network)
     if name == "muon":
         matrices = list(hidden_matrices(network))
         matrix_ids = {id(weight) for weight in matrices}
-        rest = _parameter_groups((weight for weight in _trainable_weights(network) if id(weight) not in matrix_ids), weight_decay)
+        rest = _parameter_groups(
+            (weight for weight in _trainable_weights(network) if id(weight) not in matrix_ids), weight_decay, shares
+        )
         others: list[Optimizer] = [AdamW(rest, lr=lr, fused=True)] if rest else []
         return [Muon(matrices, lr=lr, weight_decay=weight_decay), *others] if matrices else others
-    groups = _parameter_groups(_trainable_weights(network), weight_decay)
+    groups = _parameter_groups(_trainable_weights(network), weight_decay, shares)
     return [OPTIMIZERS[name](groups, lr)]
 
 
@@ -88,11 +94,18 @@ def _trainable_weights(network: nn.Module) -> list[Tensor]:
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
-def _parameter_groups(weights: Iterable[Tensor], weight_decay: float) -> list[dict[str, Any]]:
-    split: dict[float, list[Tensor]] = {weight_decay: [], 0.0: []}
+def learning_rate_shares(network: nn.Module) -> dict[int, float]:
+    """The share of the learning rate of each weight, by `id`; 1 for those that are not in it."""
+    shares: dict[str, float] = getattr(network, "learning_rate_shares", {})
+    return {id(weight): shares[name] for name, weight in network.named_parameters() if name in shares}
+
+
+def _parameter_groups(weights: Iterable[Tensor], weight_decay: float, shares: dict[int, float]) -> list[dict[str, Any]]:
+    split: dict[tuple[float, float], list[Tensor]] = {(weight_decay, 1.0): [], (0.0, 1.0): []}
     for weight in weights:
-        split[weight_decay if weight.ndim >= 2 else 0.0].append(weight)
-    return [{"params": chosen, "weight_decay": decay} for decay, chosen in split.items() if chosen]
+        place = (weight_decay if weight.ndim >= 2 else 0.0, shares.get(id(weight), 1.0))
+        split.setdefault(place, []).append(weight)
+    return [{"params": chosen, "weight_decay": decay, "lr_share": share} for (decay, share), chosen in split.items() if chosen]
 
 
 def schedule(training: Training, progress: float) -> float:

@@ -41,8 +41,10 @@ UNNEEDED = {
     "tasks.problems.multiclass_classification",
     "tasks.problems.regression",
     "tasks.text.normalization",
+    "tasks.text.pretrained_encoder",
     "tasks.text.term_counts",
     "tasks.text.tokenization",
+    "tasks.training.fine_tuning",
     "tasks.use_cases.nlp.predictor",
 }
 """Modules that lie in a declared folder though some stage or use case does not need them: the price of declaring folders."""

@@ -1,4 +1,4 @@
-"""Knowledge distillation into a smaller network with fresh weights."""
+"""Knowledge distillation into a smaller network with fresh weights, from the dense network or from a pretrained one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from tasks.core.compression import CompressionContext
-from tasks.core.settings import Share, settings
+from tasks.core.settings import PretrainedTeacher, Share, settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +21,8 @@ class Distill:
     """
 
     changes: ClassVar[Literal["network"]] = "network"
+    optional_settings: ClassVar[tuple[str, ...]] = ("teacher", "pretrained")
+    """Settings that a report leaves out while they have their default, so that reports without such a teacher stay equal."""
 
     width_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Width of the student, as a share of the dense widths."""
@@ -33,17 +35,27 @@ class Distill:
     temperature: Annotated[float, Field(gt=0, le=100)] = 3.0
     """Softmax temperature of the distillation loss; higher is softer."""
 
+    teacher: Literal["dense", "pretrained"] = "dense"
+    """`dense` learns from the network that is compressed, `pretrained` from a large network with knowledge of other data, which
+    is fitted to the train rows first. Only a pretrained teacher labels the rows of fetch.unlabelled."""
+    pretrained: PretrainedTeacher = Field(default_factory=PretrainedTeacher)
+    """The pretrained teacher and its fit."""
+
     def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         import torch
 
-        from tasks.compression import teacher_training
+        from tasks.compression import pretrained_teaching, teacher_training
 
         with torch.random.fork_rng():
             torch.manual_seed(context.case.training.seed)
             student = context.case.build_student(context.state, self.width_share)
-        return teacher_training.fit_with_teacher(
+        lesson = teacher_training.live_lesson(network, context)
+        if self.teacher == "pretrained":
+            lesson = pretrained_teaching.prepare_lesson(context, self.pretrained)
+            context.notes["distill"] = lesson.notes
+        return teacher_training.fit_lesson(
             student,
-            network,
+            lesson,
             context,
             effort=self.effort,
             learning_rate_share=self.learning_rate_share,

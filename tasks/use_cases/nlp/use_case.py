@@ -13,10 +13,11 @@ from pydantic import Field
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState
-from tasks.core.settings import settings
-from tasks.core.splits import row_keys, stratified_split
+from tasks.core.settings import PretrainedTeacher, settings
+from tasks.core.splits import UNLABELLED, row_keys, stratified_split
 from tasks.core.use_case import Corruption, UseCase
-from tasks.text import normalization, tokenization
+from tasks.data import sources
+from tasks.text import normalization, pretrained_encoder, tokenization
 from tasks.use_cases.nlp.data import augmentation, conll_files, corruptions, datasets, docstring_sentences, unlabelled_texts
 from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
@@ -97,9 +98,21 @@ class Nlp(UseCase):
             return super().answer_table(rows, outputs, state)
         return pd.DataFrame(self.problem.answers(rows["text"].to_list(), outputs, state))
 
+    def load_teaching_rows(self) -> Iterator[pd.DataFrame]:
+        """Yield the raw texts of `fetch.unlabelled`, with the columns of `load`."""
+        fetch = self.fetch
+        if not fetch.unlabelled:
+            return
+        if not self.problem.labelled or fetch.tagged:
+            raise UserError("fetch.unlabelled is for topics of texts; leave it empty for tagged texts and for the task words")
+        place = sources.verified_path(fetch.unlabelled, fetch.expected_fingerprint("unlabelled"))
+        for block in unlabelled_texts.read_path(place, fetch.layout):
+            yield block.assign(label="", subset="", truth="", doubt="")[list(datasets.COLUMNS)]
+
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Repair each text; one that is empty, damaged or too short, or has an impossible label, is invalid."""
-        columns_of_rows = [rows[name] for name in ("text", "label", "subset", "truth")]
+        labels = rows["label"].mask(rows[UNLABELLED], UNLABELLED) if UNLABELLED in rows else rows["label"]
+        columns_of_rows = [rows["text"], labels, rows["subset"], rows["truth"]]
         tags = rows["tags"] if "tags" in rows else [""] * len(rows)
         cleaned = [self._clean_row(*row) for row in zip(*columns_of_rows, tags, strict=True)]
         columns = ["text", "label", "subset", "truth", "tags", "fault", "fix"]
@@ -122,7 +135,7 @@ class Nlp(UseCase):
                 label = next((kind for kind, _, _ in entity_metrics.entity_spans(iob2_tags)), "none")
             if not label:
                 raise normalization.UnusableText("empty-label: the row names no class")
-            if (classes and label not in classes) or len(label) > 100 or not label.isprintable():
+            if (classes and label not in (*classes, UNLABELLED)) or len(label) > 100 or not label.isprintable():
                 raise normalization.UnusableText(
                     f"impossible-label: {label[:40]!r}" + (f", there is {', '.join(classes)}" if classes else "")
                 )
@@ -181,6 +194,8 @@ class Nlp(UseCase):
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """The configured architecture for the vocabulary and the classes of the train rows."""
         fields: dict[str, Any] = {"width": self.model.width} if self.model.width else {}
+        if self.architecture == "text_encoder":
+            return self._pretrained(self.model.weights, state)
         if self.architecture == "text_transformer":
             fields["length"] = state["vocabulary"]["length"]
         return self._build(self.architecture, state, fields)
@@ -199,6 +214,20 @@ class Nlp(UseCase):
 
         architecture, shape = self.problem.student_network(self.architecture, teacher_fields, state, width_share, self.model)
         return self._build(architecture, state, shape)
+
+    def build_teacher(self, state: PreprocessingState, settings: PretrainedTeacher) -> tuple[nn.Module, PreprocessingState]:
+        """A pretrained text encoder with a new head, and the state with its vocabulary."""
+        files = pretrained_encoder.read_encoder(settings.weights)
+        vocabulary = pretrained_encoder.vocabulary(files, self.model.length)
+        teacher_state = {**state, "vocabulary": vocabulary}
+        return self._pretrained(settings.weights, teacher_state), teacher_state
+
+    def _pretrained(self, weights: str, state: PreprocessingState) -> nn.Module:
+        """A text encoder with pretrained weights and a new head."""
+        files = pretrained_encoder.read_encoder(weights)
+        network = self._build("text_encoder", state, files.fields())
+        network.load_pretrained(files.tensors())  # type: ignore[operator]
+        return network
 
     def export_state(self, state: PreprocessingState, network: nn.Module) -> PreprocessingState:
         """The state without vocabulary entries beyond the network's embedding."""

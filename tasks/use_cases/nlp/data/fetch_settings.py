@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tasks.core import registry
 from tasks.core.settings import Fetch, settings
@@ -12,6 +12,11 @@ from tasks.use_cases.nlp.data import conll_files, datasets
 
 @settings
 class TextFetch(Fetch):
+    path_settings: ClassVar[tuple[str, ...]] = ("path", "unlabelled")
+
+    unlabelled: str = ""
+    """A file or folder of texts without a label, which teach a student through a pretrained teacher (teacher: pretrained in
+    'distill') and are in no split: tables with a column of texts, or .txt with a text on each line."""
     text: str = ""
     """Column that holds the text, or several with commas between, read as one; empty for text, sentence, content, body ..."""
     label: str = ""

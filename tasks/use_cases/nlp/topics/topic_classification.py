@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.metrics.classification import softmax
 from tasks.problems.multiclass_classification import MulticlassClassification
-from tasks.text import tokenization
+from tasks.text import pretrained_encoder, tokenization
 from tasks.use_cases.nlp.text_problem import TextProblem
 from tasks.use_cases.nlp.topics import classification, occlusion
 
@@ -36,7 +36,11 @@ class TopicClassification(TextProblem, MulticlassClassification):
     def fit_preprocessing(
         self, rows: DataFrame, model: TextModel, architecture: str, classes: Sequence[str]
     ) -> PreprocessingState:
-        """The classes and the vocabulary of the train rows."""
+        """The classes and the vocabulary of the train rows; a pretrained encoder brings its own vocabulary."""
+        if architecture == "text_encoder":
+            files = pretrained_encoder.read_encoder(model.weights)
+            vocabulary = pretrained_encoder.fit_vocabulary(rows["text"].to_list(), files, model.length)
+            return {"classes": classification.present_classes(rows["label"], classes), "vocabulary": vocabulary}
         kind = classification.VOCABULARY_KINDS.get(architecture, "words") if model.tokens == "auto" else model.tokens
         return classification.fit_preprocessing(rows, classes, kind, model.entries, model.min_count, model.length)
 
