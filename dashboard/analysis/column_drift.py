@@ -20,7 +20,20 @@ MAX_CATEGORIES = 40
 TINY = 1e-4
 PICTURE = "pixels"
 """The column with the content hash of an image."""
-HOUSEKEEPING = ("file", "row", "pixels", "look", "fix", "split", "duplicate_group", "subset", "part", "reason", "label_kind")
+HOUSEKEEPING = (
+    "file",
+    "row",
+    "pixels",
+    "look",
+    "fit",
+    "fix",
+    "split",
+    "duplicate_group",
+    "subset",
+    "part",
+    "reason",
+    "label_kind",
+)
 """Columns of provenance, not of content."""
 STABLE_BELOW, SIGNIFICANT_ABOVE = 0.1, 0.25
 """Usual thresholds of the population stability index: stable below the first, significant drift above the second."""

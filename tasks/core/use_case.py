@@ -75,6 +75,8 @@ class UseCase(ABC):
     """The kind of problem: loss, decoding, metrics, report."""
     Schema: ClassVar[type[pa.DataFrameModel]]
     """A clean row, without `split`."""
+    usage: ClassVar[str] = ""
+    """A few lines of Python that run the released file on raw data, for the model card; empty for none."""
     unique_key: ClassVar[tuple[str, ...]]
     """Rows that are equal in these columns are exact duplicates."""
 
@@ -231,6 +233,10 @@ class UseCase(ABC):
 
     def sample_outputs(self, network: nn.Module, state: PreprocessingState) -> dict[str, Any]:
         """Samples that a trained network generates, such as texts: plain JSON values, stored in its report; by default none."""
+        return {}
+
+    def release_files(self, model: bytes, state: PreprocessingState) -> dict[str, bytes]:
+        """Further files of a release, by name, made from the released ONNX file, such as one for raw inputs; by default none."""
         return {}
 
     def explain(self, rows: DataFrame, state: PreprocessingState, run: Callable[[Array], Array]) -> list[list[dict[str, Any]]]:

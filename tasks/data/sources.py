@@ -20,6 +20,11 @@ from tasks.core.atomic_files import hash_file
 from tasks.core.errors import UserError
 
 MAX_IDX_BYTES = 4_000_000_000
+JUNK_NAMES = (
+    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "$recycle.bin", "recycler", "recycled"),
+    *("system volume information", "lost+found", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot"),
+)
+"""What Windows, macOS and storage devices (Synology, QNAP) leave in folders: thumbnails, icons, indices and recycle bins."""
 
 
 def existing_path(path: str | Path, inside: Path | None = None) -> Path:
@@ -42,9 +47,9 @@ def list_files(folder: Path) -> list[Path]:
     """All files below a folder, sorted, without hidden ones. Raises a `UserError` for links to folders and special files."""
     files = []
     for directory, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _hidden(name))
+        folders[:] = sorted(name for name in folders if not is_junk(name))
         for name in [*folders, *sorted(names)]:
-            if not _hidden(name):
+            if not is_junk(name):
                 path = existing_path(Path(directory, name), inside=folder)
                 if not name.isprintable():
                     raise UserError(f"{str(path)!r} has a name that cannot be shown; rename it")
@@ -74,7 +79,7 @@ def matching_paths(pattern: str | Path) -> list[Path]:
     if path.exists() or not any(mark in str(path) for mark in "*?["):
         return [existing_path(path)]
     base = Path(path.anchor or ".")
-    matches = sorted(match for match in base.glob(str(path.relative_to(base))) if not _hidden(match.name) and match.is_file())
+    matches = sorted(match for match in base.glob(str(path.relative_to(base))) if not is_junk(match.name) and match.is_file())
     if not matches:
         raise UserError(f"no file matches {path}; write it as in data/*.csv, or name a folder")
     return [existing_path(match) for match in matches]
@@ -163,8 +168,9 @@ def find_idx_pairs(place: Path) -> Iterator[tuple[Path, Path]]:
         yield path, labels[0]
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX")) or name in ("Thumbs.db", "desktop.ini")
+def is_junk(name: str) -> bool:
+    """Whether a file or folder is not the user's but of a desktop, an archive or a storage device."""
+    return name.startswith((".", "__MACOSX")) or name.lower() in JUNK_NAMES
 
 
 def _missing_message(path: Path) -> str:
@@ -172,7 +178,7 @@ def _missing_message(path: Path) -> str:
     parent = path.parent
     if not parent.exists():
         return f"{path} is not there, nor is its folder {parent}"
-    names = sorted(entry.name for entry in parent.iterdir() if not _hidden(entry.name)) if parent.is_dir() else []
+    names = sorted(entry.name for entry in parent.iterdir() if not is_junk(entry.name)) if parent.is_dir() else []
     near = get_close_matches(path.name, names, n=1, cutoff=0.5)
     if near:
         return f"{path} is not there; did you mean {parent / near[0]}?"

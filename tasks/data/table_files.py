@@ -308,6 +308,6 @@ def _parquet(path: Path) -> pq.ParquetFile:
     if existing_path(path).stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); expected a parquet file")
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, pre_buffer=False)  # or else every row group that was read stays in memory
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is no whole parquet file: {' '.join(str(error).split())[:200]}") from None

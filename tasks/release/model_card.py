@@ -85,6 +85,7 @@ def model_card(
         f"{context.name}: {released or verdict['verdict']}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
         "Intended use": f"{case.summary} One file, `model.onnx`: `inputs` in, `outputs` out, pre-processing inside; "
         "what was fitted on its data (such as the class names) is in the file's metadata under `bonsai.learnt`.",
+        **usage(case.usage if released else ""),
         "Data": f"{dataset}: {counts} rows after cleaning. Near-duplicates are in the same split; "
         "test rows decide on the release and chose nothing before.",
         "Training": training(own, metadata, asdict(case.training)),
@@ -105,6 +106,11 @@ def model_card(
         f"{'#' if number == 0 else '##'} {title}\n\n{text}" for number, (title, text) in enumerate(sections.items())
     )
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n{body}\n"
+
+
+def usage(code: str) -> dict[str, str]:
+    """A section with the code that runs the released file on raw data; empty without code."""
+    return {"Use": f"```python\n{code}```"} if code else {}
 
 
 def training(own: Mapping[str, Any], metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

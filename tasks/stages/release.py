@@ -50,6 +50,8 @@ def main(context: StageContext) -> None:
             write_json(draft / "seeds.json", seed_report)
         if released:
             shutil.copyfile(model, draft / "model.onnx")
+            for name, content in context.case.release_files(model.read_bytes(), _read(model)["learnt"]).items():
+                write_bytes(draft / name, content)
         card = model_card(context, verdict, table, metrics[released or DENSE], _read(model))
         write_bytes(draft / "card.md", card.encode())
     context.event_log.table("release", table_rows)

@@ -21,7 +21,7 @@ from tasks.compression import onnx_export
 from tasks.core import onnx_model, registry
 from tasks.core.use_case import UseCase
 from tasks.metrics import classification
-from tasks.use_cases.vision import images
+from tasks.use_cases.vision import images, near_duplicates
 from tests.support import price_bars
 
 CLASSES = ("0", "1", "2", "3")
@@ -167,7 +167,7 @@ def _drawings() -> pd.DataFrame:
         canvas.save(file, "PNG")
         split = "train" if number < 80 else "validation" if number < 120 else "test"
         key = images.pixel_hash(canvas) + f"{number:04}"
-        lines.append(("digits.csv", number, file.getvalue(), label, key, images.thumbnail(canvas), split))
+        lines.append(("digits.csv", number, file.getvalue(), label, key, near_duplicates.thumbnail(canvas), split))
     return pd.DataFrame(lines, columns=["file", "row", "image", "label", "pixels", "look", "split"])
 
 

@@ -13,7 +13,7 @@ from dashboard.readers.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui.locale import t
 
-BUNDLE_FILES = ("model.onnx", "card.md", "verdict.json", "table.json", "seeds.json", "checksums.json")
+BUNDLE_FILES = ("model.onnx", "pixels.onnx", "card.md", "verdict.json", "table.json", "seeds.json", "checksums.json")
 
 
 def bundle(artifacts: Artifacts, run: Run) -> None:

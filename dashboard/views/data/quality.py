@@ -22,7 +22,7 @@ MAX_IMAGES = 24
 REASON_PIXELS = 150
 OUTCOMES = QUARANTINED, REPAIRED, REMARKED = "rejected", "repaired", "kept_with_remarks"
 """Outcomes of a failed check: the row is not kept (quarantined, or dropped as a duplicate), repaired, or kept with a remark."""
-HIDDEN_COLUMNS = ("image", "pixels", "look")
+HIDDEN_COLUMNS = ("image", "pixels", "look", "fit")
 
 
 def row_counts(artifacts: Artifacts, context: PageContext) -> None:

@@ -110,7 +110,7 @@ def _attributions(model: LoadedModel, _case: UseCase, row: pd.DataFrame, class_i
 def _occlusion_heatmap(model: LoadedModel, data: bytes, class_index: int) -> bytes:
     """An image beside the heatmap of its pixels' contribution to a class, as a PNG."""
     side, channels = int(model.state.get("side", 0)), int(model.state.get("channels", 0))
-    (pixels,) = images.decode_batch([data], side, channels)
+    (pixels,) = images.decode_batch([data], side, channels, model.state.get("fit", "pad"))
     weights = onnx_models.occlusion_map(model, pixels, class_index)
     return image_grid.heatmap(pixels[0] if channels == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)), weights)
 

@@ -70,7 +70,7 @@ def image_input(models: list[ComparedModel]) -> None:
         if data is None:
             st.info(t("try_it.draw_first" if way == "draw" else "try_it.upload_first"), icon=":material/draw:")
             return
-        pixels = prepare_image(data, side, channels, drawn=way == "draw")
+        pixels = prepare_image(data, side, channels, drawn=way == "draw", fit=state.get("fit", "pad"))
         show_predictions(models, pixels)
 
 
@@ -125,16 +125,15 @@ def _uploaded_file() -> bytes | None:
     return file.getvalue() if file else None
 
 
-def prepare_image(data: bytes, side: int, channels: int, *, drawn: bool) -> NDArray[np.uint8]:
+def prepare_image(data: bytes, side: int, channels: int, *, drawn: bool, fit: images.Fit = "pad") -> NDArray[np.uint8]:
     """The model input (C, H, W) of an image file; raises `Unreadable`."""
     try:
-        with images.pillow_warnings_as_errors():
-            image, _ = images.decode_image(data)
+        image, _ = images.decode_image(data)
     except images.UnreadableImage as error:
         raise Unreadable("try_it.no_picture", reason=str(error)) from None
     if drawn:
         image = center_drawing(image.convert("L"), side)
-    image, _ = images.fit_square(image, side, "L" if channels == 1 else "RGB")
+    image, _ = images.fit_square(image, side, "L" if channels == 1 else "RGB", fit)
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 

@@ -150,7 +150,9 @@ def from_folder(folder: Path, listed: Sequence[SourceFile], limit: int) -> Itera
     below = {parent for parent in filled if folder in parent.parents}
     for class_folder in sorted(parent for parent in below if parent.name in classes):
         for sibling in sorted(class_folder.parent.iterdir()):
-            if sibling.is_dir() and sibling not in filled and not sources.list_files(sibling) and sibling.name.isprintable():
+            if not sibling.is_dir() or sibling in filled or sources.is_junk(sibling.name) or not sibling.name.isprintable():
+                continue
+            if not sources.list_files(sibling):
                 raise UserError(f"{sibling} is a class without an image; add some, or remove the folder")
     (kept,) = evenly_spaced_rows([len(listed)], limit)
     listed = [listed[position] for position in kept]

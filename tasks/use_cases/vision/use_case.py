@@ -20,7 +20,7 @@ from tasks.core.use_case import Corruption, InputRange, UseCase
 from tasks.data import sources
 from tasks.data.downloads import download
 from tasks.problems.multiclass_classification import MulticlassClassification
-from tasks.use_cases.vision import augmentation, corruptions, image_sources, images
+from tasks.use_cases.vision import augmentation, corruptions, image_sources, images, near_duplicates
 from tasks.use_cases.vision.datasets import DATASETS, packaged_digits
 from tasks.use_cases.vision.settings import ImageAugment, ImageClean, ImageFetch, ImageModel
 
@@ -29,15 +29,27 @@ if TYPE_CHECKING:
 
     from tasks.core.use_case import Array
 
-MAX_SIDE = 64
-"""Larger images are resized to this side, unless `clean.side` is set."""
-MOMENT_ROWS = 5000
+SMALL_SIDE, PHOTO_SIDE = 64, 128
+"""Pictures of up to `SMALL_SIDE` pixels keep their size; larger ones, photos, get `PHOTO_SIDE` unless `clean.side` is set."""
+MOMENT_ROWS, MOMENT_BLOCK = 5000, 250
 """How many evenly spaced train rows give mean and standard deviation."""
 BLANK_LEVELS = 2
 """An image whose values differ by at most this in every channel is blank."""
 UNLABELLED_BLOCK = 256
 """Pictures to predict that are read at once."""
+CLEANED_COLUMNS = ("image", "label", "subset", "pixels", "look", "fit", "fault", "fix")
 PREVIEW_OF_A_CLASS, PREVIEW_PICTURES, PREVIEW_VARIANTS = 2, 24, 5
+
+
+USAGE = """import json, numpy as np, onnx, onnxruntime
+from PIL import Image, ImageOps
+
+metadata = {entry.key: json.loads(entry.value) for entry in onnx.load("pixels.onnx").metadata_props}
+picture = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")  # of any size
+session = onnxruntime.InferenceSession("pixels.onnx")
+logits, square = session.run(None, {"pixels": np.asarray(picture)[None]})
+print(metadata["bonsai.learnt"]["classes"][int(logits[0].argmax())])
+"""
 
 
 @settings
@@ -55,10 +67,13 @@ class Vision(UseCase):
         """The split that the source names, empty if none."""
         pixels: str = pa.Field(str_length=32)
         """A hash of the pixels, whatever their encoding."""
-        look: str = pa.Field(str_length=2 * images.THUMBNAIL_SIDE**2)
+        look: str = pa.Field(str_length=2 * near_duplicates.THUMBNAIL_SIDE**2)
         """A grey thumbnail by which near-duplicates are found."""
+        fit: str = pa.Field(isin=["crop", "pad"])
+        """How pictures of this source are made square."""
 
     summary: ClassVar[str] = "What is in the picture? Small images of any source, told apart by a convolutional network."
+    usage: ClassVar[str] = USAGE
     problem: ClassVar[Problem] = MulticlassClassification(keep=("file", "row", "pixels", "split", "label"))
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
 
@@ -98,6 +113,7 @@ class Vision(UseCase):
         if wrong := [value for value in inputs if not isinstance(value, bytes)]:
             raise UserError(f"expected the bytes of a picture, got {type(wrong[0]).__name__}: {str(wrong[0])[:40]}")
         usual = {"usual_height": state["side"], "usual_width": state["side"], "usual_channels": state["channels"]}
+        usual["usual_fit"] = state.get("fit", "pad")
         rows = pd.DataFrame(
             {"image": list(inputs), "label": state["classes"][0], "subset": "", **usual}, index=range(len(inputs))
         )
@@ -106,18 +122,24 @@ class Vision(UseCase):
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Decode each image; one that is unreadable or blank, or has an impossible label, is invalid."""
         dataset = self.fetch.named_dataset
-        with images.pillow_warnings_as_errors():
-            cleaned = [self._clean_row(row, dataset.classes if dataset else ()) for row in rows.itertuples(index=False)]
-        return pd.DataFrame(cleaned, columns=["image", "label", "subset", "pixels", "look", "fault", "fix"], index=rows.index)
+        cleaned = [self._clean_row(row, dataset.classes if dataset else ()) for row in rows.itertuples(index=False)]
+        return pd.DataFrame(cleaned, columns=list(CLEANED_COLUMNS), index=rows.index)
 
-    def _clean_row(self, row: Any, classes: tuple[str, ...]) -> tuple[bytes, str, str, str, str, str, str]:
-        """The values of one row, in the order of the columns of `clean_partition`."""
+    def square(self, height: int, width: int) -> tuple[int, images.Fit]:
+        """The side of the clean images, and how they become square, for a source whose most common picture has this size."""
+        small = max(height, width) <= SMALL_SIDE
+        usual = max(height, width) if small else min(PHOTO_SIDE, max(SMALL_SIDE, min(height, width)))
+        fit = self.clean.fit if self.clean.fit != "auto" else "pad" if small else "crop"
+        return self.clean.side or usual, fit
+
+    def _clean_row(self, row: Any, classes: tuple[str, ...]) -> tuple[bytes, str, str, str, str, str, str, str]:
+        """The values of one row, in the order of `CLEANED_COLUMNS`."""
         label = str(row.label).strip()
         if classes:
             number = int(label) if label.isdecimal() else -1
             label = classes[number] if number < len(classes) and number >= 0 else label
-        usual = max(row.usual_height, row.usual_width)
-        side = self.clean.side or min(usual, MAX_SIDE)
+        side, fit = self.square(row.usual_height, row.usual_width)
+        fit = getattr(row, "usual_fit", fit)
         try:
             if not label:
                 raise images.UnreadableImage("empty-label: the row names no class")
@@ -125,25 +147,27 @@ class Vision(UseCase):
                 raise images.UnreadableImage(
                     f"impossible-label: {label[:40]!r}" + (f", there is {', '.join(classes)}" if classes else "")
                 )
-            image, fixes = images.decode_image(row.image)
+            image, notes = images.decode_image(row.image, side if self.clean.shrink_on_load else 0)
             low, high = sorted(image.size)
             if low * 4 < side or high > 4 * low:
                 most = f"{row.usual_height}x{row.usual_width}"
                 raise images.UnreadableImage(f"wrong-size: {image.height}x{image.width}, most pictures are {most}")
             if all(high - low <= BLANK_LEVELS for low, high in np.reshape(image.getextrema(), (-1, 2))):
                 raise images.UnreadableImage("blank: one colour all over")
-            image, more = images.fit_square(image, side, "L" if row.usual_channels == 1 else "RGB")
+            image, more = images.fit_square(image, side, "L" if row.usual_channels == 1 else "RGB", fit)
         except images.UnreadableImage as fault:
-            return row.image, label, row.subset, "", "", str(fault), ""
-        fixes = list(dict.fromkeys([*fixes, *more]))
-        encoded = images.encode_png(image) if fixes else row.image
-        return encoded, label, row.subset, images.pixel_hash(image), images.thumbnail(image), "", "; ".join(fixes)
+            return row.image, label, row.subset, "", "", fit, str(fault), ""
+        notes = list(dict.fromkeys([*notes, *more]))
+        repaired = any(note != images.DAMAGED_METADATA for note in notes)
+        encoded = images.encode_png(image) if repaired else row.image
+        look = near_duplicates.thumbnail(image)
+        return encoded, label, row.subset, images.pixel_hash(image), look, fit, "", "; ".join(notes)
 
     def duplicate_group(self, rows: pd.DataFrame) -> pd.Series:
         """The smallest pixel hash of each group of near-duplicates; needs all rows at once."""
         if not self.clean.alike or rows.empty:
             return rows["pixels"]
-        first = images.near_duplicate_groups(list(rows["look"]), self.clean.alike)
+        first = near_duplicates.near_duplicate_groups(list(rows["look"]), self.clean.alike)
         names = rows["pixels"].to_numpy(dtype=object)
         return pd.Series(pd.Series(names).groupby(first).transform("min").to_numpy(), index=rows.index)
 
@@ -206,20 +230,20 @@ class Vision(UseCase):
         return InputRange(0.0, 255.0)
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
-        """Class names, channels, side, and mean and standard deviation per channel on the scale 0..1."""
+        """Class names, channels, side, `fit` if images are cropped, mean and standard deviation per channel on the scale 0..1."""
         dataset = self.fetch.named_dataset
         present = set(rows["label"])
         classes = [name for name in dataset.classes if name in present] if dataset else sorted(present)
         first, _ = images.decode_image(rows["image"].iloc[0])
         channels, side = 1 if first.mode == "L" else 3, first.width
         stride = max(1, len(rows) // MOMENT_ROWS)
-        pixels_NCHW = images.decode_batch(rows["image"].iloc[::stride], side, channels) / np.float64(255)
-        mean, std = pixels_NCHW.mean((0, 2, 3)), pixels_NCHW.std((0, 2, 3))
-        moments = {
+        mean, std = moments(rows["image"].iloc[::stride], side, channels)
+        fitted = {
             "mean": [round(float(value), 6) for value in mean],
             "std": [round(max(float(value), 1e-3), 6) for value in std],
         }
-        return {"classes": classes, "channels": channels, "side": side, **moments}
+        crop = {"fit": "crop"} if "fit" in rows and rows["fit"].iloc[0] == "crop" else {}
+        return {"classes": classes, "channels": channels, "side": side, **crop, **fitted}
 
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """Encode N images as uint8 (N, C, H, W) and class indices, int64 (N,)."""
@@ -227,7 +251,15 @@ class Vision(UseCase):
         if unknown := set(rows["label"]) - set(number):
             raise UserError(f"the model knows no class {sorted(unknown)[0]!r}; it knows {', '.join(number)}")
         targets = np.array([number[label] for label in rows["label"]], dtype=np.int64)
-        return images.decode_batch(rows["image"], state["side"], state["channels"]), targets
+        return images.decode_batch(rows["image"], state["side"], state["channels"], state.get("fit", "pad")), targets
+
+    def release_files(self, model: bytes, state: PreprocessingState) -> dict[str, bytes]:
+        """`pixels.onnx`: the model for decoded pictures of any size, which it makes square itself."""
+        from tasks.use_cases.vision import pixel_input
+
+        pixels = pixel_input.with_pixel_input(model, state)
+        pixel_input.check_pixel_input(model, pixels, state)
+        return {"pixels.onnx": pixels}
 
     def slice_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The label, and the mean (brightness) and the standard deviation (contrast) of the grey levels of the thumbnail."""
@@ -249,3 +281,16 @@ class Vision(UseCase):
             self.name, self.model.architecture, {**fields, "mean": state["mean"], "std": state["std"], **shape}
         )
         return network
+
+
+def moments(encoded: pd.Series, side: int, channels: int) -> tuple[Array, Array]:
+    """Mean and standard deviation of each channel, (C,), on the scale 0..1; sums of whole numbers make them exact."""
+    count, sums, squares = 0, np.zeros(channels, np.int64), np.zeros(channels, np.int64)
+    for start in range(0, len(encoded), MOMENT_BLOCK):
+        pixels_NCHW = images.decode_batch(encoded.iloc[start : start + MOMENT_BLOCK], side, channels)
+        levels = np.stack([np.bincount(pixels_NCHW[:, channel].ravel(), minlength=256) for channel in range(channels)])
+        count += int(levels[0].sum())
+        sums += levels @ np.arange(256)
+        squares += levels @ np.arange(256) ** 2
+    mean = sums / count
+    return mean / 255, np.sqrt(np.maximum(squares / count - mean**2, 0)) / 255

@@ -117,6 +117,24 @@ def test_hidden_files_are_no_data(tmp_path: Path) -> None:
     assert [path.name for path in sources.list_files(tmp_path)] == ["a.png"]
 
 
+@pytest.mark.parametrize(
+    "junk",
+    [
+        *("@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "cat/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/old.png", "@Recycle/old.png"),
+        *("$RECYCLE.BIN/desktop.ini", "System Volume Information/IndexerVolumeGuid", "lost+found/1"),
+        *("cat/Icon\r", "cat/thumbs.db", "cat/Thumbs.db", "cat/ehthumbs.db", "cat/Desktop.ini", "cat/.DS_Store", "cat/._1.jpg"),
+        "__MACOSX/cat/._1.jpg",
+    ],
+)
+def test_what_desktops_and_storage_devices_leave_in_folders_is_no_data(tmp_path: Path, junk: str) -> None:
+    for name in ("cat/1.jpg", "icon/2.jpg", "recycle/3.jpg", junk):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.relative_to(tmp_path).as_posix() for path in sources.list_files(tmp_path)] == [
+        *("cat/1.jpg", "icon/2.jpg", "recycle/3.jpg")
+    ]
+
+
 def test_a_fingerprint_changes_with_a_name_or_a_byte_and_with_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     (folder / "cat").mkdir(parents=True)

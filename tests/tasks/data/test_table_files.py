@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.errors import UserError
@@ -165,6 +167,20 @@ def test_parquet_keeps_its_types_and_is_read_in_blocks(tmp_path: Path) -> None:
     rows = pd.concat(blocks)
     assert rows["label"].tolist() == rows["row"].tolist() == list(range(6000))
     assert rows["image"].iloc[5] == b"\x05"
+
+
+def test_a_parquet_file_of_pictures_is_read_without_keeping_what_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_files, "BLOCK_ROWS", 10)
+    path = tmp_path / "my.parquet"
+    pictures = [np.random.default_rng(seed).bytes(100_000) for seed in range(200)]
+    pq.write_table(pa.table({"image": pictures, "label": ["a"] * 200}), path, row_group_size=10)
+    before, most = pa.total_allocated_bytes(), 0
+    for block in table_files.read_table(path, ("label", "image")):
+        assert block["image"].tolist() == [pictures[row] for row in block["row"]]
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < path.stat().st_size / 2
 
 
 def test_a_parquet_file_cut_anywhere_is_refused_by_name(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def test_a_release_holds_the_measured_file_its_card_and_its_table(root: Any) -> 
         "card.md",
         "checksums.json",
         "model.onnx",
+        "settings.json",
         "table.json",
         "verdict.json",
     ]

@@ -147,6 +147,18 @@ def test_a_picture_outside_the_classes_is_a_row_without_a_label(folder: Any) -> 
     assert rows.loc[rows["file"] == "stray.png", "label"].tolist() == [""]
 
 
+def test_a_recycle_bin_beside_the_classes_is_no_class(folder: Any) -> None:
+    for junk in (
+        "$RECYCLE.BIN/desktop.ini",
+        "@eaDir/1.png/SYNOPHOTO_THUMB_M.png",
+        "cat/@eaDir/1.png/SYNOPHOTO_THUMB_M.png",
+        "cat/Icon\r",
+    ):
+        (folder / junk).parent.mkdir(parents=True, exist_ok=True)
+        (folder / junk).write_bytes(encode_image(random_image(1)))
+    assert load_rows(folder)["label"].value_counts().to_dict() == {"cat": 10, "dog": 10}
+
+
 def test_large_pictures_come_in_small_blocks(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.use_cases.vision import image_sources
 

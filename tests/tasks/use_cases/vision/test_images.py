@@ -57,25 +57,23 @@ def test_a_picture_that_cannot_be_used_is_quarantined_with_its_reason(data: Any,
 def test_no_flipped_bit_of_a_png_passes_for_another_picture() -> None:
     whole = encode_image(random_image(5, (12, 12)))
     true = images.pixel_hash(images.decode_image(whole)[0])
-    with images.pillow_warnings_as_errors():
-        for place in range(len(whole)):
-            flipped = whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
-            try:
-                assert images.pixel_hash(images.decode_image(flipped)[0]) == true
-            except images.UnreadableImage:
-                continue
+    for place in range(len(whole)):
+        flipped = whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+        try:
+            assert images.pixel_hash(images.decode_image(flipped)[0]) == true
+        except images.UnreadableImage:
+            continue
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
 def test_a_picture_cut_anywhere_is_refused(kind: Any) -> None:
     whole = encode_image(random_image(5, (12, 12)), kind)
     true = images.pixel_hash(images.decode_image(whole)[0])
-    with images.pillow_warnings_as_errors():
-        for length in range(len(whole)):
-            try:
-                assert images.pixel_hash(images.decode_image(whole[:length])[0]) == true, length
-            except images.UnreadableImage:
-                continue
+    for length in range(len(whole)):
+        try:
+            assert images.pixel_hash(images.decode_image(whole[:length])[0]) == true, length
+        except images.UnreadableImage:
+            continue
 
 
 def test_a_bomb_is_refused_from_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +139,7 @@ def test_a_label_outside_a_known_set_is_impossible_and_a_number_becomes_its_name
 
 def test_large_pictures_are_brought_down_and_clean_side_says_to_what() -> None:
     data = encode_image(random_image(size=(400, 300), mode="RGB"), "JPEG")
-    assert Image.open(io.BytesIO(clean_image(data, usual=(300, 400, 3))["image"])).size == (64, 64)
+    assert Image.open(io.BytesIO(clean_image(data, usual=(300, 400, 3))["image"])).size == (128, 128)
     vision = Vision(fetch=ImageFetch(path="mine"), clean=ImageClean(side=96))
     assert Image.open(io.BytesIO(clean_image(data, vision=vision, usual=(300, 400, 3))["image"])).size == (96, 96)
 
