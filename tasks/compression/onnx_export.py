@@ -50,6 +50,7 @@ def to_onnx(network: nn.Module, example_inputs: Array, state: PreprocessingState
     assert program is not None
     model: ModelProto = program.model_proto
     _strip_debug_info(model)
+    fold_padding(model)
     fold_scaling(model)
     architecture = type(network).__module__.rpartition(".")[2]
     set_metadata(model, {"use_case": name, "architecture": architecture, "fields": network.fields, "learnt": dict(state)})
@@ -124,6 +125,30 @@ def fold_scaling(model: ModelProto) -> None:
         conv.input.append(f"{conv.name}_bias")
         graph.node.remove(multiply)
         graph.node.remove(add)
+        remove_unused(model)
+
+
+def fold_padding(model: ModelProto) -> None:
+    """Fold zero padding of height and width into the convolution that is its only consumer."""
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for pad in [node for node in graph.node if node.op_type == "Pad" and len(node.input) <= 3]:
+        readers = [node for node in graph.node if pad.output[0] in node.input]
+        if len(readers) != 1 or readers[0].op_type != "Conv" or pad.input[1] not in constants:
+            continue
+        mode = next((attribute.s for attribute in pad.attribute if attribute.name == "mode"), b"constant")
+        value = constants.get(pad.input[2]) if len(pad.input) == 3 and pad.input[2] else np.zeros(())
+        widths = constants[pad.input[1]].reshape(2, -1)
+        zeros = mode == b"constant" and value is not None and not value.any()
+        if not zeros or widths.shape[1] != 4 or widths[:, :2].any() or (widths < 0).any():
+            continue
+        own = next((attribute for attribute in readers[0].attribute if attribute.name == "pads"), None)
+        if own is None:
+            readers[0].attribute.append(onnx.helper.make_attribute("pads", [0, 0, 0, 0]))
+            own = readers[0].attribute[-1]
+        own.ints[:] = [int(before + after) for before, after in zip(own.ints, widths[:, 2:].ravel(), strict=True)]
+        readers[0].input[0] = pad.input[0]
+        graph.node.remove(pad)
         remove_unused(model)
 
 

@@ -103,6 +103,27 @@ class Model:
     """Which network is built; a use case adds its architecture and sizes by subclassing."""
 
 
+PretrainedMode = Literal["frozen", "last_blocks", "all"]
+"""The part of a pretrained network that is fitted: a linear head on its features, also its last blocks, or all of it."""
+
+
+@settings
+class PretrainedModel(Model):
+    """A network that may start from pretrained weights, and the part of it that is fitted."""
+
+    weights: str = ""
+    """A file of pretrained weights (.safetensors or .pth, whole path); empty for the installed package's, `none` for none."""
+    mode: PretrainedMode = "frozen"
+    """`frozen` fits a linear head on features that are computed once: minutes. `last_blocks` also fits the last blocks, `all`
+    every layer: slower, better for pictures unlike photos. For pretrained architectures only."""
+    trained_blocks: Annotated[int, Field(ge=1, le=100)] = 5
+    """Blocks before the last convolution that `last_blocks` trains."""
+    block_decay: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Learning rate of each block as a share of that of the block after it (discriminative learning rates)."""
+    cached_variants: Annotated[int, Field(ge=1, le=32)] = 2
+    """Variants of each train row of which `frozen` and `last_blocks` compute features: the row as it is, the others augmented."""
+
+
 @settings
 class Training:
     """How a network is trained: all the settings that the training loop reads."""
@@ -125,6 +146,8 @@ class Training:
     """Decay per step of the exponential moving average of the weights, 0 for none."""
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
     """Largest gradient norm, 0 for no clipping."""
+    balanced_sampling: bool = False
+    """Draw the rows of every class equally often, however rare it is; a head on frozen features weighs the classes so."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are summed before a step."""
     patience: Annotated[int, Field(ge=0)] = 0
@@ -138,10 +161,6 @@ class Training:
     coverage: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
     """Share of rows whose prediction set is to hold the true class (split-conformal prediction). A set of several classes
     makes the model abstain."""
-
-
-PretrainedMode = Literal["frozen", "last_blocks", "all"]
-"""The part of a pretrained network that is fitted: a linear head on its features, also its last blocks, or all of it."""
 
 
 @settings

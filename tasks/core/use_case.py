@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
-from tasks.core.settings import Augment, Clean, Contract, Fetch, Model, PretrainedTeacher, Training, settings
+from tasks.core.settings import Augment, Clean, Contract, Fetch, Model, PretrainedModel, PretrainedTeacher, Training, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -226,6 +226,13 @@ class UseCase(ABC):
         raise UserError(
             f"{type(self).__name__.lower()} has no pretrained network; take teacher: dense in 'distill' of its recipes"
         )
+
+    def start_student(self, student: nn.Module, teacher: nn.Module) -> None:  # noqa: B027
+        """Set weights of a new student from its teacher before distillation; by default nothing."""
+
+    def transfer_learning(self) -> PretrainedModel | None:
+        """How a pretrained network is fitted; by default None: the network is trained from its first weights."""
+        return None
 
     def export_state(self, state: PreprocessingState, network: nn.Module) -> PreprocessingState:
         """The part of the state that is stored in the exported model of `network`; by default all of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.stage_context import StageContext
 from tasks.training import distributed, interfaces, trainer
 from tasks.training.encoding import encode_tables
+from tasks.training.transfer import modes
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,7 +43,8 @@ def main(context: StageContext) -> None:
         f"{len(inputs):,} train rows, {len(validation_inputs):,} validation rows, {parameter_count(network):,} parameters"
     )
     wall_start, cpu_start = time.monotonic(), cpu_s()
-    fitted = trainer.fit(
+    fit = partial(modes.fit, model) if (model := case.transfer_learning()) else trainer.fit
+    fitted = fit(
         network,
         inputs,
         targets,

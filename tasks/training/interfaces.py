@@ -10,7 +10,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
-
+UNIFORMS = 16
+"""Uniform random numbers per row for batch augmentation."""
 Objective = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]
 """`objective(network, inputs, targets)` is the scalar loss to minimise."""
 Monitor = Callable[["Array", "Array"], Mapping[str, float]]

@@ -19,6 +19,7 @@ from tasks.core.settings import Training
 from tasks.training import adversarial, distributed, optimizers, precision
 from tasks.training.batches import TensorDataset
 from tasks.training.determinism import seed_step
+from tasks.training.interfaces import UNIFORMS
 from tasks.training.optimizers import schedule
 from tasks.training.precision import ComputePlan
 from tasks.training.resume import FitState, FitStateStore
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from tasks.core.use_case import InputRange
     from tasks.training.interfaces import BatchAugmentation, Objective
 
-UNIFORMS = 16
-"""Uniform random numbers per row for batch augmentation."""
 CHECK_EVERY = 50
 """Steps between two checks of the loss on a GPU, where a check synchronises; on a CPU every step is checked."""
 CHECKPOINT_S = 5.0
@@ -205,9 +204,23 @@ class TrainingLoop:
             averages[name].copy_(weights[name])
 
     def _permutation(self, epoch: int) -> Tensor:
-        """A fresh permutation of the rows for this epoch."""
+        """A fresh permutation of the rows for this epoch; with `balanced_sampling` as many draws, every class equally likely."""
         generator = torch.Generator().manual_seed(self.training.seed * 1_000_003 + epoch)
+        if self.training.balanced_sampling:
+            return self._balanced_draws(generator)
         return torch.randperm(len(self.dataset), generator=generator).to(self.dataset.inputs.device)
+
+    def _balanced_draws(self, generator: torch.Generator) -> Tensor:
+        """Positions of rows drawn with replacement, (N,): a class at random, then one of its rows."""
+        targets = self.dataset.targets
+        if targets.ndim != 1:
+            raise UserError("training.balanced_sampling needs one class per row; set it to false for this problem")
+        classes, place = targets.cpu().unique(return_inverse=True)
+        order, counts = place.argsort(stable=True), place.bincount()
+        drawn = torch.randint(len(classes), (len(place),), generator=generator)
+        within = (torch.rand(len(place), generator=generator, dtype=torch.float64) * counts[drawn]).long()
+        rows: Tensor = order[(counts.cumsum(0) - counts)[drawn] + within]
+        return rows.to(self.dataset.inputs.device)
 
     def _check_finite(self, epoch: int, position: int) -> None:
         """Raise `UserError` at the first loss of the epoch that is not finite."""

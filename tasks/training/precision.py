@@ -28,6 +28,8 @@ MIN_BF16_SPEEDUP = 1.3
 """On a CPU bf16 is chosen only from this speedup on, so that timing noise does not flip the choice."""
 ROUNDS = 5
 PROBE_ROWS = 128
+PROBE_VALUES = 2**21
+"""Most values of the batch that is timed: fewer rows of large pictures."""
 PROBE_S = 2.0
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -51,11 +53,12 @@ class ComputePlan:
         return asdict(self)
 
 
-def choose_plan(network: nn.Module, inputs: Tensor, training: Training) -> ComputePlan:
+def choose_plan(network: nn.Module, inputs: Tensor, training: Training, forward_only: bool = False) -> ComputePlan:
     """The device and number format for `network` and a batch of its `inputs` (B, ...).
 
     `training.device` and `training.precision` are followed where they name one. With `auto` a GPU computes in bf16, or in
-    fp16 without bf16 support; a CPU computes in fp32 unless bf16 was measured to be `MIN_BF16_SPEEDUP` times as fast.
+    fp16 without bf16 support; a CPU computes in fp32 unless bf16 was measured to be `MIN_BF16_SPEEDUP` times as fast in a
+    training step, or in the forward pass alone with `forward_only`.
     Raises `UserError` for a device or format that this machine does not have.
     """
     device = _device(training.device)
@@ -68,7 +71,7 @@ def choose_plan(network: nn.Module, inputs: Tensor, training: Training) -> Compu
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return ComputePlan(device, "bf16", channels_last, f"{torch.cuda.get_device_name()} computes in bf16")
         return ComputePlan(device, "fp16", channels_last, f"{torch.cuda.get_device_name()} has no bf16")
-    return _measured_plan(network, inputs, channels_last)
+    return _measured_plan(network, inputs, channels_last, forward_only)
 
 
 def _device(setting: str) -> str:
@@ -79,7 +82,7 @@ def _device(setting: str) -> str:
     return setting
 
 
-def _measured_plan(network: nn.Module, inputs: Tensor, channels_last: bool) -> ComputePlan:
+def _measured_plan(network: nn.Module, inputs: Tensor, channels_last: bool, forward_only: bool) -> ComputePlan:
     """The CPU plan from the cached speedup for this kind of CPU and network; measured when not cached."""
     probe = {
         "cpu": cpu_model(),
@@ -89,17 +92,18 @@ def _measured_plan(network: nn.Module, inputs: Tensor, channels_last: bool) -> C
         "network": type(network).__qualname__,
         "tensors": [[name, list(tensor.shape)] for name, tensor in network.state_dict().items()],
         "inputs": [str(inputs.dtype), *inputs.shape[1:]],
+        **({"forward_only": True} if forward_only else {}),
     }
     path = user_cache_path("bonsai") / "precision" / f"{hash_json(probe)}.json"
     speedup = _read_cached(path)
     if speedup is None:
-        speedup = _write_cached(path, probe, _bf16_speedup(network, inputs[:PROBE_ROWS], channels_last))
+        speedup = _write_cached(path, probe, _bf16_speedup(network, inputs[: _probe_rows(inputs)], channels_last, forward_only))
     precision: Precision = "bf16" if speedup >= MIN_BF16_SPEEDUP else "fp32"
     reason = f"bf16 is {speedup:.2f} times as fast as fp32 here, {MIN_BF16_SPEEDUP} needed"
     return ComputePlan("cpu", precision, channels_last, reason)
 
 
-def _bf16_speedup(network: nn.Module, inputs: Tensor, channels_last: bool) -> float:
+def _bf16_speedup(network: nn.Module, inputs: Tensor, channels_last: bool, forward_only: bool = False) -> float:
     """The speedup of a training step in bf16 over fp32: median of interleaved rounds, in CPU seconds."""
     candidates = [ComputePlan("cpu", precision, channels_last, "") for precision in ("fp32", "bf16")]
     copies = [prepare_network(deepcopy(network).train(), candidate) for candidate in candidates]
@@ -108,17 +112,23 @@ def _bf16_speedup(network: nn.Module, inputs: Tensor, channels_last: bool) -> fl
     began = time.process_time()
     with torch.random.fork_rng(devices=[]):
         for _ in range(ROUNDS + 1):
-            spent = [_step_s(copy, batch, candidate) for copy, candidate in zip(copies, candidates, strict=True)]
+            spent = [_step_s(copy, batch, candidate, forward_only) for copy, candidate in zip(copies, candidates, strict=True)]
             ratios.append(spent[0] / spent[1])
             if len(ratios) > 3 and time.process_time() - began > PROBE_S:
                 break
     return median(ratios[1:])  # the first round warms up
 
 
-def _step_s(network: nn.Module, batch: Tensor, candidate: ComputePlan) -> float:
+def _probe_rows(inputs: Tensor) -> int:
+    return min(PROBE_ROWS, max(4, PROBE_VALUES // max(1, inputs[0].numel())))
+
+
+def _step_s(network: nn.Module, batch: Tensor, candidate: ComputePlan, forward_only: bool = False) -> float:
     began = time.process_time()
-    with candidate.autocast():
+    with torch.set_grad_enabled(not forward_only), candidate.autocast():
         outputs = network(batch)
+    if forward_only:
+        return time.process_time() - began
     outputs.float().square().mean().backward()
     network.zero_grad(set_to_none=True)
     return time.process_time() - began

@@ -6,11 +6,13 @@ The file's name carries its SHA-256, because neither safetensors nor torch notic
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tasks.core.atomic_files import write_bytes
@@ -61,3 +63,16 @@ class FitStateStore:
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("*-*.safetensors"))
+
+
+def digest(labels: Iterable[str], tensors: Iterable[Tensor]) -> str:
+    """A SHA-256 of labels, of all code of `tasks`, and of tensors: of what a result depends on."""
+    whole = sha256()
+    code = [path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py"))]
+    for part in [*(label.encode() for label in labels), *code]:
+        whole.update(sha256(part).digest())
+    for tensor in tensors:
+        whole.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        for block in tensor.detach().cpu().reshape(-1).split(1 << 24):
+            whole.update(block.contiguous().view(torch.uint8).numpy().data)
+    return whole.hexdigest()

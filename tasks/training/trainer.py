@@ -7,7 +7,6 @@ numbers from (seed, step) alone, so no generator state is saved.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +19,10 @@ from tasks.core.settings import Training
 from tasks.training import distributed, precision
 from tasks.training.batches import TensorDataset, as_tensor
 from tasks.training.determinism import deterministic
-from tasks.training.interfaces import BatchAugmentation, Monitor, Objective, StandardError
-from tasks.training.loop import UNIFORMS, TrainingLoop
+from tasks.training.interfaces import UNIFORMS, BatchAugmentation, Monitor, Objective, StandardError
+from tasks.training.loop import TrainingLoop
 from tasks.training.precision import ComputePlan
-from tasks.training.resume import FitStateStore
+from tasks.training.resume import FitStateStore, digest
 from tasks.training.validation import PREDICT_ROWS, Validator, forward
 
 if TYPE_CHECKING:
@@ -126,16 +125,7 @@ def _checkpoint_key(
 
     Objective and augmentation are not hashed: they are code, and parameters of the caller, whose folder is its own.
     """
-    digest = sha256()
     machine = [torch.__version__, torch.backends.cpu.get_cpu_capability(), cpu_model(), plan.device, plan.precision]
-    labels = [*machine, repr(training), type(network).__qualname__]
-    code = [path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py"))]
-    for part in [*(label.encode() for label in labels), *code]:
-        digest.update(sha256(part).digest())
     datasets = [dataset, validation] if validation else [dataset]
     arrays = [array for each in datasets for array in (each.inputs, each.targets)]
-    for tensor in [*network.state_dict().values(), *arrays]:
-        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        for block in tensor.detach().cpu().reshape(-1).split(1 << 24):
-            digest.update(block.contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return digest([*machine, repr(training), type(network).__qualname__], [*network.state_dict().values(), *arrays])

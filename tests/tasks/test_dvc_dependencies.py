@@ -21,6 +21,7 @@ UNNEEDED = {
     "tasks.core.hardware",
     "tasks.core.onnx_model",
     "tasks.data.layouts",
+    "tasks.data.pretrained_weights",
     "tasks.data.remarks",
     "tasks.data.sampling",
     "tasks.data.splits_in_names",
@@ -45,6 +46,9 @@ UNNEEDED = {
     "tasks.text.term_counts",
     "tasks.text.tokenization",
     "tasks.training.fine_tuning",
+    "tasks.training.transfer.features",
+    "tasks.training.transfer.linear_head",
+    "tasks.training.transfer.modes",
     "tasks.use_cases.nlp.predictor",
 }
 """Modules that lie in a declared folder though some stage or use case does not need them: the price of declaring folders."""

@@ -49,6 +49,7 @@ class Distill:
         with torch.random.fork_rng():
             torch.manual_seed(context.case.training.seed)
             student = context.case.build_student(context.state, self.width_share)
+        context.case.start_student(student, network)
         lesson = teacher_training.live_lesson(network, context)
         if self.teacher == "pretrained":
             lesson = pretrained_teaching.prepare_lesson(context, self.pretrained)

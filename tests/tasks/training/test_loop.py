@@ -118,3 +118,22 @@ def test_every_row_is_trained_on_once_an_epoch_in_batches_of_even_size() -> None
     for epoch in (batches[:3], batches[3:]):
         assert sorted(row for batch in epoch for row in batch) == list(range(65))
     assert batches[:3] != batches[3:]
+
+
+def test_balanced_sampling_draws_every_class_equally_often_however_rare() -> None:
+    drawn: list[int] = []
+
+    def record(run: Any, x: Any, y: Any) -> Any:
+        drawn.extend(y.tolist())
+        return nn.functional.cross_entropy(run(x), y)
+
+    x, y = np.random.default_rng(0).normal(size=(400, 5)).astype(np.float32), np.array([0] * 380 + [1] * 20)
+    trainer.fit(nn.Linear(5, 2), x, y, objective=record, training=replace(QUICK, balanced_sampling=True, epochs=3))
+    assert len(drawn) == 1200
+    assert 0.45 < np.mean(drawn) < 0.55
+
+
+def test_balanced_sampling_needs_one_class_a_row() -> None:
+    x, y = np.zeros((8, 5), np.float32), np.zeros((8, 2), np.float32)
+    with pytest.raises(UserError, match="balanced_sampling needs one class per row"):
+        trainer.fit(nn.Linear(5, 2), x, y, objective=objective, training=replace(QUICK, balanced_sampling=True))

@@ -1,0 +1,70 @@
+"""The vision use case builds, fits and compresses a pretrained network from a file of weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tasks.core.errors import UserError
+from tasks.core.settings import PretrainedTeacher
+from tasks.data.pretrained_weights import PackagedWeights
+from tasks.models.vision.efficientnet_lite0 import EfficientnetLite0
+from tasks.use_cases.vision import use_case
+from tasks.use_cases.vision.settings import ImageModel
+from tasks.use_cases.vision.use_case import Vision
+from tests.support.pretrained_networks import packaged_tensors, write_packaged_weights
+
+STATE: dict[str, Any] = {"classes": ["a", "b"], "channels": 3, "side": 32, "mean": [0.1] * 3, "std": [0.9] * 3}
+
+
+def vision(**model: Any) -> Any:
+    return Vision(model=ImageModel(architecture="efficientnet_lite0", **model))
+
+
+def test_a_file_of_weights_is_read_and_normalisation_is_that_of_the_weights(tmp_path: Path) -> None:
+    network = vision(blocks=2, weights=str(write_packaged_weights(tmp_path / "w.pth"))).build_model(STATE)
+    assert torch.equal(network.conv_stem.weight, packaged_tensors(2)["_conv_stem.weight"])
+    assert network.fields["mean"] == [127 / 255] * 3
+
+
+def test_without_weights_the_network_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(use_case, "EFFICIENTNET_LITE0", PackagedWeights("no_such_package", "w.pth", "0", "pretrained-vision"))
+    assert vision(blocks=2, weights="none").build_model(STATE).fields["blocks"] == 2
+    with pytest.raises(UserError, match=r"bonsai\[pretrained-vision\]"):
+        vision(blocks=2).build_model(STATE)
+
+
+def test_the_student_has_a_share_of_the_blocks_and_starts_from_its_teacher(tmp_path: Path) -> None:
+    case = vision(blocks=2, weights=str(write_packaged_weights(tmp_path / "w.pth")))
+    teacher, student = case.build_model(STATE), case.build_student(STATE, 0.5)
+    case.start_student(student, teacher)
+    assert len(student.blocks) == 1
+    assert torch.equal(student.conv_head.weight, teacher.blocks[1].expand_conv.weight)
+
+
+def test_a_pretrained_teacher_sees_small_images_enlarged(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whole = EfficientnetLite0(side=32, classes=1000)
+    torch.save({"_" + name.replace(".", "._", 1): tensor for name, tensor in whole.state_dict().items()}, tmp_path / "w.pth")
+    network, state = Vision().build_teacher(STATE, PretrainedTeacher(weights=str(tmp_path / "w.pth")))
+    assert torch.equal(network.conv_head.weight, whole.conv_head.weight)
+    assert (state["side"], network.fields["side"], network.fc.out_features) == (96, 96, 2)
+
+
+def test_only_a_pretrained_architecture_is_fitted_by_transfer_learning() -> None:
+    assert Vision().transfer_learning() is None
+    assert vision(mode="last_blocks").transfer_learning().mode == "last_blocks"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"weights": "w.pth"}, "cnn has no pretrained weights; take efficientnet_lite0"),
+        ({"architecture": "efficientnet_lite0", "widths": (8, 8)}, "efficientnet_lite0 has its own widths"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(model: Any, message: Any) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ImageModel(**model)
