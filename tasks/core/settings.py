@@ -129,6 +129,11 @@ class Training:
     """How a network is trained: all the settings that the training loop reads."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 8
+    """Passes over the train rows; on data of your own as many as `min_steps` and `max_steps` allow."""
+    min_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Least optimizer steps on data of your own: a few rows get more epochs. 0 derives it from rows and classes, 1 for none."""
+    max_steps: Annotated[int, Field(ge=0, le=100_000_000)] = 0
+    """Most optimizer steps on data of your own: very many rows get fewer epochs. 0 for 20,000."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 128
     optimizer: Literal["sgd", "nesterov", "adam", "adamw", "adagrad", "adafactor", "muon"] = "adamw"
     """`muon` updates the hidden matrices and kernels; AdamW updates the other parameters."""

@@ -266,6 +266,10 @@ class UseCase(ABC):
         label = self.label_column(rows)
         return rows[[label]] if label else rows[[]]
 
+    def input_notes(self, inputs: Array, state: PreprocessingState) -> list[str]:
+        """Sentences on the encoded train rows for the model card, such as the share of texts that are cut; by default none."""
+        return []
+
     def input_range(self, state: PreprocessingState) -> InputRange | None:
         """The range of the inputs of `encode`, for adversarial examples; by default None: the inputs are no real values."""
         return None

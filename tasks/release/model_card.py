@@ -62,6 +62,7 @@ def model_card(
     table: Mapping[str, Any],
     metrics: Mapping[str, Any],
     metadata: Mapping[str, Any],
+    fit_notes: Sequence[str] = (),
 ) -> str:
     """A model card in the format of the Hugging Face Hub: YAML front matter, then Markdown."""
     case, released = context.case, verdict["released"]
@@ -88,7 +89,7 @@ def model_card(
         **usage(case.usage if released else ""),
         "Data": f"{dataset}: {counts} rows after cleaning. Near-duplicates are in the same split; "
         "test rows decide on the release and chose nothing before.",
-        "Training": training(own, metadata, asdict(case.training)),
+        "Training": training(own, metadata, asdict(case.training), fit_notes),
         "Evaluation": markdown_table(rows)
         + "\n\nOn test rows with 95 % intervals; latency in milliseconds at batch 1 and 64 (median), speed-ups at batch 1. "
         + f"{table['threads']} thread on {machine}. Seed {case.training.seed}.",
@@ -113,11 +114,14 @@ def usage(code: str) -> dict[str, str]:
     return {"Use": f"```python\n{code}```"} if code else {}
 
 
-def training(own: Mapping[str, Any], metadata: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """How the model of this row of the table was fitted."""
+def training(
+    own: Mapping[str, Any], metadata: Mapping[str, Any], settings: Mapping[str, Any], fit_notes: Sequence[str] = ()
+) -> str:
+    """How the model of this row of the table was fitted, and what its curves and inputs gave reason to remark."""
     if own["kind"] == "baseline":
         return f"A classic model, `{own['recipe']}`, fitted to the train rows with scikit-learn; no network."
-    return f"Architecture `{metadata['architecture']}` with {metadata['fields']}. Settings: {settings}."
+    remarks = "".join(f"\n\n- {note}" if number == 0 else f"\n- {note}" for number, note in enumerate(fit_notes))
+    return f"Architecture `{metadata['architecture']}` with {metadata['fields']}. Settings: {settings}.{remarks}"
 
 
 def abstention(metrics: Mapping[str, Any]) -> str:

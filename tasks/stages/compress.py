@@ -20,6 +20,7 @@ from tasks.core.splits import UNLABELLED
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.evaluation import model_size
+from tasks.training import budget
 from tasks.training.encoding import encode_tables
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def main(context: StageContext) -> None:
     with context.compressed(context.recipe_name).draft() as draft:
         write_bytes(draft / "model.onnx", model)
         Checkpoint(draft / "network", context.case.name).write(network, context.case.export_state(state, network))
+        if (context.model.path / "report.json").exists() and (notes := context.model.json("report.json").get("notes")):
+            report["fit_notes"] = notes
         write_json(draft / "report.json", {"recipe": context.recipe_name, **report})
     shutil.rmtree(context.scratch)
     context.event_log.log(
@@ -59,6 +62,7 @@ def build_context(context: StageContext, state: PreprocessingState) -> Compressi
 
     inputs, targets = encode_tables(case, read_train(), state, context.scratch)
     validation_inputs, validation_targets = case.encode(validation, state)
+    case, _ = budget.within_budget(case, len(inputs), state)
     return CompressionContext(
         case=case,
         state=state,

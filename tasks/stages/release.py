@@ -52,7 +52,8 @@ def main(context: StageContext) -> None:
             shutil.copyfile(model, draft / "model.onnx")
             for name, content in context.case.release_files(model.read_bytes(), _read(model)["learnt"]).items():
                 write_bytes(draft / name, content)
-        card = model_card(context, verdict, table, metrics[released or DENSE], _read(model))
+        notes = context.compressed(DENSE).json("report.json").get("fit_notes", [])
+        card = model_card(context, verdict, table, metrics[released or DENSE], _read(model), notes)
         write_bytes(draft / "card.md", card.encode())
     context.event_log.table("release", table_rows)
     context.event_log.log(verdict["reason"])

@@ -16,7 +16,7 @@ from tasks.core.atomic_files import write_json
 from tasks.core.compression import parameter_count
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.stage_context import StageContext
-from tasks.training import distributed, interfaces, trainer
+from tasks.training import budget, distributed, interfaces, trainer
 from tasks.training.encoding import encode_tables
 from tasks.training.transfer import modes
 
@@ -36,6 +36,10 @@ def main(context: StageContext) -> None:
     problem = case.problem_of(state)
     inputs, targets = encode_tables(case, [train, *variants.partitions()], state, context.scratch)
     validation_inputs, validation_targets = case.encode(validation, state)
+    case, budget_note = budget.within_budget(case, len(inputs), state)
+    training, notes = case.training, [*filter(None, [budget_note]), *case.input_notes(inputs, state)]
+    for note in notes:
+        context.event_log.log(note)
     torch.manual_seed(training.seed)
     network = case.build_model(state)
     case.initialize_weights(network, inputs, targets)
@@ -65,6 +69,9 @@ def main(context: StageContext) -> None:
     context.event_log.event(
         "cost", wall_s=round(time.monotonic() - wall_start, 3), cpu_s=round(cpu_s() - cpu_start, 3), steps=fitted.steps
     )
+    if diagnosis := budget.diagnose(fitted.curves, fitted.best_epoch):
+        notes.append(diagnosis)
+        context.event_log.log(diagnosis, "warning")
     with context.model.draft() as draft:
         Checkpoint(draft, context.case.name).write(fitted.network, state)
         write_json(draft / "curves.json", fitted.curves)
@@ -82,6 +89,7 @@ def main(context: StageContext) -> None:
                 "precision": fitted.plan.precision,
                 "threads": training.threads,
                 "seed": training.seed,
+                "notes": notes,
                 "shown": case.sample_outputs(fitted.network, state),
             },
         )

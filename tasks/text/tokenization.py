@@ -43,18 +43,28 @@ LENGTH_SAMPLE_ROWS = 20_000
 """The most train texts, evenly spaced, from which the length of the inputs is estimated."""
 LENGTH_QUANTILE = 0.995
 """Texts longer than this quantile of the train texts' lengths are truncated."""
+USUAL_LENGTH, LONG_LENGTH_QUANTILE = 256, 0.95
+"""Where `LENGTH_QUANTILE` gives more than `USUAL_LENGTH` tokens, the length is that or this quantile, whichever is more."""
+MAX_LENGTH = {"grams": 4096, "letters": 8192, "words": 2048, "subwords": 512}
+"""The longest texts that are read by default. Subwords are for networks whose time grows with the square of the length."""
 
 
 def fit_vocabulary(texts: Sequence[str], kind: Kind, limit: int, min_count: int, longest: int) -> dict[str, Any]:
-    """A vocabulary of at most `limit` entries that occur in at least `min_count` texts, with the `length` of the inputs."""
+    """A vocabulary of at most `limit` entries that occur in at least `min_count` texts, with the `length` of the inputs.
+
+    The length follows from the texts; it is at most `longest`, or `MAX_LENGTH` of the kind if that is 0.
+    """
     fitters = {"grams": _fit_ngrams, "letters": _fit_character_ngrams, "words": _fit_words, "subwords": _fit_subwords}
     entries = fitters[kind](texts, limit, min_count)
     if not entries["entries"]:
         raise UserError(f"no word occurs in {min_count} of {len(texts):,} train texts; lower model.min_count or add rows")
     sample = texts[:: -(-len(texts) // LENGTH_SAMPLE_ROWS)]
-    counts = np.concatenate([(block > 0).sum(1) for block in _blocks(sample, {"kind": kind, "length": longest, **entries})])
+    most = longest or MAX_LENGTH[kind]
+    counts = np.concatenate([(block > 0).sum(1) for block in _blocks(sample, {"kind": kind, "length": most, **entries})])
     usual = int(np.quantile(counts, LENGTH_QUANTILE, method="higher"))
-    return {"kind": kind, "length": min(longest, max(8, -(-usual // 8) * 8)), **entries}
+    if not longest and usual > USUAL_LENGTH:
+        usual = max(USUAL_LENGTH, int(np.quantile(counts, LONG_LENGTH_QUANTILE, method="higher")))
+    return {"kind": kind, "length": min(most, max(8, -(-usual // 8) * 8)), **entries}
 
 
 def encode(texts: Sequence[str], vocabulary: Vocabulary) -> TokenIds:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 CHECK_EVERY = 50
 """Steps between two checks of the loss on a GPU, where a check synchronises; on a CPU every step is checked."""
+LOSS_TOLERANCE = 0.1
+"""Of epochs whose scores hardly differ, one whose validation loss is this share above the lowest is not kept."""
+MAY_BE_INFINITE = ("top_score", "kept_score", "lowest_loss")
+"""Fields of `Progress` that begin as an infinity."""
 CHECKPOINT_S = 5.0
 """Seconds between two crash-safe checkpoints: the most work that a kill loses."""
 
@@ -48,6 +52,10 @@ class Progress:
     top_score: float = -math.inf
     top_error: float = 0.0
     """The standard error of the highest score."""
+    kept_score: float = -math.inf
+    """The score of the kept epoch."""
+    lowest_loss: float = math.inf
+    """The lowest validation loss."""
     curves: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -247,8 +255,14 @@ class TrainingLoop:
         if not math.isfinite(point.get("validation_loss", 0.0)) or not all(weight.isfinite().all() for weight in self.weights):
             raise UserError(_divergence_message(math.nan, epoch, progress.step, training))
         progress.curves.append(point)
-        if score >= progress.top_score - progress.top_error:
-            progress.best_epoch, self.best = epoch + 1, self._evaluated_state()
+        loss = point.get("validation_loss", 0.0)
+        progress.lowest_loss = min(progress.lowest_loss, loss)
+        if score >= progress.top_score - progress.top_error and (
+            not error
+            or score > progress.kept_score + error
+            or loss <= progress.lowest_loss + LOSS_TOLERANCE * abs(progress.lowest_loss)
+        ):
+            progress.best_epoch, progress.kept_score, self.best = epoch + 1, score, self._evaluated_state()
         if score > progress.top_score:
             progress.top_score, progress.top_error, progress.top_epoch = score, error, epoch + 1
         if event_log:
@@ -270,8 +284,9 @@ class TrainingLoop:
         return tensors
 
     def _state(self) -> FitState:
-        """The state to save; the score is text, because JSON has no infinity."""
-        values = asdict(self.progress) | {"top_score": str(self.progress.top_score), "scaler": self.scaler.state_dict()}
+        """The state to save; scores are text, because JSON has no infinity."""
+        values = asdict(self.progress) | {name: str(getattr(self.progress, name)) for name in MAY_BE_INFINITE}
+        values["scaler"] = self.scaler.state_dict()
         return FitState(self.progress.step, self._tensors(), values)
 
     @torch.no_grad()
@@ -288,7 +303,7 @@ class TrainingLoop:
             if not name.startswith("optimizer."):
                 tensor.copy_(state.tensors[name])
         self.scaler.load_state_dict(state.values.pop("scaler"))
-        self.progress = Progress(**state.values | {"top_score": float(state.values["top_score"])})
+        self.progress = Progress(**state.values | {name: float(state.values[name]) for name in MAY_BE_INFINITE})
 
 
 def _weights(optimizer: torch.optim.Optimizer) -> list[Tensor]:

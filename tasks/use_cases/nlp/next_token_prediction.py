@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 2_000
 """Default size of the vocabulary."""
+MAX_LENGTH = 256
+"""Default maximum number of tokens of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class NextTokenPrediction(TextProblem):
         self, rows: DataFrame, model: TextModel, architecture: str, classes: Sequence[str]
     ) -> PreprocessingState:
         """The byte-pair vocabulary of the train rows."""
-        return language_modeling.fit_preprocessing(rows, model.entries or MAX_TOKENS, model.min_count, model.length)
+        return language_modeling.fit_preprocessing(rows, model.entries or MAX_TOKENS, model.min_count, model.length or MAX_LENGTH)
 
     def encode(self, rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """Encode N rows as token numbers, int32 (N, L + 2), with boundaries, and numbers of predicted tokens, int64 (N,)."""

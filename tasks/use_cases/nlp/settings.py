@@ -41,8 +41,9 @@ class TextModel(Model):
     or 60,000 features of words."""
     min_count: Annotated[int, Field(ge=1, le=1000)] = 2
     """A token of the vocabulary occurs in at least this many train texts."""
-    length: Annotated[int, Field(ge=1, le=8192)] = 256
-    """Maximum number of tokens per text; later ones are ignored."""
+    length: Annotated[int, Field(ge=0, le=8192)] = 0
+    """Maximum number of tokens per text; later ones are ignored. 0 takes the length of nearly all train texts (for names,
+    words and a text_encoder at most 256)."""
     head_start: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Scale of the naive Bayes weights that a bag is initialized with; 0 for none, 0.3 is a good value for few rows."""
     width: Annotated[int, Field(ge=0, le=4096)] = 0

@@ -25,6 +25,7 @@ from tasks.use_cases.nlp.ner import entity_metrics
 from tasks.use_cases.nlp.problems import PROBLEMS
 from tasks.use_cases.nlp.settings import TextClean, TextModel
 from tasks.use_cases.nlp.text_problem import TextProblem
+from tasks.use_cases.nlp.topics import topic_classification
 
 if TYPE_CHECKING:
     from torch import nn
@@ -187,6 +188,14 @@ class Nlp(UseCase):
         """Encode N texts as token numbers, int32 (N, L) or (N, L, F), 0 as padding, and int64 targets of the problem."""
         return self.problem.encode(rows, state)
 
+    def input_notes(self, inputs: Array, state: PreprocessingState) -> list[str]:
+        """The share of train texts that are cut, if it is more than one in a hundred."""
+        cut = float((inputs[:, -1] != 0).mean()) if inputs.ndim == 2 and self.problem.labelled else 0.0
+        if cut <= 0.01:
+            return []
+        length = state["vocabulary"]["length"]
+        return [f"{cut:.1%} of the train texts have {length:,} tokens or more; what follows is not read (model.length)."]
+
     def slice_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The label, and the length of the text in characters."""
         return super().slice_columns(rows).assign(length=rows["text"].str.len())
@@ -218,7 +227,7 @@ class Nlp(UseCase):
     def build_teacher(self, state: PreprocessingState, settings: PretrainedTeacher) -> tuple[nn.Module, PreprocessingState]:
         """A pretrained text encoder with a new head, and the state with its vocabulary."""
         files = pretrained_encoder.read_encoder(settings.weights)
-        vocabulary = pretrained_encoder.vocabulary(files, self.model.length)
+        vocabulary = pretrained_encoder.vocabulary(files, self.model.length or topic_classification.MAX_LENGTH)
         teacher_state = {**state, "vocabulary": vocabulary}
         return self._pretrained(settings.weights, teacher_state), teacher_state
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from tasks.core.errors import UserError
 from tasks.training import trainer
+from tasks.training.validation import Validator
 from tests.support.tiny_fits import QUICK, accuracy, fingerprint, fit, images, network, objective
 
 
@@ -49,6 +50,19 @@ def scripted(scores: Any) -> Any:
     """A monitor that returns these scores, one per epoch."""
     remaining = iter(scores)
     return lambda outputs, targets: {"score": next(remaining)}
+
+
+def test_of_epochs_that_hardly_differ_none_with_a_much_higher_loss_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept(scores: Any, losses: Any) -> Any:
+        remaining = iter(losses)
+        monkeypatch.setattr(Validator, "outputs", lambda *_: (np.zeros((8, 3), np.float32), next(remaining)))
+        training = replace(QUICK, epochs=len(losses))
+        options: dict[str, Any] = {"monitor": scripted(scores), "standard_error": lambda outputs: 0.05}
+        return fit(training, validation=images(8, seed=1), **options).best_epoch
+
+    assert kept([0.80, 0.90, 0.91], [0.5, 0.4, 1.07]) == 2, "one row more is right, and the loss is that of guessing"
+    assert kept([0.80, 0.90, 0.90], [0.5, 0.4, 0.43]) == 3, "the latest of equals"
+    assert kept([0.80, 0.90, 0.96], [0.5, 0.4, 1.07]) == 3, "a score that is clearly higher decides"
 
 
 def test_of_equal_epochs_the_latest_is_kept_and_a_lower_score_may_be_the_better() -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_FEATURES = 60_000
 """Default size of the feature vocabulary."""
+MAX_WORDS = 256
+"""Default maximum length of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class EntityTagging(TextProblem):
         self, rows: DataFrame, model: TextModel, architecture: str, classes: Sequence[str]
     ) -> PreprocessingState:
         """The tags and the features of the train rows."""
-        return token_features.fit_preprocessing(rows, model.entries or MAX_FEATURES, model.min_count, model.length)
+        return token_features.fit_preprocessing(rows, model.entries or MAX_FEATURES, model.min_count, model.length or MAX_WORDS)
 
     def encode(self, rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """Encode N rows as feature numbers of each word, int32 (N, L, F), and tag numbers, int64 (N, L)."""

@@ -24,6 +24,10 @@ BAG_WIDTH, STUDENT_WIDTH, STUDENT_TOKENS = 16, 32, 1000
 vocabulary."""
 
 
+MAX_LENGTH = 256
+"""Default maximum number of tokens of a pretrained encoder: the length that it was trained on."""
+
+
 @dataclass(frozen=True, slots=True)
 class TopicClassification(TextProblem, MulticlassClassification):
     """Multi-class classification of texts."""
@@ -39,7 +43,7 @@ class TopicClassification(TextProblem, MulticlassClassification):
         """The classes and the vocabulary of the train rows; a pretrained encoder brings its own vocabulary."""
         if architecture == "text_encoder":
             files = pretrained_encoder.read_encoder(model.weights)
-            vocabulary = pretrained_encoder.fit_vocabulary(rows["text"].to_list(), files, model.length)
+            vocabulary = pretrained_encoder.fit_vocabulary(rows["text"].to_list(), files, model.length or MAX_LENGTH)
             return {"classes": classification.present_classes(rows["label"], classes), "vocabulary": vocabulary}
         kind = classification.VOCABULARY_KINDS.get(architecture, "words") if model.tokens == "auto" else model.tokens
         return classification.fit_preprocessing(rows, classes, kind, model.entries, model.min_count, model.length)

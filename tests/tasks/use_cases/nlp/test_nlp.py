@@ -106,6 +106,24 @@ def test_near_duplicates_share_a_split_and_a_leak_is_quarantined() -> None:
     assert outcome["reason"].to_list()[3] == "duplicate of f:2, which is labelled 'b'"
 
 
+def test_long_texts_are_read_to_their_usual_end_unless_a_length_is_set() -> None:
+    texts = [" ".join(f"w{place % 40}" for place in range(400)) for _ in range(20)] + ["w1 w2 w3"] * 5
+    assert tokenization.fit_vocabulary(texts, "grams", 500, 2, 0)["length"] == 800
+    assert tokenization.fit_vocabulary(texts, "grams", 500, 2, 256)["length"] == 256
+    assert tokenization.fit_vocabulary(texts[20:], "grams", 500, 2, 0)["length"] == 8
+
+
+def test_the_share_of_texts_that_are_cut_is_written_down() -> None:
+    case = Nlp(fetch=TextFetch(path="x"), model=TextModel(length=8))
+    rows = animals(40)
+    state = case.fit_preprocessing(rows)
+    inputs, _ = case.encode(rows, state)
+    assert case.input_notes(inputs, state) == [
+        "100.0% of the train texts have 8 tokens or more; what follows is not read (model.length)."
+    ]
+    assert case.input_notes(inputs * 0, state) == []
+
+
 @pytest.mark.parametrize("kind", ["grams", "letters", "words", "subwords"])
 def test_a_vocabulary_is_plain_json_and_the_same_each_time(kind: Any) -> None:
     texts = animals()["text"].to_list()
