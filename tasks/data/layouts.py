@@ -16,14 +16,7 @@ from tasks.core.errors import UserError
 from tasks.core.settings import Fetch
 from tasks.core.splits import SPLITS
 from tasks.data import sources, table_files
-from tasks.data.splits_in_names import (
-    COLUMN_NAMES,
-    SPLIT_WORDS,
-    UNLABELLED,
-    splits_of_files,
-    splits_of_folders,
-    splits_of_values,
-)
+from tasks.data.splits_in_names import COLUMN_NAMES, SPLIT_WORDS, UNLABELLED, splits_of_files, splits_of_folders, splits_of_values
 
 MAX_SPLIT_VALUES = 12
 """A column with more values holds no splits."""

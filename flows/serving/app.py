@@ -1,0 +1,209 @@
+"""The HTTP application: answers, health, metrics and documentation for the released models."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from flows.serving.batching import Batcher
+from flows.serving.metrics import ServerMetrics
+from flows.serving.openapi import describe_files, describe_inputs
+from flows.serving.requests import Limits, Refused, check_count, parse_inputs, read_body
+from flows.serving.served_models import ServedModels
+from tasks.core.errors import UserError
+from tasks.core.registry import unknown_name
+from tasks.inference.checked_rows import needs_other_rows
+from tasks.inference.released_model import to_records
+
+REFRESH_S = 1.0
+"""How often the server looks for a new champion."""
+OPEN_PATHS = ("/health", "/ready")
+"""Paths that need no token."""
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(
+    models: ServedModels, *, token: str = "", limits: Limits | None = None, log: Callable[[str], None] = print
+) -> FastAPI:
+    """The application for these models. With a token, every request but those of `OPEN_PATHS` must carry it as bearer."""
+    limits = limits or Limits()
+    metrics = ServerMetrics()
+    batchers = {
+        name: Batcher(_predictor(models, name), together=not needs_other_rows(models.of(name).model.case))
+        for name in models.names()
+    }
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watcher = asyncio.create_task(_watch(models, metrics, log))
+        yield
+        watcher.cancel()
+        with suppress(asyncio.CancelledError):
+            await watcher
+        for batcher in batchers.values():
+            await batcher.close()
+
+    app = FastAPI(
+        title="Bonsai", description="Answers of released models; raw inputs in.", version=version("bonsai"), lifespan=lifespan
+    )
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Handler) -> Response:
+        began, request_id = time.perf_counter(), str(uuid.uuid4())
+        if token and request.url.path not in OPEN_PATHS and not _has_token(request, token):
+            refused = Refused(401, "no_token", "send the token of this server as header 'Authorization: Bearer ...'")
+            response: Response = JSONResponse(refused.as_json(), 401)
+        else:
+            response = await call_next(request)
+        use_case = request.url.path.split("/")[1]
+        if use_case in batchers:
+            metrics.latency.labels(use_case).observe(time.perf_counter() - began)
+            metrics.requests.labels(use_case, response.status_code).inc()
+        response.headers["X-Request-ID"] = request_id
+        return response
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return JSONResponse(error.as_json(), error.status)
+
+    @app.exception_handler(UserError)
+    async def wrong_inputs(_: Request, error: Exception) -> Response:
+        return JSONResponse(Refused(422, "wrong_inputs", str(error)).as_json(), 422)
+
+    @app.exception_handler(HTTPException)
+    async def not_found(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        message = str(error.detail)
+        if error.status_code == 404:
+            message = unknown_name("nothing is served at", request.url.path, [f"/{name}/predict" for name in models.names()])
+        return JSONResponse(Refused(error.status_code, "not_found", message).as_json(), error.status_code)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return RedirectResponse("/docs")
+
+    @app.get("/health", summary="Whether the server runs")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/ready", summary="The models that are loaded")
+    async def ready() -> dict[str, str]:
+        return {name: models.of(name).name for name in models.names()}
+
+    @app.get("/metrics", summary="Counters in the format of Prometheus", response_class=Response)
+    async def prometheus() -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+    for name, batcher in batchers.items():
+        _add_routes(app, models, name, batcher, metrics, limits)
+    return app
+
+
+def _add_routes(app: FastAPI, models: ServedModels, name: str, batcher: Batcher, metrics: ServerMetrics, limits: Limits) -> None:
+    """The two ways to ask one use case: a JSON list of inputs, and uploaded files."""
+    served = models.of(name)
+
+    async def predict(request: Request) -> Response:
+        body = await read_body(request.stream(), request.headers, limits)
+        answer = await batcher.predict(parse_inputs(body, models.of(name).model.kind, limits))
+        return _respond(name, *answer, metrics)
+
+    async def predict_files(request: Request) -> Response:
+        files = await _uploaded(request, limits)
+        check_count(len(files), limits)
+        if served.model.kind == "picture":
+            model, answers = await batcher.predict([content for _, content in files])
+            answers = [{"file": file, **answer} for (file, _), answer in zip(files, answers, strict=True)]
+        else:
+            model, answers = await asyncio.to_thread(_answer_files, models, name, files, limits)
+        return _respond(name, model, answers, metrics)
+
+    app.post(f"/{name}/predict", summary=served.model.case.summary, openapi_extra=describe_inputs(served.model))(predict)
+    app.post(f"/{name}/predict/files", summary="The same for uploaded files", openapi_extra=describe_files())(predict_files)
+
+
+def _predictor(models: ServedModels, name: str) -> Callable[[Sequence[Any]], tuple[str, list[dict[str, Any]]]]:
+    def predict(inputs: Sequence[Any]) -> tuple[str, list[dict[str, Any]]]:
+        served = models.of(name)
+        return served.name, served.model.predict(inputs)
+
+    return predict
+
+
+def _respond(use_case: str, model: str, answers: list[dict[str, Any]], metrics: ServerMetrics) -> Response:
+    failed = sum("error" in answer for answer in answers)
+    metrics.rows.labels(use_case, "answered").inc(len(answers) - failed)
+    metrics.rows.labels(use_case, "rejected").inc(failed)
+    metrics.rows.labels(use_case, "abstained").inc(sum(bool(answer.get("abstains")) for answer in answers))
+    for answer in answers:
+        if isinstance(predicted := answer.get("predicted"), str):
+            metrics.answers.labels(use_case, model, predicted).inc()
+    return JSONResponse({"model": model, "answers": answers})
+
+
+def _answer_files(
+    models: ServedModels, name: str, files: list[tuple[str, bytes]], limits: Limits
+) -> tuple[str, list[dict[str, Any]]]:
+    """The answers for uploaded tables or texts, row by row."""
+    served, answers = models.of(name), list[dict[str, Any]]()
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (file, content) in enumerate(files):
+            path = Path(folder) / f"{number}{''.join(Path(file).suffixes[-2:])[:20]}"
+            path.write_bytes(content)
+            try:
+                for block in served.model.predict_path(path):
+                    rejected = [{"row": row, "error": reason} for _, row, reason in block.rejected.itertuples(index=False)]
+                    answers += [{**answer, "file": file} for answer in [*to_records(block.rows), *rejected]]
+                    check_count(max(len(answers), 1), limits)
+            except UserError as error:
+                raise UserError(str(error).replace(str(path), file)) from None
+    return served.name, answers
+
+
+async def _uploaded(request: Request, limits: Limits) -> list[tuple[str, bytes]]:
+    """The name and content of each uploaded file."""
+    body = await read_body(request.stream(), request.headers, limits)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+        yield b""
+
+    try:
+        form = await MultiPartParser(request.headers, chunks(), max_files=limits.rows).parse()  # type: ignore[arg-type]
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise Refused(
+            400, "no_form", f"the body is no multipart form ({str(error)[:80]}); upload files as multipart/form-data"
+        ) from None
+    files = [
+        (str(value.filename or name), await value.read()) for name, value in form.multi_items() if not isinstance(value, str)
+    ]
+    await form.close()
+    return files
+
+
+def _has_token(request: Request, token: str) -> bool:
+    sent = request.headers.get("authorization", "")
+    return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
+
+
+async def _watch(models: ServedModels, metrics: ServerMetrics, log: Callable[[str], None]) -> None:
+    """Replace models whose champion changed."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        for line in await asyncio.to_thread(models.refresh):
+            metrics.swaps.labels(line.partition(":")[0]).inc()
+            log(line)

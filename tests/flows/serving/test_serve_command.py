@@ -1,0 +1,111 @@
+"""`bonsai serve` as a process: a clear word before it listens, and no request lost while models are replaced."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.registry import promotion
+from tests.flows.registry.test_promotion import run
+from tests.flows.serving.test_app import pictures
+from tests.support import recorded_runs
+from tests.support.bonsai_process import wait_for
+from tests.support.toy_project import REPOSITORY
+
+REQUESTS = 10_000
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = recorded_runs.project(tmp_path / "p")
+    monkeypatch.chdir(root)
+    return root
+
+
+@contextmanager
+def serving(root: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address and the process of a server of the project, once it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "flows.cli.main", "serve", "--port", port, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    process = subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True)
+    address = f"http://127.0.0.1:{port}"
+
+    def is_ready() -> bool:
+        try:
+            return httpx.get(f"{address}/ready").status_code == 200
+        except httpx.TransportError:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            return False
+
+    try:
+        wait_for(is_ready, 120)
+        yield address, process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), "no use case has a released model yet"),
+        (("visio",), "visio has neither a champion nor a release"),
+        (("vision", "--host", "0.0.0.0"), "set BONSAI_SERVE_TOKEN"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_listens(project: Path, bonsai: Any, arguments: tuple[str, ...], expected: str) -> None:
+    code, out, err = bonsai("serve", *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert expected in err
+
+
+@pytest.mark.slow
+def test_no_request_is_lost_while_champions_are_promoted_and_rolled_back_ten_times(project: Path) -> None:
+    first, second = run(project, 0), run(project, 1)
+    promotion.promote(project, "vision", first)
+    body = {"inputs": [base64.b64encode(pictures(project)[0]).decode()]}
+    models: set[str] = set()
+    done = threading.Event()
+
+    def ask(count: int) -> list[int]:
+        statuses = []
+        with httpx.Client(timeout=60) as client:
+            for _ in range(count):
+                answer = client.post(f"{address}/vision/predict", json=body)
+                statuses.append(answer.status_code)
+                content = answer.json()
+                models.add(content["model"])
+                assert "predicted" in content["answers"][0]
+        return statuses
+
+    with serving(project, "vision") as (address, process), ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(ask, REQUESTS // 4) for _ in range(4)]
+        for turn in range(10):
+            if turn % 2:
+                promotion.rollback(project, "vision")
+            else:
+                promotion.promote(project, "vision", second, force=True)
+            done.wait(1.5)
+        statuses = [status for future in futures for status in future.result()]
+        assert statuses == [200] * REQUESTS
+        assert models == {"vision@1", "vision@2"}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(40) == 0
