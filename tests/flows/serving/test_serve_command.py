@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from tests.support import recorded_runs
 from tests.support.bonsai_process import wait_for
 from tests.support.toy_project import REPOSITORY
 
-REQUESTS = 10_000
+REQUESTS = int(os.environ.get("BONSAI_REQUESTS", "2000"))
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ def test_a_mistake_is_told_before_anything_listens(project: Path, bonsai: Any, a
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_no_request_is_lost_while_champions_are_promoted_and_rolled_back_ten_times(project: Path) -> None:
     first, second = run(project, 0), run(project, 1)
     promotion.promote(project, "vision", first)
@@ -86,9 +88,9 @@ def test_no_request_is_lost_while_champions_are_promoted_and_rolled_back_ten_tim
     done = threading.Event()
 
     def ask(count: int) -> list[int]:
-        statuses = []
+        statuses: list[int] = []
         with httpx.Client(timeout=60) as client:
-            for _ in range(count):
+            while len(statuses) < count or not done.is_set():
                 answer = client.post(f"{address}/vision/predict", json=body)
                 statuses.append(answer.status_code)
                 content = answer.json()
@@ -103,9 +105,11 @@ def test_no_request_is_lost_while_champions_are_promoted_and_rolled_back_ten_tim
                 promotion.rollback(project, "vision")
             else:
                 promotion.promote(project, "vision", second, force=True)
-            done.wait(1.5)
+            time.sleep(1.5)
+        done.set()
         statuses = [status for future in futures for status in future.result()]
-        assert statuses == [200] * REQUESTS
+        assert len(statuses) >= REQUESTS
+        assert set(statuses) == {200}
         assert models == {"vision@1", "vision@2"}
         process.send_signal(signal.SIGINT)
         assert process.wait(40) == 0
