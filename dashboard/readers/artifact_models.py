@@ -44,6 +44,8 @@ class DataQualityReport(ArtifactModel):
     contradictions: int = 0
     near_duplicates: dict[str, int] = {}
     official_test: dict[str, int] = {}
+    findings: list[str] = []
+    """Sentences on all rows, such as a column that tells the label."""
     splits: dict[str, int] = {}
     classes: dict[str, dict[str, int]] = {}
     files: dict[str, dict[str, int]] = {}

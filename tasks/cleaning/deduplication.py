@@ -86,6 +86,16 @@ def assign_split(case: UseCase, valid: DataFrame, duplicate_group: Series) -> Se
     return case.assign_split(labelled, duplicate_group.loc[labelled.index]).reindex(valid.index, fill_value=UNLABELLED)
 
 
+def fault_outcomes(case: UseCase, light: DataFrame) -> DataFrame:
+    """The outcome of every row by its own faults alone, in no split and without a look at duplicates."""
+    light, valid = apply_clean_table(case, light)
+    verdict = np.where(light["fault"] == "", KEPT, QUARANTINED)
+    label = [name for name in [case.problem.label_column] if name and name in light]
+    outcomes = light.assign(verdict=verdict, reason=light["fault"], split="", duplicate_group="")
+    outcomes["official_test"] = official_test_rows(light)
+    return outcomes[[*OUTCOME_COLUMNS, *label]].join(valid[[name for name in valid.columns if name not in light.columns]])
+
+
 def apply_clean_table(case: UseCase, light: DataFrame) -> tuple[DataFrame, DataFrame]:
     """All rows with the errors that `clean_table` found, and the valid rows with the columns that it added."""
     valid = light[light["fault"] == ""]

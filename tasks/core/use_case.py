@@ -186,6 +186,13 @@ class UseCase(ABC):
 
         return split_by_hash(duplicate_group, self.clean.validation_share, self.clean.test_share)
 
+    def findings(self, rows: DataFrame) -> list[str]:
+        """Sentences on all clean rows, such as a column that tells the label; by default none.
+
+        The stage clean says and records them. `rows` are without their columns of bytes.
+        """
+        return []
+
     def augment_rows(self, rows: DataFrame, seed: int) -> DataFrame:
         """Additional train rows made from these train rows, stored by the stage augment; by default none."""
         return rows.head(0)

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.cleaning.deduplication import deduplicate_and_split
+from tasks.cleaning.deduplication import KEPT, deduplicate_and_split, fault_outcomes
 from tasks.cleaning.partitions import clean_partition_file, write_partition_outputs
 from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share
 from tasks.core.artifacts import Table
@@ -21,6 +21,7 @@ from tasks.core.atomic_files import write_json, write_parquet
 from tasks.core.errors import UserError
 from tasks.core.splits import UNLABELLED
 from tasks.core.stage_context import StageContext
+from tasks.core.use_case import UseCase
 from tasks.dask_cluster import dask_client, map_on_cluster
 
 
@@ -38,7 +39,7 @@ def main(context: StageContext) -> None:
             client, clean_partition_file, cases, partitions, numbers, scratches, event_log=context.event_log, unit="cleaned"
         )
         light = pd.concat([pd.read_parquet(scratch / f"light-{number:05d}.parquet") for number in numbers], ignore_index=True)
-        outcomes = deduplicate_and_split(case, light)
+        outcomes, error = _outcomes(case, light)
         for number, rows in outcomes.groupby("part", sort=False):
             write_parquet(scratch / f"outcomes-{number:05d}.parquet", rows)
         map_on_cluster(
@@ -48,7 +49,11 @@ def main(context: StageContext) -> None:
         for path in scratch.glob("*.parquet"):
             path.unlink()  # when a check below fails, only the quarantine remains for inspection
         report = build_quality_report(case, outcomes)
+        findings = case.findings(light[(outcomes["verdict"] == KEPT).to_numpy()].reset_index(drop=True)) if not error else []
+        report |= {"findings": findings} if findings else {}
         check_reject_share(case.clean, outcomes, scratch / "quarantine")
+        if error:
+            raise error
         check_classes(case, outcomes)
         for name, columns in (("rows", kept_columns), ("quarantine", rejected_columns)):
             _move_partitions(scratch / name, draft / name, columns)
@@ -66,6 +71,19 @@ def main(context: StageContext) -> None:
             f"{official['repeats']:,} of them repeat another one" + "; look at the others in quarantine/" * (lost > 0),
             "warning" if lost else "info",
         )
+    for finding in findings:
+        context.event_log.log(finding, "warning")
+
+
+def _outcomes(case: UseCase, light: pd.DataFrame) -> tuple[pd.DataFrame, UserError | None]:
+    """The outcome of every row; where splits cannot be assigned, the faults alone, and why.
+
+    If most rows are invalid, such as dates in a form that is not read, that is what the user has to know.
+    """
+    try:
+        return deduplicate_and_split(case, light), None
+    except UserError as error:
+        return fault_outcomes(case, light), error
 
 
 def check_validation_is_enabled() -> None:

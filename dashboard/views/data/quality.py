@@ -18,6 +18,8 @@ from tasks.cleaning.quality_report import REMARK_PREFIX, reason_code
 MAX_ROWS = 500
 MAX_FULL_HEIGHT_ROWS = 7
 """A table with no more rows is as high as its rows; a longer one scrolls."""
+MAX_SENTENCE = 300
+"""Characters of a sentence on the source that are shown."""
 MAX_IMAGES = 24
 REASON_PIXELS = 150
 OUTCOMES = QUARANTINED, REPAIRED, REMARKED = "rejected", "repaired", "kept_with_remarks"
@@ -29,16 +31,30 @@ def row_counts(artifacts: Artifacts, context: PageContext) -> None:
     """The row counts, the failed checks, and the rows that failed the selected check."""
     report = artifacts.quality_report()
     _cards(report)
+    for finding in report.findings:
+        st.warning(formatting.escape(finding, MAX_SENTENCE), icon=":material/warning:")
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(border=True, height="stretch"):
         st.markdown(f"**{t('data.reasons')}**")
         outcome, code = _reasons(report)
     with right, st.container(border=True, height="stretch"), page_context.error_boundary():
         failed_rows(artifacts, outcome, code)
+    if sentences := _source_sentences(artifacts):
+        with st.expander(t("data.source_reading", count=len(sentences)), icon=":material/fact_check:"):
+            st.markdown("\n".join(f"- {formatting.escape(text, MAX_SENTENCE)}" for text in sentences[:MAX_ROWS]))
     if report.files:
         with st.expander(t("data.by_file", count=len(report.files)), icon=":material/folder_open:"):
             frame = pd.DataFrame.from_dict(report.files, orient="index").rename_axis("file").reset_index()
             widgets.table(_with_labels(frame), key="by_file", alt_text=t("data.by_file", count=len(report.files)))
+
+
+def _source_sentences(artifacts: Artifacts) -> list[str]:
+    """What fetch said about the source; empty for a report of an earlier version, or none."""
+    try:
+        sentences = artifacts.report("raw").get("remarks", [])
+    except Unreadable:
+        return []
+    return [str(text) for text in sentences] if isinstance(sentences, list) else []
 
 
 def _cards(report: DataQualityReport) -> None:

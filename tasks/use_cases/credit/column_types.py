@@ -1,36 +1,24 @@
-"""Column types of a table (number, category or neither), parsing of cells, and encoding of numbers and categories.
-
-A column has one type for the whole table, so types are inferred before rows are validated, and are stored with every row.
-"""
+"""Parsing of a table's cells by the kind of their column, and encoding of numbers and categories."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from tasks.core.errors import UserError
+from tasks.data.number_cells import MISSING_WORDS, NumberFormat, is_missing, read_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pandas import DataFrame, Series
+    from pandas import Series
 
-Kind = Literal["number", "category", "neither"]
-
-MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", "."))
-"""Words for a missing value, in lower case."""
-MIN_NUMBER_SHARE, MAX_CATEGORY_NUMBER_SHARE = 0.95, 0.5
-"""Share of numbers among a column's known cells: from the first on it is a number, up to the second a category."""
-MAX_CATEGORIES = 1000
-"""Most values of a category; a column with more of them identifies rows."""
+MISSING_LABELS = frozenset(("", "na", "n/a", "<na>", "nan", "null", "?", "#n/a"))
+"""Words for a missing label: "-", "none" and others may name a class."""
 MAX_CODES = 12
 """Integers with at most so many distinct values are encoded as categories too: they may be codes."""
-MAX_NUMERIC_CLASSES = 20
-"""Integers with at most so many distinct values may name classes; with more they are a quantity."""
 MAX_NUMBER = 1e30
 """Largest absolute number; larger ones would overflow in a network."""
 MAX_CATEGORY_CHARACTERS = 200
@@ -38,106 +26,30 @@ MAX_NORMAL_SCORE = 4.0
 """Largest absolute normal score, in standard deviations."""
 
 
-@dataclass(slots=True)
-class ColumnStatistics:
-    """Statistics of one column over the blocks so far."""
-
-    rows: int = 0
-    known_cells: int = 0
-    numbers: int = 0
-    counts_rows: bool = True
-    """Whether each number is one more than the one before it."""
-    last: float | None = None
-    values: set[str] = field(default_factory=set)
-    fractions: bool = False
-    """Whether a number is not an integer."""
-    not_a_number: str = ""
-    """A known cell that is not a number."""
-
-    def add(self, cells: Series) -> None:
-        texts = normalize_cells(cells)
-        known_cells = texts[texts != ""]
-        numbers = pd.to_numeric(known_cells, errors="coerce").astype(np.float64)
-        numeric = numbers[numbers.notna()].to_numpy()
-        self.rows += len(cells)
-        self.known_cells += len(known_cells)
-        self.numbers += len(numeric)
-        if len(self.values) <= MAX_CATEGORIES:
-            self.values.update(known_cells.unique()[: MAX_CATEGORIES + 1])
-        self.fractions = self.fractions or bool((numeric[np.isfinite(numeric)] % 1 != 0).any())
-        steps = np.diff(numeric if self.last is None else np.concatenate([[self.last], numeric]))
-        self.counts_rows = self.counts_rows and len(numeric) == len(cells) and bool((steps == 1).all())
-        self.last = float(numeric[-1]) if len(numeric) else self.last
-        if not self.not_a_number and len(numeric) < len(known_cells):
-            self.not_a_number = str(known_cells[numbers.isna()].iloc[0])[:40]
-
-    def is_quantity(self) -> bool:
-        """Whether the cells are numbers that name no classes: with fractions, or with many values."""
-        if not self.known_cells or self.numbers / self.known_cells < MIN_NUMBER_SHARE:
-            return False
-        return self.fractions or len(self.values) > MAX_NUMERIC_CLASSES
-
-    def kind(self, name: str) -> Kind:
-        if len(self.values) < 2 or (self.counts_rows and self.rows > MAX_CODES):
-            return "neither"
-        share = self.numbers / self.known_cells
-        if share >= MIN_NUMBER_SHARE:
-            return "number"
-        if share > MAX_CATEGORY_NUMBER_SHARE:
-            raise UserError(
-                f"column {name!r} mixes numbers and text: {self.numbers:,} of {self.known_cells:,} cells are numbers, "
-                f"{self.not_a_number!r} is none; name it in fetch.numbers (then the others are quarantined), "
-                "fetch.categories or fetch.ignore"
-            )
-        return "neither" if len(self.values) > min(MAX_CATEGORIES, max(50, self.known_cells // 2)) else "category"
-
-
-def observe(blocks: Iterable[DataFrame], column: str, statistics: ColumnStatistics) -> Iterator[DataFrame]:
-    """Yields the blocks unchanged, while `statistics` collects their `column`."""
-    for block in blocks:
-        statistics.add(block[column])
-        yield block
-
-
-def infer_column_kinds(
-    blocks: Iterable[DataFrame], kinds_given: Mapping[str, Kind], excluded: Collection[str]
-) -> dict[str, Kind]:
-    """The kind of every column that is not in `excluded`; `kinds_given` take precedence.
-
-    A column is `neither` when it has one value only, counts the rows, or has a value of its own for nearly every row.
-    """
-    statistics: dict[str, ColumnStatistics] = {}
-    for block in blocks:
-        for name in block.columns:
-            if name not in excluded and name not in kinds_given:
-                statistics.setdefault(str(name), ColumnStatistics()).add(block[name])
-    kinds = {name: kinds_given.get(name) or column.kind(name) for name, column in statistics.items()} | dict(kinds_given)
-    if not {"number", "category"} & set(kinds.values()):
-        raise UserError(f"no column to learn from: each of {', '.join(kinds) or 'none'} has one value only, or names its row")
-    return kinds
-
-
-def normalize_cells(cells: Series) -> Series:
-    """Each cell as text without surrounding blanks, empty where the value is missing."""
+def normalize_cells(cells: Series, missing: Collection[str] = MISSING_WORDS) -> Series:
+    """Each cell as text without surrounding blanks, empty where it is one of the words for `missing`."""
     if pd.api.types.is_numeric_dtype(cells):
         cells = cells.astype(object).where(cells.notna(), "")
-    texts = cells.astype(object).fillna("").astype(str).str.strip().astype(object)
-    return texts.where(~texts.str.lower().isin(MISSING), "")
+    texts = cells.astype(object).fillna("").astype(str).map(_trimmed).astype(object)
+    return texts.where(~texts.str.lower().isin(missing), "")
 
 
-def parse_numbers(cells: Series) -> tuple[Series, Series]:
+def _trimmed(text: str) -> str:
+    return text.strip(" \t\r\n\f\v\u00a0\u202f\u2007\ufeff")
+
+
+def parse_numbers(cells: Series, form: NumberFormat | None = None) -> tuple[Series, Series]:
     """The cells as numbers, NaN where missing, and the error code of each cell (str, empty without an error)."""
-    texts = normalize_cells(cells)
-    numbers = pd.to_numeric(texts.where(texts != ""), errors="coerce").astype(np.float64)
+    numbers = read_numbers(cells, form)
     errors = pd.Series("", index=cells.index, dtype=object)
-    errors[numbers.isna() & (texts != "")] = "not-a-number"
+    errors[numbers.isna() & ~is_missing(cells)] = "not-a-number"
     errors[numbers.abs() > MAX_NUMBER] = "infinite"
     return numbers.where(errors == ""), errors
 
 
-def parse_categories(cells: Series) -> tuple[Series, Series]:
+def parse_categories(cells: Series, missing: Collection[str] = MISSING_WORDS) -> tuple[Series, Series]:
     """The cells as text, integers without a decimal point, and the error code of each cell (str, empty without an error)."""
-    texts = normalize_cells(cells).str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    texts = normalize_cells(cells, missing).str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
     errors = pd.Series("", index=cells.index, dtype=object)
     errors[texts.str.len() > MAX_CATEGORY_CHARACTERS] = "too-long"
     errors[~texts.map(str.isprintable)] = "unprintable"

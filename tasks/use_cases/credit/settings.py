@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.settings import Clean, Fetch, Model, Training, settings
+from tasks.data import text_lines
 from tasks.use_cases.credit import datasets
 
 if TYPE_CHECKING:
@@ -27,11 +28,20 @@ class TableFetch(Fetch):
     """Categorical columns."""
     ignore: tuple[str, ...] = ()
     """Columns that are not used."""
+    columns: str = ""
+    """Names of all columns, with commas between, of a file without a header."""
+    split: str = ""
+    """Column with the split of each row (train, validation, test); empty for a usual name with such values."""
     separator: str = ""
-    """The separator of a CSV file, empty for a comma (.tsv: a tab)."""
+    """What stands between values in a CSV file; empty to find it (comma, semicolon, tab or vertical bar)."""
+    encoding: str = ""
+    """Encoding of a text file, such as cp1252 or gb18030; empty for UTF-8."""
+    decimal: Literal["auto", "point", "comma"] = "auto"
+    """The decimal sign of all numbers; `auto` finds it for each column."""
 
     def __post_init__(self) -> None:
         Fetch.__post_init__(self)
+        text_lines.check_encoding(self.encoding)
         if self.source != "path":
             if self.dataset and self.dataset not in datasets.DATASETS:
                 raise ValueError(registry.unknown_name("no data set", self.dataset, datasets.DATASETS))
@@ -46,8 +56,9 @@ class TableFetch(Fetch):
 
 @settings
 class TableClean(Clean):
-    repeats: Literal["drop", "keep"] = "drop"
-    """Exact duplicates: `drop` all but one, or `keep` them, if different people may have equal values."""
+    repeats: Literal["auto", "drop", "keep"] = "auto"
+    """Equal rows: `auto` drops all but one of those with the same id, and keeps them where no column is an id; `drop` looks at
+    no id; `keep` keeps all."""
     groups: tuple[str, ...] = ()
     """Columns of the fairness report, empty for those named sex, gender or age."""
     group_edges: tuple[float, ...] = (25, 35, 45, 60)

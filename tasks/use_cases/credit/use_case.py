@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,41 +19,22 @@ from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
 from tasks.core.splits import row_keys, split_by_hash, stratified_split
 from tasks.core.use_case import Corruption, InputRange, UseCase
-from tasks.data import sources, table_files
+from tasks.data.number_cells import NumberFormat
 from tasks.metrics import binary_classification
 from tasks.problems.binary_classification import BinaryClassification
 from tasks.problems.regression import Regression
-from tasks.use_cases.credit import column_types, corruptions, datasets
+from tasks.use_cases.credit import column_types, corruptions, datasets, leaks, table_source
 from tasks.use_cases.credit.settings import TableClean, TableFetch, TableModel, TableTraining
 from tasks.use_cases.credit.table_classification import TableClassification
+from tasks.use_cases.credit.table_source import CLASS, NUMBER, RESERVED_COLUMNS, SCHEMA_COLUMNS
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tasks.core.use_case import Array
 
-USUAL_LABELS = ("label", "target", "default", "class", "outcome", "y", "risk", "loan_status", "default.payment.next.month")
 USUAL_GROUPS = ("sex", "gender", "age")
-SCHEMA_COLUMNS = ("label", "label_kind", "alike", "same", "groups")
-RESERVED_COLUMNS = (
-    "file",
-    "row",
-    "doubt",
-    "kinds",
-    "split",
-    "fix",
-    "fault",
-    "key",
-    "part",
-    "verdict",
-    "reason",
-    "duplicate_group",
-    "position",
-)
-"""Columns of the origin and the outcome of a row; no feature may have such a name."""
 KEPT_COLUMNS = ("file", "row", "split", "label", "groups")
-CLASS, NUMBER = "class", "number"
-"""The values of `label_kind`: the label is the name of a class, or a quantity."""
 PROBLEMS: dict[str, Problem] = {
     "binary": BinaryClassification(keep=KEPT_COLUMNS),
     "multiclass": TableClassification(keep=KEPT_COLUMNS),
@@ -104,6 +84,7 @@ class Credit(UseCase):
         """The columns of `Schema`, and those of the table: floats (NaN where missing) and text (empty where missing)."""
         number, category = pa.Column(float, nullable=True), pa.Column(str)
         columns = {name: number if kind == "number" else category for name, kind in self._column_kinds(rows).items()}
+        columns |= {"subset": category} if "subset" in rows else {}
         return self.Schema.to_schema().add_columns(columns)
 
     def _column_kinds(self, rows: pd.DataFrame) -> dict[str, str]:
@@ -116,79 +97,59 @@ class Credit(UseCase):
         return {name: "number" if is_number(rows[name]) else "category" for name in rows.columns if name not in reserved}
 
     def load(self) -> Iterator[pd.DataFrame]:
-        """Yield the raw table with its label as `label`, and `label_kind` and the `kinds` of its columns (JSON) in every row."""
-        fetch, dataset = self.fetch, self.fetch.named_dataset
-        path = (
-            datasets.dataset_path(dataset) if dataset else sources.verified_path(fetch.path, fetch.expected_fingerprint("path"))
-        )
-
-        def blocks() -> Iterator[pd.DataFrame]:
-            if dataset is None:
-                return table_files.read_table(path, separator=fetch.separator)
-            return table_files.read_table(path, separator=dataset.separator, names=dataset.names)
-
-        reader = blocks()
-        first = next(reader)
-        names = [str(name) for name in first.columns if name not in RESERVED_COLUMNS]
-        label = fetch.label or (dataset.label if dataset else next((name for name in USUAL_LABELS if name in names), ""))
-        if not label:
-            raise UserError(f"{path}: which column is the label? Name it in fetch.label; there is {', '.join(names)[:300]}")
-        table_files.check_columns(path, names, [label, *fetch.numbers, *fetch.categories, *fetch.ignore])
-        if reserved := [name for name in names if name != label and name in (*SCHEMA_COLUMNS, *RESERVED_COLUMNS)]:
-            raise UserError(f"{path}: the column name {reserved[0]!r} is reserved; rename the column")
-        set_kinds: dict[str, column_types.Kind] = dict.fromkeys((*fetch.ignore, *(dataset.ignored if dataset else ())), "neither")
-        set_kinds.update(dict.fromkeys(fetch.numbers, "number"))
-        set_kinds.update(dict.fromkeys(fetch.categories, "category"))
-        labels = column_types.ColumnStatistics()
-        try:
-            blocks_with_label = column_types.observe(chain([first], reader), label, labels)
-            kinds = column_types.infer_column_kinds(blocks_with_label, set_kinds, {*RESERVED_COLUMNS, label})
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-        kind = {"classes": CLASS, "number": NUMBER}.get(fetch.target) or (NUMBER if labels.is_quantity() else CLASS)
-        ordered = json.dumps({name: kinds[name] for name in names if name in kinds}, ensure_ascii=False)
-        return (block.rename(columns={label: "label"}).assign(kinds=ordered, label_kind=kind) for block in blocks())
+        """Yield the raw rows of `table_source.read_rows`."""
+        return table_source.read_rows(self.fetch)
 
     def load_unlabelled(self, path: Path, state: PreprocessingState) -> Iterator[pd.DataFrame]:
         """The columns that the model reads, each of the kind that it had in training, with a label that the model knows."""
-        kinds = dict.fromkeys(state["numbers"], NUMBER) | {
-            name: "category" for name in state["categories"] if name not in state["numbers"]
-        }
-        label = str(next(iter(state.get("classes") or ("0",))))
-        dataset = self.fetch.named_dataset
-        separator = self.fetch.separator or (dataset.separator if dataset and path.suffix == ".data" else "")
-        for block in table_files.read_table(path, separator=separator):
-            names = [str(name) for name in block.columns]
-            table_files.check_columns(path, names, list(kinds))
-            fixed = {"label": label, "label_kind": NUMBER if "classes" not in state else CLASS, "kinds": json.dumps(kinds)}
-            yield block[[*kinds, *(name for name in ("file", "row", "doubt") if name in block)]].assign(**fixed)
+        return table_source.read_unlabelled(self.fetch, path, state)
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Parse each cell by its column's kind; a row with an unreadable cell or without a label is invalid."""
         cells, fix = datasets.repair_known_errors(self.fetch.named_dataset, rows)
+        forms = number_forms(rows)
         columns, fault = {}, pd.Series("", index=rows.index, dtype=object)
         for name, kind in self._column_kinds(rows).items():
-            parse = column_types.parse_numbers if kind == NUMBER else column_types.parse_categories
-            columns[name], error = parse(cells[name])
+            is_number = kind == NUMBER
+            parse = (
+                column_types.parse_numbers(cells[name], forms.get(name))
+                if is_number
+                else column_types.parse_categories(cells[name])
+            )
+            columns[name], error = parse
             first_error = (fault == "") & (error != "")
             fault[first_error] = error[first_error] + f": {name} " + cells.loc[first_error, name].astype(str).str[:40].map(repr)
-            missing = columns[name].isna() if kind == NUMBER else columns[name] == ""
+            missing = columns[name].isna() if is_number else columns[name] == ""
             fix = fix.where(~missing | (error != ""), fix + f"; seen missing {name}")
         label, error = self._labels(rows)
         fault = fault.mask(label == "", "empty-label: the row has no label").mask(error != "", "unreadable-label")
         features = pd.DataFrame(columns, index=rows.index)
         alike = row_keys(features, tuple(features.columns))
-        place = (rows["file"] + ":" + rows["row"].astype(str)) if self.clean.repeats == "keep" else ""
-        same = row_keys(pd.DataFrame({"alike": alike, "label": label, "place": place}), ("alike", "label", "place"))
+        same = row_keys(pd.DataFrame({"alike": alike, "label": label, "who": self._who(rows)}), ("alike", "label", "who"))
         fixed = {"label": label, "label_kind": rows["label_kind"], "alike": alike, "same": same}
+        fixed |= {"subset": rows["subset"]} if "subset" in rows else {}
         outcome = {"groups": self._groups(features), **columns, "fault": fault, "fix": fix.str.removeprefix("; ")}
         return pd.DataFrame({**fixed, **outcome}, index=rows.index)
+
+    def _who(self, rows: pd.DataFrame) -> pd.Series:
+        """What makes equal rows different ones: ids, or without any their places; nothing if `repeats` is `drop`."""
+        if self.clean.repeats == "drop":
+            return pd.Series("", index=rows.index, dtype=object)
+        ids = json.loads(rows["ids"].iloc[0]) if "ids" in rows and self.clean.repeats == "auto" else []
+        if ids:
+            return row_keys(rows.assign(**{name: column_types.normalize_cells(rows[name]) for name in ids}), tuple(ids))
+        return (rows["file"] + ":" + rows["row"].astype(str)).astype(object)
+
+    def findings(self, rows: pd.DataFrame) -> list[str]:
+        """Columns that tell the label alone, and rows in its order."""
+        label = rows["label"] if self.label_column(rows) else rows["label"].astype(np.float64)
+        return leaks.find_leaks(rows, self._column_kinds(rows), label)
 
     def _labels(self, rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
         """The labels as text, numbers in their shortest exact form, and the error of each (empty if none)."""
         if self.label_column(rows):
-            return column_types.parse_categories(rows["label"])
-        numbers, error = column_types.parse_numbers(rows["label"])
+            return column_types.parse_categories(rows["label"], column_types.MISSING_LABELS)
+        numbers, error = column_types.parse_numbers(rows["label"], number_forms(rows).get("label"))
         return numbers.map(lambda number: "" if np.isnan(number) else repr(float(number))).astype(object), error
 
     def _groups(self, features: pd.DataFrame) -> pd.Series:
@@ -216,11 +177,18 @@ class Credit(UseCase):
         return rows["alike"]
 
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
-        """By hash of the features, stratified by class if the label is a class."""
-        shares = self.clean.validation_share, self.clean.test_share
-        if self.label_column(rows):
-            return stratified_split(duplicate_group, rows["label"], *shares)
-        return split_by_hash(duplicate_group, *shares)
+        """The split that the source names, else by hash of the features, stratified by class if the label is a class."""
+        subset = rows["subset"] if "subset" in rows else pd.Series("", index=rows.index)
+        named = set(subset)
+        shares = (
+            0.0 if "validation" in named else self.clean.validation_share,
+            0.0 if "test" in named else self.clean.test_share,
+        )
+        free = ~subset.isin(["validation", "test"])
+        group = duplicate_group[free]
+        by_class = bool(self.label_column(rows))
+        assigned = stratified_split(group, rows["label"][free], *shares) if by_class else split_by_hash(group, *shares)
+        return subset.mask(free, assigned).astype(object)
 
     def corruptions(self) -> tuple[Corruption, ...]:
         """Missing columns and shifted scales."""
@@ -319,3 +287,9 @@ class Credit(UseCase):
         if state["numbers"]:
             network.curves.set(state["knots"], state["scores"])  # type: ignore[operator,union-attr]
         return network
+
+
+def number_forms(rows: pd.DataFrame) -> dict[str, NumberFormat]:
+    """How the numbers of each column of raw rows are written, where it is not plain."""
+    forms = json.loads(rows["formats"].iloc[0]) if "formats" in rows else {}
+    return {name: NumberFormat.from_json(entries) for name, entries in forms.items()}

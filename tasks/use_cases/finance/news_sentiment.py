@@ -17,7 +17,7 @@ from tasks.core.errors import UserError
 from tasks.data import table_files
 from tasks.metrics import classification
 from tasks.text import normalization, tokenization
-from tasks.use_cases.finance import ohlc_bars
+from tasks.use_cases.finance import price_formats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +113,7 @@ def score_sentiment(texts: list[str], scorer: Path) -> Floats:
 
 def sentiment_at_close(rows: DataFrame, sentiments: dict[str, tuple[NDArray[np.datetime64], Floats, Floats]]) -> DataFrame:
     """The rows with `mood` and `buzz` of the texts of the last `LOOKBACK_DAYS` calendar days before each row's close."""
-    date, ticker = ohlc_bars.parse_dates(rows["date"]), rows["ticker"].astype(str).str.strip()
+    date, ticker = price_formats.bar_dates(rows).dt.normalize(), rows["ticker"].astype(str).str.strip()
     total, count = np.zeros(len(rows)), np.zeros(len(rows))
     for name in ticker.unique():
         if name not in sentiments:

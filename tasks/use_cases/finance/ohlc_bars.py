@@ -1,4 +1,4 @@
-"""Daily OHLC bars: validation, realized variance, stock splits, past windows and the next day's targets.
+"""OHLC bars: validation, realized variance, stock splits, past windows and the next day's targets.
 
 A bar is one trading day of one series: open, high, low, close and volume. Returns are in percent, variances in squared percent.
 Features use a day and those before it only; `next_day_targets` alone looks ahead.
@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from tasks.data.date_cells import FIRST_YEAR, LAST_YEAR
+from tasks.data.number_cells import is_missing
+from tasks.use_cases.finance import price_formats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,8 +45,6 @@ EWMA_DECAY = 0.94
 TAIL_DAYS = 500
 DEFAULT_TAILS = {0.05: 2.0, 0.01: 3.1}
 """Tail multiples of stock indices, for series with less than a year of data."""
-MISSING_VALUES = ("", "nan", "null", "none", "na", "n/a", "-")
-"""Words for a missing value, in lower case."""
 MIN_CALENDAR_SERIES = 3
 """Number of series from which a trading calendar can be derived."""
 MIN_VARIANCE = 1e-3
@@ -66,11 +68,14 @@ def clean_bars(rows: DataFrame, *, today: pd.Timestamp, max_bar_error: float) ->
     `max_bar_error` is raised to it, and such a low is lowered.
     """
     findings = RowFindings(len(rows))
-    date = parse_dates(rows["date"])
-    bars = pd.DataFrame({name: parse_numbers(rows[name]) for name in (*PRICES, "volume")}, index=rows.index).assign(date=date)
-    findings.error(date.isna(), "unreadable-date: {!r}, expected YYYY-MM-DD", rows["date"])
+    date = price_formats.bar_dates(rows)
+    numbers = {name: price_formats.bar_numbers(rows, name) for name in (*PRICES, "volume")}
+    bars = pd.DataFrame(numbers, index=rows.index).assign(date=date)
+    wrong_date = f"unreadable-date: {{!r}}, expected YYYY-MM-DD of the years {FIRST_YEAR} to {LAST_YEAR}"
+    findings.error(date.isna(), wrong_date, rows["date"])
     findings.error(date > today, "future-date: {:%Y-%m-%d} has not come yet", date)
-    findings.error(date.dt.day_of_week > 4, "weekend: {:%A %Y-%m-%d} is no trading day", date)
+    weekend = (date.dt.day_of_week > 4) & ~price_formats.trades_on_weekends(rows)
+    findings.error(weekend, "weekend: {:%A %Y-%m-%d} is no trading day (fetch.calendar is weekdays)", date)
     for name in PRICES:
         findings.error(is_missing(rows[name]), f"missing-{name}: the bar has none", date)
         findings.error(bars[name].isna(), f"unreadable-{name}: {{!r}}", rows[name])
@@ -206,32 +211,6 @@ def step_repairs(series: DataFrame, calendar: pd.DatetimeIndex | None) -> Series
     pause = series["date"].diff().dt.days
     findings.repair(pause > MAX_PAUSE_DAYS, "pause: longer than markets ever close since the bar before")
     return pd.Series(findings.repairs, index=series.index, dtype=object)
-
-
-def parse_dates(values: Series) -> Series:
-    """Dates without a time of day; NaT where there is none. Text is parsed as YYYY-MM-DD, with or without a time."""
-    if pd.api.types.is_datetime64_any_dtype(values):
-        dates = values
-    else:
-        dates = pd.to_datetime(values.astype("string").str.strip(), format="ISO8601", errors="coerce", utc=True)
-    if isinstance(dates.dtype, pd.DatetimeTZDtype):
-        dates = dates.dt.tz_localize(None)
-    return dates.dt.normalize().astype("datetime64[ns]")
-
-
-def parse_numbers(values: Series) -> Series:
-    """Floats; NaN for all but finite numbers. Blanks and thousands separators (commas) are ignored."""
-    if not pd.api.types.is_numeric_dtype(values):
-        values = pd.to_numeric(values.astype("string").str.replace(r"[,\s]", "", regex=True), errors="coerce")
-    numbers: Series = values.astype("float64")
-    return numbers.where(np.isfinite(numbers))
-
-
-def is_missing(values: Series) -> Series:
-    """Whether a value is missing: none, blank, or one of `MISSING_VALUES`."""
-    if pd.api.types.is_numeric_dtype(values):
-        return values.isna()
-    return values.isna() | values.astype("string").str.strip().str.lower().isin(MISSING_VALUES).fillna(True)
 
 
 class RowFindings:

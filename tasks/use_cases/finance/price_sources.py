@@ -1,12 +1,12 @@
 """Read rows of daily prices: packaged indices, panels of stocks, or the user's CSV and parquet files.
 
 Each row holds raw `ticker`, `date`, `open`, `high`, `low`, `close` and `volume`, `fear` (a volatility index at that day's close,
-NaN without one), `file` and `row`; rows read from text also `doubt`.
+NaN without one), `file` and `row`; rows of tables also `format` (see `price_formats`), rows read from text also `doubt`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,31 +15,31 @@ import numpy as np
 import pandas as pd
 
 from tasks.core.errors import UserError
-from tasks.data import sources, table_files
+from tasks.data import remarks, sources, table_files
+from tasks.data.csv_layout import NAMES
+from tasks.data.date_cells import read_dates
 from tasks.data.downloads import download
-from tasks.use_cases.finance import ohlc_bars
+from tasks.data.number_cells import Decimal, read_numbers
+from tasks.use_cases.finance.price_columns import REQUIRED_COLUMNS, map_columns
+from tasks.use_cases.finance.price_formats import PRICES, PriceEvidence, bar_dates
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-COLUMNS = ("ticker", "date", *ohlc_bars.PRICES, "volume", "fear")
-REQUIRED_COLUMNS = ("date", *ohlc_bars.PRICES)
+    from tasks.use_cases.finance.settings import PriceFetch
+
+COLUMNS = ("ticker", "date", *PRICES, "volume", "fear")
+DECIMALS: dict[str, Decimal | None] = {"auto": None, "point": ".", "comma": ","}
 READER_COLUMNS = ("file", "row", "doubt")
 """Columns that the table reader adds."""
-COLUMN_ALIASES = {
-    "ticker": ("ticker", "symbol", "name", "stock", "instrument"),
-    "date": ("date", "timestamp", "datetime", "time", "day"),
-    "open": ("open", "open price"),
-    "high": ("high", "high price"),
-    "low": ("low", "low price"),
-    "close": ("close", "close price", "last"),
-    "volume": ("volume", "vol"),
-    "fear": ("fear", "vix"),
-}
-"""Names of each column in users' files, in any case."""
 MAX_VIX_AGE_DAYS = 7
 """A day without a quote of the volatility index takes the last one, if it is at most this old."""
-TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".gz", ".xz", ".bz2")
+TABLE_SUFFIXES = (
+    *(".csv", ".tsv", ".tab", ".psv", ".txt", ".parquet", ".pq", ".jsonl", ".ndjson", ".xlsx", ".npz"),
+    *(".gz", ".xz", ".bz2", ".zip"),
+)
+MAX_NAMED = 3
+"""The most files that a remark names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,65 +83,90 @@ def read_packaged(names: tuple[str, ...]) -> Iterator[DataFrame]:
         yield rows.assign(ticker=name, fear=np.nan, file=f"arch/data/{name}", row=range(len(frame)))[[*COLUMNS, "file", "row"]]
 
 
-def read_dataset(name: str) -> Iterator[DataFrame]:
+def read_dataset(fetch: PriceFetch) -> Iterator[DataFrame]:
     """Rows of a data set by name."""
-    chosen = DATASETS[name]
+    chosen = DATASETS[fetch.dataset or "indices"]
     if chosen.packaged:
         return read_packaged(chosen.packaged)
-    return read_path(download((), chosen.sha256, chosen.file), {})
+    return read_files(fetch, [download((), chosen.sha256, chosen.file)])
 
 
-def read_path(source: Path, columns: Mapping[str, str]) -> Iterator[DataFrame]:
-    """Rows of a table, or of all tables in a folder; `columns` maps columns to their names in the file.
+def read_own(fetch: PriceFetch) -> Iterator[DataFrame]:
+    """Rows of the user's table, or of all tables in a folder; how each is written is found before its rows are read.
 
     Without a ticker column, the ticker is the file's name: AAPL.csv.
     """
-    files = (
-        [source] if source.is_file() else [path for path in sources.list_files(source) if path.suffix.lower() in TABLE_SUFFIXES]
-    )
+    if fetch.train or fetch.validation or fetch.test:
+        raise UserError("prices are split by time: put all into one table or folder, and set clean.validation_from and test_from")
+    places = sources.verified_paths(fetch.path, fetch.expected_fingerprint("path"))
+    return read_files(fetch, places)
+
+
+def read_files(fetch: PriceFetch, places: Sequence[Path]) -> Iterator[DataFrame]:
+    """As `read_own`, for files, or for one folder, whose fingerprints are not checked."""
+    files = {place: place.name for place in places if place.is_file()}
+    for folder in (place for place in places if place.is_dir()):
+        tables = [path for path in sources.list_files(folder) if path.suffix.lower() in TABLE_SUFFIXES]
+        files |= {path: path.relative_to(folder).as_posix() for path in tables}
     if not files:
-        raise UserError(f"{source} holds no table ({', '.join(TABLE_SUFFIXES)}); expected daily prices, one row a day")
-    for path in files:
-        shown_name = path.name if source.is_file() else path.relative_to(source).as_posix()
-        file_columns: dict[str, str] | None = None
-        for block in table_files.read_table(path, file_name=shown_name):
-            file_columns = file_columns or map_columns(
-                path, [str(column) for column in block if column not in READER_COLUMNS], columns
-            )
-            rows = pd.DataFrame({column: block[file_columns[column]] for column in COLUMNS if column in file_columns})
-            if "ticker" not in file_columns:
-                rows["ticker"] = path.name.partition(".")[0]
-            for column in ("volume", "fear"):
-                rows[column] = rows[column] if column in file_columns else np.nan
-            yield rows[list(COLUMNS)].join(block[[column for column in READER_COLUMNS if column in block]])
-
-
-def map_columns(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """The name in the file of each column. Raises `UserError` with all missing columns."""
-    requested = {column: name for column, name in columns.items() if name}
-    table_files.check_columns(path, header, list(requested.values()))
-    by_alias = {name.strip().lower().replace("_", " "): name for name in reversed(header)}
-    names_in_file = dict(requested)
-    for column, names in COLUMN_ALIASES.items():
-        for name in names:
-            if column not in names_in_file and name in by_alias:
-                names_in_file[column] = by_alias[name]
-    if missing := [column for column in REQUIRED_COLUMNS if column not in names_in_file]:
-        raise UserError(
-            f"{path} has no column for {', '.join(missing)}; it has {', '.join(header)[:200]}: "
-            f"name {'it' if len(missing) == 1 else 'them'} in fetch, as in fetch.{missing[0]}=<column>"
+        raise UserError(f"{places[0]} holds no table ({', '.join(TABLE_SUFFIXES)}); expected prices, one row a day")
+    notes: dict[str, list[str]] = {}
+    formats = {}
+    for path, name in files.items():
+        evidence = PriceEvidence()
+        for block in _blocks(fetch, path, name, notes):
+            evidence.add(block)
+        usual: Decimal = "," if any(NAMES[";"] in text and name in names for text, names in notes.items()) else "."
+        formats[path], sentences = evidence.format(
+            path, dates=fetch.dates, decimal=DECIMALS[fetch.decimal], calendar=fetch.calendar, usual=usual
         )
-    return names_in_file
+        for text in sentences:
+            notes.setdefault(text, []).append(name)
+    sentences = list(notes)
+
+    def blocks() -> Iterator[DataFrame]:
+        for path, name in files.items():
+            for block in _blocks(fetch, path, name, notes):
+                yield block.assign(format=formats[path].to_json())
+
+    return remarks.attach(blocks(), [f"{_names(notes[text], len(files))}: {text}" for text in sentences])
+
+
+def _blocks(fetch: PriceFetch, path: Path, name: str, notes: dict[str, list[str]]) -> Iterator[DataFrame]:
+    """Blocks of raw rows of one file. Sentences on it are added to `said`, each with the files it is about."""
+    columns = {column: getattr(fetch, column) for column in COLUMNS if column != "fear" or fetch.fear != "vix"}
+    names = [column.strip() for column in fetch.columns.split(",") if column.strip()]
+    detected: dict[str, str] = {}
+    for block in table_files.read_table(path, file_name=name, names=names, separator=fetch.separator, encoding=fetch.encoding):
+        for text in remarks.take(block):
+            listed = notes.setdefault(text.removeprefix(f"{name}: "), [])
+            listed += [name] * (name not in listed)
+        block.attrs.clear()
+        detected = detected or map_columns(path, [str(column) for column in block if column not in READER_COLUMNS], columns)
+        rows = pd.DataFrame({column: block[detected[column]] for column in COLUMNS if column in detected})
+        if "time" in detected and not pd.api.types.is_datetime64_any_dtype(rows["date"]):
+            rows["date"] = rows["date"].astype(str).str.strip() + " " + block[detected["time"]].astype(str).str.strip()
+        if "ticker" not in detected:
+            rows["ticker"] = path.name.partition(".")[0]
+        for column in ("volume", "fear"):
+            rows[column] = rows[column] if column in detected else np.nan
+        yield rows[list(COLUMNS)].join(block[[column for column in READER_COLUMNS if column in block]])
+
+
+def _names(names: Sequence[str], files: int) -> str:
+    if len(names) == files > 1:
+        return f"all {files} files"
+    return ", ".join(names[:MAX_NAMED]) + f" and {len(names) - MAX_NAMED} more" * (len(names) > MAX_NAMED)
 
 
 def join_vix(blocks: Iterator[DataFrame]) -> Iterator[DataFrame]:
     """The rows with `fear`, the VIX at each day's close."""
     path = download((), VIX_DATASET.sha256, VIX_DATASET.file)
     index = pd.concat(list(table_files.read_table(path, ["DATE", "CLOSE"])))
-    closes = pd.Series(ohlc_bars.parse_numbers(index["CLOSE"]).to_numpy(), index=ohlc_bars.parse_dates(index["DATE"]))
+    closes = pd.Series(read_numbers(index["CLOSE"]).to_numpy(), index=read_dates(index["DATE"]).dt.normalize())
     level = closes.dropna().sort_index()
     for block in blocks:
-        yield block.assign(fear=level_at_close(level, ohlc_bars.parse_dates(block["date"])))
+        yield block.assign(fear=level_at_close(level, bar_dates(block).dt.normalize()))
 
 
 def level_at_close(level: Series, date: Series) -> Series:

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.settings import Clean, Fetch, Model, settings
+from tasks.data import text_lines
+from tasks.data.date_cells import DateForm
 from tasks.use_cases.finance import price_sources
 
 MONTH_DAYS = 22
@@ -30,6 +32,18 @@ class PriceFetch(Fetch):
     volume: str = ""
     fear: str = ""
     """Volatility index at each close: a column of your own file, or `vix` for the VIX since 1990; empty for none."""
+    columns: str = ""
+    """Names of all columns, with commas between, of files without a header, as in date,open,high,low,close."""
+    separator: str = ""
+    """What stands between values in text files; empty to find it (comma, semicolon, tab or vertical bar)."""
+    encoding: str = ""
+    """Encoding of text files, such as cp1252 or gb18030; empty for UTF-8."""
+    decimal: Literal["auto", "point", "comma"] = "auto"
+    """The decimal sign; `auto` finds it for each file."""
+    dates: Literal["auto", DateForm] = "auto"
+    """How dates are written: `iso` has the year first; numbers count since 1970, or as in Excel. `auto` finds it by file."""
+    calendar: Literal["auto", "weekdays", "every_day", "hourly"] = "auto"
+    """When there are bars: on `weekdays`, on `every_day` of the week, or several a day (`hourly`). `auto` finds it by file."""
     news: str = ""
     """A table of news (ticker, time, text); their sentiment and number up to each close become inputs. Empty for none."""
     scorer: str = ""
@@ -37,6 +51,7 @@ class PriceFetch(Fetch):
 
     def __post_init__(self) -> None:
         Fetch.__post_init__(self)
+        text_lines.check_encoding(self.encoding)
         if bool(self.news) != bool(self.scorer):
             raise ValueError("news and scorer go together: a table of texts, and the release folder of a sentiment model")
         if self.source != "path":

@@ -21,6 +21,7 @@ from tasks.core.settings import settings
 from tasks.core.splits import CONTEXT_SPLIT
 from tasks.core.use_case import Corruption, UseCase
 from tasks.data import sources
+from tasks.data.number_cells import read_numbers
 from tasks.use_cases.finance import news_sentiment, ohlc_bars, price_sources, regimes, volatility_baselines
 from tasks.use_cases.finance.settings import MONTH_DAYS, PriceClean, PriceFetch, PriceModel
 from tasks.use_cases.finance.volatility_forecasting import VolatilityForecasting, predictions_table
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from tasks.core.use_case import Array
 
+WORKING_WEEK = 5
+"""Days of a week on which a market trades, unless the train rows have bars on weekends: then 7."""
 MAX_STUDENT_WIDTH = 32
 """Hidden units of a student at `width_share` 1. At 0.5 it loses less to the LSTM than at 0.25, walk-forward 2004 to 2009."""
 
@@ -67,11 +70,7 @@ class Finance(UseCase):
     def load(self) -> Iterator[pd.DataFrame]:
         """Yield raw bars, with the VIX joined by date as `fear` if it is set, and the sentiment of news if there are any."""
         fetch = self.fetch
-        if fetch.source == "path":
-            columns = {name: getattr(fetch, name) for name in price_sources.COLUMNS if name != "fear" or fetch.fear != "vix"}
-            blocks = price_sources.read_path(sources.verified_path(fetch.path, fetch.expected_fingerprint("path")), columns)
-        else:
-            blocks = price_sources.read_dataset(fetch.dataset or "indices")
+        blocks = price_sources.read_own(fetch) if fetch.source == "path" else price_sources.read_dataset(fetch)
         blocks = price_sources.join_vix(blocks) if fetch.fear == "vix" else blocks
         if not fetch.news:
             return news_sentiment.without_news(blocks)
@@ -85,10 +84,10 @@ class Finance(UseCase):
         bars = ohlc_bars.clean_bars(rows, today=pd.Timestamp.now("UTC").tz_localize(None), max_bar_error=self.clean.max_bar_error)
         ticker = rows["ticker"].astype("string").str.strip().fillna("")
         unnamed = (bars["fault"] == "") & ((ticker == "") | (ticker.str.len() > 40))
-        fear = ohlc_bars.parse_numbers(rows["fear"])
+        fear = read_numbers(rows["fear"])
         bars["fault"] = bars["fault"].mask(unnamed.to_numpy(), "missing-ticker: the row names no series")
         news = {name: rows[name].astype("float64") for name in ("mood", "buzz")}
-        return bars.assign(ticker=ticker.astype(object), fear=fear.where(fear > 0), **news)
+        return bars.assign(ticker=ticker.astype(object), fear=fear.where((fear > 0) & np.isfinite(fear)), **news)
 
     def clean_table(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The window of each day (`past`, None if too short), its targets (`next_*`), and errors found by comparing bars."""
@@ -165,10 +164,12 @@ class Finance(UseCase):
         bars = stack_windows(rows)
         fear = bool(np.isfinite(bars[..., ohlc_bars.VIX]).all())
         news = bool(np.isfinite(bars[..., ohlc_bars.SENTIMENT]).all())
-        state = {"window": bars.shape[1], "fear": fear, "news": news}
+        state: dict[str, Any] = {"window": bars.shape[1], "fear": fear, "news": news}
+        week = 7 if (bars[..., ohlc_bars.WEEKDAY] > 4).any() else WORKING_WEEK
+        state |= {"week": week} if week != WORKING_WEEK else {}
         encoder = WindowEncoder(bars.shape[1], fear=fear, news=news)
         with torch.no_grad():
-            features = encoder(torch.from_numpy(day_channels(bars, fear, news))).pooled_BP.double()
+            features = encoder(torch.from_numpy(day_channels(bars, fear, news, week))).pooled_BP.double()
         std = features.std(0).clamp_min(1e-3)
         moments = {"mean": features.mean(0), "std": std}
         return state | {name: [round(float(value), 6) for value in values] for name, values in moments.items()}
@@ -181,11 +182,11 @@ class Finance(UseCase):
                 f"rows have windows of {bars.shape[1]} days, the model needs {state['window']}; set clean.history_days"
             )
         targets = rows[["next_variance", "next_return"]].to_numpy(np.float32, copy=True)
-        return day_channels(bars[:, -state["window"] :], state["fear"], state["news"]), targets
+        return day_channels(bars[:, -state["window"] :], state["fear"], state["news"], state.get("week", WORKING_WEEK)), targets
 
     def slice_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The series, the year, and the volatility of the past month, in percent per day."""
-        variance = volatility_baselines.past_days(stack_windows(rows), rows["ticker"], days_since_1970(rows["date"])).variance
+        variance = volatility_baselines.past_days(stack_windows(rows), rows["ticker"], seconds_since_1970(rows["date"])).variance
         volatility = np.sqrt(variance[:, -MONTH_DAYS:].mean(axis=1))
         return rows[["ticker"]].assign(year=rows["date"].dt.year.astype(str), volatility=volatility)
 
@@ -193,19 +194,19 @@ class Finance(UseCase):
         """The configured architecture for the window and the channels of the train rows."""
         model = self.model
         shape = {name: value for name, value in (("hidden", model.hidden), ("members", model.members)) if value}
-        network: nn.Module = registry.build_network(self.name, model.architecture, {**state, **shape})
+        network: nn.Module = registry.build_network(self.name, model.architecture, {**_fields(state), **shape})
         return network
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """One `har_mlp`, which reads the pooled features only, with `width_share` of `MAX_STUDENT_WIDTH` hidden units."""
         hidden = max(4, round(MAX_STUDENT_WIDTH * width_share))
-        network: nn.Module = registry.build_network(self.name, "har_mlp", {**state, "hidden": hidden, "members": 1})
+        network: nn.Module = registry.build_network(self.name, "har_mlp", {**_fields(state), "hidden": hidden, "members": 1})
         return network
 
     def baselines(self, train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         """The models of `volatility_baselines`, fitted on the train rows."""
         train_past, past = (
-            volatility_baselines.past_days(stack_windows(table), table["ticker"], days_since_1970(table["date"]))
+            volatility_baselines.past_days(stack_windows(table), table["ticker"], seconds_since_1970(table["date"]))
             for table in (train, rows)
         )
         variance, returns = (train[name].to_numpy(np.float64) for name in ("next_variance", "next_return"))
@@ -220,7 +221,7 @@ def stack_windows(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def day_channels(
-    bars: np.ndarray[Any, np.dtype[np.float32]], fear: bool, news: bool = False
+    bars: np.ndarray[Any, np.dtype[np.float32]], fear: bool, news: bool = False, week: int = WORKING_WEEK
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The channels of each day, (N, W, F), as in `window_layers.DAY_CHANNELS`, from windows of bars (N, W, BAR_FIELDS)."""
     high, low, move = (bars[..., field] for field in (ohlc_bars.HIGH, ohlc_bars.LOW, ohlc_bars.INTRADAY))
@@ -228,7 +229,7 @@ def day_channels(
         np.log(ohlc_bars.garman_klass(high, low, move)),
         bars[..., ohlc_bars.GAP] + move,
         (move - low) / np.maximum(high - low, 1e-6) - 0.5,
-        (bars[..., ohlc_bars.WEEKDAY] + 1) % 5,
+        (bars[..., ohlc_bars.WEEKDAY] + 1) % week,
         bars[..., ohlc_bars.TAIL_5],
         bars[..., ohlc_bars.TAIL_1],
     ]
@@ -237,5 +238,10 @@ def day_channels(
     return np.stack(channels, axis=-1).astype(np.float32)
 
 
-def days_since_1970(date: pd.Series) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return np.asarray(date.to_numpy("datetime64[D]"), np.int64)
+def seconds_since_1970(date: pd.Series) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.asarray(date.to_numpy("datetime64[s]"), np.int64)
+
+
+def _fields(state: PreprocessingState) -> dict[str, Any]:
+    """The part of the state that builds a network."""
+    return {name: value for name, value in state.items() if name != "week"}

@@ -124,7 +124,7 @@ def from_tables(tables: Sequence[tuple[Path, str, str]], image: str, label: str,
     kept = evenly_spaced_rows(counts, limit)
 
     def blocks(path: Path, positions: NDArray[np.int64]) -> Iterator[tuple[pd.DataFrame, list[bytes]]]:
-        for frame in read_table(path, columns[path]):
+        for frame in read_table(path, columns[path], binary=columns[path][:1]):
             frame = frame[frame["row"].isin(positions)] if limit else frame
             if len(frame):
                 yield frame, [_encoded(value) for value in frame[columns[path][0]]]

@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tasks.core import registry
 from tasks.core.artifacts import CHECKSUMS, Table
 from tasks.core.errors import UserError
 from tasks.stages import clean
+from tasks.use_cases.finance.use_case import Finance
 from tasks.use_cases.vision.settings import ImageClean, ImageFetch
 from tasks.use_cases.vision.use_case import Vision
 from tests.support.labelled_amounts import fetch_and_clean
+from tests.support.price_bars import random_bars
 
 
 def picture(seed: int) -> bytes:
@@ -135,3 +138,26 @@ def test_validation_that_is_switched_off_is_refused(make_context: Any, pets: Any
 
     with config_context(validation_enabled=False), pytest.raises(UserError, match="pandera is switched off"):
         clean.main(make_context(vision(pets)))
+
+
+def test_rows_that_are_all_invalid_are_refused_for_their_commonest_fault(make_context: Any, tmp_path: Path) -> None:
+    bars = random_bars(30)[["date", "open", "high", "low", "close"]].assign(date="2021-13-45")
+    bars.to_csv(tmp_path / "own.csv", index=False)
+    context = make_context(Finance(fetch={"path": str(tmp_path / "own.csv"), "partition_rows": 20}))
+    with pytest.raises(
+        UserError, match=r"30 of 30 rows .* 30 of them for unreadable-date, the first is own\.csv:2 \(.*'2021-13-45'"
+    ):
+        fetch_and_clean(context)
+    context = make_context(Finance(fetch={"path": str(tmp_path / "own.csv"), "dates": "day_first", "calendar": "weekdays"}))
+    days = [f"{day:%d/%m/%Y}" for day in pd.date_range("2021-01-01", periods=30)]
+    bars.assign(date=days).to_csv(tmp_path / "own.csv", index=False)
+    with pytest.raises(UserError, match=r"9 of 30 rows .* 9 of them for weekend, .*fetch\.calendar is weekdays"):
+        fetch_and_clean(context)
+
+
+def test_what_tells_the_label_is_recorded(make_context: Any, tmp_path: Path) -> None:
+    table = pd.DataFrame({"size": np.arange(90) % 17, "copy": ["a", "b", "b"] * 30, "label": ["x", "y", "y"] * 30})
+    table.to_csv(tmp_path / "own.csv", index=False)
+    case = registry.build("use_cases", "credit", {"fetch": {"path": str(tmp_path / "own.csv")}})
+    report, _, _ = fetch_and_clean(make_context(case))
+    assert report["findings"] == ["column `copy` alone tells the label of 100.0% of the rows; is it known before the event?"]

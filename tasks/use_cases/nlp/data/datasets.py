@@ -7,6 +7,7 @@ source knows its own to be doubtful, else empty), `file`, `row` and `doubt` (see
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from tasks.core.errors import UserError
 from tasks.data import layouts, remarks
 from tasks.data.downloads import download
 from tasks.data.sampling import evenly_spaced_rows
-from tasks.data.table_files import BLOCK_ROWS, CUT_SHORT, check_columns, read_table
+from tasks.data.table_files import BLOCK_ROWS, CUT_SHORT, NESTED, check_columns, read_table
 from tasks.use_cases.nlp.data import text_folders
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class TableLayout:
     """The columns of a file without a header."""
     separator: str = ""
     quotes: bool = True
+    encoding: str = ""
     first: int = -1
     """The number of the first class where labels are numbers, -1 where they are names."""
     always: str = ""
@@ -57,7 +59,7 @@ class TableLayout:
     @property
     def reading(self) -> dict[str, Any]:
         """How `table_files.read_table` reads the file."""
-        return {"separator": self.separator, "names": self.names, "quotes": self.quotes}
+        return {"separator": self.separator, "names": self.names, "quotes": self.quotes, "encoding": self.encoding}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int)
         num_read, numbers = 0, {str(layout.first + place): name for place, name in enumerate(classes)}
         for frame in _read_blocks(source):
             texts, label, truth = _text_label_truth(source[0], list(frame.columns), layout)
+            _check_plain(source[0], frame, [*texts, label])
             rows = pd.DataFrame(
                 {
                     "text": [COLUMN_SEPARATOR.join(part for part in row if part) for row in _values(frame, texts)],
@@ -201,7 +204,14 @@ def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int)
             if kept is not None:
                 rows = rows[pd.Series(range(num_read, num_read + len(rows))).isin(kept[number]).to_numpy()]
             num_read += len(frame)
-            yield rows.reset_index(drop=True)
+            yield from remarks.attach([rows.reset_index(drop=True)], remarks.take(frame))
+
+
+def _check_plain(path: Path, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raise a `UserError` for a list or an object where a text or a label should be."""
+    for name, line in frame.attrs.get(NESTED, {}).items():
+        if name in columns:
+            raise UserError(f"{path}, line {line}: {name!r} is a list or an object; expected a text")
 
 
 def _read_blocks(source: SourceFile) -> Iterator[pd.DataFrame]:
@@ -253,5 +263,5 @@ def _values(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, 
 
 
 def _label_name(value: str, numbers: dict[str, str]) -> str:
-    name = value.strip().removesuffix(".0")
+    name = re.sub(r"^(-?\d+)\.0$", r"\1", value.strip())
     return numbers.get(name, name)

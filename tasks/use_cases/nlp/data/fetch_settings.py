@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from tasks.core import registry
 from tasks.core.settings import Fetch, settings
+from tasks.data import text_lines
 from tasks.use_cases.nlp.data import conll_files, datasets
 
 
@@ -28,7 +29,9 @@ class TextFetch(Fetch):
     columns: str = ""
     """Names of the columns, with commas between, of files without a header."""
     separator: str = ""
-    """What stands between values: empty for a comma, or a tab in .tsv files."""
+    """What stands between values; empty to find it (comma, semicolon, tab or vertical bar)."""
+    encoding: str = ""
+    """Encoding of text files, such as cp1252 or gb18030; empty for UTF-8."""
     form: Literal["auto", "table", "columns"] = "auto"
     """`columns` holds a word and its tags on each line, as CoNLL 2003 does; `auto` takes it for .conll, .bio, .iob and .ner."""
     quotes: bool = True
@@ -36,6 +39,7 @@ class TextFetch(Fetch):
 
     def __post_init__(self) -> None:
         Fetch.__post_init__(self)
+        text_lines.check_encoding(self.encoding)
         if self.source != "path" and self.dataset:
             if self.dataset not in datasets.DATASETS:
                 raise ValueError(registry.unknown_name("no data set", self.dataset, datasets.DATASETS))
@@ -64,6 +68,7 @@ class TextFetch(Fetch):
             names=_names(self.columns),
             separator=self.separator,
             quotes=self.quotes,
+            encoding=self.encoding,
         )
 
 

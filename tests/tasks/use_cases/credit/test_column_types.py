@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from tasks.core.errors import UserError
+from tasks.use_cases.credit import column_kinds as kinds_of_columns
 from tasks.use_cases.credit import column_types
 
 
 def kinds(**cells: Any) -> Any:
     table = pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in cells.items()})
-    return column_types.infer_column_kinds([table.head(7), table.tail(-7)], {}, ())
+    return kinds_of_columns.infer_column_kinds([table.head(7), table.tail(-7)], {}, ())
 
 
 def test_numbers_words_counters_and_constants_are_distinguished() -> None:

@@ -88,10 +88,11 @@ GOOD = "2020-01-06,10,11,9,10.5,100"
     [
         ("", r"own\.csv is empty \(0 bytes\)"),
         (HEADER + "\n", r"own\.csv has a header .* but no rows"),
-        (f"{HEADER}\n{GOOD}\n".replace(",", ";"), r"own\.csv has one column when split at ','.*split at ';'"),
         (f"{HEADER.replace(',Low', '')}\n2020-01-06,10,11,10.5,100\n", r"own\.csv has no column for low; it has Date, Open"),
         (f"{HEADER}\n{GOOD}\n2020-01-07,10,11\n", r"own\.csv, line 3 has 3 fields, expected 6"),
-        (f"{HEADER}\n{GOOD}\n".encode("utf-16"), r"own\.csv is encoded as UTF-16"),
+        (f"{HEADER},close\n{GOOD},10.5\n", r"own\.csv: 'Close' and 'close' may both be the close; name one, as in fetch"),
+        (f"{GOOD}\n{GOOD}\n", r"does it begin with its rows\? Then name all columns, as in fetch\.columns=date,open"),
+        (f"{HEADER}\n01/02/2020,10,11,9,10.5,100\n", r"may begin with the day or the month; set fetch\.dates=day_first"),
         (f"{HEADER}\n{GOOD[:-3]}\xa0100\n".encode("latin-1"), r"own\.csv, line 2: byte .* is not UTF-8"),
     ],
 )

@@ -1,0 +1,83 @@
+"""Separators, lines before the header and blanks after separators are found from the first lines of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tasks.core.errors import UserError
+from tasks.data import remarks, table_files
+
+
+def read(tmp_path: Path, content: str | bytes, name: str = "my.csv", **options: Any) -> Any:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return pd.concat(list(table_files.read_table(path, **options)), ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("price;name\n1,5;x\n2,5;y\n", "my.csv"),
+        ("price\tname\n1,5\tx\n2,5\ty\n", "my.txt"),
+        ("price|name\n1,5|x\n2,5|y\n", "my.csv"),
+        ("sep=;\nprice;name\n1,5;x\n2,5;y\n", "my.csv"),
+        ('"sep=|"\r\nprice|name\r\n1,5|x\r\n2,5|y\r\n', "my.csv"),
+        ("\ufeffsep=\t\nprice\tname\n1,5\tx\n2,5\ty\n", "my.csv"),
+        ('price, name\n"1,5", x\n"2,5", y\n', "my.csv"),
+        ('name, price\nx, "1,5"\ny, "2,5"\n', "my.csv"),
+        ("https://example.org\nprice;name\n1,5;x\n2,5;y\n", "my.csv"),
+        ("price;name\r1,5;x\r2,5;y\r", "my.csv"),
+        ("price,name\n'1,5',x\n".replace("'", '"') + '"2,5",y\n', "my.tsv"),
+    ],
+)
+def test_a_table_has_the_same_cells_however_it_is_laid_out(tmp_path: Path, content: str, name: str) -> None:
+    rows = read(tmp_path, content, name)
+    assert [cell.strip() for cell in rows["price"]] == ["1,5", "2,5"]
+    assert [cell.strip() for cell in rows["name"]] == ["x", "y"]
+
+
+def test_lines_are_counted_from_the_beginning_of_the_file(tmp_path: Path) -> None:
+    assert read(tmp_path, "sep=;\na;b\n1;2\n3;4\n")["row"].tolist() == [3, 4]
+    assert read(tmp_path, "www.example.org\na,b\n1,2\n3,4\n")["row"].tolist() == [3, 4]
+
+
+def test_what_was_found_goes_with_the_first_block(tmp_path: Path) -> None:
+    path = tmp_path / "my.csv"
+    path.write_text("made by hand\na;b\n1;2\n3;4\n")
+    (block,) = table_files.read_table(path)
+    assert remarks.take(block) == [
+        "my.csv: columns are split by semicolons",
+        "my.csv: 1 line before the header left out ('made by hand')",
+    ]
+
+
+def test_a_separator_that_is_told_is_taken(tmp_path: Path) -> None:
+    assert read(tmp_path, "a;b,c\n1;2,3\n", separator=";")["b,c"].tolist() == ["2,3"]
+    assert read(tmp_path, "a@b\n1@2\n", separator="@")["b"].tolist() == ["2"]
+    assert read(tmp_path, "a\tb\n1\t2\n", separator="\\t")["b"].tolist() == ["2"]
+
+
+def test_a_file_without_a_header_is_split_where_its_columns_fit(tmp_path: Path) -> None:
+    rows = read(tmp_path, "20200101 170000;1,2;3\n20200101 170100;1,3;4\n", names=["time", "price", "volume"])
+    assert rows["price"].tolist() == ["1,2", "1,3"]
+    assert rows["row"].tolist() == [1, 2]
+
+
+def test_one_column_is_one_column(tmp_path: Path) -> None:
+    assert read(tmp_path, "text\na; b\nc\nd; e; f\n")["text"].tolist() == ["a; b", "c", "d; e; f"]
+
+
+def test_a_first_line_that_is_no_preamble_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line 2 has 2 fields, expected 1"):
+        read(tmp_path, "a\n1,2\n3,4\n")
+
+
+def test_names_lose_blanks_around_them_and_a_column_without_one_gets_one(tmp_path: Path) -> None:
+    rows = read(tmp_path, ", a ,b\n0,1,2\n1,3,4\n")
+    assert list(rows.columns[:3]) == ["unnamed 1", "a", "b"]
+    (chosen,) = table_files.read_table(tmp_path / "my.csv", [" b "])
+    assert chosen["b"].tolist() == ["2", "4"]
