@@ -22,8 +22,9 @@ from tasks.core.atomic_files import write_bytes
 from tasks.core.compression import parameter_count
 from tasks.core.errors import UserError
 from tasks.core.splits import row_keys
-from tasks.training import fine_tuning, interfaces, precision, trainer
+from tasks.training import interfaces, trainer
 from tasks.training.encoding import allocate, encode_tables
+from tasks.training.transfer import modes
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -127,34 +128,31 @@ def fit_teacher(
         network, state = case.build_teacher(context.state, settings)
     scratch.mkdir(exist_ok=True)
     inputs, targets = encode_tables(case, [train], state, scratch)
-    plan = precision.choose_plan(network, torch.from_numpy(np.array(inputs[: settings.batch_size])), training)
     context.event_log.log(f"fits a pretrained teacher of {parameter_count(network):,} parameters to {len(inputs):,} train rows")
-    fine_tuning.select_weights(network, settings.mode)
-    if settings.mode == "frozen":
-        fine_tuning.fit_head(network, fine_tuning.features(network, inputs, plan), targets)
-    else:
-        fit_settings = replace(
-            training,
-            **FIT_SETTINGS,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-        )
-        fitted = trainer.fit(
-            network,
-            inputs,
-            targets,
-            objective=lambda model, x, y: problem.loss(model(x), y, fit_settings),
-            training=fit_settings,
-            augmentation=case.batch_augmentation(),
-            event_log=context.event_log,
-            checkpoint=scratch,
-        )
-        network, plan = fitted.network, fitted.plan
+    fit_settings = replace(
+        training,
+        **FIT_SETTINGS,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+    )
+    fitted = modes.fit(
+        settings,
+        network,
+        inputs,
+        targets,
+        validation=encode_tables(case, context.read_validation(), state, scratch),
+        objective=lambda network, x, y: problem.loss(network(x), y, fit_settings),
+        training=fit_settings,
+        monitor=lambda outputs, _: {"score": context.score(outputs)},
+        augmentation=case.batch_augmentation(),
+        event_log=context.event_log,
+        checkpoint=scratch,
+    )
 
     def label(rows: DataFrame) -> Array:
         encoded, _ = case.encode(rows.assign(**{label_column: any_class}), state)  # encode needs a class, the logits do not
-        return trainer.predict(network, encoded, plan)
+        return trainer.predict(fitted.network, encoded, fitted.plan)
 
     return label
 

@@ -169,17 +169,16 @@ class Training:
 
 
 @settings
-class PretrainedTeacher:
+class PretrainedTeacher(PretrainedModel):
     """Which pretrained network teaches a student, and how it is fitted to the labelled train rows first."""
 
     weights: str = ""
-    """A folder with the network's files, or empty for the package that the use case names."""
+    """A file or folder of pretrained weights (whole path); empty for the installed package of the use case."""
     mode: PretrainedMode = "all"
-    """`frozen` fits a linear head on the features, `last_blocks` also the last two blocks, `all` every weight."""
+    """`frozen` fits a linear head on the features: minutes. `last_blocks` also fits the last blocks, `all` every layer."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 3
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.0001
-    """Learning rate of the last block; earlier ones have less, the head has more."""
 
 
 @settings

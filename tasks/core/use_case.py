@@ -225,10 +225,9 @@ class UseCase(ABC):
         raise UserError(f"{type(self).__name__.lower()} has no student network; leave 'distill' out of its recipes")
 
     def build_teacher(self, state: PreprocessingState, settings: PretrainedTeacher) -> tuple[nn.Module, PreprocessingState]:
-        """A network with pretrained weights and a new linear head for the classes of `state`, and the state that `encode` needs
-        to make its inputs. By default raises `UserError`.
+        """A pretrained network with a new head for the classes of `state`, and the state that `encode` needs to make its inputs.
 
-        Distillation fits it to the labelled train rows first; `tasks.training.fine_tuning` says what it has to offer.
+        Distillation fits it to the labelled train rows first, by `tasks.training.transfer`. By default raises `UserError`.
         """
         raise UserError(
             f"{type(self).__name__.lower()} has no pretrained network; take teacher: dense in 'distill' of its recipes"

@@ -1,8 +1,9 @@
 """Tokenization: texts to token ids, with a vocabulary fitted on train rows only and stored as plain JSON.
 
-Four kinds: `grams` (hashed words and word bigrams, for bags of words), `letters` (these and hashed character n-grams of 4
-and 5 characters), `words`, and `subwords` (byte-pair encoding by Hugging Face's tokenizers, for sequence models). Id 0 is
-padding. Ids are in order of frequency, so that a network with a smaller embedding loses the rarest entries.
+Five kinds: `grams` (hashed words and word bigrams, for bags of words), `letters` (these and hashed character n-grams of 4
+and 5 characters), `characters` (hashed character n-grams of scripts without blanks between words), `words`, and `subwords`
+(byte-pair encoding by Hugging Face's tokenizers, for sequence models). Id 0 is padding. Ids are in order of frequency, so that
+a network with a smaller embedding loses the rarest entries.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from zlib import crc32
 import numpy as np
 
 from tasks.core.errors import UserError
-from tasks.text import pretrained_encoder, term_counts
+from tasks.text import character_ngrams, pretrained_encoder, term_counts
 from tasks.text.normalization import words
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     Hashes = NDArray[np.uint32]
     HashFunction = Callable[[Sequence[str]], tuple[Hashes, NDArray[np.int64]]]
 
-Kind = Literal["grams", "letters", "words", "subwords"]
+Kind = Literal["grams", "letters", "characters", "words", "subwords"]
 Vocabulary = Mapping[str, Any]
 
 HASH_BITS = 24
@@ -45,7 +46,7 @@ LENGTH_QUANTILE = 0.995
 """Texts longer than this quantile of the train texts' lengths are truncated."""
 USUAL_LENGTH, LONG_LENGTH_QUANTILE = 256, 0.95
 """Where `LENGTH_QUANTILE` gives more than `USUAL_LENGTH` tokens, the length is that or this quantile, whichever is more."""
-MAX_LENGTH = {"grams": 4096, "letters": 8192, "words": 2048, "subwords": 512}
+MAX_LENGTH = {"grams": 4096, "letters": 8192, "characters": 8192, "words": 2048, "subwords": 512}
 """The longest texts that are read by default. Subwords are for networks whose time grows with the square of the length."""
 
 
@@ -54,8 +55,11 @@ def fit_vocabulary(texts: Sequence[str], kind: Kind, limit: int, min_count: int,
 
     The length follows from the texts; it is at most `longest`, or `MAX_LENGTH` of the kind if that is 0.
     """
-    fitters = {"grams": _fit_ngrams, "letters": _fit_character_ngrams, "words": _fit_words, "subwords": _fit_subwords}
-    entries = fitters[kind](texts, limit, min_count)
+    fitters = {"words": _fit_words, "subwords": _fit_subwords}
+    if kind in HASHED:
+        entries = _most_frequent_hashes(texts, HASHED[kind], limit, min_count)
+    else:
+        entries = fitters[kind](texts, limit, min_count)
     if not entries["entries"]:
         raise UserError(f"no word occurs in {min_count} of {len(texts):,} train texts; lower model.min_count or add rows")
     sample = texts[:: -(-len(texts) // LENGTH_SAMPLE_ROWS)]
@@ -97,7 +101,7 @@ def truncate_vocabulary(vocabulary: Vocabulary, rows: int) -> dict[str, Any]:
     return {**vocabulary, "count": count, "entries": entries}
 
 
-FIRST_ID = {"grams": 1, "letters": 1, "words": 2, "subwords": 2, "features": 2, pretrained_encoder.KIND: 0}
+FIRST_ID = {"grams": 1, "letters": 1, "characters": 1, "words": 2, "subwords": 2, "features": 2, pretrained_encoder.KIND: 0}
 """The id of the most frequent entry. In `words` and `subwords` id 1 is the unknown token."""
 
 
@@ -154,7 +158,17 @@ def _hash_character_ngrams(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int
     return hashes[order], rows[order]
 
 
-HASHED = {"grams": _hash_ngrams, "letters": _hash_character_ngrams}
+def _hash_characters(texts: Sequence[str]) -> tuple[Hashes, NDArray[np.int64]]:
+    """The hashes of the character n-grams of each text, whatever its blanks, and the row of each."""
+    codes, rows = character_ngrams.codes(texts)
+    return _mix(codes), rows
+
+
+HASHED: dict[str, HashFunction] = {
+    "grams": _hash_ngrams,
+    "letters": _hash_character_ngrams,
+    character_ngrams.KIND: _hash_characters,
+}
 """The kinds whose entries are hashes: functions from texts to hashes and the row of each."""
 
 
@@ -185,14 +199,6 @@ def _mix(code: NDArray[np.uint64]) -> Hashes:
     code = (code ^ (code >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     code = (code ^ (code >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((code ^ (code >> np.uint64(31))) >> np.uint64(64 - HASH_BITS)).astype(np.uint32)
-
-
-def _fit_ngrams(texts: Sequence[str], limit: int, min_count: int) -> dict[str, Any]:
-    return _most_frequent_hashes(texts, _hash_ngrams, limit, min_count)
-
-
-def _fit_character_ngrams(texts: Sequence[str], limit: int, min_count: int) -> dict[str, Any]:
-    return _most_frequent_hashes(texts, _hash_character_ngrams, limit, min_count)
 
 
 def _most_frequent_hashes(texts: Sequence[str], hash_texts: HashFunction, limit: int, min_count: int) -> dict[str, Any]:

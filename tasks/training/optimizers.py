@@ -63,7 +63,7 @@ def orthogonalize(matrix: Tensor, iterations: int) -> Tensor:
 def build(name: str, network: nn.Module, lr: float, weight_decay: float) -> list[Optimizer]:
     """The optimizers called `name` for all trainable weights of `network`. Biases and gains have no weight decay.
 
-    Where the network has `learning_rate_shares` (see `fine_tuning`), a group's share of the learning rate is its `lr_share`.
+    Where the network has `learning_rate_shares` (see `transfer`), a group's share of the learning rate is its `lr_share`.
     """
     shares = learning_rate_shares(network)
     if name == "muon":

@@ -42,14 +42,11 @@ UNNEEDED = {
     "tasks.problems.binary_classification",
     "tasks.problems.multiclass_classification",
     "tasks.problems.regression",
+    "tasks.text.character_ngrams",
     "tasks.text.normalization",
     "tasks.text.pretrained_encoder",
     "tasks.text.term_counts",
     "tasks.text.tokenization",
-    "tasks.training.fine_tuning",
-    "tasks.training.transfer.features",
-    "tasks.training.transfer.linear_head",
-    "tasks.training.transfer.modes",
     "tasks.use_cases.nlp.predictor",
 }
 """Modules that lie in a declared folder though some stage or use case does not need them: the price of declaring folders."""

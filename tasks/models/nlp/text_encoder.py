@@ -61,10 +61,57 @@ class Block(nn.Module):
         return out_BLD
 
 
+class Body(nn.Module):
+    """Token ids (B, L), 0 for padding, to the embeddings of the texts (B, D), of length `scale`."""
+
+    def __init__(
+        self,
+        *,
+        tokens: int,
+        width: int,
+        heads: int,
+        hidden: Sequence[int],
+        positions: int,
+        dropout: float,
+        epsilon: float,
+        scale: float,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.embedding = nn.Embedding(tokens, width, padding_idx=0)
+        self.places = nn.Parameter(torch.zeros(positions, width))
+        self.norm = nn.LayerNorm(width, epsilon)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(width, heads, units, dropout, epsilon) for units in hidden)
+        nn.init.normal_(self.places, std=0.02)
+
+    def forward(self, tokens_BL: Tensor) -> Tensor:
+        """Embeddings (B, D). Texts of similar length are computed together."""
+        tokens_BL = tokens_BL[:, : len(self.places)]
+        if torch.compiler.is_exporting():
+            return self._embed(tokens_BL)
+        count_B = (tokens_BL != 0).sum(1)
+        order_B = count_B.argsort(stable=True)
+        parts = [self._embed(tokens_BL[rows, : max(1, int(count_B[rows[-1]]))]) for rows in order_B.split(TOGETHER)]
+        return torch.cat(parts)[order_B.argsort()]
+
+    def _embed(self, tokens_BL: Tensor) -> Tensor:
+        present_BL = tokens_BL != 0
+        token_BL = torch.where(tokens_BL < self.embedding.num_embeddings, tokens_BL, 0)
+        x_BLD = self.dropout(self.norm(self.embedding(token_BL) + self.places[: tokens_BL.shape[1]]))
+        mask_B11L = torch.where(present_BL, 0.0, MASKED_SCORE)[:, None, None]
+        for block in self.blocks:
+            x_BLD = block(x_BLD, mask_B11L)
+        present_BL1 = present_BL.unsqueeze(2)
+        mean_BD = (x_BLD.float() * present_BL1).sum(1) / present_BL1.sum(1).clamp(min=1)
+        scaled_BD: Tensor = self.scale * mean_BD / (mean_BD.square().sum(1, keepdim=True) + NORM_EPSILON).sqrt()
+        return scaled_BD
+
+
 class TextEncoder(nn.Module):
     """Token ids (B, L), 0 for padding, to logits (B, K). Texts are truncated to `positions` tokens.
 
-    `hidden` holds the width of the feed-forward network of each block. `scale` multiplies the unit embedding before the head.
+    `hidden` holds the width of the feed-forward network of each block. `scale` is the length of the embedding that the head gets.
     """
 
     def __init__(
@@ -76,7 +123,7 @@ class TextEncoder(nn.Module):
         heads: int,
         hidden: Sequence[int],
         positions: int,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
         epsilon: float = 1e-12,
         scale: float = 10.0,
     ) -> None:
@@ -85,47 +132,35 @@ class TextEncoder(nn.Module):
         self.fields |= {"hidden": list(hidden), "positions": positions, "dropout": dropout, "epsilon": epsilon, "scale": scale}
         if not hidden or min(tokens - 1, classes - 1, width, heads, positions, *hidden) < 1 or width % heads:
             raise UserError(f"{self.fields}: expected 2 tokens, 2 classes, blocks, positive widths and a width that heads divide")
-        self.embedding = nn.Embedding(tokens, width, padding_idx=0)
-        self.places = nn.Parameter(torch.zeros(positions, width))
-        self.norm = nn.LayerNorm(width, epsilon)
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, units, dropout, epsilon) for units in hidden)
+        self.body = Body(
+            tokens=tokens,
+            width=width,
+            heads=heads,
+            hidden=hidden,
+            positions=positions,
+            dropout=dropout,
+            epsilon=epsilon,
+            scale=scale,
+        )
         self.head = nn.Linear(width, classes)
-        nn.init.normal_(self.places, std=0.02)
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
         """Logits (B, K)."""
-        logits_BK: Tensor = self.head(self.dropout(self.embed(tokens_BL) * self.fields["scale"]))
+        logits_BK: Tensor = self.head(self.body(tokens_BL))
         return logits_BK
 
-    def embed(self, tokens_BL: Tensor) -> Tensor:
-        """The embedding of each text, of unit length (B, D)."""
-        tokens_BL = tokens_BL[:, : self.fields["positions"]]
-        if torch.compiler.is_exporting():
-            return self._embed(tokens_BL)
-        count_B = (tokens_BL != 0).sum(1)
-        order_B = count_B.argsort(stable=True)
-        parts = [self._embed(tokens_BL[rows, : max(1, int(count_B[rows[-1]]))]) for rows in order_B.split(TOGETHER)]
-        return torch.cat(parts)[order_B.argsort()]
-
-    def _embed(self, tokens_BL: Tensor) -> Tensor:
-        present_BL = tokens_BL != 0
-        x_BLD = self.embedding(torch.where(tokens_BL < self.fields["tokens"], tokens_BL, 0)) + self.places[: tokens_BL.shape[1]]
-        x_BLD = self.dropout(self.norm(x_BLD))
-        mask_B11L = torch.where(present_BL, 0.0, MASKED_SCORE)[:, None, None]
-        for block in self.blocks:
-            x_BLD = block(x_BLD, mask_B11L)
-        present_BL1 = present_BL.unsqueeze(2)
-        mean_BD = (x_BLD.float() * present_BL1).sum(1) / present_BL1.sum(1).clamp(min=1)
-        unit_BD: Tensor = mean_BD / (mean_BD.square().sum(1, keepdim=True) + NORM_EPSILON).sqrt()
-        return unit_BD
-
     def layers(self) -> list[nn.Module]:
-        """The modules from the embeddings to the logits that fine-tuning may change; the last one is the head.
+        """The modules whose composition is the network, from the tokens to the logits; the last one is linear."""
+        return [self.body, self.head]
 
-        The embeddings stay as they are: most tokens of a language are in no train row.
+    def freeze(self, trained_blocks: int) -> None:
+        """Let only the last blocks and the head be trained.
+
+        The embeddings always stay as they are: most tokens of a language are in no train row.
         """
-        return [self.norm, *self.blocks, self.head]
+        self.requires_grad_(False)
+        for module in [*self.body.blocks[max(0, len(self.body.blocks) - trained_blocks) :], self.head]:
+            module.requires_grad_(True)
 
     def load_pretrained(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over weights with the names of transformers' BertModel, but no head.
@@ -136,21 +171,20 @@ class TextEncoder(nn.Module):
         sources = {"embedding.weight": "embeddings.word_embeddings.weight", "places": "embeddings.position_embeddings.weight"}
         for part in ("weight", "bias"):
             sources[f"norm.{part}"] = f"embeddings.LayerNorm.{part}"
-            for number in range(len(self.blocks)):
+            for number in range(len(self.body.blocks)):
                 for own, source in BERT_NAMES.items():
                     sources[f"blocks.{number}.{own}.{part}"] = f"encoder.layer.{number}.{source}.{part}"
-        state = self.state_dict()
+        state = self.body.state_dict()
         for name, source in sources.items():
             if source not in tensors or tensors[source].shape != state[name].shape:
                 actual = f"of shape {tuple(tensors[source].shape)}" if source in tensors else "missing"
-                raise UserError(
-                    f"these are no weights of a text encoder: {source} is {actual}, {tuple(state[name].shape)} is expected"
-                )
+                expected = tuple(state[name].shape)
+                raise UserError(f"these are no weights of a text encoder: {source} is {actual}, {expected} is expected")
             state[name] = tensors[source].float()
         kind = tensors.get("embeddings.token_type_embeddings.weight")
         if kind is not None:  # a text alone is always of the first kind
             state["places"] = state["places"] + kind[0].float()
-        self.load_state_dict(state)
+        self.body.load_state_dict(state)
 
     def groups(self) -> dict[str, ChannelGroup]:
         """The feed-forward width of each block."""
@@ -158,5 +192,6 @@ class TextEncoder(nn.Module):
 
 
 def _hidden(block: int, size: int) -> ChannelGroup:
-    producers = ((f"blocks.{block}.widen.weight", 0), (f"blocks.{block}.widen.bias", 0))
-    return ChannelGroup(size, producers, ((f"blocks.{block}.narrow.weight", 1, 1),), resize_field("hidden", block))
+    at = f"body.blocks.{block}"
+    producers = ((f"{at}.widen.weight", 0), (f"{at}.widen.bias", 0))
+    return ChannelGroup(size, producers, ((f"{at}.narrow.weight", 1, 1),), resize_field("hidden", block))

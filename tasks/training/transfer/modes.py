@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array, InputRange
 
 
+BODY_AND_HEAD = 2
+"""Layers of a network whose body cannot be computed block by block."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
     """A fit by transfer learning: `trainer.fit` takes the same arguments."""
@@ -70,9 +74,14 @@ class Transfer:
         start = self._evaluate(upper, (rows, targets_of_rows), held_out)
         if self.model.mode == "frozen":
             return trainer.FitResult(network.eval(), [start], 1, 1, 0, plan)
-        if self.model.mode == "all":
-            return self._fine_tune(network, nn.Sequential(*layers), (inputs, targets), validation, start)
-        return self._fine_tune(network, upper, (rows, targets_of_rows), held_out, start)
+        if self._trains_whole(len(layers)):
+            return self._fine_tune(network, nn.Sequential(*layers), (inputs, targets), validation, start, whole=True)
+        return self._fine_tune(network, upper, (rows, targets_of_rows), held_out, start, whole=False)
+
+    def _trains_whole(self, count: int) -> bool:
+        """Whether every step computes all of the layers: also for `last_blocks` of a network of a body and a head, such as a text
+        encoder, which freezes its other blocks itself."""
+        return self.model.mode == "all" or (self.model.mode == "last_blocks" and count == BODY_AND_HEAD)
 
     def _first_trained(self, count: int) -> int:
         """The position of the first layer that is not computed in advance: all but the head, or but the last blocks too."""
@@ -124,9 +133,10 @@ class Transfer:
         rows: tuple[Array, Array],
         held_out: tuple[Array, Array],
         start: dict[str, float],
+        *,
+        whole: bool,
     ) -> trainer.FitResult:
         """Train the layers of `trained`, whose weights `network` shares; the start is kept where no epoch reaches its score."""
-        whole = self.model.mode == "all"
         trained.learning_rate_shares = learning_rate_shares(trained, self.model.block_decay)  # type: ignore[assignment]
         fitted = trainer.fit(
             trained,

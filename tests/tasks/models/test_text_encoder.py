@@ -14,15 +14,12 @@ from tasks.core.errors import UserError
 from tasks.core.settings import Training
 from tasks.models.nlp.text_encoder import TextEncoder
 from tasks.text import pretrained_encoder
-from tasks.training import fine_tuning, optimizers
-from tasks.training.precision import ComputePlan
 from tasks.use_cases.nlp.settings import TextModel
 from tasks.use_cases.nlp.use_case import Nlp
 from tests.support.text_rows import animals
 from tests.support.tiny_encoder import HEADS, WIDTH, write_encoder
 
 TEXTS = animals(20)["text"].to_list()
-PLAN = ComputePlan("cpu", "fp32", False, "")
 
 
 @pytest.fixture
@@ -65,7 +62,7 @@ def test_embeddings_equal_the_definition_whatever_stands_beside_the_text(folder:
     texts = ["the cat purrs", "the dog barks and runs in the yard today again", "often", *TEXTS[:9]]
     ids = pretrained_encoder.encode(texts, pretrained_encoder.fit_vocabulary(texts, files, 24))
     with torch.no_grad():
-        found = network.embed(torch.from_numpy(ids))
+        found = network.body(torch.from_numpy(ids)) / 10
     for row, embedding in zip(ids, found, strict=True):
         torch.testing.assert_close(embedding, reference_embedding(folder, [int(n) for n in row if n]), atol=1e-5, rtol=0)
 
@@ -92,59 +89,31 @@ def test_the_state_of_an_encoder_holds_its_own_vocabulary_and_the_network_its_we
     assert inputs.shape == (40, state["vocabulary"]["length"])
     assert targets[:4].tolist() == [0, 1, 0, 1]
     torch.testing.assert_close(
-        network.embedding.weight, load_file(folder / "model.safetensors")["embeddings.word_embeddings.weight"]
+        network.body.embedding.weight, load_file(folder / "model.safetensors")["embeddings.word_embeddings.weight"]
     )
     exported = nlp.export_state(state, network)
     assert exported["vocabulary"] == state["vocabulary"]
 
 
 @pytest.mark.parametrize(
-    ("mode", "trained"),
-    [
-        ("frozen", {"head"}),
-        ("last_blocks", {"head", "blocks.0", "blocks.1"}),
-        ("all", {"head", "blocks.0", "blocks.1", "norm"}),
-    ],
+    ("mode", "trained"), [("frozen", ["0", "1"]), ("last_blocks", ["1"]), ("all", ["0", "1"])], ids=["frozen", "last", "all"]
 )
-def test_a_mode_trains_its_layers_and_later_layers_learn_faster(network: TextEncoder, mode: Any, trained: Any) -> None:
-    fine_tuning.select_weights(network, mode)
+def test_a_mode_says_which_blocks_can_be_trained_and_never_the_embeddings(folder: Path, mode: Any, trained: Any) -> None:
+    nlp = Nlp(model=TextModel(architecture="text_encoder", weights=str(folder), mode=mode, trained_blocks=1))
+    network = nlp.build_model(nlp.fit_preprocessing(animals(40)))
     names = [name for name, weight in network.named_parameters() if weight.requires_grad]
-    assert {name.rpartition(".")[0] if name.startswith(("head", "norm")) else name[:8] for name in names} == trained
-    shares = network.learning_rate_shares
-    assert shares["head.weight"] == 10.0
-    if mode == "all":
-        assert shares["blocks.1.query.weight"] == 1.0
-        assert shares["blocks.0.query.weight"] == pytest.approx(0.9)
-        assert shares["norm.weight"] == pytest.approx(0.81)
-    (optimizer,) = optimizers.build("adamw", network, 0.001, 0.01)
-    share_of = {id(weight): group["lr_share"] for group in optimizer.param_groups for weight in group["params"]}
-    assert {id(weight) for weight in network.parameters() if weight.requires_grad} == set(share_of)
-    assert share_of[id(network.head.weight)] == 10.0
+    assert sorted({name.split(".")[2] for name in names if name.startswith("body.blocks")}) == trained
+    assert {name for name in names if not name.startswith("body.blocks")} == {"head.weight", "head.bias"}
+    assert nlp.transfer_learning() == nlp.model
+    assert Nlp().transfer_learning() is None
 
 
-def test_a_network_without_shares_has_the_same_groups_as_ever() -> None:
-    (optimizer,) = optimizers.build("adamw", torch.nn.Linear(3, 2), 0.001, 0.01)
-    assert [(group["weight_decay"], group["lr_share"]) for group in optimizer.param_groups] == [(0.01, 1.0), (0.0, 1.0)]
-
-
-def test_a_head_on_frozen_features_separates_what_is_separable(network: TextEncoder) -> None:
-    generator = np.random.default_rng(0)
-    for classes in (2, 3):
-        wide = TextEncoder(**{**network.fields, "classes": classes}).eval()
-        targets = generator.integers(0, classes, 300)
-        values = (generator.normal(size=(300, WIDTH)) * 0.1 + np.eye(classes, WIDTH)[targets] + 5).astype(np.float32)
-        fine_tuning.fit_head(wide, values, targets)
-        with torch.no_grad():
-            logits = wide.head(torch.from_numpy(values)).numpy()
-        assert (logits.argmax(1) == targets).mean() == 1.0
-
-
-def test_features_are_the_inputs_of_the_head(network: TextEncoder) -> None:
+def test_the_layers_of_an_encoder_are_the_encoder(network: TextEncoder) -> None:
     ids = torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]])
+    body, head = network.layers()
     with torch.no_grad():
-        logits = network(ids)
-        found = network.head(torch.from_numpy(fine_tuning.features(network, ids, PLAN)))
-    torch.testing.assert_close(logits, found)
+        torch.testing.assert_close(head(body(ids)), network(ids))
+        assert body(ids).norm(dim=1).tolist() == pytest.approx([10.0, 10.0], rel=1e-5)
 
 
 def test_wrong_files_are_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
@@ -182,25 +151,33 @@ def test_a_package_with_other_weights_is_refused(monkeypatch: Any, tmp_path: Pat
         pretrained_encoder.read_encoder("")
 
 
-def test_an_encoder_is_fitted_and_exported(folder: Path) -> None:
+def test_an_encoder_is_fitted_and_exported(folder: Path, tmp_path: Path) -> None:
     from tasks.compression import onnx_export
     from tasks.core import onnx_model
-    from tasks.training import trainer
+    from tasks.training.transfer import modes
 
-    nlp = Nlp(model=TextModel(architecture="text_encoder", weights=str(folder)))
+    nlp = Nlp(model=TextModel(architecture="text_encoder", weights=str(folder), mode="all"))
     rows = animals(80)
     state = nlp.fit_preprocessing(rows)
     inputs, targets = nlp.encode(rows, state)
     torch.manual_seed(0)
     network = nlp.build_model(state)
-    fine_tuning.select_weights(network, "all")
     training = Training(epochs=8, batch_size=16, learning_rate=0.005, precision="fp32")
-    fitted = trainer.fit(
-        network, inputs, targets, objective=lambda model, x, y: nlp.problem.loss(model(x), y, training), training=training
+    problem: Any = nlp.problem
+    fitted = modes.fit(
+        nlp.transfer_learning(),
+        network,
+        inputs,
+        targets,
+        validation=(inputs, targets),
+        objective=lambda net, x, y: problem.loss(net(x), y, training),
+        training=training,
+        monitor=lambda outputs, y: {"accuracy": float((outputs.argmax(1) == y).mean())},
+        checkpoint=tmp_path,
     ).network
     model = onnx_export.to_onnx(fitted, inputs, nlp.export_state(state, fitted), "animals")
     assert onnx_export.parity(fitted, model, inputs[:32], 1e-4)["max_difference"] < 1e-4
     assert (onnx_model.predict(model, inputs).argmax(1) == targets).mean() > 0.95
     torch.testing.assert_close(  # the words stay as they are
-        fitted.embedding.weight, network.embedding.weight
+        fitted.body.embedding.weight, network.body.embedding.weight
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.core.errors import UserError
 from tasks.metrics import classification
-from tasks.text import tokenization
+from tasks.text import character_ngrams, tokenization
 from tasks.use_cases.nlp.topics import label_errors, text_baselines
 
 if TYPE_CHECKING:
@@ -23,8 +23,20 @@ KEPT_COLUMNS = ("file", "row", "split", "text", "label", "truth")
 """Columns of the rows that are copied to the predictions."""
 VOCABULARY_KINDS: dict[str, tokenization.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
 """The default kind of token of each architecture."""
-MAX_ENTRIES: dict[tokenization.Kind, int] = {"grams": 150_000, "letters": 150_000, "words": 30_000, "subwords": 8_000}
+MAX_ENTRIES: dict[tokenization.Kind, int] = {
+    "grams": 150_000,
+    "letters": 150_000,
+    "characters": 150_000,
+    "words": 30_000,
+    "subwords": 8_000,
+}
 """The default maximum size of each kind of vocabulary."""
+
+
+def vocabulary_kind(architecture: str, texts: Sequence[str]) -> tokenization.Kind:
+    """The default kind of token: for a bag of texts without blanks between words, such as Chinese ones, `characters`."""
+    kind = VOCABULARY_KINDS.get(architecture, "words")
+    return "characters" if kind == "grams" and character_ngrams.is_unspaced(texts) else kind
 
 
 def fit_preprocessing(

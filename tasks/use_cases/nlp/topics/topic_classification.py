@@ -45,7 +45,7 @@ class TopicClassification(TextProblem, MulticlassClassification):
             files = pretrained_encoder.read_encoder(model.weights)
             vocabulary = pretrained_encoder.fit_vocabulary(rows["text"].to_list(), files, model.length or MAX_LENGTH)
             return {"classes": classification.present_classes(rows["label"], classes), "vocabulary": vocabulary}
-        kind = classification.VOCABULARY_KINDS.get(architecture, "words") if model.tokens == "auto" else model.tokens
+        kind = classification.vocabulary_kind(architecture, rows["text"].to_list()) if model.tokens == "auto" else model.tokens
         return classification.fit_preprocessing(rows, classes, kind, model.entries, model.min_count, model.length)
 
     def encode(self, rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
