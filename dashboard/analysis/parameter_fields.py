@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ QUICK: dict[str, Any] = {"fetch.limit": 1500, "training.epochs": 3}
 """Smoke test: a run of about a minute; its results do not predict those of a full run."""
 QUICK_RECIPES = ("int8",)
 SEEDS = "training.seeds"
+ARCHITECTURE = "model.architecture"
 SEEDS_HELP = "Train, compress and evaluate with this many seeds: `training.seed` and those after it."
 PLAIN = re.compile(r"[A-Za-z_/][\w./-]*")
 NOT_WORDS = ("yes", "no", "on", "off", "y", "n", "true", "false", "null", "none")
@@ -76,7 +77,10 @@ def form(root: Path, use_case: str) -> Form:
 def _form(root: Path, use_case: str, mtime_ns: int) -> Form:
     params = params_file.with_default_stanzas(params_file.read_params(root / "params.yaml"), [use_case])
     case = params_file.build_use_case(use_case, params)
-    fields = list(_fields("", pydantic.TypeAdapter(type(case)).json_schema(), _plain(case)))
+    fields = [
+        replace(field, kind="choice", choices=tuple(registry.architectures(case.name))) if field.name == ARCHITECTURE else field
+        for field in _fields("", pydantic.TypeAdapter(type(case)).json_schema(), _plain(case))
+    ]
     after_seed = 1 + [field.name for field in fields].index("training.seed")
     fields.insert(after_seed, Field(SEEDS, "whole", 1 + len(params.seeds), SEEDS_HELP, 1, MAX_SEEDS))
     for recipe, steps in params.recipes.items():

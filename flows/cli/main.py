@@ -240,8 +240,11 @@ def new(
     from flows.reporting.console import stdout
 
     root = settings.project_root()
-    written = create_use_case(root, name, template, run_request.parse_overrides(overrides or ()), cwd=Path.cwd())
-    stdout().print(f"wrote {', '.join(written)}; `bonsai run {name}` runs it", soft_wrap=True, markup=False, highlight=False)
+    written, suggested = create_use_case(root, name, template, run_request.parse_overrides(overrides or ()), cwd=Path.cwd())
+    lines = [f"wrote {', '.join(written)}; `bonsai run {name}` runs it"]
+    if suggested:
+        lines.append("chosen for these data: " + ", ".join(f"{dotted}={value}" for dotted, value in suggested.items()))
+    stdout().print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from flows.parameters.run_request import resolve_own_path
 from tasks.core import params_file, registry
 from tasks.core.atomic_files import write_bytes
 from tasks.core.errors import UserError
+from tasks.core.use_case import UseCase
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 MAX_INLINE_LENGTH = 120
@@ -22,8 +23,10 @@ MAX_INLINE_LENGTH = 120
 
 def create_use_case(
     root: Path, name: str, template: str = "", overrides: Mapping[str, Any] | None = None, *, cwd: Path | None = None
-) -> list[str]:
-    """Write `tasks/use_cases/<name>/`, `tasks/models/<name>/` and the stanza `<name>` of params.yaml; returns what was written.
+) -> tuple[list[str], dict[str, Any]]:
+    """Write `tasks/use_cases/<name>/`, `tasks/models/<name>/` and the stanza `<name>` of params.yaml.
+
+    Returns what was written, and the settings that the use case chose for the user's own data.
 
     Without a template, the use case must exist in tasks/use_cases and only its stanza is written. A relative path to the user's
     own data is resolved against `cwd`. Raises `UserError`, before anything is written, when the name, the template or an
@@ -38,10 +41,9 @@ def create_use_case(
         section: {**values, **(template_stanza.get(section) or {})} for section, values in params_file.default_stanza().items()
     }
     own = registry.build("use_cases", template or name, stanza).fetch.path_settings
-    changes = {
-        dotted: _relative_to_project(root, resolve_own_path(dotted, value, cwd or root, own))
-        for dotted, value in (overrides or {}).items()
-    }
+    resolved = {dotted: resolve_own_path(dotted, value, cwd or root, own) for dotted, value in (overrides or {}).items()}
+    suggested = suggested_settings(name, template or name, params, stanza, resolved)
+    changes = suggested | {dotted: _relative_to_project(root, value) for dotted, value in resolved.items()}
     if absolute := [dotted for dotted in changes if dotted.partition(".")[0] in params.as_dict()]:
         raise UserError(
             f"--set {absolute[0]} is not a parameter of the new use case; name it relative to the stanza, such as fetch.path"
@@ -56,7 +58,22 @@ def create_use_case(
         files = {**copied_files(root, template, name), **files}
     for path, content in files.items():
         write_bytes(root / path, content.encode())
-    return sorted({_package(path) for path in files})
+    return sorted({_package(path) for path in files}), suggested
+
+
+def suggested_settings(
+    name: str, template: str, params: params_file.Params, stanza: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the use case suggests for the user's own data, without settings that the user chose; none where that fails."""
+    try:
+        chosen = params_file.apply_overrides(
+            params_file.parse_params({**params.as_dict(), "use_cases": {name: stanza}}), overrides, name
+        ).use_cases[name]
+        case = registry.build("use_cases", template, chosen)
+        suggested = case.suggested_settings() if isinstance(case, UseCase) else {}
+    except UserError:
+        return {}  # what is wrong is said when the whole stanza is checked, or by fetch
+    return {dotted: value for dotted, value in suggested.items() if dotted not in overrides}
 
 
 def copied_files(root: Path, template: str, name: str) -> dict[str, str]:

@@ -13,7 +13,8 @@ import pydantic
 
 from flows import settings
 from flows.parameters import run_request
-from tasks.core import params_file
+from tasks.core import params_file, registry
+from tasks.core.use_case import UseCase
 
 Schema = dict[str, Any]
 CONSTRAINT_KEYS = (
@@ -99,6 +100,8 @@ def parameter_schemas(owner: type, values: Any) -> Iterator[tuple[str, Schema]]:
     schema = pydantic.TypeAdapter(owner).json_schema()
     current = json.loads(json.dumps(asdict(values) if is_dataclass(values) else {}, default=str))  # type: ignore[arg-type]
     for name, leaf in _leaf_schemas("", schema, schema.get("$defs", {}), current):
+        if name == "model.architecture" and isinstance(values, UseCase):
+            leaf["enum"] = registry.architectures(values.name)
         if name.rpartition(".")[2] != "fingerprint":  # computed when the request is built
             yield name, leaf
 

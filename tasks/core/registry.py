@@ -27,6 +27,11 @@ def registered_names(folder: str) -> list[str]:
     return sorted(path.stem for path in (TASKS_FOLDER / folder).glob("[!_]*.py"))
 
 
+def architectures(use_case: str) -> list[str]:
+    """The architectures of a use case: the choices of its setting `model.architecture`."""
+    return registered_names(f"models/{use_case}")
+
+
 def find_class(folder: str, name: str) -> type:
     """The class with that name: `find_class("models/vision", "cnn")` is `tasks.models.vision.cnn.Cnn`."""
     if name not in registered_names(folder):

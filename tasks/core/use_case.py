@@ -104,6 +104,13 @@ class UseCase(ABC):
         """
         return self.Schema.to_schema()
 
+    def suggested_settings(self) -> dict[str, Any]:
+        """Settings by dotted name that suit the user's own data, for a new use case; by default none.
+
+        Called with the settings that the user chose. It may read a few raw rows, but installs and downloads nothing.
+        """
+        return {}
+
     @abstractmethod
     def load(self) -> Iterator[DataFrame]:
         """Yield the raw rows in blocks. `file` (str) and `row` (int) say where a row comes from."""

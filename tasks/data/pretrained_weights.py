@@ -26,6 +26,10 @@ class PackagedWeights(NamedTuple):
     extra: str
     """The extra of this project that installs the package."""
 
+    def installed(self) -> bool:
+        """Whether the package is there, without a look at its content."""
+        return find_spec(self.package) is not None
+
     def path(self) -> Path:
         """The verified file. Raises a `UserError` that says how to get it, or that it is damaged."""
         spec = find_spec(self.package)

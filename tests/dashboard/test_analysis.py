@@ -165,6 +165,8 @@ def test_the_form_knows_bounds_choices_help_and_what_params_yaml_says(root: Any)
     epochs = fields["training.epochs"]
     assert (epochs.kind, epochs.low, epochs.high) == ("whole", 1, 10_000)
     assert "adamw" in fields["training.optimizer"].choices
+    assert fields["model.architecture"].kind == "choice"
+    assert "efficientnet_lite0" in fields["model.architecture"].choices
     assert fields["contract.min_speedup"].default == 2.0
     assert "CPU threads" in fields["training.threads"].help
     assert fields["model.widths"].kind == "yaml"

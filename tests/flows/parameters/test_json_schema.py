@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.parameters.json_schema import request_schema
+from flows.parameters.json_schema import parameter_schemas, request_schema
+from tasks.use_cases.vision.use_case import Vision
+
+
+def test_an_architecture_is_a_choice_with_help() -> None:
+    schemas = dict(parameter_schemas(Vision, Vision()))
+    assert {"cnn", "efficientnet_lite0"} <= set(schemas["model.architecture"]["enum"])
+    assert "knows ImageNet" in schemas["model.architecture"]["description"]
+    assert schemas["model.mode"]["enum"] == ["frozen", "last_blocks", "all"]
 
 
 def test_parameters_come_with_bounds_choices_words_and_present_values(toy: Path) -> None:

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from pydantic import ValidationError
 
+from tasks.core import params_file
 from tasks.core.errors import UserError
 from tasks.core.settings import PretrainedTeacher
 from tasks.data.pretrained_weights import PackagedWeights
 from tasks.models.vision.efficientnet_lite0 import EfficientnetLite0
-from tasks.use_cases.vision import use_case
-from tasks.use_cases.vision.settings import ImageModel
+from tasks.use_cases.vision import pretrained
+from tasks.use_cases.vision.settings import ImageFetch, ImageModel
 from tasks.use_cases.vision.use_case import Vision
 from tests.support.pretrained_networks import packaged_tensors, write_packaged_weights
 
@@ -30,7 +32,7 @@ def test_a_file_of_weights_is_read_and_normalisation_is_that_of_the_weights(tmp_
 
 
 def test_without_weights_the_network_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(use_case, "EFFICIENTNET_LITE0", PackagedWeights("no_such_package", "w.pth", "0", "pretrained-vision"))
+    monkeypatch.setattr(pretrained, "EFFICIENTNET_LITE0", PackagedWeights("no_such_package", "w.pth", "0", "pretrained-vision"))
     assert vision(blocks=2, weights="none").build_model(STATE).fields["blocks"] == 2
     with pytest.raises(UserError, match=r"bonsai\[pretrained-vision\]"):
         vision(blocks=2).build_model(STATE)
@@ -56,6 +58,29 @@ def test_a_pretrained_teacher_sees_small_images_enlarged(tmp_path: Path) -> None
 def test_only_a_pretrained_architecture_is_fitted_by_transfer_learning() -> None:
     assert Vision().transfer_learning() is None
     assert vision(mode="last_blocks").transfer_learning().mode == "last_blocks"
+
+
+@pytest.mark.parametrize(("side", "mode", "suits"), [(120, "RGB", True), (40, "RGB", False), (120, "L", False)])
+def test_a_backbone_is_suggested_for_colour_photos_where_its_weights_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: Any, mode: Any, suits: Any
+) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.new(mode, (side, side - 10)).save(tmp_path / name / "1.png")
+    case = Vision(fetch=ImageFetch(path=str(tmp_path)))
+    for package in ("json", "no_such_package"):
+        monkeypatch.setattr(pretrained, "EFFICIENTNET_LITE0", PackagedWeights(package, "w.pth", "0", "pretrained-vision"))
+        expected = pretrained.PHOTO_SETTINGS if suits and package == "json" else {}
+        assert case.suggested_settings() == expected
+    assert Vision().suggested_settings() == {}
+
+
+def test_what_is_suggested_are_settings() -> None:
+    params = params_file.Params(use_cases={"vision": {}}, recipes={"dense": []})
+    changed = params_file.apply_overrides(params, pretrained.PHOTO_SETTINGS, "vision")
+    case = params_file.build_use_case("vision", changed)
+    assert isinstance(case, Vision)
+    assert (case.model.architecture, case.model.mode) == ("efficientnet_lite0", "frozen")
 
 
 @pytest.mark.parametrize(
