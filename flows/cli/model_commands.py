@@ -10,8 +10,8 @@ from flows import settings
 from flows.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from flows.promotion import Change
     from flows.registry.history import History
-    from flows.registry.promotion import Change
 
 UseCase = Annotated[str, typer.Argument(metavar="USE_CASE", help="Use case whose models are meant.")]
 Alias = Annotated[
@@ -35,14 +35,14 @@ def promote(
     It is compared with the champion on the same test rows; a model that is shown worse is refused. `bonsai serve` takes over the
     champion at once.
     """
-    from flows.registry import promotion
+    from flows import promotion
 
     _print(promotion.promote(settings.project_root(), _valid_name(use_case), source, alias=alias, force=force), "promoted")
 
 
 def rollback(use_case: UseCase, alias: Alias = "champion") -> None:
     """Make the previous champion the champion again."""
-    from flows.registry import promotion
+    from flows import promotion
 
     _print(promotion.rollback(settings.project_root(), _valid_name(use_case), alias=alias), "rolled back")
 

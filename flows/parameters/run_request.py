@@ -15,6 +15,7 @@ import yaml
 from dvc.utils.serialize import load_yaml, loads_yaml
 from ruamel.yaml.error import YAMLError
 
+from flows.registry import history
 from tasks.core import params_file, registry
 from tasks.core.atomic_files import hash_json, write_json
 from tasks.core.errors import UserError
@@ -81,7 +82,11 @@ def build_request(
             params = with_seeds(params, use_cases, (overrides or {})[dotted])
     values: dict[str, Any] = deepcopy(_select(params, use_cases, selected))
     params_file.validate_params(params_file.parse_params(values))
-    links = tuple(link for name, stanza in values["use_cases"].items() for link in _own_data(root, name, stanza, params))
+    links = tuple(
+        link
+        for name, stanza in values["use_cases"].items()
+        for link in (*_own_data(root, name, stanza, params), *_champion(root, name, stanza))
+    )
     base_values = _select(base, use_cases, selected)
     return RunRequest(
         use_cases=tuple(values["use_cases"]),
@@ -209,6 +214,20 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file
     if fingerprints:
         fetch["fingerprint"] = "+".join(fingerprints)
     return links
+
+
+def _champion(root: Path, name: str, stanza: dict[str, Any]) -> list[str]:
+    """Write the folder of the champion into a contract that compares with it; returns the folder, if there is one."""
+    contract = stanza.get("contract") or {}
+    if contract.get("beats") != "champion" or contract.get("champion"):
+        return [contract["champion"]] if contract.get("champion") else []
+    from flows.registry import versions  # loads DVC
+
+    champion = history.read(root, name).at(history.CHAMPION)
+    if champion is None:
+        return []
+    contract["champion"] = versions.version_folder(root, champion).relative_to(root).as_posix()
+    return [contract["champion"]]
 
 
 def _differing_leaves(name: str, old: Any, new: Any) -> list[tuple[str, Any]]:

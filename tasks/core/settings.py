@@ -191,8 +191,11 @@ class Contract:
     """At least this many times as fast as the dense ONNX model at batch 1. No term for a classic baseline."""
     max_size_share: Annotated[float, Field(ge=0)] = 0.5
     """At most this share of the dense model's bytes. No term for a classic baseline."""
-    beats: Literal["baseline", "none"] = "baseline"
-    """`baseline` refuses a model that is shown worse than the best baseline; `none` leaves that out."""
+    beats: Literal["baseline", "champion", "none"] = "baseline"
+    """`baseline` refuses a model that is shown worse than the best baseline, `champion` one that is shown worse than the model
+    promoted now (the best baseline where none is); `none` leaves that out."""
+    champion: str = ""
+    """Folder of the champion that `beats` compares with, such as registry/vision/7 (set by `bonsai run`)."""
     min_score: float = 0.0
     """The first metric is at least this (at most, where lower is better)."""
     max_latency_ms: Annotated[float, Field(ge=0)] = 0.0

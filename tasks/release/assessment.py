@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from tasks.core.errors import UserError
 from tasks.core.problem import Problem
 from tasks.core.settings import Contract
 from tasks.core.stage_context import StageContext
+from tasks.release.champion import champion_predictions
 from tasks.release.decision import Candidate, Kind
 from tasks.release.evidence import (
     Blockers,
@@ -56,11 +57,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BestBaseline:
-    """The baseline with the best score on validation, and its predictions by split."""
+class Reference:
+    """What `beats` compares with: the baseline with the best score on validation, or the champion."""
 
     name: str
     predictions: Mapping[str, DataFrame]
+    """By split."""
+    title: str = "the best baseline"
+    """What it is called in a sentence."""
 
 
 def read_predictions(folder: Path) -> dict[str, DataFrame]:
@@ -72,7 +76,7 @@ def read_predictions(folder: Path) -> dict[str, DataFrame]:
 def assess(
     own: Measured,
     dense: Mapping[str, DataFrame],
-    baseline: BestBaseline | None,
+    baseline: Reference | None,
     problem: Problem,
     contract: Contract,
     label_column: str,
@@ -100,9 +104,9 @@ def assess(
     if contract.max_robustness_drop:
         terms["max_robustness_drop"] = _robustness(contract.max_robustness_drop, own)
     excluded = ""
-    if baseline and contract.beats == "baseline" and baseline.name != own.name:
+    if baseline and contract.beats != "none" and baseline.name != own.name:
         against = Comparison(problem, own.predictions, baseline.predictions)
-        terms["beats"] = against.not_shown_worse("test")
+        terms["beats"] = replace(against.not_shown_worse("test"), than=baseline.title)
         if against.not_shown_worse("validation").p_value():
             excluded = f"on validation it is worse than {baseline.name!r}"
     if blockers := own.metrics["splits"]["test"].get("objections", []):
@@ -118,14 +122,22 @@ def assess(
     )
 
 
-def best_baseline(problem: Problem, baselines: Mapping[str, Mapping[str, DataFrame]]) -> BestBaseline | None:
+def best_baseline(problem: Problem, baselines: Mapping[str, Mapping[str, DataFrame]]) -> Reference | None:
     """The baseline with the best first metric on validation; None without baselines."""
     sign = 1 if problem.higher_is_better else -1
     scores = {name: sign * next(iter(problem.metrics(tables["validation"]).values())) for name, tables in baselines.items()}
     if not scores:
         return None
     name = max(scores, key=lambda each: scores[each])
-    return BestBaseline(name=name, predictions=baselines[name])
+    return Reference(name=name, predictions=baselines[name])
+
+
+def champion(context: StageContext) -> Reference | None:
+    """The champion on the rows of this run; None where the contract names none."""
+    if not context.case.contract.champion:
+        return None
+    title = f"the champion {context.case.contract.champion}"
+    return Reference(name=title, predictions=champion_predictions(context), title=title)
 
 
 def row_values(problem: Problem, predictions: DataFrame) -> Floats:
@@ -229,7 +241,7 @@ def read_candidates(context: StageContext, problem: Problem) -> tuple[list[Candi
         Measured(name=name, kind="baseline", metrics=metrics, times=dense_times["variants"][name], predictions=baselines[name])
         for name, metrics in dense_metrics.get("classic", {}).items()
     ]
-    best = best_baseline(problem, baselines)
     contract, label_column = context.case.contract, problem.label_column
+    best = (champion(context) if contract.beats == "champion" else None) or best_baseline(problem, baselines)
     candidates = [assess(each, dense_predictions, best, problem, contract, label_column) for each in measured]
     return candidates, len(dense_predictions["test"])

@@ -239,6 +239,8 @@ class NotShownWorse(Evidence):
     drop: PairedDrop
     mirrored: PairedDrop
     """The same pair in the other order."""
+    than: str = "the best baseline"
+    """What the other model is called in a sentence."""
 
     @property
     def value(self) -> float:  # type: ignore[override]

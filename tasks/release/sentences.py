@@ -140,7 +140,7 @@ MISSES: dict[str, Miss] = {
         f"{term.allowed:.4f} is required"
     ),
     "beats": lambda term, level, metric, rows: (
-        f"is worse than the best baseline by {term.value:.4f} of {metric}, at least {term.bound(level):.4f}"
+        f"is worse than {term.than} by {term.value:.4f} of {metric}, at least {term.bound(level):.4f}"  # type: ignore[attr-defined]
     ),
     "max_class_drop": lambda term, level, metric, rows: (
         f"{_change(term.value)} of {metric} in one class, at most {term.bound(level):.4f} with {_confidence(level)}; "

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.registry.test_promotion import run
+from tests.flows.test_promotion import run
 from tests.support import recorded_runs
 
 

@@ -11,8 +11,11 @@ import pytest
 import yaml
 
 from flows.parameters import run_request
+from flows.parameters.run_request import RunRequest
+from flows.registry import history
 from flows.runs.workspace import create_workspace
 from tasks.core import registry
+from tasks.core.artifacts import Artifact
 from tasks.core.atomic_files import hash_json
 from tasks.core.errors import UserError
 from tasks.data import sources
@@ -168,3 +171,24 @@ def test_data_inside_the_project_is_linked_into_a_runs_folder(toy: Path) -> None
     (toy / "work").mkdir()
     create_workspace(toy, toy / "work", toy_request(toy))
     assert (toy / "work" / "own.json").read_text() == "[1]"
+
+
+def test_a_contract_that_compares_with_the_champion_names_its_folder_in_the_run(tmp_path: Path) -> None:
+    shutil.copy2(REPOSITORY / "params.yaml", tmp_path)
+    overrides = {"contract.beats": "champion"}
+
+    def request() -> RunRequest:
+        return run_request.build_request(tmp_path, ["vision"], overrides=overrides)
+
+    assert "champion" not in request().values["use_cases"]["vision"]["contract"], (
+        "none was promoted: the baseline takes its place"
+    )
+    for number in (1, 2):
+        with Artifact(tmp_path / f"registry/vision/{number}").draft() as draft:
+            (draft / "model.onnx").write_bytes(b"model")
+        with history.writing(tmp_path, "vision") as models:
+            history.append(tmp_path, models, history.REGISTERED, version=number)
+            history.append(tmp_path, models, history.POINTED, alias="champion", version=number, why="promotion")
+        assert request().values["use_cases"]["vision"]["contract"]["champion"] == f"registry/vision/{number}"
+        assert request().links == (f"registry/vision/{number}",)
+    assert run_request.build_request(tmp_path, ["vision"]).links == ()

@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.registry import promotion
+from flows import promotion
 from flows.serving.app import create_app
 from flows.serving.requests import Limits
 from flows.serving.served_models import ServedModels
 from tasks.core.artifacts import Table, read_split
-from tests.flows.registry.test_promotion import run
+from tests.flows.test_promotion import run
 from tests.support import recorded_runs
 
 Ask = Callable[..., Coroutine[Any, Any, httpx.Response]]

@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.registry import promotion
-from tests.flows.registry.test_promotion import run
+from flows import promotion
 from tests.flows.serving.test_app import pictures
+from tests.flows.test_promotion import run
 from tests.support import recorded_runs
 from tests.support.bonsai_process import wait_for
 from tests.support.toy_project import REPOSITORY

@@ -10,7 +10,7 @@ import pytest
 from tasks.core.errors import UserError
 from tasks.core.settings import Contract
 from tasks.problems.multiclass_classification import MulticlassClassification
-from tasks.release.assessment import BestBaseline, Comparison, Measured, assess, best_baseline
+from tasks.release.assessment import Comparison, Measured, Reference, assess, best_baseline
 from tasks.release.evidence import Drop, Estimated, LargestGap
 from tasks.release.paired_tests import BinaryDrop, ResampledDrop
 from tasks.use_cases.finance.volatility_forecasting import VolatilityForecasting
@@ -46,7 +46,7 @@ def measured(tables: Any, **changes: Any) -> Measured:
     return replace(own, **changes)
 
 
-def assessed(own: Measured, contract: Contract = CONTRACT, baseline: BestBaseline | None = None) -> Any:
+def assessed(own: Measured, contract: Contract = CONTRACT, baseline: Reference | None = None) -> Any:
     return assess(own, predictions(range(30)), baseline, PROBLEM, contract, "label")
 
 
@@ -73,7 +73,7 @@ def test_a_candidate_with_too_many_bytes_is_not_tried() -> None:
 
 
 def test_a_model_that_is_shown_worse_than_the_best_baseline_breaks_the_contract() -> None:
-    baseline = BestBaseline(name="kernel-machine", predictions=predictions(range(2)))
+    baseline = Reference(name="kernel-machine", predictions=predictions(range(2)))
     worse = assessed(measured(predictions(range(30))), baseline=baseline)
     assert worse.status_of("beats") == "broken"
     assert worse.excluded == "on validation it is worse than 'kernel-machine'"

@@ -1,6 +1,7 @@
 """The stage release writes a bundle of the model that keeps the contract on test rows, or the reason why there is none."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,20 @@ def test_a_refusal_holds_no_model(root: Any) -> None:
     assert verdict["reason"].startswith("refused: the only candidate is shown to break the contract; nearest, 'int8' is ")
     assert "1000.00 is required" in verdict["reason"]
     assert "# bars: refused" in (folder / "card.md").read_text()
+
+
+def test_a_candidate_is_held_against_the_champion_on_the_same_rows(root: Any, tmp_path: Path) -> None:
+    contract = Contract(max_drop=0.2, min_speedup=0.01, max_size_share=1.0, beats="champion")
+    release.main(tiny_images.stage_context(root, "release", contract=contract))
+    verdict = tiny_images.stage_context(root, "release").release.json("verdict.json")
+    assert verdict["released"] == "int8", "nothing was promoted: the baseline takes its place"
+    champion = tiny_images.stage_context(root, "release").compressed("dense")
+    context = tiny_images.stage_context(
+        root, "release", contract=replace(contract, champion=str(champion.path.relative_to(root)))
+    )
+    release.main(context)
+    term = context.release.json("verdict.json")["candidates"][0]["terms"]["beats"]
+    assert term["value"] == context.evaluation("int8").json("metrics.json")["against_dense"]["test"]["drop"]["value"]
 
 
 def test_without_a_dense_recipe_there_is_nothing_to_compare_with(tmp_path: Path) -> None:

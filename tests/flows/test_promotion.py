@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from flows import promotion
 from flows.maintenance.garbage_collection import collect_garbage
-from flows.registry import history, promotion, versions
-from flows.registry.promotion import compare_models
+from flows.promotion import compare_models
+from flows.registry import history, versions
 from tasks.core.artifacts import CHECKSUMS, Artifact, Table, read_split
 from tasks.core.atomic_files import hash_file, write_json
 from tasks.core.errors import UserError
