@@ -19,6 +19,7 @@ from flows.registry import history
 from tasks.core import params_file, registry
 from tasks.core.atomic_files import hash_json, write_json
 from tasks.core.errors import UserError
+from tasks.core.networks import own_files
 
 MAX_SEEDS = 100
 """The most seeds of one run."""
@@ -183,7 +184,8 @@ def resolve_own_path(dotted: str, value: Any, cwd: Path, own: Collection[str]) -
     `own` holds the names of the `fetch` settings that are such paths.
     """
     keys = dotted.split(".")
-    if keys[-2:-1] == ["fetch"] and keys[-1] in own and isinstance(value, str) and value:
+    is_own = (keys[-2:-1] == ["fetch"] and keys[-1] in own) or keys[-2:] == ["model", "file"]
+    if is_own and isinstance(value, str) and value:
         return str(cwd / Path(value).expanduser())
     return value
 
@@ -193,26 +195,26 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file
 
     A path in data/ is made absolute instead, as a run has a data/ folder of its own.
     """
-    fetch, links, fingerprints = stanza.get("fetch") or {}, [], []
-    for setting in params_file.build_use_case(name, params).fetch.path_settings:
-        if not fetch.get(setting):
-            continue
-        path = root / Path(fetch[setting]).expanduser()
-        is_pattern = not path.exists() and any(mark in path.name for mark in "*?[")
-        if not path.exists() and not is_pattern:
-            names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-            near = get_close_matches(path.name, names, n=1)
-            raise UserError(
-                f"use_cases.{name}.fetch.{setting}: there is no {path}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
-        fingerprints.append(cached_fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json"))
-        if not Path(fetch[setting]).is_absolute() and path.resolve().is_relative_to(root.resolve()):
-            if Path(fetch[setting]).parts[0] == "data" or is_pattern:
-                fetch[setting] = str(path)
-            else:
-                links.append(str(fetch[setting]))
-    if fingerprints:
-        fetch["fingerprint"] = "+".join(fingerprints)
+    case = params_file.build_use_case(name, params)
+    links: list[str] = []
+    for section, owner in (("fetch", case.fetch), ("model", case.model)):
+        values, fingerprints = stanza.get(section) or {}, []
+        for setting in getattr(owner, "path_settings", ()):
+            if not values.get(setting):
+                continue
+            written, colon, function = str(values[setting]), "", ""
+            if section == "model":
+                written, function = own_files.split_file(written)
+                colon = ":" if function else ""
+            path, is_pattern = _existing(root, written, f"use_cases.{name}.{section}.{setting}")
+            fingerprints.append(cached_fingerprint(path.resolve(), root / ".bonsai" / "fingerprints.json"))
+            if not Path(written).is_absolute() and path.resolve().is_relative_to(root.resolve()):
+                if Path(written).parts[0] == "data" or is_pattern:
+                    values[setting] = f"{path}{colon}{function}"
+                else:
+                    links.append(written)
+        if fingerprints:
+            values["fingerprint"] = "+".join(fingerprints)
     return links
 
 
@@ -228,6 +230,17 @@ def _champion(root: Path, name: str, stanza: dict[str, Any]) -> list[str]:
         return []
     contract["champion"] = versions.version_folder(root, champion).relative_to(root).as_posix()
     return [contract["champion"]]
+
+
+def _existing(root: Path, written: str, where: str) -> tuple[Path, bool]:
+    """A path of the user's own, and whether it is a pattern of files. Raises a `UserError` that begins with `where`."""
+    path = root / Path(written).expanduser()
+    is_pattern = not path.exists() and any(mark in path.name for mark in "*?[")
+    if not path.exists() and not is_pattern:
+        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = get_close_matches(path.name, names, n=1)
+        raise UserError(f"{where}: there is no {path}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return path, is_pattern
 
 
 def _differing_leaves(name: str, old: Any, new: Any) -> list[tuple[str, Any]]:

@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from tasks.core.onnx_model import BATCH_ROWS, FORMAT_VERSION, METADATA_PREFIX, predict, to_bytes
+from tasks.core.compression import described_fields
+from tasks.core.onnx_model import BATCH_ROWS, FORMAT_VERSION, METADATA_PREFIX, from_bytes, predict, to_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +34,12 @@ def to_onnx(network: nn.Module, example_inputs: Array, state: PreprocessingState
     """
     import torch
 
+    architecture = type(network).__module__.rpartition(".")[2]
+    metadata = {"use_case": name, "architecture": architecture, "fields": described_fields(network), "learnt": dict(state)}
+    if hasattr(network, "onnx_bytes"):  # it is a file already
+        model = from_bytes(network.onnx_bytes())  # type: ignore[operator]
+        set_metadata(model, metadata)
+        return to_bytes(model)
     was_training = network.training
     examples = torch.from_numpy(np.ascontiguousarray(np.resize(example_inputs[:2], (2, *example_inputs.shape[1:]))))
     with silence_exporter():
@@ -48,12 +55,11 @@ def to_onnx(network: nn.Module, example_inputs: Array, state: PreprocessingState
         )
     network.train(was_training)
     assert program is not None
-    model: ModelProto = program.model_proto
+    model = program.model_proto
     _strip_debug_info(model)
     fold_padding(model)
     fold_scaling(model)
-    architecture = type(network).__module__.rpartition(".")[2]
-    set_metadata(model, {"use_case": name, "architecture": architecture, "fields": network.fields, "learnt": dict(state)})
+    set_metadata(model, metadata)
     return to_bytes(model)
 
 

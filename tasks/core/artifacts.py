@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.core import registry, resized_network
+from tasks.core import registry
 from tasks.core.atomic_files import flush_to_disk, hash_file, write_json, write_parquet
 from tasks.core.errors import UserError
+from tasks.core.networks import resized_network
 from tasks.core.problem import PreprocessingState
 
 if TYPE_CHECKING:

@@ -43,8 +43,16 @@ class GroupedNetwork(Network, Protocol):
 
 
 def parameter_count(network: nn.Module) -> int:
-    """The number of parameters of the network, frozen ones included."""
+    """The number of parameters of the network, frozen ones included; of an ONNX file the values of its constants."""
+    if hasattr(network, "weight_count"):
+        return int(network.weight_count())  # type: ignore[operator]
     return sum(weight.numel() for weight in network.parameters())
+
+
+def described_fields(network: nn.Module) -> dict[str, Any]:
+    """The network's fields for reports and files that are shipped: without the source text of a person's own network."""
+    fields: dict[str, Any] = network.fields  # type: ignore[assignment]
+    return {name: value for name, value in fields.items() if name != "source"}
 
 
 @dataclass(frozen=True, slots=True)

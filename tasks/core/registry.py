@@ -15,6 +15,8 @@ from tasks.core.errors import UserError
 
 TASKS_FOLDER = Path(__file__).parents[1]
 STEPS_FOLDER = "compression/steps"
+SHARED_FOLDER, SHARED_NETWORKS = "core/networks", ("own_network", "onnx_file")
+"""Networks that every use case can take, those of a person's own."""
 
 
 def registered_names(folder: str) -> list[str]:
@@ -51,8 +53,8 @@ def build(folder: str, name: str, parameters: Mapping[str, Any], where: str = ""
 
 
 def build_network(use_case: str, architecture: str, parameters: Mapping[str, Any]) -> Any:
-    """A new network of `tasks/models/<use case>/<architecture>.py`."""
-    return build(f"models/{use_case}", architecture, parameters)
+    """A new network of `tasks/models/<use case>/<architecture>.py`, or a shared one."""
+    return build(SHARED_FOLDER if architecture in SHARED_NETWORKS else f"models/{use_case}", architecture, parameters)
 
 
 def unknown_name(what: str, name: str, valid: Iterable[str]) -> str:

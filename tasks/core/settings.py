@@ -102,6 +102,15 @@ class Augment:
 class Model:
     """Which network is built; a use case adds its architecture and sizes by subclassing."""
 
+    path_settings: ClassVar[tuple[str, ...]] = ("file",)
+    """The settings that name a file of the user's own. The stage train runs again when its content changes."""
+
+    file: str = ""
+    """A network of your own instead: `my_net.py:build` names a function that returns a torch.nn.Module; or an exported
+    `model.onnx`."""
+    fingerprint: str = ""
+    """SHA-256 of `file` when the run was requested (set by `bonsai run`). Other content fails."""
+
 
 PretrainedMode = Literal["frozen", "last_blocks", "all"]
 """The part of a pretrained network that is fitted: a linear head on its features, also its last blocks, or all of it."""

@@ -224,6 +224,22 @@ class UseCase(ABC):
     def build_model(self, state: PreprocessingState) -> nn.Module:
         """A new network, untrained."""
 
+    def own_network(self, state: PreprocessingState) -> dict[str, Any]:
+        """What a network of a person's own reads and is told; by default raises `UserError`.
+
+        `inputs` (pictures, tokens, table or windows), `keywords` for its function, `outputs` (their number), and where inputs
+        are scaled `mean` and `std`: fields of `tasks.core.networks.own_network.OwnNetwork`.
+        """
+        raise UserError(f"{type(self).__name__.lower()} takes no network of your own; leave model.file empty")
+
+    def new_network(self, state: PreprocessingState, inputs: Array) -> nn.Module:
+        """A new network: that of `model.file`, checked with the first encoded inputs (N, ...), or the one of `build_model`."""
+        from tasks.core.networks.own_files import network_from_file
+
+        if not self.model.file:
+            return self.build_model(state)
+        return network_from_file(self.model, self.own_network(state), inputs)
+
     def initialize_weights(self, network: nn.Module, inputs: Array, targets: Array) -> None:  # noqa: B027
         """Set weights of a new network from encoded train rows before training; by default nothing."""
 

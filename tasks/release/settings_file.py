@@ -18,4 +18,8 @@ def settings_of(case: UseCase) -> dict[str, Any]:
         if fetch.get(name):
             fetch[name] = Path(fetch[name]).name
     fetch.pop("fingerprint", None)
+    model = values.get("model", {})
+    if model.get("file"):
+        model["file"] = Path(model["file"]).name
+    model.pop("fingerprint", None)
     return values

@@ -14,7 +14,7 @@ from tasks.compression import calibration, onnx_export
 from tasks.core import onnx_model
 from tasks.core.artifacts import Checkpoint, Table, read_split
 from tasks.core.atomic_files import write_bytes, write_json
-from tasks.core.compression import CompressionContext, Step, parameter_count
+from tasks.core.compression import CompressionContext, Step, described_fields, parameter_count
 from tasks.core.problem import PreprocessingState
 from tasks.core.splits import UNLABELLED
 from tasks.core.stage_context import StageContext
@@ -109,7 +109,7 @@ def apply_recipe(
     model, calibrated = calibrate(model, compression_context)
     report = {
         "architecture": type(network).__module__.rpartition(".")[2],
-        "fields": network.fields,
+        "fields": described_fields(network),
         **size_report(network, inputs),
         "bytes": len(model),
         "steps": steps,

@@ -191,10 +191,10 @@ def measure_robustness(context: StageContext, own: Artifact, dense: Artifact, te
         return report | {"adversarial_note": "none: the inputs are no real values"} if report else {}
     from tasks.evaluation import adversarial
 
-    models = {
-        path: adversarial.Attacked(Checkpoint(path / "network", context.case.name).read()[0], model.content, model.state)
-        for path, model in shipped.items()
-    }
+    networks = {path: Checkpoint(path / "network", context.case.name).read()[0] for path in shipped}
+    if any(hasattr(network, "onnx_bytes") for network in networks.values()):
+        return report | {"adversarial_note": "none: the dense model is an ONNX file, which has no gradient"}
+    models = {path: adversarial.Attacked(networks[path], model.content, model.state) for path, model in shipped.items()}
     limit = robustness.row_limit(macs, adversarial.MACS, adversarial.MIN_ROWS, adversarial.MAX_ROWS)
     rows = robustness.sample_rows(test_rows, limit)
     attacked = adversarial.measure(context.case, models[own.path], models[dense.path], rows, input_range)

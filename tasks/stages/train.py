@@ -41,7 +41,7 @@ def main(context: StageContext) -> None:
     for note in notes:
         context.event_log.log(note)
     torch.manual_seed(training.seed)
-    network = case.build_model(state)
+    network = case.new_network(state, inputs)
     case.initialize_weights(network, inputs, targets)
     context.event_log.log(
         f"{len(inputs):,} train rows, {len(validation_inputs):,} validation rows, {parameter_count(network):,} parameters"

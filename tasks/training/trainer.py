@@ -77,6 +77,8 @@ def fit(
 
     Raises `UserError` when the loss stops being finite, naming epoch and step, and when the GPU runs out of memory.
     """
+    if hasattr(network, "onnx_bytes"):  # an exported file has no weights to fit
+        return FitResult(network.eval(), [], 0, 0, 0, ComputePlan("cpu", "fp32", False, "an exported file"))
     if len(inputs) != len(targets) or len(inputs) == 0:
         raise UserError(f"{len(inputs)} inputs and {len(targets)} targets: expected the same number of both, at least one")
     if training.adversarial and input_range is None:
@@ -129,4 +131,5 @@ def _checkpoint_key(
     machine = [torch.__version__, torch.backends.cpu.get_cpu_capability(), cpu_model(), plan.device, plan.precision]
     datasets = [dataset, validation] if validation else [dataset]
     arrays = [array for each in datasets for array in (each.inputs, each.targets)]
-    return digest([*machine, repr(training), type(network).__qualname__], [*network.state_dict().values(), *arrays])
+    labels = [*machine, repr(training), type(network).__qualname__, str(getattr(network, "fields", ""))]
+    return digest(labels, [*network.state_dict().values(), *arrays])

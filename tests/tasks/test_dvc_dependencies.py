@@ -19,6 +19,9 @@ DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 UNNEEDED = {
     "tasks.core.exported_baseline",
     "tasks.core.hardware",
+    "tasks.core.networks._source_file",
+    "tasks.core.networks.onnx_file",
+    "tasks.core.networks.own_network",
     "tasks.core.onnx_model",
     "tasks.data.date_cells",
     "tasks.data.layouts",
@@ -73,6 +76,7 @@ def needed(stage: str, use_case: str) -> set[str]:
     roots = [f"tasks.stages.{stage}", "tasks.__main__", f"tasks.use_cases.{use_case}.use_case"]
     if stage in ("train", "compress", "evaluate"):
         roots += [f"tasks.models.{use_case}.{name}" for name in registry.registered_names(f"models/{use_case}")]
+        roots += [f"tasks.core.networks.{name}" for name in registry.SHARED_NETWORKS]
     if stage == "compress":
         roots += [f"tasks.compression.steps.{name}" for name in registry.registered_names(registry.STEPS_FOLDER)]
     return {module for root in roots for module in closure(root)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.compression.channels.groups import Group, kept_entries
-from tasks.core import resized_network
+from tasks.core.networks import resized_network
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -56,6 +56,8 @@ class Prune:
     def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         from tasks.compression import teacher_training
 
+        if hasattr(network, "onnx_bytes"):
+            raise UserError("an ONNX file has no layers to prune; 'distill' it into a smaller network, or 'quantize' it")
         if isinstance(network, GroupedNetwork):
             groups = declared_groups(network)
             keep = self.kept_channels(importance(network, groups, context, self.importance), _entries(groups))

@@ -277,6 +277,15 @@ class Credit(UseCase):
             shape["outputs"] = len(state["classes"])
         return self._build({**shape, **self.model.fields}, state)
 
+    def own_network(self, state: PreprocessingState) -> dict[str, Any]:
+        """Rows (B, 2F + K): numbers, whether they are missing, category numbers; `numbers` (F), `categories` (K), `outputs`."""
+        outputs = len(state["classes"]) if state.get("problem") == "multiclass" else 1
+        sizes = [len(values) + 1 for values in state["categories"].values()]
+        knots_FK = np.asarray(state["knots"], np.float64).reshape(len(state["numbers"]), -1)
+        mean, std = knots_FK.mean(1), np.maximum(knots_FK.std(1), 1e-6)  # of evenly spaced ranks
+        keywords = {"numbers": len(state["numbers"]), "categories": sizes, "outputs": outputs}
+        return {"inputs": "table", "keywords": keywords, "outputs": outputs, "mean": mean.tolist(), "std": std.tolist()}
+
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The same architecture with one ensemble member or block and `width_share` of the units."""
         network = self.build_model(state)

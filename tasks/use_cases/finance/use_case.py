@@ -197,6 +197,14 @@ class Finance(UseCase):
         network: nn.Module = registry.build_network(self.name, model.architecture, {**_fields(state), **shape})
         return network
 
+    def own_network(self, state: PreprocessingState) -> dict[str, Any]:
+        """Windows (B, W, F) with `window_layers.DAY_CHANNELS`; `window` (W), `channels` (F), `outputs`: 3."""
+        from tasks.use_cases.finance.window_layers import DAY_CHANNELS, OUTPUTS, VIX
+
+        channels = VIX + state["fear"] + (len(DAY_CHANNELS) - 1 - VIX) * state["news"]
+        keywords = {"window": state["window"], "channels": channels, "outputs": len(OUTPUTS)}
+        return {"inputs": "windows", "keywords": keywords, "outputs": len(OUTPUTS)}
+
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """One `har_mlp`, which reads the pooled features only, with `width_share` of `MAX_STUDENT_WIDTH` hidden units."""
         hidden = max(4, round(MAX_STUDENT_WIDTH * width_share))

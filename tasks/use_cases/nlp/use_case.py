@@ -182,7 +182,8 @@ class Nlp(UseCase):
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """Fit the vocabulary of the train rows, and the class names or tags."""
-        return self.problem.fit_preprocessing(rows, self.model, self.architecture, self.fetch.classes)
+        architecture = "own_network" if self.model.file else self.architecture
+        return self.problem.fit_preprocessing(rows, self.model, architecture, self.fetch.classes)
 
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """Encode N texts as token numbers, int32 (N, L) or (N, L, F), 0 as padding, and int64 targets of the problem."""
@@ -209,9 +210,17 @@ class Nlp(UseCase):
             fields["length"] = state["vocabulary"]["length"]
         return self._build(self.architecture, state, fields)
 
+    def own_network(self, state: PreprocessingState) -> dict[str, Any]:
+        """Token numbers (B, L), 0 for padding; `tokens` (size of the vocabulary), `length` (L), `classes`. For topics only."""
+        if not state.get("classes"):
+            raise UserError("model.file is for the task topics; leave it empty for tagged texts and for the task words")
+        keywords = {"tokens": tokenization.vocabulary_size(state["vocabulary"]), "length": state["vocabulary"]["length"]}
+        classes = len(state["classes"])
+        return {"inputs": "tokens", "keywords": {**keywords, "classes": classes}, "outputs": classes}
+
     def initialize_weights(self, network: nn.Module, inputs: Array, targets: Array) -> None:
         """Initialize a bag from naive Bayes weights of the train rows, if `model.head_start` is set."""
-        if self.architecture == "bag" and self.model.head_start:
+        if self.architecture == "bag" and self.model.head_start and not self.model.file:
             network.initialize_weights(inputs, targets, self.model.head_start)  # type: ignore[operator]
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
@@ -246,6 +255,8 @@ class Nlp(UseCase):
     def export_state(self, state: PreprocessingState, network: nn.Module) -> PreprocessingState:
         """The state without vocabulary entries beyond the network's embedding."""
         fields: dict[str, Any] = network.fields  # type: ignore[assignment]
+        if "tokens" not in fields:  # a network of a person's own, which keeps its vocabulary
+            return state
         return {**state, "vocabulary": tokenization.truncate_vocabulary(state["vocabulary"], fields["tokens"])}
 
     def _build(self, architecture: str, state: PreprocessingState, shape: dict[str, Any]) -> nn.Module:

@@ -294,6 +294,12 @@ class Vision(UseCase):
         network.load_pretrained(pretrained.imagenet_weights(settings.weights))  # type: ignore[operator]
         return network, enlarged
 
+    def own_network(self, state: PreprocessingState) -> dict[str, Any]:
+        """Pictures (B, C, H, W) of mean 0 and standard deviation 1 per channel; `classes`, `channels`, `side`."""
+        keywords = {"classes": len(state["classes"]), "channels": state["channels"], "side": state["side"]}
+        described = {"inputs": "pictures", "keywords": keywords, "outputs": len(state["classes"])}
+        return described | {"mean": state["mean"], "std": state["std"]}
+
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The same architecture with `width_share` of the channels of each layer, at least 4, or of the pretrained blocks."""
         if self.model.architecture in PRETRAINED:
@@ -309,7 +315,7 @@ class Vision(UseCase):
 
     def transfer_learning(self) -> PretrainedModel | None:
         """The mode of a pretrained architecture."""
-        return self.model if self.model.architecture in PRETRAINED else None
+        return self.model if self.model.architecture in PRETRAINED and not self.model.file else None
 
     def _widths(self) -> dict[str, Any]:
         return {"widths": list(self.model.widths)} if self.model.widths else {}

@@ -129,6 +129,25 @@ def test_everything_that_fetch_reads_is_identified_by_its_content(tmp_path: Path
         run_request.build_request(tmp_path, ["finance"], overrides={**overrides, "fetch.news": "news.cvs"}, cwd=tmp_path)
 
 
+def test_a_network_of_ones_own_is_identified_by_its_content_and_keeps_its_function(tmp_path: Path) -> None:
+    shutil.copy2(REPOSITORY / "params.yaml", tmp_path)
+    (tmp_path / "my_net.py").write_text("def build(): pass\n")
+    overrides = {"model.file": "my_net.py:build"}
+    first = run_request.build_request(tmp_path, ["vision"], overrides=overrides, cwd=tmp_path)
+    assert first.values["use_cases"]["vision"]["model"]["file"] == f"{tmp_path / 'my_net.py'}:build"
+    (tmp_path / "my_net.py").write_text("def build(): return 1\n")
+    second = run_request.build_request(tmp_path, ["vision"], overrides=overrides, cwd=tmp_path)
+    fingerprints = [each.overrides["use_cases.vision.model.fingerprint"] for each in (first, second)]
+    assert fingerprints[0] != fingerprints[1]
+    assert "fingerprint" not in first.values["use_cases"]["vision"].get("fetch", {})
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    values["use_cases"]["vision"]["model"] = {"file": "my_net.py:build"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    assert run_request.build_request(tmp_path, ["vision"]).links == ("my_net.py",)
+    with pytest.raises(UserError, match=r"did you mean 'my_net\.py'"):
+        run_request.build_request(tmp_path, ["vision"], overrides={"model.file": "my_ned.py:build"}, cwd=tmp_path)
+
+
 def test_a_path_among_the_outputs_becomes_absolute_and_other_paths_are_linked(tmp_path: Path) -> None:
     shutil.copy2(REPOSITORY / "params.yaml", tmp_path)
     values = yaml.safe_load((tmp_path / "params.yaml").read_text())
