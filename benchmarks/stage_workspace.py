@@ -50,15 +50,25 @@ class StageWorkspace:
 
 
 @contextmanager
-def temporary_workspace(use_case: str, overrides: Mapping[str, Any], recipes: Collection[str] = ()) -> Iterator[StageWorkspace]:
-    """A workspace with `overrides` in the stanza of `use_case` and with these recipes, or all; deleted at the end."""
+def temporary_workspace(
+    use_case: str,
+    overrides: Mapping[str, Any],
+    recipes: Collection[str] = (),
+    added_recipes: Mapping[str, list[dict[str, Any]]] | None = None,
+) -> Iterator[StageWorkspace]:
+    """A workspace with `overrides` in the stanza of `use_case` and with these recipes, or all; deleted at the end.
+
+    `added_recipes` are not in params.yaml.
+    """
     with TemporaryDirectory(prefix="bonsai-") as folder:
         root = Path(folder)
         params = params_file.apply_overrides(
             params_file.with_default_stanzas(params_file.read_params(ROOT / "params.yaml"), [use_case]), overrides, use_case
         )
         values = params.as_dict()
-        values["recipes"] = {name: steps for name, steps in params.recipes.items() if not recipes or name in recipes}
+        values["recipes"] = {
+            name: steps for name, steps in {**params.recipes, **(added_recipes or {})}.items() if not recipes or name in recipes
+        }
         (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
         (root / "tasks").symlink_to(ROOT / "tasks")
         yield StageWorkspace(root)

@@ -63,10 +63,10 @@ class Transfer:
         layers = network.layers()  # type: ignore[operator]
         sample = torch.from_numpy(np.ascontiguousarray(inputs[: self.training.batch_size]))
         with deterministic():
-            plan = precision.choose_plan(network, sample, self.training)
+            plan = precision.choose_plan(network, sample, self.training, forward_only=True)
             self._log(f"computes features on {plan.device} in {plan.precision}: {plan.reason}")
             cut = self._first_trained(len(layers))
-            lower, upper = nn.Sequential(*layers[:cut]), nn.Sequential(_Float(), *layers[cut:])
+            lower, upper = nn.Sequential(*layers[:cut]), _FineTuned(_Float(), *layers[cut:])
             rows = self._features(lower, inputs, plan, varied=self.model.mode != "all")
             held_out = self._features(lower, validation[0], plan, varied=False), validation[1]
             targets_of_rows = np.tile(targets, len(rows) // len(targets))
@@ -75,7 +75,7 @@ class Transfer:
         if self.model.mode == "frozen":
             return trainer.FitResult(network.eval(), [start], 1, 1, 0, plan)
         if self._trains_whole(len(layers)):
-            return self._fine_tune(network, nn.Sequential(*layers), (inputs, targets), validation, start, whole=True)
+            return self._fine_tune(network, _FineTuned(*layers), (inputs, targets), validation, start, whole=True)
         return self._fine_tune(network, upper, (rows, targets_of_rows), held_out, start, whole=False)
 
     def _trains_whole(self, count: int) -> bool:
@@ -185,6 +185,17 @@ def learning_rate_shares(layers: nn.Sequential, decay: float) -> dict[str, float
     """The share of the learning rate of each parameter: 1 for the last layer, `decay` times less for each layer before it."""
     last = len(layers) - 1
     return {name: decay ** (last - int(name.partition(".")[0])) for name, _ in layers.named_parameters()}
+
+
+class _FineTuned(nn.Sequential):
+    """Layers whose normalisations keep the statistics of pretraining: those of small batches would move every feature at once."""
+
+    def train(self, mode: bool = True) -> _FineTuned:
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
 
 class _Float(nn.Module):

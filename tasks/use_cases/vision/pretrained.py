@@ -25,6 +25,7 @@ PHOTO_SETTINGS: dict[str, Any] = {
     "clean.side": 224,
     "model.architecture": "efficientnet_lite0",
     "training.epochs": 4,
+    "training.min_steps": 50,
     "training.batch_size": 32,
     "training.optimizer": "adamw",
     "training.learning_rate": 0.001,
