@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,6 +35,8 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",  # the default, 20 s, is too short on a busy machine
 }
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Hosts of this machine."""
 CONNECT_TIMEOUT_S, POLL_INTERVAL_S = 10.0, 0.5
 
 
@@ -51,9 +54,36 @@ def project_root(start: Path | None = None) -> Path:
 
 def apply(root: Path) -> None:
     """Set the environment variables of Prefect and DVC that are not set yet, for this process and its children."""
+    bypass_proxies()
     prefect_home = {"PREFECT_HOME": str(root / ".prefect")}
     for name, value in {**TELEMETRY_OFF, **PREFECT_DEFAULTS, **prefect_home}.items():
         os.environ.setdefault(name, value)
+
+
+def bypass_proxies() -> None:
+    """Let connections to this machine bypass any proxy, for this process and its children.
+
+    A SOCKS proxy that the Prefect client has no package for is unset: the client would fail for addresses that bypass it too.
+    """
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host.strip()]
+        if "*" not in hosts:
+            os.environ[name] = ",".join([*hosts, *(host for host in LOOPBACK if host not in hosts)])
+    if find_spec("socksio") is None:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy") and name.lower() != "no_proxy"]:
+            if os.environ[name].lower().startswith("socks"):
+                del os.environ[name]
+
+
+@contextmanager
+def in_folder(folder: Path) -> Iterator[None]:
+    """The working folder while the block runs."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def find_server(root: Path) -> str:
@@ -63,7 +93,7 @@ def find_server(root: Path) -> str:
     """
     api_url = os.environ.get("PREFECT_API_URL", "")
     if api_url:
-        if urlsplit(api_url).hostname in ("127.0.0.1", "localhost", "::1") and not is_healthy(api_url):
+        if urlsplit(api_url).hostname in LOOPBACK and not is_healthy(api_url):
             raise UserError(f"no Prefect server answers at PREFECT_API_URL={api_url}; start it, or unset the variable")
     elif server := project_server(root):
         api_url = os.environ["PREFECT_API_URL"] = server["api_url"]

@@ -18,7 +18,7 @@ import typer.main
 import tasks.compression.steps
 from benchmarks.__main__ import NAMES
 from flows.cli.main import app
-from flows.parameters import run_request
+from flows.parameters.overrides import parse_overrides
 from tasks.__main__ import STAGES
 from tasks.compression import onnx_export
 from tasks.core import onnx_model, params_file, registry
@@ -116,7 +116,7 @@ def test_every_parameter_that_a_page_sets_exists(page: Path) -> None:
         if words[:2] not in (["bonsai", "run"], ["bonsai", "plan"]) or not assignments:
             continue
         use_case = next((word for word in words[2:] if word in USE_CASES), "vision")
-        overrides = run_request.parse_overrides(assignments)
+        overrides = parse_overrides(assignments)
         overrides = {key: value for key, value in overrides.items() if value != "NAME"}
         changed = params_file.apply_overrides(params_file.with_default_stanzas(params, [use_case]), overrides, use_case)
         params_file.build_use_case(use_case, changed)

@@ -78,11 +78,15 @@ def _build_request(
     root: Path, use_cases: list[str] | None, recipes: list[str] | None, overrides: list[str] | None, seeds: int | None
 ) -> RunRequest:
     from flows.parameters import run_request
+    from flows.parameters.overrides import parse_overrides, setting_kinds
 
-    values = run_request.parse_overrides(overrides or ())
+    values = parse_overrides(overrides or (), setting_kinds(root, use_cases or ()) if overrides else {})
     if seeds is not None:
         values["seeds"] = seeds
-    return run_request.build_request(root, use_cases or (), recipes or (), values, cwd=Path.cwd())
+    request = run_request.build_request(root, use_cases or (), recipes or (), values, cwd=Path.cwd())
+    with settings.in_folder(root):
+        run_request.check_own_data(request)
+    return request
 
 
 def _execute(
@@ -236,11 +240,12 @@ def new(
     Copies its code to tasks/use_cases/NAME and tasks/models/NAME, and adds a stanza to params.yaml.
     """
     from flows.cli.use_case_template import create_use_case
-    from flows.parameters import run_request
+    from flows.parameters.overrides import parse_overrides, setting_kinds
     from flows.reporting.console import stdout
 
     root = settings.project_root()
-    written, suggested = create_use_case(root, name, template, run_request.parse_overrides(overrides or ()), cwd=Path.cwd())
+    values = parse_overrides(overrides or (), setting_kinds(root, [template or name]))
+    written, suggested = create_use_case(root, name, template, values, cwd=Path.cwd())
     lines = [f"wrote {', '.join(written)}; `bonsai run {name}` runs it"]
     if suggested:
         lines.append("chosen for these data: " + ", ".join(f"{dotted}={value}" for dotted, value in suggested.items()))
@@ -286,6 +291,7 @@ app.add_typer(service_commands.schedules)
 
 def main() -> None:
     """Run the command line. A `UserError` is printed on one line and gives exit code 2."""
+    settings.bypass_proxies()
     try:
         app()
     except UserError as error:

@@ -89,11 +89,12 @@ def set_schedule(
 @schedules.command()
 def trigger(name: Deployment, overrides: Overrides = None) -> None:
     """Request a run now; `bonsai runs` shows its state."""
-    from flows.parameters.run_request import parse_overrides
+    from flows.parameters.overrides import parse_overrides, setting_kinds
     from flows.services.schedules import schedule_client
 
-    with schedule_client(settings.project_root()) as client:
-        run_name, run_id = client.trigger(name, parse_overrides(overrides or ()))
+    root = settings.project_root()
+    with schedule_client(root) as client:
+        run_name, run_id = client.trigger(name, parse_overrides(overrides or (), setting_kinds(root, ())))
     print(f"requested {run_name} ({run_id})")
 
 

@@ -7,11 +7,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dvc.config import Config
 
 from flows.dvc_state.lock_file import LockEntries
+from tasks.core.errors import UserError
 
 
 def objects_folder(root: Path) -> Path:
@@ -51,6 +52,17 @@ def folder_files(objects: Path, md5: str) -> dict[str, str]:
         return {str(file["relpath"]): str(file["md5"]) for file in json.loads(object_path(objects, md5).read_bytes())}
     except (OSError, ValueError, TypeError, KeyError):
         return {}
+
+
+def check_folder_lists(objects: Path, md5s: Iterable[str]) -> None:
+    """Raise a `UserError` for the list of a folder that names a file outside of it, as a hostile remote's may."""
+    for md5 in md5s:
+        for name in folder_files(objects, md5):
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+                raise UserError(
+                    f"the object {md5} lists {name!r}, a file outside of its folder; do not use the remote or the run it is from"
+                )
 
 
 def missing_hashes(objects: Path, md5s: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.stage_state import working_directory
+from flows.dvc_state.stage_state import read_lock_file, working_directory
 from flows.reporting.console import one_line
 from flows.runs import run_record
 from flows.runs.run_record import FINAL_STATES, Run
@@ -52,7 +52,10 @@ def pull(root: Path, run_id: str, name: str = "") -> tuple[Run, int]:
             _fetch_folder(root, run_id, remote)
     run = run_record.find(root, run_id)
     with _open_remote(root, folder, name) as (repo, remote), object_cache.shared_lock(object_cache.objects_folder(root)):
-        return run, int(repo.fetch(remote=remote.name))
+        fetched = int(repo.fetch(remote=remote.name))
+    hashes = object_cache.output_hashes(read_lock_file(folder))
+    object_cache.check_folder_lists(object_cache.objects_folder(root), hashes)
+    return run, fetched
 
 
 def remote_runs(root: Path, name: str = "") -> list[str]:
@@ -87,9 +90,12 @@ def _fetch_folder(root: Path, run_id: str, remote: Any) -> None:
     partial.mkdir(parents=True)
     try:
         for source in remote.fs.find(source_folder):
-            target = partial / PurePosixPath(source).relative_to(PurePosixPath(source_folder))
-            if ".." in target.parts or target.name.startswith(".dvc/"):
-                raise UserError(f"the remote {remote.name!r} names a file outside of the run's folder: {source}")
+            relative = PurePosixPath(source).relative_to(PurePosixPath(source_folder))
+            if ".." in relative.parts or relative.parts[0] in NOT_PUSHED:
+                raise UserError(
+                    f"the remote {remote.name!r} names a file outside of what is pushed of a run: {source}; do not use it"
+                )
+            target = partial / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             remote.fs.get_file(source, str(target))
         (partial / ".dvc" / "tmp").mkdir(parents=True)

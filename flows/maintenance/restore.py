@@ -37,6 +37,7 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
         entries = {name: entry for name, entry in read_lock_file(run.folder).items() if name in completed}
         if not entries:
             raise UserError(f"no stage of {run.id} was completed, so there is nothing to restore")
+        object_cache.check_folder_lists(objects, object_cache.output_hashes(entries))
         if missing := object_cache.missing_hashes(objects, object_cache.output_hashes(entries)):
             raise UserError(
                 f"the cache no longer has {len(missing)} of the objects of {run.id}; `bonsai pull {run.id}` fetches them "

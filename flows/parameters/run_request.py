@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from dvc.utils.serialize import load_yaml, loads_yaml
-from ruamel.yaml.error import YAMLError
+from dvc.utils.serialize import load_yaml
 
 from flows.registry import history
 from tasks.core import params_file, registry
@@ -99,6 +98,18 @@ def build_request(
     )
 
 
+def check_own_data(request: RunRequest) -> None:
+    """Raise a `UserError` for what the first rows of the users' own data show to be wrong, before any stage runs."""
+    values = deepcopy(request.values)
+    for stanza in values["use_cases"].values():
+        (stanza.get("fetch") or {}).pop("fingerprint", None)  # just computed
+    params = params_file.parse_params(values)
+    for name in request.use_cases:
+        case = params_file.build_use_case(name, params)
+        if case.fetch.source == "path":
+            case.check_head()
+
+
 def with_seeds(params: params_file.Params, use_cases: Iterable[str], seeds: Any) -> params_file.Params:
     """The parameters with other additional seeds: those listed, or for a number of seeds in all the ones after `training.seed`.
 
@@ -118,20 +129,6 @@ def unlisted_use_cases(root: Path) -> list[str]:
     """Use cases in tasks/use_cases that params.yaml does not list; they run only when they are requested by name."""
     listed = params_file.read_params(root / "params.yaml").use_cases
     return [name for name in registry.registered_names("use_cases") if name not in listed]
-
-
-def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
-    """`["training.epochs=3"]` to `{"training.epochs": 3}`; values are parsed as YAML 1.2, as in params.yaml."""
-    overrides: dict[str, Any] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals or not name.strip():
-            raise UserError(f"--set {assignment!r} is not name=value; write it as in --set training.epochs=3")
-        try:
-            overrides[name.strip()] = loads_yaml(text) if text.strip() else ""
-        except YAMLError:
-            raise UserError(f"--set {name}: {text!r} is not a YAML value; quote it if it is text") from None
-    return overrides
 
 
 def write_params(values: Mapping[str, Any], path: Path) -> None:

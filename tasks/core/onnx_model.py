@@ -38,7 +38,7 @@ def from_bytes(content: bytes) -> ModelProto:
         model = onnx.load_from_string(content)
     except Exception as error:  # protobuf's own class, which onnx does not re-export
         raise UserError(f"not an ONNX file ({' '.join(str(error).split())}); expected the model.onnx of a release") from None
-    external = [tensor.name for tensor in _tensors(model.graph) if tensor.data_location == TensorProto.EXTERNAL]
+    external = [tensor.name for tensor in _tensors(model) if tensor.data_location == TensorProto.EXTERNAL]
     if external:
         raise UserError(f"the ONNX file keeps {external[0]!r} in another file; only files that hold all their data are read")
     return model
@@ -55,7 +55,7 @@ def same_graph(one: bytes, other: bytes) -> bool:
 
 def _without_values(model: ModelProto) -> bytes:
     """The model as bytes, without the values of its tensors but those of int64, without metadata and comments."""
-    for tensor in _tensors(model.graph):
+    for tensor in _tensors(model):
         if tensor.data_type != TensorProto.INT64:
             for name in ("raw_data", "float_data", "int32_data", "double_data", "uint64_data"):
                 tensor.ClearField(name)
@@ -92,11 +92,12 @@ def read_metadata(model: ModelProto) -> dict[str, Any]:
     return {entry.key.removeprefix(METADATA_PREFIX): json.loads(entry.value) for entry in props}
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from [attribute.t] if attribute.HasField("t") else []
-            yield from attribute.tensors
-            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+def _tensors(message: Any) -> Iterator[TensorProto]:
+    """Every tensor of a model, wherever it is: in graphs, nested ones too, functions, attributes, and sparse tensors."""
+    if isinstance(message, TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in value if field.is_repeated else [value]:
                 yield from _tensors(inner)

@@ -157,6 +157,12 @@ class UseCase(ABC):
         """
         return iter(())
 
+    def check_head(self) -> None:  # noqa: B027
+        """Raise a `UserError` for what the names and first rows of the user's own data show to be wrong; reads little.
+
+        `bonsai plan` and `bonsai run` call it before any stage runs. By default nothing is checked.
+        """
+
     @abstractmethod
     def clean_partition(self, rows: DataFrame) -> DataFrame:
         """Validate and repair the raw rows of one partition; called on a Dask worker.

@@ -21,7 +21,7 @@ from dashboard.ui import image_grid, widgets
 from dashboard.views.data import quality
 from dashboard.views.predict import model_comparison
 from dashboard.views.predict.model_comparison import center_drawing
-from flows.parameters import run_request
+from flows.parameters.overrides import parse_overrides
 from tasks.core.errors import UserError
 from tests.support import recorded_runs
 
@@ -187,7 +187,7 @@ def test_only_what_differs_is_an_override(root: Any) -> None:
 @pytest.mark.parametrize("value", [3, 0.5, "adamw", [32, 64], True, "yes", "1e3", "a: b", "it's; rm -rf /", "", "*x", "零"])
 def test_the_command_for_the_terminal_means_the_same(value: Any) -> None:
     words = parameter_fields.format_value(value)
-    assert run_request.parse_overrides([f"x.y={words}"]) == {"x.y": value}
+    assert parse_overrides([f"x.y={words}"]) == {"x.y": value}
     line = parameter_fields.terminal_command(["vision"], {"x.y": value}, ["int8"])
     assert line.startswith("bonsai run vision --set ")
     assert line.endswith("--recipe int8")

@@ -282,8 +282,6 @@ def build_project(folder: Path, params: str = PARAMS) -> Path:
     shutil.copy2(REPOSITORY / ".dvcignore", folder)
     (folder / ".dvc").mkdir()
     shutil.copy2(REPOSITORY / ".dvc" / "config", folder / ".dvc" / "config")
-    text = (folder / ".dvc" / "config").read_text()
-    (folder / ".dvc" / "config").write_text(text.replace("[core]\n", "[core]\n    no_scm = true\n"))
     return folder
 
 

@@ -110,6 +110,13 @@ class Nlp(UseCase):
         for block in unlabelled_texts.read_path(place, fetch.layout):
             yield block.assign(label="", subset="", truth="", doubt="")[list(datasets.COLUMNS)]
 
+    def check_head(self) -> None:
+        """Raise a `UserError` for a source without texts, and for tables without the columns of text and label."""
+        if self.fetch.tagged:
+            conll_files.check_head(self.fetch)
+        else:
+            datasets.check_head(self.fetch)
+
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Repair each text; one that is empty, damaged or too short, or has an impossible label, is invalid."""
         labels = rows["label"].mask(rows[UNLABELLED], UNLABELLED) if UNLABELLED in rows else rows["label"]

@@ -85,17 +85,6 @@ def test_an_invalid_request_is_refused_with_the_nearest_valid_name(toy: Path, ar
     assert "\n" not in str(refusal.value)
 
 
-def test_override_values_are_parsed_as_in_params_yaml() -> None:
-    assignments = ["a=3", "b=1e-3", "c=[1, 2]", "d=no", "e=", "f=x=y", "g=true"]
-    expected = {"a": 3, "b": 0.001, "c": [1, 2], "d": "no", "e": "", "f": "x=y", "g": True}
-    assert run_request.parse_overrides(assignments) == expected
-    for wrong in ("a", "=3"):
-        with pytest.raises(UserError, match="name=value"):
-            run_request.parse_overrides([wrong])
-    with pytest.raises(UserError, match="not a YAML value"):
-        run_request.parse_overrides(["a=[1"])
-
-
 def test_the_users_own_data_is_identified_by_its_content(toy: Path, tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text("[1]")
     first = toy_request(toy, overrides={"fetch.path": "own.json"}, cwd=tmp_path)

@@ -152,6 +152,53 @@ def test_a_file_that_reads_other_files_is_refused(content: Any) -> None:
             read(model.SerializeToString())
 
 
+def _external(place: str) -> onnx.TensorProto:
+    tensor = onnx.TensorProto(name="secret", data_type=onnx.TensorProto.FLOAT, dims=[4])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=place)
+    return tensor
+
+
+def _hide_in_function(model: onnx.ModelProto) -> None:
+    constant = model.functions.add(name="f", domain="local").node.add(op_type="Constant")
+    constant.attribute.add(name="value", type=onnx.AttributeProto.TENSOR).t.CopyFrom(_external("password"))
+
+
+def _hide_in_function_default(model: onnx.ModelProto) -> None:
+    function = model.functions.add(name="f", domain="local")
+    function.attribute_proto.add(name="v", type=onnx.AttributeProto.TENSOR).t.CopyFrom(_external("password"))
+
+
+def _hide_in_sparse_initializer(model: onnx.ModelProto) -> None:
+    model.graph.sparse_initializer.add().values.CopyFrom(_external("password"))
+
+
+def _hide_in_sparse_attribute(model: onnx.ModelProto) -> None:
+    attribute = model.graph.node.add(op_type="Constant").attribute.add(name="sparse_value")
+    attribute.sparse_tensor.values.CopyFrom(_external("password"))
+
+
+def _hide_in_branch(model: onnx.ModelProto) -> None:
+    model.graph.node.add(op_type="If").attribute.add(name="then_branch").g.initializer.append(_external("password"))
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        _hide_in_function,
+        _hide_in_function_default,
+        _hide_in_sparse_initializer,
+        _hide_in_sparse_attribute,
+        _hide_in_branch,
+    ],
+)
+def test_a_tensor_in_another_file_is_found_wherever_it_is_hidden(content: Any, hide: Any) -> None:
+    model = onnx.load_from_string(content)
+    hide(model)
+    with pytest.raises(UserError, match="keeps 'secret' in another file"):
+        onnx_model.from_bytes(model.SerializeToString())
+
+
 def test_a_file_that_is_no_model_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match="not an ONNX file"):
         onnx_model.create_session(b"\x89PNG not a model at all")

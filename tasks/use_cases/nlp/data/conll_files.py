@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".conll", ".bio", ".iob", ".iob2", ".ner")
 COLUMNS = ("text", "tags", "label", "subset", "truth", "file", "row", "doubt")
+MAX_CHECKED_FILES = 8
+"""Files whose first sentence is checked before a run."""
 DOCUMENT_START = "-DOCSTART-"
 
 
@@ -32,6 +34,14 @@ def read_path(fetch: TextFetch) -> Iterator[pd.DataFrame]:
     layout = layouts.read_own(fetch, lambda path: is_conll(path) or (fetch.form == "columns" and has_columns(path)))
     layouts.check_train(layout, fetch.path or fetch.train)
     return remarks.attach(_read_files(layout.files, fetch.limit), layout.remarks)
+
+
+def check_head(fetch: TextFetch) -> None:
+    """Raise a `UserError` for a source without sentences, and for a first sentence without tags."""
+    layout = layouts.read_own(fetch, lambda path: is_conll(path) or (fetch.form == "columns" and has_columns(path)))
+    layouts.check_train(layout, fetch.path or fetch.train)
+    for file in layout.files[:MAX_CHECKED_FILES]:
+        next(_sentences(file.path), None)
 
 
 def has_columns(path: Path) -> bool:

@@ -29,6 +29,8 @@ COLUMNS = ("text", "label", "subset", "truth", "file", "row", "doubt")
 TEXT_COLUMNS = ("text", "sentence", "content", "body", "review", "message", "tweet", "document")
 LABEL_COLUMNS = ("label", "class", "category", "target", "topic", "sentiment", "class_index", "class index")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+MAX_CHECKED_FILES = 8
+"""Tables whose columns are checked before a run."""
 COLUMN_SEPARATOR = " . "
 """The text between two columns that are read as one text."""
 
@@ -39,6 +41,8 @@ class TableLayout:
 
     text: tuple[str, ...] = ()
     """Columns joined to one text; empty for the first of `TEXT_COLUMNS` in the file."""
+    whole_text: str = ""
+    """What the user wrote for `text`: one column, if the file has one of that name."""
     label: str = ""
     """Empty for the first of `LABEL_COLUMNS` in the file."""
     truth: str = ""
@@ -155,13 +159,35 @@ def read_dataset(name: str, limit: int) -> Iterator[pd.DataFrame]:
 
 def read_path(fetch: TextFetch) -> Iterator[pd.DataFrame]:
     """The rows of the user's tables with the same columns, or of a folder of .txt files per class, one text each."""
+    layout, are_tables = _own_layout(fetch)
+    if not are_tables:
+        return remarks.attach(text_folders.read_files(layout.files, fetch.limit), layout.remarks)
+    files: list[SourceFile] = []
+    notes = list(layout.remarks)
+    for file in layout.files:
+        column, splits = layouts.split_column(file, fetch.split, fetch.layout.reading)
+        notes += [f"own splits of {file.name} by its column {column}"] * bool(splits)
+        files.append((file.path, file.name, file.subset, replace(fetch.layout, split=column, splits=splits)))
+    return remarks.attach(_read_files(files, (), fetch.limit), notes)
+
+
+def check_head(fetch: TextFetch) -> None:
+    """Raise a `UserError` for a source without tables or folders of texts, and for a table without text or label."""
+    layout, are_tables = _own_layout(fetch)
+    for file in layout.files[:MAX_CHECKED_FILES] if are_tables else ():
+        head = next(_read_blocks((file.path, file.name, "", fetch.layout)))
+        _text_label_truth(file.path, list(head.columns), fetch.layout)
+
+
+def _own_layout(fetch: TextFetch) -> tuple[layouts.Layout, bool]:
+    """The files of the user's own source, and whether they are tables, not one text each."""
     tables = layouts.read_own(fetch, lambda path: bool(set(path.suffixes) & set(TABLE_SUFFIXES)))
     place = fetch.path or fetch.train
     if not tables.files:
         texts = layouts.read_own(fetch, lambda path: path.suffix.lower() == ".txt", classes=True)
         if len({file.label for file in texts.files if file.label}) > 1:
             layouts.check_train(texts, place)
-            return remarks.attach(text_folders.read_files(texts.files, fetch.limit), texts.remarks)
+            return texts, False
         tables = layouts.read_own(fetch, lambda path: path.suffix.lower() == ".txt")
     if not tables.files:
         raise UserError(
@@ -169,13 +195,7 @@ def read_path(fetch: TextFetch) -> Iterator[pd.DataFrame]:
             "or one folder per class with .txt files"
         )
     layouts.check_train(tables, place)
-    files: list[SourceFile] = []
-    notes = list(tables.remarks)
-    for file in tables.files:
-        column, splits = layouts.split_column(file, fetch.split, fetch.layout.reading)
-        notes += [f"own splits of {file.name} by its column {column}"] * bool(splits)
-        files.append((file.path, file.name, file.subset, replace(fetch.layout, split=column, splits=splits)))
-    return remarks.attach(_read_files(files, (), fetch.limit), notes)
+    return tables, True
 
 
 SourceFile = tuple[Path, str, str, TableLayout]
@@ -236,8 +256,10 @@ def _read_lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
 
 def _text_label_truth(path: Path, header: list[str], layout: TableLayout) -> tuple[list[str], str, str]:
     """The columns of the text, the label and, if known, the true label."""
-    requested = [name for name in (*layout.text, layout.label, layout.truth) if name]
     names = [name for name in header if name not in ("file", "row", "doubt")]
+    if layout.whole_text in names:  # one column whose name holds a comma
+        layout = replace(layout, text=(layout.whole_text,))
+    requested = [name for name in (*layout.text, layout.label, layout.truth) if name]
     check_columns(path, names, requested)
     texts = list(layout.text) or [_first_present(path, names, TEXT_COLUMNS, "text")]
     return texts, layout.label or _first_present(path, names, LABEL_COLUMNS, "label"), layout.truth

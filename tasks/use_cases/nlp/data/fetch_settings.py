@@ -63,6 +63,7 @@ class TextFetch(Fetch):
         """How a person's own table is to be read."""
         return datasets.TableLayout(
             text=_names(self.text),
+            whole_text=self.text,
             label=self.label,
             truth=self.truth,
             names=_names(self.columns),

@@ -124,6 +124,22 @@ def test_train_and_test_rows_may_be_named_apart(tmp_path: Path) -> None:
     assert dict(zip(rows["text"], rows["subset"], strict=True)) == {"old text": "train", "new text": "test"}
 
 
+def test_a_wrong_table_is_refused_by_its_head(tmp_path: Path) -> None:
+    (tmp_path / "wrong.csv").write_text("id,topic\n" + "1,a\n" * 5, encoding="utf-8")
+    with pytest.raises(UserError, match=r"wrong\.csv has no column text or sentence .*name one in fetch\.text"):
+        Nlp(fetch=TextFetch(path=str(tmp_path / "wrong.csv"))).check_head()
+    (tmp_path / "a.conll").write_text("London\n")
+    with pytest.raises(UserError, match="expected 2: a word, perhaps more, and its tag"):
+        Nlp(fetch=TextFetch(path=str(tmp_path / "a.conll"))).check_head()
+
+
+def test_a_column_may_have_a_comma_in_its_name_and_a_tab_is_written_as_people_write_it(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("body, raw\ttopic \nfirst, text\tb\n", encoding="utf-8")
+    fetch = TextFetch(path=str(tmp_path / "a.txt"), text="body, raw", label="topic", separator="\\t")
+    (rows,) = Nlp(fetch=fetch).load()
+    assert rows[["text", "label"]].to_numpy().tolist() == [["first, text", "b"]]
+
+
 def test_a_limit_takes_rows_from_everywhere(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("text,label\n" + "".join(f"text {n},{n // 50}\n" for n in range(100)), encoding="utf-8")
