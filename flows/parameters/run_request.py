@@ -22,6 +22,8 @@ from tasks.core.networks import own_files
 
 MAX_SEEDS = 100
 """The most seeds of one run."""
+WEIGHT_PATHS = (["model", "weights"], ["model", "vectors"], ["pretrained", "weights"])
+"""The ends of the names of settings that may name a file or folder of pretrained weights."""
 SEED_OVERRIDES = ("seeds", "training.seeds")
 """The two names of the override that says how many seeds a run has, or lists the additional ones."""
 BASELINE = "dense"
@@ -178,10 +180,12 @@ def _selected_recipes(recipes: tuple[str, ...], params: params_file.Params) -> s
 def resolve_own_path(dotted: str, value: Any, cwd: Path, own: Collection[str]) -> Any:
     """The value of an override; a relative path to the user's own data is made absolute, as a run has another working folder.
 
-    `own` holds the names of the `fetch` settings that are such paths.
+    `own` holds the names of the `fetch` settings that are such paths. A file or folder of pretrained weights is one too.
     """
     keys = dotted.split(".")
     is_own = (keys[-2:-1] == ["fetch"] and keys[-1] in own) or keys[-2:] == ["model", "file"]
+    if keys[-2:] in WEIGHT_PATHS and isinstance(value, str) and value:  # a name such as `glove` is no path
+        is_own = (cwd / Path(value).expanduser()).exists()
     if is_own and isinstance(value, str) and value:
         return str(cwd / Path(value).expanduser())
     return value

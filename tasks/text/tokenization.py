@@ -80,6 +80,15 @@ def encode(texts: Sequence[str], vocabulary: Vocabulary) -> TokenIds:
     return np.concatenate([np.zeros((0, vocabulary["length"]), np.int32), *_blocks(texts, vocabulary)])
 
 
+def word_ids(listed: Sequence[str], vocabulary: Vocabulary) -> TokenIds:
+    """The id (N,) of each of these words alone in a vocabulary of hashes, 0 for one that it lacks or that is no single word."""
+    codes = _WordCodes()
+    single = np.array([words(word) == [word] for word in listed], bool)
+    hashes = _mix(np.fromiter((codes[word] for word in listed), np.uint64, len(listed)))
+    ids: TokenIds = np.where(single, _look_up(hashes, *_sorted_hashes(vocabulary["entries"])), 0).astype(np.int32)
+    return ids
+
+
 def vocabulary_size(vocabulary: Vocabulary) -> int:
     """The number of rows an embedding needs: the largest id plus 1."""
     return int(vocabulary["count"]) + FIRST_ID[vocabulary["kind"]]

@@ -50,6 +50,7 @@ UNNEEDED = {
     "tasks.text.pretrained_encoder",
     "tasks.text.term_counts",
     "tasks.text.tokenization",
+    "tasks.text.word_vectors",
     "tasks.use_cases.nlp.predictor",
 }
 """Modules that lie in a declared folder though some stage or use case does not need them: the price of declaring folders."""

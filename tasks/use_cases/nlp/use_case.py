@@ -17,7 +17,7 @@ from tasks.core.settings import PretrainedModel, PretrainedTeacher, settings
 from tasks.core.splits import UNLABELLED, row_keys, stratified_split
 from tasks.core.use_case import Corruption, UseCase
 from tasks.data import sources
-from tasks.text import normalization, pretrained_encoder, tokenization
+from tasks.text import normalization, pretrained_encoder, tokenization, word_vectors
 from tasks.use_cases.nlp.data import augmentation, conll_files, corruptions, datasets, docstring_sentences, unlabelled_texts
 from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
@@ -215,7 +215,12 @@ class Nlp(UseCase):
             return self._pretrained(self.model, state)
         if self.architecture == "text_transformer":
             fields["length"] = state["vocabulary"]["length"]
-        return self._build(self.architecture, state, fields)
+        if not self.model.vectors:
+            return self._build(self.architecture, state, fields)
+        source = word_vectors.read_vectors(self.model.vectors)
+        network = self._build(self.architecture, state, {**fields, "width": source.vectors.shape[1]})
+        word_vectors.start_embedding(network.embedding, state["vocabulary"], source)  # type: ignore[arg-type]
+        return network
 
     def own_network(self, state: PreprocessingState) -> dict[str, Any]:
         """Token numbers (B, L), 0 for padding; `tokens` (size of the vocabulary), `length` (L), `classes`. For topics only."""

@@ -94,6 +94,15 @@ def test_the_users_own_data_is_identified_by_its_content(toy: Path, tmp_path: Pa
     assert first.overrides["use_cases.toy.fetch.fingerprint"] != second.overrides["use_cases.toy.fetch.fingerprint"]
 
 
+def test_a_path_to_pretrained_weights_is_made_absolute_where_it_exists(tmp_path: Path) -> None:
+    (tmp_path / "encoder").mkdir()
+    names = ("model.weights", "model.vectors", "recipes.distilled.0.distill.pretrained.weights")
+    for name in names:
+        assert run_request.resolve_own_path(name, "encoder", tmp_path, ()) == str(tmp_path / "encoder")
+    assert run_request.resolve_own_path("model.vectors", "glove", tmp_path, ()) == "glove"
+    assert run_request.resolve_own_path("model.weights", "", tmp_path, ()) == ""
+
+
 def test_everything_that_fetch_reads_is_identified_by_its_content(tmp_path: Path) -> None:
     shutil.copy2(REPOSITORY / "params.yaml", tmp_path)
     (tmp_path / "news.csv").write_text("ticker,time,text\n")
