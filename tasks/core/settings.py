@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import pydantic
 from pydantic import Field
@@ -188,6 +190,35 @@ class PretrainedTeacher(PretrainedModel):
     epochs: Annotated[int, Field(ge=1, le=1000)] = 3
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.0001
+
+
+@settings
+class ClassTraining(Training):
+    """How a classifier is trained, and which metric decides."""
+
+    first_metric: Literal["accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "sensitivity"] = "accuracy"
+    """The metric that decides the kept epoch and the release. `balanced_accuracy`, `macro_f1` and `roc_auc` count rare classes as
+    much as common ones; `sensitivity` is that of `event` at `specificity`."""
+    event: str = ""
+    """The class that `sensitivity` is for; empty for the rarest class of the train rows."""
+    specificity: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """The share of other rows that must not be taken for the event, for `sensitivity`."""
+
+
+def first_metric_state(training: ClassTraining, labels: Iterable[str]) -> dict[str, Any]:
+    """What the state says of the first metric, from the labels of the train rows; empty for accuracy.
+
+    Raises `UserError` for an event that is no label.
+    """
+    if training.first_metric == "accuracy":
+        return {}
+    if training.first_metric != "sensitivity":
+        return {"first_metric": {"first_metric": training.first_metric}}
+    counts = Counter(labels)
+    event = training.event or min(sorted(counts), key=lambda name: counts[name])
+    if event not in counts:
+        raise UserError(f"training.event={event!r} is no class of the train rows; there is {', '.join(sorted(counts))}")
+    return {"first_metric": {"first_metric": "sensitivity", "event": event, "specificity": training.specificity}}
 
 
 @settings

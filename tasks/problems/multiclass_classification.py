@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.core.problem import Problem
 from tasks.data import sampling
-from tasks.metrics import classification
+from tasks.metrics import classification, first_metric
+from tasks.metrics.first_metric import FirstMetric
 from tasks.problems.baselines import kernel_machine
 
 if TYPE_CHECKING:
@@ -31,6 +32,16 @@ class MulticlassClassification(Problem):
 
     keep: tuple[str, ...] = ("file", "row", "split", "label")
     """Columns of the rows that are copied to the predictions."""
+    first_metric: FirstMetric = "accuracy"
+    """The metric that decides which epoch is kept and what is released."""
+    event: str = ""
+    """The class whose sensitivity is measured."""
+    specificity: float = 0.9
+    """The specificity at which it is measured."""
+
+    def of_state(self, state: PreprocessingState) -> MulticlassClassification:
+        """The same problem with the first metric that the state names; without one, accuracy."""
+        return replace(self, **state["first_metric"]) if "first_metric" in state else self
 
     def loss(self, outputs: Tensor, targets: Tensor, training: Training) -> Tensor:
         """Cross entropy of logits (B, K), or (B, M, K) of M ensemble members, and class indices (B,), with label smoothing."""
@@ -52,12 +63,14 @@ class MulticlassClassification(Problem):
         return classification.predictions_table(rows, classification.softmax(outputs), state["classes"], self.keep)
 
     def metrics(self, predictions: DataFrame) -> dict[str, float]:
-        """Accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
-        return classification.metrics(predictions)
+        """The first metric, accuracy, F1 averaged over classes (plain and weighted), log loss, expected calibration error."""
+        if self.first_metric == "accuracy":
+            return classification.metrics(predictions)
+        return {self.first_metric: float(self.per_row_metric(predictions).mean()), **classification.metrics(predictions)}
 
     def per_row_metric(self, predictions: DataFrame) -> Array:
-        """1 where the prediction is right, else 0."""
-        return classification.correct_rows(predictions)
+        """Row values whose mean is the first metric; for accuracy 1 where the prediction is right, else 0."""
+        return first_metric.row_values(predictions, self.first_metric, self.event, self.specificity)
 
     def report(self, predictions: DataFrame) -> dict[str, Any]:
         """Confusion, precision, recall and F1 per class with averages, calibration, areas under ROC and precision-recall."""

@@ -32,6 +32,7 @@ UNNEEDED = {
     "tasks.evaluation.model_size",
     "tasks.metrics.binary_classification",
     "tasks.metrics.calibration",
+    "tasks.metrics.first_metric",
     "tasks.metrics.input_scores",
     "tasks.metrics.regression",
     "tasks.metrics.uncertainty",

@@ -15,7 +15,7 @@ from pydantic import Field
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
-from tasks.core.settings import PretrainedModel, PretrainedTeacher, settings
+from tasks.core.settings import ClassTraining, PretrainedModel, PretrainedTeacher, first_metric_state, settings
 from tasks.core.splits import split_by_hash
 from tasks.core.use_case import Corruption, InputRange, UseCase
 from tasks.data import sources
@@ -59,6 +59,7 @@ class Vision(UseCase):
     clean: ImageClean = Field(default_factory=ImageClean)
     augment: ImageAugment = Field(default_factory=ImageAugment)
     model: ImageModel = Field(default_factory=ImageModel)
+    training: ClassTraining = Field(default_factory=ClassTraining)
 
     class Schema(pa.DataFrameModel):
         image: object
@@ -75,8 +76,12 @@ class Vision(UseCase):
 
     summary: ClassVar[str] = "What is in the picture? Small images of any source, told apart by a convolutional network."
     usage: ClassVar[str] = USAGE
-    problem: ClassVar[Problem] = MulticlassClassification(keep=("file", "row", "pixels", "split", "label"))
+    problem: ClassVar[MulticlassClassification] = MulticlassClassification(keep=("file", "row", "pixels", "split", "label"))
     unique_key: ClassVar[tuple[str, ...]] = ("pixels",)
+
+    def problem_of(self, state: PreprocessingState) -> Problem:
+        """Classification, with the first metric of the training."""
+        return self.problem.of_state(state)
 
     def suggested_settings(self) -> dict[str, Any]:
         """A pretrained backbone for colour photos of the user's own, if its weights are installed: at a size that it knows."""
@@ -254,7 +259,8 @@ class Vision(UseCase):
             "std": [round(max(float(value), 1e-3), 6) for value in std],
         }
         crop = {"fit": "crop"} if "fit" in rows and rows["fit"].iloc[0] == "crop" else {}
-        return {"classes": classes, "channels": channels, "side": side, **crop, **fitted}
+        first_metric = first_metric_state(self.training, rows["label"])
+        return {"classes": classes, "channels": channels, "side": side, **crop, **fitted, **first_metric}
 
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """Encode N images as uint8 (N, C, H, W) and class indices, int64 (N,)."""
