@@ -1,4 +1,4 @@
-"""Commands for the model registry: `promote`, `rollback` and `models`."""
+"""Commands for released models: `promote`, `rollback`, `models` and `bundle`."""
 
 from __future__ import annotations
 
@@ -119,4 +119,35 @@ def _print(change: Change, verb: str) -> None:
     stdout().print(f"{line}. {change.comparison}".rstrip(" ."), soft_wrap=True, markup=False, highlight=False)
 
 
-COMMANDS = (promote, rollback, models)
+def bundle(
+    use_case: UseCase,
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="New folder to write; by default one named for the model.")
+    ] = "",
+    model_version: Annotated[
+        str, typer.Option("--version", metavar="VERSION", help="A version such as 7 or challenger; by default the champion.")
+    ] = "champion",
+) -> None:
+    """Write a folder that predicts and serves the model anywhere.
+
+    It holds the champion, or the project's release where none was promoted, the code that prepares its inputs, its requirements
+    (no torch), and a Dockerfile.
+    """
+    from pathlib import Path
+
+    from flows.registry import history, versions
+    from flows.reporting.console import stdout
+    from flows.serving.bundle import write_bundle
+    from tasks.inference.released_model import load_release
+
+    root, registered = settings.project_root(), history.read(settings.project_root(), _valid_name(use_case))
+    if model_version != history.CHAMPION or registered.at(history.CHAMPION):
+        chosen = registered.find(model_version)
+        name, release = chosen.name, versions.version_folder(root, chosen)
+    else:
+        name, release = f"{use_case}@release", root / "data" / use_case / "release"
+    written = write_bundle(load_release(release, project=root), name, Path(folder or name.replace("@", "-")))
+    stdout().print(f"wrote {name} to {written}; its README.md says how to run it", soft_wrap=True, markup=False, highlight=False)
+
+
+COMMANDS = (promote, rollback, models, bundle)

@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from flows.serving.batching import Batcher
+from flows.serving.interfaces import ModelSource
 from flows.serving.metrics import ServerMetrics
 from flows.serving.openapi import describe_files, describe_inputs
 from flows.serving.requests import Limits, Refused, check_count, parse_inputs, read_body
-from flows.serving.served_models import ServedModels
 from tasks.core.errors import UserError
 from tasks.core.registry import unknown_name
 from tasks.inference.checked_rows import needs_other_rows
@@ -36,7 +35,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
-    models: ServedModels, *, token: str = "", limits: Limits | None = None, log: Callable[[str], None] = print
+    models: ModelSource, *, token: str = "", limits: Limits | None = None, log: Callable[[str], None] = print
 ) -> FastAPI:
     """The application for these models. With a token, every request but those of `OPEN_PATHS` must carry it as bearer."""
     limits = limits or Limits()
@@ -56,9 +55,7 @@ def create_app(
         for batcher in batchers.values():
             await batcher.close()
 
-    app = FastAPI(
-        title="Bonsai", description="Answers of released models; raw inputs in.", version=version("bonsai"), lifespan=lifespan
-    )
+    app = FastAPI(title="Bonsai", description="Answers of released models; raw inputs in.", version="1", lifespan=lifespan)
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Handler) -> Response:
@@ -113,7 +110,7 @@ def create_app(
     return app
 
 
-def _add_routes(app: FastAPI, models: ServedModels, name: str, batcher: Batcher, metrics: ServerMetrics, limits: Limits) -> None:
+def _add_routes(app: FastAPI, models: ModelSource, name: str, batcher: Batcher, metrics: ServerMetrics, limits: Limits) -> None:
     """The two ways to ask one use case: a JSON list of inputs, and uploaded files."""
     served = models.of(name)
 
@@ -136,7 +133,7 @@ def _add_routes(app: FastAPI, models: ServedModels, name: str, batcher: Batcher,
     app.post(f"/{name}/predict/files", summary="The same for uploaded files", openapi_extra=describe_files())(predict_files)
 
 
-def _predictor(models: ServedModels, name: str) -> Callable[[Sequence[Any]], tuple[str, list[dict[str, Any]]]]:
+def _predictor(models: ModelSource, name: str) -> Callable[[Sequence[Any]], tuple[str, list[dict[str, Any]]]]:
     def predict(inputs: Sequence[Any]) -> tuple[str, list[dict[str, Any]]]:
         served = models.of(name)
         return served.name, served.model.predict(inputs)
@@ -156,7 +153,7 @@ def _respond(use_case: str, model: str, answers: list[dict[str, Any]], metrics: 
 
 
 def _answer_files(
-    models: ServedModels, name: str, files: list[tuple[str, bytes]], limits: Limits
+    models: ModelSource, name: str, files: list[tuple[str, bytes]], limits: Limits
 ) -> tuple[str, list[dict[str, Any]]]:
     """The answers for uploaded tables or texts, row by row."""
     served, answers = models.of(name), list[dict[str, Any]]()
@@ -200,7 +197,7 @@ def _has_token(request: Request, token: str) -> bool:
     return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
 
 
-async def _watch(models: ServedModels, metrics: ServerMetrics, log: Callable[[str], None]) -> None:
+async def _watch(models: ModelSource, metrics: ServerMetrics, log: Callable[[str], None]) -> None:
     """Replace models whose champion changed."""
     while True:
         await asyncio.sleep(REFRESH_S)

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from flows.registry import history, versions
+from flows.serving.interfaces import ServedModel
 from tasks.core.errors import UserError
-from tasks.inference.released_model import ReleasedModel, load_release
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A loaded model and the name of its version."""
-
-    use_case: str
-    name: str
-    """Such as `vision@7`; `vision@release` for the release in the project's folder, where no champion was promoted."""
-    model: ReleasedModel
+from tasks.inference.released_model import load_release
 
 
 class ServedModels:

@@ -11,7 +11,6 @@ from math import log, sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -65,12 +64,14 @@ class CoverageTest:
 
 def coverage_test(returns: ArrayLike, quantile: ArrayLike, level: float) -> CoverageTest:
     """The tests of Kupiec and Christoffersen for one forecast of the `level` quantile."""
+    from scipy.stats import chi2  # not loaded where a released model only predicts
+
     hit = np.asarray(returns, np.float64) < np.asarray(quantile, np.float64)
     days, hits = len(hit), int(hit.sum())
     if days == 0:
         raise ValueError("0 days: coverage needs at least one")
     count_ratio = 2 * (_bernoulli_log_likelihood(hits, days, hits / days) - _bernoulli_log_likelihood(hits, days, level))
-    kupiec_p = float(stats.chi2.sf(max(0.0, count_ratio), 1))
+    kupiec_p = float(chi2.sf(max(0.0, count_ratio), 1))
     if not 0 < hits < days:
         return CoverageTest(level, days, hits, hits / days, kupiec_p, None, None)
     before, after = hit[:-1], hit[1:]
@@ -86,8 +87,8 @@ def coverage_test(returns: ArrayLike, quantile: ArrayLike, level: float) -> Cove
         hits,
         hits / days,
         kupiec_p,
-        float(stats.chi2.sf(pattern_ratio, 1)),
-        float(stats.chi2.sf(pattern_ratio + max(0.0, count_ratio), 2)),
+        float(chi2.sf(pattern_ratio, 1)),
+        float(chi2.sf(pattern_ratio + max(0.0, count_ratio), 2)),
     )
 
 
@@ -115,14 +116,16 @@ def diebold_mariano(loss: ArrayLike, baseline_loss: ArrayLike, lags: int = MONTH
 
     The variance allows for autocorrelation up to `lags` days (Newey, West, Econometrica 55, 1987).
     """
+    from scipy.stats import norm
+
     difference = np.asarray(loss, np.float64) - np.asarray(baseline_loss, np.float64)
     days, lags = len(difference), min(lags, max(0, len(difference) - 2))
     mean = float(difference.mean())
     spread = sqrt(long_run_variance(difference, lags) / days)
     if spread == 0:
         return LossComparison(mean, mean, mean, 0.0, 1.0, days, lags)
-    half = float(stats.norm.ppf(0.975)) * spread
-    return LossComparison(mean, mean - half, mean + half, mean / spread, float(2 * stats.norm.sf(abs(mean / spread))), days, lags)
+    half = float(norm.ppf(0.975)) * spread
+    return LossComparison(mean, mean - half, mean + half, mean / spread, float(2 * norm.sf(abs(mean / spread))), days, lags)
 
 
 def long_run_variance(values: ArrayLike, lags: int) -> float:
