@@ -44,6 +44,7 @@ class DataQualityReport(ArtifactModel):
     contradictions: int = 0
     near_duplicates: dict[str, int] = {}
     official_test: dict[str, int] = {}
+    rare_classes: dict[str, int] = {}
     findings: list[str] = []
     """Sentences on all rows, such as a column that tells the label."""
     splits: dict[str, int] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from tasks.cleaning import rare_classes
 from tasks.core.splits import CONTEXT_SPLIT, SPLITS, UNLABELLED, official_test_rows
 from tasks.core.use_case import UseCase
 
@@ -38,6 +39,10 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
     added = [name for name in valid.columns if name not in light.columns]
     duplicate_group = valid["key"] if type(case).duplicate_group is UseCase.duplicate_group else case.duplicate_group(valid)
     split = assign_split(case, valid, duplicate_group)
+    label_column = case.label_column(valid)
+    if label_column:
+        fixed = valid["subset"].isin(["validation", "test"]) if "subset" in valid else pd.Series(False, index=valid.index)
+        split = rare_classes.spread(split, duplicate_group, valid[label_column], fixed)
     priority = split.map(SPLIT_PRIORITY)
     if priority.isna().any():
         expected = ", ".join([*SPLITS, CONTEXT_SPLIT])
@@ -56,7 +61,6 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
     reason = light["fault"].to_numpy(dtype=object, copy=True)
     verdict = np.where(light["fault"] == "", KEPT, QUARANTINED).astype(object)
     index = valid.index.to_numpy()
-    label_column = case.label_column(valid)
     target_column = case.target_column(valid)
     label = light[target_column].to_numpy(dtype=object) if target_column else None
     for row, first in zip(index[is_duplicate], original[is_duplicate], strict=True):
@@ -75,6 +79,9 @@ def deduplicate_and_split(case: UseCase, light: DataFrame) -> DataFrame:
     outcomes["official_test"] = official_test_rows(light)
     outcomes.loc[valid.index, "split"], outcomes.loc[valid.index, "duplicate_group"] = split, duplicate_group
     kept_columns = [*OUTCOME_COLUMNS, *([label_column] if label_column else []), *([UNLABELLED] if UNLABELLED in light else [])]
+    if label_column:
+        is_kept = (outcomes["verdict"] == KEPT) & outcomes["split"].isin(SPLITS)
+        outcomes = rare_classes.handle(case.clean, outcomes, label_column, is_kept)
     return outcomes[kept_columns].join(valid[added])
 
 

@@ -95,4 +95,6 @@ def kept_rows(cleaned: DataFrame, outcomes: DataFrame) -> DataFrame:
     rows = (
         cleaned[kept].drop(columns=["fault", "key", UNLABELLED], errors="ignore").assign(fix=outcomes.loc[kept, "fix"].to_numpy())
     )
+    for name in [name for name in outcomes.columns if name in cleaned.columns and name not in (*OUTCOME_COLUMNS, UNLABELLED)]:
+        rows[name] = outcomes.loc[kept, name].to_numpy()  # the label, which may be that of merged rare classes
     return rows.join(outcomes.loc[kept, [*added, "split"]])

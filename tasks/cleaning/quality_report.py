@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tasks.cleaning.deduplication import DUPLICATE, KEPT, LEAK, OTHER_LABEL, QUARANTINED, REPEAT, SPLIT_PRIORITY
+from tasks.cleaning.rare_classes import RARE
 from tasks.core.errors import UserError
 from tasks.core.settings import Clean
 from tasks.core.splits import SPLITS, UNLABELLED
@@ -56,6 +57,9 @@ def build_quality_report(case: UseCase, outcomes: DataFrame) -> dict[str, Any]:
         unlabelled = outcomes.loc[outcomes[UNLABELLED], "verdict"].value_counts()
         report[UNLABELLED] = {"rows_in": int(unlabelled.sum())}
         report[UNLABELLED] |= {name: int(unlabelled.get(key, 0)) for name, key in UNLABELLED_COUNTS.items()}
+    rare = outcomes[outcomes["reason"].str.startswith(RARE)]
+    if len(rare) and (label_column := _label_column(case, outcomes)):
+        report["rare_classes"] = {str(name): int(count) for name, count in rare[label_column].value_counts().sort_index().items()}
     if label_column := _label_column(case, outcomes):
         table = _classes_by_split(label_column, _labelled(kept))
         report["classes"] = {str(name): {split: int(row[split]) for split in SPLITS} for name, row in table.iterrows()}
@@ -117,9 +121,12 @@ def reason_code(reason: str) -> str:
 
 
 def check_reject_share(clean: Clean, outcomes: DataFrame, quarantine: Path) -> None:
-    """Raise a `UserError` when more than `max_reject_share` of the labelled rows are quarantined for a fault; a leak is none."""
+    """Raise a `UserError` when more than `max_reject_share` of the labelled rows are quarantined for a fault.
+
+    A leak is none, nor is a class with too few rows.
+    """
     outcomes = _labelled(outcomes)
-    quarantined = outcomes[(outcomes["verdict"] == QUARANTINED) & ~outcomes["reason"].str.startswith(LEAK)]
+    quarantined = outcomes[(outcomes["verdict"] == QUARANTINED) & ~outcomes["reason"].str.startswith((LEAK, RARE))]
     share = len(quarantined) / len(outcomes)
     if share > clean.max_reject_share:
         example = quarantined.iloc[0]
@@ -144,13 +151,13 @@ def check_classes(case: UseCase, outcomes: DataFrame) -> None:
             f"all {len(kept):,} clean rows have the {label_column} {table.index[0]!r}; a classifier needs two classes"
         )
     for name, row in table.sort_values("train").iterrows():
-        if missing := [split for split in SPLITS if not row[split]]:
+        if missing := [split for split in (SPLITS if case.clean.rare_classes != "keep" else ("train",)) if not row[split]]:
             total = int(row.sum())
             count = f"{total:,} clean row{'s' * (total != 1)}"
             more = "raise fetch.limit" if case.fetch.limit else "add rows of it"
             raise UserError(
                 f"class {name!r} has {count}, none of them in {' or '.join(missing)}; every class "
-                f"must be in all three splits: {more}, leave it out, or raise validation_share or test_share"
+                f"must be in all three splits: {more}, or set clean.rare_classes to drop, merge or keep"
             )
 
 

@@ -90,6 +90,9 @@ class Clean:
     """Stop when more than this share of the raw rows is quarantined."""
     validation_share: Share = 0.15
     test_share: Share = 0.15
+    rare_classes: Literal["drop", "merge", "keep", "refuse"] = "drop"
+    """Classes with too few rows for every split (three rows are enough): `drop` them, `merge` them into one class "other", `keep`
+    those that have a train row, or `refuse` the data."""
     official_test: Literal["all", "unique"] = "all"
     """Rows of a test split that the source names: `all` keeps every one that can be read, so that results compare with published
     ones; `unique` leaves out repeats and rows with faults as in the other splits. Either way both are counted."""

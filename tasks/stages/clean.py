@@ -64,6 +64,13 @@ def main(context: StageContext) -> None:
         f"{report['rows_in']:,} rows in: {report['kept']:,} kept ({report['fixed']:,} repaired), "
         f"{report['quarantined']:,} quarantined, {report['duplicates']:,} duplicates"
     )
+    if rare := report.get("rare_classes"):
+        listed = ", ".join(f"{name} ({count})" for name, count in list(rare.items())[:5]) + " …" * (len(rare) > 5)
+        context.event_log.log(
+            f"{len(rare)} class{'es' * (len(rare) != 1)} with too few rows for every split left out: {listed}; "
+            "clean.rare_classes=merge or keep goes another way",
+            "warning",
+        )
     if official := report.get("official_test"):
         lost = official["rows"] - official["kept"]
         context.event_log.log(

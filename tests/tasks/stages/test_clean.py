@@ -105,13 +105,16 @@ def test_too_many_invalid_rows_are_refused_with_share_reason_example_and_folder(
     assert set(Table(quarantine).read()["file"]) >= {"cow/text.png", "cow/cut.png"}
 
 
-def test_a_class_with_one_picture_is_named_with_a_remedy(make_context: Any, pets: Any) -> None:
+def test_a_class_with_one_picture_is_left_out_or_refused_with_a_remedy(make_context: Any, pets: Any) -> None:
     (pets / "zebra").mkdir()
     (pets / "zebra" / "1.png").write_bytes(picture(700))
+    report, rows, _ = fetch_and_clean(make_context(vision(pets), "goes on"))
+    assert report["rare_classes"] == {"zebra": 1}
+    assert set(rows["label"]) == {"cat", "cow", "dog"}
     with pytest.raises(
         UserError, match=r"class 'zebra' has 1 clean row, none of them in .*; every class must be in all three splits"
     ):
-        fetch_and_clean(make_context(vision(pets)))
+        fetch_and_clean(make_context(vision(pets, rare_classes="refuse")))
 
 
 def test_one_class_alone_is_refused(make_context: Any, tmp_path: Path) -> None:
