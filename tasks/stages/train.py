@@ -37,6 +37,9 @@ def main(context: StageContext) -> None:
     inputs, targets = encode_tables(case, [train, *variants.partitions()], state, context.scratch)
     validation_inputs, validation_targets = case.encode(validation, state)
     case, budget_note = budget.within_budget(case, len(inputs), state)
+    transfer = case.transfer_learning()
+    if transfer and transfer.mode == "frozen":
+        budget_note = ""  # it has no epochs; those of the budget are for compression
     training, notes = case.training, [*filter(None, [budget_note]), *case.input_notes(inputs, state)]
     for note in notes:
         context.event_log.log(note)
@@ -47,7 +50,7 @@ def main(context: StageContext) -> None:
         f"{len(inputs):,} train rows, {len(validation_inputs):,} validation rows, {parameter_count(network):,} parameters"
     )
     wall_start, cpu_start = time.monotonic(), cpu_s()
-    fit = partial(modes.fit, model) if (model := case.transfer_learning()) else trainer.fit
+    fit = partial(modes.fit, transfer) if transfer else trainer.fit
     fitted = fit(
         network,
         inputs,
