@@ -55,7 +55,9 @@ def _find_separator(lines: Sequence[str], usual: str, columns: int) -> str:
     """The usual separator if it splits the lines, else the mark that splits all of them alike."""
     counts = {mark: [len(record) for _, record in _records(lines, mark)] for mark in dict.fromkeys((usual, *MARKS))}
     if columns:
-        return next((mark for mark, sizes in counts.items() if sizes and _share(sizes, columns) >= MIN_SHARE), usual)
+        shares = {mark: _share(sizes, columns) for mark, sizes in counts.items() if sizes}
+        best = max(shares, key=lambda mark: shares[mark], default=usual)
+        return best if shares.get(best, 0) >= MIN_SHARE else usual
     several = {mark: sizes for mark, sizes in counts.items() if sizes and sizes[-1] > 1}
     alike = {mark: sizes[0] for mark, sizes in several.items() if sizes[0] > 1 and _share(sizes, sizes[0]) >= MIN_SHARE}
     if not alike:  # lines before the header: the mark that splits the earliest of them

@@ -42,7 +42,7 @@ CUT_SHORT = "cut-short: the file does not end with a line break, so its last lin
 UNNAMED = "unnamed "
 """The name of a column without one is this and its position, as in "unnamed 1"."""
 NESTED = "nested"
-"""The entry of a block's `attrs` with the columns that hold lists or objects, and the line of the first."""
+"""The entry of a block's `attrs` with the columns that hold lists or objects, and the lines of these."""
 
 
 def read_table(
@@ -230,12 +230,11 @@ def _frames(records: Iterator[Record], path: Path, file_name: str) -> Iterator[p
         frame = pd.DataFrame([values for _, values, _ in block], columns=header, dtype="str")
         reasons = pd.array([doubt for _, _, doubt in block], dtype="str")
         frame = frame.assign(file=file_name, row=[line for line, _, _ in block], doubt=reasons)
-        nested = {
-            name: line
-            for line, values, _ in reversed(block)
-            for name, value in zip(header, values, strict=True)
-            if isinstance(value, Nested)
-        }
+        nested: dict[str, list[int]] = {}
+        for line, values, _ in block:
+            for name, value in zip(header, values, strict=True):
+                if isinstance(value, Nested):
+                    nested.setdefault(name, []).append(line)
         if nested:
             frame.attrs[NESTED] = nested
         yield frame

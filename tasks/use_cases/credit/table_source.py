@@ -172,9 +172,9 @@ def read_blocks(
     nested: set[str] = set()
     for block in table_files.read_table(file.path, file_name=file.name, **reading):
         notes += remarks.take(block)
-        for name, line in block.attrs.pop(table_files.NESTED, {}).items():
+        for name, lines in block.attrs.pop(table_files.NESTED, {}).items():
             nested.add(name)
-            notes.append(f"column `{name}` left out: line {line} holds a list or an object")
+            notes.append(f"column `{name}` left out: line {lines[0]} holds a list or an object")
         subset = block[split].map(splits).fillna("") if split and splits else file.subset
         block = block.drop(columns=[*nested, *([split] if split else [])])
         renamed = {name: _renamed(str(name)) for name in block.columns if name not in READER_COLUMNS}

@@ -40,5 +40,5 @@ def test_half_a_character_leaves_its_row_in_doubt(tmp_path: Path) -> None:
 
 def test_lists_and_objects_are_named_with_the_line_of_the_first(tmp_path: Path) -> None:
     (rows,) = read(tmp_path, '{"a": "x", "b": 1}', '{"a": ["x", 2], "b": 2}', '{"a": {"c": 1.0}, "b": 3}')
-    assert rows.attrs[table_files.NESTED] == {"a": 2}
+    assert rows.attrs[table_files.NESTED] == {"a": [2, 3]}
     assert rows["a"].tolist() == ["x", '["x", 2]', '{"c": 1.0}']

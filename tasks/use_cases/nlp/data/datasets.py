@@ -209,7 +209,6 @@ def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int)
         num_read, numbers = 0, {str(layout.first + place): name for place, name in enumerate(classes)}
         for frame in _read_blocks(source):
             texts, label, truth = _text_label_truth(source[0], list(frame.columns), layout)
-            _check_plain(source[0], frame, [*texts, label])
             rows = pd.DataFrame(
                 {
                     "text": [COLUMN_SEPARATOR.join(part for part in row if part) for row in _values(frame, texts)],
@@ -218,7 +217,7 @@ def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int)
                     "truth": [_label_name(value, numbers) for (value,) in _values(frame, [truth])] if truth else "",
                     "file": frame["file"],
                     "row": frame["row"],
-                    "doubt": frame.get("doubt", ""),
+                    "doubt": _doubt_column(frame, [*texts, label]),
                 }
             )
             if kept is not None:
@@ -227,11 +226,13 @@ def _read_files(files: Sequence[SourceFile], classes: Sequence[str], limit: int)
             yield from remarks.attach([rows.reset_index(drop=True)], remarks.take(frame))
 
 
-def _check_plain(path: Path, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raise a `UserError` for a list or an object where a text or a label should be."""
-    for name, line in frame.attrs.get(NESTED, {}).items():
+def _doubt_column(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series | str:
+    """Why each row may be wrong, empty if it is sure: also a list or an object where a text or a label should be."""
+    doubt = frame.get("doubt", "")
+    for name, lines in frame.attrs.get(NESTED, {}).items():
         if name in columns:
-            raise UserError(f"{path}, line {line}: {name!r} is a list or an object; expected a text")
+            doubt = doubt.mask(frame["row"].isin(lines), f"nested: {name} is a list or an object, expected a text")
+    return doubt
 
 
 def _read_blocks(source: SourceFile) -> Iterator[pd.DataFrame]:
