@@ -33,7 +33,7 @@ DASK_SETTINGS = {
 PRELOADED_MODULES = ("distributed.nanny", "distributed.worker", "pandas", "pyarrow.parquet", "pandera.typing.dask")
 """Modules imported once, in the process that workers are forked from. It saves 2.5 CPU-seconds per worker."""
 
-MAX_PARTITION_BYTES = 128_000_000
+MAX_PARTITION_BYTES = 32_000_000
 """Most bytes of encoded content in a partition, whatever its number of rows: a worker holds one partition in memory."""
 
 

@@ -14,7 +14,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from tasks.core.compression import described_fields
-from tasks.core.onnx_model import BATCH_ROWS, FORMAT_VERSION, METADATA_PREFIX, from_bytes, predict, to_bytes
+from tasks.core.onnx_model import FORMAT_VERSION, METADATA_PREFIX, batch_rows, from_bytes, predict, to_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,7 +81,7 @@ def parity(network: nn.Module, content: bytes, inputs: Array, tolerance: float |
 
     with torch.inference_mode():
         reference = torch.cat(
-            [network(torch.from_numpy(block)) for block in np.array_split(inputs, -(-len(inputs) // BATCH_ROWS))]
+            [network(torch.from_numpy(block)) for block in np.array_split(inputs, -(-len(inputs) // batch_rows(inputs)))]
         )
     expected, outputs = reference.float().numpy(), predict(content, inputs)
     if outputs.shape != expected.shape:

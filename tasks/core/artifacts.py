@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.core import registry
 from tasks.core.atomic_files import flush_to_disk, hash_file, write_json, write_parquet
 from tasks.core.errors import UserError
+from tasks.core.file_backed import MEMORY_BYTES, ByteStore, size_of_bytes
 from tasks.core.networks import resized_network
 from tasks.core.problem import PreprocessingState
 
@@ -147,7 +148,20 @@ def _file_names(folder: Path) -> list[str]:
 
 
 def read_split(rows: Table, split: str) -> DataFrame:
-    """The rows of one split, read partition by partition."""
+    """The rows of one split, read partition by partition.
+
+    Columns of bytes, such as pictures, hold `StoredBytes` where they are large together: those stay in a file.
+    """
     import pandas as pd
 
-    return pd.concat([part[part["split"] == split] for part in rows.partitions()], ignore_index=True)
+    frames: list[DataFrame] = []
+    store, held = None, 0
+    for part in rows.partitions():
+        frames.append(part[part["split"] == split])
+        held += size_of_bytes(frames[-1])
+        if store is None and held > MEMORY_BYTES:
+            store = ByteStore(rows.path)
+            frames[:-1] = [store.store(frame) for frame in frames[:-1]]
+        if store is not None:
+            frames[-1] = store.store(frames[-1])
+    return pd.concat(frames, ignore_index=True)

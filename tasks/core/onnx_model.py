@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
 
+from tasks.core import file_backed
 from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ FORMAT_VERSION = "1"
 """The version of the metadata's format, written to the file as the producer version."""
 METADATA_PREFIX = "bonsai."
 """The prefix of Bonsai's entries in a model's metadata."""
-BATCH_ROWS = 256
+BATCH_ROWS, BATCH_BYTES = 256, 3 * 2**20
+"""The most rows, and the most bytes of inputs, of a batch: what a model computes takes many times as much memory."""
 
 
 def to_bytes(model: ModelProto) -> bytes:
@@ -81,9 +83,17 @@ def create_session(content: bytes, threads: int = 1) -> InferenceSession:
 def predict(content: bytes, inputs: Array, threads: int = 1) -> Array:
     """The outputs (N, ...) of the model for inputs (N, ...), computed in batches."""
     runtime = create_session(content, threads)
-    batches = [runtime.run(None, {"inputs": inputs[at : at + BATCH_ROWS]})[0] for at in range(0, max(1, len(inputs)), BATCH_ROWS)]
+    size, batches = batch_rows(inputs), []
+    for at in range(0, max(1, len(inputs)), size):
+        batches.append(runtime.run(None, {"inputs": inputs[at : at + size]})[0])
+        file_backed.release_pages()
     outputs: Array = np.concatenate(batches)
     return outputs
+
+
+def batch_rows(inputs: Array) -> int:
+    """How many of these rows are computed at a time."""
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * len(inputs) // max(1, inputs.nbytes)))
 
 
 def read_metadata(model: ModelProto) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tasks.core import onnx_model
 from tasks.core.problem import PreprocessingState
 from tasks.core.use_case import InputRange, UseCase
 from tasks.evaluation import statistics
-from tasks.training import adversarial
+from tasks.training import activations, adversarial
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -96,7 +96,8 @@ class _Attacker:
     def examples(self, attack: str, epsilon: float) -> Array:
         """The adversarial examples (N, ...) in the type of the file's inputs."""
         generator = torch.Generator().manual_seed(statistics.SEED)
-        blocks = [self._block(slice(at, at + BATCH), attack, epsilon, generator) for at in range(0, len(self.inputs), BATCH)]
+        size = activations.rows_per_pass(self.network, self.inputs, BATCH, to_inputs=True)
+        blocks = [self._block(slice(at, at + size), attack, epsilon, generator) for at in range(0, len(self.inputs), size)]
         examples: Array = torch.cat(blocks).numpy()
         return examples
 

@@ -145,7 +145,7 @@ def _predictor(case: UseCase, pair: ModelPair) -> Callable[[DataFrame], _Outcome
 
 def run(session: Any, inputs: Array) -> Array:
     """The outputs (N, ...) of a file for inputs (N, ...), in batches."""
-    size = onnx_model.BATCH_ROWS
+    size = onnx_model.batch_rows(inputs)
     batches = [session.run(None, {"inputs": inputs[at : at + size]})[0] for at in range(0, max(1, len(inputs)), size)]
     outputs: Array = np.concatenate(batches)
     return outputs

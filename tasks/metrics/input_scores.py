@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.core import file_backed
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -26,7 +28,7 @@ RANK = 20
 """Axes of the Gaussian with a variance of their own; all others share one."""
 FIT_ROWS = 20_000
 """The most train rows, evenly spaced, that are read."""
-BLOCK_ROWS = 2048
+BLOCK_ROWS, BLOCK_VALUES = 2048, 2**22
 LEAST_VARIANCE = 1e-6
 """Least share of the largest variance that an axis is given."""
 AXIS_STEPS = 127
@@ -71,10 +73,12 @@ def average_pool(inputs: Array, side: int) -> Floats:
     rows, columns = (np.arange(side) * length // side for length in (height, width))
     counts = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
     blocks = []
-    for at in range(0, max(1, len(inputs)), BLOCK_ROWS):
-        block = np.asarray(inputs[at : at + BLOCK_ROWS], np.float64)
+    size = max(1, min(BLOCK_ROWS, BLOCK_VALUES // (channels * height * width)))
+    for at in range(0, max(1, len(inputs)), size):
+        block = np.asarray(inputs[at : at + size], np.float64)
         sums = np.add.reduceat(np.add.reduceat(block, rows, axis=2), columns, axis=3)
         blocks.append((sums / counts).reshape(len(block), channels * side * side))
+        file_backed.release_pages()
     return np.concatenate(blocks)
 
 

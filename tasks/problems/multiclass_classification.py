@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tasks.core.problem import Array, PreprocessingState
     from tasks.core.settings import Training
 
-BASELINE_ROWS = 10_000
-"""The most train rows that the kernel machine is fitted on."""
+BASELINE_ROWS, BLOCK_ROWS = 10_000, 256
+"""The most train rows that the kernel machine is fitted on, and how many are encoded at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +88,6 @@ class MulticlassClassification(Problem):
     ) -> dict[str, ExportedBaseline]:
         """A kernel machine on the encoded inputs of up to 10,000 train rows."""
         (sample,) = sampling.evenly_spaced_rows([len(train)], BASELINE_ROWS)
-        return {"kernel machine": kernel_machine.exported(*encode(train.iloc[sample]), state)}
+        starts = range(0, len(sample), BLOCK_ROWS)
+        blocks = (encode(train.iloc[sample[at : at + BLOCK_ROWS]].reset_index(drop=True)) for at in starts)
+        return {"kernel machine": kernel_machine.exported_from_blocks(blocks, len(sample), state)}

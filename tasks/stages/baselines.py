@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.data import sampling
 from tasks.metrics import input_scores
+from tasks.training.encoding import encode_tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -43,7 +46,7 @@ def main(context: StageContext) -> None:
         for name, baseline in exported.items():
             content = to_bytes(baseline, context.name, slug(name))
             compared = parity(content, baseline.inputs, baseline.expected, name)
-            content, calibrated = calibrate(content, context.case, baseline, train, validation)
+            content, calibrated = calibrate(content, context.case, baseline, train, validation, context.scratch)
             report = {
                 "name": name,
                 "slug": slug(name),
@@ -60,6 +63,7 @@ def main(context: StageContext) -> None:
             context.event_log.log(f"{name}: {baseline.train_rows:,} train rows, {len(content):,} bytes")
         note = "" if exported else NONE_EXPORTED
         write_json(draft / "report.json", {"baselines": [report["slug"] for report in reports], "note": note})
+    shutil.rmtree(context.scratch)
     if note:
         context.event_log.log(note)
 
@@ -73,13 +77,13 @@ def to_bytes(baseline: ExportedBaseline, use_case: str, architecture: str) -> by
 
 
 def calibrate(
-    content: bytes, case: UseCase, baseline: ExportedBaseline, train: DataFrame, validation: DataFrame
+    content: bytes, case: UseCase, baseline: ExportedBaseline, train: DataFrame, validation: DataFrame, scratch: Path
 ) -> tuple[bytes, dict[str, Any]]:
     """The file calibrated on at most `CALIBRATION_ROWS` validation rows, and a report; the same file for no classes."""
-    inputs, targets = case.encode(spaced(validation, CALIBRATION_ROWS), baseline.state)
+    inputs, targets = encode_tables(case, [spaced(validation, CALIBRATION_ROWS)], baseline.state, scratch, "validation_")
     usual = baseline.inputs
     if input_scores.fit(usual, baseline.state) is not None:
-        usual, _ = case.encode(spaced(train, input_scores.FIT_ROWS), baseline.state)
+        usual, _ = encode_tables(case, [spaced(train, input_scores.FIT_ROWS)], baseline.state, scratch)
     return calibration.calibrate(
         content,
         case.problem_of(baseline.state),

@@ -61,7 +61,7 @@ def build_context(context: StageContext, state: PreprocessingState) -> Compressi
         return [read_split(rows, "train"), *variants.partitions()]
 
     inputs, targets = encode_tables(case, read_train(), state, context.scratch)
-    validation_inputs, validation_targets = case.encode(validation, state)
+    validation_inputs, validation_targets = encode_tables(case, [validation], state, context.scratch, "validation_")
     case, _ = budget.within_budget(case, len(inputs), state)
     return CompressionContext(
         case=case,

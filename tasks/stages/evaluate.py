@@ -28,6 +28,8 @@ from tasks.evaluation.uncertainty import measure_uncertainty
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+ENCODED_BYTES = 64 * 2**20
+"""The most bytes of inputs that are encoded at a time."""
 EXPLAINED_ROWS = 50
 """Number of the best and of the worst predictions of a split that get attributions."""
 
@@ -90,8 +92,12 @@ def main(context: StageContext) -> None:
 def predict_rows(recipe: Artifact, case: UseCase, rows: DataFrame) -> tuple[DataFrame, DataFrame]:
     """The predictions of the recipe's ONNX file for `rows`, with `split`, `file` and `row`, and the rows."""
     model, state = load_model(recipe)
-    inputs, _ = case.encode(rows, state)
-    predictions = case.problem_of(state).decode(rows, onnx_model.predict(model, inputs), state).reset_index(drop=True)
+    size = max(1, len(rows))
+    if size > 1:
+        size = min(size, max(1, ENCODED_BYTES // max(1, case.encode(rows.head(1), state)[0].nbytes)))
+    blocks = (rows.iloc[at : at + size].reset_index(drop=True) for at in range(0, max(1, len(rows)), size))
+    outputs = np.concatenate([onnx_model.predict(model, case.encode(block, state)[0]) for block in blocks])
+    predictions = case.problem_of(state).decode(rows, outputs, state).reset_index(drop=True)
     origin = [name for name in ("split", "file", "row") if name in rows and name not in predictions]
     return predictions.assign(**{name: rows[name].to_numpy() for name in origin}), rows
 

@@ -35,7 +35,7 @@ def main(context: StageContext) -> None:
     state = case.fit_preprocessing(train)
     problem = case.problem_of(state)
     inputs, targets = encode_tables(case, [train, *variants.partitions()], state, context.scratch)
-    validation_inputs, validation_targets = case.encode(validation, state)
+    validation_inputs, validation_targets = encode_tables(case, [validation], state, context.scratch, "validation_")
     case, budget_note = budget.within_budget(case, len(inputs), state)
     transfer = case.transfer_learning()
     if transfer and transfer.mode == "frozen":

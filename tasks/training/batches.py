@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tasks.core import file_backed
+
 if TYPE_CHECKING:
     from tasks.core.use_case import Array
+
+
+RESIDENT_BYTES = 64 * 2**20
+"""How much of memory-mapped inputs is read before their pages are released."""
 
 
 class TensorDataset:
@@ -17,6 +23,7 @@ class TensorDataset:
 
     def __init__(self, inputs: Array | Tensor, targets: Array | Tensor) -> None:
         self.inputs, self.targets = as_tensor(inputs), as_tensor(targets)
+        self._touched = 0
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -30,6 +37,10 @@ class TensorDataset:
     def take(self, rows: Tensor, device: str) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the rows at these positions, on the device."""
         x, y = self.inputs[rows.to(self.inputs.device)], self.targets[rows.to(self.inputs.device)]
+        self._touched += x.nbytes
+        if self._touched > RESIDENT_BYTES:
+            file_backed.release_pages()
+            self._touched = 0
         if device == "cuda" and not x.is_cuda:
             return x.pin_memory().to(device, non_blocking=True), y.pin_memory().to(device, non_blocking=True)
         return x, y

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.core import file_backed
 from tasks.core.problem import PreprocessingState
 from tasks.core.use_case import UseCase
 
@@ -16,22 +17,35 @@ if TYPE_CHECKING:
 
     from tasks.core.use_case import Array
 
-BLOCK_ROWS = 2500
-MEMORY_BYTES = 4 * 2**30
+FIRST_ROWS, BLOCK_ROWS = 32, 2500
+BLOCK_BYTES = 32 * 2**20
+"""The most bytes of inputs that are encoded at a time."""
+MEMORY_BYTES = 256 * 2**20
 """Larger arrays are memory-mapped files."""
 
 
-def encode_tables(case: UseCase, tables: Sequence[DataFrame], state: PreprocessingState, scratch: Path) -> tuple[Array, Array]:
-    """Inputs (N, ...) and targets (N, ...) of all rows; memory-mapped files in `scratch` when larger than `MEMORY_BYTES`."""
-    total = sum(map(len, tables))
+def encode_tables(
+    case: UseCase, tables: Sequence[DataFrame], state: PreprocessingState, scratch: Path, name: str = ""
+) -> tuple[Array, Array]:
+    """Inputs (N, ...) and targets (N, ...) of all rows; memory-mapped files in `scratch` when larger than `MEMORY_BYTES`.
+
+    The names of the files begin with `name`.
+    """
+    total, rows = sum(map(len, tables)), FIRST_ROWS
+    if not total:
+        return case.encode(tables[0], state)
     inputs, targets, filled = None, None, 0
     for table in tables:
-        for start in range(0, len(table), BLOCK_ROWS):
-            x, y = case.encode(table.iloc[start : start + BLOCK_ROWS].reset_index(drop=True), state)
+        start = 0
+        while start < len(table):
+            x, y = case.encode(table.iloc[start : start + rows].reset_index(drop=True), state)
             if inputs is None or targets is None:
-                inputs, targets = allocate(total, x, scratch / "inputs.npy"), allocate(total, y, scratch / "targets.npy")
+                inputs = allocate(total, x, scratch / f"{name}inputs.npy")
+                targets = allocate(total, y, scratch / f"{name}targets.npy")
             inputs[filled : filled + len(x)], targets[filled : filled + len(x)] = x, y
-            filled += len(x)
+            start, filled = start + len(x), filled + len(x)
+            rows = max(FIRST_ROWS, min(BLOCK_ROWS, BLOCK_BYTES * len(x) // max(1, x.nbytes)))
+            file_backed.release_pages()
     assert inputs is not None
     assert targets is not None
     return inputs, targets
@@ -42,5 +56,5 @@ def allocate(total: int, like: Array, path: Path) -> Array:
     shape = (total, *like.shape[1:])
     if total * like.nbytes <= MEMORY_BYTES * len(like):
         return np.empty(shape, like.dtype)
-    mapped: Array = np.lib.format.open_memmap(path, mode="w+", dtype=like.dtype, shape=shape)
+    mapped: Array = file_backed.map_array(path, like.dtype, shape)
     return mapped

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tasks.core.errors import UserError
 from tasks.core.settings import Training
 from tasks.training import adversarial, distributed, optimizers, precision
+from tasks.training.activations import rows_per_pass, split_edges
 from tasks.training.batches import TensorDataset
 from tasks.training.determinism import seed_step
 from tasks.training.interfaces import UNIFORMS
@@ -88,6 +89,9 @@ class TrainingLoop:
             raise UserError(
                 f"a batch has fewer rows than there are processes ({distributed.world_size()}); raise training.batch_size"
             )
+        self.pass_rows = len(dataset)
+        if plan.device == "cpu" and distributed.world_size() == 1:
+            self.pass_rows = rows_per_pass(self.network, dataset.inputs, len(dataset))
         self.losses = torch.zeros(self.epoch_steps, device=plan.device)
         self.progress = Progress()
 
@@ -152,7 +156,7 @@ class TrainingLoop:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * group.get("lr_share", 1.0)
         first = position * training.accumulate
-        edges = self.batch_bounds[first : first + training.accumulate + 1]
+        edges = split_edges(self.batch_bounds[first : first + training.accumulate + 1], self.pass_rows)
         loss_sum = torch.zeros((), device=device)
         for start, stop in pairwise(edges):
             rows, shard_weight = distributed.shard(permutation[start:stop])

@@ -23,6 +23,7 @@ from tasks.core.atomic_files import hash_json
 from tasks.core.errors import UserError
 from tasks.core.hardware import cpu_model
 from tasks.core.settings import Training
+from tasks.training.activations import rows_per_pass
 
 MIN_BF16_SPEEDUP = 1.3
 """On a CPU bf16 is chosen only from this speedup on, so that timing noise does not flip the choice."""
@@ -97,7 +98,8 @@ def _measured_plan(network: nn.Module, inputs: Tensor, channels_last: bool, forw
     path = user_cache_path("bonsai") / "precision" / f"{hash_json(probe)}.json"
     speedup = _read_cached(path)
     if speedup is None:
-        speedup = _write_cached(path, probe, _bf16_speedup(network, inputs[: _probe_rows(inputs)], channels_last, forward_only))
+        rows = rows_per_pass(network, inputs, _probe_rows(inputs))
+        speedup = _write_cached(path, probe, _bf16_speedup(network, inputs[:rows], channels_last, forward_only))
     precision: Precision = "bf16" if speedup >= MIN_BF16_SPEEDUP else "fp32"
     reason = f"bf16 is {speedup:.2f} times as fast as fp32 here, {MIN_BF16_SPEEDUP} needed"
     return ComputePlan("cpu", precision, channels_last, reason)

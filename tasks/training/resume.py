@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tasks.core import file_backed
 from tasks.core.atomic_files import write_bytes
 
 MAX_STATES = 2
@@ -75,4 +76,5 @@ def digest(labels: Iterable[str], tensors: Iterable[Tensor]) -> str:
         whole.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
         for block in tensor.detach().cpu().reshape(-1).split(1 << 24):
             whole.update(block.contiguous().view(torch.uint8).numpy().data)
+            file_backed.release_pages()
     return whole.hexdigest()

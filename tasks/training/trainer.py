@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from tasks.core import file_backed
 from tasks.core.errors import UserError
 from tasks.core.hardware import cpu_model
 from tasks.core.settings import Training
@@ -23,7 +24,7 @@ from tasks.training.interfaces import UNIFORMS, BatchAugmentation, Monitor, Obje
 from tasks.training.loop import TrainingLoop
 from tasks.training.precision import ComputePlan
 from tasks.training.resume import FitStateStore, digest
-from tasks.training.validation import PREDICT_ROWS, Validator, forward
+from tasks.training.validation import Validator, forward, predict_rows
 
 if TYPE_CHECKING:
     from tasks.core.event_log import EventLog
@@ -116,9 +117,13 @@ def predict(network: nn.Module, inputs: Array | Tensor, plan: ComputePlan | None
     """Outputs (N, ...) of a network in evaluation mode, float32, computed block by block."""
     plan = plan or ComputePlan("cpu", "fp32", False, "")
     rows = as_tensor(inputs)
-    blocks = (rows[start : start + PREDICT_ROWS] for start in range(0, len(rows), PREDICT_ROWS))
-    outputs: Array = torch.cat([forward(network, precision.prepare_batch(block, plan), plan).cpu() for block in blocks]).numpy()
-    return outputs
+    size = predict_rows(rows)
+    outputs = []
+    for start in range(0, len(rows), size):
+        outputs.append(forward(network, precision.prepare_batch(rows[start : start + size], plan), plan).cpu())
+        file_backed.release_pages()
+    together: Array = torch.cat(outputs).numpy()
+    return together
 
 
 def _checkpoint_key(

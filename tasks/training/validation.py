@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
     from tasks.training.interfaces import Monitor, Objective, StandardError
 
-PREDICT_ROWS = 512
+PREDICT_ROWS, PREDICT_BYTES = 512, 3 * 2**20
+"""The most rows, and the most bytes of inputs, that a network answers at a time: what it computes takes many times as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,20 @@ class Validator:
     def outputs(self, network: nn.Module, objective: Objective, plan: ComputePlan) -> tuple[Array, float]:
         """Outputs (N, ...) of all rows, and their mean objective."""
         blocks, loss_sum = [], torch.zeros((), device=plan.device)
-        for start in range(0, len(self.rows), PREDICT_ROWS):
-            block = torch.arange(start, min(start + PREDICT_ROWS, len(self.rows)))
+        size = predict_rows(self.rows.inputs)
+        for start in range(0, len(self.rows), size):
+            block = torch.arange(start, min(start + size, len(self.rows)))
             x, y = self.rows.take(block, plan.device)
             x = precision.prepare_batch(x, plan)
             outputs = forward(network, x, plan)
             loss_sum += objective(lambda _, computed=outputs: computed, x, y) * len(block)  # type: ignore[misc]
             blocks.append(outputs.cpu())
         return torch.cat(blocks).numpy(), float(loss_sum) / len(self.rows)
+
+
+def predict_rows(inputs: Tensor) -> int:
+    """How many of these rows a network answers at a time."""
+    return max(1, min(PREDICT_ROWS, PREDICT_BYTES * len(inputs) // max(1, inputs.nbytes)))
 
 
 def forward(network: nn.Module, batch: Tensor, plan: ComputePlan) -> Tensor:

@@ -12,6 +12,8 @@ from tasks.problems.baselines.class_scores import scores_of_all_classes, weights
 from tasks.problems.baselines.onnx_graph import Graph
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
     from onnx import ModelProto
 
@@ -21,6 +23,8 @@ AXES, KERNELS = 50, 500
 SCALE = 1 / 255
 """Inputs are multiplied by it, so that the values of pixels are 0 to 1."""
 MIN_VARIANCE = 1e-12
+MAX_SIDE, POOLED_SIDE = 32, 24
+"""Pictures larger than `MAX_SIDE` are averaged to at most `POOLED_SIDE`: the cost of the main axes grows with its sixth power."""
 COMPARED_ROWS = 1000
 """The most train rows on which the file is compared with scikit-learn."""
 
@@ -31,8 +35,27 @@ def flatten(inputs: Any) -> NDArray[np.float32]:
     return flat
 
 
+def pooling(shape: Sequence[int]) -> int:
+    """The side of the parts of inputs of this shape that are averaged: pictures are (C, H, W). 1 leaves them as they are."""
+    return -(-max(shape[1:]) // POOLED_SIDE) if len(shape) == 3 and max(shape[1:]) > MAX_SIDE else 1
+
+
+def pool(inputs: Any) -> Any:
+    """Inputs (N, ...) with large pictures averaged, as float32; what is left over at the end of a side is cut."""
+    part = pooling(inputs.shape[1:])
+    if part == 1:
+        return inputs
+    rows, channels, height, width = inputs.shape
+    height, width = height // part, width // part
+    parts = inputs[:, :, : height * part, : width * part].reshape(rows, channels, height, part, width, part)
+    return parts.mean((3, 5), dtype=np.float32)
+
+
 def fit(inputs: Any, targets: Any) -> Any:
-    """A pipeline of scikit-learn: the 50 main axes, the Nystroem map of 500 radial kernels, logistic regression."""
+    """A pipeline of scikit-learn: the 50 main axes, the Nystroem map of 500 radial kernels, logistic regression.
+
+    `inputs` are pooled.
+    """
     from sklearn.decomposition import PCA
     from sklearn.kernel_approximation import Nystroem
     from sklearn.linear_model import LogisticRegression
@@ -55,7 +78,10 @@ def to_onnx(pipeline: Any, example_inputs: Any, classes: int) -> ModelProto:
     rotation = axes.components_.astype(np.float64)
     basis = kernels.components_.astype(np.float64)  # (kernels, axes)
     graph = Graph(example_inputs.dtype, example_inputs.shape[1:])
-    flat = graph.add("Flatten", graph.floats(), axis=1)
+    part, values = pooling(example_inputs.shape[1:]), graph.floats()
+    if part > 1:
+        values = graph.add("AveragePool", values, kernel_shape=[part, part], strides=[part, part])
+    flat = graph.add("Flatten", values, axis=1)
     along = graph.linear(flat, rotation * SCALE, -rotation @ axes.mean_.astype(np.float64))
     # -gamma * |x - c|² = 2 gamma x·c - gamma |c|² - gamma |x|²
     products = graph.linear(along, 2 * kernels.gamma * basis, -kernels.gamma * (basis**2).sum(1))
@@ -75,14 +101,26 @@ def parameter_count(pipeline: Any, classes: int) -> int:
 
 def exported(inputs: Any, targets: Any, state: PreprocessingState) -> ExportedBaseline:
     """The kernel machine fitted on encoded train rows, with one logit for each class of the state."""
-    pipeline, classes = fit(inputs, targets), len(state["classes"])
-    (sample,) = sampling.evenly_spaced_rows([len(inputs)], COMPARED_ROWS)
-    scores = pipeline.decision_function(flatten(inputs[sample]))
+    return exported_from_blocks([(inputs, targets)], len(inputs), state)
+
+
+def exported_from_blocks(blocks: Iterable[tuple[Any, Any]], rows: int, state: PreprocessingState) -> ExportedBaseline:
+    """As `exported`, for so many train rows in blocks of encoded inputs and targets, one of which is in memory at a time."""
+    (sample,) = sampling.evenly_spaced_rows([rows], COMPARED_ROWS)
+    pooled, targets, compared, start = [], [], [], 0
+    for inputs, indices in blocks:
+        compared.append(inputs[sample[(sample >= start) & (sample < start + len(inputs))] - start])
+        pooled.append(pool(inputs))
+        targets.append(indices)
+        start += len(inputs)
+    pipeline, classes = fit(np.concatenate(pooled), np.concatenate(targets)), len(state["classes"])
+    inputs = np.concatenate(compared)
+    scores = pipeline.decision_function(flatten(pool(inputs)))
     return ExportedBaseline(
         model=to_onnx(pipeline, inputs, classes),
         state=state,
         parameters=parameter_count(pipeline, classes),
-        train_rows=len(inputs),
-        inputs=inputs[sample],
+        train_rows=rows,
+        inputs=inputs,
         expected=scores_of_all_classes(scores, pipeline[-1].classes_, classes),
     )

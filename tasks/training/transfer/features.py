@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tasks.core import file_backed
 from tasks.core.atomic_files import write_bytes
 from tasks.training import precision
 from tasks.training.batches import as_tensor
@@ -64,6 +65,7 @@ def compute(
             content = io.BytesIO()
             np.save(content, outputs)
             write_bytes(path, content.getvalue())
+            file_backed.release_pages()
         if event_log:
             event_log.progress(number + 1, len(blocks), "blocks of features")
     layers.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]

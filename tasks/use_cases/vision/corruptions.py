@@ -34,6 +34,9 @@ CONTRAST = (0.7, 0.4)
 SHIFT = (0.1, 0.2)
 """Pixels by which an image is moved in each direction, as a share of its side."""
 
+BLOCK_VALUES = 2**22
+"""The most values of pixels that are changed at a time."""
+
 PixelChange = Callable[["Pixels", "Generator"], "Pixels"]
 """Images (N, C, H, W) to images of the same shape."""
 
@@ -94,5 +97,9 @@ def _change_rows(rows: DataFrame, generator: Generator, change: PixelChange) -> 
     if rows.empty:
         return rows
     first, _ = images.decode_image(rows["image"].iloc[0])
-    pixels_NCHW = images.decode_batch(rows["image"], first.width, 1 if first.mode == "L" else 3)
-    return rows.assign(image=[images.encode_png(image, compress_level=0) for image in change(pixels_NCHW, generator)])
+    channels, changed = 1 if first.mode == "L" else 3, []
+    size = max(1, BLOCK_VALUES // (channels * first.width**2))
+    for at in range(0, len(rows), size):
+        pixels_NCHW = images.decode_batch(rows["image"].iloc[at : at + size], first.width, channels)
+        changed += [images.encode_png(image, compress_level=0) for image in change(pixels_NCHW, generator)]
+    return rows.assign(image=changed)

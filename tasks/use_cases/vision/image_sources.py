@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.use_cases.vision.settings import ImageFetch
 
 BLOCK_ROWS = 2500
-MAX_BLOCK_BYTES = 64_000_000
+MAX_BLOCK_BYTES = 32_000_000
 MAX_IMAGE_BYTES = MAX_CIFAR_MEMBER_BYTES = 100_000_000
 IMAGE_COLUMNS = ("image", "img", "jpeg", "png", "bytes")
 LABEL_COLUMNS = ("label", "class", "target", "fine_label")

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from io import BytesIO
-from typing import IO, Literal
+from typing import IO, Literal, SupportsBytes
 from zlib import crc32
 
 import numpy as np
@@ -64,13 +64,14 @@ def open_image(source: bytes | IO[bytes]) -> Image.Image:
         return _open(source)
 
 
-def decode_image(data: bytes, side: int = 0) -> tuple[Image.Image, list[str]]:
+def decode_image(data: SupportsBytes, side: int = 0) -> tuple[Image.Image, list[str]]:
     """The image upright in mode L or RGB, and the codes of the repairs and remarks. Raises `UnreadableImage`.
 
     With a `side` a JPEG that is much larger than it is decoded at a part of its size (see `SHRINK_FACTOR`). It is faster, but
     of other pixels than a reduction of the whole picture: on photos by 2 of 255 levels on average, by 50 at edges of colours.
     """
     with _collected_warnings() as caught:
+        data = bytes(data)
         image, repairs = _open(data), []
         if image.format == "PNG":
             _check_png(data)
@@ -134,11 +135,12 @@ def encode_png(image: Image.Image | Pixels, compress_level: int = 6) -> bytes:
     return file.getvalue()
 
 
-def decode_batch(encoded: Collection[bytes], side: int, channels: int, fit: Fit = "pad") -> Pixels:
+def decode_batch(encoded: Collection[SupportsBytes], side: int, channels: int, fit: Fit = "pad") -> Pixels:
     """N encoded images as an array (N, C, H, W); an image of another size or mode is converted."""
     mode = "L" if channels == 1 else "RGB"
     pixels_NCHW = np.empty((len(encoded), channels, side, side), np.uint8)
-    for position, data in enumerate(encoded):
+    for position, content in enumerate(encoded):
+        data = bytes(content)
         image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
         if image.mode != mode or image.size != (side, side):
             image, _ = fit_square(decode_image(data)[0], side, mode, fit)

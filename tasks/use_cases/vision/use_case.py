@@ -175,7 +175,7 @@ class Vision(UseCase):
             return row.image, label, row.subset, "", "", fit, str(fault), ""
         notes = list(dict.fromkeys([*notes, *more]))
         repaired = any(note != images.DAMAGED_METADATA for note in notes)
-        encoded = images.encode_png(image) if repaired else row.image
+        encoded = images.encode_png(image, compress_level=6 if side <= SMALL_SIDE else 1) if repaired else row.image
         look = near_duplicates.thumbnail(image)
         return encoded, label, row.subset, images.pixel_hash(image), look, fit, "", "; ".join(notes)
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks.use_cases.vision import corruptions, images
+from tests.support.image_rows import encode_image, random_image
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (8, 1, 20, 20), dtype=np.uint8)
@@ -80,3 +81,13 @@ def test_each_corruption_but_polarity_has_two_severities_and_the_second_is_stron
         "inverted polarity": 1,
     }
     assert all(values[0] < values[1] for values in change.values() if len(values) == 2)
+
+
+@pytest.mark.parametrize(
+    "corruption", corruptions.corruptions(), ids=lambda corruption: f"{corruption.name} {corruption.severity}"
+)
+def test_rows_changed_in_blocks_are_those_changed_at_once(corruption: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pd.DataFrame({"image": [encode_image(random_image(seed, (16, 16), "RGB")) for seed in range(7)]})
+    whole = corruption.apply(rows, np.random.default_rng(5))
+    monkeypatch.setattr(corruptions, "BLOCK_VALUES", 3 * 16 * 16 * 3)
+    assert corruption.apply(rows, np.random.default_rng(5))["image"].tolist() == whole["image"].tolist()
