@@ -8,7 +8,7 @@ import pytest
 from tasks.core.artifacts import Table, read_split
 from tasks.core.errors import UserError
 from tasks.data import sources
-from tasks.stages import augment
+from tasks.stages import augment, compress
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.settings import TextClean
 from tasks.use_cases.nlp.use_case import Nlp
@@ -95,3 +95,19 @@ def test_unlabelled_texts_are_refused_for_the_task_words(nlp: Nlp) -> None:
     case = Nlp(fetch=nlp.fetch, model={"task": "words"})
     with pytest.raises(UserError, match=r"fetch\.unlabelled is for topics of texts"):
         list(case.load_teaching_rows())
+
+
+def test_compression_reads_rows_without_a_label_apart_from_the_others(make_context: Any, nlp: Nlp) -> None:
+    context = make_context(nlp)
+    _, rows, _ = fetch_and_clean(context)
+    augment.main(context)
+    state = nlp.fit_preprocessing(rows[rows["split"] == "train"])
+    compression_context = compress.build_context(context, state)
+    train, *variants = compression_context.read_train()
+    assert set(train["split"]) == {"train"}
+    assert len(train) + sum(map(len, variants)) == len(compression_context.inputs)
+    (validation,) = compression_context.read_validation()
+    assert len(validation) == len(compression_context.validation_inputs)
+    (unlabelled,) = compression_context.read_unlabelled()
+    assert len(unlabelled) == 20
+    assert not set(unlabelled["text"]) & set(rows.loc[rows["split"] != "unlabelled", "text"])
