@@ -10,6 +10,7 @@ import yaml
 
 from tasks.core.compression import DENSE, EAGER
 from tasks.core.stage_context import StageContext
+from tasks.release import data_table
 from tasks.release.decision import Candidate
 from tasks.release.seeds import card_section
 
@@ -63,6 +64,7 @@ def model_card(
     metrics: Mapping[str, Any],
     metadata: Mapping[str, Any],
     fit_notes: Sequence[str] = (),
+    quality: Mapping[str, Any] | None = None,
 ) -> str:
     """A model card in the format of the Hugging Face Hub: YAML front matter, then Markdown."""
     case, released = context.case, verdict["released"]
@@ -81,14 +83,11 @@ def model_card(
         "model-index": [{"name": f"{context.name}-{released or verdict['verdict']}", "results": [result]}],
     }
     machine = ", ".join(f"{key} {value}" for key, value in table["machine"].items())
-    counts = ", ".join(f"{count:,} {split}" for split, count in sorted(metrics["rows"].items()))
     sections = {
         f"{context.name}: {released or verdict['verdict']}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
-        "Intended use": f"{case.summary} One file, `model.onnx`: `inputs` in, `outputs` out, pre-processing inside; "
-        "what was fitted on its data (such as the class names) is in the file's metadata under `bonsai.learnt`.",
+        "Intended use": f"{case.summary} {data_table.contents(metadata['learnt'])}",
         **usage(case.usage if released else ""),
-        "Data": f"{dataset}: {counts} rows after cleaning. Near-duplicates are in the same split; "
-        "test rows decide on the release and chose nothing before.",
+        "Data": data_table.data_section(dataset, case.fetch, metrics["rows"], quality or {}),
         "Training": training(own, metadata, asdict(case.training), fit_notes),
         "Evaluation": markdown_table(rows)
         + "\n\nOn test rows with 95 % intervals; latency in milliseconds at batch 1 and 64 (median), speed-ups at batch 1. "

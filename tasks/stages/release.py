@@ -52,8 +52,9 @@ def main(context: StageContext) -> None:
             shutil.copyfile(model, draft / "model.onnx")
             for name, content in context.case.release_files(model.read_bytes(), _read(model)["learnt"]).items():
                 write_bytes(draft / name, content)
+        quality = context.clean.json("ledger.json") if (context.clean.path / "ledger.json").exists() else {}
         notes = context.compressed(DENSE).json("report.json").get("fit_notes", [])
-        card = model_card(context, verdict, table, metrics[released or DENSE], _read(model), notes)
+        card = model_card(context, verdict, table, metrics[released or DENSE], _read(model), notes, quality)
         write_bytes(draft / "card.md", card.encode())
     context.event_log.table("release", table_rows)
     context.event_log.log(verdict["reason"])
