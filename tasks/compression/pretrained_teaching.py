@@ -141,7 +141,7 @@ def fit_teacher(
         network,
         inputs,
         targets,
-        validation=encode_tables(case, context.read_validation(), state, scratch),
+        validation=encode_tables(case, context.read_validation(), state, scratch, "validation_"),
         objective=lambda network, x, y: problem.loss(network(x), y, fit_settings),
         training=fit_settings,
         monitor=lambda outputs, _: {"score": context.score(outputs)},

@@ -14,6 +14,7 @@ from tasks.core.errors import UserError
 from tasks.core.settings import PretrainedTeacher, Training
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.stages import compress
+from tasks.training import encoding
 from tasks.use_cases.nlp.use_case import Nlp
 from tests.support import tiny_images
 from tests.support.text_rows import animals
@@ -93,6 +94,16 @@ def test_logits_that_a_killed_stage_saved_are_not_computed_again(tmp_path: Path,
     block.unlink()
     resumed = pretrained_teaching.prepare_lesson(text_context(tmp_path, unlabelled_rows()), settings).targets
     assert (whole == resumed).all()
+
+
+def test_arrays_that_are_too_large_for_memory_are_files_that_do_not_mix(tmp_path: Path, encoder: Path, monkeypatch: Any) -> None:
+    settings = PretrainedTeacher(weights=str(encoder), **{**FIT, "mode": "frozen"})
+    whole = pretrained_teaching.prepare_lesson(text_context(tmp_path / "memory", unlabelled_rows()), settings)
+    monkeypatch.setattr(encoding, "MEMORY_BYTES", 100)
+    lesson = pretrained_teaching.prepare_lesson(text_context(tmp_path / "files", unlabelled_rows()), settings)
+    assert isinstance(lesson.inputs, np.memmap)
+    assert (lesson.inputs == whole.inputs).all()
+    assert (lesson.targets == whole.targets).all()
 
 
 def test_other_rows_have_other_logits_even_in_the_same_folder(tmp_path: Path, encoder: Path) -> None:
