@@ -33,6 +33,7 @@ def main() -> None:
     settings = {
         "clean.alike": 3.5,
         "training.epochs": 1,
+        "training.min_steps": 1,
         **{f"clean.{name}": value for name, value in (("side", int(os.environ.get("BONSAI_SIDE", "0"))),) if value},
     }
     rows = []

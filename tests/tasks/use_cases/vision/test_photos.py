@@ -2,6 +2,7 @@
 
 import io
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from tasks.compression import onnx_export
 from tasks.core import onnx_model
+from tasks.core.file_backed import ByteStore, StoredBytes
 from tasks.models.vision.cnn import Cnn
 from tasks.use_cases.vision import images, pixel_input
 from tasks.use_cases.vision.settings import ImageClean, ImageFetch
@@ -208,3 +210,18 @@ def clean_raw(data: bytes, usual: tuple[int, int, int]) -> dict[str, Any]:
     """A raw row of a picture, of a source whose most common picture has this height, width and number of channels."""
     sizes = dict(zip(("usual_height", "usual_width", "usual_channels"), usual, strict=True))
     return {"image": data, "label": "cat", "subset": "", **sizes, "file": "a.jpg", "row": 0}
+
+
+def test_pictures_that_stay_in_a_file_are_encoded_and_corrupted_as_those_in_memory(tmp_path: Path) -> None:
+    photos = [encode_image(random_image(seed, (90, 70), "RGB"), "JPEG") for seed in range(6)]
+    rows = pd.concat([clean_image(photo, usual=(70, 90, 3)).to_frame().T for photo in photos], ignore_index=True)
+    rows["label"] = list("ababab")
+    stored = ByteStore(tmp_path).store(rows)
+    assert type(stored["image"][0]) is StoredBytes
+    state = OWN.fit_preprocessing(rows)
+    assert OWN.fit_preprocessing(stored) == state
+    for one, other in zip(OWN.encode(rows, state), OWN.encode(stored, state), strict=True):
+        assert np.array_equal(one, other)
+    for corruption in OWN.corruptions():
+        changed = [corruption.apply(each, np.random.default_rng(1))["image"].tolist() for each in (rows, stored)]
+        assert changed[0] == changed[1]
