@@ -29,6 +29,8 @@ class CsvLayout:
     """Lines before the header."""
     spaced: bool = False
     """Whether blanks after a separator are no part of the value."""
+    unnamed: int = 0
+    """The position, from 1, of a column for which the header has no name and no place; 0 if there is none."""
     remarks: tuple[str, ...] = ()
 
 
@@ -48,7 +50,8 @@ def find_layout(lines: Sequence[str], usual: str, explicit: str = "", columns: i
     if before:
         remarks.append(f"{before} line{'s' * (before > 1)} before the header left out ({lines[skipped][:60]!r})")
     spaced = separator not in " \t" and any(re.search(re.escape(separator) + ' +"', line) for line in lines[skipped + before :])
-    return CsvLayout(separator, skipped + before, spaced, tuple(remarks))
+    unnamed = 0 if columns else _unnamed_column(lines[skipped + before :], separator)
+    return CsvLayout(separator, skipped + before, spaced, unnamed, tuple(remarks))
 
 
 def _find_separator(lines: Sequence[str], usual: str, columns: int) -> str:
@@ -60,10 +63,21 @@ def _find_separator(lines: Sequence[str], usual: str, columns: int) -> str:
         return best if shares.get(best, 0) >= MIN_SHARE else usual
     several = {mark: sizes for mark, sizes in counts.items() if sizes and sizes[-1] > 1}
     alike = {mark: sizes[0] for mark, sizes in several.items() if sizes[0] > 1 and _share(sizes, sizes[0]) >= MIN_SHARE}
+    alike = alike or {mark: sizes[0] for mark, sizes in several.items() if _unnamed_column(lines, mark)}
     if not alike:  # lines before the header: the mark that splits the earliest of them
         late = {mark: _single_fields(sizes) for mark, sizes in several.items() if _is_alike(sizes)}
         alike = {mark: several[mark][-1] for mark in late if late[mark] == min(late.values())}
     return usual if usual in alike or not alike else max(alike, key=lambda mark: alike[mark])
+
+
+def _unnamed_column(lines: Sequence[str], separator: str) -> int:
+    """The position of one column that the header leaves out: R counts rows in front, and some end each row with a separator."""
+    header, *rows = [record for _, record in _records(lines, separator)] or [[]]
+    if len(header) < 2 or len(rows) < 2 or {len(row) for row in rows} != {len(header) + 1}:
+        return 0
+    if not any(row[-1].strip() for row in rows):
+        return len(header) + 1
+    return 1 if [row[0].strip() for row in rows] == [str(place) for place in range(1, len(rows) + 1)] else 0
 
 
 def _share(sizes: Sequence[int], size: int) -> float:

@@ -142,6 +142,8 @@ def _csv_records(
             if chosen is None:
                 header = header or values
                 _check_one_column(path, header, layout.separator, values)
+                if layout.unnamed:
+                    header = [*header[: layout.unnamed - 1], "", *header[layout.unnamed - 1 :]]
                 header = _checked_header(path, header)
                 columns = [name.strip() for name in columns]
                 check_columns(path, header, columns)

@@ -87,7 +87,8 @@ def model_card(
         f"{context.name}: {released or verdict['verdict']}": f"{verdict['headline']}\n\n{verdict['reason']}.".lstrip(),
         "Intended use": f"{case.summary} {data_table.contents(metadata['learnt'])}",
         **usage(case.usage if released else ""),
-        "Data": data_table.data_section(dataset, case.fetch, metrics["rows"], quality or {}),
+        "Data": data_table.data_section(dataset, case.fetch, metrics["rows"], quality or {})
+        + warnings((quality or {}).get("findings", [])),
         "Training": training(own, metadata, asdict(case.training), fit_notes),
         "Evaluation": markdown_table(rows)
         + "\n\nOn test rows with 95 % intervals; latency in milliseconds at batch 1 and 64 (median), speed-ups at batch 1. "
@@ -111,6 +112,12 @@ def model_card(
 def usage(code: str) -> dict[str, str]:
     """A section with the code that runs the released file on raw data; empty without code."""
     return {"Use": f"```python\n{code}```"} if code else {}
+
+
+def warnings(findings: Sequence[str]) -> str:
+    """What the use case found in all rows, such as a column that tells the label, as a list after a sentence; else nothing."""
+    listed = "".join(f"\n- {finding}" for finding in findings)
+    return f"\n\nScores may be too good to be true:\n{listed}" if findings else ""
 
 
 def training(

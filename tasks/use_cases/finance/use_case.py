@@ -21,8 +21,7 @@ from tasks.core.settings import settings
 from tasks.core.splits import CONTEXT_SPLIT
 from tasks.core.use_case import Corruption, UseCase
 from tasks.data import sources
-from tasks.data.number_cells import read_numbers
-from tasks.use_cases.finance import news_sentiment, ohlc_bars, price_sources, regimes, volatility_baselines
+from tasks.use_cases.finance import news_sentiment, ohlc_bars, price_formats, price_sources, regimes, volatility_baselines
 from tasks.use_cases.finance.settings import MONTH_DAYS, PriceClean, PriceFetch, PriceModel
 from tasks.use_cases.finance.volatility_forecasting import VolatilityForecasting, predictions_table
 
@@ -84,7 +83,7 @@ class Finance(UseCase):
         bars = ohlc_bars.clean_bars(rows, today=pd.Timestamp.now("UTC").tz_localize(None), max_bar_error=self.clean.max_bar_error)
         ticker = rows["ticker"].astype("string").str.strip().fillna("")
         unnamed = (bars["fault"] == "") & ((ticker == "") | (ticker.str.len() > 40))
-        fear = read_numbers(rows["fear"])
+        fear = price_formats.bar_numbers(rows, "fear")
         bars["fault"] = bars["fault"].mask(unnamed.to_numpy(), "missing-ticker: the row names no series")
         news = {name: rows[name].astype("float64") for name in ("mood", "buzz")}
         return bars.assign(ticker=ticker.astype(object), fear=fear.where((fear > 0) & np.isfinite(fear)), **news)

@@ -76,6 +76,15 @@ def test_a_first_line_that_is_no_preamble_is_an_error(tmp_path: Path) -> None:
         read(tmp_path, "a\n1,2\n3,4\n")
 
 
+def test_a_column_for_which_the_header_has_no_place_is_given_one(tmp_path: Path) -> None:
+    rows = read(tmp_path, '"a","b"\n"1",5,x\n"2",6,y\n"3",7,z\n')
+    assert rows[["unnamed 1", "a", "b"]].to_numpy().tolist() == [["1", "5", "x"], ["2", "6", "y"], ["3", "7", "z"]]
+    rows = read(tmp_path, "a;b\n5;x;\n6;y;\n")
+    assert rows[["a", "b", "unnamed 3"]].to_numpy().tolist() == [["5", "x", ""], ["6", "y", ""]]
+    with pytest.raises(UserError, match="line 2 has 3 fields, expected 2"):
+        read(tmp_path, "text,label\none, two,x\nthree, four,y\n")
+
+
 def test_names_lose_blanks_around_them_and_a_column_without_one_gets_one(tmp_path: Path) -> None:
     rows = read(tmp_path, ", a ,b\n0,1,2\n1,3,4\n")
     assert list(rows.columns[:3]) == ["unnamed 1", "a", "b"]

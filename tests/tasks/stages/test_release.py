@@ -181,6 +181,13 @@ def test_a_card_of_a_classic_model_does_not_speak_of_a_network() -> None:
     )
 
 
+def test_a_card_warns_of_columns_that_tell_the_label() -> None:
+    assert model_card.warnings([]) == ""
+    assert model_card.warnings(["column `copy` alone tells the label"]) == (
+        "\n\nScores may be too good to be true:\n\n- column `copy` alone tells the label"
+    )
+
+
 def test_a_card_has_error_rates_by_group_where_the_report_has_them() -> None:
     row = {
         "group": "old",
