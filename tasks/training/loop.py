@@ -38,7 +38,10 @@ LOSS_TOLERANCE = 0.1
 MAY_BE_INFINITE = ("top_score", "kept_score", "lowest_loss")
 """Fields of `Progress` that begin as an infinity."""
 CHECKPOINT_S = 5.0
-"""Seconds between two crash-safe checkpoints: the most work that a kill loses."""
+"""Seconds between two crash-safe checkpoints: the most work that a kill loses, where a checkpoint is quickly written."""
+QUICK_WRITE_S = 0.25
+"""A checkpoint of a large network takes longer; then they are as many times farther apart, so that a twentieth of the time is
+spent on them."""
 
 
 @dataclass(slots=True)
@@ -117,7 +120,7 @@ class TrainingLoop:
         if validator:
             validator.rows.to_device(self.plan.device)
         total = training.epochs * self.epoch_steps
-        permutation, permutation_epoch, saved_at = torch.empty(0), -1, time.monotonic()
+        permutation, permutation_epoch, saved_at, write_s = torch.empty(0), -1, time.monotonic(), 0.0
         stopping = self._out_of_patience()
         while progress.step < total and not stopping:
             epoch, position = divmod(progress.step, self.epoch_steps)
@@ -133,11 +136,13 @@ class TrainingLoop:
             if ended:
                 self._end_epoch(epoch, validator, event_log)
                 stopping = self._out_of_patience()
-            due = stopping or progress.step == total or time.monotonic() - saved_at > CHECKPOINT_S
+            due = stopping or progress.step == total or time.monotonic() - saved_at > checkpoint_interval(write_s)
             if states and distributed.is_main_process() and due:
                 self._check_finite(epoch, position)
+                write_start = time.monotonic()
                 states.write(self._state())
                 saved_at = time.monotonic()
+                write_s = saved_at - write_start
         self.evaluated_network.load_state_dict(self.best)
         kept: nn.Module = self.evaluated_network.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
         return kept
@@ -318,3 +323,8 @@ def _divergence_message(loss: float, epoch: int, step: int, training: Training) 
     clip = "" if training.clip_norm else " or set training.clip_norm"
     lower = f"lower training.learning_rate (now {training.learning_rate}){clip}"
     return f"the loss became {loss} in epoch {epoch + 1}, step {step}; {lower}. The last good state is kept"
+
+
+def checkpoint_interval(write_s: float) -> float:
+    """Seconds until the next checkpoint, if the last one took `write_s` seconds to write."""
+    return CHECKPOINT_S * max(1.0, write_s / QUICK_WRITE_S)

@@ -106,3 +106,8 @@ def test_a_damaged_state_is_skipped_for_the_one_before(tmp_path: Path) -> None:
     assert state is not None
     assert (state.step, state.values["note"], state.tensors["weight"].tolist()) == (2, 2, [2.0, 2.0])
     assert "damaged" in errors[0]
+
+
+def test_checkpoints_that_take_long_to_write_are_farther_apart() -> None:
+    assert loop.checkpoint_interval(0.01) == loop.CHECKPOINT_S
+    assert loop.checkpoint_interval(2.0) == loop.CHECKPOINT_S * 8
