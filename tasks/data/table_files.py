@@ -16,12 +16,12 @@ import pandas as pd
 
 from tasks.core.errors import UserError
 from tasks.data import remarks
-from tasks.data.csv_layout import CsvLayout, find_layout
-from tasks.data.json_lines import Nested, json_header, json_objects, json_values
-from tasks.data.other_tables import npz_table, sheet_records
-from tasks.data.parquet_files import UNNAMED_INDEX, parquet_blocks, parquet_columns
 from tasks.data.sources import existing_path
-from tasks.data.text_lines import MAX_LINE_BYTES, TextLines, decompressed, packed_name
+from tasks.data.tables.csv_layout import CsvLayout, find_layout
+from tasks.data.tables.json_lines import Nested, json_header, json_objects, json_values
+from tasks.data.tables.other_tables import npz_table, sheet_records
+from tasks.data.tables.parquet_files import UNNAMED_INDEX, parquet_blocks, parquet_columns
+from tasks.data.tables.text_lines import MAX_LINE_BYTES, TextLines, decompressed, packed_name
 
 __all__ = ["NESTED", "check_columns", "parquet_columns", "read_lines", "read_table", "report_names"]
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.settings import Clean, Fetch, Model, Training, settings
-from tasks.data import text_lines
+from tasks.data.tables import text_lines
 from tasks.use_cases.credit import datasets
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import UserError
 from tasks.data import layouts, remarks, table_files
-from tasks.data.csv_layout import NAMES
 from tasks.data.layouts import SourceFile
 from tasks.data.number_cells import Decimal, NumberEvidence
+from tasks.data.tables.csv_layout import NAMES
 from tasks.use_cases.credit import column_kinds, datasets
 
 if TYPE_CHECKING:

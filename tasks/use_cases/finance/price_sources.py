@@ -16,10 +16,10 @@ import pandas as pd
 
 from tasks.core.errors import UserError
 from tasks.data import remarks, sources, table_files
-from tasks.data.csv_layout import NAMES
 from tasks.data.date_cells import read_dates
 from tasks.data.downloads import download
 from tasks.data.number_cells import Decimal, read_numbers
+from tasks.data.tables.csv_layout import NAMES
 from tasks.use_cases.finance.price_columns import REQUIRED_COLUMNS, map_columns
 from tasks.use_cases.finance.price_formats import PRICES, PriceEvidence, bar_dates
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from tasks.core import registry
 from tasks.core.settings import Clean, Fetch, Model, settings
-from tasks.data import text_lines
 from tasks.data.date_cells import DateForm
+from tasks.data.tables import text_lines
 from tasks.use_cases.finance import price_sources
 
 MONTH_DAYS = 22

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from tasks.core import registry
 from tasks.core.settings import Fetch, settings
-from tasks.data import text_lines
+from tasks.data.tables import text_lines
 from tasks.use_cases.nlp.data import conll_files, datasets
 
 

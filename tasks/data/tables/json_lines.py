@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import UserError
-from tasks.data.text_lines import TextLines
+from tasks.data.tables.text_lines import TextLines
 
 HALF_CHARACTER = "half-character: {!r} holds half of a character (a lone surrogate)"
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from tasks.core.errors import UserError
-from tasks.data import table_files, text_lines
+from tasks.data import table_files
+from tasks.data.tables import text_lines
 
 TABLE = "text,label\n教练球队,体育\nnaïve,other\n"
 

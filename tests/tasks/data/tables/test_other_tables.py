@@ -12,7 +12,7 @@ import pytest
 
 from tasks.core.errors import UserError
 from tasks.data import table_files
-from tasks.data.other_tables import cell_text
+from tasks.data.tables.other_tables import cell_text
 
 
 def read(path: Path, *columns: str) -> Any:

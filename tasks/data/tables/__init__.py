@@ -1,0 +1,1 @@
+"""The parts of the reader of tables: lines of text, and the layout of each kind of file."""
