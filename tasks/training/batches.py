@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 
-RESIDENT_BYTES = 64 * 2**20
+RESIDENT_BYTES = 8 * 2**20
 """How much of memory-mapped inputs is read before their pages are released."""
 
 
