@@ -90,18 +90,19 @@ def test_a_short_test_text_is_scored_where_a_short_train_text_is_left_out() -> N
 
 
 def test_near_duplicates_share_a_split_and_a_leak_is_quarantined() -> None:
+    more = ["Tin slid", "Zinc rested", "Iron soared", "Wheat sank", "Corn slept", "Rice flew"]  # so that no class is rare
     rows = pd.DataFrame(
         {
-            "text": ["Oil  rose!", "oil rose", "Gold fell", "Gold fell"],
-            "label": ["a", "a", "b", "c"],
-            "subset": ["train", "test", "train", "train"],
+            "text": ["Oil  rose!", "oil rose", "Gold fell", "Gold fell", *more],
+            "label": ["a", "a", "b", "c", *"aaabbb"],
+            "subset": ["train", "test", "train", "train", *["train", "validation", "test"] * 2],
             "truth": "",
         }
     )
     nlp = Nlp(fetch=TextFetch(path="mine"))
-    light = nlp.clean_partition(rows).assign(key=["1", "2", "3", "3"], file="f", row=range(4), part=0)
+    light = nlp.clean_partition(rows).assign(key=[*"1233456789"], file="f", row=range(10), part=0)
     outcome = deduplicate_and_split(nlp, light)
-    assert outcome["verdict"].to_list() == ["quarantined", "kept", "kept", "duplicate"]
+    assert outcome["verdict"].to_list()[:4] == ["quarantined", "kept", "kept", "duplicate"]
     assert outcome["reason"].to_list()[0] == "leak: looks like f:1 of test"
     assert outcome["reason"].to_list()[3] == "duplicate of f:2, which is labelled 'b'"
 
