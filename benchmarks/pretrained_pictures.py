@@ -15,9 +15,9 @@ from benchmarks.stage_workspace import StageWorkspace, temporary_workspace
 from tasks.core.artifacts import Artifact
 
 SETTINGS = Path(__file__).parent / "pretrained_pictures.yaml"
-SMALL = {
+SMALL: dict[str, dict[str, float]] = {
     "cats_dogs": {"width_share": 0.5, "effort": 2},
-    "sign_digits": {"width_share": 0.5, "effort": 2},
+    "sign_digits": {"width_share": 0.5, "effort": 2, "learning_rate_share": 2},
     "cifar10": {"width_share": 0.375},
 }
 """How the student of each set is distilled, before it is quantized to 8 bits."""
@@ -34,7 +34,7 @@ def main() -> None:
             continue
         if path := settings.get("fetch.path"):
             settings["fetch.path"] = str(Path(datasets) / path)
-        small = [{"distill": SMALL[name]}, {"quantize": {}}]
+        small: list[dict[str, Any]] = [{"distill": SMALL[name]}, {"quantize": {}}]
         with temporary_workspace("vision", settings, ["dense", "small"], {"small": small}) as workspace:
             rows += measure(name, workspace)
         record.write(
