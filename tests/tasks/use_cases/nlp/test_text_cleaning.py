@@ -16,6 +16,7 @@ from tasks.cleaning.quality_report import build_quality_report, check_classes
 from tasks.core.errors import UserError
 from tasks.data.downloads import DATASETS_VARIABLE
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
+from tasks.use_cases.nlp.settings import TextClean
 from tasks.use_cases.nlp.topics.label_errors import find_label_errors
 from tasks.use_cases.nlp.use_case import Nlp
 
@@ -149,7 +150,7 @@ def test_bad_cells_are_quarantined_with_their_reason_and_place(tmp_path: Path) -
     }
     path = tmp_path / "mixed.jsonl"
     path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for label, text in cells.items()))
-    _, outcome = quality_report(Nlp(fetch=TextFetch(path=str(path))), tmp_path)
+    _, outcome = quality_report(Nlp(fetch=TextFetch(path=str(path)), clean=TextClean(rare_classes="refuse")), tmp_path)
     reasons = dict(zip(outcome["label"], outcome["reason"].str.partition(":")[0], strict=True))
     assert reasons == {
         "huge": "too-long",
@@ -165,7 +166,7 @@ def test_bad_cells_are_quarantined_with_their_reason_and_place(tmp_path: Path) -
 def test_a_row_cut_in_the_middle_at_the_end_of_a_file_is_quarantined(tmp_path: Path) -> None:
     path = tmp_path / "cut.csv"
     path.write_text("text,label\nsome words,a\nother words,b")
-    _, outcome = quality_report(Nlp(fetch=TextFetch(path=str(path))), tmp_path)
+    _, outcome = quality_report(Nlp(fetch=TextFetch(path=str(path)), clean=TextClean(rare_classes="refuse")), tmp_path)
     assert outcome["reason"].str.partition(":")[0].to_list() == ["", "cut-short"]
 
 
