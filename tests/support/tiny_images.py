@@ -14,7 +14,7 @@ from tasks.core.artifacts import Checkpoint, Table
 from tasks.core.atomic_files import write_json
 from tasks.core.compression import CompressionContext
 from tasks.core.problem import Problem
-from tasks.core.settings import Clean, Contract, Fetch, Training
+from tasks.core.settings import Clean, Contract, Fetch, Model, Training
 from tasks.core.stage_context import StageContext
 from tasks.core.use_case import UseCase
 from tasks.models.vision.cnn import Cnn
@@ -69,7 +69,7 @@ class Bars(UseCase):
     fetch: Any = field(default_factory=Fetch)
     clean: Any = field(default_factory=Clean)
     augment: Any = None
-    model: Any = None
+    model: Any = field(default_factory=Model)
     training: Any = field(default_factory=lambda: Training(epochs=4, batch_size=32, learning_rate=0.01, precision="fp32"))
     contract: Any = field(default_factory=lambda: Contract(max_drop=0.2, min_speedup=0.01, max_size_share=1.0))
 
