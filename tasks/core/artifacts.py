@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from tasks.core import registry
 from tasks.core.atomic_files import flush_to_disk, hash_file, write_json, write_parquet
 from tasks.core.errors import UserError
-from tasks.core.file_backed import MEMORY_BYTES, ByteStore, size_of_bytes
 from tasks.core.networks import resized_network
 from tasks.core.problem import PreprocessingState
 
@@ -153,6 +152,8 @@ def read_split(rows: Table, split: str) -> DataFrame:
     Columns of bytes, such as pictures, hold `StoredBytes` where they are large together: those stay in a file.
     """
     import pandas as pd
+
+    from tasks.core.file_backed import MEMORY_BYTES, ByteStore, size_of_bytes  # NumPy must not be loaded before threads are set
 
     frames: list[DataFrame] = []
     store, held = None, 0

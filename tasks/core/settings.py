@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import MISSING, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 import pydantic
@@ -30,7 +30,13 @@ def settings(cls: type[T]) -> type[T]:
     Bounds are written `Annotated[int, Field(ge=1)]`; the docstring under a field is its help text.
     """
     config = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True)
-    return pydantic.dataclasses.dataclass(cls, frozen=True, kw_only=True, config=config)  # type: ignore[return-value]
+    made: Any = pydantic.dataclasses.dataclass(cls, frozen=True, kw_only=True, config=config)
+    for name, info in made.__pydantic_fields__.items():
+        field_ = made.__dataclass_fields__[name]
+        if info.description and not isinstance(field_.default, pydantic.fields.FieldInfo) and field_.default is not MISSING:
+            # pydantic reads docstrings from a class's own source, so subclasses inherit the text only in this way
+            field_.default = Field(default=field_.default, description=info.description)
+    return made  # type: ignore[no-any-return]
 
 
 @settings

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.core import artifacts, file_backed
+from tasks.core import file_backed
 from tasks.core.artifacts import Table, read_split
 from tasks.core.file_backed import StoredBytes
 
@@ -29,7 +29,7 @@ def table(tmp_path: Path) -> Any:
 def test_large_columns_of_bytes_stay_in_a_file_and_read_as_they_were(
     table: Any, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(artifacts, "MEMORY_BYTES", limit)
+    monkeypatch.setattr(file_backed, "MEMORY_BYTES", limit)
     rows = read_split(table, "train")
     assert rows["number"].tolist() == [0, 2, 4, 6, 8, 10]
     assert {type(value) for value in rows["image"]} == {StoredBytes}
@@ -45,7 +45,7 @@ def test_small_columns_of_bytes_stay_in_memory(table: Any) -> None:
 
 
 def test_a_copy_for_another_process_holds_the_bytes_themselves(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(artifacts, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(file_backed, "MEMORY_BYTES", 0)
     copied = pickle.loads(pickle.dumps(read_split(table, "test")))
     assert copied["image"].tolist() == [bytes([number]) * 1000 for number in (1, 3, 5, 7, 9, 11)]
 

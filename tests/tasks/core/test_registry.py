@@ -105,3 +105,16 @@ def test_a_params_file_of_another_shape_is_refused(tmp_path: Path, text: Any, me
 
 def test_a_missing_params_file_names_the_folder(tmp_path: Path) -> None:
     assert str(tmp_path) in user_error(lambda: params_file.read_params(tmp_path / "params.yaml"))
+
+
+def test_a_subclass_of_settings_keeps_the_help_and_the_bounds_of_its_base() -> None:
+    from pydantic import TypeAdapter
+
+    from tasks.core.settings import Training
+    from tasks.use_cases.credit.settings import TableTraining
+
+    base, derived = (TypeAdapter(cls).json_schema()["properties"] for cls in (Training, TableTraining))
+    assert derived["threads"] == base["threads"]
+    assert "CPU threads" in derived["threads"]["description"]
+    assert derived["batch_size"]["description"].startswith("For tens of thousands of rows")
+    assert (Training.threads, TableTraining().threads, TableTraining(threads=2).threads) == (1, 1, 2)
