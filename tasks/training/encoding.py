@@ -29,7 +29,8 @@ def encode_tables(
 ) -> tuple[Array, Array]:
     """Inputs (N, ...) and targets (N, ...) of all rows; memory-mapped files in `scratch` when larger than `MEMORY_BYTES`.
 
-    The names of the files begin with `name`.
+    The names of the files begin with `name`. Where blocks have rows of another length (axis 1), such as the terms of texts, all
+    are padded with zeros to the longest.
     """
     total, rows = sum(map(len, tables)), FIRST_ROWS
     if not total:
@@ -42,6 +43,13 @@ def encode_tables(
             if inputs is None or targets is None:
                 inputs = allocate(total, x, scratch / f"{name}inputs.npy")
                 targets = allocate(total, y, scratch / f"{name}targets.npy")
+            if x.shape[1:] != inputs.shape[1:]:
+                length = max(x.shape[1], inputs.shape[1])
+                x = _padded(x, length)
+                if inputs.shape[1] < length:
+                    before = np.array(inputs[:filled])
+                    inputs = allocate(total, x, scratch / f"{name}inputs.npy")
+                    inputs[:filled] = _padded(before, length)
             inputs[filled : filled + len(x)], targets[filled : filled + len(x)] = x, y
             start, filled = start + len(x), filled + len(x)
             rows = max(FIRST_ROWS, min(BLOCK_ROWS, BLOCK_BYTES * len(x) // max(1, x.nbytes)))
@@ -49,6 +57,11 @@ def encode_tables(
     assert inputs is not None
     assert targets is not None
     return inputs, targets
+
+
+def _padded(rows: Array, length: int) -> Array:
+    """The rows (N, L, ...) with zeros up to `length`."""
+    return np.pad(rows, [(0, 0), (0, length - rows.shape[1]), *[(0, 0)] * (rows.ndim - 2)])
 
 
 def allocate(total: int, like: Array, path: Path) -> Array:

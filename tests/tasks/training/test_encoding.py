@@ -43,6 +43,28 @@ def test_blocks_take_as_many_rows_as_fit_and_all_rows_arrive_in_order(
     assert sorted(path.name for path in tmp_path.iterdir()) == expected
 
 
+class Terms(Squares):
+    """Rows as long as the longest of their block."""
+
+    def encode(self, rows: Any, state: Any) -> Any:
+        numbers = rows["number"].to_numpy()
+        terms = np.zeros((len(rows), int(numbers.max()) % 7 + 1, 2), np.int32)
+        terms[:, 0, 0] = numbers
+        return terms, numbers
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+def test_rows_of_different_lengths_are_padded_with_zeros(in_files: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "FIRST_ROWS", 4)
+    monkeypatch.setattr(encoding, "BLOCK_ROWS", 5)
+    monkeypatch.setattr(encoding, "MEMORY_BYTES", 0 if in_files else 1 << 20)
+    case: Any = Terms()
+    inputs, targets = encoding.encode_tables(case, TABLES, {}, tmp_path)
+    assert inputs.shape == (150, 7, 2)
+    assert inputs[:, 0, 0].tolist() == targets.tolist() == list(range(150))
+    assert inputs.sum() == sum(range(150)), "all else is 0"
+
+
 def test_no_rows_are_encoded_as_none(tmp_path: Path) -> None:
     case: Any = Squares()
     inputs, targets = encoding.encode_tables(case, [TABLES[0].head(0)], {}, tmp_path)
