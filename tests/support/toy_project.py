@@ -147,6 +147,9 @@ class {name}:
     model: Model = Model()
     training: Training = Training()
     contract: Contract = Contract()
+
+    def check_head(self):
+        pass
 """
 
 STAGES = {

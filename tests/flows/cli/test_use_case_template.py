@@ -170,7 +170,8 @@ def test_a_new_use_case_goes_through_all_stages_as_they_are(template: str, tmp_p
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    sets = [word for one in (*SMALL_SETTINGS[template], "training.epochs=1") for word in ("--set", one)]
+    settings = (*SMALL_SETTINGS[template], "training.epochs=1", "training.min_steps=1")
+    sets = [word for one in settings for word in ("--set", one)]
     run("-m", "flows.cli.main", "new", "mine", "--from", template, *sets)
     run("-c", ALL_STAGES)
     assert Artifact(tmp_path / "data" / "mine" / "model").json("report.json")["epochs"] == 1
