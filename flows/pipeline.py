@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from threading import Event
@@ -32,7 +32,7 @@ from prefect.utilities.engine import emit_task_run_state_change_event  # noqa: E
 
 from flows.dvc_state.publish import publish  # noqa: E402
 from flows.dvc_state.stage_graph import Stage  # noqa: E402
-from flows.dvc_state.stage_state import StageStore, working_directory  # noqa: E402
+from flows.dvc_state.stage_state import StageStore  # noqa: E402
 from flows.execution import request_deduplication, run_artifacts  # noqa: E402
 from flows.execution.concurrency_limits import acquire_tag_slots  # noqa: E402
 from flows.execution.progress_artifacts import ProgressReporter  # noqa: E402
@@ -99,7 +99,7 @@ def pipeline(
         request_hash = request_deduplication.request_hash(root, request, force=force)
         run.update(state="Running", started_at=run_record.now(), prefect=flow_run, request=request_hash)
         with (
-            working_directory(run.folder),
+            chdir(run.folder),
             log_to_file(run.folder / "flow.log"),
             StageStore(run.folder) as store,
             ProgressReporter() as progress,
@@ -113,7 +113,7 @@ def pipeline(
         if not server_lost:
             run_artifacts.create_artifacts(run, flow_run_id)
     if request.unmodified:
-        with working_directory(root):
+        with chdir(root):
             names = [name for name, entry in run.record["stages"].items() if entry["state"] in SUCCEEDED]
             skipped = publish(root, store.entries(names))
             run.update(reflected=not skipped)

@@ -75,17 +75,6 @@ def bypass_proxies() -> None:
                 del os.environ[name]
 
 
-@contextmanager
-def in_folder(folder: Path) -> Iterator[None]:
-    """The working folder while the block runs."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 def find_server(root: Path) -> str:
     """Configure Prefect to use PREFECT_API_URL or else the project's own server; returns the API URL, "" when there is none.
 

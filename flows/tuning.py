@@ -12,14 +12,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvc.utils.serialize import load_yaml, loads_yaml
 
-from flows.dvc_state.stage_state import StageStore, working_directory
+from flows.dvc_state.stage_state import StageStore
 from flows.execution.run_executor import SUCCEEDED, RunExecutor
 from flows.parameters import run_request, yaml_edit
 from flows.runs import run_record
@@ -161,7 +161,7 @@ def _run_trial(root: Path, use_case: str, folder: Path, values: Mapping[str, Any
     folder.mkdir(parents=True)
     run = run_record.Run(folder, {"state": "Running", "use_cases": [use_case], "overrides": request.overrides, "stages": {}})
     create_workspace(root, folder, request)
-    with working_directory(folder), StageStore(folder) as store:
+    with chdir(folder), StageStore(folder) as store:
         executor = RunExecutor(root, run, store)
 
         def stop_on_request(event: Event) -> None:

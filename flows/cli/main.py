@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import chdir, closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -84,7 +84,7 @@ def _build_request(
     if seeds is not None:
         values["seeds"] = seeds
     request = run_request.build_request(root, use_cases or (), recipes or (), values, cwd=Path.cwd())
-    with settings.in_folder(root):
+    with chdir(root):
         run_request.check_own_data(request)
     return request
 
@@ -262,11 +262,10 @@ def stages() -> None:
     from rich.table import Table
 
     from flows.dvc_state.stage_graph import load_stages
-    from flows.dvc_state.stage_state import working_directory
     from flows.reporting.console import stdout
 
     root = settings.project_root()
-    with working_directory(root):
+    with chdir(root):
         all_stages = load_stages(root)
     table = Table("stage", "what it does", "depends on", "for each", box=box.SIMPLE_HEAD)
     verbs = {stage.verb: stage for stage in all_stages.values()}

@@ -149,17 +149,6 @@ def _clear_output_hashes(node: Any) -> None:
         out.clear()
 
 
-@contextmanager
-def working_directory(folder: Path) -> Iterator[None]:
-    """Change the current directory while the block runs: DVC resolves every path against it."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 def open_repo(folder: Path) -> Repo:
     """DVC's view of a workspace whose hash database lies in it: by default all users of a machine share one."""
     return Repo(str(folder), config={"core": {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}}, _wait_for_lock=True)

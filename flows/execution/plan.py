@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Reason
-from flows.dvc_state.stage_state import StageStore, open_repo, working_directory
+from flows.dvc_state.stage_state import StageStore, open_repo
 from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
 from flows.runs.workspace import create_workspace
@@ -37,7 +38,7 @@ def plan_run(root: Path, request: RunRequest, *, force: bool = False) -> list[Pl
     folder.mkdir(parents=True)
     try:
         create_workspace(root, folder, request)
-        with working_directory(folder), StageStore(folder) as store:
+        with chdir(folder), StageStore(folder) as store:
             return _plan_stages(store, durations, force=force)
     finally:
         shutil.rmtree(folder)
@@ -45,7 +46,7 @@ def plan_run(root: Path, request: RunRequest, *, force: bool = False) -> list[Pl
 
 def project_status(root: Path, use_cases: Iterable[str] = ()) -> dict[str, list[Reason]]:
     """The reasons why each stage of the project's own folder is not up to date, by stage; empty for one that is."""
-    with working_directory(root), open_repo(root) as repo, repo.lock:
+    with chdir(root), open_repo(root) as repo, repo.lock:
         stages = stage_graph.select(stage_graph.read(repo), use_cases)
         nodes = {node.name: node for node in repo.index.stages}
         reasons = {name: stage_graph.stale_reasons(repo, nodes[name]) for name in stages}

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dvc.config import Config
 
 from flows.dvc_state import object_cache
 from flows.dvc_state.lock_file import LOADER, LockEntries, committed_lock_text, parse_lock_entries
-from flows.dvc_state.stage_state import open_repo, working_directory
+from flows.dvc_state.stage_state import open_repo
 from flows.registry import versions
 from flows.runs import recovery, run_record, search
 from flows.runs.run_record import Run
@@ -44,7 +45,7 @@ def collect_garbage(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcR
     report, objects = GcReport(), object_cache.objects_folder(root)
     with (
         object_cache.exclusive_lock(objects) as unused,
-        working_directory(root),
+        chdir(root),
         open_repo(root) as repo,
         repo.lock,  # no `dvc` command of the project runs meanwhile either
     ):

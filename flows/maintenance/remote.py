@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,7 +14,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.stage_state import read_lock_file, working_directory
+from flows.dvc_state.stage_state import read_lock_file
 from flows.reporting.console import one_line
 from flows.runs import run_record
 from flows.runs.run_record import FINAL_STATES, Run
@@ -74,7 +74,7 @@ def _open_remote(root: Path, folder: Path, name: str) -> Iterator[tuple[Repo, An
     core = {key: config["core"][key] for key in ("remote",) if config["core"].get(key)}
     try:
         with (
-            working_directory(folder),
+            chdir(folder),
             Repo(str(folder), config={"core": hashes | core, "remote": dict(config["remote"])}, _wait_for_lock=True) as repo,
         ):
             yield repo, repo.cloud.get_remote(name or None, "push")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from dvc.utils.serialize import load_yaml
 
 from flows.dvc_state import object_cache, stage_graph
 from flows.dvc_state.publish import publish, unsaved_outputs
-from flows.dvc_state.stage_state import open_repo, read_lock_file, working_directory
+from flows.dvc_state.stage_state import open_repo, read_lock_file
 from flows.execution.plan import project_status
 from flows.execution.run_executor import SUCCEEDED
 from flows.maintenance.compare import code_hashes
@@ -33,7 +34,7 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
     use_cases = list(params["use_cases"])
     completed = [name for name, entry in run.record.get("stages", {}).items() if entry.get("state") in SUCCEEDED]
     objects = object_cache.objects_folder(root)
-    with working_directory(root), object_cache.shared_lock(objects):
+    with chdir(root), object_cache.shared_lock(objects):
         entries = {name: entry for name, entry in read_lock_file(run.folder).items() if name in completed}
         if not entries:
             raise UserError(f"no stage of {run.id} was completed, so there is nothing to restore")

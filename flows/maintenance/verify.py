@@ -8,6 +8,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from dvc.utils.serialize import load_yaml
 
 from flows.dvc_state import object_cache
 from flows.dvc_state.stage_graph import Stage, load_stages
-from flows.dvc_state.stage_state import read_lock_file, working_directory
+from flows.dvc_state.stage_state import read_lock_file
 from flows.execution.stage_process import run_stage_process
 from flows.maintenance.compare import flatten
 from flows.runs import run_record
@@ -61,7 +62,7 @@ def verify(
     shutil.rmtree(folder, ignore_errors=True)
     _clone(root, run, folder)
     verdicts: list[Verdict] = []
-    with working_directory(folder), object_cache.shared_lock(objects):
+    with chdir(folder), object_cache.shared_lock(objects):
         entries, stages = read_lock_file(run.folder), load_stages(folder)
         completed = [name for name in stages if name in entries and run.record["stages"].get(name, {}).get("outs")]
         if not completed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from dvc.exceptions import DvcException
 from dvc.utils.serialize import load_yaml
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.stage_state import open_repo, read_lock_file, working_directory
+from flows.dvc_state.stage_state import open_repo, read_lock_file
 from flows.registry import history
 from flows.registry.history import History, Version
 from flows.reporting.console import one_line
@@ -26,7 +27,7 @@ def version_folder(root: Path, version: Version) -> Path:
     """The folder with the release of a version, fetched from DVC's cache if it is not there. Its checksums are verified."""
     place = history.folder(root, version.use_case) / str(version.number)
     if not (place / CHECKSUMS).exists():
-        with working_directory(root), open_repo(root) as repo:
+        with chdir(root), open_repo(root) as repo:
             try:
                 repo.checkout([f"{place}.dvc"], force=True)
             except DvcException as error:
@@ -56,7 +57,7 @@ def register(root: Path, registered: History, release: Path, run: str, folder: P
         for path in release.iterdir():
             if path.name != CHECKSUMS:
                 shutil.copyfile(path, draft / path.name)
-    with working_directory(root), open_repo(root) as repo:
+    with chdir(root), open_repo(root) as repo:
         repo.add([str((place / str(number)).relative_to(root))])
     facts = {
         "version": number,

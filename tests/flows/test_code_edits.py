@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from flows.dvc_state.stage_state import StageStore, working_directory
+from flows.dvc_state.stage_state import StageStore
 from tasks.core import registry
 from tests.flows.dvc_state.test_stage_graph import write_outputs_by_hand
 from tests.support.toy_project import REPOSITORY, build_project
@@ -46,7 +47,7 @@ def stale(project: Path) -> Stale:
         try:
             for path, content in before.items():
                 (project / path).write_bytes(content + b"\n# edited\n")
-            with working_directory(project), StageStore(project) as store:
+            with chdir(project), StageStore(project) as store:
                 names = {name for name in store.stages if store.stale_reasons(name)}
                 return {(store.stages[name].verb, store.stages[name].use_case) for name in names}
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from flows.dvc_state import object_cache
 from flows.dvc_state.publish import publish
-from flows.dvc_state.stage_state import StageStore, working_directory
+from flows.dvc_state.stage_state import StageStore
 from flows.execution.plan import project_status
 from flows.execution.run_executor import RunExecutor
 from flows.parameters import run_request
@@ -34,14 +35,14 @@ def execute_run(root: Path, **arguments: Any) -> Run:
     request = toy_request(root, **arguments)
     run = run_record.create(root, request, trigger="test")
     create_workspace(root, run.folder, request)
-    with working_directory(run.folder), StageStore(run.folder) as store:
+    with chdir(run.folder), StageStore(run.folder) as store:
         run.update(state="Running", started_at=run_record.now(), stages={name: {"state": "Pending"} for name in store.stages})
         executor = RunExecutor(root, run, store)
         for name in store.stages:
             executor.execute(name)
         executor.finish()
     if request.unmodified:
-        with working_directory(root):
+        with chdir(root):
             publish(root, store.entries(store.stages))
     return run
 
@@ -75,7 +76,7 @@ def model_sum(project: Path) -> float:
 
 def is_up_to_date(project: Path) -> bool:
     """Whether every stage of the toy is up to date in the project's own folder."""
-    with working_directory(project):
+    with chdir(project):
         return not any(project_status(project, ["toy"]).values())
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Stage
-from flows.dvc_state.stage_state import working_directory
 from flows.parameters import yaml_edit
 from tests.support.executed_runs import execute_run
 from tests.support.toy_project import SMALL, build_project, use_toy_registry
@@ -26,7 +26,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def stages(project: Path, seeds: list[int]) -> dict[str, Stage]:
     yaml_edit.set_values(project / "params.yaml", {"seeds": seeds})
-    with working_directory(project):
+    with chdir(project):
         return stage_graph.load_stages(project)
 
 

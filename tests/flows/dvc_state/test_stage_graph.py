@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Reason
-from flows.dvc_state.stage_state import StageStore, open_repo, working_directory
+from flows.dvc_state.stage_state import StageStore, open_repo
 from flows.parameters import yaml_edit
 from tests.support.toy_project import REPOSITORY, SMALL, build_project
 
@@ -31,7 +32,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(toy: Path) -> Iterator[StageStore]:
-    with working_directory(toy), StageStore(toy) as store:
+    with chdir(toy), StageStore(toy) as store:
         yield store
 
 
@@ -43,7 +44,7 @@ def set_params(toy: Path, **stanzas: Any) -> None:
 
 def write_outputs_by_hand(toy: Path, *names: str) -> None:
     """Write the outputs of these stages, or of all, by hand and commit them to DVC's cache."""
-    with working_directory(toy), StageStore(toy) as store:
+    with chdir(toy), StageStore(toy) as store:
         for name in names or store.stages:
             store.clear(name)
             for out in store.stages[name].outs:
@@ -53,7 +54,7 @@ def write_outputs_by_hand(toy: Path, *names: str) -> None:
 
 
 def test_the_matrix_is_expanded_and_every_stage_comes_after_what_it_needs(toy: Path) -> None:
-    with working_directory(toy):
+    with chdir(toy):
         stages = stage_graph.load_stages(toy)
     assert len(stages) == 2 * (4 + 2 * 3 + 1)
     names = list(stages)
@@ -67,7 +68,7 @@ def test_the_matrix_is_expanded_and_every_stage_comes_after_what_it_needs(toy: P
 
 
 def test_its_edges_are_those_of_dvc(toy: Path) -> None:
-    with working_directory(toy), open_repo(toy) as repo:
+    with chdir(toy), open_repo(toy) as repo:
         graph = repo.index.graph
         assert {name: set(stage.needs) for name, stage in stage_graph.read(repo).items()} == {
             node.name: {need.name for need in graph.successors(node)} for node in graph
@@ -75,7 +76,7 @@ def test_its_edges_are_those_of_dvc(toy: Path) -> None:
 
 
 def test_part_of_it_is_selected_by_use_case_and_recipe(toy: Path) -> None:
-    with working_directory(toy):
+    with chdir(toy):
         chosen = stage_graph.select(stage_graph.load_stages(toy), ["twin"], ["dense"])
     assert list(chosen) == [
         "fetch@twin",
@@ -89,7 +90,7 @@ def test_part_of_it_is_selected_by_use_case_and_recipe(toy: Path) -> None:
 
 
 def test_downstream_stages_are_all_that_read_its_outputs(toy: Path) -> None:
-    with working_directory(toy):
+    with chdir(toy):
         stages = stage_graph.load_stages(toy)
     assert stage_graph.downstream(stages, ["compress@toy-half"]) == {"evaluate@toy-half", "release@toy"}
 
@@ -107,7 +108,7 @@ def test_each_kind_of_change_is_named(small: Path) -> None:
     raw.unlink()
     raw.write_text("other")
     (small / "dvc.yaml").write_text((small / "dvc.yaml").read_text().replace("tasks augment", "tasks  augment"))
-    with working_directory(small), StageStore(small) as store:
+    with chdir(small), StageStore(small) as store:
         assert [str(reason) for reason in store.stale_reasons("train@toy")] == [
             "use_cases.toy.model.width: (none) -> 9",
             "use_cases.toy.training.epochs: (none) -> 3",
@@ -121,18 +122,18 @@ def test_each_kind_of_change_is_named(small: Path) -> None:
 
 def test_the_store_distinguishes_unchanged_restored_and_unknown(small: Path) -> None:
     write_outputs_by_hand(small, "fetch@toy", "clean@toy", "augment@toy", "train@toy")
-    with working_directory(small), StageStore(small) as store:
+    with chdir(small), StageStore(small) as store:
         assert store.restore("train@toy") == "Unchanged"
     set_params(small, training={"epochs": 3})
-    with working_directory(small), StageStore(small) as store:
+    with chdir(small), StageStore(small) as store:
         assert store.restore("train@toy") is None
         assert store.key("train@toy")
         assert store.restore("train@toy") is None, "again, with the hashes of its dependencies saved anew"
     set_params(small, training={})
     (small / "dvc.lock").unlink()
-    with working_directory(small), StageStore(small) as store:
+    with chdir(small), StageStore(small) as store:
         assert store.restore("train@toy") == "Restored"
-    with working_directory(small), StageStore(small) as store:
+    with chdir(small), StageStore(small) as store:
         assert store.restore("train@toy") == "Unchanged", "restored outputs are recorded in dvc.lock"
 
 
@@ -141,7 +142,7 @@ def test_a_lock_file_is_written_byte_for_byte_as_dvc_would(small: Path) -> None:
     ours = (small / "dvc.lock").read_bytes()
     (small / "dvc.lock").unlink()
     for name in ("fetch@toy", "clean@toy"):
-        with working_directory(small), open_repo(small) as repo:
+        with chdir(small), open_repo(small) as repo:
             repo.commit(name, force=True)
     assert (small / "dvc.lock").read_bytes() == ours
 
@@ -149,7 +150,7 @@ def test_a_lock_file_is_written_byte_for_byte_as_dvc_would(small: Path) -> None:
 def test_the_toy_has_the_stages_of_the_real_pipeline_but_classic_models(toy: Path) -> None:
     yaml_edit.set_values(toy / "params.yaml", {"seeds": [8]})
     real = set(yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"])
-    with working_directory(toy):
+    with chdir(toy):
         assert {stage.verb for stage in stage_graph.load_stages(toy).values()} == real - {"baselines"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from flows.dvc_state.stage_graph import Stage
-from flows.dvc_state.stage_state import StageStore, working_directory
+from flows.dvc_state.stage_state import StageStore
 from flows.execution.run_executor import RunExecutor
 from flows.runs import run_record
 from flows.runs.workspace import create_workspace
@@ -54,7 +55,7 @@ def test_a_stage_is_ended_at_its_time_limit_and_its_checkpoints_are_saved(toy: P
     checkpoint = run.folder / ".bonsai" / "scratch" / "fetch@toy" / "far.json"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_text("[1]")
-    with working_directory(run.folder), StageStore(run.folder) as store:
+    with chdir(run.folder), StageStore(run.folder) as store:
         assert store.stages["clean@toy"].timeout_s == 86400, "a day where dvc.yaml says nothing"
         result = RunExecutor(toy, run, store).execute("fetch@toy")
     assert (result.state, result.text) == ("Failed", "ran out of time: 0.5 s")

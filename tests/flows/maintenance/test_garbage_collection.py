@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.stage_state import StageStore, working_directory
+from flows.dvc_state.stage_state import StageStore
 from flows.maintenance import garbage_collection
 from flows.runs import search
 from flows.runs.search import RunAnnotation
@@ -37,7 +38,7 @@ def test_gc_keeps_what_a_kept_run_or_the_project_needs(project: Path, bonsai: An
     assert swept.freed_bytes > 0
     assert cached_objects(project) < before
     assert is_up_to_date(project)
-    with working_directory(project):
+    with chdir(project):
         shutil.rmtree(project / "data")
         again = execute_run(project)
     assert {entry["state"] for entry in again.record["stages"].values()} <= {"Unchanged", "Restored"}
@@ -45,7 +46,7 @@ def test_gc_keeps_what_a_kept_run_or_the_project_needs(project: Path, bonsai: An
 
 def test_gc_removes_no_object_while_a_run_is_active(project: Path) -> None:
     second, before = both_runs(project)[1], cached_objects(project)
-    with working_directory(second.folder), StageStore(second.folder):
+    with chdir(second.folder), StageStore(second.folder):
         swept = garbage_collection.collect_garbage(project, keep=1)
     assert "a run is active" in swept.objects_kept_because
     assert len(swept.runs) == 1
