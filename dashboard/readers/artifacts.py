@@ -13,7 +13,7 @@ import numpy as np
 from dashboard.readers import project_files
 from dashboard.readers.artifact_models import DataQualityReport, Latency, Metrics, T, Table, Verdict, parse_as
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.seed_report import SeedReport
+from dashboard.readers.report_models import SeedReport
 from tasks.core.compression import DENSE
 from tasks.core.stage_context import SEEDS_FOLDER
 

@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.report_models import SeedRow
 from dashboard.readers.run_records import Run
-from dashboard.readers.seed_report import SeedRow
 from dashboard.text import formatting
 from dashboard.ui import widgets
 from dashboard.ui.locale import t
