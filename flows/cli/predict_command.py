@@ -18,6 +18,7 @@ REJECTED = 3
 """The exit code when rows were rejected."""
 MAX_REASONS = 20
 """The most rejected rows that are printed, if they are not written to a file."""
+EXPECTED = {"picture": "pictures", "text": "texts, one in a line, or a table with a column of them", "table": "tables with rows"}
 STDIN_NAMES = {"picture": "stdin", "text": "stdin.txt", "table": "stdin.jsonl"}
 
 
@@ -63,6 +64,8 @@ def predict(
                 if write_rejected and len(answers.rejected):
                     write_rejected(answers.rejected)
                 _show_progress(answered, len(failures), bool(output))
+        if not answered and not failures:
+            raise UserError(f"{', '.join(inputs)}: nothing to predict; the use case takes {EXPECTED[model.kind]}")
     for file, row, reason in failures[: 0 if rejected else MAX_REASONS]:
         print(f"rejected {file}{f':{row}' if row else ''}: {reason}", file=sys.stderr)
     if failures or output:

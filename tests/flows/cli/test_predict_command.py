@@ -86,6 +86,7 @@ def test_standard_input_is_read(project: Path, bonsai: Any, monkeypatch: pytest.
         (("nlp", "text.txt"), "texts.txt"),
         (("nlp", "texts.txt", "-o", "answers.xlsx"), "no known ending"),
         (("nlp", "texts.txt", "-o", "no/answers.csv"), "there is no folder no"),
+        (("nlp", "empty.txt", "-o", "answers.csv"), "empty.txt: nothing to predict; the use case takes texts"),
         (("vision", "texts.txt"), "there is no folder"),
         (("nlp", "texts.txt", "--release", "releases"), "there is no folder releases"),
     ],
@@ -93,6 +94,7 @@ def test_standard_input_is_read(project: Path, bonsai: Any, monkeypatch: pytest.
 def test_a_mistake_is_told_in_one_line_and_nothing_is_written(
     project: Path, bonsai: Any, arguments: tuple[str, ...], expected: str
 ) -> None:
+    (project / "empty.txt").touch()
     before = sorted(project.iterdir())
     code, out, err = bonsai("predict", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
