@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from benchmarks import record
 from benchmarks.stage_workspace import temporary_workspace
 from tasks.core import registry
-from tasks.core.artifacts import Artifact, Table
+from tasks.core.storage.artifacts import Artifact, Table
 from tasks.metrics import binary_classification
 from tasks.training import trainer
 from tasks.use_cases.credit import datasets

@@ -59,7 +59,7 @@ def table_row(what: str, value: float, unit: str, bound: float | None = None) ->
 
 def list_many_records(root: Path, finished: Path) -> dict[str, Any]:
     """List the newest 50 of 10,000 run records."""
-    from dashboard.readers import run_records
+    from dashboard.readers.runs import run_records
 
     content = (finished / "run.json").read_bytes()
     for number in range(RECORDS):

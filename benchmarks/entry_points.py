@@ -27,7 +27,7 @@ from flows import settings
 from flows.maintenance.verify import TIMING_FILES
 from flows.runs import run_record
 from flows.system import os_processes
-from tasks.core.artifacts import CHECKSUMS
+from tasks.core.storage.artifacts import CHECKSUMS
 from tasks.dask_cluster import available_cores
 
 PREFECT = (str(BIN / "python"), "-m", "prefect", "--no-prompt")

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.stage_workspace import temporary_workspace
-from tasks.core.artifacts import Artifact
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import Artifact
 
 RECIPES = ("dense", "pruned-int8")
 """The other recipes take as long again and are not needed here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks import record
 from benchmarks.stage_workspace import temporary_workspace
-from tasks.core.artifacts import Artifact
+from tasks.core.storage.artifacts import Artifact
 
 ROWS = 8000
 RECIPES = ("dense", "int8")

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.stage_workspace import temporary_workspace
-from tasks.core.artifacts import Artifact
+from tasks.core.storage.artifacts import Artifact
 
 SENTENCES, SEED = 15_000, 11
 RECIPES = ("dense", "int8")

@@ -20,7 +20,7 @@ from benchmarks import record
 from benchmarks.photo_memory import write_photos
 from benchmarks.stage_workspace import temporary_workspace
 from tasks.core import onnx_model, params_file
-from tasks.core.artifacts import Artifact, Checkpoint, Table
+from tasks.core.storage.artifacts import Artifact, Checkpoint, Table
 from tasks.use_cases.vision import pixel_input
 
 COUNT, BLOCK = 1000, 100

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.stage_workspace import StageWorkspace, temporary_workspace
-from tasks.core.artifacts import Artifact
+from tasks.core.storage.artifacts import Artifact
 
 SETTINGS = Path(__file__).parent / "pretrained_pictures.yaml"
 SMALL: dict[str, dict[str, float]] = {

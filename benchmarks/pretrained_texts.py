@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks import record
 from benchmarks.stage_workspace import StageWorkspace, temporary_workspace
-from tasks.core.artifacts import Artifact
+from tasks.core.storage.artifacts import Artifact
 
 SETTINGS = Path(__file__).parent / "pretrained_texts.yaml"
 LIMITS = ("accuracy at least", "bytes at most", "ms at batch 1 at most")

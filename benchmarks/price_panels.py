@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks import record
 from benchmarks.stage_workspace import temporary_workspace
-from tasks.core.artifacts import Artifact
+from tasks.core.storage.artifacts import Artifact
 
 SETTINGS = {"model": {"architecture": "har_mlp", "hidden": 0}, "training.epochs": 6, "training.learning_rate": 0.01}
 PANELS = ("djia", "stocknet")

@@ -6,8 +6,8 @@ import re
 
 from benchmarks.stage_workspace import ROOT
 from tasks.core import params_file
-from tasks.core.artifacts import Artifact
-from tasks.core.atomic_files import write_bytes
+from tasks.core.storage.artifacts import Artifact
+from tasks.core.storage.atomic_files import write_bytes
 from tasks.release.model_card import markdown_table
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.hardware import cpu_model
+from tasks.core.storage.atomic_files import write_bytes, write_json
 from tasks.dask_cluster import available_cores
 
 RESULTS = Path(__file__).parent / "results"

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import record
 from benchmarks.stage_workspace import StageWorkspace, temporary_workspace
 from dashboard.analysis.parameter_fields import QUICK, QUICK_RECIPES
-from tasks.core.artifacts import Artifact
+from tasks.core.storage.artifacts import Artifact
 
 TEXT_SETTINGS = {"training.epochs": 8, "training.batch_size": 64, "training.learning_rate": 0.005, "training.weight_decay": 2.0}
 DATA_SETS: dict[str, tuple[str, dict[str, Any], bool]] = {

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from tasks.core import params_file
-from tasks.core.artifacts import Artifact
-from tasks.core.event_log import read_events
 from tasks.core.stage_context import event_log_path, stage_name
+from tasks.core.storage.artifacts import Artifact
+from tasks.core.storage.event_log import read_events
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import record
 from benchmarks.stage_workspace import StageWorkspace, temporary_workspace
-from tasks.core.artifacts import Artifact
+from tasks.core.storage.artifacts import Artifact
 
 RECIPES = ("dense", "int8", "pruned-int8")
 COUNTS = ("rows_in", "kept", "quarantined", "duplicates", "reasons", "fixes", "leaks")

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks import record
 from benchmarks.stage_workspace import temporary_workspace
 from tasks.core import onnx_model, params_file
-from tasks.core.artifacts import Artifact, Table, read_split
+from tasks.core.storage.artifacts import Artifact, Table, read_split
 from tasks.evaluation import uncertainty as measured
 from tasks.metrics import calibration, uncertainty
 

@@ -16,7 +16,7 @@ import torch
 from benchmarks import record
 from tasks.core import onnx_model, params_file
 from tasks.core.compression import CompressionContext
-from tasks.core.event_log import EventLog
+from tasks.core.storage.event_log import EventLog
 from tasks.stages.compress import compressed, scorer
 from tasks.training import trainer
 from tasks.use_cases.finance import risk_metrics

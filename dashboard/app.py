@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.readers import run_records
+from dashboard.readers.runs import run_records
 from dashboard.text import translations
 from dashboard.ui import page_context, pickers, url_state
 from dashboard.ui.locale import t

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import sync_playwright
 
-from dashboard.readers import run_records
+from dashboard.readers.runs import run_records
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, Window, served
 from tests.support import recorded_runs
 

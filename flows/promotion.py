@@ -12,8 +12,8 @@ from flows.registry import history, versions
 from flows.registry.history import CHAMPION, History, Version
 from flows.runs import search
 from flows.runs.run_record import Run
-from tasks.core.artifacts import Artifact, Table, read_split
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import Artifact, Table, read_split
 from tasks.inference.released_model import ReleasedModel, load_release
 from tasks.release.assessment import Comparison
 

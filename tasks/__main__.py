@@ -36,8 +36,8 @@ def main(arguments: list[str]) -> int:
 
     from tasks.core import params_file
     from tasks.core.errors import UserError
-    from tasks.core.event_log import EventLog
     from tasks.core.stage_context import StageContext, event_log_path, stage_name
+    from tasks.core.storage.event_log import EventLog
 
     root = Path()
     event_log: EventLog | None = None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from pandas import DataFrame
 
-    from tasks.core.event_log import EventLog
+    from tasks.core.storage.event_log import EventLog
 
 Result = TypeVar("Result")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dashboard.readers.run_records import stage_parts
+from dashboard.readers.runs.run_records import stage_parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.analysis.graph_layout import Layout
-from dashboard.readers.run_records import StageState
+from dashboard.readers.runs.run_records import StageState
 
 _HERE = Path(__file__).parent
 _GRAPH = st.components.v2.component(

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dashboard.readers import run_records
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs import run_records
+from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from flows import settings
 from flows.execution import request_deduplication

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dashboard.readers import run_records
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs import run_records
+from dashboard.readers.runs.run_records import Run
 from flows.reporting import verdicts as decisions
 from flows.reporting.verdicts import Verdict
 

@@ -11,8 +11,9 @@ from typing import Literal
 
 import psutil
 
-from dashboard.readers import prefect_api, run_records
+from dashboard.readers import prefect_api
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.runs import run_records
 from dashboard.text import formatting
 from flows.system import os_processes
 

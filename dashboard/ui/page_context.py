@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard.readers import project_files
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui.locale import t
 from tasks.core.errors import UserError

@@ -8,9 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.readers import run_records
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs import run_records
+from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting, translations
 from dashboard.ui.locale import t, word, zone
 from dashboard.ui.url_state import query_param

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.theme import Drawing
-from dashboard.readers.run_records import StageState, State
+from dashboard.readers.runs.run_records import StageState, State
 from dashboard.text import formatting, translations
 from dashboard.ui.locale import t
 

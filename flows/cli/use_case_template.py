@@ -12,8 +12,8 @@ import yaml
 
 from flows.parameters.run_request import resolve_own_path
 from tasks.core import params_file, registry
-from tasks.core.atomic_files import write_bytes
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import write_bytes
 from tasks.core.use_case import UseCase
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")

@@ -20,7 +20,7 @@ from dvc.utils.serialize import dump_yaml
 
 from flows.dvc_state import object_cache, stage_graph
 from flows.dvc_state.stage_graph import Reason, Stage
-from tasks.core.atomic_files import hash_json
+from tasks.core.storage.atomic_files import hash_json
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
 for name in ("dvc.progress", "dvc_data.callbacks"):  # no progress bars of DVC's among ours

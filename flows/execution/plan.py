@@ -17,7 +17,7 @@ from flows.dvc_state.stage_state import StageStore, open_repo
 from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
 from flows.runs.workspace import create_workspace
-from tasks.core.event_log import read_events
+from tasks.core.storage.event_log import read_events
 
 
 @dataclass(frozen=True, slots=True)

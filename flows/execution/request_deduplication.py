@@ -14,7 +14,7 @@ from flows.runs import run_record
 from flows.runs.run_record import Run
 from flows.system import os_processes
 from flows.system.file_locks import hold_lock, try_lock
-from tasks.core.atomic_files import hash_json
+from tasks.core.storage.atomic_files import hash_json
 
 POLL_S = 0.3
 

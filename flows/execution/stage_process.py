@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.runs.event_follower import Event, EventFollower
-from tasks.core.event_log import read_events
+from tasks.core.storage.event_log import read_events
 
 POLL_S = 0.1
 GRACE_S = 5.0

@@ -13,7 +13,7 @@ from dvc.utils.serialize import load_yaml
 from flows.reporting import verdicts
 from flows.reporting.results_table import COLUMNS
 from flows.runs.run_record import Run, state
-from tasks.core.atomic_files import hash_file
+from tasks.core.storage.atomic_files import hash_file
 
 NOTHING = "(none)"
 HASH_LENGTH = 10

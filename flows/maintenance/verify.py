@@ -24,9 +24,9 @@ from flows.runs import run_record
 from flows.runs.run_record import Run
 from flows.runs.workspace import dvc_config
 from flows.system.file_locks import acquire_slots
-from tasks.core.artifacts import CHECKSUMS
-from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import CHECKSUMS
+from tasks.core.storage.atomic_files import write_json
 
 TIMING_FILES = ("latency.json", "timing.json")
 """Files with measured times: the only ones that may differ, within a tolerance."""

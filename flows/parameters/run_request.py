@@ -16,9 +16,9 @@ from dvc.utils.serialize import load_yaml
 
 from flows.registry import history
 from tasks.core import params_file, registry
-from tasks.core.atomic_files import hash_json, write_json
 from tasks.core.errors import UserError
 from tasks.core.networks import own_files
+from tasks.core.storage.atomic_files import hash_json, write_json
 
 MAX_SEEDS = 100
 """The most seeds of one run."""

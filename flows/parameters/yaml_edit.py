@@ -10,7 +10,7 @@ import yaml
 from dvc.utils.serialize import loads_yaml
 from yaml.nodes import MappingNode, Node, SequenceNode
 
-from tasks.core.atomic_files import write_bytes
+from tasks.core.storage.atomic_files import write_bytes
 
 Edit = tuple[int, int, str]
 """Start and end offset of a span of characters, and the text that replaces it."""

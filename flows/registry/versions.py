@@ -18,9 +18,9 @@ from flows.registry import history
 from flows.registry.history import History, Version
 from flows.reporting.console import one_line
 from flows.system.provenance import code_version
-from tasks.core.artifacts import CHECKSUMS, Artifact
-from tasks.core.atomic_files import hash_file
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import CHECKSUMS, Artifact
+from tasks.core.storage.atomic_files import hash_file
 
 
 def version_folder(root: Path, version: Version) -> Path:

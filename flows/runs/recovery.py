@@ -16,7 +16,7 @@ from flows.runs import run_record
 from flows.runs.run_record import Run
 from flows.system import os_processes
 from flows.system.file_locks import hold_lock
-from tasks.core.atomic_files import write_json
+from tasks.core.storage.atomic_files import write_json
 
 PARTIAL_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(retired\.)?partial")
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from flows.system.os_processes import identity, is_alive
 from flows.system.provenance import code_version, machine_info
-from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import write_json
 
 if TYPE_CHECKING:
     from flows.parameters.run_request import RunRequest

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from flows.runs import run_record
 from flows.runs.run_record import Run
-from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import write_json
 
 ANNOTATION_FILE = "notes.json"
 MAX_NOTE_LENGTH = 4000

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tasks.core import params_file
-from tasks.core.atomic_files import hash_json
+from tasks.core.storage.atomic_files import hash_json
 
 NIGHTLY = "-nightly"
 FIRST_HOUR = 3

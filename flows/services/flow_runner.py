@@ -39,7 +39,7 @@ from flows.runs import recovery, run_record  # noqa: E402
 from flows.services.deployments import DeploymentSpec, deployment_specs  # noqa: E402
 from flows.system import os_processes  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
-from tasks.core.atomic_files import write_json  # noqa: E402
+from tasks.core.storage.atomic_files import write_json  # noqa: E402
 
 CHECK_INTERVAL_S = 10.0
 """Seconds between two searches for runs whose process has died."""

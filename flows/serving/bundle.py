@@ -8,8 +8,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import write_json
 from tasks.inference.released_model import SETTINGS, ReleasedModel
 from tasks.release.settings_file import settings_of
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from tasks.cleaning.deduplication import KEPT, OUTCOME_COLUMNS
 from tasks.cleaning.quality_report import EXAMPLE_LENGTH
-from tasks.core.atomic_files import write_parquet
 from tasks.core.splits import UNLABELLED, row_keys
+from tasks.core.storage.atomic_files import write_parquet
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from tasks.compression.teacher_training import Lesson
-from tasks.core.atomic_files import write_bytes
 from tasks.core.compression import parameter_count
 from tasks.core.errors import UserError
 from tasks.core.splits import row_keys
+from tasks.core.storage.atomic_files import write_bytes
 from tasks.training import interfaces, trainer
 from tasks.training.encoding import allocate, encode_tables
 from tasks.training.transfer import modes

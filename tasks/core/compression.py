@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
 
-    from tasks.core.event_log import EventLog
+    from tasks.core.storage.event_log import EventLog
     from tasks.core.use_case import Array
 
 DENSE = "dense"

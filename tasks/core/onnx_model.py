@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
 
-from tasks.core import file_backed
 from tasks.core.errors import UserError
+from tasks.core.storage import file_backed
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

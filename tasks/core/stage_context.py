@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.core.artifacts import Artifact
 from tasks.core.compression import Step
+from tasks.core.storage.artifacts import Artifact
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import EventLog
+    from tasks.core.storage.event_log import EventLog
 
 SEED_SUFFIX = "_seed"
 """The end of the name of a stage that repeats another with an additional seed: `train_seed`."""

@@ -16,8 +16,8 @@ from urllib.request import Request
 
 from platformdirs import user_cache_path
 
-from tasks.core.atomic_files import flush_to_disk, hash_file
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import flush_to_disk, hash_file
 from tasks.data.http_client import DownloadError, url_opener
 
 DATASETS_VARIABLE = "BONSAI_DATASETS"

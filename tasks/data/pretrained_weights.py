@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.core.atomic_files import hash_file
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import hash_file
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,8 +16,8 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.core.atomic_files import hash_file
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import hash_file
 
 MAX_IDX_BYTES = 4_000_000_000
 JUNK_NAMES = (

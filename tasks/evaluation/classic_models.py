@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core import onnx_model
-from tasks.core.artifacts import Artifact
 from tasks.core.errors import UserError
 from tasks.core.problem import Problem
+from tasks.core.storage.artifacts import Artifact
 from tasks.core.use_case import UseCase
 from tasks.evaluation.comparison import compare_with_dense
 from tasks.evaluation.latency import Variant

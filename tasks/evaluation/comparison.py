@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tasks.core.artifacts import Table, read_split
 from tasks.core.problem import Problem
 from tasks.core.splits import EVALUATION_SPLITS
+from tasks.core.storage.artifacts import Table, read_split
 from tasks.core.use_case import UseCase
 from tasks.evaluation import statistics
 

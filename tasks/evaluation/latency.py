@@ -19,7 +19,7 @@ from tasks.core.hardware import cpu_model
 from tasks.evaluation import statistics, timing_process
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import EventLog
+    from tasks.core.storage.event_log import EventLog
     from tasks.core.use_case import Array
     from tasks.evaluation.timing_process import TimingProcess
 

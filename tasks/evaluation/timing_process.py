@@ -123,7 +123,7 @@ def _onnx(path: Path, threads: int, use_case: str) -> Callable[[Array], Any]:
 def _eager(path: Path, threads: int, use_case: str) -> Callable[[Array], Any]:
     import torch
 
-    from tasks.core.artifacts import Checkpoint
+    from tasks.core.storage.artifacts import Checkpoint
 
     torch.set_num_threads(threads)
     network, _ = Checkpoint(path, use_case).read()

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core import params_file, registry
-from tasks.core.artifacts import Artifact
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import Artifact
 from tasks.core.use_case import UseCase
 from tasks.inference.checked_rows import CheckedRows, InputKind, check_rows, input_kind, needs_other_rows
 from tasks.inference.loaded_model import LoadedModel, load_model

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.core import file_backed
+from tasks.core.storage import file_backed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.core.artifacts import Table, read_split
 from tasks.core.compression import DENSE
 from tasks.core.errors import UserError
 from tasks.core.problem import Problem
 from tasks.core.settings import Contract
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Table, read_split
 from tasks.release.champion import champion_predictions
 from tasks.release.decision import Candidate, Kind
 from tasks.release.evidence import (

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.core import onnx_model
-from tasks.core.artifacts import Artifact, Table, read_split
 from tasks.core.errors import UserError
 from tasks.core.splits import EVALUATION_SPLITS
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Artifact, Table, read_split
 
 if TYPE_CHECKING:
     from pandas import DataFrame

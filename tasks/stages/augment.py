@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pyarrow.parquet as pq
 
-from tasks.core.artifacts import Table
-from tasks.core.atomic_files import write_json, write_parquet
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Table
+from tasks.core.storage.atomic_files import write_json, write_parquet
 from tasks.core.use_case import UseCase
 from tasks.dask_cluster import dask_client, map_on_cluster
 

@@ -11,10 +11,10 @@ import numpy as np
 from tasks.compression import calibration
 from tasks.compression.onnx_export import set_metadata
 from tasks.core import onnx_model
-from tasks.core.artifacts import Table, read_split
-from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.exported_baseline import ExportedBaseline, slug
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Table, read_split
+from tasks.core.storage.atomic_files import write_bytes, write_json
 from tasks.core.use_case import UseCase
 from tasks.data import sampling
 from tasks.metrics import input_scores

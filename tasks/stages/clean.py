@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from tasks.cleaning.deduplication import KEPT, deduplicate_and_split, fault_outcomes
 from tasks.cleaning.partitions import clean_partition_file, write_partition_outputs
 from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share
-from tasks.core.artifacts import Table
-from tasks.core.atomic_files import write_json, write_parquet
 from tasks.core.errors import UserError
 from tasks.core.splits import UNLABELLED
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Table
+from tasks.core.storage.atomic_files import write_json, write_parquet
 from tasks.core.use_case import UseCase
 from tasks.dask_cluster import dask_client, map_on_cluster
 

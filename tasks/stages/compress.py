@@ -12,12 +12,12 @@ from torch import nn
 
 from tasks.compression import calibration, onnx_export
 from tasks.core import onnx_model
-from tasks.core.artifacts import Checkpoint, Table, read_split
-from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.compression import CompressionContext, Step, described_fields, parameter_count
 from tasks.core.problem import PreprocessingState
 from tasks.core.splits import UNLABELLED
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Checkpoint, Table, read_split
+from tasks.core.storage.atomic_files import write_bytes, write_json
 from tasks.core.use_case import UseCase
 from tasks.evaluation import model_size
 from tasks.training import budget

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.core import onnx_model
-from tasks.core.artifacts import Artifact, Checkpoint, Table, read_split
-from tasks.core.atomic_files import write_json
 from tasks.core.compression import DENSE, EAGER
 from tasks.core.errors import UserError
 from tasks.core.exported_baseline import slug
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.splits import EVALUATION_SPLITS, SPLITS
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Artifact, Checkpoint, Table, read_split
+from tasks.core.storage.atomic_files import write_json
 from tasks.core.use_case import UseCase
 from tasks.evaluation import classic_models, latency, robustness, slices, statistics
 from tasks.evaluation.classic_models import ClassicModel

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from tasks.core.artifacts import Table
-from tasks.core.atomic_files import write_json
 from tasks.core.errors import UserError
 from tasks.core.splits import SPLITS, UNLABELLED
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Table
+from tasks.core.storage.atomic_files import write_json
 from tasks.dask_cluster import repartition
 from tasks.data import remarks
 from tasks.data.table_files import report_names
@@ -19,8 +19,8 @@ from tasks.data.table_files import report_names
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from tasks.core.event_log import EventLog
     from tasks.core.settings import Fetch
+    from tasks.core.storage.event_log import EventLog
     from tasks.core.use_case import UseCase
 
 MAX_CLASSES = 1000

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core import onnx_model
-from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.compression import DENSE
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.atomic_files import write_bytes, write_json
 from tasks.release import seeds
 from tasks.release.assessment import read_candidates
 from tasks.release.decision import as_json, decide

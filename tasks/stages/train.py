@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tasks.core.artifacts import Checkpoint, Table, read_split
-from tasks.core.atomic_files import write_json
 from tasks.core.compression import parameter_count
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.stage_context import StageContext
-from tasks.training import budget, distributed, interfaces, trainer
+from tasks.core.storage.artifacts import Checkpoint, Table, read_split
+from tasks.core.storage.atomic_files import write_json
+from tasks.training import budget, interfaces, trainer
 from tasks.training.encoding import encode_tables
+from tasks.training.runtime import distributed
 from tasks.training.transfer import modes
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tasks.core.atomic_files import hash_file
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import hash_file
 from tasks.text import tokenization
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tasks.core import file_backed
+from tasks.core.storage import file_backed
 
 if TYPE_CHECKING:
     from tasks.core.use_case import Array

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.core import file_backed
 from tasks.core.problem import PreprocessingState
+from tasks.core.storage import file_backed
 from tasks.core.use_case import UseCase
 
 if TYPE_CHECKING:

@@ -16,18 +16,19 @@ from torch import Tensor, nn
 
 from tasks.core.errors import UserError
 from tasks.core.settings import Training
-from tasks.training import adversarial, distributed, optimizers, precision
+from tasks.training import adversarial, optimizers
 from tasks.training.activations import rows_per_pass, split_edges
 from tasks.training.batches import TensorDataset
-from tasks.training.determinism import seed_step
 from tasks.training.interfaces import UNIFORMS
 from tasks.training.optimizers import schedule
-from tasks.training.precision import ComputePlan
 from tasks.training.resume import FitState, FitStateStore
+from tasks.training.runtime import distributed, precision
+from tasks.training.runtime.determinism import seed_step
+from tasks.training.runtime.precision import ComputePlan
 from tasks.training.validation import Validator
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import EventLog
+    from tasks.core.storage.event_log import EventLog
     from tasks.core.use_case import InputRange
     from tasks.training.interfaces import BatchAugmentation, Objective
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.core import file_backed
-from tasks.core.atomic_files import write_bytes
+from tasks.core.storage import file_backed
+from tasks.core.storage.atomic_files import write_bytes
 
 MAX_STATES = 2
 """The newest states that are kept; older ones are deleted."""

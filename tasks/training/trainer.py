@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tasks.core import file_backed
 from tasks.core.errors import UserError
 from tasks.core.hardware import cpu_model
 from tasks.core.settings import Training
-from tasks.training import distributed, precision
+from tasks.core.storage import file_backed
 from tasks.training.batches import TensorDataset, as_tensor
-from tasks.training.determinism import deterministic
 from tasks.training.interfaces import UNIFORMS, BatchAugmentation, Monitor, Objective, StandardError
 from tasks.training.loop import TrainingLoop
-from tasks.training.precision import ComputePlan
 from tasks.training.resume import FitStateStore, digest
+from tasks.training.runtime import distributed, precision
+from tasks.training.runtime.determinism import deterministic
+from tasks.training.runtime.precision import ComputePlan
 from tasks.training.validation import Validator, forward, predict_rows
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import EventLog
+    from tasks.core.storage.event_log import EventLog
     from tasks.core.use_case import Array, InputRange
 
 __all__ = ["UNIFORMS", "BatchAugmentation", "FitResult", "Monitor", "Objective", "StandardError", "fit", "predict"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from tasks.training import precision
 from tasks.training.batches import TensorDataset
-from tasks.training.precision import ComputePlan
+from tasks.training.runtime import precision
+from tasks.training.runtime.precision import ComputePlan
 
 if TYPE_CHECKING:
     from torch import Tensor

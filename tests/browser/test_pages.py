@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.readers import run_records
+from dashboard.readers.runs import run_records
 from tests.browser.urls import ALL_LOOKS, PROJECT_PAGES, RESULTS, RUN_PAGES, STATES, VIEWS, file_name, query_of_run
 from tests.support import dashboard_scenarios, recorded_runs
 

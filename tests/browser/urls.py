@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from dashboard.readers import run_records
+from dashboard.readers.runs import run_records
 from tests.support import recorded_runs
 
 RUN_PAGES = ("run", "data", "results", "compression", "try_it", "compare", "versions")

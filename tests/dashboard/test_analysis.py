@@ -12,10 +12,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from dashboard.analysis import column_drift, graph_layout, parameter_fields, pareto_front, run_differences, threshold_curves
 from dashboard.analysis.parameter_fields import Field
 from dashboard.charts import data_charts
-from dashboard.readers import onnx_models, run_records
+from dashboard.readers import onnx_models
 from dashboard.readers.artifact_models import Gain
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.runs import run_records
 from dashboard.text import cron_text, formatting
 from dashboard.ui import image_grid, widgets
 from dashboard.views.data import quality

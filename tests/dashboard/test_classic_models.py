@@ -7,7 +7,7 @@ import pytest
 
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from tasks.core.atomic_files import write_bytes, write_json, write_parquet
+from tasks.core.storage.atomic_files import write_bytes, write_json, write_parquet
 
 INTERVAL = {"value": 0.9, "low": 0.8, "high": 1.0}
 SPLIT = {"rows": 3, "scores": {"accuracy": 0.9}, "first": "accuracy", "interval": INTERVAL}

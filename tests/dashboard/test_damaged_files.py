@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.readers import prefect_api, run_records
+from dashboard.readers import prefect_api
+from dashboard.readers.runs import run_records
 from dashboard.ui import page_context
 from tests.support import dashboard_scenarios, recorded_runs
 from tests.support.dashboard_pages import APP

@@ -46,8 +46,8 @@ def test_kept_rows_are_shown_and_repaired_ones_beside_their_raw_values(
 ) -> None:
     # Streamlit runs the function's source without the imports of this module, and so without annotations that need one.
     def page(root, use_case, outcome, code):  # type: ignore[no-untyped-def]
-        from dashboard.readers import run_records
         from dashboard.readers.artifacts import Artifacts
+        from dashboard.readers.runs import run_records
         from dashboard.views.data import quality
 
         quality.failed_rows(Artifacts(root, run_records.latest(root, use_case)[0].folder, use_case), outcome, code)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dashboard.readers import model_inputs, onnx_models, run_records
+from dashboard.readers import model_inputs, onnx_models
 from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.runs import run_records
 from dashboard.text import translations
 from tests.support import dashboard_scenarios
 from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text

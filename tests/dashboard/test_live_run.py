@@ -8,8 +8,9 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from dashboard.readers import prefect_api, run_records
+from dashboard.readers import prefect_api
 from dashboard.readers.prefect_api import FlowRun, Worker
+from dashboard.readers.runs import run_records
 from tests.support import recorded_runs
 from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dashboard.readers import run_records
+from dashboard.readers.runs import run_records
 from dashboard.text import translations
 from tests.support import recorded_runs
 from tests.support.dashboard_pages import APP, PAGE_MARKS, PAGES, open_page

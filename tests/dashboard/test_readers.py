@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from dashboard.charts import training_charts
-from dashboard.readers import project_files, run_records, run_status
+from dashboard.readers import project_files
 from dashboard.readers.artifacts import Artifacts
-from dashboard.readers.event_logs import LogTail, StageEvents
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.runs import run_records, run_status
+from dashboard.readers.runs.event_logs import LogTail, StageEvents
 from dashboard.text.translations import catalogue, text
 from flows.runs.search import ANNOTATION_FILE, MAX_NOTE_LENGTH, RunAnnotation, RunFilter
 from tests.support import recorded_runs

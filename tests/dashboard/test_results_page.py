@@ -17,8 +17,9 @@ pytestmark = PAGE_MARKS
 
 def test_a_missing_p_value_is_no_warning(all_use_cases: Any) -> None:
     def page(root):  # type: ignore[no-untyped-def]  # Streamlit runs its source without the imports of this module
-        from dashboard.readers import report_models, run_records
+        from dashboard.readers import report_models
         from dashboard.readers.artifacts import Artifacts
+        from dashboard.readers.runs import run_records
         from dashboard.views.results import risk_forecasts
 
         artifacts = Artifacts(root, run_records.latest(root, "finance")[0].folder, "finance")

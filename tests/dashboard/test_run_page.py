@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from dashboard.readers import prefect_api, run_records
+from dashboard.readers import prefect_api
+from dashboard.readers.runs import run_records
 from dashboard.views.run import start_form
 from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text
 

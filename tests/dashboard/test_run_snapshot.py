@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from dashboard.readers import run_records
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_snapshot import RunSnapshot
+from dashboard.readers.runs import run_records
+from dashboard.readers.runs.run_snapshot import RunSnapshot
 from tests.support import recorded_runs
 from tests.support.dashboard_pages import PAGE_MARKS, open_page
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.readers import run_records
+from dashboard.readers.runs import run_records
 from dashboard.views.project import versions
 from dashboard.views.run import run_table
 from tests.support.dashboard_pages import PAGE_MARKS, open_page

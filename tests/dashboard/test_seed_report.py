@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dashboard.analysis import parameter_fields
-from dashboard.readers import run_records
 from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.runs import run_records
 from tests.support import recorded_runs
 from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text
 

@@ -15,7 +15,7 @@ import yaml
 
 from dashboard.components.canvas import decoded
 from dashboard.readers.prefect_api import Schedule
-from dashboard.readers.run_records import _STAGE_STATES, _STATES
+from dashboard.readers.runs.run_records import _STAGE_STATES, _STATES
 from dashboard.text import formatting, translations
 from dashboard.ui import locale
 from dashboard.views.schedules import deployments

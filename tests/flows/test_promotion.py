@@ -18,9 +18,9 @@ from flows import promotion
 from flows.maintenance.garbage_collection import collect_garbage
 from flows.promotion import compare_models
 from flows.registry import history, versions
-from tasks.core.artifacts import CHECKSUMS, Artifact, Table, read_split
-from tasks.core.atomic_files import hash_file, write_json
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import CHECKSUMS, Artifact, Table, read_split
+from tasks.core.storage.atomic_files import hash_file, write_json
 from tasks.inference.released_model import load_release
 from tests.support import recorded_runs
 from tests.support.toy_project import REPOSITORY

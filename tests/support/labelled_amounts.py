@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import pandera.pandas as pa
 from pandas import DataFrame
 
-from tasks.core.artifacts import Table
 from tasks.core.problem import Problem
 from tasks.core.settings import Clean, Contract, Fetch, Training
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Table
 from tasks.core.use_case import UseCase
 from tasks.problems.regression import Regression
 from tasks.stages import clean, fetch

@@ -15,9 +15,9 @@ import yaml
 
 from flows.runs import run_record
 from flows.system import os_processes
-from tasks.core.artifacts import CHECKSUMS
-from tasks.core.atomic_files import hash_file, write_json
 from tasks.core.splits import EVALUATION_SPLITS
+from tasks.core.storage.artifacts import CHECKSUMS
+from tasks.core.storage.atomic_files import hash_file, write_json
 from tasks.evaluation import comparison, latency, slices
 from tasks.release import assessment, decision, model_card, sentences
 from tasks.stages import evaluate

@@ -7,7 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from tasks.core.atomic_files import write_json
+from tasks.core.storage.atomic_files import write_json
 
 CONTRACT = {"max_drop": 0.01, "min_speedup": 2.0, "max_size_share": 0.3, "min_score": None, "beats": "baseline"}
 DECISION = {"split": "test", "rows": 1500, "level": 0.95, "tried": 2, "method": "Tango, Holm"}

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tasks.core.artifacts import Checkpoint, Table
-from tasks.core.atomic_files import write_json
 from tasks.core.compression import CompressionContext
 from tasks.core.problem import Problem
 from tasks.core.settings import Clean, Contract, Fetch, Model, Training
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Checkpoint, Table
+from tasks.core.storage.atomic_files import write_json
 from tasks.core.use_case import UseCase
 from tasks.models.vision.cnn import Cnn
 

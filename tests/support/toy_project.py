@@ -252,7 +252,7 @@ class Halve:
 
 IMPORTS = """
 import json, math, os, shutil, time
-from tasks.core.atomic_files import write_json
+from tasks.core.storage.atomic_files import write_json
 from tasks.core.errors import UserError
 """
 

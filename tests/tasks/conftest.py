@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from tasks.core.event_log import EventLog
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.event_log import EventLog
 
 
 @pytest.fixture(scope="module")

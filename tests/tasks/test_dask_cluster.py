@@ -9,7 +9,7 @@ import pytest
 
 from tasks import dask_cluster
 from tasks.core.errors import UserError
-from tasks.core.event_log import EventLog
+from tasks.core.storage.event_log import EventLog
 
 
 def test_partitions_have_the_size_and_all_rows() -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.readers import verdicts
 from dashboard.readers.artifacts import Artifacts
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import widgets
 from dashboard.ui.locale import t, word

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.charts import compression_charts
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import locale, widgets
 from dashboard.ui.locale import t

@@ -11,7 +11,7 @@ from dashboard.charts import compression_charts
 from dashboard.readers.artifact_models import Flipped
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import image_grid, locale, pickers, widgets
 from dashboard.ui.locale import t

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.readers.artifacts import Artifacts
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui.locale import t
 

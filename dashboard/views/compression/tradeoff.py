@@ -9,11 +9,11 @@ import streamlit as st
 
 from dashboard.analysis import pareto_front
 from dashboard.charts import compression_charts, theme
-from dashboard.readers import run_records, run_status
 from dashboard.readers.artifact_models import Row, Table
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs import run_records, run_status
+from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import pickers, widgets
 from dashboard.ui.locale import t

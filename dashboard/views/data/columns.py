@@ -7,8 +7,8 @@ import streamlit as st
 
 from dashboard.analysis import column_drift
 from dashboard.charts import data_charts
-from dashboard.readers import run_records
 from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.runs import run_records
 from dashboard.text import formatting
 from dashboard.ui import pickers, widgets
 from dashboard.ui.locale import t

@@ -12,10 +12,10 @@ import streamlit as st
 from dashboard.analysis import run_differences
 from dashboard.analysis.run_differences import MAX_RUNS
 from dashboard.charts import comparison_charts, training_charts
-from dashboard.readers import run_records
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
+from dashboard.readers.runs import run_records
+from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, widgets
 from dashboard.ui.locale import t

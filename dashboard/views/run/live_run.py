@@ -9,11 +9,12 @@ import streamlit as st
 
 from dashboard.analysis.graph_layout import compute_layout
 from dashboard.components.graph import Node, accessible_label, graph
-from dashboard.readers import run_records, run_status, verdicts
-from dashboard.readers.event_logs import StageEvents
-from dashboard.readers.run_records import Run, StageEntry
-from dashboard.readers.run_snapshot import RunSnapshot
-from dashboard.readers.run_status import Stage
+from dashboard.readers import verdicts
+from dashboard.readers.runs import run_records, run_status
+from dashboard.readers.runs.event_logs import StageEvents
+from dashboard.readers.runs.run_records import Run, StageEntry
+from dashboard.readers.runs.run_snapshot import RunSnapshot
+from dashboard.readers.runs.run_status import Stage
 from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, verdict_view, widgets
 from dashboard.ui.locale import t, word

@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts import theme, training_charts
-from dashboard.readers import run_records, run_status
-from dashboard.readers.run_snapshot import RunSnapshot
+from dashboard.readers.runs import run_records, run_status
+from dashboard.readers.runs.run_snapshot import RunSnapshot
 from dashboard.text import formatting
 from dashboard.ui import widgets
 from dashboard.ui.locale import t, word

@@ -7,8 +7,8 @@ import streamlit as st
 
 from dashboard.readers import prefect_api, verdicts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import Run
-from dashboard.readers.run_snapshot import RunSnapshot
+from dashboard.readers.runs.run_records import Run
+from dashboard.readers.runs.run_snapshot import RunSnapshot
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, verdict_view, widgets
 from dashboard.ui.locale import t

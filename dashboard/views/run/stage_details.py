@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.readers import run_status
-from dashboard.readers.run_records import Run
-from dashboard.readers.run_snapshot import RunSnapshot
-from dashboard.readers.run_status import Stage
+from dashboard.readers.runs import run_status
+from dashboard.readers.runs.run_records import Run
+from dashboard.readers.runs.run_snapshot import RunSnapshot
+from dashboard.readers.runs.run_status import Stage
 from dashboard.text import formatting, translations
 from dashboard.ui import locale, widgets
 from dashboard.ui.locale import t, word

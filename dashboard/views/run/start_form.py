@@ -11,11 +11,12 @@ import streamlit as st
 
 from dashboard.analysis import parameter_fields
 from dashboard.analysis.parameter_fields import Form
-from dashboard.readers import bonsai_commands, prefect_api, run_records
+from dashboard.readers import bonsai_commands, prefect_api
 from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.prefect_api import FlowRun, RequestRefused, Server
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_snapshot import RunSnapshot
+from dashboard.readers.runs import run_records
+from dashboard.readers.runs.run_snapshot import RunSnapshot
 from dashboard.text import formatting
 from dashboard.ui import page_context, parameter_form, widgets
 from dashboard.ui.locale import t, word

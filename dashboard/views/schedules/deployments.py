@@ -14,7 +14,7 @@ from dashboard.text.cron_text import Description
 from dashboard.ui import locale, page_context
 from dashboard.ui.locale import t, word
 from dashboard.views.schedules import schedule_form
-from tasks.core.atomic_files import hash_json
+from tasks.core.storage.atomic_files import hash_json
 
 REFRESH_S = 5.0
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core import registry
-from tasks.core.atomic_files import hash_file
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import hash_file
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.core import file_backed
-from tasks.core.atomic_files import write_bytes
-from tasks.training import precision
+from tasks.core.storage import file_backed
+from tasks.core.storage.atomic_files import write_bytes
 from tasks.training.batches import as_tensor
-from tasks.training.determinism import seed_step
 from tasks.training.encoding import allocate
 from tasks.training.interfaces import UNIFORMS, BatchAugmentation
-from tasks.training.precision import ComputePlan
 from tasks.training.resume import digest
+from tasks.training.runtime import precision
+from tasks.training.runtime.determinism import seed_step
+from tasks.training.runtime.precision import ComputePlan
 from tasks.training.validation import forward
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import EventLog
+    from tasks.core.storage.event_log import EventLog
     from tasks.core.use_case import Array
 
 BLOCK_ROWS = 64

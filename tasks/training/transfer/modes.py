@@ -17,15 +17,16 @@ from torch import Tensor, nn
 
 from tasks.core.errors import UserError
 from tasks.core.settings import PretrainedModel, Training
-from tasks.training import precision, trainer
+from tasks.training import trainer
 from tasks.training.batches import TensorDataset
-from tasks.training.determinism import deterministic
 from tasks.training.interfaces import BatchAugmentation, Monitor, Objective, StandardError
+from tasks.training.runtime import precision
+from tasks.training.runtime.determinism import deterministic
 from tasks.training.transfer import features, linear_head
 from tasks.training.validation import Validator
 
 if TYPE_CHECKING:
-    from tasks.core.event_log import EventLog
+    from tasks.core.storage.event_log import EventLog
     from tasks.core.use_case import Array, InputRange
 
 

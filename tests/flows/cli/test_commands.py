@@ -13,7 +13,7 @@ import pytest
 
 from flows.parameters import run_request
 from tasks.core import params_file
-from tasks.core.atomic_files import write_json
+from tasks.core.storage.atomic_files import write_json
 from tests.support.toy_project import REPOSITORY, SMALL, build_project, use_toy_registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.core.artifacts import Artifact, Table, read_split
+from tasks.core.storage.artifacts import Artifact, Table, read_split
 from tests.support import recorded_runs
 
 TEXTS = ("texts.txt", "texts.jsonl", "texts.csv")

@@ -14,7 +14,7 @@ import yaml
 from flows.cli import use_case_template
 from flows.cli.use_case_template import copied_files, insert_stanza
 from tasks.core import params_file, registry
-from tasks.core.artifacts import Artifact
+from tasks.core.storage.artifacts import Artifact
 from tasks.use_cases.vision.use_case import Vision
 from tests.support import credit_table
 from tests.support.toy_project import PARAMS, REPOSITORY, build_project, use_toy_registry

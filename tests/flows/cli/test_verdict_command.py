@@ -10,7 +10,7 @@ import pytest
 
 from flows.cli import main
 from flows.reporting.console import ConsoleDisplay, stderr
-from tasks.core.atomic_files import write_json
+from tasks.core.storage.atomic_files import write_json
 from tests.support import release_verdicts
 from tests.support.toy_project import SMALL, build_project, use_toy_registry
 

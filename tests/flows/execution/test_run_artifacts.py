@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from flows.execution import run_artifacts
 from flows.runs.run_record import Run
-from tasks.core.atomic_files import write_json
+from tasks.core.storage.atomic_files import write_json
 
 
 def test_a_run_leaves_its_stages_metrics_curves_and_quarantine_with_prefect(toy: Path) -> None:

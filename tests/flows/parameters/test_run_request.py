@@ -15,9 +15,9 @@ from flows.parameters.run_request import RunRequest
 from flows.registry import history
 from flows.runs.workspace import create_workspace
 from tasks.core import registry
-from tasks.core.artifacts import Artifact
-from tasks.core.atomic_files import hash_json
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import Artifact
+from tasks.core.storage.atomic_files import hash_json
 from tasks.data import sources
 from tests.support.executed_runs import toy_request
 from tests.support.toy_project import REPOSITORY

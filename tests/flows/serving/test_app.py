@@ -17,7 +17,7 @@ from flows import promotion
 from flows.serving.app import create_app
 from flows.serving.requests import Limits
 from flows.serving.served_models import ServedModels
-from tasks.core.artifacts import Table, read_split
+from tasks.core.storage.artifacts import Table, read_split
 from tests.flows.test_promotion import run
 from tests.support import recorded_runs
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from flows.serving.bundle import write_bundle
-from tasks.core.artifacts import Table, read_split
+from tasks.core.storage.artifacts import Table, read_split
 from tasks.inference.released_model import ReleasedModel, to_records
 from tests.support import dashboard_scenarios, recorded_runs
 from tests.support.bonsai_process import wait_for

@@ -14,9 +14,9 @@ from tasks.compression import onnx_export
 from tasks.compression.steps.prune import Prune
 from tasks.compression.steps.quantize import Quantize
 from tasks.core import onnx_model
-from tasks.core.artifacts import Checkpoint
 from tasks.core.compression import parameter_count
 from tasks.core.networks.own_network import OwnNetwork
+from tasks.core.storage.artifacts import Checkpoint
 from tasks.evaluation import model_size
 from tasks.training import trainer
 from tests.support import known_networks, tiny_images

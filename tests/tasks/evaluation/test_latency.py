@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from tasks.compression import onnx_export
-from tasks.core.artifacts import Checkpoint
 from tasks.core.compression import parameter_count
+from tasks.core.storage.artifacts import Checkpoint
 from tasks.evaluation import latency, model_size, timing_process
 from tasks.evaluation.latency import Variant
 from tasks.models.vision.cnn import Cnn

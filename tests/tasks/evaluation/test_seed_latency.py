@@ -12,8 +12,8 @@ import torch
 
 from tasks.compression import onnx_export
 from tasks.core import onnx_model
-from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.atomic_files import write_bytes, write_json
 from tasks.evaluation.seed_latency import known_latency
 from tasks.models.vision.cnn import Cnn
 from tests.support import tiny_images

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tasks.compression import calibration, onnx_export
-from tasks.core.artifacts import Artifact
-from tasks.core.atomic_files import write_bytes
 from tasks.core.problem import Problem
+from tasks.core.storage.artifacts import Artifact
+from tasks.core.storage.atomic_files import write_bytes
 from tasks.evaluation import uncertainty as measured
 from tasks.metrics.uncertainty import OUT_OF_DISTRIBUTION, UNDECIDED, Reading
 from tasks.problems.multiclass_classification import MulticlassClassification

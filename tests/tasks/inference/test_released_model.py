@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from tasks.core import onnx_model
-from tasks.core.artifacts import Artifact, Table, read_split
 from tasks.core.errors import UserError
 from tasks.core.params_file import build_use_case, read_params
+from tasks.core.storage.artifacts import Artifact, Table, read_split
 from tasks.inference.released_model import ReleasedModel, load_release
 from tasks.release.settings_file import settings_of
 from tests.support import dashboard_scenarios, recorded_runs

@@ -9,8 +9,8 @@ import torch
 
 from tasks.compression import onnx_export
 from tasks.compression.steps.prune import Prune
-from tasks.core.artifacts import Checkpoint
 from tasks.core.compression import parameter_count
+from tasks.core.storage.artifacts import Checkpoint
 from tasks.models.vision.efficientnet_lite0 import EfficientnetLite0
 from tests.support.pretrained_networks import packaged_tensors
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from tasks.core.atomic_files import write_json
-from tasks.core.event_log import EventLog
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.atomic_files import write_json
+from tasks.core.storage.event_log import EventLog
 from tasks.release import seeds
 from tasks.release.seeds import SeedResult, kendall_tau, rank_stability, spread, summarize
 from tests.support import tiny_images

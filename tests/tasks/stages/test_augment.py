@@ -9,11 +9,11 @@ import pandas as pd
 import pandera.pandas as pa
 import pytest
 
-from tasks.core.artifacts import CHECKSUMS, Table
-from tasks.core.atomic_files import write_json
-from tasks.core.event_log import EventLog
 from tasks.core.settings import Clean, Contract, Fetch, Training
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import CHECKSUMS, Table
+from tasks.core.storage.atomic_files import write_json
+from tasks.core.storage.event_log import EventLog
 from tasks.core.use_case import UseCase
 from tasks.stages import augment
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tasks.core import onnx_model
-from tasks.core.artifacts import Artifact, Table
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import Artifact, Table
 from tasks.evaluation import latency, uncertainty
 from tasks.problems.baselines import kernel_machine
 from tasks.problems.multiclass_classification import MulticlassClassification

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tasks.core import registry
-from tasks.core.artifacts import CHECKSUMS, Table
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import CHECKSUMS, Table
 from tasks.stages import clean
 from tasks.use_cases.finance.use_case import Finance
 from tasks.use_cases.vision.settings import ImageClean, ImageFetch

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from tasks.core.artifacts import CHECKSUMS
+from tasks.core.storage.artifacts import CHECKSUMS
 
 ROOT = Path(__file__).parents[3]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.core.artifacts import Table
 from tasks.core.errors import UserError
 from tasks.core.settings import Fetch
+from tasks.core.storage.artifacts import Table
 from tasks.data import remarks
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.stages import fetch

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from tasks.compression.steps.quantize import Quantize
-from tasks.core.artifacts import Table
 from tasks.core.errors import UserError
 from tasks.core.exported_baseline import slug
 from tasks.core.settings import Contract
+from tasks.core.storage.artifacts import Table
 from tasks.evaluation import comparison, latency
 from tasks.release import model_card
 from tasks.stages import compress, evaluate, release

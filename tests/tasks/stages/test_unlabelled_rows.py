@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tasks.core.artifacts import Table, read_split
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import Table, read_split
 from tasks.data import sources
 from tasks.stages import augment, compress
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch

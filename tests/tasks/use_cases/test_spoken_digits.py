@@ -15,7 +15,7 @@ import pytest
 import yaml
 from scipy.io import wavfile
 
-from tasks.core.artifacts import Artifact, Table
+from tasks.core.storage.artifacts import Artifact, Table
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "docs" / "examples" / "spoken_digits.py"

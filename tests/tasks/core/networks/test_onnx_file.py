@@ -16,10 +16,10 @@ from tasks.compression.steps.distill import Distill
 from tasks.compression.steps.prune import Prune
 from tasks.compression.steps.quantize import Quantize
 from tasks.core import onnx_model, registry
-from tasks.core.artifacts import Checkpoint
 from tasks.core.compression import parameter_count
 from tasks.core.errors import UserError
 from tasks.core.networks.onnx_file import OnnxFile
+from tasks.core.storage.artifacts import Checkpoint
 from tasks.evaluation import model_size
 from tasks.training import trainer
 from tests.support import tiny_images

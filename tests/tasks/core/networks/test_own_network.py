@@ -12,9 +12,9 @@ import torch
 from tasks.compression import onnx_export
 from tasks.compression.steps.prune import Prune
 from tasks.core import onnx_model, registry
-from tasks.core.artifacts import Checkpoint
 from tasks.core.compression import described_fields
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import Checkpoint
 from tests.support import tiny_images
 
 NET = """from torch import nn

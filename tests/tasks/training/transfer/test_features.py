@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tasks.training.precision import ComputePlan
+from tasks.training.runtime.precision import ComputePlan
 from tasks.training.transfer import features
 
 PLAN = ComputePlan("cpu", "fp32", True, "")

@@ -16,8 +16,8 @@ import pytest
 import torch
 import yaml
 
-from tasks.core.artifacts import Artifact
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import Artifact
 from tasks.problems.binary_classification import BinaryClassification
 from tasks.problems.regression import Regression
 from tasks.training import trainer

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tasks.compression import onnx_export
 from tasks.core import onnx_model
-from tasks.core.file_backed import ByteStore, StoredBytes
+from tasks.core.storage.file_backed import ByteStore, StoredBytes
 from tasks.models.vision.cnn import Cnn
 from tasks.use_cases.vision import images, pixel_input
 from tasks.use_cases.vision.settings import ImageClean, ImageFetch

@@ -19,10 +19,10 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
-from tasks.core.atomic_files import hash_json
 from tasks.core.errors import UserError
 from tasks.core.hardware import cpu_model
 from tasks.core.settings import Training
+from tasks.core.storage.atomic_files import hash_json
 from tasks.training.activations import rows_per_pass
 
 MIN_BF16_SPEEDUP = 1.3

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks.core.artifacts import CHECKSUMS, Artifact, Table, verify_checksums
-from tasks.core.atomic_files import write_bytes, write_json
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import CHECKSUMS, Artifact, Table, verify_checksums
+from tasks.core.storage.atomic_files import write_bytes, write_json
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_killed_stage_leaves_nothing_under_the_final_name(tmp_path: Path) -> N
     script = f"""
         import os, signal
         from pathlib import Path
-        from tasks.core.artifacts import Artifact, write_json
+        from tasks.core.storage.artifacts import Artifact, write_json
         with Artifact(Path({str(tmp_path)!r}) / "clean").draft() as draft:
             write_json(draft / "ledger.json", {{"kept": 1}})
             os.kill(os.getpid(), signal.SIGKILL)

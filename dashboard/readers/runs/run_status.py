@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dashboard.readers import event_logs, project_files, run_records
+from dashboard.readers import project_files
 from dashboard.readers.artifacts import Artifacts
-from dashboard.readers.event_logs import StageEvents
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.run_records import SUCCEEDED, Run, StageEntry, StageState
+from dashboard.readers.runs import event_logs, run_records
+from dashboard.readers.runs.event_logs import StageEvents
+from dashboard.readers.runs.run_records import SUCCEEDED, Run, StageEntry, StageState
 from dashboard.text import formatting
 
 WORKING: tuple[StageState, ...] = ("running", "retrying")

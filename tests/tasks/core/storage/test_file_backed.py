@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.core import file_backed
-from tasks.core.artifacts import Table, read_split
-from tasks.core.file_backed import StoredBytes
+from tasks.core.storage import file_backed
+from tasks.core.storage.artifacts import Table, read_split
+from tasks.core.storage.file_backed import StoredBytes
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tasks.core.errors import UserError
-from tasks.training import precision
+from tasks.training.runtime import precision
 from tests.support.tiny_fits import QUICK, fingerprint, fit, images, network
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dashboard.readers import run_records, run_status
-from dashboard.readers.run_records import Record, Run
-from dashboard.readers.run_status import Curves, Progress, Stage
+from dashboard.readers.runs import run_records, run_status
+from dashboard.readers.runs.run_records import Record, Run
+from dashboard.readers.runs.run_status import Curves, Progress, Stage
 
 RECENT_RUNS = 12
 """Earlier runs whose stage durations estimate the time left."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.tiny_fits import QUICK, accuracy, fit, images
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 TORCHRUN = """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.core.event_log import EventLog, read_events
+from tasks.core.storage.event_log import EventLog, read_events
 
 
 @pytest.fixture

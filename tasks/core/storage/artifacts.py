@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core import registry
-from tasks.core.atomic_files import flush_to_disk, hash_file, write_json, write_parquet
 from tasks.core.errors import UserError
 from tasks.core.networks import resized_network
 from tasks.core.problem import PreprocessingState
+from tasks.core.storage.atomic_files import flush_to_disk, hash_file, write_json, write_parquet
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -153,7 +153,11 @@ def read_split(rows: Table, split: str) -> DataFrame:
     """
     import pandas as pd
 
-    from tasks.core.file_backed import MEMORY_BYTES, ByteStore, size_of_bytes  # NumPy must not be loaded before threads are set
+    from tasks.core.storage.file_backed import (  # NumPy must not be loaded before threads are set
+        MEMORY_BYTES,
+        ByteStore,
+        size_of_bytes,
+    )
 
     frames: list[DataFrame] = []
     store, held = None, 0

@@ -1,0 +1,1 @@
+"""Reads the records, the events and the states of runs."""
