@@ -15,7 +15,7 @@ def runs(
     use_case: Annotated[str, typer.Argument(metavar="USE_CASE", help="Only runs of this use case.")] = "",
     last: Annotated[int, typer.Option("--last", "-n", min=1, help="Number of runs.")] = 20,
     state: Annotated[
-        str, typer.Option("--state", help="Only this state: Completed, Failed, Cancelled, Crashed, Running or Pending.")
+        str, typer.Option("--state", help="Only this state: Completed, Failed, Cancelled, Crashed, Running, Pending or Damaged.")
     ] = "",
     since: Annotated[
         str,
@@ -31,13 +31,14 @@ def runs(
 
     from flows.reporting import verdicts
     from flows.reporting.console import format_duration, stdout
-    from flows.runs import run_record, search
+    from flows.runs import record_file, run_record, search
 
     since = search.parse_since(since) if since else ""
     run_filter = search.RunFilter(use_case, (state,) if state else (), since, who, pinned=pinned)
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("", "run", "state", "overrides", "duration", "verdict", "released", "user", "note"):
         table.add_column(column, no_wrap=column in ("", "run", "state"))
+    damages = list[str]()
     for each in islice(search.filter_runs(settings.project_root(), run_filter), last):
         overrides = " ".join(f"{name.removeprefix('use_cases.')}={value}" for name, value in each.record["overrides"].items())
         state_now = run_record.state(each)
@@ -46,7 +47,11 @@ def runs(
         annotation, user = search.read_annotation(each.folder), str(each.record.get("asked", {}).get("who", ""))
         cells = (overrides, format_duration(run_record.duration_s(each.record)), *outcome, user, annotation.text)
         table.add_row("*" if annotation.pinned else "", each.id, state_now, *map(escape, cells))
+        if each.damage:
+            damages.append(record_file.repair(each.folder) or f"{each.damage}; {record_file.advice(each.folder)}")
     stdout().print(table if table.row_count else "no such run" if run_filter != search.RunFilter() else "no run yet")
+    for line in damages:
+        stdout().print(line, style="yellow", markup=False, soft_wrap=True)
 
 
 def compare(left: RunId, right: RunId, as_json: AsJson = False) -> None:
@@ -128,8 +133,8 @@ def gc(
     report = collect_garbage(root, keep=keep, dry_run=dry_run)
     for name in report.runs:
         console.print(f"{'would remove' if dry_run else 'removed'} {name}", style="dim")
-    if report.objects_kept_because:
-        console.print(report.objects_kept_because, style="yellow", soft_wrap=True)
+    for line in (*report.repaired, *report.unreadable, *filter(None, [report.objects_kept_because])):
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     total = f"{len(report.runs):,} runs and {len(report.objects):,} objects, {report.freed_bytes / 1e6:,.1f} MB"
     console.print(f"{'would free' if dry_run else 'freed'} {total}")
 

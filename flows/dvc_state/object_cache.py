@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,9 @@ from pathlib import Path, PurePosixPath
 from dvc.config import Config
 
 from flows.dvc_state.lock_file import LockEntries
-from tasks.core.errors import UserError
+from flows.system.state_files import DamagedFile
+
+MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 def objects_folder(root: Path) -> Path:
@@ -47,22 +50,59 @@ def referenced_hashes(objects: Path, md5s: Iterable[str]) -> set[str]:
 
 
 def folder_files(objects: Path, md5: str) -> dict[str, str]:
-    """The MD5 of each file of a folder, by relative path; empty for a file, or when the folder's list is missing."""
+    """The MD5 of each file of a folder, by relative path; empty for a file, or when the folder's list is missing.
+
+    Raises `DamagedFile` for a list that differs from its name, and for one that names a file outside of its folder.
+    """
     try:
-        return {str(file["relpath"]): str(file["md5"]) for file in json.loads(object_path(objects, md5).read_bytes())}
-    except (OSError, ValueError, TypeError, KeyError):
+        return read_folder_list(objects, md5) if md5.endswith(".dir") else {}
+    except FileNotFoundError:
         return {}
 
 
+def read_folder_list(objects: Path, md5: str) -> dict[str, str]:
+    """The MD5 of each file of a folder, by relative path, as its list in the cache says.
+
+    Raises `FileNotFoundError` when the list is not in the cache, and `DamagedFile` when it differs from its name or is none.
+    """
+    path = object_path(objects, md5)
+    content = path.read_bytes()
+    if f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}.dir" != md5:
+        raise DamagedFile(path, "its content differs from its name; `bonsai doctor` sets it aside")
+    return parse_folder_list(content, path)
+
+
+def parse_folder_list(content: bytes, path: Path) -> dict[str, str]:
+    """The MD5 of each file of a folder, by relative path; raises `DamagedFile`, also for what a hostile remote may list.
+
+    Refused are paths that are absolute, leave the folder, or name a file twice, and hashes that are none.
+    """
+    try:
+        files = [(file["relpath"], file["md5"]) for file in json.loads(content)]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise DamagedFile(path, "it is no list of a folder's files") from None
+    for name, md5 in files:
+        if not isinstance(md5, str) or not MD5.fullmatch(md5):
+            raise DamagedFile(path, f"it lists {md5!r:.80}, which is no hash; do not use the remote or the run it is from")
+        if not isinstance(name, str) or not _is_inside(name):
+            raise DamagedFile(
+                path, f"it lists {name!r:.80}, a file outside of its folder; do not use the remote or the run it is from"
+            )
+    if len(files) != len({name for name, _ in files}):
+        raise DamagedFile(path, "it lists a file twice")
+    return dict(files)
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    plain = "\\" not in name and "\0" not in name and str(path) == name
+    return plain and not path.is_absolute() and ".." not in path.parts and bool(path.parts) and len(name) < 4096
+
+
 def check_folder_lists(objects: Path, md5s: Iterable[str]) -> None:
-    """Raise a `UserError` for the list of a folder that names a file outside of it, as a hostile remote's may."""
+    """Raise a `UserError` for the list of a folder that is damaged or names a file outside of it, as a hostile remote's may."""
     for md5 in md5s:
-        for name in folder_files(objects, md5):
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-                raise UserError(
-                    f"the object {md5} lists {name!r}, a file outside of its folder; do not use the remote or the run it is from"
-                )
+        folder_files(objects, md5)
 
 
 def missing_hashes(objects: Path, md5s: Iterable[str]) -> list[str]:

@@ -22,7 +22,7 @@ from flows import settings
 from flows.dvc_state import object_cache
 from flows.dvc_state.lock_file import LockEntries, parse_lock_entries
 from flows.reporting.console import stdout
-from flows.runs import recovery
+from flows.runs import record_file, recovery, run_record
 from flows.services.prefect_server import running_server
 from flows.system.file_locks import machine_slots
 from tasks.core.errors import UserError
@@ -52,6 +52,7 @@ def run_checks(root: Path, *, full: bool = False) -> int:
     checks: tuple[Callable[[Path], Iterator[Finding]], ...] = (
         versions,
         leftovers,
+        records,
         partial(cache, full=full),
         server,
         disk,
@@ -94,6 +95,18 @@ def leftovers(root: Path) -> Iterator[Finding]:
         yield Finding("leftovers", "note", line)
     if not repairs:
         yield Finding("leftovers", "ok", "none")
+
+
+def records(root: Path) -> Iterator[Finding]:
+    """Whether the record of every run can be read; one that has an intact copy is repaired."""
+    count = 0
+    for run in run_record.iter_runs(root):
+        count += 1
+        if not run.is_readable:
+            yield Finding("records", "bad", f"{run.damage}; {record_file.advice(run.folder)}")
+        elif run.damage:
+            yield Finding("records", "note", record_file.repair(run.folder))
+    yield Finding("records", "ok", f"{count:,} runs were looked at")
 
 
 def cache(root: Path, *, full: bool = False) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import chdir
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,13 @@ import yaml
 from dvc.config import Config
 
 from flows.dvc_state import object_cache
-from flows.dvc_state.lock_file import LOADER, LockEntries, committed_lock_text, parse_lock_entries
+from flows.dvc_state.lock_file import LOADER
 from flows.dvc_state.stage_state import open_repo
-from flows.registry import versions
-from flows.runs import recovery, run_record, search
+from flows.maintenance import references
+from flows.maintenance.references import References
+from flows.runs import record_file, recovery, run_record, search
 from flows.runs.run_record import Run
+from tasks.core.errors import UserError
 
 
 @dataclass(slots=True)
@@ -32,14 +34,19 @@ class GcReport:
     freed_bytes: int = 0
     objects_kept_because: str = ""
     """Why no object is removed this time; empty when unused objects are."""
+    unreadable: list[str] = field(default_factory=list)
+    """A line for each file that may refer to objects and cannot be read."""
+    repaired: list[str] = field(default_factory=list)
+    """A line for each damaged record that its copy replaced."""
 
 
 def collect_garbage(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcReport:
     """Remove the folders of all runs but the newest `keep`, the pinned and the active ones, and the unused objects.
 
-    An object is used if the dvc.lock of a kept run, of the project, or of the project's last commit refers to it, or a version
-    of the model registry. While
-    anybody uses the cache no object is removed, and nobody can begin to use it during the collection.
+    An object is used if the record or the dvc.lock of a kept run, the dvc.lock of the project or of its last commit, or a
+    version of the model registry refers to it, in this project or in another that uses the cache. If one of these cannot be
+    read, no object is removed, and neither is a run without a readable record. While anybody uses the cache no object is
+    removed, and nobody can begin to use it during the collection. Afterwards what had to stay is looked for.
     """
     recovery.recover(root)
     report, objects = GcReport(), object_cache.objects_folder(root)
@@ -51,48 +58,53 @@ def collect_garbage(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcR
     ):
         kept, removed = _partition_runs(root, keep)
         report.runs = [run.id for run in removed]
-        report.objects_kept_because = _reason_to_keep_objects(root, objects, unused)
+        report.repaired = [line for run in kept if run.damage and (line := record_file.repair(run.folder))]
+        refers = references.collect(root, kept)
+        report.unreadable = refers.unreadable
+        report.objects_kept_because = _reason_to_keep_objects(root, objects, unused, refers)
         if not report.objects_kept_because:
-            used = object_cache.referenced_hashes(
-                objects,
-                [
-                    *(md5 for entries in _lock_files(root, kept) for md5 in object_cache.output_hashes(entries)),
-                    *versions.cached_hashes(root),
-                ],
-            )
-            report.objects = [path for path in objects.glob("??/*") if object_cache.object_hash(path) not in used]
+            report.objects = [path for path in objects.glob("??/*") if object_cache.object_hash(path) not in refers.hashes]
             removed_hashes = {object_cache.object_hash(path) for path in report.objects}
             run_cache = (objects.parents[1] / "runs").glob("??/*/*")
             report.run_cache_entries = [path for path in run_cache if _refers_to(path, removed_hashes)]
         report.freed_bytes = freed_bytes([run.folder for run in removed], report.objects)
         if not dry_run:
+            present = [path for md5 in refers.hashes if (path := object_cache.object_path(objects, md5)).exists()]
             _remove(root, report)
+            _check_removal(root, report, present)
     return report
 
 
+def _check_removal(root: Path, report: GcReport, needed: Iterable[Path]) -> None:
+    """Raise a `UserError` if something that had to stay is gone, or something that had to go is there."""
+    if gone := [path for path in needed if not path.exists()]:
+        raise UserError(f"{len(gone)} objects that are needed are gone, such as {gone[0]}; `bonsai run` makes them again")
+    left = [path for path in (*report.objects, *(root / "runs" / name for name in report.runs)) if path.exists()]
+    if left:
+        raise UserError(f"{len(left)} runs and objects could not be removed, such as {left[0]}; see whose they are")
+
+
 def _partition_runs(root: Path, keep: int) -> tuple[list[Run], list[Run]]:
-    """(runs to keep, runs to remove)."""
+    """(runs to keep, runs to remove). One whose record cannot be read is kept, besides the newest `keep`."""
     active = {run.id for run in run_record.active_runs(root)}
     kept: list[Run] = []
     removed: list[Run] = []
-    for position, run in enumerate(run_record.iter_runs(root)):
-        is_kept = position < keep or run.id in active or search.read_annotation(run.folder).pinned
+    position = 0
+    for run in run_record.iter_runs(root):
+        is_kept = position < keep or not run.is_readable or run.id in active or search.read_annotation(run.folder).pinned
         (kept if is_kept else removed).append(run)
+        position += run.is_readable
     return kept, removed
 
 
-def _reason_to_keep_objects(root: Path, objects: Path, unused: bool) -> str:
+def _reason_to_keep_objects(root: Path, objects: Path, unused: bool, refers: References) -> str:
     if Config(str(root / ".dvc"))["cache"].get("dir") and not objects.resolve().is_relative_to(root.resolve()):
         return f"the cache {objects} may be shared with other projects; use `dvc gc --projects`, which can consider them"
-    return "" if unused else "a run is active; its objects and all others are kept until the next time"
-
-
-def _lock_files(root: Path, kept: Iterable[Run]) -> Iterator[LockEntries]:
-    """The entries of the dvc.lock of the project, of its last commit, and of each kept run."""
-    for path in (root / "dvc.lock", *(run.folder / "dvc.lock" for run in kept)):
-        if path.is_file():
-            yield parse_lock_entries(path.read_text(encoding="utf-8"))
-    yield parse_lock_entries(committed_lock_text(root))
+    if not unused:
+        return "a run is active; its objects and all others are kept until the next time"
+    if refers.unreadable:
+        return f"no object is removed, since {len(refers.unreadable)} things that may refer to objects cannot be read"
+    return ""
 
 
 def _refers_to(run_cache_entry: Path, hashes: set[str]) -> bool:

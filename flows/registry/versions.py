@@ -18,6 +18,7 @@ from flows.registry import history
 from flows.registry.history import History, Version
 from flows.reporting.console import one_line
 from flows.system.provenance import code_version
+from flows.system.state_files import read_state
 from tasks.core.errors import UserError
 from tasks.core.storage.artifacts import CHECKSUMS, Artifact
 from tasks.core.storage.atomic_files import hash_file
@@ -105,8 +106,9 @@ def _data_hash(folder: Path, use_case: str) -> str:
 
 
 def _commit(folder: Path) -> str:
-    """The commit of the code that a run used; empty if the run has no record of it."""
+    """The commit of the code that a run used; empty if the workspace has no record of it."""
     try:
-        return str(json.loads((folder / "run.json").read_text(encoding="utf-8")).get("code", {}).get("commit") or "")
-    except (OSError, ValueError):
+        code = read_state(folder / "run.json").get("code")
+    except FileNotFoundError:
         return ""
+    return str(code.get("commit") or "") if isinstance(code, dict) else ""

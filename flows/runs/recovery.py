@@ -11,19 +11,25 @@ from pathlib import Path
 
 import psutil
 
+from flows.dvc_state import cache_users
 from flows.dvc_state.lock_file import committed_lock_text, is_valid_lock_text
 from flows.runs import run_record
+from flows.runs.record_schema import STAGE_NAME
 from flows.runs.run_record import Run
 from flows.system import os_processes
 from flows.system.file_locks import hold_lock
+from tasks.core.errors import UserError
 from tasks.core.storage.atomic_files import write_json
 
+KEY = re.compile(r"[0-9a-f]{1,64}")
+"""A stage's key, see `StageStore.key`."""
 PARTIAL_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(retired\.)?partial")
 
 
 def recover(root: Path) -> list[str]:
     """Repair the project and mark every run whose process died as Crashed; returns one line per repair."""
     repairs: list[str] = []
+    cache_users.register(root)
     with hold_lock(root / ".bonsai" / "locks" / "heal"):
         for run in run_record.active_runs(root):
             if not os_processes.is_alive(run.record.get("process")):
@@ -70,7 +76,12 @@ def restore_checkpoints(root: Path, folder: Path, stage: str, key: str) -> bool:
 
 
 def _checkpoint_folders(root: Path, folder: Path, stage: str, key: str) -> tuple[Path, Path]:
-    """(the stage's checkpoints in a run's folder, those saved for the next run)."""
+    """(the stage's checkpoints in a run's folder, those saved for the next run).
+
+    A name or a key that could leave its folder, as in a record that somebody else wrote, is an error.
+    """
+    if not STAGE_NAME.fullmatch(stage) or ".." in stage or (key and not KEY.fullmatch(key)):
+        raise UserError(f"{folder} has a stage {stage!r:.80} with the key {key!r:.80}, which are no names of a stage and its key")
     return folder / ".bonsai" / "scratch" / stage, root / ".bonsai" / "kept" / key
 
 

@@ -5,28 +5,36 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import secrets
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.runs import record_file
+from flows.runs.record_file import DAMAGED, FINAL_STATES, RECORD_FILE
 from flows.system.os_processes import identity, is_alive
 from flows.system.provenance import code_version, machine_info
 from tasks.core.errors import UserError
-from tasks.core.storage.atomic_files import write_json
+
+__all__ = ["DAMAGED", "FINAL_STATES", "RECORD_FILE"]
 
 if TYPE_CHECKING:
     from flows.parameters.run_request import RunRequest
 
-RECORD_FILE = "run.json"
 RECENT_RUNS = 30
 """How many runs are read to find an earlier one that is like a new one."""
-FINAL_STATES = ("Completed", "Failed", "Cancelled", "Crashed")
+RUN_ID = re.compile(r"(?P<time>\d{8}-\d{6})-(?P<names>.+)-[0-9a-f]{4}")
+"""A run id: time, use cases, and four random hexadecimal digits."""
+FOREIGN_FILE = "pulled.json"
+"""Is in the folder of a run that was pulled from a remote, and says from which."""
+ID_TIME = "%Y%m%d-%H%M%S"
 
 
 @dataclass(slots=True)
@@ -35,17 +43,24 @@ class Run:
 
     folder: Path
     record: dict[str, Any]
+    damage: str = ""
+    """What is wrong with the file of its record; empty if nothing is."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def id(self) -> str:
         return self.folder.name
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the record, or its copy, could be read."""
+        return bool(self.record.get("state") != DAMAGED)
+
     def update(self, **fields: Any) -> None:
         """Set these fields of the record and write it."""
         with self._lock:
             self.record.update(fields)
-            write_json(self.folder / RECORD_FILE, self.record)
+            record_file.write(self.folder, self.record)
             marker = self.folder.parent.parent / ".bonsai" / "live" / self.id
             if self.record["state"] in FINAL_STATES:
                 marker.unlink(missing_ok=True)
@@ -57,7 +72,7 @@ class Run:
         """Set these fields of a stage's entry, such as its state, times, cost, error or outputs, and write the record."""
         with self._lock:
             self.record["stages"].setdefault(name, {}).update(fields)
-            write_json(self.folder / RECORD_FILE, self.record)
+            record_file.write(self.folder, self.record)
 
 
 def now() -> str:
@@ -70,9 +85,9 @@ def create(root: Path, request: RunRequest, *, trigger: str, force: bool = False
 
     `trigger` names the entry point by which the run was requested, such as "command line".
     """
-    folder = root / "runs" / _new_id(request)
+    folder = root / "runs" / _new_id(root, request)
     while folder.exists():
-        folder = folder.with_name(_new_id(request))
+        folder = folder.with_name(_new_id(root, request))
     folder.mkdir(parents=True)
     run = Run(folder, _initial_record(root, request, trigger, force))
     run.update()
@@ -82,9 +97,14 @@ def create(root: Path, request: RunRequest, *, trigger: str, force: bool = False
 def find(root: Path, run_id: str) -> Run:
     """The run with that id; raises `UserError` if there is none. An id is a folder's name, never a path."""
     folder = root / "runs" / run_id
-    if "/" in run_id or run_id.startswith(".") or not (folder / RECORD_FILE).is_file():
+    if "/" in run_id or run_id.startswith(".") or not run_id or not folder.is_dir():
         raise UserError(f"no run {run_id!r}; `bonsai runs` lists them")
-    return Run(folder, _read(folder))
+    run = _read(folder)
+    if run is None:
+        raise UserError(f"no run {run_id!r}; its folder is empty")
+    if not run.is_readable:
+        raise UserError(f"{run.damage}; {record_file.advice(folder)}")
+    return run
 
 
 def run_ids(root: Path) -> list[str]:
@@ -97,14 +117,15 @@ def run_ids(root: Path) -> list[str]:
 
 
 def iter_runs(root: Path, *, since: str = "") -> Iterator[Run]:
-    """The runs whose id is at least `since`, newest first, read one by one; one without a readable record is skipped."""
+    """The runs whose id is at least `since`, newest first, read one by one.
+
+    One whose record cannot be read is among them, in state Damaged; the folder of a run that was never recorded is not.
+    """
     for name in run_ids(root):
         if name < since:
             return
-        folder = root / "runs" / name
-        record = _read(folder)
-        if record:
-            yield Run(folder, record)
+        if run := _read(root / "runs" / name):
+            yield run
 
 
 def recent_runs(root: Path) -> Iterator[Run]:
@@ -115,18 +136,17 @@ def recent_runs(root: Path) -> Iterator[Run]:
 def active_runs(root: Path) -> Iterator[Run]:
     """The runs whose record is not in a final state; marker files make this fast however many runs there are."""
     for marker in sorted((root / ".bonsai" / "live").glob("*")):
-        folder = root / "runs" / marker.name
-        record = _read(folder)
-        if record and record.get("state") not in FINAL_STATES:
-            yield Run(folder, record)
-        else:
+        run = _read(root / "runs" / marker.name)
+        if run and run.is_readable and run.record["state"] not in FINAL_STATES:
+            yield run
+        elif not run or run.is_readable:
             marker.unlink(missing_ok=True)
 
 
 def state(run: Run) -> str:
-    """The run's state; Crashed when its record is not in a final state and its process is gone."""
+    """The run's state; Crashed when its record is not in a final state and its process is gone, Damaged when it has none."""
     recorded = str(run.record.get("state", "Crashed"))
-    return recorded if recorded in FINAL_STATES or is_alive(run.record.get("process")) else "Crashed"
+    return recorded if recorded in (*FINAL_STATES, DAMAGED) or is_alive(run.record.get("process")) else "Crashed"
 
 
 def duration_s(record: Mapping[str, Any]) -> float:
@@ -148,11 +168,22 @@ def read_results(folder: Path, use_cases: tuple[str, ...] | list[str]) -> dict[s
     return results
 
 
-def _new_id(request: RunRequest) -> str:
-    run_ids = "-".join(request.use_cases).replace("_", "-").lower()
-    if len(run_ids) > 32:
-        run_ids = f"{len(request.use_cases)}-use-cases"
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{run_ids}-{secrets.token_hex(2)}"
+def _new_id(root: Path, request: RunRequest) -> str:
+    """An id that is greater than those of all earlier runs of this project, also when the clock was set back."""
+    names = "-".join(request.use_cases).replace("_", "-").lower()
+    if len(names) > 32:
+        names = f"{len(request.use_cases)}-use-cases"
+    moment = datetime.now(UTC)
+    newest = next((run_id for run_id in run_ids(root) if RUN_ID.fullmatch(run_id) and not is_foreign(root / "runs" / run_id)), "")
+    if newest[:15] > f"{moment:{ID_TIME}}":
+        with suppress(ValueError, OverflowError):  # an id that only looks like one
+            moment = datetime.strptime(newest[:15], ID_TIME).replace(tzinfo=UTC) + timedelta(seconds=1)
+    return f"{moment:{ID_TIME}}-{names}-{secrets.token_hex(2)}"
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether the run in that folder was pulled from a remote, so that another project or another person made it."""
+    return (folder / FOREIGN_FILE).exists()
 
 
 def _initial_record(root: Path, request: RunRequest, trigger: str, force: bool) -> dict[str, Any]:
@@ -179,9 +210,9 @@ def _initial_record(root: Path, request: RunRequest, trigger: str, force: bool) 
     }
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> Run | None:
+    """The run in that folder; None when there is none, or when it was never recorded."""
     try:
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+        return Run(folder, *record_file.read(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return None

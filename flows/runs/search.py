@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 
-from flows.runs import run_record
+from flows.reporting.console import stderr
+from flows.runs import record_file, run_record
 from flows.runs.run_record import Run
+from flows.system.state_files import DamagedFile, read_state, write_state
 from tasks.core.errors import UserError
-from tasks.core.storage.atomic_files import write_json
 
 ANNOTATION_FILE = "notes.json"
 MAX_NOTE_LENGTH = 4000
@@ -77,6 +78,9 @@ def filter_runs(root: Path, run_filter: RunFilter) -> Iterator[Run]:
 
 def _matches(run: Run, run_filter: RunFilter) -> bool:
     record, who = run.record, str(run.record.get("asked", {}).get("who", ""))
+    if not run.is_readable:  # nothing is known of it but its id
+        is_selected = not run_filter.states or run_record.DAMAGED.lower() in map(str.lower, run_filter.states)
+        return is_selected and not run_filter.pinned and run.id >= run_filter.since
 
     def annotation() -> RunAnnotation:
         return read_annotation(run.folder)
@@ -108,10 +112,13 @@ def parse_since(text: str) -> str:
 
 
 def find_run(root: Path, name: str) -> Run:
-    """The run with that id, the only run whose id begins or ends with it, or the `newest`; raises `UserError`."""
+    """The run with that id, the only run whose id begins or ends with it, or the `newest`; raises `UserError`.
+
+    A damaged record of which there is a copy is repaired, and a line about it printed on standard error.
+    """
     run_ids = run_record.run_ids(root)
     if name == NEWEST and run_ids:
-        return run_record.find(root, run_ids[0])
+        return _find_repaired(root, run_ids[0])
     candidates = [run_id for run_id in run_ids if name and (run_id.startswith(name) or run_id.endswith(name))]
     if name not in run_ids and len(candidates) > 1:
         raise UserError(
@@ -119,7 +126,14 @@ def find_run(root: Path, name: str) -> Run:
         )
     if name not in run_ids and not candidates and (near := _nearest(name, run_ids)):
         raise UserError(f"no run {name!r}; did you mean {near}?")
-    return run_record.find(root, name if name in run_ids or not candidates else candidates[0])
+    return _find_repaired(root, name if name in run_ids or not candidates else candidates[0])
+
+
+def _find_repaired(root: Path, run_id: str) -> Run:
+    run = run_record.find(root, run_id)
+    if run.damage and (line := record_file.repair(run.folder)):
+        stderr().print(line, style="yellow", markup=False, soft_wrap=True)
+    return run
 
 
 def _nearest(name: str, run_ids: list[str]) -> str:
@@ -131,11 +145,16 @@ def _nearest(name: str, run_ids: list[str]) -> str:
 
 
 def read_annotation(folder: Path) -> RunAnnotation:
-    """The annotation of the run in that folder; empty if there is none that can be read."""
+    """The annotation of the run in that folder; empty if there is none.
+
+    One that is damaged pins the run and says so, since it may have been pinned.
+    """
     try:
-        return parse_annotation(json.loads((folder / ANNOTATION_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        return parse_annotation(read_state(folder / ANNOTATION_FILE))
+    except FileNotFoundError:
         return RunAnnotation()
+    except DamagedFile as damage:
+        return RunAnnotation(pinned=True, text=f"({ANNOTATION_FILE} is damaged: {damage.reason}; `bonsai pin` writes it anew)")
 
 
 def parse_annotation(content: object) -> RunAnnotation:
@@ -147,4 +166,4 @@ def parse_annotation(content: object) -> RunAnnotation:
 
 def write_annotation(folder: Path, annotation: RunAnnotation) -> None:
     """Write the annotation beside the record, which only the run's own process writes."""
-    write_json(folder / ANNOTATION_FILE, {"pinned": annotation.pinned, "note": annotation.text[:MAX_NOTE_LENGTH]})
+    write_state(folder / ANNOTATION_FILE, {"pinned": annotation.pinned, "note": annotation.text[:MAX_NOTE_LENGTH]})

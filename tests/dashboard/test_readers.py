@@ -329,13 +329,14 @@ def test_the_state_of_the_project_folder_comes_from_its_event_logs(root: Any) ->
     assert stages["evaluate@vision-int8"].entry.needs
 
 
-def test_a_note_is_kept_beside_the_record_and_survives_a_damaged_file(root: Any) -> None:
+def test_a_note_is_kept_beside_the_record_and_a_damaged_one_pins_the_run(root: Any) -> None:
     run = run_records.load(root, run_records.run_ids(root)[0])
     run_records.save_annotation(run, RunAnnotation(pinned=True, text="x" * 9000))
     assert run_records.annotation(run).pinned
     assert len(run_records.annotation(run).text) == MAX_NOTE_LENGTH
     (run.folder / ANNOTATION_FILE).write_text("{")
-    assert run_records.annotation(run) == RunAnnotation()
+    assert run_records.annotation(run).pinned
+    assert "is damaged" in run_records.annotation(run).text
 
 
 def test_every_reason_why_something_cannot_be_read_is_in_the_catalogue() -> None:

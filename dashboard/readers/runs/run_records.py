@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from typing import Any, Literal
 
 from dashboard.readers import project_files
-from dashboard.readers.project_files import STAGE, Unreadable
+from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
-from flows.runs import run_record as records
-from flows.runs import search
+from flows.runs import record_file, record_schema, search
+from flows.runs.record_schema import Record, StageEntry
 from flows.runs.search import RunAnnotation, RunFilter
 from flows.system import os_processes
 from tasks.core.stage_context import SEED_SUFFIX
+
+__all__ = ["Record", "StageEntry"]
 
 WORKSPACE = "workspace"
 """Id that stands for the project folder, where `dvc repro` writes."""
@@ -58,57 +57,6 @@ _STAGE_STATES: dict[str, StageState] = {
     "Cancelled": "cancelled",
     "NotRun": "notrun",
 }
-
-
-def _null_as(default: Any) -> BeforeValidator:
-    """Read null as the default."""
-    return BeforeValidator(lambda value: default if value is None else value)
-
-
-Text = Annotated[str, _null_as("")]
-Object = Annotated[dict[str, Any], _null_as({})]
-
-
-class _RecordModel(BaseModel):
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class StageEntry(_RecordModel):
-    """A stage in run.json."""
-
-    state: Text = "Pending"
-    needs: Annotated[list[str], _null_as([])] = []
-    started_at: Text = ""
-    ended_at: Text = ""
-    attempt: Annotated[int, _null_as(0)] = 0
-    reasons: Annotated[list[Any], _null_as([])] = []
-    error: Text = ""
-    details: Text = ""
-    outs: Object = {}
-    wall_s: float | None = None
-    cpu_s: float | None = None
-    peak_memory_bytes: int | None = None
-
-
-class Record(_RecordModel):
-    """run.json, with defaults for what older or truncated records lack."""
-
-    state: Text = ""
-    error: Text = ""
-    use_cases: Annotated[list[str], _null_as([])] = []
-    recipes: Annotated[list[str], _null_as([])] = []
-    overrides: Object = {}
-    whole: bool = False
-    asked: Object = {}
-    created_at: Text = ""
-    started_at: Text = ""
-    ended_at: Text = ""
-    process: dict[str, Any] | None = None
-    prefect: Object = {}
-    code: Object = {}
-    machine: Object = {}
-    stages: Annotated[dict[str, StageEntry], _null_as({})] = {}
-    results: Object = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +117,15 @@ def load(root: Path, run_id: str) -> Run:
     if run_id == WORKSPACE:
         return Run(WORKSPACE, root, root, Record(), "none")
     folder = root / "runs" / project_files.slug(run_id)
-    path = folder / records.RECORD_FILE
+    path = folder / record_file.RECORD_FILE
     if not folder.is_dir():
         raise Unreadable("unreadable.run", name=run_id)
     try:
         record = _parse_record(project_files.inside(root, path), *_file_version(path))
     except FileNotFoundError:
-        raise Unreadable("unreadable.missing", file=records.RECORD_FILE) from None
+        raise Unreadable("unreadable.missing", file=record_file.RECORD_FILE) from None
     except (ValueError, RecursionError):
-        raise Unreadable("unreadable.damaged", file=records.RECORD_FILE) from None
+        raise Unreadable("unreadable.damaged", file=record_file.RECORD_FILE) from None
     return Run(run_id, root, folder, record, _state(record))
 
 
@@ -255,11 +203,12 @@ def stage_state(entry: StageEntry) -> StageState:
 
 
 def annotation(run: Run) -> RunAnnotation:
-    """The run's annotation; empty if there is none that can be read."""
+    """The run's annotation; empty if there is none."""
     try:
-        return search.parse_annotation(project_files.read_object(run.root, run.folder / search.ANNOTATION_FILE))
+        project_files.inside(run.root, run.folder / search.ANNOTATION_FILE)
     except Unreadable:
         return RunAnnotation()
+    return search.read_annotation(run.folder)
 
 
 def save_annotation(run: Run, annotation: RunAnnotation) -> None:
@@ -299,25 +248,13 @@ def _file_version(path: Path) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=12_000)
 def _parse_record(path: Path, mtime_ns: int, size: int, inode: int) -> Record:
-    if size > project_files.MAX_JSON_BYTES:
-        raise ValueError("too large")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(content, dict) and isinstance(content.get("stages"), dict):
-        content["stages"] = {name: entry for name, entry in content["stages"].items() if STAGE.fullmatch(name)}
-    try:
-        return Record.model_validate(content)
-    except ValidationError as error:
-        raise ValueError(str(error)) from None
+    record, _ = record_file.read(path.parent)
+    if record["state"] == record_file.DAMAGED:
+        raise ValueError(record["error"])
+    return record_schema.validate(record)
 
 
 def _state(record: Record) -> State:
     """State of the run; crashed if the record says running but its process is gone."""
     state = _STATES.get(record.state, "crashed")
-    return "crashed" if state in LIVE and not _alive(record.process) else state
-
-
-def _alive(process: dict[str, Any] | None) -> bool:
-    try:
-        return os_processes.is_alive(process)
-    except (KeyError, TypeError, ValueError):
-        return False
+    return "crashed" if state in LIVE and not os_processes.is_alive(record.process) else state

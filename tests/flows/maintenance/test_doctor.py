@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.maintenance import doctor
-from tests.support.executed_runs import cached_objects
+from tests.support.executed_runs import both_runs, cached_objects
 
 
 def test_the_doctor_checks_a_sample_of_objects_or_all_on_request(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +43,12 @@ def test_the_doctor_repairs_what_it_reports(toy: Path) -> None:
     (toy / "dvc.lock").write_text("")
     assert [finding.state for finding in doctor.leftovers(toy)] == ["note"]
     assert [finding.state for finding in doctor.leftovers(toy)] == ["ok"]
+
+
+def test_the_doctor_names_damaged_records_and_repairs_those_with_a_copy(project: Path) -> None:
+    first, second = both_runs(project)
+    for path in (first.folder / "run.json", second.folder / "run.json", second.folder / "run.copy.json"):
+        path.write_text("{")
+    assert sorted(finding.state for finding in doctor.records(project)) == ["bad", "note", "ok"]
+    assert [str(second.folder) in finding.text for finding in doctor.records(project)].count(True) == 1
+    assert sorted(finding.state for finding in doctor.records(project)) == ["bad", "ok"]

@@ -29,7 +29,7 @@ def test_a_dead_run_is_marked_crashed_and_its_checkpoints_are_saved(toy: Path) -
     assert recovery.recover(toy) == [f"the process of run {run.id} had died; it is now Crashed"]
     assert run_record.find(toy, run.id).record["stages"]["train@toy"]["state"] == "Crashed"
     assert recovery.recover(toy) == []
-    assert not recovery.restore_checkpoints(toy, toy / "runs" / "next", "train@toy", "another key")
+    assert not recovery.restore_checkpoints(toy, toy / "runs" / "next", "train@toy", "def")
     assert recovery.restore_checkpoints(toy, toy / "runs" / "next", "train@toy", "abc")
     assert (toy / "runs" / "next" / ".bonsai" / "scratch" / "train@toy" / "checkpoint").read_text() == "half done"
 
