@@ -88,17 +88,17 @@ if flow_run_id and (started := run_records.find_by_flow_run(root, flow_run_id)):
 heading, choices = st.columns([2, 5], vertical_alignment="bottom")
 with heading:
     st.title(page.title, anchor=False)
-use_case, run, stale = "", None, ""
+use_case, run, stale, skipped = "", None, "", ""
 with choices, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"):
     if name in USE_CASE_PAGES:
         use_case = pickers.choose_use_case(root)
     if name in RUN_PAGES:
         with page_context.error_boundary():
             stale = pickers.drop_stale_run(root, use_case)
-            run = pickers.choose_run(root, use_case)
+            run, skipped = pickers.choose_run(root, use_case, name)
 url_state.remember_query_params(CARRIED)
-if stale:
-    st.caption(stale)
+for remark in filter(None, (stale, skipped)):
+    st.caption(remark)
 st.session_state["context"] = PageContext(root, use_case, run)
 with page_context.error_boundary():
     page.run()

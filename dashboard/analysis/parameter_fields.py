@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import re
 import shlex
@@ -24,6 +26,11 @@ QUICK: dict[str, Any] = {"fetch.limit": 1500, "training.epochs": 3}
 """Smoke test: a run of about a minute; its results do not predict those of a full run."""
 QUICK_RECIPES = ("int8",)
 SEEDS = "training.seeds"
+DATASET = "fetch.dataset"
+DATASET_MODULES = ("datasets", "price_sources")
+"""Modules of a use case that may list its data sets as `DATASETS`."""
+COMPUTED = ("fingerprint", "champion")
+"""Settings that `bonsai run` fills in."""
 ARCHITECTURE = "model.architecture"
 SEEDS_HELP = "Train, compress and evaluate with this many seeds: `training.seed` and those after it."
 PLAIN = re.compile(r"[A-Za-z_/][\w./-]*")
@@ -77,8 +84,9 @@ def form(root: Path, use_case: str) -> Form:
 def _form(root: Path, use_case: str, mtime_ns: int) -> Form:
     params = params_file.with_default_stanzas(params_file.read_params(root / "params.yaml"), [use_case])
     case = params_file.build_use_case(use_case, params)
+    choices = {ARCHITECTURE: tuple(registry.architectures(case.name)), DATASET: _dataset_names(case.name)}
     fields = [
-        replace(field, kind="choice", choices=tuple(registry.architectures(case.name))) if field.name == ARCHITECTURE else field
+        replace(field, kind="choice", choices=choices[field.name]) if choices.get(field.name) else field
         for field in _fields("", pydantic.TypeAdapter(type(case)).json_schema(), _plain(case))
     ]
     after_seed = 1 + [field.name for field in fields].index("training.seed")
@@ -89,7 +97,16 @@ def _form(root: Path, use_case: str, mtime_ns: int) -> Form:
             place = f"recipes.{recipe}.{position}.{kind}"
             built = registry.build(registry.STEPS_FOLDER, kind, knobs or {}, where=f"params.yaml: {place}")
             fields += _fields(place, pydantic.TypeAdapter(type(built)).json_schema(), _plain(built))
-    return Form(use_case, tuple(field for field in fields if field.label != "fingerprint"), tuple(params.recipes))
+    return Form(use_case, tuple(field for field in fields if field.label not in COMPUTED), tuple(params.recipes))
+
+
+def _dataset_names(use_case: str) -> tuple[str, ...]:
+    """The names of the data sets that a use case knows, after the empty one for its default; none where it knows none by name."""
+    for module in DATASET_MODULES:
+        path = f"tasks.use_cases.{use_case}.{module}"
+        if importlib.util.find_spec(path):
+            return ("", *getattr(importlib.import_module(path), "DATASETS", ()))
+    return ()
 
 
 def changed(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:

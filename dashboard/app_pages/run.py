@@ -6,8 +6,9 @@ from dashboard.ui import page_context
 from dashboard.views.run import live_run, start_form
 
 context = page_context.current()
-with page_context.error_boundary():
-    start_form.card(context)
+if start_form.is_open(context):
+    with page_context.error_boundary():
+        start_form.card(context)
 if flow_run_id := st.query_params.get("flow"):
     start_form.pending_run(context.root, flow_run_id)
 elif context.run is None:

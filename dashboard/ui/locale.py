@@ -31,6 +31,11 @@ def word(group: str, name: str) -> str:
     return t(key) if translations.has(key) else formatting.clean(name, 60)
 
 
+def zone_name() -> str:
+    """The name of the time zone in which times are shown: the reader's, or UTC where the browser names none that is known."""
+    return str(st.context.timezone) if zone() else "UTC"
+
+
 def zone() -> tzinfo | None:
     """The reader's time zone."""
     name = st.context.timezone

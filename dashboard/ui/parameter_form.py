@@ -35,17 +35,18 @@ def widget(form: Form, field: Field) -> Any:
         return st.toggle(label, bool(field.default), **shared)
     if field.kind == "choice":
         options = list(field.choices)
+        shared["format_func"] = lambda option: t("run.default_choice") if option == "" else formatting.clean(option, 60)
         if len(options) <= MAX_BUTTONS:
             return st.segmented_control(label, options, default=field.default, required=True, wrap=True, **shared)
         return st.selectbox(label, options, options.index(field.default) if field.default in options else 0, **shared)
     if field.kind == "whole":
         low, high = (None if bound is None else int(bound) for bound in (field.low, field.high))
-        return st.number_input(label, low, high, int(field.default), step=1, required=True, **shared)
+        entered = st.number_input(label, low, high, int(field.default), step=1, **shared)
+        return field.default if entered is None else entered
     if field.kind == "number":
         least, most = (None if bound is None else float(bound) for bound in (field.low, field.high))
-        return st.number_input(
-            label, least, most, float(field.default), step=step_size(field), format="%g", required=True, **shared
-        )
+        entered = st.number_input(label, least, most, float(field.default), step=step_size(field), format="%g", **shared)
+        return field.default if entered is None else entered
     words = field.default if field.kind == "words" else parameter_fields.format_value(field.default)
     return parameter_fields.parse_value(field, str(st.text_input(label, str(words or ""), max_chars=2000, **shared) or ""))
 

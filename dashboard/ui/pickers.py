@@ -54,8 +54,20 @@ def drop_stale_run(root: Path, use_case: str) -> str:
     return reason
 
 
-def choose_run(root: Path, use_case: str) -> Run | None:
-    """The run of the page: the chosen one, or else the newest of the use case; None without any."""
+NEEDED = {
+    "data": "clean/ledger.json",
+    "results": "evaluations/dense/metrics.json",
+    "compression": "release/table.json",
+    "try_it": "evaluations/dense/metrics.json",
+}
+"""The file without which a page has nothing to show about a run."""
+
+
+def choose_run(root: Path, use_case: str, page: str = "run") -> tuple[Run | None, str]:
+    """The run of the page: the chosen one, or else the newest of the use case that the page can show; None without any.
+
+    The text says so where a newer run has nothing for the page to show; it is empty otherwise.
+    """
     runs = run_records.latest(root, use_case, MAX_RUNS)
     requested = st.query_params.get("run", "")
     if requested and requested != run_records.WORKSPACE and all(run.id != requested for run in runs):
@@ -63,10 +75,12 @@ def choose_run(root: Path, use_case: str) -> Run | None:
     by_id = {run.id: run for run in runs}
     has_own = (root / "journal").is_dir() or (root / "data" / use_case).is_dir()
     options = [*by_id, *([run_records.WORKSPACE] if has_own else [])]
+    newest = next(iter(by_id.values()), None)
+    shown = (run_records.newest_with(runs, use_case, NEEDED[page]) if page in NEEDED else None) or newest
     chosen = st.selectbox(
         t("pick.run"),
         options,
-        placeholder=" · ".join([t("pick.newest"), *[run_label(run) for run in runs[:1]]]),
+        placeholder=" · ".join([t("pick.newest"), run_label(shown)] if shown else [t("pick.newest")]),
         format_func=lambda run_id: run_label(by_id.get(run_id)),
         disabled=not options,
         label_visibility="collapsed",
@@ -75,8 +89,11 @@ def choose_run(root: Path, use_case: str) -> Run | None:
         **query_param("run", options, None),
     )
     if chosen == run_records.WORKSPACE or (not by_id and has_own):
-        return run_records.load(root, run_records.WORKSPACE)
-    return by_id.get(str(chosen)) or next(iter(by_id.values()), None)
+        return run_records.load(root, run_records.WORKSPACE), ""
+    if chosen in by_id:
+        return by_id[str(chosen)], ""
+    skipped = "" if shown is newest or newest is None else t("pick.skipped", run=formatting.escape(run_label(newest)))
+    return shown, skipped
 
 
 def choose_from(

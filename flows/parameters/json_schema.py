@@ -41,13 +41,17 @@ class JsonSchemaHint:
 
 
 def request_schema(root: Path, use_cases: Iterable[str] = ()) -> dict[str, Schema]:
-    """Schemas of `use_cases`, `recipes` and `overrides` for a run of these use cases, of all use cases if none is named."""
-    params = params_file.read_params(root / "params.yaml")
+    """Schemas of `use_cases`, `recipes` and `overrides` for a run of these use cases.
+
+    If none is named, of all: those of params.yaml, and the registered ones that it does not list, which can be run by name.
+    """
     use_cases = list(use_cases)
+    listed = params_file.read_params(root / "params.yaml")
+    params = params_file.with_default_stanzas(listed, use_cases or registry.registered_names("use_cases"))
     chosen = use_cases or list(params.use_cases)
     return {
         "use_cases": _subset_schema(
-            chosen, "Use cases", "Stanzas of params.yaml; all of them if empty.", chosen if use_cases else None
+            chosen, "Use cases", "All that params.yaml lists if empty; others run by name.", chosen if use_cases else None
         ),
         "recipes": _subset_schema(params.recipes, "Recipes", "Recipes to compare with the dense baseline; all of them if empty."),
         "overrides": _overrides_schema(params, chosen),

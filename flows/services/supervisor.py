@@ -184,16 +184,7 @@ def up(root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHB
         try:
             for service in supervisor.services:
                 service.start()
-            for service in supervisor.services:
-                service.wait_until_ready(stop)
-                if service is supervisor.services[0]:
-                    supervisor.write_server_file()
-            if not stop.is_set():
-                console.print(f"dashboard    {supervisor.dashboard_url}", soft_wrap=True)
-                console.print(
-                    f"Prefect      {supervisor.prefect_url}    password: {supervisor.password}", soft_wrap=True, highlight=False
-                )
-                console.print(f"its API      {supervisor.prefect_url}/api/docs    Ctrl-C stops everything", soft_wrap=True)
+            wait_until_ready(supervisor, stop)
             while not stop.wait(POLL_INTERVAL_S):
                 for service in supervisor.services:
                     if service.exited:
@@ -206,6 +197,24 @@ def up(root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHB
                 if not os_processes.is_alive(run.record.get("process")):
                     recovery.mark_crashed(root, run)
     return 0
+
+
+def wait_until_ready(supervisor: Supervisor, stop: threading.Event) -> None:
+    """Wait for each service and print its address as soon as it answers: the dashboard's first, which is there long before."""
+    server, dashboard, runner = supervisor.services
+    console = stdout()
+    dashboard.wait_until_ready(stop)
+    if not stop.is_set():
+        console.print(f"dashboard    {supervisor.dashboard_url}", soft_wrap=True)
+    server.wait_until_ready(stop)
+    supervisor.write_server_file()
+    if not stop.is_set():
+        password = f"password: {supervisor.password}"
+        console.print(f"Prefect      {supervisor.prefect_url}    {password}", soft_wrap=True, highlight=False)
+        console.print(f"its API      {supervisor.prefect_url}/api/docs    Ctrl-C stops everything", soft_wrap=True)
+    runner.wait_until_ready(stop)
+    if not stop.is_set():
+        console.print("ready        runs can be started", soft_wrap=True)
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def start_services(toy: Path) -> Iterator[RunningServices]:
 
     def ready() -> bool:
         assert process.poll() is None, (toy / "up.log").read_text()
-        return "Ctrl-C stops everything" in (toy / "up.log").read_text()
+        return "runs can be started" in (toy / "up.log").read_text()
 
     try:
         wait_for(ready, 240)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -173,6 +174,11 @@ def latest(root: Path, use_case: str = "", count: int = 30) -> list[Run]:
             return page.runs
         start = page.next
     return []
+
+
+def newest_with(runs: Sequence[Run], use_case: str, file: str) -> Run | None:
+    """The first of these runs that has the file, such as `release/table.json`, of the use case; None without any."""
+    return next((run for run in runs if (run.folder / "data" / use_case / file).is_file()), None)
 
 
 def may_include(run_id: str, use_case: str) -> bool:

@@ -12,7 +12,7 @@ from dashboard.readers.runs.run_records import Record, Run
 from dashboard.readers.runs.run_status import Curves, Progress, Stage
 
 RECENT_RUNS = 12
-"""Earlier runs whose stage durations estimate the time left."""
+"""Earlier runs among which those of the same size are found, whose stage durations estimate the time left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class RunSnapshot:
         run, now = run_records.load(root, run_id), datetime.now(UTC)
         stages = run_status.stages(run, use_case, now=now)
         recent = run_records.latest(root, use_case, RECENT_RUNS)
-        similar_first = sorted(recent, key=lambda other: other.record.overrides != run.record.overrides)
+        alike = [other for other in recent if run_status.effort(other) == run_status.effort(run)]
         return cls(
             run=run,
             use_case=use_case,
             read_at=now,
             stages=stages,
-            progress=run_status.progress(stages, run_status.durations(similar_first)),
+            progress=run_status.progress(stages, run_status.durations(alike)),
             curves=run_status.curves(stages) or run_status.reused_curves(run, use_case, stages),
             other_use_cases={name: run_status.stages(run, name, now=now) for name in run.record.use_cases if name != use_case},
         )

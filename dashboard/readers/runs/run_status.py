@@ -90,6 +90,8 @@ def stages(run: Run, use_case: str = "", *, now: datetime | None = None) -> dict
         state = run_records.stage_state(entry)
         if state in (*WORKING, "queued") and not run.live and run.id != run_records.WORKSPACE:
             state = "crashed"
+        if state == "waiting" and not run.live and run.id != run_records.WORKSPACE:
+            state = "notrun"
         stages_by_name[name] = Stage(name, state, entry, events, _duration(state, entry, events, now))
     return stages_by_name
 
@@ -117,6 +119,13 @@ def durations(recorded: Iterable[Run]) -> dict[str, float]:
             if entry.state == "Completed" and entry.wall_s is not None:
                 seconds.setdefault(name, entry.wall_s)
     return seconds
+
+
+def effort(run: Run) -> dict[str, Any]:
+    """The overrides of a run that decide how long it takes: all but seeds and the terms of the contract."""
+    return {
+        name: value for name, value in run.record.overrides.items() if not name.endswith(".seed") and ".contract." not in name
+    }
 
 
 def default_stage(stages: Mapping[str, Stage]) -> str:
@@ -261,6 +270,27 @@ def pipeline_stages(root: Path) -> dict[str, list[str]]:
         except DvcException:
             return {}
     return _PIPELINES[key]
+
+
+def planned_stages(root: Path, use_case: str) -> dict[str, list[str]]:
+    """The stages that a run of the use case would have, each with those it depends on.
+
+    Those of a use case that params.yaml does not list are named after another's: dvc.yaml has the same stages for all.
+    """
+    stages_by_name = pipeline_stages(root)
+    listed = list(dict.fromkeys(run_records.stage_parts(name)[1] for name in stages_by_name))
+    if not listed:
+        return {}
+    pattern = use_case if use_case in listed else listed[0]
+    own = {name: needs for name, needs in stages_by_name.items() if run_records.stage_parts(name)[1] == pattern}
+    return {_renamed(name, use_case): [_renamed(need, use_case) for need in needs] for name, needs in own.items()}
+
+
+def _renamed(stage: str, use_case: str) -> str:
+    """The stage of that name of another use case: `clean@vision` becomes `clean@credit`."""
+    verb, _, rest = stage.partition("@")
+    _, dash, recipe = rest.partition("-")
+    return f"{verb}@{use_case}{dash}{recipe}"
 
 
 def _process_exists(pid: int) -> bool:

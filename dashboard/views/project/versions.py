@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.analysis.graph_layout import compute_layout
 from dashboard.components.graph import Node, accessible_label, graph
-from dashboard.readers import bonsai_commands, project_files, verdicts
+from dashboard.readers import bonsai_commands, project_files, stage_plans, verdicts
 from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_records, run_status
@@ -26,16 +26,12 @@ VERSIONED = ("clean", "train", "release")
 
 def status(context: PageContext) -> None:
     """Every stage of the project's own folder: whether it would run now, and why."""
-    needs = {
-        name: needed
-        for name, needed in run_status.pipeline_stages(context.root).items()
-        if run_records.stage_parts(name)[1] == context.use_case
-    }
+    needs = run_status.planned_stages(context.root, context.use_case)
     if not needs:
         page_context.empty_state("versions.no_pipeline")
         return
     with st.spinner(t("run.plan_wait")):
-        steps = _plan(context.root, context.use_case, _cache_key(context.root))
+        steps = _plan(context.root, context.use_case)
     verdicts = {str(step["stage"]): step for step in steps}
     nodes = {name: _node(name, verdicts.get(name, {})) for name in needs}
     outdated = [step for step in steps if step["verdict"] == "Run"]
@@ -121,20 +117,12 @@ def _restore(root: Path, run_id: str) -> tuple[bool, str]:
     return done.returncode == 0, " · ".join(line.removeprefix("error: ") for line in lines)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def _plan(root: Path, use_case: str, stamp: tuple[int, ...]) -> list[dict[str, Any]]:
-    """The plan of a run without overrides; `stamp` expires the cache."""
+def _plan(root: Path, use_case: str) -> list[dict[str, Any]]:
+    """The plan of a run without overrides."""
     try:
-        return bonsai_commands.plan(root, use_case)
+        return stage_plans.of_use_case(root, use_case)
     except CommandError as error:
         raise Unreadable("run.plan_failed", reason=str(error)) from None
-
-
-def _cache_key(root: Path) -> tuple[int, ...]:
-    """The modification times of all that the plan depends on: parameters, pipeline, lock, code and the newest run."""
-    paths = [root / "params.yaml", root / "dvc.yaml", root / "dvc.lock", *sorted((root / "tasks").rglob("*.py"))]
-    newest = [root / "runs" / name / "run.json" for name in run_records.run_ids(root)[:1]]
-    return tuple(path.stat().st_mtime_ns for path in (*paths, *newest) if path.exists())
 
 
 def _node(name: str, step: dict[str, Any]) -> Node:

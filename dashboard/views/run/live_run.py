@@ -43,12 +43,7 @@ def watch(run: Run, use_case: str) -> None:
 
 def preview(context: PageContext) -> None:
     """The graph of the stages that would run, before any run."""
-    needs = {
-        name: needed
-        for name, needed in run_status.pipeline_stages(context.root).items()
-        if run_records.stage_parts(name)[1] == context.use_case
-    }
-    if needs:
+    if needs := run_status.planned_stages(context.root, context.use_case):
         nodes = {name: _node(Stage(name, "waiting", StageEntry(), StageEvents(), None)) for name in needs}
         graph(compute_layout(needs), nodes, key="preview", alt=t("run.graph_alt", summary=t("stage_state.waiting")))
 

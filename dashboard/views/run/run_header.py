@@ -44,20 +44,31 @@ def header(snapshot: RunSnapshot) -> None:
             st.warning(message, icon=":material/block:")
         else:
             st.error(message, icon=":material/error:")
+    elif run.state == "crashed":
+        st.error(_crash_cause(snapshot), icon=":material/bolt:")
+        repeated = True
     if not repeated and not snapshot.is_working:
         verdict_view.line(verdict)
     _progress_bar(snapshot)
+
+
+def _crash_cause(snapshot: RunSnapshot) -> str:
+    """Why a run without an error of its own is not under way any more: its process ended without writing that it did."""
+    stopped = [name for name, stage in snapshot.stages.items() if stage.state == "crashed"]
+    if stopped:
+        return t("run.crashed_in", stage=formatting.escape(", ".join(stopped), 200))
+    return t("run.crashed")
 
 
 def _progress_bar(snapshot: RunSnapshot) -> None:
     progress, live = snapshot.progress, snapshot.run.live
     labels = [t("run.stages_done", done=progress.done, total=progress.total)]
     if live:
-        labels.append(f"{progress.share:.0%}")
         if progress.seconds_left is not None:
             labels.append(t("run.left", time=formatting.duration(progress.seconds_left)))
     if snapshot.stages and (live or progress.done < progress.total):
-        st.progress(progress.share if live else progress.done / progress.total, " · ".join(labels))
+        timed = live and progress.seconds_left is not None
+        st.progress(progress.share if timed else progress.done / progress.total, " · ".join(labels))
 
 
 def _facts(run: Run) -> list[str]:
@@ -81,6 +92,10 @@ def _facts(run: Run) -> list[str]:
 
 def _actions(snapshot: RunSnapshot) -> None:
     run = snapshot.run
+    if start_form.OPEN not in st.query_params and st.button(
+        t("run.new"), icon=":material/add:", key="new_run", on_click=start_form.open_card, type="primary"
+    ):
+        st.rerun()  # the form is outside of the fragment that refreshes
     if snapshot.is_workspace:
         return
     if run.live:
@@ -112,5 +127,6 @@ def _cancel(run: Run) -> None:
 
 
 def _edit(snapshot: RunSnapshot) -> None:
+    start_form.open_card()
     start_form.edit(snapshot)
     st.toast(t("run.edit_note"))

@@ -28,6 +28,28 @@ PREFECT_ERROR_PREFIX = "Flow run encountered an exception: UserError: "
 """Prefect's prefix of an error message that is meant for people."""
 
 
+OPEN = "new"
+"""Query parameter: the card is open although there are runs already."""
+
+
+def is_open(context: PageContext) -> bool:
+    """Whether the card is shown: on request, before the first run, and where the URL holds settings or recipes."""
+    prefix = (f"{context.use_case}.", "recipes")
+    return context.run is None or OPEN in st.query_params or any(name.startswith(prefix) for name in st.query_params)
+
+
+def open_card() -> None:
+    """Show the card from the next run of the page on."""
+    st.query_params[OPEN] = "1"
+
+
+def close_card(form: Form) -> None:
+    """Hide the card, and forget what was set in it."""
+    for name in [OPEN, "recipes", *(parameter_form.widget_key(form, field.name) for field in form.fields)]:
+        st.query_params.pop(name, None)
+        st.session_state.pop(name, None)
+
+
 @st.fragment
 def card(context: PageContext) -> None:
     """The form of a run request. It is a fragment: an edit reruns only this part of the page."""
@@ -55,6 +77,9 @@ def card(context: PageContext) -> None:
                 st.button(t("run.reset"), type="tertiary", icon=":material/undo:", key="reset", on_click=_reset, args=(form,))
             else:
                 st.badge(t("run.unchanged"), color="gray", icon=":material/check:")
+            if context.run is not None and st.button(t("run.close"), type="tertiary", icon=":material/close:", key="close_card"):
+                close_card(form)
+                st.rerun()
             if st.button(t("run.plan"), type="tertiary", icon=":material/checklist:", key="plan", disabled=values is None):
                 show_plan(context, overrides, chosen)
             with st.popover(t("run.terminal"), type="tertiary", icon=":material/terminal:", key="terminal"):

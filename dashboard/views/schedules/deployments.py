@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from pathlib import Path
 
 import streamlit as st
 
+from dashboard.readers import prefect_api
 from dashboard.readers.prefect_api import Deployment, FlowRun, RequestRefused, Schedule, Server
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import cron_text, formatting
@@ -19,25 +21,36 @@ from tasks.core.storage.atomic_files import hash_json
 REFRESH_S = 5.0
 
 
-def deployments(server: Server) -> None:
-    """A card for each deployment; refreshes every few seconds."""
+def show(root: Path) -> None:
+    """A card for each deployment, or how to start a server; looks again every few seconds."""
 
     @st.fragment(run_every=REFRESH_S)
     def cards() -> None:
         with page_context.error_boundary():
-            try:
-                deployments = server.deployments()
-            except RequestRefused as refusal:
-                st.warning(formatting.escape(str(refusal), 300), icon=":material/block:")
-                return
-            if not deployments:
-                page_context.empty_state("schedules.empty")
-            with st.grid(2, min_column_width=380):
-                for deployment in deployments:
-                    with st.container(border=True, height="stretch", key=f"card_{deployment.id}"):
-                        _card(server, deployment)
+            server = prefect_api.server(root)
+            if server is None:
+                st.info(t("schedules.none"), icon=":material/cloud_off:")
+                st.code("bonsai up", language=None)
+            else:
+                _cards(server)
 
     cards()
+
+
+def _cards(server: Server) -> None:
+    try:
+        deployments = server.deployments()
+    except RequestRefused as refusal:
+        st.warning(formatting.escape(str(refusal), 300), icon=":material/block:")
+        return
+    if not deployments:
+        page_context.empty_state("schedules.empty")
+        return
+    st.caption(t("schedules.your_zone", zone=formatting.escape(locale.zone_name())))
+    with st.grid(2, min_column_width=380):
+        for deployment in deployments:
+            with st.container(border=True, height="stretch", key=f"card_{deployment.id}"):
+                _card(server, deployment)
 
 
 def _card(server: Server, deployment: Deployment) -> None:

@@ -34,3 +34,9 @@ def test_parameters_come_with_bounds_choices_words_and_present_values(toy: Path)
     assert not overrides["additionalProperties"]
     assert schema["recipes"]["anyOf"][0]["items"]["enum"] == ["dense", "half", "quarter"]
     assert request_schema(toy)["use_cases"]["anyOf"][0]["items"]["enum"] == ["toy", "twin"]
+
+
+def test_a_use_case_that_params_does_not_list_can_be_requested() -> None:
+    schema = request_schema(Path(__file__).resolve().parents[3])
+    assert "credit" in schema["use_cases"]["anyOf"][0]["items"]["enum"]
+    assert "use_cases\\.credit\\.training\\.epochs" in "".join(schema["overrides"]["anyOf"][0]["patternProperties"])

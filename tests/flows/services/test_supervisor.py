@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ import pytest
 
 from dashboard.readers import prefect_api
 from flows import settings
-from flows.services.supervisor import Supervisor, read_or_create_password, single_instance
+from flows.services.supervisor import Supervisor, read_or_create_password, single_instance, wait_until_ready
 from tasks.core.errors import UserError
 from tests.support.bonsai_process import (
     has_ended,
@@ -60,9 +62,37 @@ def test_the_password_is_kept_and_only_this_user_reads_it(toy: Path, monkeypatch
         assert (toy / ".prefect" / name).stat().st_mode & 0o077 == 0
 
 
+def test_the_dashboards_address_is_printed_before_the_server_answers(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("PREFECT_HOME", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    supervisor = Supervisor(toy, 0, 0)
+    printed: list[str] = []
+
+    def server_answers() -> bool:
+        printed.append(capsys.readouterr().out)
+        return len(printed) > 1
+
+    server, dashboard, runner = supervisor.services
+    for service, answers in ((server, server_answers), (dashboard, lambda: True), (runner, lambda: True)):
+        service.launch = lambda: subprocess.Popen(["sleep", "60"])
+        service.answers = answers
+        service.start()
+    try:
+        wait_until_ready(supervisor, threading.Event())
+    finally:
+        for service in supervisor.services:
+            assert service.process
+            service.process.kill()
+            service.process.wait()
+    assert printed[0].split() == ["dashboard", supervisor.dashboard_url]
+    assert "runs can be started" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_three_services_answer_and_nothing_listens_beyond_this_machine(up: RunningServices) -> None:
-    assert [line.split()[0] for line in up.output_lines[-3:]] == ["dashboard", "Prefect", "its"]
+    assert [line.split()[0] for line in up.output_lines[-4:]] == ["dashboard", "Prefect", "its", "ready"]
     sockets = [
         each for process in (psutil.Process(up.process.pid), *up.descendants()) for each in process.net_connections(kind="all")
     ]
