@@ -29,12 +29,13 @@ PAGES = {
         "compression": ":material/compress:",
         "try_it": ":material/draw:",
     },
+    "serving": {"models": ":material/workspace_premium:"},
     "project": {"versions": ":material/account_tree:", "about": ":material/info:"},
 }
 RUN_PAGES = ("run", "data", "results", "compression", "try_it")
 FIRST = "first"  # URL path of the default page
 CARRIED = ("lang", "uc", "run")  # query parameters that every page keeps
-USE_CASE_PAGES = (*RUN_PAGES, "compare", "versions")
+USE_CASE_PAGES = (*RUN_PAGES, "compare", "models", "versions")
 
 
 @st.cache_resource(show_spinner=False)

@@ -16,7 +16,7 @@ from dashboard.readers.runs import event_logs, run_records, run_status
 from dashboard.readers.runs.run_records import Run, StageEntry
 from tasks.core.compression import DENSE
 
-MAX_RUNS = 6
+MAX_RUNS = 20
 MAX_PARAMS_BYTES = 1_000_000
 
 
@@ -78,6 +78,27 @@ def side_by_side(columns: Mapping[str, Mapping[str, Any]], *, only_differing: bo
         if not only_differing or any(repr(value) != repr(values[0]) for value in values[1:]):
             lines.append({"name": name, **dict(zip(columns, values, strict=True))})
     return pd.DataFrame(lines, columns=["name", *columns])
+
+
+def grouped(frame: pd.DataFrame, parameter: str, measure: str) -> pd.DataFrame:
+    """The measure by value of the parameter: group, runs, mean, spread, least, most.
+
+    `spread` is the standard deviation over the runs of a group with n - 1 in the denominator; missing for one run.
+    """
+    known = frame.dropna(subset=[measure])
+    keys = known[parameter].map(lambda value: "–" if value is None or value != value else str(value))
+    rows = [
+        {
+            "group": key,
+            "runs": len(values),
+            "mean": float(values.mean()),
+            "spread": float(values.std(ddof=1)) if len(values) > 1 else None,
+            "least": float(values.min()),
+            "most": float(values.max()),
+        }
+        for key, values in known[measure].astype(float).groupby(keys, sort=True)
+    ]
+    return pd.DataFrame(rows, columns=["group", "runs", "mean", "spread", "least", "most"])
 
 
 def curves(chosen: Sequence[Run], use_case: str) -> pd.DataFrame:

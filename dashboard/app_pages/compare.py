@@ -1,4 +1,4 @@
-"""Two to six runs side by side."""
+"""Two to twenty runs side by side."""
 
 import streamlit as st
 

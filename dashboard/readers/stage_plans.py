@@ -39,7 +39,8 @@ def inputs_hash(root: Path, use_case: str) -> str:
     These are the parameters, dvc.yaml and dvc.lock, the code of the stages, the artifacts of the use case, and the newest runs.
     """
     files = [root / "params.yaml", root / "dvc.yaml", root / "dvc.lock"]
-    files += [Path(folder) / name for folder, _, names in os.walk(root / "tasks") for name in sorted(names) if name.endswith(".py")]
+    code = ((folder, name) for folder, _, names in os.walk(root / "tasks") for name in names if name.endswith(".py"))
+    files += [Path(folder) / name for folder, name in sorted(code)]
     data = root / "data" / project_files.slug(use_case)
     files += sorted(path for pattern in ("*", "*/*", "*/*/*") for path in data.glob(pattern))
     runs = run_records.run_ids(root)

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
 from dashboard.text import formatting, translations
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The language and the time zone of a reader."""
+
+    language: str
+    zone: tzinfo | None
+
+
+_READER: ContextVar[Reader | None] = ContextVar("_READER", default=None)
+"""Set where text is written outside of the session of a page, such as a file that is made while it is downloaded."""
+
+
+def reader() -> Reader:
+    """The reader of the page, for `written_for`."""
+    return Reader(language(), zone())
+
+
+@contextmanager
+def written_for(someone: Reader) -> Iterator[None]:
+    """In the block, texts and times are for this reader, whatever session the block runs in."""
+    token = _READER.set(someone)
+    try:
+        yield
+    finally:
+        _READER.reset(token)
 
 
 def scheme() -> str:
@@ -17,6 +48,8 @@ def scheme() -> str:
 
 def language() -> str:
     """The reader's language code; query parameter `lang`."""
+    if fixed := _READER.get():
+        return fixed.language
     return str(st.query_params.get("lang") or "en")
 
 
@@ -38,6 +71,8 @@ def zone_name() -> str:
 
 def zone() -> tzinfo | None:
     """The reader's time zone."""
+    if fixed := _READER.get():
+        return fixed.zone
     name = st.context.timezone
     try:
         return ZoneInfo(name) if name else None

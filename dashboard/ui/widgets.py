@@ -88,12 +88,19 @@ def table(
     alt_text: str,
     columns: Mapping[str, Any] | None = None,
     csv: pd.DataFrame | None = None,
+    formats: Mapping[str, Callable[[Any], str]] | None = None,
     **more: Any,
 ) -> Any:
-    """A table with a CSV download, which may have more columns than the table."""
+    """A table with a CSV download, which may have more columns than the table.
+
+    `formats` words the values of columns; sorting and the CSV file keep the values.
+    """
     shown = {**_column_labels(data), **(columns or {})}
     more = {"hide_index": True, "placeholder": formatting.NOTHING, **more}
-    event = st.dataframe(sanitized(data), alt=alt_text, key=key, column_config=shown, **more)
+    cells: Any = sanitized(data)
+    if formats:
+        cells = cells.style.format(dict(formats), na_rep=formatting.NOTHING)
+    event = st.dataframe(cells, alt=alt_text, key=key, column_config=shown, **more)
     download(data if csv is None else csv, key)
     return event
 

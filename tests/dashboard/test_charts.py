@@ -1,5 +1,7 @@
 """Charts: every label is shown, significant changes are outlined, latencies have confidence intervals."""
 
+import itertools
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +77,13 @@ def test_the_front_has_the_intervals_of_what_was_measured_with_a_clock(tmp_path:
     assert (timed["cost_low"] <= timed["cost"]).all()
     assert (timed["cost"] <= timed["cost_high"]).all()
     assert sized["cost_low"].isna().all()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_ten_classes_have_ten_colours_that_differ(scheme: str) -> None:
+    config = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text())
+    colours = config["theme"][scheme]["chartCategoricalColors"]
+    assert len(colours) == 10
+    channels = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in colours]
+    distances = [sum(abs(a - b) for a, b in zip(x, y, strict=True)) for x, y in itertools.combinations(channels, 2)]
+    assert min(distances) > 60

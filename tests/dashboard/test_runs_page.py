@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from dashboard.analysis import run_differences
 from dashboard.readers.runs import run_records
 from dashboard.views.project import versions
 from dashboard.views.run import run_table
@@ -65,6 +67,31 @@ def test_comparing_shows_only_differences(monkeypatch: pytest.MonkeyPatch, proje
     assert list(app.dataframe[0].value["name"]) == ["training.seed"]
     app.toggle(key="only").set_value(False).run()
     assert len(app.dataframe[0].value) > 5
+
+
+def test_a_run_that_lacks_a_recipe_is_named_and_the_others_are_compared(
+    monkeypatch: pytest.MonkeyPatch, projects: Any, tmp_path: Path
+) -> None:
+    root = shutil.copytree(projects["finished"], tmp_path / "p")
+    _, newest = sorted((root / "runs").iterdir())
+    path = newest / "data" / "vision" / "release" / "table.json"
+    table = json.loads(path.read_text())
+    path.write_text(json.dumps({**table, "rows": [row for row in table["rows"] if row["recipe"] != "pruned"]}))
+    for y in ("dense: accuracy", "pruned: accuracy"):
+        app = open_page(monkeypatch, root, "compare", view="parameters", y=y)
+        assert not app.exception
+        lacking = [each.value for each in app.caption if "and so left out" in each.value]
+        assert bool(lacking) == y.startswith("pruned")
+    assert newest.name[-4:] in lacking[0]
+
+
+def test_runs_are_grouped_by_a_parameter_with_mean_and_spread() -> None:
+    frame = pd.DataFrame({"epochs": [3, 3, 8, None], "accuracy": [0.9, 0.8, 0.95, 0.7]})
+    groups = run_differences.grouped(frame.astype({"epochs": object}), "epochs", "accuracy").set_index("group")
+    assert list(groups.loc["3", ["runs", "mean", "least", "most"]]) == pytest.approx([2, 0.85, 0.8, 0.9])
+    assert groups.loc["3", "spread"] == pytest.approx(0.0707107)
+    assert pd.isna(groups.loc["8", "spread"])
+    assert "–" in groups.index
 
 
 @pytest.mark.parametrize(("done", "message"), [(True, "restored it"), (False, "changed by hand")])

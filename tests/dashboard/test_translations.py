@@ -28,6 +28,7 @@ NAMED_OUTSIDE: tuple[str, ...] = (
     "stage",
     "stage_about",
     "section",
+    "alias",
     "setting",
     "metric",
     "baseline",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from pathlib import Path
 
 import streamlit as st
@@ -11,6 +9,7 @@ import streamlit as st
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
+from dashboard.ui import model_actions
 from dashboard.ui.locale import t
 
 BUNDLE_FILES = ("model.onnx", "pixels.onnx", "card.md", "verdict.json", "table.json", "seeds.json", "checksums.json")
@@ -22,16 +21,7 @@ def bundle(artifacts: Artifacts, run: Run) -> None:
     present = [name for name in BUNDLE_FILES if (artifacts.use_case_folder / "release" / name).is_file()]
     with st.container(horizontal=True):
         if released:
-            st.download_button(
-                t("compression.bundle"),
-                lambda: _zip(artifacts, present),
-                file_name=f"{artifacts.use_case}-{released}.zip",
-                mime="application/zip",
-                type="primary",
-                icon=":material/download:",
-                key="bundle",
-                on_click="ignore",
-            )
+            model_actions.download(files(artifacts), f"{artifacts.use_case}-{released}", key="bundle")
         if "card.md" in present:
             card = artifacts.read_text("release/card.md")
             st.download_button(
@@ -43,9 +33,7 @@ def bundle(artifacts: Artifacts, run: Run) -> None:
         st.markdown(formatting.safe_markdown(artifacts.card()))
 
 
-def _zip(artifacts: Artifacts, names: list[str]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in names:
-            archive.writestr(name, Path(artifacts.file(f"release/{name}")).read_bytes())
-    return buffer.getvalue()
+def files(artifacts: Artifacts) -> list[Path]:
+    """The files of the release, checked to lie in the project."""
+    folder = artifacts.use_case_folder / "release"
+    return [artifacts.file(f"release/{name}") for name in BUNDLE_FILES if (folder / name).is_file()]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,10 +17,9 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_records, run_status
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
-from dashboard.ui import pickers, widgets
+from dashboard.ui import metric_text, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.ui.widgets import Colour
-from dashboard.views.results import summary
 from tasks.core.compression import DENSE, EAGER
 
 STATUS_BADGES: dict[str, tuple[Colour, str]] = {
@@ -51,7 +52,7 @@ COLUMNS = (
 def front(artifacts: Artifacts, run: Run) -> None:
     """Accuracy against a cost; a click on a point shows the figures of its recipe."""
     table = artifacts.table()
-    higher = summary.higher_is_better(artifacts.use_case)
+    higher = metric_text.higher_is_better(artifacts.use_case)
     cost = _cost()
     points = pareto_front.points(table, cost, pareto_front.cost_intervals(artifacts, table, cost))
     try:
@@ -67,7 +68,7 @@ def front(artifacts: Artifacts, run: Run) -> None:
         labels = points["recipe"].mask(classic, points["recipe"] + f" · {t('decision.classic')}")
         shown = points.assign(status=points["status"].map(_status_label), label=labels)
         colours = {_status_label(name): theme.STATUS.get(name, theme.MUTED) for name in (*theme.STATUS, *points["status"])}
-        titles = (t(f"compression.axis_{cost}"), summary.axis_title(table.rows[0].metric))
+        titles = (t(f"compression.axis_{cost}"), metric_text.axis_title(table.rows[0].metric))
         drawing = compression_charts.pareto(
             shown, pareto_front.front(points, higher=higher), region, titles=titles, colours=colours, higher=higher
         )
@@ -98,9 +99,9 @@ def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
         st.badge(_status_label(status), color=colour, icon=icon)
         if row.kind != "recipe":
             st.badge(t("decision.classic"), color="blue", icon=":material/functions:")
-    drop = t("compression.drop_of", value=formatting.number(row.drop.value, 4), low_high=_span(row)) if row.drop else ""
-    metric = summary.metric_value(row.metric, row.value)
-    st.metric(formatting.escape(summary.metric_name(row.metric)), metric, drop or None, delta_color="off", delta_arrow="off")
+    drop = t("compression.drop_of", value=metric_text.signed(row.drop.value), low_high=_span(row)) if row.drop else ""
+    metric = metric_text.metric_value(row.metric, row.value)
+    st.metric(formatting.escape(metric_text.metric_name(row.metric)), metric, drop or None, delta_color="off", delta_arrow="off")
     dense, eager = pareto_front.speedup(row, DENSE), pareto_front.speedup(row, EAGER)
     speedups = " · ".join(
         t("compression.times", ratio=f"{speed.ratio:.1f}", low_high=f"{speed.low:.1f}–{speed.high:.1f}", other=other)
@@ -121,14 +122,13 @@ def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
 def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:
     """All recipes in one table."""
     frame = pareto_front.recipe_table(table.rows, _seconds(run, artifacts.use_case))
-    metric = summary.metric_name(table.rows[0].metric)
-    bounds = [("interval", "low", "high", ".4f"), ("drop_interval", "drop_low", "drop_high", "+.4f")]
+    metric = metric_text.metric_name(table.rows[0].metric)
     spans = {
-        name: [
-            f"{low:{form}} … {high:{form}}" if pd.notna(low) else formatting.NOTHING
-            for low, high in zip(frame[a], frame[b], strict=True)
-        ]
-        for name, a, b, form in bounds
+        "interval": [formatting.interval(low, high, 4) for low, high in zip(frame["low"], frame["high"], strict=True)],
+        "drop_interval": [
+            metric_text.signed_interval(low, high) if pd.notna(low) else formatting.NOTHING
+            for low, high in zip(frame["drop_low"], frame["drop_high"], strict=True)
+        ],
     }
     kinds = frame["kind"].map(lambda kind: t("decision.network" if kind == "recipe" else "decision.classic"))
     shown = frame.assign(status=frame["status"].map(_status_label), kind=kinds, **spans)[list(COLUMNS)]
@@ -139,20 +139,29 @@ def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:
         "recipe": column(t("results.recipe"), pinned=True),
         "kind": column(t("decision.kind")),
         "status": column(t("compression.contract")),
-        "value": number(metric, format="%.4f"),
+        "value": number(metric),
         "interval": column("95 %"),
-        "drop": number(t("compression.drop"), format="%+.4f"),
+        "drop": number(t("compression.drop")),
         "drop_interval": column("95 %"),
-        "latency_1": number(t("compression.short_1"), format="%.3f ms"),
-        "latency_64": number(t("compression.short_64"), format="%.2f ms"),
+        "latency_1": number(t("compression.short_1")),
+        "latency_64": number(t("compression.short_64")),
         "over_dense": number(t("compression.over_dense"), format="%.2f×"),
         "over_eager": number(t("compression.over_eager"), format="%.2f×"),
-        "bytes": number(t("results.size"), format="bytes"),
-        "size_share": number(t("compression.share"), format="percent"),
+        "bytes": number(t("results.size")),
+        "size_share": number(t("compression.share")),
         "parameters": number(t("compression.parameters"), format="localized"),
-        "seconds": number(t("compression.seconds"), format="%.0f s"),
+        "seconds": number(t("compression.seconds")),
     }
-    widgets.table(shown, key="comparison", alt_text=t("compression.table_alt"), columns=columns, csv=frame)
+    formats: dict[str, Callable[[Any], str]] = {
+        "value": lambda value: metric_text.metric_value(table.rows[0].metric, value),
+        "drop": metric_text.signed,
+        "latency_1": formatting.milliseconds,
+        "latency_64": formatting.milliseconds,
+        "bytes": formatting.size,
+        "size_share": formatting.percent,
+        "seconds": formatting.duration,
+    }
+    widgets.table(shown, key="comparison", alt_text=t("compression.table_alt"), columns=columns, csv=frame, formats=formats)
     st.caption(t("compression.table_note", threads=table.threads, cpu=formatting.escape(table.machine.get("cpu", ""), 80)))
 
 
@@ -171,7 +180,7 @@ def _seconds(run: Run, use_case: str) -> dict[str, float]:
 
 
 def _span(row: Row) -> str:
-    return formatting.interval(row.drop.low, row.drop.high, 4) if row.drop else ""
+    return metric_text.signed_interval(row.drop.low, row.drop.high) if row.drop else ""
 
 
 def _status_label(status: str) -> str:

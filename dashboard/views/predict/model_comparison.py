@@ -17,10 +17,9 @@ from dashboard.readers import onnx_models
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
-from dashboard.ui import image_grid, pickers, widgets
+from dashboard.ui import image_grid, metric_text, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.predict import abstention
-from dashboard.views.results import summary
 from tasks.core.compression import DENSE
 from tasks.inference.loaded_model import LoadedModel
 from tasks.use_cases.vision import images
@@ -109,7 +108,7 @@ def probability_bars(classes: Sequence[str], shares: NDArray[Any], key: str) -> 
     frame = pd.DataFrame({"class": names, "share": shares})
     if len(frame) > MAX_BARS:
         frame = frame.nlargest(MAX_BARS, "share")
-    drawing = classification_charts.bars(frame, share=summary.metric_name("probability"))
+    drawing = classification_charts.bars(frame, share=metric_text.metric_name("probability"))
     widgets.chart(drawing, frame, key=f"bars_{key}", alt_text=t("try_it.probabilities"))
 
 

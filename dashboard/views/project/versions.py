@@ -85,14 +85,14 @@ def versions(context: PageContext) -> None:
         "kind": st.column_config.TextColumn(t("versions.kind")),
         "hash": st.column_config.TextColumn(t("stage_details.hash")),
         "verdict": st.column_config.TextColumn(t("history.verdict")),
-        "size": st.column_config.NumberColumn(t("stage_details.size"), format="bytes"),
+        "size": st.column_config.NumberColumn(t("stage_details.size")),
         "first": st.column_config.DatetimeColumn(t("versions.first"), format="D MMM, HH:mm", timezone=st.context.timezone),
         "held": st.column_config.NumberColumn(t("versions.runs")),
         "newest": st.column_config.TextColumn(t("versions.newest")),
         "path": st.column_config.TextColumn(t("stage_details.path")),
     }
     shown = frame[["kind", "hash", "verdict", "size", "first", "held", "newest", "path"]]
-    widgets.table(shown, key="versions", alt_text=t("versions_view.versions"), columns=columns)
+    widgets.table(shown, key="versions", alt_text=t("versions_view.versions"), columns=columns, formats={"size": formatting.size})
     st.markdown(f"**{t('versions.restore')}**")
     st.caption(t("versions.restore_note"))
     options = list(dict.fromkeys(frame["newest"]))

@@ -15,7 +15,7 @@ from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.report_models import ClassificationReport
 from dashboard.text import formatting
-from dashboard.ui import locale, page_context, pickers, widgets
+from dashboard.ui import locale, metric_text, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.data import sample_rows
 from dashboard.views.results import binary_risk, label_errors, robustness, summary
@@ -116,7 +116,7 @@ def per_class(selection: Selection) -> None:
     frame = pd.DataFrame(selection.report.per_class)
     shares = [name for name in ("precision", "recall", "f1", "roc_auc", "average_precision") if name in frame]
     bars = {
-        name: st.column_config.ProgressColumn(summary.metric_name(name), min_value=0, max_value=1, format="%.3f")
+        name: st.column_config.ProgressColumn(metric_text.metric_name(name), min_value=0, max_value=1, format="%.3f")
         for name in shares
     }
     columns = {"class": st.column_config.TextColumn(t("results.class"), pinned=True)}
@@ -129,7 +129,9 @@ def per_class(selection: Selection) -> None:
         averages["average"] = [
             t(f"results.{name}") if name in ("micro", "macro", "weighted") else name for name in averages["average"]
         ]
-        numbers = {name: st.column_config.NumberColumn(summary.metric_name(name), format="%.4f") for name in averages.columns[1:]}
+        numbers = {
+            name: st.column_config.NumberColumn(metric_text.metric_name(name), format="%.4f") for name in averages.columns[1:]
+        }
         numbers["average"] = st.column_config.TextColumn(t("results.average"))
         with st.container(border=True):
             widgets.table(averages, key="averages", alt_text=t("results.average"), columns=numbers)
@@ -190,7 +192,7 @@ def calibration(selection: Selection) -> None:
         drawing = classification_charts.reliability(frame, confidence=t("results.confidence"), accuracy=t("results.accuracy"))
         widgets.chart(drawing, frame, key="reliability", alt_text=t("results.reliability"))
     with right, st.container(border=True):
-        st.metric(summary.metric_name("ece"), formatting.number(report.ece, 4), help=t("results.ece_help"))
+        st.metric(metric_text.metric_name("ece"), formatting.number(report.ece, 4), help=t("results.ece_help"))
         st.caption(t("results.ece_note"))
         confident = frame[frame["confidence"] >= 0.95]
         rows = int(confident["rows"].sum())

@@ -17,7 +17,7 @@ from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.model_inputs import Segment
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.report_models import TextPerplexity
-from dashboard.ui import page_context, pickers, widgets
+from dashboard.ui import metric_text, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import summary
 
@@ -69,6 +69,6 @@ def listed(rows: Any, name: str) -> None:
     frame = pd.DataFrame([row.model_dump() for row in parse_as(rows, list[TextPerplexity], "metrics.json")])
     columns = {
         "text": st.column_config.TextColumn(t("label_errors.text"), width="large"),
-        "perplexity": st.column_config.NumberColumn(summary.metric_name("perplexity"), format="%.2f"),
+        "perplexity": st.column_config.NumberColumn(metric_text.metric_name("perplexity"), format="%.2f"),
     }
     widgets.table(frame, key=f"writing_{name}", alt_text=t("metric.perplexity"), columns=columns)

@@ -17,7 +17,7 @@ from dashboard.readers.artifact_models import SplitMetrics, parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
-from dashboard.ui import page_context, pickers, widgets
+from dashboard.ui import metric_text, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import robustness, summary
 
@@ -52,7 +52,7 @@ def kinds(report: dict[str, Any]) -> None:
         raise Unreadable("unreadable.shape", file="metrics.json")
     shares = [name for name in ("precision", "recall", "f1") if name in frame]
     columns: dict[str, Any] = {
-        name: st.column_config.ProgressColumn(summary.metric_name(name), min_value=0, max_value=1, format="%.3f")
+        name: st.column_config.ProgressColumn(metric_text.metric_name(name), min_value=0, max_value=1, format="%.3f")
         for name in shares
     }
     columns["class"] = st.column_config.TextColumn(t("entities.kind"), pinned=True)

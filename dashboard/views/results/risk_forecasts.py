@@ -12,7 +12,7 @@ from dashboard.readers.artifact_models import SplitMetrics, parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.report_models import Backtest, RiskForecastReport
 from dashboard.text import formatting
-from dashboard.ui import locale, page_context, pickers, widgets
+from dashboard.ui import locale, metric_text, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.results import robustness, summary
 from tasks.core.compression import DENSE
@@ -184,7 +184,7 @@ def periods(artifacts: Artifacts, recipe: str, split: str, report: RiskForecastR
             continue
         with column, st.container(border=True):
             st.markdown(f"**{t(f'risk.by_{name}')}**")
-            drawing = finance_charts.bars(frame, x=name, y="loss", title=summary.axis_title("qlike"))
+            drawing = finance_charts.bars(frame, x=name, y="loss", title=metric_text.axis_title("qlike"))
             widgets.chart(drawing, frame, key=f"by_{name}", alt_text=t(f"risk.by_{name}"))
     frame = pd.DataFrame([group.model_dump() for group in report.calibration])
     if len(frame):

@@ -10,9 +10,8 @@ from dashboard.readers.artifact_models import parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.report_models import Condition, RobustnessReport
 from dashboard.text import formatting
-from dashboard.ui import widgets
+from dashboard.ui import metric_text, widgets
 from dashboard.ui.locale import t, word
-from dashboard.views.results import summary
 from tasks.core.compression import DENSE
 
 
@@ -53,7 +52,7 @@ def _compare(recipe: str, metric: str, conditions: list[Condition], *, key: str)
     frame = pd.DataFrame([*own, *dense], columns=["condition", "model", "value", "low", "high"])
     order = [recipe] if recipe == DENSE else [recipe, DENSE]
     title = t(f"robustness.{key}")
-    drawing = robustness_charts.conditions(frame, value=summary.axis_title(metric), order=order)
+    drawing = robustness_charts.conditions(frame, value=metric_text.axis_title(metric), order=order)
     widgets.chart(drawing, frame, key=f"{key}_chart", alt_text=title)
     rows = [
         {

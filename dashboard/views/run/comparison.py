@@ -17,12 +17,13 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_records
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
-from dashboard.ui import locale, page_context, pickers, widgets
+from dashboard.ui import locale, metric_text, page_context, pickers, widgets
 from dashboard.ui.locale import t
-from dashboard.views.results import summary
 from tasks.core.compression import DENSE
 
 MAX_OPTIONS = 60
+MAX_AXES = 8
+"""The most parameters in the chart of all differences."""
 
 
 def choose(root: Path, use_case: str) -> list[Run]:
@@ -39,7 +40,7 @@ def choose(root: Path, use_case: str) -> list[Run]:
     finished = [run_id for run_id, run in offered.items() if run.state == "completed"]
     st.session_state["compared"] = (selected or finished[:2])[:MAX_RUNS]
     picked = st.multiselect(
-        t("compare.runs"),
+        t("compare.chosen"),
         list(offered),
         format_func=lambda run_id: pickers.run_label(offered[run_id]),
         max_selections=MAX_RUNS,
@@ -73,7 +74,7 @@ def table(chosen: Sequence[Run], use_case: str) -> None:
         if frame.empty:
             st.caption(t("compare.same"))
             continue
-        shown = frame.assign(name=frame["name"].map(_translated), **_verdict_cells(frame)).map(_cell)
+        shown = _worded(frame)
         column = {"name": st.column_config.TextColumn(t("compare.name"), pinned=True, width="medium")}
         widgets.table(shown, key=f"compare_{group}", alt_text=t(f"compare.{group}"), columns=column, csv=frame)
 
@@ -117,23 +118,42 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
         st.caption(t("compare.same"))
         return
     with st.container(horizontal=True):
-        x = pickers.choose_from("x", differing, t("compare.x"), differing[0])
-        y = pickers.choose_from("y", measures, t("compare.y"), measures[0])
-    points = frame[["run", x, y]].rename(columns={x: "x", y: "y"}).dropna(subset=["y"])
+        x = pickers.choose_from("x", differing, t("compare.x"), _first_choice(differing))
+        y = pickers.choose_from("y", measures, t("compare.y"), measures[0], _translated)
+    points = frame[["run", x, y]].rename(columns={x: "x", y: "y"}).dropna(subset=["x", "y"])
+    if points.empty:
+        st.caption(t("compare.nobody_has", name=formatting.escape(y)))
+        return
+    if absent := sorted(set(frame["run"]) - set(points["run"])):
+        st.caption(t("compare.without", runs=formatting.escape(", ".join(absent), 400), name=formatting.escape(y)))
     if not pd.api.types.is_numeric_dtype(points["x"]):
-        points["x"] = points["x"].map(_cell)
+        points["x"] = points["x"].map(lambda value: _cell(x, value))
     with st.container(border=True):
-        drawing = comparison_charts.scatter(points, x=x, y=y, order=list(points["run"]))
+        drawing = comparison_charts.scatter(points, x=x, y=_translated(y), order=list(points["run"]))
         widgets.chart(
             drawing, points, key="scatter", alt_text=t("compare.scatter_alt", x=formatting.clean(x), y=formatting.clean(y))
         )
-    if len(differing) > 1:
+    groups = run_differences.grouped(frame, x, y)
+    if (groups["runs"] > 1).any():
+        with st.container(border=True):
+            st.markdown(f"**{t('compare.groups', y=formatting.escape(_translated(y)), x=formatting.escape(x))}**")
+            columns = {
+                name: st.column_config.NumberColumn(t(f"compare.{name}")) for name in ("runs", "mean", "spread", "least", "most")
+            }
+            columns["group"] = st.column_config.TextColumn(formatting.clean(x, 60))
+            measure = y.rpartition(": ")[2]
+            formats = {name: lambda value: _cell(f": {measure}", value) for name in ("mean", "spread", "least", "most")}
+            widgets.table(groups, key="groups", alt_text=t("compare.groups_alt"), columns=columns, formats=formats)
+            st.caption(t("compare.groups_note"))
+    complete = frame.dropna(subset=[y])
+    if len(differing) > 1 and len(complete) > 1:
+        axes = [*(name for name in differing if complete[name].notna().all())][:MAX_AXES]
         with st.container(border=True):
             st.markdown(f"**{t('compare.parallel')}**")
             st.echarts_chart(
-                comparison_charts.parallel(frame, [*differing, y], "run"), key="parallel", height=320, alt=t("compare.parallel")
+                comparison_charts.parallel(complete, [*axes, y], "run"), key="parallel", height=320, alt=t("compare.parallel")
             )
-            widgets.chart_data(frame[["run", *differing, y]], key="parallel_numbers", alt_text=t("compare.parallel"))
+            widgets.chart_data(complete[["run", *axes, y]], key="parallel_numbers", alt_text=t("compare.parallel"))
 
 
 def classes(chosen: Sequence[Run], use_case: str) -> None:
@@ -149,9 +169,14 @@ def classes(chosen: Sequence[Run], use_case: str) -> None:
     frame = scores.assign(series=scores["run"].map(labels))
     with st.container(border=True):
         drawing = comparison_charts.by_class(
-            frame, f1=summary.metric_name("f1"), order=list(labels.values()), kind=t("results.class")
+            frame, f1=metric_text.metric_name("f1"), order=list(labels.values()), kind=t("results.class")
         )
         widgets.chart(drawing, frame, key="by_class", alt_text=t("compare.classes_alt"))
+
+
+def _first_choice(differing: Sequence[str]) -> str:
+    """The parameter to group by at first: one that is no seed, as runs that differ in their seeds alone repeat each other."""
+    return next((name for name in differing if not name.endswith((".seed", "seeds", ".fingerprint"))), differing[0])
 
 
 def _labels(chosen: Sequence[Run]) -> dict[str, str]:
@@ -163,28 +188,42 @@ def _recipes(run: Run, use_case: str) -> list[str]:
     return Artifacts(run.root, run.folder, use_case).recipes()
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return formatting.NOTHING if pd.isna(value) else f"{value:.6g}"
-    return formatting.NOTHING if value is None else formatting.clean(value, 200)
+def _cell(name: str, value: object) -> str:
+    """A value in the row of that name, in the form that it has on every page."""
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return formatting.NOTHING
+    if name == "verdict":
+        return locale.word("decision", str(value))
+    measure = name.rpartition(": ")[2] if ": " in name else ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if measure:
+            worded = {"ms": formatting.milliseconds, "bytes": formatting.size}
+            return worded[measure](value) if measure in worded else metric_text.metric_value(measure, value)
+        if name == "seconds":
+            return formatting.duration(value)
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return formatting.clean(value, 200)
 
 
 def _translated(name: str) -> str:
-    """The name of a row; those of the verdict are translated, the others are names in files."""
-    return {"verdict": t("history.verdict"), "released": t("history.released")}.get(name, name)
+    """The name of a row; those of results and circumstances are translated, parameters are names in files."""
+    if ": " in name:
+        recipe, _, measure = name.rpartition(": ")
+        named = {"ms": t("results.latency"), "bytes": t("results.size")}
+        return f"{recipe}: {named.get(measure) or metric_text.metric_name(measure)}"
+    named = {"verdict": t("history.verdict"), "released": t("history.released")}
+    return named.get(name) or locale.word("circumstance", name)
 
 
-def _verdict_cells(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """The columns of the runs with the verdict's word translated."""
-    columns = [column for column in frame.columns if column != "name"]
-    rows = list(frame["name"])
-    return {
-        column: [
-            locale.word("decision", value) if name == "verdict" and value else value
-            for name, value in zip(rows, frame[column], strict=True)
-        ]
-        for column in columns
+def _worded(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table of names and values as text."""
+    names = list(frame["name"])
+    cells = {
+        column: [_cell(name, value) for name, value in zip(names, frame[column], strict=True)]
+        for column in frame.columns
+        if column != "name"
     }
+    return pd.DataFrame({"name": [_translated(name) for name in names], **cells})
 
 
 def _write_query_param() -> None:

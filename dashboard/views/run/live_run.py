@@ -19,7 +19,7 @@ from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, verdict_view, widgets
 from dashboard.ui.locale import t, word
 from dashboard.ui.page_context import PageContext
-from dashboard.views.run import run_charts, run_header, stage_details
+from dashboard.views.run import outcome_card, run_charts, run_header, stage_details
 
 REFRESH_S = 1.0
 REFRESH_SLOTS = threading.BoundedSemaphore(2)
@@ -49,7 +49,9 @@ def preview(context: PageContext) -> None:
 
 
 def _show(snapshot: RunSnapshot) -> None:
-    run_header.header(snapshot)
+    concluded = run_header.header(snapshot)
+    if concluded:
+        outcome_card.show(snapshot.run, snapshot.use_case)
     stages = snapshot.stages
     if not stages:
         page_context.empty_state("run.none")

@@ -23,8 +23,11 @@ RESTART_BUTTONS = {
 """Label and icon of the button that starts the run again, by the state in which it ended."""
 
 
-def header(snapshot: RunSnapshot) -> None:
-    """State, facts, verdict, buttons, error and progress bar of the run."""
+def header(snapshot: RunSnapshot) -> bool:
+    """State, facts, buttons, error and progress bar of the run, and the verdict where there are no results to show with it.
+
+    Returns whether the run has ended with results; the verdict belongs on their card.
+    """
     run = snapshot.run
     verdict = verdicts.of_run(run, snapshot.use_case)
     repeated = verdict.word == "error" and bool(snapshot.record.error)
@@ -47,9 +50,11 @@ def header(snapshot: RunSnapshot) -> None:
     elif run.state == "crashed":
         st.error(_crash_cause(snapshot), icon=":material/bolt:")
         repeated = True
-    if not repeated and not snapshot.is_working:
+    concluded = not snapshot.is_working and verdict.word not in ("", "error")
+    if not repeated and not snapshot.is_working and not concluded:
         verdict_view.line(verdict)
     _progress_bar(snapshot)
+    return concluded
 
 
 def _crash_cause(snapshot: RunSnapshot) -> str:
@@ -63,9 +68,8 @@ def _crash_cause(snapshot: RunSnapshot) -> str:
 def _progress_bar(snapshot: RunSnapshot) -> None:
     progress, live = snapshot.progress, snapshot.run.live
     labels = [t("run.stages_done", done=progress.done, total=progress.total)]
-    if live:
-        if progress.seconds_left is not None:
-            labels.append(t("run.left", time=formatting.duration(progress.seconds_left)))
+    if live and progress.seconds_left is not None:
+        labels.append(t("run.left", time=formatting.duration(progress.seconds_left)))
     if snapshot.stages and (live or progress.done < progress.total):
         timed = live and progress.seconds_left is not None
         st.progress(progress.share if timed else progress.done / progress.total, " · ".join(labels))

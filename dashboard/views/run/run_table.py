@@ -13,9 +13,8 @@ from dashboard.readers import verdicts
 from dashboard.readers.runs import run_records
 from dashboard.readers.runs.run_records import Page, Run
 from dashboard.text import formatting
-from dashboard.ui import locale, page_context, pickers, url_state, verdict_view, widgets
+from dashboard.ui import locale, metric_text, page_context, pickers, url_state, verdict_view, widgets
 from dashboard.ui.locale import t
-from dashboard.views.results import summary
 from flows.runs.search import MAX_NOTE_LENGTH, RunAnnotation, RunFilter
 
 PAGE_SIZE = 25
@@ -97,7 +96,7 @@ def _runs_table(page: Page, use_case: str) -> list[Run]:
         "verdict": st.column_config.TextColumn(t("history.verdict")),
         "recipe": st.column_config.TextColumn(t("history.released")),
         "metric": st.column_config.TextColumn(t("history.metric")),
-        "value": st.column_config.NumberColumn(t("history.value"), format="%.4f"),
+        "value": st.column_config.TextColumn(t("history.value"), alignment="right"),
         "interval": st.column_config.TextColumn("95 %", width=150),
         "took": st.column_config.TextColumn(t("stage_details.took"), width=90),
         "set": st.column_config.TextColumn(t("history.set"), width="medium"),
@@ -135,9 +134,9 @@ def _table_row(run: Run, requested: str) -> dict[str, object]:
         "at": formatting.parse_time(run.at),
         "use_cases": ", ".join(pickers.title(name) for name in record.use_cases),
         "recipe": verdict_view.released_cell(decided),
-        "metric": summary.metric_name(str(metric["metric"])) + of if "metric" in metric else "",
-        "value": metric.get("value"),
-        "interval": f"{formatting.number(low)} … {formatting.number(high)}" if low is not None else "",
+        "metric": metric_text.metric_name(str(metric["metric"])) + of if "metric" in metric else "",
+        "value": metric_text.metric_value(str(metric["metric"]), metric.get("value")) if "metric" in metric else "",
+        "interval": formatting.interval(low, high, 4) if low is not None else "",
         "took": formatting.duration(run.wall_s),
         "set": ", ".join(f"{short_name(name)}={value}" for name, value in record.overrides.items()),
         "who": " · ".join(str(record.asked.get(name, "")) for name in ("who", "how") if record.asked.get(name)),
