@@ -86,7 +86,7 @@ def grouped(frame: pd.DataFrame, parameter: str, measure: str) -> pd.DataFrame:
     `spread` is the standard deviation over the runs of a group with n - 1 in the denominator; missing for one run.
     """
     known = frame.dropna(subset=[measure])
-    keys = known[parameter].map(lambda value: "–" if value is None or value != value else str(value))
+    keys = known[parameter].map(_group_name)
     rows = [
         {
             "group": key,
@@ -99,6 +99,12 @@ def grouped(frame: pd.DataFrame, parameter: str, measure: str) -> pd.DataFrame:
         for key, values in known[measure].astype(float).groupby(keys, sort=True)
     ]
     return pd.DataFrame(rows, columns=["group", "runs", "mean", "spread", "least", "most"])
+
+
+def _group_name(value: object) -> str:
+    if value is None or value != value:  # NaN stands for a run without the parameter
+        return "–"
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def curves(chosen: Sequence[Run], use_case: str) -> pd.DataFrame:
