@@ -85,8 +85,8 @@ def grouped(frame: pd.DataFrame, parameter: str, measure: str) -> pd.DataFrame:
 
     `spread` is the standard deviation over the runs of a group with n - 1 in the denominator; missing for one run.
     """
-    known = frame.dropna(subset=[measure])
-    keys = known[parameter].map(_group_name)
+    rows_with_value = frame.dropna(subset=[measure])
+    keys = rows_with_value[parameter].map(_group_name)
     rows = [
         {
             "group": key,
@@ -96,7 +96,7 @@ def grouped(frame: pd.DataFrame, parameter: str, measure: str) -> pd.DataFrame:
             "least": float(values.min()),
             "most": float(values.max()),
         }
-        for key, values in known[measure].astype(float).groupby(keys, sort=True)
+        for key, values in rows_with_value[measure].astype(float).groupby(keys, sort=True)
     ]
     return pd.DataFrame(rows, columns=["group", "runs", "mean", "spread", "least", "most"])
 

@@ -30,12 +30,12 @@ def can_roll_back(models: History) -> bool:
 
 def promote(root: Path, use_case: str, source: str) -> str:
     """Make a run's release, or a registered version, the champion; returns what happened. Raises `CommandError`."""
-    return _told(root, "promote", project_files.slug(use_case), source)
+    return _output_of(root, "promote", project_files.slug(use_case), source)
 
 
 def roll_back(root: Path, use_case: str) -> str:
     """Make the previous champion the champion again; returns what happened. Raises `CommandError` with the reason."""
-    return _told(root, "rollback", project_files.slug(use_case))
+    return _output_of(root, "rollback", project_files.slug(use_case))
 
 
 def release_files(root: Path, version: Version) -> list[Path]:
@@ -44,7 +44,7 @@ def release_files(root: Path, version: Version) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.is_file())
 
 
-def _told(root: Path, *arguments: str) -> str:
+def _output_of(root: Path, *arguments: str) -> str:
     done = bonsai_commands.run(root, *arguments, timeout_s=TIMEOUT_S)
     if done.returncode:
         raise CommandError((done.stderr.strip().splitlines() or ["?"])[-1].removeprefix("error: "))

@@ -36,8 +36,8 @@ def roll_back(root: Path, use_case: str) -> None:
 
 def show_message() -> None:
     """What the last promotion or rollback came to."""
-    if told := st.session_state.pop("model_message", None):
-        done, message = told
+    if message_of_last := st.session_state.pop("model_message", None):
+        done, message = message_of_last
         (st.success if done else st.warning)(formatting.capitalized(formatting.escape(message, 1500)))
 
 
