@@ -88,9 +88,10 @@ class Vision(UseCase):
         if self.fetch.source != "path":
             return Suggestion()
         rows = next(iter(replace(self, fetch=replace(self.fetch, limit=pretrained.PEEK_ROWS)).load()), None)
-        if rows is None or (shape := rows[["usual_height", "usual_width"]].iloc[0]).max() <= SMALL_SIDE:
+        if rows is None or rows[["usual_height", "usual_width"]].iloc[0].max() <= SMALL_SIDE:
             return Suggestion()
-        return pretrained.suggestion(*shape, rows["usual_channels"].iloc[0], self.model.weights)
+        height, width, channels = (int(rows[f"usual_{name}"].iloc[0]) for name in ("height", "width", "channels"))
+        return pretrained.suggestion(height, width, channels, self.model.weights)
 
     def load(self) -> Iterator[pd.DataFrame]:
         """Yield encoded images with `label`, `subset`, and the most common size and channels of their source."""
