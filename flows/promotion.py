@@ -70,11 +70,20 @@ def rollback(root: Path, use_case: str, *, alias: str = CHAMPION) -> Change:
         return Change(alias, target, before)
 
 
+def point(root: Path, use_case: str, alias: str, number: int, comparison: str) -> Change:
+    """Let an alias point at a version that is registered, for the reason in `comparison`, without a comparison on test rows."""
+    with history.writing(root, use_case) as registered:
+        version, before = registered.versions[number], registered.at(alias)
+        versions.version_folder(root, version)
+        history.append(root, registered, history.POINTED, alias=alias, version=number, why="promotion", comparison=comparison)
+        return Change(alias, version, before, comparison)
+
+
 def _registered(root: Path, registered: History, source: str) -> tuple[Version, Path | None]:
     """The version of a source, registered if it is new, and the folder with the test rows of its data, if there is one."""
     if source in registered.aliases or source.removeprefix(f"{registered.use_case}@").isdigit():
         version = registered.find(source)
-        return version, next(_workspaces(root, version), None)
+        return version, next(version_workspaces(root, version), None)
     if source == WORKSPACE:
         name, folder = WORKSPACE, root
     else:
@@ -95,7 +104,7 @@ def _newest(root: Path, use_case: str) -> Run:
     return run
 
 
-def _workspaces(root: Path, version: Version) -> Iterator[Path]:
+def version_workspaces(root: Path, version: Version) -> Iterator[Path]:
     """The folders that hold the rows on which a version was evaluated: its run's, or the project's own with the same data."""
     for folder in (root / "runs" / str(version.facts["run"]), root):
         outs = (

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows import settings
-from flows.cli import history_commands, model_commands, predict_command, serve_command, service_commands, verdict_command
+from flows.cli import (
+    history_commands,
+    model_commands,
+    monitor_command,
+    predict_command,
+    serve_command,
+    service_commands,
+    verdict_command,
+)
 from flows.cli.options import AsJson, Force, Gate, Overrides, Recipes, Seeds, UseCases, VerdictAsJson
 from tasks.core.errors import UserError
 
@@ -287,6 +295,7 @@ for command in (
     verdict_command.verdict,
     predict_command.predict,
     serve_command.serve,
+    monitor_command.monitor,
     *model_commands.COMMANDS,
     *service_commands.COMMANDS,
     *history_commands.COMMANDS,

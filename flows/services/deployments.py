@@ -1,4 +1,4 @@
-"""The project's deployments: those of prefect.yaml, and two for each use case of params.yaml that it does not name."""
+"""The project's deployments: those of prefect.yaml, two for each use case of params.yaml that it does not name, and `monitor`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tasks.core import params_file
 from tasks.core.storage.atomic_files import hash_json
 
 NIGHTLY = "-nightly"
+PIPELINE, MONITOR = "pipeline", "monitor"
+"""The flows that are deployed."""
+MONITOR_CRON = "*/10 * * * *"
 FIRST_HOUR = 3
 """Hour (UTC) at which the first nightly deployment starts."""
 
@@ -22,6 +25,7 @@ class DeploymentSpec:
     """A deployment as prefect.yaml or params.yaml define it. Changes made in Prefect since then are on the server only."""
 
     name: str
+    flow: str = PIPELINE
     description: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
@@ -50,6 +54,7 @@ def _read_specs(path: Path) -> Iterator[DeploymentSpec]:
     for entry in (content or {}).get("deployments") or ():
         yield DeploymentSpec(
             name=str(entry["name"]),
+            flow=str(entry.get("entrypoint") or PIPELINE).rpartition(":")[2],
             description=str(entry.get("description") or ""),
             parameters=dict(entry.get("parameters") or {}),
             tags=tuple(entry.get("tags") or ()),
@@ -60,6 +65,13 @@ def _read_specs(path: Path) -> Iterator[DeploymentSpec]:
 def _default_specs(params: params_file.Params) -> Iterator[DeploymentSpec]:
     """One deployment of all use cases; for each use case one on demand and one nightly, ten minutes after the one before."""
     yield DeploymentSpec(name="all", description="All use cases in one run.")
+    yield DeploymentSpec(
+        name=MONITOR,
+        flow=MONITOR,
+        description="Looks for drift, slow and failed requests in the request log of the server.",
+        tags=(MONITOR,),
+        schedules=({"cron": MONITOR_CRON, "timezone": "UTC", "active": True},),
+    )
     for position, name in enumerate(params.use_cases):
         parameters: dict[str, Any] = {"use_cases": [name]}
         hour, minute = divmod(10 * position, 60)

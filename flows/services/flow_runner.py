@@ -18,6 +18,7 @@ from flows import settings
 settings.apply(settings.project_root())
 
 with settings.import_without_gc():
+    from prefect import Flow
     from prefect.automations import Automation
     from prefect.client.orchestration import PrefectClient, get_client
     from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -33,10 +34,11 @@ with settings.import_without_gc():
     from prefect.states import Cancelled, Cancelling, Crashed
     from prefect.types.entrypoint import EntrypointType
 
+from flows.monitor import monitor  # noqa: E402
 from flows.parameters.json_schema import request_schema  # noqa: E402
 from flows.pipeline import pipeline  # noqa: E402
 from flows.runs import recovery, run_record  # noqa: E402
-from flows.services.deployments import DeploymentSpec, deployment_specs  # noqa: E402
+from flows.services.deployments import MONITOR, PIPELINE, DeploymentSpec, deployment_specs  # noqa: E402
 from flows.system import os_processes  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
 from tasks.core.storage.atomic_files import write_json  # noqa: E402
@@ -45,6 +47,7 @@ CHECK_INTERVAL_S = 10.0
 """Seconds between two searches for runs whose process has died."""
 SERVER_TIMEOUT_S = 180.0
 HEARTBEAT_TIMEOUT = timedelta(seconds=3 * settings.HEARTBEAT_S)
+FLOWS: Mapping[str, Flow[..., Any]] = {PIPELINE: pipeline, MONITOR: monitor}
 ACTIVE_STATES = (StateType.RUNNING, StateType.CANCELLING)
 
 
@@ -76,17 +79,18 @@ async def serve(root: Path) -> None:
 
 async def build_deployment(client: PrefectClient, root: Path, spec: DeploymentSpec) -> RunnerDeployment:
     """The deployment for Prefect's runner. Schedules changed in Prefect are kept until the spec itself changes."""
+    deployed = FLOWS[spec.flow]
     schedules, paused = [parse_schedule(schedule) for schedule in spec.schedules], False
     existing: DeploymentResponse | None = None
     with suppress(ObjectNotFound):  # served for the first time
-        existing = await client.read_deployment_by_name(f"{pipeline.name}/{spec.name}")
+        existing = await client.read_deployment_by_name(f"{deployed.name}/{spec.name}")
     if existing and existing.version == spec.version:
         paused = existing.paused
         schedules = [
             DeploymentScheduleCreate(schedule=one.schedule, active=one.active, parameters=one.parameters)
             for one in existing.schedules
         ]
-    deployment: RunnerDeployment = await pipeline.ato_deployment(
+    deployment: RunnerDeployment = await deployed.ato_deployment(
         spec.name,
         description=spec.description,
         parameters=spec.parameters,
@@ -96,6 +100,8 @@ async def build_deployment(client: PrefectClient, root: Path, spec: DeploymentSp
         version=spec.version,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+    if spec.flow != PIPELINE:
+        return deployment
     properties = deployment._parameter_openapi_schema.properties
     for name, schema in request_schema(root, spec.parameters.get("use_cases") or ()).items():
         properties[name] = {**properties[name], **schema}

@@ -17,15 +17,16 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from flows.serving.batching import Batcher
-from flows.serving.interfaces import ModelSource
+from flows.serving.batching import BatchAnswer, Batcher, Predict
+from flows.serving.feedback import add_feedback
+from flows.serving.interfaces import Exchange, ModelSource, Recorder
 from flows.serving.metrics import ServerMetrics
 from flows.serving.openapi import describe_files, describe_inputs
 from flows.serving.requests import Limits, Refused, check_count, parse_inputs, read_body
 from tasks.core.errors import UserError
 from tasks.core.registry import unknown_name
 from tasks.inference.checked_rows import needs_other_rows
-from tasks.inference.released_model import to_records
+from tasks.inference.released_model import Observed, to_records
 
 REFRESH_S = 1.0
 """How often the server looks for a new champion."""
@@ -35,9 +36,17 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
-    models: ModelSource, *, token: str = "", limits: Limits | None = None, log: Callable[[str], None] = print
+    models: ModelSource,
+    *,
+    token: str = "",
+    limits: Limits | None = None,
+    log: Callable[[str], None] = print,
+    recorder: Recorder | None = None,
 ) -> FastAPI:
-    """The application for these models. With a token, every request but those of `OPEN_PATHS` must carry it as bearer."""
+    """The application for these models. With a token, every request but those of `OPEN_PATHS` must carry it as bearer.
+
+    A recorder is told of every request to a use case, and takes the right answers that clients send.
+    """
     limits = limits or Limits()
     metrics = ServerMetrics()
     batchers = {
@@ -54,36 +63,48 @@ def create_app(
             await watcher
         for batcher in batchers.values():
             await batcher.close()
+        if recorder:
+            await asyncio.to_thread(recorder.close)
 
     app = FastAPI(title="Bonsai", description="Answers of released models; raw inputs in.", version="1", lifespan=lifespan)
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Handler) -> Response:
-        began, request_id = time.perf_counter(), str(uuid.uuid4())
+        began, use_case = time.perf_counter(), request.url.path.split("/")[1]
+        number = uuid.uuid4().hex
+        request_id = f"{use_case}-{number}" if use_case in batchers else number
+        exchange = request.state.exchange = Exchange(use_case, request_id)
         if token and request.url.path not in OPEN_PATHS and not _has_token(request, token):
             refused = Refused(401, "no_token", "send the token of this server as header 'Authorization: Bearer ...'")
+            exchange.error = refused.code
             response: Response = JSONResponse(refused.as_json(), 401)
         else:
             response = await call_next(request)
-        use_case = request.url.path.split("/")[1]
         if use_case in batchers:
-            metrics.latency.labels(use_case).observe(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            metrics.latency.labels(use_case).observe(seconds)
             metrics.requests.labels(use_case, response.status_code).inc()
+            if recorder:
+                exchange.status, exchange.latency_ms = response.status_code, 1000 * seconds
+                recorder.record(exchange)
         response.headers["X-Request-ID"] = request_id
         return response
 
     @app.exception_handler(Refused)
-    async def refused(_: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
+        request.state.exchange.error = error.code
         return JSONResponse(error.as_json(), error.status)
 
     @app.exception_handler(UserError)
-    async def wrong_inputs(_: Request, error: Exception) -> Response:
+    async def wrong_inputs(request: Request, error: Exception) -> Response:
+        request.state.exchange.error = "wrong_inputs"
         return JSONResponse(Refused(422, "wrong_inputs", str(error)).as_json(), 422)
 
     @app.exception_handler(HTTPException)
     async def not_found(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        request.state.exchange.error = "not_found"
         message = str(error.detail)
         if error.status_code == 404:
             message = unknown_name("nothing is served at", request.url.path, [f"/{name}/predict" for name in models.names()])
@@ -105,6 +126,8 @@ def create_app(
     async def prometheus() -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
+    if recorder:
+        add_feedback(app, recorder, {name: models.of(name).model.model.classes for name in models.names()}, limits)
     for name, batcher in batchers.items():
         _add_routes(app, models, name, batcher, metrics, limits)
     return app
@@ -116,32 +139,46 @@ def _add_routes(app: FastAPI, models: ModelSource, name: str, batcher: Batcher, 
 
     async def predict(request: Request) -> Response:
         body = await read_body(request.stream(), request.headers, limits)
-        answer = await batcher.predict(parse_inputs(body, models.of(name).model.kind, limits))
-        return _respond(name, *answer, metrics)
+        inputs = parse_inputs(body, models.of(name).model.kind, limits)
+        answered = await batcher.predict(inputs)
+        _note(request, inputs, answered)
+        return _respond(request, answered.model, answered.answers, metrics)
 
     async def predict_files(request: Request) -> Response:
         files = await _uploaded(request, limits)
         check_count(len(files), limits)
         if served.model.kind == "picture":
-            model, answers = await batcher.predict([content for _, content in files])
-            answers = [{"file": file, **answer} for (file, _), answer in zip(files, answers, strict=True)]
+            inputs = [content for _, content in files]
+            answered = await batcher.predict(inputs)
+            _note(request, inputs, answered)
+            model = answered.model
+            answers = [{"file": file, **answer} for (file, _), answer in zip(files, answered.answers, strict=True)]
         else:
             model, answers = await asyncio.to_thread(_answer_files, models, name, files, limits)
-        return _respond(name, model, answers, metrics)
+        return _respond(request, model, answers, metrics)
 
     app.post(f"/{name}/predict", summary=served.model.case.summary, openapi_extra=describe_inputs(served.model))(predict)
     app.post(f"/{name}/predict/files", summary="The same for uploaded files", openapi_extra=describe_files())(predict_files)
 
 
-def _predictor(models: ModelSource, name: str) -> Callable[[Sequence[Any]], tuple[str, list[dict[str, Any]]]]:
-    def predict(inputs: Sequence[Any]) -> tuple[str, list[dict[str, Any]]]:
+def _predictor(models: ModelSource, name: str) -> Predict:
+    def predict(inputs: Sequence[Any]) -> tuple[str, Observed]:
         served = models.of(name)
-        return served.name, served.model.predict(inputs)
+        return served.name, served.model.observe(inputs)
 
     return predict
 
 
-def _respond(use_case: str, model: str, answers: list[dict[str, Any]], metrics: ServerMetrics) -> Response:
+def _note(request: Request, inputs: Sequence[Any], answered: BatchAnswer) -> None:
+    """Let the exchange hold what the recorder needs of an answer."""
+    exchange: Exchange = request.state.exchange
+    exchange.inputs = inputs
+    exchange.observed = [(answered.observed, answered.first + place) for place in range(1, len(inputs) + 1)]
+
+
+def _respond(request: Request, model: str, answers: list[dict[str, Any]], metrics: ServerMetrics) -> Response:
+    exchange: Exchange = request.state.exchange
+    exchange.model, exchange.answers, use_case = model, answers, exchange.use_case
     failed = sum("error" in answer for answer in answers)
     metrics.rows.labels(use_case, "answered").inc(len(answers) - failed)
     metrics.rows.labels(use_case, "rejected").inc(failed)
@@ -149,7 +186,7 @@ def _respond(use_case: str, model: str, answers: list[dict[str, Any]], metrics: 
     for answer in answers:
         if isinstance(predicted := answer.get("predicted"), str):
             metrics.answers.labels(use_case, model, predicted).inc()
-    return JSONResponse({"model": model, "answers": answers})
+    return JSONResponse({"model": model, "request_id": exchange.request_id, "answers": answers})
 
 
 def _answer_files(

@@ -9,12 +9,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.core.errors import UserError
+from tasks.inference.released_model import Observed
 
 MAX_BATCH = 64
 """The most inputs that are put together; a request with more is a batch of its own."""
 
-Predict = Callable[[Sequence[Any]], tuple[str, list[dict[str, Any]]]]
-"""Inputs to the name of the model that answered, and one answer per input."""
+Predict = Callable[[Sequence[Any]], tuple[str, Observed]]
+"""Inputs to the name of the model that answered, and what it saw and answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    """The answers for one request."""
+
+    model: str
+    answers: list[dict[str, Any]]
+    observed: Observed
+    """The call that answered the batch."""
+    first: int
+    """The position of the request's first input in it, from 0."""
 
 
 @dataclass(slots=True)
@@ -22,9 +35,7 @@ class Waiting:
     """The inputs of one request, and the future of its answers."""
 
     inputs: Sequence[Any]
-    answers: asyncio.Future[tuple[str, list[dict[str, Any]]]] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    answers: asyncio.Future[BatchAnswer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Batcher:
@@ -37,8 +48,8 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1)
         self._task: asyncio.Task[None] | None = None
 
-    async def predict(self, inputs: Sequence[Any]) -> tuple[str, list[dict[str, Any]]]:
-        """The name of the model and the answers; raises the `UserError` of these inputs, not of others in the batch."""
+    async def predict(self, inputs: Sequence[Any]) -> BatchAnswer:
+        """The answers; raises the `UserError` of these inputs, not of others in the batch."""
         if self._task is None:
             self._task = asyncio.create_task(self._work())
         waiting = Waiting(inputs)
@@ -65,7 +76,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         inputs = [value for each in batch for value in each.inputs]
         try:
-            name, answers = await loop.run_in_executor(self._thread, self._predict, inputs)
+            name, observed = await loop.run_in_executor(self._thread, self._predict, inputs)
         except UserError as error:
             if len(batch) > 1:  # one request's inputs are wrong: the others must not suffer
                 for each in batch:
@@ -79,11 +90,12 @@ class Batcher:
             return
         start = 0
         for each in batch:
-            _finish(each, result=(name, answers[start : start + len(each.inputs)]))
-            start += len(each.inputs)
+            end = start + len(each.inputs)
+            _finish(each, result=BatchAnswer(name, observed.answers[start:end], observed, start))
+            start = end
 
 
-def _finish(waiting: Waiting, *, result: tuple[str, list[dict[str, Any]]] | None = None, error: Exception | None = None) -> None:
+def _finish(waiting: Waiting, *, result: BatchAnswer | None = None, error: Exception | None = None) -> None:
     if waiting.answers.done():  # the client has gone
         return
     if error is not None:

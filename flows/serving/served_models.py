@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,8 +18,8 @@ class ServedModels:
         """Load all models; raises a `UserError` for a use case without one."""
         self.root = root
         self._models = {name: self._load(name) for name in use_cases}
+        self._challengers = {name: self._load_challenger(name) for name in self._models}
         self._seen = {name: self._stamp(name) for name in self._models}
-        self._stopped = threading.Event()
 
     def names(self) -> list[str]:
         return list(self._models)
@@ -28,6 +27,10 @@ class ServedModels:
     def of(self, use_case: str) -> ServedModel:
         """The model that answers now."""
         return self._models[use_case]
+
+    def challenger(self, use_case: str) -> ServedModel | None:
+        """The model that is asked in shadow; None without a challenger, and while it is the champion itself."""
+        return self._challengers[use_case]
 
     def refresh(self) -> list[str]:
         """Load the champions that changed since the last look; returns a line for each, also for one that failed to load."""
@@ -46,6 +49,7 @@ class ServedModels:
             if new.name != old:
                 self._models[name] = new  # one assignment: requests under way keep the old one until they end
                 lines.append(f"{name}: {old} was replaced by {new.name}")
+            self._challengers[name] = self._load_challenger(name)
         return lines
 
     def _load(self, use_case: str) -> ServedModel:
@@ -58,6 +62,18 @@ class ServedModels:
         if not folder.is_dir():
             raise UserError(f"{use_case} has neither a champion nor a release; `bonsai run {use_case}` makes one")
         return ServedModel(use_case, f"{use_case}@release", load_release(folder, project=self.root))
+
+    def _load_challenger(self, use_case: str) -> ServedModel | None:
+        registered = history.read(self.root, use_case)
+        version = registered.at(history.CHALLENGER)
+        if version is None or version == registered.at(history.CHAMPION):
+            return None
+        try:
+            return ServedModel(
+                use_case, version.name, load_release(versions.version_folder(self.root, version), project=self.root)
+            )
+        except UserError:
+            return None  # `bonsai models` names the damaged file; a shadow must not keep the server from answering
 
     def _stamp(self, use_case: str) -> tuple[int, int]:
         """What changes when the history or the release changes."""

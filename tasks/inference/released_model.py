@@ -24,6 +24,8 @@ from tasks.inference.loaded_model import LoadedModel, load_model
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from tasks.core.use_case import Array
+
 SETTINGS = "settings.json"
 """The file of a release that holds the settings of its use case."""
 MODEL = "model.onnx"
@@ -38,6 +40,30 @@ class Answers:
     """One answer per valid row: file, row, and the columns of the answer."""
     rejected: DataFrame
     """The rows that the clean stage would quarantine: file, row, reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Valid rows as the model saw them."""
+
+    rows: DataFrame
+    """As `encode` takes them, with `file` and `row`."""
+    inputs: Array
+    """Encoded, (N, ...)."""
+    outputs: Array
+    """(N, ...)."""
+    answers: DataFrame
+    """One answer per row, with `file` and `row`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The answers for some inputs, and what led to them."""
+
+    answers: list[dict[str, Any]]
+    """One per input, as `predict` gives them."""
+    blocks: list[Block]
+    """The valid rows; `row` is the position of the input, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +86,20 @@ class ReleasedModel:
         rows need others, such as days of prices, gets all records of a series in one call; a record that lacks its past has
         an error. Raises a `UserError` for inputs of another kind.
         """
+        return self.observe(inputs).answers
+
+    def observe(self, inputs: Sequence[Any]) -> Observed:
+        """The answers of `predict`, with the rows, encoded inputs and outputs that they come from."""
         if not len(inputs):
-            return []
+            return Observed([], [])
         checked = check_rows(self.case, self.case.unlabelled_rows(inputs, self.model.state))
-        answers = self._answers(checked)
-        by_row = dict(zip(answers.rows["row"].tolist(), to_records(answers.rows.drop(columns=["file", "row"])), strict=True))
-        by_row |= {int(row): {"error": str(reason)} for _, row, reason in answers.rejected.itertuples(index=False)}
+        blocks, by_row = list(self.blocks(checked.rows)), dict[int, dict[str, Any]]()
+        for block in blocks:
+            records = to_records(block.answers.drop(columns=["file", "row"]))
+            by_row |= dict(zip(block.answers["row"].tolist(), records, strict=True))
+        by_row |= {int(row): {"error": str(reason)} for _, row, reason in checked.rejected.itertuples(index=False)}
         incomplete = {"error": "incomplete: other rows that it needs, such as earlier days, are missing"}
-        return [by_row.get(position, incomplete) for position in range(1, len(inputs) + 1)]
+        return Observed([by_row.get(position, incomplete) for position in range(1, len(inputs) + 1)], blocks)
 
     def predict_path(self, path: Path) -> Iterator[Answers]:
         """The answers for a file or folder, block by block; raises a `UserError` when it cannot be read."""
@@ -82,12 +114,16 @@ class ReleasedModel:
     def _answers(self, checked: CheckedRows) -> Answers:
         import pandas as pd
 
-        batches = [checked.rows.iloc[at : at + BATCH_ROWS] for at in range(0, len(checked.rows), BATCH_ROWS)]
-        tables = [self._answer_rows(batch.reset_index(drop=True)) for batch in batches]
+        tables = [block.answers for block in self.blocks(checked.rows)]
         rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["file", "row"])
         return Answers(rows, checked.rejected)
 
-    def _answer_rows(self, rows: DataFrame) -> DataFrame:
+    def blocks(self, rows: DataFrame) -> Iterator[Block]:
+        """Clean rows, with `file` and `row`, in blocks with their encoded inputs, outputs and answers."""
+        for at in range(0, len(rows), BATCH_ROWS):
+            yield self._block(rows.iloc[at : at + BATCH_ROWS].reset_index(drop=True))
+
+    def _block(self, rows: DataFrame) -> Block:
         inputs, _ = self.case.encode(rows, self.model.state)
         outputs = self.model.outputs(inputs)
         answers = self.case.answer_table(rows, outputs, self.model.state)
@@ -96,7 +132,7 @@ class ReleasedModel:
             sets = [[name for name, inside in zip(classes, row, strict=True) if inside] for row in reading.prediction_sets]
             answers = answers.assign(abstains=reading.reasons, prediction_set=sets)
         origin = {name: rows[name].to_numpy() for name in ("file", "row")}
-        return answers.drop(columns=list(origin), errors="ignore").assign(**origin)
+        return Block(rows, inputs, outputs, answers.drop(columns=list(origin), errors="ignore").assign(**origin))
 
 
 def load_release(place: str | Path, *, project: Path | None = None, threads: int = 1) -> ReleasedModel:

@@ -13,7 +13,7 @@ from tests.support.toy_project import REPOSITORY
 
 def test_every_use_case_is_deployed_on_demand_and_nightly_and_all_together(toy: Path) -> None:
     specs = {each.name: each for each in deployment_specs(toy)}
-    assert set(specs) == {"all", "toy", "toy-nightly", "twin", "twin-nightly"}
+    assert set(specs) == {"all", "monitor", "toy", "toy-nightly", "twin", "twin-nightly"}
     assert specs["twin"].parameters == {"use_cases": ["twin"]}
     assert [each["cron"] for name in ("toy-nightly", "twin-nightly") for each in specs[name].schedules] == [
         "0 3 * * *",
@@ -37,6 +37,7 @@ def test_the_projects_prefect_yaml_deploys_use_cases_that_exist() -> None:
     entries = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
     for entry in entries:
         assert set(entry.get("parameters", {}).get("use_cases", ())) <= set(params.use_cases)
-        assert entry["entrypoint"] == "flows/pipeline.py:pipeline"
+        flow = "monitor" if entry["name"] == "monitor" else "pipeline"
+        assert entry["entrypoint"] == f"flows/{flow}.py:{flow}"
         assert entry["work_pool"]["name"] == "bonsai"
     assert {"all", "vision", "vision-nightly"} <= {entry["name"] for entry in entries}
