@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -25,16 +26,35 @@ DATA_SETS: dict[str, tuple[str, dict[str, Any], bool]] = {
 QUICK_USE_CASES = ("vision", "nlp", "finance")
 
 
+NAME = "release_verdicts"
+CHOICE = "BONSAI_VERDICTS"
+"""The environment variable that names the rows to measure, with semicolons between; otherwise all that have none yet."""
+
+
 def main() -> None:
-    """Run each data set through all stages, and the quick preset of each use case; write verdicts and sentences."""
-    rows = []
-    for name, (use_case, settings, elsewhere) in DATA_SETS.items():
+    """Run data sets through all stages, and the quick preset of each use case; write verdicts and sentences, row by row.
+
+    A row is kept once it is measured, so that an interrupted measurement goes on where it was.
+    """
+    measurements = {name: (*arguments[:2], (), arguments[2]) for name, arguments in DATA_SETS.items()}
+    measurements |= {f"{name}, quick": (name, QUICK, ("dense", *QUICK_RECIPES), False) for name in QUICK_USE_CASES}
+    rows = kept_rows()
+    chosen = os.environ.get(CHOICE)
+    names = [name.strip() for name in chosen.split(";")] if chosen else [name for name in measurements if name not in rows]
+    for name in names:
+        use_case, settings, recipes, elsewhere = measurements[name]
         if elsewhere and not os.environ.get("BONSAI_DATASETS"):
             print(f"skipped {name}: BONSAI_DATASETS names no folder with its files, and benchmarks do not download")
             continue
-        rows.append(verdict_row(name, use_case, settings, ()))
-    rows += [verdict_row(f"{name}, quick", name, QUICK, ("dense", *QUICK_RECIPES)) for name in QUICK_USE_CASES]
-    record.write("release_verdicts", "The verdict of each data set, with the terms of its contract as they stand.", rows)
+        rows[name] = verdict_row(name, use_case, settings, recipes)
+        ordered = [rows[each] for each in measurements if each in rows]
+        record.write(NAME, "The verdict of each data set, with the terms of its contract as they stand.", ordered)
+
+
+def kept_rows() -> dict[str, dict[str, Any]]:
+    """The rows that the results hold already, by name."""
+    path = record.RESULTS / f"{NAME}.json"
+    return {row["data"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
 
 
 def verdict_row(name: str, use_case: str, settings: Mapping[str, Any], recipes: tuple[str, ...]) -> dict[str, Any]:
@@ -52,6 +72,7 @@ def verdict_row(name: str, use_case: str, settings: Mapping[str, Any], recipes: 
         "dense": next(each["value"] for each in table["rows"] if each["recipe"] == "dense"),
         "own": next((each["value"] for each in table["rows"] if each["chosen"]), None),
         "wall_s": round(time.monotonic() - began),
+        "code": record.machine()["code"],
         "sentence": verdict["reason"],
     }
     print(row, flush=True)

@@ -6,10 +6,11 @@ It serves any file from `inputs` to `outputs`, a network's or a classic model's.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tasks.compression import onnx_export
 from tasks.core import onnx_model
@@ -18,7 +19,9 @@ from tasks.problems.binary_classification import BinaryClassification
 from tasks.problems.multiclass_classification import MulticlassClassification
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from collections.abc import Sequence
+
+    from onnx import GraphProto, ModelProto
 
     from tasks.core.problem import PreprocessingState, Problem
     from tasks.core.use_case import Array
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 
 OUTPUT, UNCALIBRATED = "outputs", "uncalibrated_outputs"
 EPSILON = 1e-6
+LINEAR_IN_WEIGHTS = ("Gemm", "MatMul", "Conv")
+"""Operators whose output is a product with their second input, plus their third."""
+SUMS = ("Add", "Sub", "Sum", "Concat")
+RESHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity")
 
 
 def output_kind(problem: Problem) -> OutputKind | None:
@@ -45,7 +52,7 @@ def calibrate(
     validation_targets: Array,
     coverage: float,
 ) -> tuple[bytes, dict[str, Any]]:
-    """The file with a temperature as last operator and the entry `bonsai.uncertainty`, and a report; unchanged for no classes.
+    """The file with a temperature in it and the entry `bonsai.uncertainty`, and a report; unchanged for no classes.
 
     Class decisions stay: logits are scaled, and log-odds are scaled around the decision threshold. `coverage` is the share
     of rows whose prediction set is to hold the true class.
@@ -82,9 +89,11 @@ def decision_log_odds(state: PreprocessingState) -> float:
 
 
 def add_temperature(model: ModelProto, temperature: float, pivot: float = 0.0) -> None:
-    """Make `outputs` pivot + (outputs - pivot) / temperature, by one operator more, or two where there is a pivot.
+    """Make `outputs` pivot + (outputs - pivot) / temperature.
 
-    A temperature of 1 leaves the model as it is.
+    The factor goes into the weights that the outputs are a product of, where there are such weights, so that the model has no
+    more operators than before; otherwise it is one operator more, and a pivot is another. A temperature of 1 leaves the model
+    as it is.
     """
     if temperature == 1:
         return
@@ -95,10 +104,59 @@ def add_temperature(model: ModelProto, temperature: float, pivot: float = 0.0) -
     (value,) = [value for value in graph.output if value.name == OUTPUT]
     dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
     inverse = np.asarray(1 / temperature, dtype)
-    graph.initializer.append(numpy_helper.from_array(inverse, "inverse_temperature"))
-    scaled = OUTPUT if pivot == 0 else "scaled_outputs"
-    graph.node.append(helper.make_node("Mul", [UNCALIBRATED, "inverse_temperature"], [scaled], "temperature"))
+    last, added = UNCALIBRATED, []
+    factors = linear_factors(graph, UNCALIBRATED)
+    if factors:
+        for tensor in factors:
+            scaled = (numpy_helper.to_array(tensor).astype(np.float64) * float(inverse)).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(scaled, tensor.name))
+    else:
+        graph.initializer.append(numpy_helper.from_array(inverse, "inverse_temperature"))
+        last = "scaled_outputs"
+        added.append(helper.make_node("Mul", [UNCALIBRATED, "inverse_temperature"], [last], "temperature"))
     if pivot != 0:
         shift = np.asarray(pivot * (1 - float(inverse)), dtype)
         graph.initializer.append(numpy_helper.from_array(shift, "temperature_shift"))
-        graph.node.append(helper.make_node("Add", [scaled, "temperature_shift"], [OUTPUT], "temperature_around_threshold"))
+        added.append(helper.make_node("Add", [last, "temperature_shift"], [OUTPUT], "temperature_around_threshold"))
+    graph.node.extend(added)
+    if pivot == 0:
+        for node in graph.node:
+            node.output[:] = [OUTPUT if name == last else name for name in node.output]
+            node.input[:] = [OUTPUT if name == last else name for name in node.input]
+
+
+def linear_factors(graph: GraphProto, name: str) -> list[TensorProto]:
+    """The constants that scale the tensor `name` by a factor if each of them is scaled by it; empty where there are none.
+
+    The tensor is a sum of products with weights, and of biases. Of weights in integers it is their scale. No other tensor may
+    depend on any of them.
+    """
+    readers: Counter[str] = Counter(each for node in graph.node for each in node.input)
+    readers.update(value.name for value in graph.output)
+    constants = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
+    producers = {each: node for node in graph.node for each in node.output}
+
+    def factors(tensor: str) -> list[TensorProto] | None:
+        if readers[tensor] > (0 if tensor == name else 1):
+            return None
+        if tensor in constants:
+            return [constants[tensor]]
+        node = producers.get(tensor)
+        if node is None:
+            return None
+        if node.op_type == "DequantizeLinear":
+            alone = node.input[1] in constants and readers[node.input[1]] == 1
+            return [constants[node.input[1]]] if alone else None
+        if node.op_type in LINEAR_IN_WEIGHTS:
+            return together(node.input[1:])
+        if node.op_type in SUMS:
+            return together(node.input)
+        if node.op_type == "Mul":
+            return next((found for each in reversed(node.input) if (found := factors(each))), None)
+        return factors(node.input[0]) if node.op_type in RESHAPING else None
+
+    def together(tensors: Sequence[str]) -> list[TensorProto] | None:
+        found = [factors(each) for each in tensors if each]
+        return None if not found or None in found else [tensor for each in found if each for tensor in each]
+
+    return factors(name) or []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.compression import calibration
-from tasks.compression.onnx_export import set_metadata
+from tasks.compression.onnx_export import set_metadata, with_short_names
 from tasks.core import onnx_model
 from tasks.core.exported_baseline import ExportedBaseline, slug
 from tasks.core.stage_context import StageContext
@@ -47,6 +47,7 @@ def main(context: StageContext) -> None:
             content = to_bytes(baseline, context.name, slug(name))
             compared = parity(content, baseline.inputs, baseline.expected, name)
             content, calibrated = calibrate(content, context.case, baseline, train, validation, context.scratch)
+            content = with_short_names(content)
             report = {
                 "name": name,
                 "slug": slug(name),

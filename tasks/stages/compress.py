@@ -107,6 +107,7 @@ def apply_recipe(
         step_report |= {"notes": compression_context.notes.get(step_report["step"], {})}
     shipped = onnx_export.parity(network, model, inputs[:PARITY_ROWS], None)
     model, calibrated = calibrate(model, compression_context)
+    model = onnx_export.with_short_names(model)
     report = {
         "architecture": type(network).__module__.rpartition(".")[2],
         "fields": described_fields(network),

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from tasks.compression import calibration, onnx_export
 from tasks.core import onnx_model
@@ -106,11 +106,70 @@ def test_a_temperature_of_one_adds_no_operator() -> None:
     assert [node.op_type for node in model.graph.node] == ["MatMul"]
 
 
-def test_the_temperature_is_the_last_operator_and_the_output_keeps_its_name() -> None:
-    model = onnx_model.from_bytes(linear_model(3))
-    calibration.add_temperature(model, 2.0)
-    assert [node.op_type for node in model.graph.node] == ["MatMul", "Mul"]
-    inputs = rows(10, 0, 3)[0]
+def halved(model: bytes) -> ModelProto:
+    """The model with a temperature of 2."""
+    graph = onnx_model.from_bytes(model)
+    calibration.add_temperature(graph, 2.0)
+    return graph
+
+
+def check_halved(model: bytes, inputs: Any) -> None:
     np.testing.assert_allclose(
-        onnx_model.predict(onnx_model.to_bytes(model), inputs), onnx_model.predict(linear_model(3), inputs) / 2, rtol=1e-6
+        onnx_model.predict(onnx_model.to_bytes(halved(model)), inputs),
+        onnx_model.predict(model, inputs) / 2,
+        rtol=1e-5,
+        atol=1e-6,
     )
+
+
+def test_the_temperature_is_in_the_weights_of_the_last_product_and_adds_no_operator() -> None:
+    assert [node.op_type for node in halved(linear_model(3)).graph.node] == ["MatMul"]
+    check_halved(linear_model(3), rows(10, 0, 3)[0])
+
+
+def model_of(nodes: list[Any], outputs: int) -> bytes:
+    """A file of these nodes, from `inputs` (N, 6) to `outputs` (N, K), with weights (6, K), a bias and integers of both."""
+    generator = np.random.default_rng(0)
+    constants = {
+        "weights": generator.normal(size=(6, outputs)).astype(np.float32),
+        "bias": generator.normal(size=outputs).astype(np.float32),
+        "whole_weights": generator.integers(-127, 128, (6, outputs)).astype(np.int8),
+        "weight_scale": np.float32(0.02),
+        "whole_bias": generator.integers(-999, 999, outputs).astype(np.int32),
+        "bias_scale": np.float32(0.001),
+        "constant": np.float32(1.5),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, ["batch", 6])],
+        [helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", outputs])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_export.OPSET)], ir_version=10)
+    onnx_export.remove_unused(model)
+    return onnx_model.to_bytes(model)
+
+
+INTEGERS = [
+    helper.make_node("DequantizeLinear", ["whole_weights", "weight_scale"], ["float_weights"]),
+    helper.make_node("DequantizeLinear", ["whole_bias", "bias_scale"], ["float_bias"]),
+    helper.make_node("Gemm", ["inputs", "float_weights", "float_bias"], ["outputs"]),
+]
+SUM = [
+    helper.make_node("MatMul", ["inputs", "weights"], ["product"]),
+    helper.make_node("Add", ["product", "bias"], ["sum"]),
+    helper.make_node("Identity", ["sum"], ["outputs"]),
+]
+SHARED = [
+    helper.make_node("MatMul", ["inputs", "weights"], ["product"]),
+    helper.make_node("Add", ["product", "product"], ["outputs"]),
+]
+CURVED = [helper.make_node("MatMul", ["inputs", "weights"], ["product"]), helper.make_node("Tanh", ["product"], ["outputs"])]
+
+
+@pytest.mark.parametrize(("nodes", "added"), [(INTEGERS, 0), (SUM, 0), (SHARED, 1), (CURVED, 1)])
+def test_a_temperature_takes_an_operator_only_where_no_weights_can_take_it(nodes: list[Any], added: int) -> None:
+    model = model_of(nodes, 4)
+    assert len(halved(model).graph.node) == len(nodes) + added
+    check_halved(model, rows(20, 0, 4)[0])

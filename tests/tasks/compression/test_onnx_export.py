@@ -229,3 +229,31 @@ def _scaled_convolution(pads: Any) -> Any:
 
 def test_the_checker_supports_the_opset() -> None:
     assert onnx.defs.onnx_opset_version() >= onnx_export.OPSET
+
+
+def test_short_names_make_a_file_smaller_and_change_no_answer(content: bytes) -> None:
+    short = onnx_export.with_short_names(content)
+    assert len(short) < len(content) - 800
+    assert np.array_equal(onnx_model.predict(short, IMAGES), onnx_model.predict(content, IMAGES))
+    before, after = onnx_model.from_bytes(content), onnx_model.from_bytes(short)
+    assert onnx_model.read_metadata(after) == onnx_model.read_metadata(before)
+    assert [node.op_type for node in after.graph.node] == [node.op_type for node in before.graph.node]
+    assert [value.name for value in (*after.graph.input, *after.graph.output)] == ["inputs", "outputs"]
+    assert max(len(tensor.name) for tensor in after.graph.initializer) <= 4
+    assert onnx_export.with_short_names(short) == short
+
+
+def test_a_graph_with_others_inside_keeps_its_names() -> None:
+    value = helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch"])
+    branch = helper.make_graph([helper.make_node("Identity", ["inputs"], ["inner"])], "branch", [], [value])
+    branch.output[0].name = "inner"
+    graph = helper.make_graph(
+        [helper.make_node("If", ["condition"], ["outputs"], "choose", then_branch=branch, else_branch=branch)],
+        "graph",
+        [helper.make_tensor_value_info("inputs", TensorProto.FLOAT, ["batch"])],
+        [value],
+        [numpy_helper.from_array(np.array(True), "condition")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", onnx_export.OPSET)], ir_version=10)
+    content = onnx_model.to_bytes(model)
+    assert onnx_export.with_short_names(content) == content
