@@ -36,7 +36,9 @@ def main() -> None:
 
     A row is kept once it is measured, so that an interrupted measurement goes on where it was.
     """
-    measurements = {name: (*arguments[:2], (), arguments[2]) for name, arguments in DATA_SETS.items()}
+    measurements: dict[str, tuple[str, Mapping[str, Any], tuple[str, ...], bool]] = {
+        name: (use_case, settings, (), elsewhere) for name, (use_case, settings, elsewhere) in DATA_SETS.items()
+    }
     measurements |= {f"{name}, quick": (name, QUICK, ("dense", *QUICK_RECIPES), False) for name in QUICK_USE_CASES}
     rows = kept_rows()
     chosen = os.environ.get(CHOICE)

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
 from tasks.core.stage_context import SEED_SUFFIX
+from tasks.core.storage.atomic_files import write_bytes
 
 MISSING = "(none)"
+SEEDS_REFERENCE = "${seeds}"
+NO_SEEDS = "\n# Additional seeds, such as [8, 9]: dvc.yaml reads this list, which may be empty but not missing.\nseeds: []\n"
 DEFAULT_TIMEOUT_S = 86400.0
 """The time limit of a stage that names none in dvc.yaml: a day."""
 
@@ -177,5 +181,26 @@ def _truncate(value: Any, max_length: int = 60) -> str:
 
 def load_stages(folder: Path) -> dict[str, Stage]:
     """The stages of the dvc.yaml in `folder`."""
+    supply_seeds(folder)
     with Repo(str(folder)) as repo:
         return read(repo)
+
+
+def supply_seeds(folder: Path) -> bool:
+    """Add an empty list `seeds` to a params.yaml without one, from before there were any; True where it was added.
+
+    DVC has no default for `${seeds}`: `vars` of dvc.yaml may not repeat a key of params.yaml, so a default there would forbid
+    the key itself. A dvc.yaml without additional seeds needs none, and what is no YAML is left to those who read it.
+    """
+    graph, params = folder / "dvc.yaml", folder / "params.yaml"
+    if not params.is_file() or not graph.is_file() or SEEDS_REFERENCE not in graph.read_text(encoding="utf-8"):
+        return False
+    text = params.read_bytes()
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False
+    if not isinstance(values, dict) or "seeds" in values:
+        return False
+    write_bytes(params, text.rstrip() + b"\n" + NO_SEEDS.encode())
+    return True

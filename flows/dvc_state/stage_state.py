@@ -151,6 +151,7 @@ def _clear_output_hashes(node: Any) -> None:
 
 def open_repo(folder: Path) -> Repo:
     """DVC's view of a workspace whose hash database lies in it: by default all users of a machine share one."""
+    stage_graph.supply_seeds(folder)
     return Repo(str(folder), config={"core": {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}}, _wait_for_lock=True)
 
 

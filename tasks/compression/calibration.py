@@ -131,13 +131,13 @@ def linear_factors(graph: GraphProto, name: str) -> list[TensorProto]:
     The tensor is a sum of products with weights, and of biases. Of weights in integers it is their scale. No other tensor may
     depend on any of them.
     """
-    readers: Counter[str] = Counter(each for node in graph.node for each in node.input)
-    readers.update(value.name for value in graph.output)
+    uses: Counter[str] = Counter(each for node in graph.node for each in node.input)
+    uses.update(value.name for value in graph.output)
     constants = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
     producers = {each: node for node in graph.node for each in node.output}
 
     def factors(tensor: str) -> list[TensorProto] | None:
-        if readers[tensor] > (0 if tensor == name else 1):
+        if uses[tensor] > (0 if tensor == name else 1):
             return None
         if tensor in constants:
             return [constants[tensor]]
@@ -145,18 +145,18 @@ def linear_factors(graph: GraphProto, name: str) -> list[TensorProto]:
         if node is None:
             return None
         if node.op_type == "DequantizeLinear":
-            alone = node.input[1] in constants and readers[node.input[1]] == 1
+            alone = node.input[1] in constants and uses[node.input[1]] == 1
             return [constants[node.input[1]]] if alone else None
         if node.op_type in LINEAR_IN_WEIGHTS:
             return together(node.input[1:])
         if node.op_type in SUMS:
             return together(node.input)
         if node.op_type == "Mul":
-            return next((found for each in reversed(node.input) if (found := factors(each))), None)
+            return next((scaled for each in reversed(node.input) if (scaled := factors(each))), None)
         return factors(node.input[0]) if node.op_type in RESHAPING else None
 
     def together(tensors: Sequence[str]) -> list[TensorProto] | None:
-        found = [factors(each) for each in tensors if each]
-        return None if not found or None in found else [tensor for each in found if each for tensor in each]
+        parts = [factors(each) for each in tensors if each]
+        return None if not parts or None in parts else [tensor for part in parts if part for tensor in part]
 
     return factors(name) or []

@@ -107,6 +107,51 @@ def test_a_stage_is_killed(executed_toy: Path, server: Env, undisturbed_s: float
     check_recovery(folder, executed_toy, server)
 
 
+SEED_ARGUMENTS = (*RUN_ARGUMENTS, "--seeds", "3")
+
+
+@pytest.fixture(scope="session")
+def hashes_of_three_seeds(executed_toy: Path, server: Env, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The output hashes of an undisturbed run with three seeds."""
+    folder = new_project(executed_toy, tmp_path_factory.mktemp("seeds"))
+    run_bonsai(folder, *SEED_ARGUMENTS, server=server)
+    return seed_hashes(folder)
+
+
+def seed_hashes(folder: Path) -> dict[str, list[str]]:
+    """The output hashes of the toy's stages in the newest run."""
+    return {name: md5s for name, md5s in output_hashes(sorted((folder / "runs").iterdir())[-1]).items() if "@toy" in name}
+
+
+@pytest.mark.parametrize("verb", ["train_seed", "compress_seed", "evaluate_seed"])
+def test_a_stage_of_an_additional_seed_is_killed_with_its_retry(
+    executed_toy: Path, server: Env, hashes_of_three_seeds: dict[str, list[str]], tmp_path: Path, verb: str, round_: int
+) -> None:
+    folder = new_project(executed_toy, tmp_path)
+    flow = start_bonsai(folder, *SEED_ARGUMENTS, server=server)
+    killed: set[str] = set()
+    victim: list[str] = []
+    while flow.poll() is None:
+        for process in psutil.Process(flow.pid).children(recursive=True):
+            try:
+                command = process.cmdline()
+                if verb not in command or (victim and command[command.index(verb) :] != victim):
+                    continue
+                victim = command[command.index(verb) :]
+                process.kill()
+                killed.add(str(process.pid))
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+    output, _ = flow.communicate(timeout=250)
+    assert len(killed) >= 2, output
+    assert flow.returncode != 0, output
+    assert [record["state"] for record in read_records(folder)] == ["Failed"]
+    run_bonsai(folder, *SEED_ARGUMENTS, server=server)
+    assert seed_hashes(folder) == hashes_of_three_seeds
+    assert len(hashes_of_three_seeds) == 7 + 2 * 4
+    assert not list(folder.glob("runs/*/data/**/.*.partial"))
+
+
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[PrefectServer]:
     """A Prefect server for one test, which may kill it."""

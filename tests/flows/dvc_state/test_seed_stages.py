@@ -6,10 +6,12 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.dvc_state import stage_graph
 from flows.dvc_state.stage_graph import Stage
 from flows.parameters import yaml_edit
+from tests.support.bonsai_process import run_dvc
 from tests.support.executed_runs import execute_run
 from tests.support.toy_project import SMALL, build_project, use_toy_registry
 
@@ -52,6 +54,41 @@ def test_each_additional_seed_has_a_stage_per_verb_and_recipe_and_release_waits_
     assert {"evaluate_seed@toy-half-8", "compress_seed@toy-dense-19"} < set(three["release@toy"].needs)
     changed = {name for name in one if three[name].needs != one[name].needs}
     assert changed == {"release@toy"}
+
+
+OLD = SMALL.replace("seeds: []\n", "# the end\n")
+"""A params.yaml from before there were additional seeds."""
+
+
+def test_a_params_file_from_before_there_were_seeds_gets_an_empty_list_that_dvc_reads(small: Path) -> None:
+    path = small / "params.yaml"
+    path.write_text(OLD)
+    with chdir(small):
+        names = set(stage_graph.load_stages(small))
+    assert path.read_text().startswith(OLD.rstrip() + "\n")
+    assert yaml.safe_load(path.read_text()) == {**yaml.safe_load(OLD), "seeds": []}
+    assert names == set(stages(small, []))
+    assert not stage_graph.supply_seeds(small)
+    assert "release@toy" in run_dvc(small, "stage", "list")
+
+
+def test_params_files_that_need_no_list_of_seeds_stay_as_they_are(small: Path) -> None:
+    path, graph = small / "params.yaml", small / "dvc.yaml"
+    for text in ("a: [", "- 1", OLD.replace("# the end", "seeds: [8]")):
+        path.write_text(text)
+        assert not stage_graph.supply_seeds(small)
+        assert path.read_text() == text
+    path.write_text(OLD)
+    graph.write_text(graph.read_text().partition("  train_seed:")[0])
+    assert not stage_graph.supply_seeds(small)
+
+
+@pytest.mark.slow
+def test_an_older_project_runs_without_a_list_of_seeds(small: Path) -> None:
+    (small / "params.yaml").write_text(OLD)
+    run = execute_run(small)
+    assert run.record["state"] == "Completed", run.record["error"]
+    assert "up to date" in run_dvc(small, "repro")
 
 
 @pytest.mark.slow
