@@ -115,7 +115,7 @@ def pipeline(
     if request.unmodified:
         with chdir(root):
             names = [name for name, entry in run.record["stages"].items() if entry["state"] in SUCCEEDED]
-            skipped = publish(root, store.entries(names))
+            skipped = publish(root, store.entries(names), on_message=lambda line: show.message(line, "yellow"))
             run.update(reflected=not skipped)
         for line in skipped:
             show.message(f"not published in the project's own folder: {line}", "yellow")

@@ -129,6 +129,7 @@ class Artifacts:
             real = project_files.inside(self.root, path)
             if real.stat().st_size > MAX_TEXT_BYTES:
                 raise Unreadable("unreadable.large", file=path.name, most="2 MB")
+            project_files.check_artifact(self.root, path)
             return real.read_text(encoding="utf-8", errors="replace")
         except OSError:
             raise Unreadable("unreadable.missing", file=path.name) from None
@@ -138,6 +139,7 @@ class Artifacts:
         path = project_files.inside(self.root, self.use_case_folder / name)
         if not path.is_file():
             raise Unreadable("unreadable.missing", file=path.name)
+        project_files.check_artifact(self.root, self.use_case_folder / name)
         return path
 
     def rows(self, name: str, columns: Sequence[str] | None = None, where: Sequence[tuple[str, str, Any]] = ()) -> DataFrame:
@@ -145,6 +147,8 @@ class Artifacts:
         parts = tuple(sorted((self.use_case_folder / name).glob("part-*.parquet")))
         if not parts:
             raise Unreadable("unreadable.missing", file=f"{name}/part-*.parquet")
+        for part in parts:
+            project_files.check_artifact(self.root, part)
         versions = tuple((project_files.inside(self.root, part), part.stat().st_mtime_ns) for part in parts)
         return _read_parts(versions, tuple(columns) if columns else None, tuple((a, b, _hashable(c)) for a, b, c in where))
 
@@ -161,6 +165,7 @@ class Artifacts:
         if not parts:
             raise Unreadable("unreadable.missing", file=f"{name}/part-*.parquet")
         try:
+            project_files.check_artifact(self.root, parts[0])
             return list(pq.read_schema(project_files.inside(self.root, parts[0])).names)
         except (ArrowException, OSError):
             raise Unreadable("unreadable.damaged", file=parts[0].name) from None

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from flows import settings
+from flows.runs import record_file
+from tasks.core.storage import manifest
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 """Valid names of runs, use cases and recipes; they cannot leave a folder."""
@@ -49,6 +51,7 @@ def read_json(root: Path, path: Path) -> Any:
     """The content of a JSON file, cached until the file changes. The result is shared: do not modify it."""
     real = inside(root, path)
     try:
+        check_artifact(root, path)
         stat = real.stat()
         if stat.st_size > MAX_JSON_BYTES:
             raise Unreadable("unreadable.large", file=path.name, most=f"{MAX_JSON_BYTES // 1_000_000} MB")
@@ -59,6 +62,48 @@ def read_json(root: Path, path: Path) -> Any:
         raise Unreadable("unreadable.damaged", file=path.name) from None
     except OSError as error:
         raise Unreadable("unreadable.closed", file=path.name, reason=error.strerror or "") from None
+
+
+def check_artifact(root: Path, path: Path) -> None:
+    """Raise `Unreadable` if a file of an artifact differs from the artifact's manifest, or the manifest from the run's record.
+
+    A file outside of `data`, and one of an artifact without a manifest that no record knows, is not checked.
+    """
+    relative = path.relative_to(root).parts if path.is_relative_to(root) else ()
+    start = relative.index("data") if "data" in relative else len(relative)
+    workspace = root.joinpath(*relative[:start])
+    outs = _recorded_manifests(workspace)
+    for depth in range(start + 3, len(relative)):
+        folder = root.joinpath(*relative[:depth])
+        expected = outs.get("/".join(relative[start:depth]), "")
+        if not expected and not (folder / manifest.CHECKSUMS).is_file():
+            continue
+        try:
+            if expected and manifest.root_hash(folder) != expected:
+                raise Unreadable("unreadable.damaged", file=manifest.CHECKSUMS)
+            manifest.listed_files(folder)
+            if path.name != manifest.CHECKSUMS:
+                manifest.verify_file(folder, "/".join(relative[depth:]))
+        except manifest.DamagedArtifact:
+            raise Unreadable("unreadable.damaged", file=path.name) from None
+        return
+
+
+def _recorded_manifests(workspace: Path) -> dict[str, str]:
+    """The hash of each output's manifest, by path, as the run's record has it; empty for the project's own folder."""
+    path = workspace / record_file.RECORD_FILE
+    try:
+        stat = path.stat()
+    except OSError:
+        return {}
+    return _manifests(workspace, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+@lru_cache(maxsize=512)
+def _manifests(workspace: Path, *_version: int) -> dict[str, str]:
+    record, _ = record_file.read(workspace)
+    outs = (out for entry in record["stages"].values() for out in (entry.get("outs") or {}).items())
+    return {path: str(out["manifest"]) for path, out in outs if out.get("manifest")}
 
 
 def read_object(root: Path, path: Path) -> dict[str, Any]:

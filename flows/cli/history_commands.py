@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows import settings
-from flows.cli.options import AsJson, Remote, RunId
+from flows.cli.options import AsJson, Remote, RunId, Trust
+
+if TYPE_CHECKING:
+    from flows.runs.run_record import Run
 
 
 def runs(
@@ -100,6 +104,7 @@ def restore(
     run: RunId,
     code: Annotated[bool, typer.Option("--code", help="Also restore the run's tasks/ and dvc.yaml.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are saved nowhere else.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Copy a run into the project's own folder.
 
@@ -113,7 +118,8 @@ def restore(
 
     root = settings.project_root()
     recorded = search.find_run(root, run)
-    for line in restoring.restore(root, recorded, code=code, force=force):
+    trusted = not code or _is_trusted(recorded, trust)
+    for line in restoring.restore(root, recorded, code=code, force=force, trusted=trusted):
         stdout().print(escape(line), style="yellow", soft_wrap=True)
     stdout().print(f"restored {recorded.id}")
 
@@ -175,6 +181,7 @@ def pull(
 def verify(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or a unique start or end of one.")] = "newest",
     tolerance: Annotated[float, typer.Option("--tolerance", min=0, help="Relative difference that latencies may have.")] = 1.0,
+    trust: Trust = False,
 ) -> None:
     """Repeat a run and compare its artifacts.
 
@@ -195,8 +202,9 @@ def verify(
             f"{escape(each.stage)}  [{colours[each.state]}]{each.state}[/]  {escape(each.text)}".rstrip(), soft_wrap=True
         )
 
+    trusted = _is_trusted(recorded, trust)
     console.print(f"repeating {recorded.id} in a clean clone", style="bold")
-    verdicts = verifying.verify(root, recorded, tolerance=tolerance, on_verdict=print_verdict)
+    verdicts = verifying.verify(root, recorded, tolerance=tolerance, trusted=trusted, on_verdict=print_verdict)
     failures = [each for each in verdicts if each.state not in verifying.VERIFIED]
     if failures:
         first = failures[0]
@@ -207,6 +215,16 @@ def verify(
             f"verified: {len(verdicts) - timed} stages identical, {timed} identical but for latencies within {tolerance:.0%}"
         )
     raise typer.Exit(int(bool(failures)))
+
+
+def _is_trusted(run: Run, trust: bool) -> bool:
+    """Whether the code of a run may be run: one made here, or one from a remote after --trust or a yes on the terminal."""
+    from flows.runs import run_record
+
+    if trust or not run_record.is_foreign(run.folder):
+        return True
+    question = f"{run.id} was pulled from a remote; this runs the code in {run.folder / 'tasks'}. Do you trust it?"
+    return sys.stdin.isatty() and typer.confirm(question)
 
 
 def tune(

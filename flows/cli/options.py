@@ -32,3 +32,4 @@ Remote = Annotated[str, typer.Option("--remote", "-r", metavar="NAME", help="DVC
 Deployment = Annotated[
     str, typer.Argument(metavar="DEPLOYMENT", help="Name as `bonsai schedules` lists it, such as vision-nightly.")
 ]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the code of a run that was pulled from a remote, without asking.")]

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,8 @@ from flows.dvc_state.lock_file import LockEntries
 from flows.system.state_files import DamagedFile
 
 MD5 = re.compile(r"[0-9a-f]{32}")
+DAMAGED_FOLDER = "damaged"
+"""Where damaged objects go, beside the folder of the intact ones."""
 
 
 def objects_folder(root: Path) -> Path:
@@ -68,7 +71,7 @@ def read_folder_list(objects: Path, md5: str) -> dict[str, str]:
     path = object_path(objects, md5)
     content = path.read_bytes()
     if f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}.dir" != md5:
-        raise DamagedFile(path, "its content differs from its name; `bonsai doctor` sets it aside")
+        raise DamagedFile(path, "its content differs from its name; `bonsai doctor --full` sets it aside")
     return parse_folder_list(content, path)
 
 
@@ -108,6 +111,39 @@ def check_folder_lists(objects: Path, md5s: Iterable[str]) -> None:
 def missing_hashes(objects: Path, md5s: Iterable[str]) -> list[str]:
     """Which of these objects, or of the files of these folders, are not in the cache."""
     return sorted(md5 for md5 in referenced_hashes(objects, md5s) if not object_path(objects, md5).is_file())
+
+
+def damaged_objects(objects: Path, md5s: Iterable[str]) -> list[Path]:
+    """Which of these objects, and of the files of these folders, are in the cache and differ from their names.
+
+    Raises `DamagedFile` for a list of a folder that is intact but names a file outside of it.
+    """
+    damaged: dict[Path, None] = {}
+    checked: set[Path] = set()
+
+    def check(path: Path) -> bool:
+        if path not in checked and path.is_file():
+            checked.add(path)
+            if not is_intact(path):
+                damaged[path] = None
+        return path in checked and path not in damaged
+
+    for md5 in dict.fromkeys(md5s):
+        if check(object_path(objects, md5)) and md5.endswith(".dir"):
+            for each in read_folder_list(objects, md5).values():
+                check(object_path(objects, each))
+    return list(damaged)
+
+
+def set_aside(objects: Path, paths: Iterable[Path]) -> list[str]:
+    """Move damaged objects out of the cache, so that they are made or fetched again; returns a line for each."""
+    lines = []
+    for path in paths:
+        target = objects.parents[1] / DAMAGED_FOLDER / f"{object_hash(path)}-{secrets.token_hex(4)}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+        lines.append(f"the cached object {object_hash(path)} was damaged; it is set aside as {target}")
+    return lines
 
 
 def is_intact(path: Path) -> bool:

@@ -17,10 +17,13 @@ from dvc.repo.index import Index
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.serialize import to_lockfile, to_single_stage_lockfile
 from dvc.utils.serialize import dump_yaml
+from dvc_data.hashfile.tree import Tree
 
 from flows.dvc_state import object_cache, stage_graph
 from flows.dvc_state.stage_graph import Reason, Stage
+from tasks.core.errors import UserError
 from tasks.core.storage.atomic_files import hash_json
+from tasks.core.storage.manifest import root_hash
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
 for name in ("dvc.progress", "dvc_data.callbacks"):  # no progress bars of DVC's among ours
@@ -42,12 +45,15 @@ class StageStore:
             raise AssertionError("DVC resolves paths against the current directory: go to the workspace first")
         self.folder = folder.resolve()
         self._resources = ExitStack()
-        self._resources.enter_context(object_cache.shared_lock(object_cache.objects_folder(folder)))
+        self._objects = object_cache.objects_folder(folder)
+        self._resources.enter_context(object_cache.shared_lock(self._objects))
         self.repo = open_repo(self.folder)
         self._nodes, self._entries = load_nodes_and_entries(self.repo)
         self.stages: dict[str, Stage] = stage_graph.read(self.repo)
         self.reasons: dict[str, list[Reason]] = {}
         """Why each stage was not up to date, for those that were not."""
+        self.damages: list[str] = []
+        """A line for each damaged object of the cache that was set aside."""
         self._mutex = threading.RLock()
         self._lock_file_outdated = False
 
@@ -88,6 +94,10 @@ class StageStore:
             if not unchanged:
                 self.reasons.setdefault(name, stage_graph.stale_reasons(self.repo, node, outputs=False))
                 _clear_output_hashes(node)
+            entry = to_single_stage_lockfile(node) if unchanged else self._run_cache_entry(node)
+            if entry is None or self._set_aside_damaged(name, [str(out["md5"]) for out in entry["outs"] if "md5" in out]):
+                _clear_output_hashes(node)
+                return None
             try:
                 self.repo.stage_cache.restore(node)
             except RunCacheNotFoundError:
@@ -122,22 +132,53 @@ class StageStore:
         node = self._nodes[name]
         with self.locked():
             node.save()
+            hashes = [md5 for out in node.outs for md5 in _object_hashes(out)]
+            self._set_aside_damaged(name, hashes)  # DVC would keep them in the place of the new ones
             node.commit()
+            if missing := object_cache.missing_hashes(self._objects, hashes):
+                raise UserError(f"{len(missing)} objects of {name} are not in the cache, such as {missing[0]}; is the disk full?")
             self._entries.update(to_lockfile(node))
             self._write()
 
     def outs(self, name: str) -> dict[str, dict[str, Any]]:
-        """MD5, size and number of files of each output, by path."""
+        """MD5, size, number of files and the hash of the manifest of each output, by path."""
         entry = self._entries.get(name, {})
-        return {out["path"]: {key: out[key] for key in ("md5", "size", "nfiles") if key in out} for out in entry.get("outs", [])}
+        return {
+            out["path"]: {key: out[key] for key in ("md5", "size", "nfiles") if key in out}
+            | {"manifest": root_hash(self.folder / out["path"])}
+            for out in entry.get("outs", [])
+        }
 
     def entries(self, names: Iterable[str]) -> dict[str, Any]:
         """The entries of these stages in dvc.lock, including those not written yet."""
         return {name: self._entries[name] for name in names if name in self._entries}
 
+    def _run_cache_entry(self, node: Any) -> dict[str, Any] | None:
+        """The newest entry of the run-cache with the stage's command, dependencies and parameters; None if there is none."""
+        node.save_deps()
+        entry: dict[str, Any] | None = self.repo.stage_cache._load(node)
+        return entry
+
+    def _set_aside_damaged(self, name: str, md5s: Iterable[str]) -> bool:
+        """Move those of these objects that are damaged out of the cache, and say so; returns whether there were any.
+
+        DVC believes a cached object to be intact as long as nobody may write to it.
+        """
+        lines = object_cache.set_aside(self._objects, object_cache.damaged_objects(self._objects, md5s))
+        self.reasons.setdefault(name, []).extend(Reason("output", line) for line in lines)
+        self.damages.extend(f"{name}: {line}" for line in lines)
+        return bool(lines)
+
     def _write(self) -> None:
         write_lock_file(self.folder, self.entries(self._nodes))
         self._lock_file_outdated = False
+
+
+def _object_hashes(out: Any) -> Iterator[str]:
+    """The MD5 of a saved output and, for a folder, of each file in it."""
+    yield str(out.hash_info.value)
+    if isinstance(out.obj, Tree):
+        yield from (str(hash_info.value) for _, _, hash_info in out.obj)
 
 
 def _clear_output_hashes(node: Any) -> None:

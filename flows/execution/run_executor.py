@@ -23,6 +23,7 @@ from flows.runs.recovery import restore_checkpoints, save_checkpoints
 from flows.runs.run_record import Run
 from flows.system import os_processes
 from flows.system.file_locks import StopRequested, acquire_slots, hold_lock
+from tasks.core.errors import UserError
 
 AcquireLimits = Callable[[Sequence[str], threading.Event, Callable[[], None]], AbstractContextManager[None]]
 """(a stage's tags, the event that stops the run, a function to call while waiting) -> slots of Prefect's concurrency limits."""
@@ -86,7 +87,13 @@ class RunExecutor:
         if self.stop.is_set():
             raise StopRequested
         state = None if self.force else self.store.restore(name)
+        self._report_damages()
         return StageResult(state) if state else None
+
+    def _report_damages(self) -> None:
+        """Say which damaged objects of the cache were set aside."""
+        while self.store.damages:
+            self.show.message(self.store.damages.pop(), "yellow")
 
     def _from_process(self, name: str, on_event: Callable[[Event], None]) -> StageResult:
         key = self.store.key(name)
@@ -108,6 +115,7 @@ class RunExecutor:
                 process = self._run_process(stage, on_event)
             if process.exit_code == 0 and not process.stopped:
                 self.store.commit(name)
+                self._report_damages()
                 return StageResult("Completed", format_duration(process.cost.get("wall_s", 0.0)))
             save_checkpoints(self.root, self.run.folder, name, key)
             if process.stopped and self.stop.is_set():
@@ -165,6 +173,9 @@ class RunExecutor:
             state = "Completed"
         else:
             state, error = "Failed", "; ".join(failed) or error or "not every stage was run; flow.log says more"
-        results = run_record.read_results(self.run.folder, self.run.record["use_cases"])
+        try:
+            results = run_record.read_results(self.run.folder, self.run.record["use_cases"])
+        except UserError as damage:
+            state, error, results = "Failed", str(damage), {}
         self.run.update(state=state, error=error, ended_at=run_record.now(), results=results)
         return state

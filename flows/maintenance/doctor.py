@@ -20,11 +20,12 @@ from rich.markup import escape
 
 from flows import settings
 from flows.dvc_state import object_cache
-from flows.dvc_state.lock_file import LockEntries, parse_lock_entries
+from flows.dvc_state.lock_file import LockEntries, parse_checked_entries
 from flows.reporting.console import stdout
 from flows.runs import record_file, recovery, run_record
 from flows.services.prefect_server import running_server
 from flows.system.file_locks import machine_slots
+from flows.system.state_files import DamagedFile
 from tasks.core.errors import UserError
 
 MIN_FREE_DISK_BYTES = 2_000_000_000
@@ -118,9 +119,14 @@ def cache(root: Path, *, full: bool = False) -> Iterator[Finding]:
     objects = [path for path in folder.glob("??/*") if path.is_file()]
     checked = objects if full else _sample(objects)
     damaged = [path for path in checked if not object_cache.is_intact(path)]
-    for path in damaged:
-        yield Finding("cache", "bad", f"{path} is damaged; delete it, and the next run makes it again")
-    if missing := object_cache.missing_hashes(folder, object_cache.output_hashes(_lock_entries(root))):
+    for line in object_cache.set_aside(folder, damaged):
+        yield Finding("cache", "bad", f"{line}; the next run makes it again, or `bonsai pull` fetches it")
+    try:
+        missing = object_cache.missing_hashes(folder, object_cache.output_hashes(_lock_entries(root)))
+    except UserError as damage:
+        yield Finding("cache", "bad", str(damage))
+        return
+    if missing:
         text = f"{len(missing)} objects of dvc.lock are not in the cache; `dvc pull`, or the next run, brings them"
         yield Finding("cache", "note", text)
     if not damaged:
@@ -143,7 +149,10 @@ def _sample(paths: list[Path]) -> list[Path]:
 
 def _lock_entries(root: Path) -> LockEntries:
     lock = root / "dvc.lock"
-    return parse_lock_entries(lock.read_text(encoding="utf-8")) if lock.exists() else {}
+    try:
+        return parse_checked_entries(lock.read_text(encoding="utf-8")) if lock.exists() else {}
+    except ValueError as error:
+        raise DamagedFile(lock, str(error)) from None
 
 
 def server(root: Path) -> Iterator[Finding]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,16 +14,34 @@ from dvc.config import Config
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from flows.dvc_state import object_cache
-from flows.dvc_state.stage_state import read_lock_file
+from flows.dvc_state import cache_users, object_cache
+from flows.dvc_state.lock_file import parse_checked_entries
+from flows.maintenance.references import recorded_hashes
 from flows.reporting.console import one_line
 from flows.runs import run_record
 from flows.runs.run_record import FINAL_STATES, Run
 from flows.runs.workspace import dvc_config
+from flows.system.state_files import write_state
 from tasks.core.errors import UserError
+from tasks.core.storage.atomic_files import flush_to_disk
 
+CONNECTIONS = 8
+"""How many objects are fetched at a time."""
 RUNS_PATH = ("bonsai", "runs")
 """The folder of runs in a remote, beside `files`, the folder of DVC's objects."""
+PUSHED_FILES = {
+    "run.json",
+    "run.copy.json",
+    "notes.json",
+    "verified.json",
+    "params.yaml",
+    "dvc.yaml",
+    "dvc.lock",
+    "flow.log",
+    ".dvcignore",
+}
+PUSHED_FOLDERS = {"tasks": (".py", ".toml", ".txt", ".json"), "journal": (".jsonl", ".out")}
+"""The files of a run that may be fetched from a remote: these by name, and those below these folders that end so."""
 NOT_PUSHED = {"data", ".dvc", ".bonsai", "__pycache__"}
 """Parts of a run's folder that are not pushed; DVC restores `data` from the objects."""
 
@@ -30,32 +49,123 @@ NOT_PUSHED = {"data", ".dvc", ".bonsai", "__pycache__"}
 def push(root: Path, run: Run, name: str = "") -> int:
     """Push a run that has ended to the remote of that name, or to the default one; returns the number of objects sent.
 
-    The record is sent last, so that a run in the remote is always complete. Raises `UserError` if the run has not ended.
+    The record is sent last, so that a run in the remote is always complete. No damaged object is sent; and afterwards it is
+    looked whether the remote has every object and file. Raises `UserError` if the run has not ended, and for what is missing.
     """
     if run.record.get("state") not in FINAL_STATES:
         raise UserError(f"{run.id} is still running; push it when it has ended")
-    with _open_remote(root, run.folder, name) as (repo, remote), object_cache.shared_lock(object_cache.objects_folder(root)):
+    objects = object_cache.objects_folder(root)
+    hashes = _output_hashes(run)
+    with _open_remote(root, run.folder, name) as (repo, remote), object_cache.shared_lock(objects):
+        _refuse_damaged(
+            objects, hashes, f"`bonsai pull {run.id}` fetches them, or `bonsai run` with its parameters makes them again"
+        )
         sent = int(repo.push(remote=remote.name))
+        if missing := _missing_in_remote(objects, hashes, remote):
+            _forget_what_the_remote_had(run.folder)
+            sent += int(repo.push(remote=remote.name))
+            missing = _missing_in_remote(objects, hashes, remote)
+        if missing:
+            raise UserError(
+                f"{len(missing)} of the objects of {run.id} did not reach the remote, such as {missing[0]}; push again"
+            )
         files = sorted(_files(run.folder), key=lambda path: path.name == run_record.RECORD_FILE)
         for path in files:
             target = remote.fs.join(remote.path, *RUNS_PATH, run.id, *path.relative_to(run.folder).parts)
             remote.fs.makedirs(remote.fs.parent(target), exist_ok=True)
             remote.fs.put_file(str(path), target)
+            if (size := remote.fs.size(target)) != path.stat().st_size:
+                raise UserError(f"{path} has {path.stat().st_size:,} bytes, but {size or 0:,} reached the remote; push again")
     return sent
 
 
 def pull(root: Path, run_id: str, name: str = "") -> tuple[Run, int]:
-    """Fetch a run from the remote: its folder, unless it exists already, and its objects; returns (run, number of objects)."""
-    folder = root / "runs" / run_id
-    if not (folder / run_record.RECORD_FILE).is_file():
+    """Fetch a run from the remote: its folder, unless it exists already, and its objects; returns (run, number of objects).
+
+    Objects that are damaged here are set aside and fetched too. Afterwards every object is looked at and compared with its
+    name. Raises `UserError` for those that the remote does not have, or has damaged.
+    """
+    folder, objects = root / "runs" / run_id, object_cache.objects_folder(root)
+    if not run_record.is_recorded(root, run_id):
         with _open_remote(root, root, name) as (_, remote):
             _fetch_folder(root, run_id, remote)
     run = run_record.find(root, run_id)
-    with _open_remote(root, folder, name) as (repo, remote), object_cache.shared_lock(object_cache.objects_folder(root)):
-        fetched = int(repo.fetch(remote=remote.name))
-    hashes = object_cache.output_hashes(read_lock_file(folder))
-    object_cache.check_folder_lists(object_cache.objects_folder(root), hashes)
+    hashes = _output_hashes(run)
+    cache_users.register(root)
+    with _open_remote(root, folder, name) as (_, remote), object_cache.shared_lock(objects):
+        object_cache.set_aside(objects, object_cache.damaged_objects(objects, hashes))
+        fetched = _fetch_objects(objects, [md5 for md5 in hashes if not object_cache.object_path(objects, md5).exists()], remote)
+        fetched += _fetch_objects(objects, object_cache.missing_hashes(objects, hashes), remote)
+    if missing := object_cache.missing_hashes(objects, hashes):
+        raise UserError(
+            f"{len(missing)} of the objects of {run_id} are not here after the pull, such as {missing[0]}; pull again"
+        )
     return run, fetched
+
+
+def _fetch_objects(objects: Path, md5s: Iterable[str], remote: Any) -> int:
+    """Fetch these objects, several at a time; returns how many there were. Raises as `_fetch_object`."""
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return len(list(pool.map(lambda md5: _fetch_object(objects, md5, remote), md5s)))
+
+
+def _fetch_object(objects: Path, md5: str, remote: Any) -> None:
+    """Fetch an object, under another name until it was compared with its hash.
+
+    Raises `UserError` if the remote does not have it, if it differs from its name, and for a list of a folder that names a
+    file outside of it.
+    """
+    target, source = object_cache.object_path(objects, md5), _remote_path(remote, md5)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        remote.fs.get_file(source, str(partial))
+        if object_cache.md5_of(partial) != md5.removesuffix(".dir"):
+            raise UserError(f"the remote {remote.name!r} has a damaged object {md5}; delete {source} and push the run again")
+        if md5.endswith(".dir"):
+            object_cache.parse_folder_list(partial.read_bytes(), Path(source))
+        partial.chmod(0o444)
+        flush_to_disk(partial)
+        partial.replace(target)
+    except FileNotFoundError:
+        raise UserError(f"the remote {remote.name!r} does not have the object {md5}; push the run again") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _output_hashes(run: Run) -> list[str]:
+    """The MD5 of every output in the run's dvc.lock and in its record; raises `UserError` for a dvc.lock that is damaged."""
+    lock = run.folder / "dvc.lock"
+    try:
+        entries = parse_checked_entries(lock.read_text(encoding="utf-8")) if lock.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{lock} is damaged: {error}; `bonsai run` with the run's parameters makes another") from None
+    hashes = [*object_cache.output_hashes(entries), *recorded_hashes(run.record)]
+    return list(dict.fromkeys(hashes))
+
+
+def _refuse_damaged(objects: Path, hashes: Iterable[str], advice: str) -> None:
+    if lines := object_cache.set_aside(objects, object_cache.damaged_objects(objects, hashes)):
+        more = f", and {len(lines) - 1} more" if lines[1:] else ""
+        raise UserError(f"{lines[0]}{more}; {advice}")
+    if missing := object_cache.missing_hashes(objects, hashes):
+        raise UserError(f"the cache no longer has {len(missing)} of the objects, such as {missing[0]}; {advice}")
+
+
+def _missing_in_remote(objects: Path, hashes: Iterable[str], remote: Any) -> list[str]:
+    """Which of these objects, and of the files of these folders, the remote does not have."""
+    return sorted(
+        md5 for md5 in object_cache.referenced_hashes(objects, hashes) if not remote.fs.exists(_remote_path(remote, md5))
+    )
+
+
+def _forget_what_the_remote_had(folder: Path) -> None:
+    """Delete DVC's index of the remote, in a workspace's own folder, which may name objects that a person deleted there."""
+    shutil.rmtree(folder / ".dvc" / "tmp" / "site", ignore_errors=True)
+
+
+def _remote_path(remote: Any, md5: str) -> str:
+    return str(remote.odb.oid_to_path(md5))
 
 
 def remote_runs(root: Path, name: str = "") -> list[str]:
@@ -84,20 +194,24 @@ def _open_remote(root: Path, folder: Path, name: str) -> Iterator[tuple[Repo, An
 
 def _fetch_folder(root: Path, run_id: str, remote: Any) -> None:
     source_folder = remote.fs.join(remote.path, *RUNS_PATH, run_id)
-    if "/" in run_id or run_id.startswith(".") or not remote.fs.exists(remote.fs.join(source_folder, run_record.RECORD_FILE)):
+    if not is_run_id(run_id) or not remote.fs.exists(remote.fs.join(source_folder, run_record.RECORD_FILE)):
         raise UserError(f"the remote {remote.name!r} has no run {run_id!r}; `bonsai pull` without a name lists those it has")
     partial = root / "runs" / f".{run_id}.{os.getpid()}.partial"
     partial.mkdir(parents=True)
     try:
         for source in remote.fs.find(source_folder):
             relative = PurePosixPath(source).relative_to(PurePosixPath(source_folder))
-            if ".." in relative.parts or relative.parts[0] in NOT_PUSHED:
+            if not is_pushed_file(relative):
                 raise UserError(
-                    f"the remote {remote.name!r} names a file outside of what is pushed of a run: {source}; do not use it"
+                    f"the remote {remote.name!r} has {source}, which is no file that is pushed of a run; do not use it"
                 )
             target = partial / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             remote.fs.get_file(source, str(target))
+            target.chmod(0o600)
+        write_state(
+            partial / run_record.FOREIGN_FILE, {"remote": str(remote.name), "path": str(remote.path), "at": run_record.now()}
+        )
         (partial / ".dvc" / "tmp").mkdir(parents=True)
         (partial / ".dvc" / "config").write_text(dvc_config(root, root / "runs" / run_id), encoding="utf-8")
         partial.rename(root / "runs" / run_id)
@@ -105,8 +219,23 @@ def _fetch_folder(root: Path, run_id: str, remote: Any) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def is_pushed_file(path: PurePosixPath) -> bool:
+    """Whether a run's file of that relative path may be pushed and pulled: by an allow-list, since a remote may be hostile."""
+    if path.is_absolute() or any(part in ("..", ".") or "\\" in part or "\0" in part for part in path.parts):
+        return False
+    if len(path.parts) == 1:
+        return path.name in PUSHED_FILES
+    return path.parts[0] in PUSHED_FOLDERS and path.suffix in PUSHED_FOLDERS[path.parts[0]]
+
+
+def is_run_id(name: str) -> bool:
+    """Whether that can be the id of a run: a name of a folder that leaves none."""
+    return bool(run_record.RUN_ID.fullmatch(name)) and "/" not in name and ".." not in name and "\0" not in name
+
+
 def _files(folder: Path) -> Iterator[Path]:
     """The files of a run's folder to push; no links, since their targets are not pushed."""
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in NOT_PUSHED and not (Path(parent) / name).is_symlink()]
-        yield from (path for name in names if not (path := Path(parent) / name).is_symlink() and not name.endswith(".partial"))
+        paths = (Path(parent) / name for name in names)
+        yield from (path for path in paths if not path.is_symlink() and is_pushed_file(PurePosixPath(path.relative_to(folder))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,16 @@ from flows.runs.run_record import Run
 from tasks.core.errors import UserError
 
 
-def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) -> list[str]:
+def restore(root: Path, run: Run, *, code: bool = False, force: bool = False, trusted: bool = False) -> list[str]:
     """Copy the run's parameters for its use cases to params.yaml and check out its outputs; with `code`, copy its code too.
 
     Returns lines for people about what is not as in the run. Raises `UserError`, and changes nothing, when a change that is
-    saved nowhere else would be lost (unless `force`), or when the cache no longer has the run's outputs.
+    saved nowhere else would be lost (unless `force`), when the cache no longer has the run's outputs, or when the code is that
+    of a run from a remote that is not `trusted`.
     """
     recovery.recover(root)
+    if code and not trusted:
+        run_record.check_trust(run, "--code copies its code to tasks/, where it is run")
     params = load_yaml(str(run.folder / "params.yaml"))
     use_cases = list(params["use_cases"])
     completed = [name for name, entry in run.record.get("stages", {}).items() if entry.get("state") in SUCCEEDED]
@@ -38,8 +41,11 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
         entries = {name: entry for name, entry in read_lock_file(run.folder).items() if name in completed}
         if not entries:
             raise UserError(f"no stage of {run.id} was completed, so there is nothing to restore")
-        object_cache.check_folder_lists(objects, object_cache.output_hashes(entries))
-        if missing := object_cache.missing_hashes(objects, object_cache.output_hashes(entries)):
+        hashes = list(object_cache.output_hashes(entries))
+        if damages := object_cache.set_aside(objects, object_cache.damaged_objects(objects, hashes)):
+            more = f", and {len(damages) - 1} more" if damages[1:] else ""
+            raise UserError(f"{damages[0]}{more}; `bonsai pull {run.id}`, or `bonsai run` with its parameters, brings them back")
+        if missing := object_cache.missing_hashes(objects, hashes):
             raise UserError(
                 f"the cache no longer has {len(missing)} of the objects of {run.id}; `bonsai pull {run.id}` fetches them "
                 "from a remote, and `bonsai run` with its parameters makes them again"
@@ -54,7 +60,9 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
         for paths in extra_outputs.values():
             for path in paths:
                 shutil.rmtree(path, ignore_errors=True)
-        lines = [f"kept as it was: {line}" for line in publish(root, entries, force=force)]
+        lines = list[str]()
+        lines += [f"kept as it was: {line}" for line in publish(root, entries, force=force, on_message=lines.append)]
+        _check_restored(root, entries, objects)
         stale = [name for name, reasons in project_status(root, use_cases).items() if reasons]
     if changed and not code:
         lines.append(
@@ -62,6 +70,20 @@ def restore(root: Path, run: Run, *, code: bool = False, force: bool = False) ->
             + (f", or check out {run.record['code']['commit'][:10]}" if run.record.get("code", {}).get("commit") else "")
         )
     return [*lines, *([f"not up to date: {_abbreviate(stale)}"] if stale else [])]
+
+
+def _check_restored(root: Path, entries: Mapping[str, Any], objects: Path) -> None:
+    """Raise a `UserError` if an output that was restored is not in the project as the cache has it.
+
+    Those that were skipped, and so kept, are not looked at.
+    """
+    recorded = read_lock_file(root)
+    for name, entry in entries.items():
+        for out in entry["outs"] if recorded.get(name) == entry else ():
+            for file, md5 in object_cache.folder_files(objects, out["md5"]).items():
+                place = root / out["path"] / file
+                if not place.is_file() or object_cache.md5_of(place) != md5:
+                    raise UserError(f"{place} is not as in the run, though it was restored; is the disk full or faulty?")
 
 
 def changed_code(root: Path, folder: Path) -> list[str]:

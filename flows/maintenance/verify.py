@@ -49,15 +49,22 @@ class Verdict:
 
 
 def verify(
-    root: Path, run: Run, *, tolerance: float = TOLERANCE, on_verdict: Callable[[Verdict], None] = lambda verdict: None
+    root: Path,
+    run: Run,
+    *,
+    tolerance: float = TOLERANCE,
+    trusted: bool = False,
+    on_verdict: Callable[[Verdict], None] = lambda verdict: None,
 ) -> list[Verdict]:
     """Execute every stage that the run completed, in order, in a new folder with the run's code and parameters.
 
     Each stage gets the run's own inputs, so a difference is reported only where it arises. Ratios of latencies may deviate by
     the share `tolerance`. No server and no cached result is used. A clone in which something differs is kept for inspection.
     The verdicts are written beside the run's record, and `on_verdict` is called with each. Raises `UserError` when the run
-    completed no stage, or the cache lacks its objects.
+    completed no stage, the cache lacks its objects, or the run is from a remote and not `trusted`.
     """
+    if not trusted:
+        run_record.check_trust(run, "repeating it runs its code")
     folder, objects = root / ".bonsai" / "verify" / run.id, object_cache.objects_folder(root)
     shutil.rmtree(folder, ignore_errors=True)
     _clone(root, run, folder)
@@ -169,7 +176,8 @@ def copy_from_cache(objects: Path, md5: str, target: Path) -> None:
     for name, file_md5 in files.items():
         path = object_cache.object_path(objects, file_md5)
         if not object_cache.is_intact(path):
-            raise UserError(f"{path} is damaged; delete it, and `bonsai run` makes it again")
+            (line,) = object_cache.set_aside(objects, [path])
+            raise UserError(f"{line}; `bonsai run` with the run's parameters makes it again, or `bonsai pull` fetches it")
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / name if name else target)
 

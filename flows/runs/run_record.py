@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import re
 import secrets
@@ -22,6 +21,7 @@ from flows.runs.record_file import DAMAGED, FINAL_STATES, RECORD_FILE
 from flows.system.os_processes import identity, is_alive
 from flows.system.provenance import code_version, machine_info
 from tasks.core.errors import UserError
+from tasks.core.storage.artifacts import Artifact
 
 __all__ = ["DAMAGED", "FINAL_STATES", "RECORD_FILE"]
 
@@ -107,6 +107,17 @@ def find(root: Path, run_id: str) -> Run:
     return run
 
 
+def check_trust(run: Run, why: str) -> None:
+    """Raise a `UserError` for a run that was pulled from a remote; `why` says what would be done with its code."""
+    if is_foreign(run.folder):
+        raise UserError(f"{run.id} was pulled from a remote, and {why}; read {run.folder / 'tasks'}, then add --trust")
+
+
+def is_recorded(root: Path, run_id: str) -> bool:
+    """Whether there is a run with that id here; its record may be damaged."""
+    return bool(RUN_ID.fullmatch(run_id)) and "/" not in run_id and _read(root / "runs" / run_id) is not None
+
+
 def run_ids(root: Path) -> list[str]:
     """The ids of all runs, newest first; no record is read."""
     try:
@@ -158,14 +169,20 @@ def duration_s(record: Mapping[str, Any]) -> float:
 
 
 def read_results(folder: Path, use_cases: tuple[str, ...] | list[str]) -> dict[str, Any]:
-    """The table and the verdict of each use case's release in a workspace, by use case."""
+    """The table and the verdict of each use case's release in a workspace, by use case.
+
+    Raises a `UserError` for a release that is damaged.
+    """
     results: dict[str, Any] = {}
     for name in use_cases:
-        release = folder / "data" / name / "release"
-        for part in ("table", "verdict"):
-            if (release / f"{part}.json").is_file():
-                results.setdefault(name, {})[part] = json.loads((release / f"{part}.json").read_text(encoding="utf-8"))
+        release = Artifact(folder / "data" / name / "release")
+        if release.path.is_dir():
+            results[name] = {part: release.json(f"{part}.json") for part in ("table", "verdict") if _has(release, part)}
     return results
+
+
+def _has(release: Artifact, part: str) -> bool:
+    return (release.path / f"{part}.json").is_file()
 
 
 def _new_id(root: Path, request: RunRequest) -> str:

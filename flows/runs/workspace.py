@@ -38,7 +38,8 @@ def _lock_file_of_same_request(root: Path, request: RunRequest) -> Path | None:
     if request.unmodified:
         return None
     for run in run_record.recent_runs(root):
-        if run.record.get("params_hash") == request.hash and run.record.get("state") == "Completed":
+        same = run.record.get("params_hash") == request.hash and run.record.get("state") == "Completed"
+        if same and not run_record.is_foreign(run.folder):  # hashes that somebody else claims are not believed
             return run.folder / "dvc.lock"
     return None
 

@@ -220,11 +220,12 @@ def test_without_a_server_a_run_starts_its_own_and_leaves_no_process_however_it_
 
 
 @pytest.mark.slow
-def test_an_output_changed_by_hand_is_not_overwritten(toy: Path, server: Env) -> None:
+def test_an_output_changed_by_hand_is_kept_aside_and_the_runs_takes_its_place(toy: Path, server: Env) -> None:
     target = toy / "data" / "toy" / "clean" / "rows" / "part-00000.json"
     target.unlink()
     target.write_text("[1, 2, 3]")
     output = run_bonsai(toy, "run", "toy", server=server)
-    assert "clean@toy: data/toy/clean changed by hand" in output
-    assert target.read_text() == "[1, 2, 3]"
-    assert not read_records(toy)[0]["reflected"]
+    kept = Path(output.partition("it is kept as ")[2].partition(",")[0])
+    assert (kept / "rows" / "part-00000.json").read_text() == "[1, 2, 3]"
+    assert target.read_text() != "[1, 2, 3]"
+    assert read_records(toy)[0]["reflected"]

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,15 @@ from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.networks import resized_network
 from tasks.core.problem import PreprocessingState
-from tasks.core.storage.atomic_files import flush_to_disk, hash_file, write_json, write_parquet
+from tasks.core.storage import manifest
+from tasks.core.storage.atomic_files import flush_to_disk, write_json, write_parquet
+from tasks.core.storage.manifest import CHECKSUMS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
 
-
-CHECKSUMS = "checksums.json"
+__all__ = ["CHECKSUMS"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class Artifact:
         draft.mkdir()
         try:
             yield draft
-            write_json(draft / CHECKSUMS, {name: hash_file(draft / name) for name in _file_names(draft)})
-            for name in _file_names(draft):
+            manifest.write_manifest(draft)
+            for name in manifest.file_names(draft):
                 flush_to_disk(draft / name)
             flush_to_disk(draft)
         except BaseException:
@@ -59,27 +59,18 @@ class Artifact:
         flush_to_disk(self.path.parent)
 
     def open(self) -> Path:
-        """The folder, after the checksum of every file in it was verified. Raises a `UserError` when it is missing or damaged."""
-        manifest = self.path / CHECKSUMS
-        if not manifest.exists():
-            raise UserError(f"{self.path} is not there yet or was not made here; run the stage that makes it, or `dvc repro`")
-        verify_checksums(self.path, manifest.stat().st_mtime_ns)
+        """The folder, after its files were compared with its manifest: none missing, none more, each with its checksum.
+
+        Raises a `UserError` when it is missing or damaged. Within a process, a file is hashed again only if it changed.
+        """
+        if not self.path.is_dir():
+            raise UserError(f"{self.path} is not there yet; run the stage that makes it, or `bonsai run`")
+        manifest.verify(self.path)
         return self.path
 
     def json(self, name: str) -> Any:
         """The values of one of its JSON files."""
         return json.loads((self.open() / name).read_text(encoding="utf-8"))
-
-
-@cache
-def verify_checksums(folder: Path, _written_ns: int) -> None:
-    """Raise a `UserError` that names the first file of an artifact that is missing or differs from its checksum."""
-    for name, expected in json.loads((folder / CHECKSUMS).read_text(encoding="utf-8")).items():
-        path, remedy = folder / name, f"delete {folder} and run `dvc repro` to make it again"
-        if not path.is_file():
-            raise UserError(f"{path} is missing; {remedy}")
-        if hash_file(path) != expected:
-            raise UserError(f"{path} is damaged (its sha256 differs from {CHECKSUMS}); {remedy}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +131,6 @@ class Checkpoint:
             resized_network.resize(network, tensors, config["resized"])
         network.load_state_dict(tensors)
         return network.eval(), config["learnt"]
-
-
-def _file_names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def read_split(rows: Table, split: str) -> DataFrame:

@@ -52,7 +52,9 @@ def test_restore_does_not_overwrite_unsaved_changes(project: Path) -> None:
     assert "\n" not in str(refusal.value)
     assert target.read_text() == "[1, 2, 3]"
     yaml_edit.set_values(project / "params.yaml", {"use_cases.toy.model.width": 7})
-    assert restore(project, second, force=True) == []
+    (line,) = restore(project, second, force=True)
+    kept = Path(line.partition("it is kept as ")[2].partition(",")[0])
+    assert (kept / "rows" / "part-00000.json").read_text() == "[1, 2, 3]", "what no stage wrote is kept aside"
     assert target.read_bytes() == before
     yaml_edit.set_values(project / "params.yaml", {"use_cases.toy.model.width": 7})
     with pytest.raises(UserError, match=r"params.yaml has changes that no commit and no run has"):

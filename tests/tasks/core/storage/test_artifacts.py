@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tasks.core.errors import UserError
-from tasks.core.storage.artifacts import CHECKSUMS, Artifact, Table, verify_checksums
+from tasks.core.storage.artifacts import CHECKSUMS, Artifact, Table
 from tasks.core.storage.atomic_files import write_bytes, write_json
 
 
@@ -89,9 +89,33 @@ def test_a_flipped_bit_is_detected_at_the_next_load_and_named(artifact: Any, nam
 
 def test_a_missing_file_is_named(artifact: Any) -> None:
     (artifact.path / "ledger.json").unlink()
-    verify_checksums.cache_clear()
     with pytest.raises(UserError, match=r"ledger\.json is missing"):
         artifact.open()
+
+
+@pytest.mark.parametrize("name", ["rows/part-00002.parquet", "notes.txt", ".hidden"])
+def test_a_file_that_no_stage_wrote_is_refused(artifact: Any, name: str) -> None:
+    (artifact.path / name).write_bytes((artifact.path / "rows" / "part-00000.parquet").read_bytes())
+    with pytest.raises(UserError, match=r"is not in checksums\.json: no stage wrote it"):
+        artifact.open()
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", "", "null", "3", '{"../x": "0"}', '{"ledger.json": "0"}', '{"ledger.json": 3}', "[" * 100_000]
+)
+def test_a_manifest_that_lists_no_files_with_their_hashes_is_refused(artifact: Any, content: str) -> None:
+    (artifact.path / CHECKSUMS).write_text(content)
+    with pytest.raises(UserError, match=r"checksums\.json is damaged"):
+        artifact.open()
+    (artifact.path / CHECKSUMS).unlink()
+    with pytest.raises(UserError, match=r"checksums\.json is missing"):
+        artifact.open()
+
+
+def test_an_artifact_without_a_file_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no file"), Artifact(tmp_path / "empty").draft():
+        pass
+    assert not (tmp_path / "empty").exists()
 
 
 def test_a_missing_artifact_names_a_remedy(tmp_path: Path) -> None:
