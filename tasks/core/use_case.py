@@ -273,6 +273,10 @@ class UseCase(ABC):
     def start_student(self, student: nn.Module, teacher: nn.Module) -> None:  # noqa: B027
         """Set weights of a new student from its teacher before distillation; by default nothing."""
 
+    def suited_training(self) -> Training:
+        """The settings of training for data of the user's own, for which no setting was tuned; by default those given."""
+        return self.training
+
     def transfer_learning(self) -> PretrainedModel | None:
         """How a pretrained network is fitted; by default None: the network is trained from its first weights."""
         return None

@@ -7,7 +7,7 @@ start. So a person's own data have a floor and a ceiling of steps, and the numbe
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -31,20 +31,29 @@ UNDERFITTED_FALL = 0.1
 
 
 def within_budget(case: Case, rows: int, state: PreprocessingState) -> tuple[Case, str]:
-    """The use case with the epochs that suit `rows` train rows, and a sentence on the change; empty if there is none.
+    """The use case with the training that suits `rows` train rows, and a sentence on what changed; empty if nothing did.
 
-    The packaged data keep the epochs that were tuned for them.
+    The packaged data keep the settings that were tuned for them.
     """
-    training = case.training
     if case.fetch.source == "packaged":
         return case, ""
+    training = case.suited_training() if case.fetch.source == "path" else case.training
+    sentences = suited_sentences(case.training, training)
     epochs = epochs_within(training, rows, len(state.get("classes") or state.get("tags") or ()))
-    if epochs == training.epochs:
+    if epochs != training.epochs:
+        steps = epochs * steps_of_epoch(training, rows)
+        why = "few" if epochs > training.epochs else "many"
+        sentences.append(f"{epochs} epochs, {steps:,} steps, instead of {training.epochs} epochs: {rows:,} train rows are {why}")
+    if not sentences:
         return case, ""
-    steps = epochs * steps_of_epoch(training, rows)
-    why = "few" if epochs > training.epochs else "many"
-    sentence = f"{epochs} epochs, {steps:,} steps, instead of {training.epochs} epochs: {rows:,} train rows are {why}"
-    return replace(case, training=replace(training, epochs=epochs)), sentence
+    return replace(case, training=replace(training, epochs=epochs)), "; ".join(sentences)
+
+
+def suited_sentences(given: Training, suited: Training) -> list[str]:
+    """What `suited_training` of a use case changed, in one sentence; no sentence if it changed nothing."""
+    pairs = [(field.name, getattr(given, field.name), getattr(suited, field.name)) for field in fields(given)]
+    changes = [f"{name} {after:g}, not {before:g}" for name, before, after in pairs if before != after]
+    return [f"settings that suit these rows: {'; '.join(changes)}"] if changes else []
 
 
 def epochs_within(training: Training, rows: int, classes: int) -> int:

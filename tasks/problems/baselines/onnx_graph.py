@@ -49,9 +49,9 @@ class Graph:
         """`value` (N, F) times the weights, plus the bias: (N, K)."""
         return self.add("Gemm", value, self.constant(weights_KF), self.constant(bias_K), transB=1)
 
-    def finish(self, value: str, width: int) -> ModelProto:
-        """The model whose output (batch, width) is `value`."""
-        outputs = helper.make_tensor_value_info("outputs", onnx.TensorProto.FLOAT, ["batch", width])
+    def finish(self, value: str, *shape: int) -> ModelProto:
+        """The model whose output (batch, *shape) is `value`."""
+        outputs = helper.make_tensor_value_info("outputs", onnx.TensorProto.FLOAT, ["batch", *shape])
         self.nodes.append(helper.make_node("Identity", [value], ["outputs"], name="outputs"))
         graph = helper.make_graph(self.nodes, "baseline", [self.inputs], [outputs], self.constants)
         versions = [helper.make_opsetid("", OPSET)]

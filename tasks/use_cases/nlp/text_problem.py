@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks.core.problem import Problem
@@ -26,6 +26,9 @@ class TextProblem(Problem):
     labelled: ClassVar[bool] = True
     """Whether the targets are labels, and so stay right when the text is corrupted."""
 
+    own_training: ClassVar[Mapping[str, Any]] = {}
+    """Settings of training by name that suit the default network on texts of the user's own."""
+
     @abstractmethod
     def fit_preprocessing(
         self, rows: DataFrame, model: TextModel, architecture: str, classes: Sequence[str]
@@ -46,6 +49,10 @@ class TextProblem(Problem):
     @abstractmethod
     def answers(self, texts: Sequence[str], outputs: Array, state: PreprocessingState) -> list[dict[str, Any]]:
         """The network's outputs (N, ...) as one answer per text, plain JSON values."""
+
+    def network_fields(self, architecture: str, state: PreprocessingState) -> dict[str, Any]:
+        """What a network of this architecture has to know of its inputs besides their vocabulary's size; by default nothing."""
+        return {}
 
     def student_network(
         self,

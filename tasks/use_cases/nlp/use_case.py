@@ -14,7 +14,7 @@ from pydantic import Field
 from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState
-from tasks.core.settings import PretrainedModel, PretrainedTeacher, settings
+from tasks.core.settings import PretrainedModel, PretrainedTeacher, Training, settings
 from tasks.core.splits import UNLABELLED, row_keys, stratified_split
 from tasks.core.use_case import Corruption, UseCase
 from tasks.data import sources
@@ -23,8 +23,8 @@ from tasks.use_cases.nlp.data import augmentation, conll_files, corruptions, dat
 from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.ner import entity_metrics
-from tasks.use_cases.nlp.problems import PROBLEMS
-from tasks.use_cases.nlp.settings import TextClean, TextModel
+from tasks.use_cases.nlp.problems import PROBLEMS, problem_of
+from tasks.use_cases.nlp.settings import PACKAGED_TRAINING, TextClean, TextModel
 from tasks.use_cases.nlp.text_problem import TextProblem
 from tasks.use_cases.nlp.topics import classification, topic_classification
 
@@ -259,6 +259,14 @@ class Nlp(UseCase):
         architecture, shape = self.problem.student_network(self.architecture, teacher_fields, state, width_share, self.model)
         return self._build(architecture, state, shape)
 
+    def suited_training(self) -> Training:
+        """The problem's settings for its default network, where the ones given are still those of the packaged sentences."""
+        if self.architecture != self.problem.architecture or self.model.file:
+            return self.training
+        suited = self.problem.own_training.items()
+        unchosen = {name: value for name, value in suited if getattr(self.training, name) == getattr(PACKAGED_TRAINING, name)}
+        return replace(self.training, **unchosen)
+
     def transfer_learning(self) -> PretrainedModel | None:
         """The mode of a pretrained text encoder."""
         return self.model if self.architecture == "text_encoder" else None
@@ -286,9 +294,10 @@ class Nlp(UseCase):
         return {**state, "vocabulary": tokenization.truncate_vocabulary(state["vocabulary"], fields["tokens"])}
 
     def _build(self, architecture: str, state: PreprocessingState, shape: dict[str, Any]) -> nn.Module:
-        fields = {"tokens": tokenization.vocabulary_size(state["vocabulary"])}
+        fields: dict[str, Any] = {"tokens": tokenization.vocabulary_size(state["vocabulary"])}
         if classes := state.get("classes") or state.get("tags"):
             fields["classes"] = len(classes)
+        fields |= problem_of(state).network_fields(architecture, state)
         network: nn.Module = registry.build_network(self.name, architecture, {**fields, **shape})
         return network
 

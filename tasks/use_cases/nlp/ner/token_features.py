@@ -1,20 +1,16 @@
-"""Encode words as features, and decode a network's scores to tags.
-
-The features of a word: its lower case form, its first and last letters, and its shape (`Xx`, `dd`, `XX-d`).
-"""
+"""Encode words as features and characters, and decode a network's scores to tags."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.core.errors import UserError
 from tasks.text.tokenization import FIRST_ID
-from tasks.use_cases.nlp.ner import entity_metrics
+from tasks.use_cases.nlp.ner import entity_metrics, word_features
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -23,34 +19,56 @@ if TYPE_CHECKING:
     from tasks.core.use_case import Array
 
 KEPT_COLUMNS = ("file", "row", "split", "text", "tags")
-SHAPE_CLASSES = ((re.compile(r"[A-Z]+"), "X"), (re.compile(r"[^\W\d_A-Zx]+"), "x"), (re.compile(r"\d+"), "d"))
-"""Runs of capitals, of other letters and of digits are one sign each; but the first letter of a capitalised word stands alone."""
+MAX_CHARACTERS = 16
+"""The most characters of a word that are read; its last letters are among its features."""
+MIN_CHARACTER_WORDS = 3
+"""A known character occurs in at least this many words of the train rows."""
+FIRST_CHARACTER = 2
+"""The id of the most frequent character; 0 is padding, 1 an unknown one."""
 
 
-def word_features(word: str) -> tuple[str, ...]:
-    """The features of a word, each with a prefix for its type."""
-    low, shape = word.lower(), word
-    for run, sign in SHAPE_CLASSES:
-        shape = run.sub(sign, shape)
-    return f"w:{low}", f"p:{low[:3]}", f"s:{low[-3:]}", f"e:{low[-2:]}", f"x:{shape[:12]}"
+def fit_preprocessing(
+    rows: DataFrame, limit: int, min_count: int, longest: int, features: str = "", characters: bool = False
+) -> dict[str, Any]:
+    """The tags, O first, and the vocabulary of the train rows, the most frequent entries first.
 
-
-def fit_preprocessing(rows: DataFrame, limit: int, min_count: int, longest: int) -> dict[str, Any]:
-    """The tags, O first, and the features of the train rows, the most frequent first."""
+    The vocabulary has features of the set `features` of `word_features`, and the characters of words if `characters` says so.
+    """
     texts = [text.split() for text in rows["text"]]
-    counts = Counter(feature for words in texts for word in words for feature in word_features(word))
-    ranked = sorted((one for one, count in counts.items() if count >= min_count), key=lambda one: (-counts[one], one))[:limit]
+    counts = Counter(feature for words in texts for found in word_features.features_of(words, features) for feature in found)
+    ranked = _ranked(counts, min_count)[:limit]
     kinds = sorted({kind for tags in rows["tags"] for kind, _, _ in entity_metrics.entity_spans(tags.split())})
     if not kinds:
         raise UserError("no train row names an entity; every tag is O: there is nothing to learn")
-    vocabulary = {"kind": "features", "count": len(ranked), "entries": " ".join(ranked)}
-    length = min(longest, max(len(words) for words in texts))
+    vocabulary: dict[str, Any] = {"kind": "features", "count": len(ranked), "entries": " ".join(ranked)}
+    vocabulary["length"] = min(longest, max(len(words) for words in texts))
+    if features:
+        vocabulary["features"] = features
+    if characters:
+        found = Counter(character for words in texts for word in words for character in set(word))
+        vocabulary["characters"] = "".join(_ranked(found, MIN_CHARACTER_WORDS))
     tags = [entity_metrics.OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
-    return {"task": "names", "tags": tags, "vocabulary": {**vocabulary, "length": length}}
+    return {"task": "names", "tags": tags, "vocabulary": vocabulary}
+
+
+def _ranked(counts: Counter[str], min_count: int) -> list[str]:
+    """The entries with at least `min_count`, the most frequent first."""
+    return sorted((one for one, count in counts.items() if count >= min_count), key=lambda one: (-counts[one], one))
+
+
+def network_fields(state: PreprocessingState) -> dict[str, Any]:
+    """What a tagger has to know of its inputs: the number of features of a word, and of known characters."""
+    vocabulary = state["vocabulary"]
+    if "characters" not in vocabulary:
+        return {}
+    return {
+        "features": word_features.width(vocabulary["features"]),
+        "characters": FIRST_CHARACTER + len(vocabulary["characters"]),
+    }
 
 
 def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
-    """Encode N rows as feature numbers, int32 (N, L, F), 0 as padding, and tag numbers, int64 (N, L), padded with `PADDING_TAG`.
+    """Encode N rows as in `encode_texts`, and tag numbers, int64 (N, L), padded with `PADDING_TAG`.
 
     A tag that no train row has counts as O, since the network has no output for it.
     """
@@ -64,15 +82,33 @@ def encode(rows: DataFrame, state: PreprocessingState) -> tuple[Array, Array]:
 
 
 def encode_texts(texts: Sequence[str], state: PreprocessingState) -> Array:
-    """The feature numbers of each word, int32 (N, L, F), 0 as padding."""
+    """The ids of each word of N texts, int32 (N, L, F + C): of its features, then of its characters. 0 is padding."""
     vocabulary = state["vocabulary"]
     number = {feature: place for place, feature in enumerate(vocabulary["entries"].split(" "), start=FIRST_ID["features"])}
-    numbers = np.zeros((len(texts), vocabulary["length"], len(word_features("word"))), np.int32)
+    name, spell = vocabulary.get("features", ""), _character_ids(vocabulary.get("characters", ""))
+    width = word_features.width(name) + len(spell("word"))
+    numbers = np.zeros((len(texts), vocabulary["length"], width), np.int32)
     for row, text in enumerate(texts):
-        words = text.split()[: vocabulary["length"]]
-        if words:
-            numbers[row, : len(words)] = [[number.get(feature, 1) for feature in word_features(word)] for word in words]
+        words = text.split()
+        listed = zip(words[: vocabulary["length"]], word_features.features_of(words, name), strict=False)
+        ids = [[*(number.get(feature, 1) for feature in found), *spell(word)] for word, found in listed]
+        if ids:
+            numbers[row, : len(ids)] = ids
     return numbers
+
+
+def _character_ids(characters: str) -> Callable[[str], list[int]]:
+    """The function from a word to the ids of its first characters, padded with 0; of no ids without known characters."""
+    number = {character: place for place, character in enumerate(characters, start=FIRST_CHARACTER)}
+    known: dict[str, list[int]] = {}
+
+    def spell(word: str) -> list[int]:
+        if word not in known:
+            ids = [number.get(character, 1) for character in word[:MAX_CHARACTERS]]
+            known[word] = ids + [0] * (MAX_CHARACTERS - len(ids))
+        return known[word]
+
+    return spell if characters else lambda _: []
 
 
 def decode(rows: DataFrame, outputs: Array, state: PreprocessingState) -> DataFrame:
