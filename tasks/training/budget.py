@@ -49,9 +49,9 @@ def within_budget(case: Case, rows: int, state: PreprocessingState) -> tuple[Cas
     return replace(case, training=replace(training, epochs=epochs)), "; ".join(sentences)
 
 
-def suited_sentences(given: Training, suited: Training) -> list[str]:
+def suited_sentences(configured: Training, suited: Training) -> list[str]:
     """What `suited_training` of a use case changed, in one sentence; no sentence if it changed nothing."""
-    pairs = [(field.name, getattr(given, field.name), getattr(suited, field.name)) for field in fields(given)]
+    pairs = [(field.name, getattr(configured, field.name), getattr(suited, field.name)) for field in fields(configured)]
     changes = [f"{name} {after:g}, not {before:g}" for name, before, after in pairs if before != after]
     return [f"settings that suit these rows: {'; '.join(changes)}"] if changes else []
 

@@ -35,7 +35,7 @@ def fit_preprocessing(
     The vocabulary has features of the set `features` of `word_features`, and the characters of words if `characters` says so.
     """
     texts = [text.split() for text in rows["text"]]
-    counts = Counter(feature for words in texts for found in word_features.features_of(words, features) for feature in found)
+    counts = Counter(feature for words in texts for of_word in word_features.features_of(words, features) for feature in of_word)
     ranked = _ranked(counts, min_count)[:limit]
     kinds = sorted({kind for tags in rows["tags"] for kind, _, _ in entity_metrics.entity_spans(tags.split())})
     if not kinds:
@@ -45,8 +45,8 @@ def fit_preprocessing(
     if features:
         vocabulary["features"] = features
     if characters:
-        found = Counter(character for words in texts for word in words for character in set(word))
-        vocabulary["characters"] = "".join(_ranked(found, MIN_CHARACTER_WORDS))
+        character_counts = Counter(character for words in texts for word in words for character in set(word))
+        vocabulary["characters"] = "".join(_ranked(character_counts, MIN_CHARACTER_WORDS))
     tags = [entity_metrics.OUTSIDE, *(f"{mark}-{kind}" for kind in kinds for mark in "BI")]
     return {"task": "names", "tags": tags, "vocabulary": vocabulary}
 
@@ -91,7 +91,7 @@ def encode_texts(texts: Sequence[str], state: PreprocessingState) -> Array:
     for row, text in enumerate(texts):
         words = text.split()
         listed = zip(words[: vocabulary["length"]], word_features.features_of(words, name), strict=False)
-        ids = [[*(number.get(feature, 1) for feature in found), *spell(word)] for word, found in listed]
+        ids = [[*(number.get(feature, 1) for feature in of_word), *spell(word)] for word, of_word in listed]
         if ids:
             numbers[row, : len(ids)] = ids
     return numbers
@@ -100,13 +100,13 @@ def encode_texts(texts: Sequence[str], state: PreprocessingState) -> Array:
 def _character_ids(characters: str) -> Callable[[str], list[int]]:
     """The function from a word to the ids of its first characters, padded with 0; of no ids without known characters."""
     number = {character: place for place, character in enumerate(characters, start=FIRST_CHARACTER)}
-    known: dict[str, list[int]] = {}
+    cached: dict[str, list[int]] = {}
 
     def spell(word: str) -> list[int]:
-        if word not in known:
+        if word not in cached:
             ids = [number.get(character, 1) for character in word[:MAX_CHARACTERS]]
-            known[word] = ids + [0] * (MAX_CHARACTERS - len(ids))
-        return known[word]
+            cached[word] = ids + [0] * (MAX_CHARACTERS - len(ids))
+        return cached[word]
 
     return spell if characters else lambda _: []
 
