@@ -174,15 +174,15 @@ def plan(
 
     Also estimates the duration from earlier runs.
     """
+    root = settings.project_root()
+    request, suggested = _build_request(root, use_cases, recipes, overrides, seeds)  # before DVC is loaded: a refusal is quick
     from rich.markup import escape
 
     from flows.execution import plan as planned
     from flows.reporting.console import COLOURS, format_duration, stdout
     from flows.runs import recovery
 
-    root = settings.project_root()
     recovery.recover(root)
-    request, suggested = _build_request(root, use_cases, recipes, overrides, seeds)
     steps = planned.plan_run(root, request, force=force)
     if as_json:
         print(planned.to_json(steps))

@@ -139,6 +139,23 @@ def check_reject_share(clean: Clean, outcomes: DataFrame, quarantine: Path) -> N
         )
 
 
+def check_splits(case: UseCase, outcomes: DataFrame) -> None:
+    """Raise a `UserError` when no row is left for training, validation or test."""
+    labelled = _labelled(outcomes)
+    kept = labelled[labelled["verdict"] == KEPT]
+    empty = [split for split in SPLITS if not (kept["split"] == split).any()]
+    if empty:
+        lost = labelled[labelled["verdict"] != KEPT]
+        top = Counter(reason_code(reason) for reason in lost["reason"]).most_common(1)
+        why = ""
+        if top:
+            ((code, count),) = top
+            example = lost[lost["reason"].map(reason_code) == code].iloc[0]
+            place = f"{example['file']}:{example['row']}"
+            why = f"; {count:,} are left out for {code}, the first is {place} ({example['reason'][:EXAMPLE_LENGTH]})"
+        raise UserError(f"of {len(labelled):,} rows none is left for {', '.join(empty)}{why}")
+
+
 def check_classes(case: UseCase, outcomes: DataFrame) -> None:
     """Raise a `UserError` when there is only one class, or a split lacks a class."""
     label_column = _label_column(case, outcomes)

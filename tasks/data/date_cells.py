@@ -44,8 +44,9 @@ _MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            *("jan ene gen", "feb fev fév", "mar mär mrz", "apr abr avr", "may mai mag maj", "jun juin giu"),
-            *("jul juil lug", "aug ago aoû", "sep set", "oct okt ott out", "nov", "dec dez dic déc"),
+            *("jan ene gen янв sty oca", "feb fev fév фев lut şub", "mar mär mrz мар mrt mar", "apr abr avr апр kwi nis"),
+            *("may mai mag maj май мая mei", "jun juin giu июн cze haz", "jul juil lug июл lip tem", "aug ago aoû авг sie ağu"),
+            *("sep set сен wrz eyl", "oct okt ott out окт paź eki", "nov ноя lis kas", "dec dez dic déc дек gru ara des"),
         ),
         start=1,
     )
@@ -55,7 +56,7 @@ _TIME = r"(?:[T\s,]+(?P<hour>\d{1,2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2}
 _ZONE = r"(?:\s*(?:Z|UTC|GMT|[A-Z]{2,5}|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?|[A-Z][a-z]+/\w+|\(.*\)|\[.*\]))*"
 _WEEKDAY = r"(?:[^\W\d]{2,10}\.?,?\s+)?"
 _YEAR_FIRST = re.compile(
-    rf"{_WEEKDAY}(?P<year>\d{{4}})(?P<mark>[-/. ]?)(?P<month>\d{{1,2}})(?P=mark)(?P<day>\d{{1,2}}){_TIME}{_ZONE}"
+    rf"{_WEEKDAY}(?P<year>\d{{4}})(?P<mark>[-/. ]|(?=\d{{4}}(?!\d)))(?P<month>\d{{1,2}})(?P=mark)(?P<day>\d{{1,2}}){_TIME}{_ZONE}"
 )
 _NUMBERS = re.compile(
     rf"{_WEEKDAY}(?P<one>\d{{1,2}})(?P<mark>[-/. ])(?P<two>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}|\d{{2}}){_TIME}{_ZONE}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,18 +27,59 @@ MISSING_WORDS = frozenset(
     )
 )
 """Words for a missing value, in lower case: those of Python, R, SQL and spreadsheets."""
+MISSING_NUMBERS = MISSING_WORDS | {
+    "missing",
+    "unknown",
+    "not available",
+    "not applicable",
+    "no data",
+    "undefined",
+    "n.d.",
+    "k.a.",
+    "unbekannt",
+}
+"""Words for a missing value in a column of numbers; in a column of words they may be values."""
 MIN_SHARE = 0.95
 """Signs such as "$" and "%" belong to the numbers of a column when at least this share of its cells can be read with them."""
 SCALES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "mn": 1e6, "B": 1e9, "bn": 1e9, "T": 1e12}
 _CODES = "USD|EUR|GBP|JPY|CHF|INR|CNY|RMB|RUB|SEK|NOK|DKK|PLN|CZK|HUF|TRY|BRL|MXN|CAD|AUD|NZD|HKD|SGD|KRW|TWD|THB|ZAR"
+_UNITS = (
+    "kg|g|mg|lbs?|oz|km|cm|mm|mi|ft|in|sq ?ft|m|ha|l|ml|GB|MB|kB|TB|kWh|kW|W|V|Hz|MHz|GHz|hp|bhp|PS|CC|cc|rpm|kmpl|mpg|"
+    "km/h|kmh|mph|years?|yrs?|months?|days?|weeks?|hours?|hrs?|mins?|sec|ms|s|h|bps|pts?|m²|m2|m³|m3|°C|°F|°"
+)
+"""Units that all numbers of a column may end in."""
 _CURRENCY = rf"(?:US\$|R\$|A\$|C\$|HK\$|[$€£¥₹₩₽₺₫₴₦₱฿₪]|(?:{_CODES})(?![A-Za-z])|kr\.?|zł|Kč|Ft|Rs\.?|Fr\.|元|円)"
 _CELL = re.compile(
     rf"""(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<before>{_CURRENCY})?\s*(?P<second>[+-])?\s*
-    (?P<body>\d[\d.,'\s]*|[.,]\d+)(?P<power>[eE][+-]?\d{{1,4}})?\s*(?P<scale>k|K|mn|M|bn|B|T)?\s*(?P<percent>%)?\s*
-    (?P<after>{_CURRENCY})?\s*(?P<trailing>[+-])?\s*(?P<close>\))?\s*(?P<last>{_CURRENCY}|%)?""",
+    (?P<body>\d[\d.,'\s]*|[.,]\d+)(?P<power>[eE][+-]?\d{{1,4}})?\s*(?P<scale>(?:k|K|mn|M|bn|B|T)(?![A-Za-z]))?\s*(?P<percent>%)?\s*
+    (?P<after>{_CURRENCY})?\s*(?P<trailing>[+-])?\s*(?P<close>\))?\s*(?P<last>{_CURRENCY}|%)?\s*(?P<unit>{_UNITS})?""",
     re.VERBOSE,
 )
-_SAME_CURRENCY = {"US$": "$", "USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "Rs": "₹", "Rs.": "₹", "JPY": "¥", "kr.": "kr"}
+_SAME_CURRENCY = {
+    "year": "years",
+    "yr": "years",
+    "yrs": "years",
+    "month": "months",
+    "day": "days",
+    "week": "weeks",
+    "hour": "hours",
+    "hr": "hours",
+    "hrs": "hours",
+    "h": "hours",
+    "min": "mins",
+    "lb": "lbs",
+    "pt": "pts",
+    "cc": "CC",
+    "US$": "$",
+    "USD": "$",
+    "EUR": "€",
+    "GBP": "£",
+    "INR": "₹",
+    "Rs": "₹",
+    "Rs.": "₹",
+    "JPY": "¥",
+    "kr.": "kr",
+}
 _ALIKE = str.maketrans({"−": "-", "–": "-", "—": "-", "﹣": "-", "’": "'", "‘": "'", "´": "'", "`": "'", "\ufeff": " "})
 _PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _FRACTION = re.compile(r"-?\d+\.(?:\d{1,2}|\d{4,})")
@@ -54,7 +95,7 @@ class NumberFormat:
 
     decimal: Decimal = "."
     currency: str = ""
-    """The sign that cells may have, such as "$"."""
+    """The sign or unit that cells may have, such as "$" or "kg"."""
     percent: bool = False
     """Whether each cell but zero has a per cent sign; its number is read as written, 12.5 for "12.5 %"."""
     scaled: bool = False
@@ -112,14 +153,14 @@ class NumberEvidence:
                 self._add_text(tidy(str(text)), int(count))
 
     def _add_text(self, text: str, count: int) -> None:
-        if text.lower() in MISSING_WORDS:
+        if text.lower() in MISSING_NUMBERS:
             return
         self.cells += count
         if _INFINITE.fullmatch(text):
             self.shapes[NEUTRAL, "", False, False] += count
             return
         parts = _split(text)
-        shape = _shape(parts.body) if parts else ""
+        shape = _shape(parts.body, parts.power) if parts else ""
         if parts is None or not shape:
             return
         self.shapes[shape, parts.currency, parts.percent, bool(parts.scale)] += count
@@ -182,6 +223,17 @@ class NumberEvidence:
             if shape != other and currency in ("", form.currency) and percent == form.percent and scaled <= form.scaled
         )
 
+    def shaped(self) -> int:
+        """How many cells are numbers in some format."""
+        return sum(self.shapes.values())
+
+    def units(self) -> list[str]:
+        """The currencies and units of the cells, the most frequent first."""
+        counts = Counter[str]()
+        for (_, unit, _, _), count in self.shapes.items():
+            counts[unit] += count
+        return [unit for unit, _ in counts.most_common() if unit]
+
     def words(self, form: NumberFormat) -> str:
         """What is unusual about these cells in this format; empty if nothing is."""
         fractions = bool(self.of_shape(COMMA, EITHER_COMMA))
@@ -199,11 +251,11 @@ def tidy(text: str) -> str:
     return text.strip()
 
 
-def is_missing(cells: Series) -> Series:
-    """Whether each cell is empty or one of `MISSING_WORDS`."""
+def is_missing(cells: Series, words: Collection[str] = MISSING_WORDS) -> Series:
+    """Whether each cell is empty or one of the words."""
     if pd.api.types.is_numeric_dtype(cells):
         return cells.isna()
-    missing: Series = cells.isna() | cells.astype(object).fillna("").astype(str).map(tidy).str.lower().isin(MISSING_WORDS)
+    missing: Series = cells.isna() | cells.astype(object).fillna("").astype(str).map(tidy).str.lower().isin(words)
     return missing
 
 
@@ -220,14 +272,14 @@ def read_numbers(cells: Series, form: NumberFormat | None = None) -> Series:
 def _read(text: str, form: NumberFormat) -> float:
     if form.decimal == "." and not form.percent and _PLAIN.fullmatch(text):
         return float(text)
-    if text.lower() in MISSING_WORDS:
+    if text.lower() in MISSING_NUMBERS:
         return float("nan")
     if _INFINITE.fullmatch(text):
         return float(text)
     parts = _split(text)
     if parts is None or (parts.currency and parts.currency != form.currency) or (parts.scale and not form.scaled):
         return float("nan")
-    shape = _shape(parts.body)
+    shape = _shape(parts.body, parts.power)
     if not shape or shape == (COMMA if form.decimal == "." else POINT):
         return float("nan")
     whole = "".join(mark for mark in parts.body if mark.isdigit() or mark == form.decimal).replace(",", ".")
@@ -258,6 +310,7 @@ def _split(text: str) -> _Parts | None:
     if body[-1] in ".," and trailing == "-":
         body, trailing = body[:-1], None  # "100,-" is a price without cents
     signs = [sign for sign in (match["sign"], match["second"], trailing, match["open"]) if sign]
+    currencies += [match["unit"]] * bool(match["unit"])
     if len(currencies) > 1 or percent > 1 or len(signs) > 1 or (percent and (currencies or match["scale"])):
         return None
     currency = _SAME_CURRENCY.get(currencies[0], currencies[0]) if currencies else ""
@@ -276,6 +329,7 @@ _SHAPES = (
 )
 
 
-def _shape(body: str) -> str:
-    """The first shape that fits; empty if none does, as for "12.5.2021"."""
-    return next((shape for shape, pattern in _SHAPES if pattern.fullmatch(body)), "")
+def _shape(body: str, power: str = "") -> str:
+    """The first shape that fits; empty if none does, as for "12.5.2021". Before a power of ten a separator is decimal."""
+    shape = next((shape for shape, pattern in _SHAPES if pattern.fullmatch(body)), "")
+    return {EITHER_POINT: POINT, EITHER_COMMA: COMMA}.get(shape, shape) if power else shape

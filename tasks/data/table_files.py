@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,30 +16,31 @@ import pandas as pd
 from tasks.core.errors import UserError
 from tasks.data import remarks
 from tasks.data.sources import existing_path
+from tasks.data.tables import byte_kinds
+from tasks.data.tables.columns import ORIGIN_COLUMNS, UNNAMED, check_columns, checked_header, unreserved
 from tasks.data.tables.csv_layout import CsvLayout, find_layout
-from tasks.data.tables.json_lines import Nested, json_header, json_objects, json_values
+from tasks.data.tables.json_lines import Nested, json_records
 from tasks.data.tables.other_tables import npz_table, sheet_records
 from tasks.data.tables.parquet_files import UNNAMED_INDEX, parquet_blocks, parquet_columns
 from tasks.data.tables.text_lines import MAX_LINE_BYTES, TextLines, decompressed, packed_name
 
-__all__ = ["NESTED", "check_columns", "parquet_columns", "read_lines", "read_table", "report_names"]
+__all__ = ["NESTED", "check_columns", "parquet_columns", "read_lines", "read_table", "report_names", "unreserved"]
 
 BLOCK_ROWS = 2500
 MAX_LISTED_FILES = 200
 """The most files that a report lists by name. With more files it lists folders."""
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
-JSON_LINES = (".jsonl", ".ndjson")
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 SPREADSHEETS = (".xlsx", ".xlsm")
 SPELLED = {"\\t": "\t", "tab": "\t"}
 """Separators that cannot be typed."""
 UNSUPPORTED = {
     **dict.fromkeys((".xls", ".ods"), "save the sheet as CSV or .xlsx"),
     **dict.fromkeys((".tar", ".tgz", ".7z", ".rar", ".zst"), "unpack it and name the table in it"),
-    ".json": "write one object per line and call it .jsonl",
 }
+MAX_FOOTER_LINES = 3
+FOOTER = "footer: a line of one field below the rows: {!r}"
 CUT_SHORT = "cut-short: the file does not end with a line break, so its last line may not be whole"
-UNNAMED = "unnamed "
-"""The name of a column without one is this and its position, as in "unnamed 1"."""
 NESTED = "nested"
 """The entry of a block's `attrs` with the columns that hold lists or objects, and the lines of these."""
 
@@ -71,6 +71,7 @@ def read_table(
         row = 0
         whole = kind == ".npz"
         for frame in [_chosen(place, npz_table(place), columns)] if whole else _parquet(place, columns, binary):
+            frame = frame.rename(columns={name: unreserved(name) for name in ORIGIN_COLUMNS})
             yield frame.assign(file=file_name, row=range(row, row + len(frame)))
             row += len(frame)
         return
@@ -81,10 +82,13 @@ def read_table(
         return
     with decompressed(place) as file:
         lines = TextLines(file, place, encoding)
-        if kind in JSON_LINES:
-            yield from _frames(_json_records(lines, place, columns), place, file_name)
+        if kind in JSON_SUFFIXES:
+            yield from _frames(json_records(lines, place, columns), place, file_name)
             return
-        layout = find_layout(lines.head(), SEPARATORS.get(kind, ","), separator, len(names))
+        head = lines.head()
+        if head and byte_kinds.is_page(head[0]):
+            raise UserError(f"{place} is a page of the web or XML, no table of text; export its table as CSV")
+        layout = find_layout(head, SEPARATORS.get(kind, ","), separator, len(names))
         detected = [*["lines end in carriage returns alone"] * lines.mac, *[f"read as {lines.encoding}"] * bool(lines.encoding)]
         blocks = _frames(_csv_records(lines, place, columns, layout, names, quotes), place, file_name)
         yield from remarks.attach(blocks, [f"{file_name}: {text}" for text in (*detected, *layout.remarks)])
@@ -107,16 +111,6 @@ def report_names(files: Iterable[str]) -> dict[str, str]:
     return {name: name if len(names) <= MAX_LISTED_FILES else name.rpartition("/")[0] or "." for name in names}
 
 
-def check_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
-    """Raise a `UserError` for the first of `columns` that is not in `names`, with the nearest name."""
-    for column in columns:
-        if column not in names:
-            near = get_close_matches(column, names, n=1) or [name for name in names if name.lower() == column.lower()]
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            has = ", ".join(name if len(name) <= 40 else name[:40] + "…" for name in names)
-            raise UserError(f"{path} has no column {column!r}; {hint}It has {has}")
-
-
 Record = tuple[int, list[Any], str]
 """The line where a row begins, its values, and why the row may be wrong (empty if it is sure)."""
 
@@ -130,10 +124,13 @@ def _csv_records(
     for _ in range(layout.skipped):
         next(source, "")
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    if layout.separator == " ":
+        source = (line.rstrip(" \r\n") + "\n" for line in source)
     reader = csv.reader(source, delimiter=layout.separator, quoting=quoting, strict=True, skipinitialspace=layout.spaced)
     header, next_line = list(names), 1 + layout.skipped
     chosen: list[int] | None = None
     held: Record | None = None
+    footer: list[Record] = []
     try:
         for values in reader:
             line, next_line = next_line, lines.number + 1
@@ -144,19 +141,20 @@ def _csv_records(
                 _check_one_column(path, header, layout.separator, values)
                 if layout.unnamed:
                     header = [*header[: layout.unnamed - 1], "", *header[layout.unnamed - 1 :]]
-                header = _checked_header(path, header)
-                columns = [name.strip() for name in columns]
+                header = checked_header(path, header)
+                columns = [unreserved(name.strip()) for name in columns]
                 check_columns(path, header, columns)
                 chosen = [header.index(name) for name in columns] if columns else list(range(len(header)))
                 yield 0, [header[position] for position in chosen], ""
                 if not names:
                     continue
+            if _is_footer(values, header, complete=not lines.is_incomplete) and len(footer) < MAX_FOOTER_LINES:
+                footer.append((line, [*values, *[""] * (len(header) - 1)], FOOTER.format(values[0][:60])))
+                continue
+            if footer:  # rows follow: it is none
+                line, values = footer[0][0], footer[0][1][:1]
             if len(values) != len(header):
-                short = "; the file may be cut short" if lines.is_incomplete and len(values) < len(header) else ""
-                raise UserError(
-                    f"{path}, line {line} has {len(values)} field{'s' * (len(values) != 1)}, expected {len(header)} "
-                    f"({', '.join(header)[:200]}){short or '; is a value with a separator in it not in quotes?'}"
-                )
+                raise UserError(_wrong_width(path, line, values, header, complete=not lines.is_incomplete))
             if held:
                 yield held
             held = line, [values[position] for position in chosen], ""
@@ -167,7 +165,24 @@ def _csv_records(
     if chosen is None:
         raise UserError(f"{path} holds blank lines only; expected a table")
     if held:
-        yield held[0], held[1], CUT_SHORT if lines.is_incomplete else ""
+        yield held[0], held[1], CUT_SHORT if lines.is_incomplete and not footer else ""
+    for line, values, doubt in footer:
+        yield line, [values[position] for position in chosen], doubt
+
+
+def _is_footer(values: Sequence[str], header: Sequence[str], *, complete: bool) -> bool:
+    """Whether a line may stand below the rows: one field of words, where rows have three or more."""
+    return complete and len(values) == 1 and len(header) > 2 and any(mark.isalpha() for mark in values[0])
+
+
+def _wrong_width(path: Path, line: int, values: Sequence[str], header: Sequence[str], *, complete: bool) -> str:
+    """A message about a row with more or fewer fields than the header."""
+    few = len(values) < len(header)
+    why = "is a value with a separator in it not in quotes?"
+    if few:
+        why = "is a value missing, or the line no row?" if complete else "the file may be cut short"
+    fields = f"{len(values)} field{'s' * (len(values) != 1)}"
+    return f"{path}, line {line} has {fields}, expected {len(header)} ({', '.join(header)[:200]}); {why}"
 
 
 def _check_one_column(path: Path, header: Sequence[str], separator: str, first: Sequence[str]) -> None:
@@ -180,43 +195,9 @@ def _check_one_column(path: Path, header: Sequence[str], separator: str, first: 
             )
 
 
-def _checked_header(path: Path, header: Sequence[str]) -> list[str]:
-    """The names without blanks around them. Raises a `UserError` for two that are equal, and for reserved ones."""
-    names: list[str] = []
-    for position, name in enumerate(header, start=1):
-        name = name.strip() or f"{UNNAMED}{position}"
-        if name in names:
-            raise UserError(f"{path}: two columns of the header are named {name!r}; rename one")
-        names.append(name)
-    for name in ("file", "row", "doubt"):
-        if name in names:
-            raise UserError(f"{path}: a column named {name!r} would hide where rows were found; rename it")
-    return names
-
-
-def _json_records(lines: TextLines, path: Path, columns: Sequence[str]) -> Iterator[Record]:
-    """The header, then the rows. Numbers keep the text they were written as; nested values stay JSON."""
-    header: list[str] = []
-    for text, record in json_objects(lines, path):
-        if not header:
-            recognized = json_header(path, lines, record)
-            check_columns(path, recognized, columns)
-            header = list(columns) or recognized
-            _checked_header(path, header)
-            yield 0, header, ""
-        unknown = [] if columns else [name for name in record if name not in header]
-        if unknown:
-            raise UserError(
-                f"{path}, line {lines.number} has {unknown[0]!r}, which the first line has not ({', '.join(header)[:200]})"
-            )
-        yield lines.number, *json_values(text, record, header)
-    if not header:
-        raise UserError(f"{path} holds blank lines only; expected one JSON object per line")
-
-
 def _sheet(path: Path, columns: Sequence[str]) -> Iterator[Record]:
     records = sheet_records(path)
-    header = _checked_header(path, next(records, (0, [""]))[1])
+    header = checked_header(path, next(records, (0, [""]))[1])
     check_columns(path, header, columns)
     chosen = [header.index(name) for name in columns or header]
     yield 0, [header[position] for position in chosen], ""

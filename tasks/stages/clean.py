@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.cleaning.deduplication import KEPT, deduplicate_and_split, fault_outcomes
 from tasks.cleaning.partitions import clean_partition_file, write_partition_outputs
-from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share
+from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share, check_splits
 from tasks.core.errors import UserError
 from tasks.core.splits import UNLABELLED
 from tasks.core.stage_context import StageContext
@@ -54,6 +54,7 @@ def main(context: StageContext) -> None:
         check_reject_share(case.clean, outcomes, scratch / "quarantine")
         if error:
             raise error
+        check_splits(case, outcomes)
         check_classes(case, outcomes)
         for name, columns in (("rows", kept_columns), ("quarantine", rejected_columns)):
             _move_partitions(scratch / name, draft / name, columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tasks.core.storage.event_log import EventLog
     from tasks.core.use_case import UseCase
 
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")
 MAX_CLASSES = 1000
 """With more different labels a label is hardly a class."""
 
@@ -82,6 +84,7 @@ def _subsets_and_classes(case: UseCase, block: DataFrame) -> list[tuple[str, str
     subsets = list(block["subset"].astype(str)) if "subset" in block else [""] * len(block)
     column = case.problem.label_column
     classes = list(block[column].astype(str)) if column and column in block else [""] * len(block)
+    classes = [_WHOLE.sub(r"\1", name.strip()) for name in classes]
     return list(zip(subsets, classes, strict=True))
 
 

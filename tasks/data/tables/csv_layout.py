@@ -15,6 +15,10 @@ MIN_SHARE = 0.9
 """Share of the records with as many fields as the header from which a mark is the separator; the others are errors."""
 MAX_SKIPPED = 20
 """The most lines before the header."""
+COMMENT_MARKS = ("#", "//", "%")
+"""What a line before the header may begin with, if it has not as many fields as the rows."""
+MIN_BLANK_LINES = 3
+"""Lines that runs of blanks must split into equally many fields, all of them, for blanks to be the separator."""
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[\d.,]+%?")
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "blanks"}
@@ -42,16 +46,31 @@ def find_layout(lines: Sequence[str], usual: str, explicit: str = "", columns: i
     skipped, remarks, separator = 0, [], explicit
     if lines and (match := _SEPARATOR_LINE.fullmatch(lines[0].strip("\ufeff\r"))):
         skipped, separator = 1, explicit or match[1]
+    comments = _comments(lines[skipped:])
     if not separator:
-        separator = _find_separator(lines[skipped:], usual, columns)
+        separator = _find_separator(lines[skipped + comments :], usual, columns)
     if separator != usual and not explicit:
         remarks.append(f"columns are split by {NAMES.get(separator, repr(separator))}")
-    before = 0 if columns else _lines_before_header(lines[skipped:], separator)
+    if comments and len(_fields(lines[skipped + comments - 1], separator)) == len(_fields(lines[skipped + comments], separator)):
+        comments -= 1  # the last of them is the header
+    before = comments or (0 if columns else _lines_before_header(lines[skipped:], separator))
     if before:
         remarks.append(f"{before} line{'s' * (before > 1)} before the header left out ({lines[skipped][:60]!r})")
-    spaced = separator not in " \t" and any(re.search(re.escape(separator) + ' +"', line) for line in lines[skipped + before :])
+    spaced = separator == " " or (
+        separator != "\t" and any(re.search(re.escape(separator) + ' +"', line) for line in lines[skipped + before :])
+    )
     unnamed = 0 if columns else _unnamed_column(lines[skipped + before :], separator)
     return CsvLayout(separator, skipped + before, spaced, unnamed, tuple(remarks))
+
+
+def _comments(lines: Sequence[str]) -> int:
+    """The number of lines at the beginning that are marked as comments, if others follow."""
+    count = next((place for place, line in enumerate(lines) if not line.startswith(COMMENT_MARKS)), 0)
+    return count if count <= MAX_SKIPPED else 0
+
+
+def _fields(line: str, separator: str) -> list[str]:
+    return next(iter(record for _, record in _records([line], separator)), [])
 
 
 def _find_separator(lines: Sequence[str], usual: str, columns: int) -> str:
@@ -67,7 +86,16 @@ def _find_separator(lines: Sequence[str], usual: str, columns: int) -> str:
     if not alike:  # lines before the header: the mark that splits the earliest of them
         late = {mark: _single_fields(sizes) for mark, sizes in several.items() if _is_alike(sizes)}
         alike = {mark: several[mark][-1] for mark in late if late[mark] == min(late.values())}
+    if not alike and _split_by_blanks(lines):
+        return " "
     return usual if usual in alike or not alike else max(alike, key=lambda mark: alike[mark])
+
+
+def _split_by_blanks(lines: Sequence[str]) -> bool:
+    """Whether runs of blanks split all lines into equally many fields, some of them numbers."""
+    rows = [line.split() for line in lines[:MAX_RECORDS] if line.strip()]
+    numbers = rows and any(_NUMBER.fullmatch(field) for field in rows[-1])
+    return len(rows) >= MIN_BLANK_LINES and bool(numbers) and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1
 
 
 def _unnamed_column(lines: Sequence[str], separator: str) -> int:
@@ -111,7 +139,8 @@ def _lines_before_header(lines: Sequence[str], separator: str) -> int:
 
 def _records(lines: Sequence[str], separator: str) -> list[tuple[int, list[str]]]:
     """The first records, without blank lines, each with the number of lines before it."""
-    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, skipinitialspace=separator != " ")
+    ends = " \r\n" if separator == " " else ""
+    reader = csv.reader((line.rstrip(ends) + "\n" for line in lines), delimiter=separator, skipinitialspace=True)
     records, before = [], 0
     try:
         for record in reader:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tasks.core.errors import UserError
+from tasks.data.tables import byte_kinds
 
 MAX_LINE_BYTES = 16_000_000
 HEAD_BYTES, CHUNK_BYTES = 65_536, 1_048_576
@@ -33,8 +34,8 @@ def check_encoding(name: str) -> None:
 class TextLines:
     """The lines of a file as text, each ending in a line feed but perhaps the last one.
 
-    `encoding` is UTF-8 if empty; UTF-16 is known by its byte order mark. Lines end in a line feed, or in carriage returns alone
-    where the file has no line feed at its beginning.
+    `encoding` is UTF-8 if empty; UTF-16 is known by its byte order mark or its zeros. Lines end in a line feed, or in carriage
+    returns alone where the file has no line feed at its beginning.
     """
 
     def __init__(self, file: IO[bytes], path: Path, encoding: str = "") -> None:
@@ -43,7 +44,9 @@ class TextLines:
         self.is_incomplete = False
         """Whether the line read last ends with neither a line break nor a closing quotation mark."""
         self._head = self._read(HEAD_BYTES)
-        self.encoding = encoding or _MARKS.get(self._head[:2], "")
+        if (kind := byte_kinds.other_kind(self._head)) and not encoding:
+            raise UserError(f"{path} is {kind}")
+        self.encoding = encoding or _MARKS.get(self._head[:2], "") or byte_kinds.utf16_without_mark(self._head)
         recoded = self.encoding.lower().replace("_", "-") not in ("", "utf-8", "utf-8-sig")
         self._decoder = codecs.getincrementaldecoder(self.encoding)() if recoded else None
         self._first = self._utf8(self._head, final=len(self._head) < HEAD_BYTES)
@@ -68,11 +71,19 @@ class TextLines:
             except UnicodeDecodeError as error:
                 raise UserError(
                     f"{self.path}, line {self.number}: byte {self._offset + error.start:,} ({line[error.start]:#04x}) is not "
-                    f"UTF-8; {_advice(line)}"
+                    f"UTF-8; {self._advice()}"
                 ) from None
             self.is_incomplete = not line.endswith((b"\n", b'"'))
             yield text
             self._offset += len(line)
+
+    def _advice(self) -> str:
+        """What to do about a file that is not UTF-8, with the encoding in which its beginning looks like text."""
+        if byte_kinds.is_binary(self._head):
+            return "this is no text"
+        lines = self._head.rpartition(b"\n")[0] or self._head
+        encoding, words = byte_kinds.likely_encoding(lines)
+        return f"save the file as UTF-8, or name its encoding: it may be {words}, fetch.encoding={encoding}"
 
     def _byte_lines(self) -> Iterator[bytes]:
         pending, chunk, mark = b"", self._first, b"\r" if self.mac else b"\n"
@@ -112,21 +123,6 @@ class TextLines:
     def _check_length(self, line: bytes) -> None:
         if len(line) > MAX_LINE_BYTES:
             raise UserError(f"{self.path}, line {self.number + 1} is longer than {MAX_LINE_BYTES:,} bytes; is this a table?")
-
-
-def _advice(line: bytes) -> str:
-    """What to do about a line that is not UTF-8, with the encoding in which it looks like text."""
-    for encoding in ("gb18030", "shift_jis"):
-        try:
-            text = line.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        wide = [mark for mark in text if not mark.isascii()]
-        if len(wide) > 2 and all(
-            "\u3040" <= mark <= "\u30ff" or "\u4e00" <= mark <= "\u9fff" or mark in "，。！？：；（）、" for mark in wide
-        ):
-            return f"save the file as UTF-8, or name its encoding: it may be {encoding} (fetch.encoding={encoding})"
-    return "save the file as UTF-8, or name its encoding: it may be Latin-1 or Windows-1252 (fetch.encoding=cp1252)"
 
 
 def packed_name(path: Path) -> str:

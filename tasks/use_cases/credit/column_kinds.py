@@ -101,7 +101,7 @@ class ColumnStatistics:
 
     def is_quantity(self) -> bool:
         """Whether the cells are numbers that name no classes: with fractions, or with many values."""
-        if not self.known_cells or self.numbers / self.known_cells < MIN_NUMBER_SHARE:
+        if not self.evidence.cells or self.numbers / self.evidence.cells < MIN_NUMBER_SHARE:
             return False
         return self._has_fractions() or len(self.values) > MAX_NUMERIC_CLASSES
 
@@ -117,7 +117,7 @@ class ColumnStatistics:
             return "neither", f"all its values are {next(iter(self.values))[:40]!r}"
         if self.counts_rows and self.rows > MAX_CODES:
             return "neither", "it counts the rows"
-        share = self.numbers / self.known_cells
+        share = self.numbers / max(1, self.evidence.cells)
         if share >= MIN_NUMBER_SHARE:
             many = self.rows > MAX_CODES and self.distinct_share >= MIN_ID_SHARE
             if many and _is_id(name) and not self._has_fractions():
@@ -126,9 +126,12 @@ class ColumnStatistics:
         dated = self.dates.cells - self.dates.forms[""]
         if len(self.values) > MAX_CODES and dated and dated >= MIN_NUMBER_SHARE * self.dates.cells:
             return "neither", "dates"
+        units = self.evidence.units()
+        if len(units) > 1 and len(self.values) > MAX_CODES and self.evidence.shaped() >= MIN_NUMBER_SHARE * self.evidence.cells:
+            return "neither", f"its numbers have several units or currencies ({', '.join(units[:4])})"
         if share > MAX_CATEGORY_NUMBER_SHARE:
             raise UserError(
-                f"column {name!r} mixes numbers and text: {self.numbers:,} of {self.known_cells:,} cells are numbers, "
+                f"column {name!r} mixes numbers and text: {self.numbers:,} of {self.evidence.cells:,} cells are numbers, "
                 f"{self.not_a_number!r} is none; name it in fetch.numbers (then the others are quarantined), "
                 "fetch.categories or fetch.ignore"
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from tasks.data.number_cells import MISSING_WORDS, NumberFormat, is_missing, read_numbers
+from tasks.data.number_cells import MISSING_NUMBERS, MISSING_WORDS, NumberFormat, is_missing, read_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ def parse_numbers(cells: Series, form: NumberFormat | None = None) -> tuple[Seri
     """The cells as numbers, NaN where missing, and the error code of each cell (str, empty without an error)."""
     numbers = read_numbers(cells, form)
     errors = pd.Series("", index=cells.index, dtype=object)
-    errors[numbers.isna() & ~is_missing(cells)] = "not-a-number"
+    errors[numbers.isna() & ~is_missing(cells, MISSING_NUMBERS)] = "not-a-number"
     errors[numbers.abs() > MAX_NUMBER] = "infinite"
     return numbers.where(errors == ""), errors
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from tasks.core.errors import UserError
 from tasks.data import layouts, remarks, table_files
@@ -13,6 +15,7 @@ from tasks.data.layouts import SourceFile
 from tasks.data.number_cells import Decimal, NumberEvidence
 from tasks.data.tables.csv_layout import NAMES
 from tasks.use_cases.credit import column_kinds, datasets
+from tasks.use_cases.credit.column_types import MISSING_LABELS, normalize_cells, parse_categories
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,6 +32,20 @@ RESERVED_COLUMNS = (
     *("split", "fix", "fault", "key", "part", "verdict", "reason", "duplicate_group", "position"),
 )
 """Columns of the origin and the outcome of a row; a feature with such a name is given another one."""
+ODD_SEPARATORS = (":", "^", "~", "@", "/", " ")
+"""What may split the columns of a file that seems to have one."""
+TRUTH_WORDS = frozenset(
+    (
+        *("yes", "no", "y", "n", "true", "false", "t", "f", "on", "off", "ja", "nein", "oui", "non", "vrai", "faux", "si", "sí"),
+        *("positive", "negative", "pos", "neg", "да", "нет"),
+    )
+)
+"""Labels of two classes that are the same in capitals and small letters."""
+MAX_NAMED = 4
+OTHER_LABEL = "label (column)"
+"""The name of a feature that is called label."""
+MAX_CHECKED_FILES = 8
+"""Tables whose first rows are checked before a run."""
 CLASS, NUMBER = "class", "number"
 """The values of `label_kind`: the label is the name of a class, or a quantity."""
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".psv", ".parquet", ".pq", ".jsonl", ".ndjson", ".xlsx", ".npz", ".gz", ".xz", ".bz2")
@@ -59,26 +76,17 @@ def read_rows(fetch: TableFetch) -> Iterator[DataFrame]:
         header: list[str] = []
         for file in files:
             for block in read_blocks(fetch, file, notes, *splits.get(file.name, ("", {}))):
-                names = [str(name) for name in block.columns]
-                header = header or names
-                if set(names) != set(header):
-                    odd = [name for name in [*names, *header] if (name in header) != (name in names)]
-                    raise UserError(
-                        f"{file.path} and {files[0].path.name} differ in their columns ({', '.join(odd)[:200]}); "
-                        "give every file the same columns"
-                    )
-                yield block[header]
+                header = header or [str(name) for name in block.columns]
+                _check_same_columns(file, files[0], [str(name) for name in block.columns], header)
+                yield block[header].rename(columns=other)
 
-    first = next(blocks())
-    names = [str(name) for name in first.columns if name not in (*READER_COLUMNS, *ADDED_COLUMNS)]
-    label = _label_column(place, fetch, names, dataset.label if dataset else "", notes)
-    numbers, categories, ignored = (
-        [_renamed(name) for name in listed] for listed in (fetch.numbers, fetch.categories, fetch.ignore)
-    )
-    table_files.check_columns(place, names, [*numbers, *categories, *ignored])
-    explicit: dict[str, column_kinds.Kind] = dict.fromkeys((*ignored, *(dataset.ignored if dataset else ())), "neither")
-    explicit |= dict.fromkeys(numbers, "number")
-    explicit |= dict.fromkeys(categories, "category")
+    other = dict[str, str]()
+    names = _names(next(blocks()))
+    label, explicit = _label_and_kinds(place, fetch, names, notes)
+    if label != "label" and "label" in names:
+        other["label"] = OTHER_LABEL
+        explicit = {other.get(name, name): kind for name, kind in explicit.items()}
+        names = [other.get(name, name) for name in names]
     labels = column_kinds.ColumnStatistics()
     usual: Decimal = "," if any(NAMES[";"] in text for text in notes) else "."
     try:
@@ -93,7 +101,9 @@ def read_rows(fetch: TableFetch) -> Iterator[DataFrame]:
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
     kind = {"classes": CLASS, "number": NUMBER}.get(fetch.target) or (NUMBER if labels.is_quantity() else CLASS)
-    notes += [f"label: column `{label}`, " + ("a number" if kind == NUMBER else f"{len(labels.values):,} classes")]
+    spelled, sentences = _spellings(labels.values) if kind == CLASS else ({}, [])
+    classes = parse_categories(pd.Series(list(labels.values), dtype=object), MISSING_LABELS)[0].replace(spelled).nunique()
+    notes += [f"label: column `{label}`, " + ("a number" if kind == NUMBER else f"{classes:,} classes"), *sentences]
     notes += [] if dataset else columns.remarks
     forms = {name: form.to_json() for name, form in columns.forms.items()}
     if kind == NUMBER and labels.form.to_json():
@@ -101,9 +111,81 @@ def read_rows(fetch: TableFetch) -> Iterator[DataFrame]:
     added = {"kinds": _json({name: columns.kinds[name] for name in names if name in columns.kinds}), "label_kind": kind}
     added |= {"formats": _json(forms)} if forms else {}
     added |= {"ids": _json(columns.ids)} if columns.ids else {}
-    return remarks.attach(
-        (block.rename(columns={label: "label"}).assign(**added) for block in blocks()), list(dict.fromkeys(notes))
+
+    def labelled() -> Iterator[DataFrame]:
+        for block in blocks():
+            block = block.rename(columns={label: "label"}).assign(**added)
+            yield block.assign(label=normalize_cells(block["label"], MISSING_LABELS).replace(spelled)) if spelled else block
+
+    return remarks.attach(labelled(), list(dict.fromkeys(notes)))
+
+
+def _spellings(values: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """What labels that differ in case only are read as, and a sentence on them: words such as yes and no are one class each."""
+    groups: dict[str, list[str]] = {}
+    for value in values:
+        groups.setdefault(value.casefold(), []).append(value)
+    several = [group for group in groups.values() if len(group) > 1]
+    if not several:
+        return {}, []
+    listed = "; ".join(", ".join(f"`{value}`" for value in group) for group in several[:MAX_NAMED])
+    if not set(groups) <= TRUTH_WORDS:
+        return {}, [f"labels {listed} differ in case only, and are classes of their own; write them alike to join them"]
+    return {value: group[0] for group in several for value in group[1:]}, [f"labels {listed} are read as one class"]
+
+
+def check_head(fetch: TableFetch) -> None:
+    """Raise a `UserError` for a source without tables, and for what the first rows of the first few tables show to be wrong."""
+    files, notes = source_files(fetch)
+    place = files[0].path if len(files) == 1 else files[0].path.parent
+    header, rows = list[str](), 0
+    for file in files[:MAX_CHECKED_FILES]:
+        block = next(read_blocks(fetch, file, notes))
+        rows += len(block)
+        header = header or [str(name) for name in block.columns]
+        if fetch.split:
+            table_files.check_columns(file.path, header, [_renamed(fetch.split)])
+        _check_same_columns(file, files[0], [str(name) for name in block.columns], header)
+    label, _ = _label_and_kinds(place, fetch, _names(block), notes)
+    values = normalize_cells(block[label], MISSING_LABELS)
+    filled = values[values != ""]
+    if len(files) == 1 and rows < table_files.BLOCK_ROWS and filled.nunique() < 2:
+        shown = f"the value {filled.iloc[0]!r} only" if len(filled) else "no value"
+        raise UserError(f"{place}: the label's column {label!r} has {shown}; there is nothing to tell apart (fetch.label)")
+    if fetch.target == "number" and len(filled):
+        evidence = NumberEvidence()
+        evidence.add(filled)
+        if not evidence.readable(evidence.format(DECIMALS[fetch.decimal])):
+            raise UserError(f"{place}: fetch.target is number, but {label!r} holds {filled.iloc[0]!r}; leave it at auto")
+
+
+def _names(block: DataFrame) -> list[str]:
+    """The columns that may be the label or features."""
+    return [str(name) for name in block.columns if name not in (*READER_COLUMNS, *ADDED_COLUMNS)]
+
+
+def _check_same_columns(file: SourceFile, first: SourceFile, names: Sequence[str], header: Sequence[str]) -> None:
+    """Raise a `UserError` for a file with other columns than the first one."""
+    if set(names) != set(header):
+        odd = [name for name in [*names, *header] if (name in header) != (name in names)]
+        listed = ", ".join(odd)[:200]
+        raise UserError(f"{file.path} and {first.path.name} differ in their columns ({listed}); give every file the same columns")
+
+
+def _label_and_kinds(
+    place: Path, fetch: TableFetch, names: Sequence[str], notes: list[str]
+) -> tuple[str, dict[str, column_kinds.Kind]]:
+    """The label's column, and the kinds of columns that are told; raises a `UserError` for a column that is not there."""
+    dataset = fetch.named_dataset
+    label = _label_column(place, fetch, names, dataset.label if dataset else "", notes)
+    numbers, categories, ignored = (
+        [_renamed(name) for name in listed] for listed in (fetch.numbers, fetch.categories, fetch.ignore)
     )
+    table_files.check_columns(place, names, [*numbers, *categories, *ignored])
+    explicit: dict[str, column_kinds.Kind] = dict.fromkeys((*ignored, *(dataset.ignored if dataset else ())), "neither")
+    explicit |= dict.fromkeys(numbers, "number")
+    explicit |= dict.fromkeys(categories, "category")
+    return label, explicit
 
 
 def read_unlabelled(fetch: TableFetch, path: Path, state: Mapping[str, Any]) -> Iterator[DataFrame]:
@@ -119,6 +201,8 @@ def read_unlabelled(fetch: TableFetch, path: Path, state: Mapping[str, Any]) -> 
     def blocks(notes: list[str]) -> Iterator[DataFrame]:
         file = SourceFile(path, path.name)
         for block in read_blocks(fetch, file, notes, by_name=path.suffix == ".data"):
+            if OTHER_LABEL in kinds:
+                block = block.rename(columns={"label": OTHER_LABEL})
             names = [str(name) for name in block.columns]
             table_files.check_columns(path, names, list(kinds))
             yield block[[*kinds, *(name for name in READER_COLUMNS if name in names)]]
@@ -199,6 +283,8 @@ def _label_column(place: Path, fetch: TableFetch, names: Sequence[str], usual_la
         usual = [by_name[name] for name in USUAL_LABELS if name in by_name]
         if not usual:
             hint = " Does the file begin with its rows? Then name all columns in fetch.columns." if _is_headless(names) else ""
+            if len(names) == 1 and (marks := [mark for mark in ODD_SEPARATORS if mark in names[0]]):
+                hint = f" Are its columns split at {marks[0]!r}? Then set fetch.separator={marks[0]}."
             raise UserError(
                 f"{place}: which column is the label? Name it in fetch.label; there is {', '.join(names)[:300]}.{hint}"
             )
@@ -208,8 +294,7 @@ def _label_column(place: Path, fetch: TableFetch, names: Sequence[str], usual_la
             listed = " and ".join(f"`{name}`" for name in others)
             notes.append(f"the label is `{label}`; {listed}, also usual for a label, is a feature (fetch.label, fetch.ignore)")
     if label != "label" and "label" in names:
-        notes.append("column `label` is not the label")
-        raise UserError(f"{place}: the label is {label!r}, but another column is named 'label'; rename it")
+        notes.append(f"column `label`, which is not the label, is called `{OTHER_LABEL}`")
     return label
 
 

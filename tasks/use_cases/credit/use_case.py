@@ -100,6 +100,10 @@ class Credit(UseCase):
         """Yield the raw rows of `table_source.read_rows`."""
         return table_source.read_rows(self.fetch)
 
+    def check_head(self) -> None:
+        """Raise a `UserError` for a source without tables, for a label that is not there, and for one with a single value."""
+        table_source.check_head(self.fetch)
+
     def load_unlabelled(self, path: Path, state: PreprocessingState) -> Iterator[pd.DataFrame]:
         """The columns that the model reads, each of the kind that it had in training, with a label that the model knows."""
         return table_source.read_unlabelled(self.fetch, path, state)

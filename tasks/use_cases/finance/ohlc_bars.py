@@ -223,7 +223,8 @@ class RowFindings:
     def error(self, where: Series, text: str, values: Series) -> None:
         """Set the error `text`, formatted with the row's value, on rows without an error."""
         for row in np.flatnonzero(where.fillna(False).to_numpy(bool) & (self.errors == "")):
-            self.errors[row] = text.format(values.iloc[row])
+            value = values.iloc[row]
+            self.errors[row] = text.format(value.item() if isinstance(value, np.generic) else value)
 
     def repair(self, where: Series, text: str) -> None:
         """Add a repair or remark on rows without an error."""

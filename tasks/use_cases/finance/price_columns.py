@@ -15,16 +15,25 @@ COLUMN_ALIASES = {
     "ticker": ("ticker", "symbol", "name", "stock", "instrument", "代码"),
     "date": (
         *("date", "timestamp", "datetime", "time", "day", "trade date", "open time", "unix", "日期", "交易日期"),
-        *("datum", "fecha", "data"),
+        *("datum", "fecha", "data", "дата", "日付", "날짜", "일자", "t"),
     ),
-    "open": ("open", "open price", "opening price", "开盘", "开盘价", "eröffnung", "apertura", "ouverture", "otwarcie"),
-    "high": ("high", "high price", "最高", "最高价", "hoch", "höchst", "tageshoch", "máximo", "plus haut", "najwyzszy"),
-    "low": ("low", "low price", "最低", "最低价", "tief", "tiefst", "tagestief", "mínimo", "plus bas", "najnizszy"),
+    "open": (
+        *("open", "open price", "opening price", "o", "开盘", "开盘价", "始値", "시가"),
+        *("eröffnung", "apertura", "ouverture", "otwarcie"),
+    ),
+    "high": (
+        *("high", "high price", "h", "最高", "最高价", "高値", "고가"),
+        *("hoch", "höchst", "tageshoch", "máximo", "plus haut", "najwyzszy"),
+    ),
+    "low": (
+        *("low", "low price", "l", "最低", "最低价", "安値", "저가"),
+        *("tief", "tiefst", "tagestief", "mínimo", "plus bas", "najnizszy"),
+    ),
     "close": (
         *("close", "close price", "closing price", "close/last", "last", "price", "收盘", "收盘价"),
-        *("schluss", "schlusskurs", "zuletzt", "cierre", "último", "clôture", "dernier", "zamkniecie"),
+        *("schluss", "schlusskurs", "zuletzt", "cierre", "último", "clôture", "dernier", "zamkniecie", "終値", "종가", "c"),
     ),
-    "volume": ("volume", "vol", "tick volume", "tickvol", "成交量", "volumen", "wolumen"),
+    "volume": ("volume", "vol", "tick volume", "tickvol", "成交量", "volumen", "wolumen", "出来高", "거래량", "v"),
     "fear": ("fear", "vix"),
 }
 """Names of each column in users' files, in any case; the first one that is there is taken."""
@@ -59,12 +68,15 @@ def map_columns(path: Path, header: Sequence[str], columns: Mapping[str, str]) -
     if times:
         names_in_file["time"] = times[0]
     if missing := [column for column in REQUIRED_COLUMNS if column not in names_in_file]:
+        of_closes = "date" in names_in_file and not {"open", "high", "low"} & set(names_in_file)
         headless = any(re.fullmatch(r"[\d.,:/-]+", name) for name in header)
         raise UserError(
             f"{path} has no column for {', '.join(missing)}; it has {', '.join(header)[:200]}: "
             + (
                 "does it begin with its rows? Then name all columns, as in fetch.columns=date,open,high,low,close"
                 if headless and len(missing) > 1
+                else "each day and ticker needs a row with open, high, low and close; with closes alone no range is known"
+                if of_closes
                 else f"name {'it' if len(missing) == 1 else 'them'} in fetch, as in fetch.{missing[0]}=<column>"
             )
         )

@@ -18,7 +18,7 @@ from tasks.core.errors import UserError
 from tasks.data import remarks, sources, table_files
 from tasks.data.date_cells import read_dates
 from tasks.data.downloads import download
-from tasks.data.number_cells import Decimal, read_numbers
+from tasks.data.number_cells import Decimal, is_missing, read_numbers
 from tasks.data.tables.csv_layout import NAMES
 from tasks.use_cases.finance.price_columns import REQUIRED_COLUMNS, map_columns
 from tasks.use_cases.finance.price_formats import PRICES, PriceEvidence, bar_dates
@@ -38,6 +38,8 @@ TABLE_SUFFIXES = (
     *(".csv", ".tsv", ".tab", ".psv", ".txt", ".parquet", ".pq", ".jsonl", ".ndjson", ".xlsx", ".npz"),
     *(".gz", ".xz", ".bz2", ".zip"),
 )
+MAX_CHECKED_FILES = 8
+"""Tables whose first rows are checked before a run."""
 MAX_NAMED = 3
 """The most files that a remark names."""
 
@@ -96,20 +98,12 @@ def read_own(fetch: PriceFetch) -> Iterator[DataFrame]:
 
     Without a ticker column, the ticker is the file's name: AAPL.csv.
     """
-    if fetch.train or fetch.validation or fetch.test:
-        raise UserError("prices are split by time: put all into one table or folder, and set clean.validation_from and test_from")
-    places = sources.verified_paths(fetch.path, fetch.expected_fingerprint("path"))
-    return read_files(fetch, places)
+    return read_files(fetch, _own_places(fetch))
 
 
 def read_files(fetch: PriceFetch, places: Sequence[Path]) -> Iterator[DataFrame]:
     """As `read_own`, for files, or for one folder, whose fingerprints are not checked."""
-    files = {place: place.name for place in places if place.is_file()}
-    for folder in (place for place in places if place.is_dir()):
-        tables = [path for path in sources.list_files(folder) if path.suffix.lower() in TABLE_SUFFIXES]
-        files |= {path: path.relative_to(folder).as_posix() for path in tables}
-    if not files:
-        raise UserError(f"{places[0]} holds no table ({', '.join(TABLE_SUFFIXES)}); expected prices, one row a day")
+    files = _price_files(places)
     notes: dict[str, list[str]] = {}
     formats = {}
     for path, name in files.items():
@@ -132,6 +126,47 @@ def read_files(fetch: PriceFetch, places: Sequence[Path]) -> Iterator[DataFrame]
     return remarks.attach(blocks(), [f"{_names(notes[text], len(files))}: {text}" for text in sentences])
 
 
+def check_head(fetch: PriceFetch) -> None:
+    """Raise a `UserError` for a source without tables of prices, and for one whose first rows hold no date or no price."""
+    for path, name in list(_price_files(_own_places(fetch)).items())[:MAX_CHECKED_FILES]:
+        rows = next(_blocks(fetch, path, name, {}))
+        evidence = PriceEvidence()
+        evidence.add(rows)
+        dates = evidence.dates.form() if fetch.dates == "auto" else fetch.dates
+        filled = rows["date"][~is_missing(rows["date"])].astype(str)
+        if dates and len(filled) and read_dates(rows["date"], dates).isna().all():
+            raise UserError(
+                f"{path}: no date is read in its date column, which begins with {filled.iloc[0][:40]!r}; expected dates such as "
+                "2021-01-04 or 04.01.2021 (fetch.date names the column, fetch.dates how it is written)"
+            )
+        numbers = evidence.prices.format(DECIMALS[fetch.decimal])
+        for column in PRICES:
+            cells = rows[column][~is_missing(rows[column])].astype(str)
+            if len(cells) and read_numbers(rows[column], numbers).isna().all():
+                raise UserError(
+                    f"{path}: the column of {column} holds no numbers but {cells.iloc[0][:40]!r}; "
+                    f"name another in fetch.{column}, or set fetch.decimal"
+                )
+
+
+def _own_places(fetch: PriceFetch) -> list[Path]:
+    if fetch.train or fetch.validation or fetch.test:
+        raise UserError("prices are split by time: put all into one table or folder, and set clean.validation_from and test_from")
+    return sources.verified_paths(fetch.path, fetch.expected_fingerprint("path"))
+
+
+def _price_files(places: Sequence[Path]) -> dict[Path, str]:
+    """The tables among these files, or in one folder, each with its name in the rows."""
+    files = {place: place.name for place in places if place.is_file()}
+    for folder in (place for place in places if place.is_dir()):
+        tables = [path for path in sources.list_files(folder) if path.suffix.lower() in TABLE_SUFFIXES]
+        tables = [path for path in tables if path.suffix.lower() != ".txt"] or tables  # notes beside tables
+        files |= {path: path.relative_to(folder).as_posix() for path in tables}
+    if not files:
+        raise UserError(f"{places[0]} holds no table ({', '.join(TABLE_SUFFIXES)}); expected prices, one row a day")
+    return files
+
+
 def _blocks(fetch: PriceFetch, path: Path, name: str, notes: dict[str, list[str]]) -> Iterator[DataFrame]:
     """Blocks of raw rows of one file. Sentences on it are added to `said`, each with the files it is about."""
     columns = {column: getattr(fetch, column) for column in COLUMNS if column != "fear" or fetch.fear != "vix"}
@@ -142,6 +177,7 @@ def _blocks(fetch: PriceFetch, path: Path, name: str, notes: dict[str, list[str]
             listed = notes.setdefault(text.removeprefix(f"{name}: "), [])
             listed += [name] * (name not in listed)
         block.attrs.clear()
+        block = _without_rows_of_names(block)
         detected = detected or map_columns(path, [str(column) for column in block if column not in READER_COLUMNS], columns)
         rows = pd.DataFrame({column: block[detected[column]] for column in COLUMNS if column in detected})
         if "time" in detected and not pd.api.types.is_datetime64_any_dtype(rows["date"]):
@@ -151,6 +187,16 @@ def _blocks(fetch: PriceFetch, path: Path, name: str, notes: dict[str, list[str]
         for column in ("volume", "fear"):
             rows[column] = rows[column] if column in detected else np.nan
         yield rows[list(COLUMNS)].join(block[[column for column in READER_COLUMNS if column in block]])
+
+
+def _without_rows_of_names(block: DataFrame) -> DataFrame:
+    """The rows of a file with names on three lines, as yfinance writes it: of prices, of the ticker, and of the date."""
+    heads = [name for name in block.columns if name not in READER_COLUMNS]
+    first = block[heads[0]].head(2).tolist() if heads else []
+    if not heads or heads[0] != "Price" or first != ["Ticker", "Date"] or block["row"].iloc[0] != 2:
+        return block
+    ticker = block[heads[1]].iloc[0]
+    return block.iloc[2:].reset_index(drop=True).rename(columns={"Price": "Date"}).assign(Ticker=ticker)
 
 
 def _names(names: Sequence[str], files: int) -> str:

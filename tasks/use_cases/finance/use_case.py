@@ -78,6 +78,10 @@ class Finance(UseCase):
         )
         return news_sentiment.join_sentiment(blocks, texts, scorer)
 
+    def check_head(self) -> None:
+        """Raise a `UserError` for a source without tables of dates and prices."""
+        price_sources.check_head(self.fetch)
+
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Validate each bar by itself. An unreadable or impossible bar is invalid; a high or low that just misses is repaired."""
         bars = ohlc_bars.clean_bars(rows, today=pd.Timestamp.now("UTC").tz_localize(None), max_bar_error=self.clean.max_bar_error)

@@ -10,7 +10,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from tasks.data import layouts, remarks, sources
 from tasks.data.layouts import SourceFile
 from tasks.data.sampling import evenly_spaced_rows
 from tasks.data.table_files import parquet_columns, read_table
-from tasks.use_cases.vision import images
+from tasks.use_cases.vision import images, label_tables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,27 +32,72 @@ MAX_BLOCK_BYTES = 32_000_000
 MAX_IMAGE_BYTES = MAX_CIFAR_MEMBER_BYTES = 100_000_000
 IMAGE_COLUMNS = ("image", "img", "jpeg", "png", "bytes")
 LABEL_COLUMNS = ("label", "class", "target", "fine_label")
+MAX_CHECKED_FILES = 16
+"""Files that are opened before a run."""
 
 
 def read_path(fetch: ImageFetch) -> Iterator[pd.DataFrame]:
     """Rows of the user's idx files, parquet files or folder of images by class; the format follows from the file names."""
+    kind, layout = _own_layout(fetch)
+    if kind == "idx":
+        named = [(*pair, file.name, file.subset) for file in layout.files for pair in sources.find_idx_pairs(file.path)]
+        return remarks.attach(from_idx(named, fetch.limit), layout.remarks)
+    if kind == "tables":
+        named_tables = [(file.path, file.name, file.subset) for file in layout.files]
+        return remarks.attach(from_tables(named_tables, fetch.image, fetch.label, fetch.limit), layout.remarks)
+    _check_classes(Path(fetch.path or fetch.train), layout.files)
+    return remarks.attach(from_folder(layout.files, fetch.limit), layout.remarks)
+
+
+def check_head(fetch: ImageFetch) -> None:
+    """Raise a `UserError` for a source without classes, labels or columns of images, and if none of a few files is an image."""
+    kind, layout = _own_layout(fetch)
+    if kind == "idx":
+        for file in layout.files:
+            list(sources.find_idx_pairs(file.path))
+        return
+    if kind == "tables":
+        for file in layout.files[:MAX_CHECKED_FILES]:
+            names, _ = parquet_columns(file.path)
+            _column(file.path, names, fetch.image, IMAGE_COLUMNS, "image")
+            _column(file.path, names, fetch.label, LABEL_COLUMNS, "label")
+        return
+    place = Path(fetch.path or fetch.train)
+    _check_classes(place, layout.files)
+    (few,) = evenly_spaced_rows([len(layout.files)], MAX_CHECKED_FILES)
+    faults = []
+    for position in few:
+        try:
+            with layout.files[position].path.open("rb") as opened:
+                images.open_image(opened)
+        except images.UnreadableImage as error:
+            faults.append(f"{layout.files[position].name} ({error})")
+    if len(faults) == len(few):
+        raise UserError(f"{place}: none of {len(few)} files looked at is an image ({', '.join(images.FORMATS)}): {faults[0]}")
+    if len(classes := {file.label for file in layout.files if file.label}) == 1:
+        raise UserError(
+            f"{place}: all {len(layout.files):,} files are of the class {classes.pop()!r}; expected one sub-folder per class, "
+            "or a table beside the images with a column of their names and one of their classes"
+        )
+
+
+def _own_layout(fetch: ImageFetch) -> tuple[Literal["idx", "tables", "folder"], layouts.Layout]:
+    """The kind of the user's own source, and its files."""
     pairs = layouts.read_own(fetch, _is_idx_images)
     if pairs.files and all(map(_is_idx_images, (file.path for file in pairs.files))):
-        named = [(*pair, file.name, file.subset) for file in pairs.files for pair in sources.find_idx_pairs(file.path)]
-        return remarks.attach(from_idx(named, fetch.limit), pairs.remarks)
+        return "idx", pairs
     tables = layouts.read_own(fetch, lambda path: path.suffix == ".parquet")
     if tables.files and all(file.path.suffix == ".parquet" for file in tables.files):
-        named_tables = [(file.path, file.name, file.subset) for file in tables.files]
-        return remarks.attach(from_tables(named_tables, fetch.image, fetch.label, fetch.limit), tables.remarks)
+        return "tables", tables
     pictures = layouts.read_own(fetch, lambda path: True, classes=True)
-    place = fetch.path or fetch.train
     if tables.files:
         raise UserError(
             f"{tables.files[0].path} is no source of images; expected an idx images file (its labels beside it), "
             "a .parquet file with images and labels, or a folder with one sub-folder per class"
         )
-    layouts.check_train(pictures, place)
-    return remarks.attach(from_folder(Path(place), pictures.files, fetch.limit), pictures.remarks)
+    pictures = label_tables.labelled_by_table(fetch, pictures) or pictures
+    layouts.check_train(pictures, fetch.path or fetch.train)
+    return "folder", pictures
 
 
 def _is_idx_images(path: Path) -> bool:
@@ -107,6 +152,8 @@ def from_idx(pairs: Sequence[tuple[Path, Path, str, str]], limit: int) -> Iterat
             raise UserError(
                 f"{path} and {labels_path.name} have the shapes {pixels.shape} and {values.shape}; expected (N, H, W) and (N,)"
             )
+        if not pixels.size:
+            raise UserError(f"{path} has the shape {pixels.shape}: its images have no pixels")
         if len(pixels) != len(values):
             raise UserError(
                 f"{path} holds {len(pixels):,} images but {labels_path.name} {len(values):,} labels; they do not match"
@@ -137,13 +184,14 @@ def from_tables(tables: Sequence[tuple[Path, str, str]], image: str, label: str,
             yield _table(image=encoded, label=labels, subset=subset, usual=usual, file=name, row=frame["row"].to_numpy())
 
 
-def from_folder(folder: Path, listed: Sequence[SourceFile], limit: int) -> Iterator[pd.DataFrame]:
-    """Rows of the files of a folder with one sub-folder per class, or with folders of splits of that form."""
+def _check_classes(folder: Path, listed: Sequence[SourceFile]) -> None:
+    """Raise a `UserError` for a source without files or classes, and for a folder of a class without a file."""
     if not listed:
         raise UserError(f"{folder} holds no files; expected one sub-folder per class with images in it")
     if not any(file.label for file in listed):
         raise UserError(
-            f"{folder} holds {len(listed):,} files but no sub-folders with files; the name of its sub-folder is an image's class"
+            f"{folder} holds {len(listed):,} files but no sub-folders with files; the name of its sub-folder is an image's "
+            "class, or a table such as labels.csv beside the images has their names and classes"
         )
     filled = {parent for file in listed for parent in file.path.parents}
     classes = {file.label for file in listed}
@@ -154,6 +202,10 @@ def from_folder(folder: Path, listed: Sequence[SourceFile], limit: int) -> Itera
                 continue
             if not sources.list_files(sibling):
                 raise UserError(f"{sibling} is a class without an image; add some, or remove the folder")
+
+
+def from_folder(listed: Sequence[SourceFile], limit: int) -> Iterator[pd.DataFrame]:
+    """Rows of the files of folders, or that a table names, each with its class."""
     (kept,) = evenly_spaced_rows([len(listed)], limit)
     listed = [listed[position] for position in kept]
     files = [file.path for file in listed]

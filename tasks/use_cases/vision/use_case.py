@@ -93,6 +93,10 @@ class Vision(UseCase):
         height, width, channels = (int(rows[f"usual_{name}"].iloc[0]) for name in ("height", "width", "channels"))
         return pretrained.suggestion(height, width, channels, self.model.weights)
 
+    def check_head(self) -> None:
+        """Raise a `UserError` for a source without classes or images."""
+        image_sources.check_head(self.fetch)
+
     def load(self) -> Iterator[pd.DataFrame]:
         """Yield encoded images with `label`, `subset`, and the most common size and channels of their source."""
         fetch = self.fetch
@@ -111,9 +115,8 @@ class Vision(UseCase):
         if files[0][1].endswith(".parquet"):
             return image_sources.from_tables(files, "jpeg", "label", fetch.limit)
         pairs = zip(files[::2], files[1::2], strict=True)
-        return image_sources.from_idx(
-            [(pixels, labels, name, subset) for (pixels, name, subset), (labels, _, _) in pairs], fetch.limit
-        )
+        named = [(pixels, labels, name, subset) for (pixels, name, subset), (labels, _, _) in pairs]
+        return image_sources.from_idx(named, fetch.limit)
 
     def load_unlabelled(self, path: Path, state: PreprocessingState) -> Iterator[pd.DataFrame]:
         """One picture per file; of a folder all files in it and below."""
@@ -130,10 +133,8 @@ class Vision(UseCase):
             raise UserError(f"expected the bytes of a picture, got {type(wrong[0]).__name__}: {str(wrong[0])[:40]}")
         usual = {"usual_height": state["side"], "usual_width": state["side"], "usual_channels": state["channels"]}
         usual["usual_fit"] = state.get("fit", "pad")
-        rows = pd.DataFrame(
-            {"image": list(inputs), "label": state["classes"][0], "subset": "", **usual}, index=range(len(inputs))
-        )
-        return rows.assign(file="", row=range(1, len(inputs) + 1))
+        columns = {"image": list(inputs), "label": state["classes"][0], "subset": "", **usual}
+        return pd.DataFrame(columns, index=range(len(inputs))).assign(file="", row=range(1, len(inputs) + 1))
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Decode each image; one that is unreadable or blank, or has an impossible label, is invalid."""

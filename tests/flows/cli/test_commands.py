@@ -129,3 +129,20 @@ def test_help_and_plans_load_neither_prefect_nor_torch(toy: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run([sys.executable, "-c", body], cwd=toy, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_wrong_data_are_refused_before_dvc_and_anything_for_training_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "wrong.csv").write_text("id;topic\n1;a\n2;b\n")
+    body = (
+        "import sys; from flows.cli import main\n"
+        f"sys.argv = ['bonsai', 'plan', 'nlp', '--set', 'fetch.path={tmp_path / 'wrong.csv'}']\n"
+        "try:\n    main.main()\nexcept SystemExit as end:\n    print(end.code)\n"
+        "print(sorted({'prefect', 'torch', 'dvc.repo', 'sklearn', 'distributed', 'scipy'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", body], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["2", "[]"]
+    assert done.stderr.startswith("error: ")
+    assert "has no column text or sentence" in done.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.cleaning.deduplication import deduplicate_and_split
 from tasks.cleaning.partitions import kept_rows
-from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share
+from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share, check_splits
 from tasks.core.errors import UserError
 from tasks.core.problem import Problem
 from tasks.core.settings import Clean
@@ -128,3 +128,12 @@ def test_every_class_must_be_in_every_split() -> None:
     outcomes = deduplicate_and_split(AssignsByColumn(), rows)
     with pytest.raises(UserError, match="class 'b' has 2 clean rows, none of them in validation or test"):
         check_classes(AssignsByColumn(), outcomes)
+
+
+def test_a_split_without_a_row_is_refused_with_what_became_of_the_rows() -> None:
+    rows = light(key=list("aabb"), label=list("aabb"), subset=["train", "test", "train", "test"])
+    outcomes = deduplicate_and_split(AssignsByColumn(), rows)
+    with pytest.raises(
+        UserError, match="of 4 rows none is left for train, validation; 2 are left out for duplicate"
+    ):
+        check_splits(AssignsByColumn(), outcomes)

@@ -10,9 +10,10 @@ from tests.support.labelled_amounts import LabelledAmounts, fetch_and_clean
 
 
 def test_rows_that_violate_the_schema_are_quarantined_by_column(make_context: Any) -> None:
-    table = pd.DataFrame({"label": ["a", "b", "c", "a", "b", "a"], "amount": [1.0, -1.0, 2.0, float("nan"), float("inf"), 99.0]})
+    amounts = [1.0, -1.0, 2.0, float("nan"), float("inf"), 99.0, 3.0, 4.0, 5.0]
+    table = pd.DataFrame({"label": ["a", "b", "c", *"abaaab"], "amount": amounts})
     report, rows, quarantine = fetch_and_clean(make_context(LabelledAmounts(table)))
-    assert rows["amount"].tolist() == [1.0, 99.0]
+    assert rows["amount"].tolist() == [1.0, 99.0, 3.0, 4.0, 5.0]
     assert dict(zip(quarantine["row"], quarantine["reason"].map(reason_code), strict=True)) == {
         3: "schema amount", 4: "schema label", 5: "schema amount", 6: "schema amount",
     }  # fmt: skip

@@ -90,3 +90,37 @@ def test_names_lose_blanks_around_them_and_a_column_without_one_gets_one(tmp_pat
     assert list(rows.columns[:3]) == ["unnamed 1", "a", "b"]
     (chosen,) = table_files.read_table(tmp_path / "my.csv", [" b "])
     assert chosen["b"].tolist() == ["2", "4"]
+
+
+def test_comments_before_the_header_are_left_out_whatever_is_in_them(tmp_path: Path) -> None:
+    rows = read(tmp_path, "# made by hand, on a day, in spring\n# 2024\na,b\n1,2\n3,4\n")
+    assert rows[["a", "b"]].to_numpy().tolist() == [["1", "2"], ["3", "4"]]
+    assert list(read(tmp_path, "# made by hand\n#id,b\n1,2\n3,4\n"))[:2] == ["#id", "b"]
+    assert list(read(tmp_path, "#,b\n1,2\n3,4\n"))[:2] == ["#", "b"]
+
+
+def test_runs_of_blanks_split_columns_where_nothing_else_does(tmp_path: Path) -> None:
+    rows = read(tmp_path, "price   name\n 1.5    x  \n12.25  y\n", "my.txt")
+    assert rows[["price", "name"]].to_numpy().tolist() == [["1.5", "x"], ["12.25", "y"]]
+    told = read(tmp_path, "1.5    x\n12.25  y\n", "my.data", separator=" ", names=("price", "name"))
+    assert told[["price", "name"]].to_numpy().tolist() == [["1.5", "x"], ["12.25", "y"]]
+    assert "two words" in read(tmp_path, "two words\nthree more words\nand 4\n", "my.txt")
+
+
+def test_a_line_of_words_below_the_rows_is_in_doubt_and_elsewhere_an_error(tmp_path: Path) -> None:
+    rows = read(tmp_path, "a,b,c\n1,2,3\n4,5,6\nTotal amount: 1234\n")
+    assert rows["a"].tolist()[:2] == ["1", "4"]
+    assert rows["doubt"].tolist() == ["", "", "footer: a line of one field below the rows: 'Total amount: 1234'"]
+    with pytest.raises(UserError, match="line 3 has 1 field, expected 3"):
+        read(tmp_path, "a,b,c\n1,2,3\nTotal\n4,5,6\n")
+    with pytest.raises(UserError, match=r"line 3 has 2 fields, expected 3 .* is a value missing, or the line no row"):
+        read(tmp_path, "a,b,c\n1,2,3\n4,5\n6,7,8\n")
+
+
+def test_columns_that_are_called_like_those_of_the_reader_get_another_name(tmp_path: Path) -> None:
+    rows = read(tmp_path, "file,row,text\nx,9,y\n")
+    assert rows[["file (column)", "row (column)", "file", "row"]].to_numpy().tolist() == [["x", "9", "my.csv", 2]]
+    assert read(tmp_path, "file,row,text\nx,9,y\n", columns=("row",))["row (column)"].tolist() == ["9"]
+    pd.DataFrame({"row": [7], "text": ["y"]}).to_parquet(tmp_path / "my.parquet")
+    (block,) = table_files.read_table(tmp_path / "my.parquet")
+    assert block[["row (column)", "row"]].to_numpy().tolist() == [[7, 0]]

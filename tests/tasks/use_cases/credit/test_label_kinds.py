@@ -122,7 +122,7 @@ def test_whole_numbers_of_few_values_are_classes_unless_set_otherwise(tmp_path: 
 
 def test_a_label_that_is_no_number_among_numbers_is_quarantined(tmp_path: Path) -> None:
     rows = table().drop(columns=["default", "house"]).astype({"limit": object})
-    rows.loc[5, "limit"] = "unknown"
+    rows.loc[5, "limit"] = "dear"
     rows.loc[6, "limit"] = ""
     case = credit(credit_table.write(tmp_path / "table.csv", rows), fetch={"label": "limit"})
     cleaned_rows = case.clean_partition(pd.concat(case.load(), ignore_index=True))

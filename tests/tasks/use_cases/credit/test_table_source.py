@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,57 @@ def test_several_files_by_a_pattern_are_one_table(tmp_path: Path) -> None:
     people(24).drop(columns="job").to_csv(tmp_path / "a3.csv", index=False)
     with pytest.raises(UserError, match=r"a3\.csv and a1\.csv differ in their columns \(job\)"):
         read(tmp_path / "a1.csv", path=str(tmp_path / "a*.csv"))
+
+
+def test_labels_that_differ_in_case_are_one_class_only_if_they_are_words_for_yes_and_no(tmp_path: Path) -> None:
+    table = people()
+    table.assign(y=["Yes" if place % 8 == 1 else label for place, label in enumerate(table["y"])]).to_csv(
+        tmp_path / "my.csv", index=False
+    )
+    rows, said = read(tmp_path / "my.csv")
+    assert rows["label"].value_counts().to_dict() == {"no": 45, "Yes": 15}
+    assert {"label: column `y`, 2 classes", "labels `Yes`, `yes` are read as one class"} <= set(said)
+    table.assign(y=["Rome" if place % 2 else "rome" for place in range(60)]).to_csv(tmp_path / "my.csv", index=False)
+    rows, said = read(tmp_path / "my.csv")
+    assert rows["label"].nunique() == 2
+    assert "labels `rome`, `Rome` differ in case only, and are classes of their own; write them alike to join them" in said
+
+
+def test_a_feature_may_be_called_label(tmp_path: Path) -> None:
+    people().rename(columns={"job": "label"}).to_csv(tmp_path / "my.csv", index=False)
+    rows, said = read(tmp_path / "my.csv", label="y", categories=["label"])
+    assert rows["label (column)"].tolist()[:3] == ["office", "trade", "student"]
+    assert rows["label"].tolist()[:3] == ["no", "yes", "no"]
+    assert "column `label`, which is not the label, is called `label (column)`" in said
+    case = registry.build("use_cases", "credit", {"fetch": {"path": str(tmp_path / "my.csv"), "label": "y"}})
+    state = {"numbers": ["income"], "categories": {"label (column)": ["office"]}, "classes": ["no", "yes"]}
+    (new,) = case.load_unlabelled(tmp_path / "my.csv", state)
+    assert new["label (column)"].tolist()[:3] == ["office", "trade", "student"]
+
+
+def test_numbers_of_several_currencies_are_left_out_and_that_is_said(tmp_path: Path) -> None:
+    people().assign(paid=[f"{'$€'[place % 2]}{place}" for place in range(60)]).to_csv(tmp_path / "my.csv", index=False)
+    rows, said = read(tmp_path / "my.csv")
+    assert "paid" not in rows
+    assert "column `paid` left out: its numbers have several units or currencies ($, €)" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "fetch", "words"),
+    [
+        ("income,y\n1,no\n2,no\n", {}, "the label's column 'y' has the value 'no' only"),
+        ("income,y\n1,\n2,\n", {}, "the label's column 'y' has no value"),
+        ("income,y\n1,no\n2,yes\n", {"label": "defualt"}, "no column 'defualt'; it has income, y"),
+        ("income,default\n1,no\n2,yes\n", {"label": "defualt"}, "did you mean 'default'?"),
+        ("income,y\n1,no\n2,yes\n", {"ignore": ["incmoe"]}, "did you mean 'income'?"),
+        ("income,y\n1,no\n2,yes\n", {"target": "number"}, "fetch.target is number, but 'y' holds 'no'"),
+        ("income:y\n1:no\n2:yes\n", {}, "Then set fetch.separator=:"),
+        ("", {}, "is empty"),
+    ],
+)
+def test_a_wrong_table_is_refused_by_its_head(tmp_path: Path, content: str, fetch: Any, words: str) -> None:
+    (tmp_path / "my.csv").write_text(content)
+    case = registry.build("use_cases", "credit", {"fetch": {"path": str(tmp_path / "my.csv"), **fetch}})
+    with pytest.raises(UserError, match=re.escape(words)) as refused:
+        case.check_head()
+    assert "\n" not in str(refused.value)

@@ -49,7 +49,7 @@ def test_a_column_that_is_not_there_is_named_with_what_there_is(tmp_path: Path) 
     random_bars(5)[["date", "open", "low", "volume"]].to_csv(tmp_path / "short.csv", index=False)
     with pytest.raises(UserError, match=r"no column for high, close; it has date, open, low, volume: name them in fetch"):
         next(Finance(fetch={"path": str(tmp_path / "short.csv")}).load())
-    with pytest.raises(UserError, match=r"no column 'Opening'; .*It has date, open"):
+    with pytest.raises(UserError, match=r"no column 'Opening'; it has date, open"):
         next(Finance(fetch={"path": str(tmp_path / "short.csv"), "open": "Opening"}).load())
 
 
@@ -127,3 +127,45 @@ def test_what_is_wrong_in_a_row_is_quarantined_with_its_reason_and_line(tmp_path
         10: "missing-open",
     }
     assert raw["doubt"].iloc[-1].startswith("cut-short")
+
+
+def head_refusal(path: Path, **fetch: Any) -> str:
+    with pytest.raises(UserError) as refused:
+        Finance(fetch={"path": str(path), **fetch}).check_head()
+    return str(refused.value).removeprefix(f"{path}")
+
+
+def test_a_source_without_dates_or_prices_is_refused_by_its_head(tmp_path: Path) -> None:
+    bars = random_bars(80)[["date", "open", "high", "low", "close"]]
+    bars.to_csv(tmp_path / "good.csv", index=False)
+    Finance(fetch={"path": str(tmp_path / "good.csv")}).check_head()
+    bars.assign(date="yesterday").to_csv(tmp_path / "own.csv", index=False)
+    assert head_refusal(tmp_path / "own.csv").startswith(": no date is read in its date column, which begins with 'yesterday'")
+    bars.assign(date=bars["date"].dt.strftime("%y%m%d")).to_csv(tmp_path / "own.csv", index=False)
+    assert "no date is read in its date column" in head_refusal(tmp_path / "own.csv")
+    bars.assign(low="cheap").to_csv(tmp_path / "own.csv", index=False)
+    assert head_refusal(tmp_path / "own.csv").startswith(": the column of low holds no numbers but 'cheap'; name another in")
+    bars[["date", "close"]].to_csv(tmp_path / "own.csv", index=False)
+    assert "no column for open, high, low; it has date, close: each day and ticker needs a row" in head_refusal(
+        tmp_path / "own.csv"
+    )
+    assert "did you mean 'close'?" in head_refusal(tmp_path / "good.csv", close="clsoe")
+    (tmp_path / "empty").mkdir()
+    assert "holds no table" in head_refusal(tmp_path / "empty")
+
+
+def test_names_on_three_lines_as_yfinance_writes_them_are_read(tmp_path: Path) -> None:
+    bars = random_bars(5)
+    lines = ["Price,Close,High,Low,Open,Volume", "Ticker,ABC,ABC,ABC,ABC,ABC", "Date,,,,,"]
+    lines += [f"{row.date:%Y-%m-%d},{row.close},{row.high},{row.low},{row.open},{row.volume}" for row in bars.itertuples()]
+    (rows,) = Finance(fetch={"path": str(written(tmp_path / "own.csv", "\n".join([*lines, ""])))}).load()
+    assert rows["ticker"].tolist() == ["ABC"] * 5
+    assert rows["close"].astype(float).tolist() == bars["close"].tolist()
+    assert rows["row"].tolist() == [4, 5, 6, 7, 8]
+
+
+def test_notes_beside_tables_are_no_prices(tmp_path: Path) -> None:
+    random_bars(5).to_csv(tmp_path / "A.csv", index=False)
+    (tmp_path / "notes.txt").write_text("bought on Monday\n")
+    (rows,) = Finance(fetch={"path": str(tmp_path)}).load()
+    assert len(rows) == 5
