@@ -20,6 +20,7 @@ from flows.maintenance import references
 from flows.maintenance.references import References
 from flows.runs import record_file, recovery, run_record, search
 from flows.runs.run_record import Run
+from flows.services import prefect_database
 from tasks.core.errors import UserError
 
 
@@ -71,8 +72,14 @@ def collect_garbage(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcR
         if not dry_run:
             present = [path for md5 in refers.hashes if (path := object_cache.object_path(objects, md5)).exists()]
             _remove(root, report)
+            report.freed_bytes += prefect_database.prune(root, kept=_flow_runs(kept), removed=_flow_runs(removed))
             _check_removal(root, report, present)
     return report
+
+
+def _flow_runs(runs: Iterable[Run]) -> set[str]:
+    """The ids of these runs in Prefect."""
+    return {str(run.record["prefect"]["flow_run_id"]) for run in runs if run.record["prefect"].get("flow_run_id")}
 
 
 def _check_removal(root: Path, report: GcReport, needed: Iterable[Path]) -> None:

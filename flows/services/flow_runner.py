@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from flows import settings
 
@@ -23,7 +24,7 @@ with settings.import_without_gc():
     from prefect.client.orchestration import PrefectClient, get_client
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter
-    from prefect.client.schemas.objects import FlowRun, StateType
+    from prefect.client.schemas.objects import FlowRun, State, StateType
     from prefect.client.schemas.responses import DeploymentResponse
     from prefect.client.schemas.sorting import FlowRunSort
     from prefect.deployments.runner import RunnerDeployment
@@ -139,9 +140,11 @@ async def create_heartbeat_automation() -> None:
 
 
 async def watch_dead_runs(client: PrefectClient, root: Path) -> None:
+    done = set[str]()
     while True:
-        await asyncio.sleep(CHECK_INTERVAL_S)
         await mark_crashed(client, root)
+        await reconcile_states(client, root, done)
+        await asyncio.sleep(CHECK_INTERVAL_S)
 
 
 async def mark_crashed(client: PrefectClient, root: Path) -> None:
@@ -157,6 +160,30 @@ async def mark_crashed(client: PrefectClient, root: Path) -> None:
                 continue  # a run of another server
             if flow_run.state and not flow_run.state.is_final():
                 await client.set_flow_run_state(flow_run.id, Crashed(message="its process died"), force=True)
+
+
+async def reconcile_states(client: PrefectClient, root: Path, done: set[str]) -> None:
+    """Set in Prefect the state of every recent run whose record says that it ended otherwise, as after the machine was suspended.
+
+    `done` holds the flow runs that agree already; those that agree now are added.
+    """
+    for run in run_record.recent_runs(root):
+        flow_run_id, ended = str(run.record["prefect"].get("flow_run_id", "")), run.record["state"]
+        skip = run_record.is_foreign(run.folder) or ended not in run_record.FINAL_STATES
+        if not flow_run_id or flow_run_id in done or skip:
+            continue
+        try:
+            flow_run = await client.read_flow_run(UUID(flow_run_id))
+        except (ObjectNotFound, ValueError):
+            done.add(flow_run_id)  # a run of another server
+            continue
+        state = flow_run.state
+        if state and not state.is_final() and os_processes.is_alive(run.record.get("process")):
+            continue  # it is about to say so itself
+        if state and state.type.value != ended.upper():
+            recorded = State(type=StateType(ended.upper()), name=ended, message="as the run's own record says")
+            await client.set_flow_run_state(flow_run.id, recorded, force=True)
+        done.add(flow_run_id)
 
 
 async def cancel_missed_runs(client: PrefectClient, served: list[Any]) -> None:

@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flows import settings
+from flows.reporting.console import stderr
+from flows.services import prefect_database
 from flows.system.file_locks import hold_lock
 from tasks.__main__ import die_with_parent
 from tasks.core.errors import UserError
@@ -51,6 +53,8 @@ class PrefectServer:
         settings.apply(root)
         self._starting = ExitStack()  # one at a time: two servers must not create the same database
         self._starting.enter_context(hold_lock(root / ".bonsai" / "locks" / "server"))
+        if damage := prefect_database.set_aside_if_damaged(root):
+            stderr().print(damage, style="yellow", markup=False, soft_wrap=True)
         self.password = password or f"bonsai:{secrets.token_hex(16)}"
         with bound_socket(port) as listener:
             listener.listen(128)
@@ -164,6 +168,7 @@ def serve(listener_fd: int, parent: int) -> None:
         from prefect.server.api.server import create_app
 
     collect_garbage_in_background()
+    prefect_database.take_write_locks_at_once()
     config = uvicorn.Config(create_app, factory=True, log_level="error", lifespan="on")
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=listener_fd)])
 
