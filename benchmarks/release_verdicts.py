@@ -40,15 +40,15 @@ def main() -> None:
         name: (use_case, settings, (), elsewhere) for name, (use_case, settings, elsewhere) in DATA_SETS.items()
     }
     measurements |= {f"{name}, quick": (name, QUICK, ("dense", *QUICK_RECIPES), False) for name in QUICK_USE_CASES}
-    rows = kept_rows()
-    chosen = os.environ.get(CHOICE)
-    names = [name.strip() for name in chosen.split(";")] if chosen else [name for name in measurements if name not in rows]
+    kept, chosen = kept_rows(), os.environ.get(CHOICE)
+    names = [name.strip() for name in chosen.split(";")] if chosen else [name for name in measurements if name not in kept]
     for name in names:
         use_case, settings, recipes, elsewhere = measurements[name]
         if elsewhere and not os.environ.get("BONSAI_DATASETS"):
             print(f"skipped {name}: BONSAI_DATASETS names no folder with its files, and benchmarks do not download")
             continue
-        rows[name] = verdict_row(name, use_case, settings, recipes)
+        row = verdict_row(name, use_case, settings, recipes)
+        rows = {**kept_rows(), name: row}  # another process may have measured others meanwhile
         ordered = [rows[each] for each in measurements if each in rows]
         record.write(NAME, "The verdict of each data set, with the terms of its contract as they stand.", ordered)
 

@@ -1,6 +1,7 @@
 """Unusual inputs have a higher score than usual ones, from a description of a few kilobytes."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,25 @@ def test_noise_and_inverted_pictures_are_unusual_and_other_pictures_of_the_kind_
 def test_a_description_survives_json_and_is_small() -> None:
     fitted = input_scores.fit(np.random.default_rng(0).integers(0, 256, (200, 3, 32, 32), dtype=np.uint8), {})
     text = json.dumps(fitted)
-    assert len(text) < 2500
+    assert len(text) < 1200
     colours = np.random.default_rng(1).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
     assert np.array_equal(input_scores.score(colours, json.loads(text)), input_scores.score(colours, fitted or {}))
+
+
+def test_a_description_of_an_earlier_version_is_read() -> None:
+    mean, axes = np.array([10, 20, 30, 40], "<f4"), np.array([[127, 0, 0, 0]], "i1")
+    old = {"kind": "picture", "side": 2, "rest": 4.0}
+    old |= {name: b64encode(values.tobytes()).decode() for name, values in (("mean", mean), ("axes", axes))}
+    old |= {"variances": b64encode(np.array([25], "<f4").tobytes()).decode()}
+    picture = np.array([[[[20, 20], [30, 44]]]], np.uint8)
+    np.testing.assert_allclose(input_scores.score(picture, old), [10**2 / 25 + 4**2 / 4])
+
+
+def test_a_damaged_description_is_named() -> None:
+    fitted = input_scores.fit(bars(0), {})
+    assert fitted is not None
+    with pytest.raises(ValueError, match="damaged"):
+        input_scores.score(bars(1), {**fitted, "axes": fitted["axes"][:-9]})
 
 
 def test_the_score_of_a_picture_does_not_depend_on_the_others_in_its_batch() -> None:
