@@ -8,10 +8,12 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.readers.runs import run_records
+from dashboard.readers.runs.sample_run import SAMPLE
 from dashboard.text import translations
 from dashboard.ui import page_context, pickers, url_state
 from dashboard.ui.locale import t
 from dashboard.ui.page_context import PageContext
+from dashboard.views.run import welcome
 from flows import settings
 
 ICON = Path(__file__).with_name("icon.svg")
@@ -21,6 +23,7 @@ PAGES = {
         "run": ":material/play_circle:",
         "history": ":material/history:",
         "compare": ":material/compare_arrows:",
+        "own_data": ":material/upload_file:",
         "schedules": ":material/calendar_clock:",
     },
     "findings": {
@@ -101,6 +104,8 @@ url_state.remember_query_params(CARRIED)
 for remark in filter(None, (stale, skipped)):
     st.caption(remark)
 st.session_state["context"] = PageContext(root, use_case, run)
+if run and run.id == SAMPLE:
+    welcome.sample_note()
 with page_context.error_boundary():
     page.run()
 freeze_loaded_objects(name)

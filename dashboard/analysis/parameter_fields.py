@@ -25,6 +25,11 @@ BASELINE = "dense"
 QUICK: dict[str, Any] = {"fetch.limit": 1500, "training.epochs": 3}
 """Smoke test: a run of about a minute; its results do not predict those of a full run."""
 QUICK_RECIPES = ("int8",)
+DEMO: dict[str, dict[str, Any]] = {
+    "vision": {"training.epochs": 4, "contract.min_speedup": 1.5, "contract.max_size_share": 0.35},
+}
+"""A run of all rows with fewer epochs and a contract that asks for less: about two CPU minutes to a verdict that counts."""
+DEMO_RECIPES = ("int8",)
 SEEDS = "training.seeds"
 DATASET = "fetch.dataset"
 DATASET_MODULES = ("datasets", "price_sources")

@@ -13,6 +13,7 @@ from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_records
 from dashboard.readers.runs.run_records import Run
+from dashboard.readers.runs.sample_run import SAMPLE
 from flows.reporting.verdicts import Verdict
 from tasks.core.compression import DENSE
 
@@ -82,7 +83,7 @@ def best_baseline(metrics: Metrics, split: str, first: str, *, higher: bool) -> 
 
 def previous_run(run: Run, use_case: str) -> Run | None:
     """The newest run before this one with a results table of the use case."""
-    if run.id == run_records.WORKSPACE:
+    if run.id in (run_records.WORKSPACE, SAMPLE):
         return None
     earlier = [other for other in run_records.latest(run.root, use_case, SEARCHED) if other.id < run.id]
     return run_records.newest_with(earlier, use_case, TABLE)

@@ -3,9 +3,11 @@
 import streamlit as st
 
 from dashboard.ui import page_context
-from dashboard.views.run import live_run, start_form
+from dashboard.views.run import live_run, start_form, welcome
 
 context = page_context.current()
+if welcome.is_first(context) and not st.query_params.get("flow"):
+    welcome.show(context)
 if start_form.is_open(context):
     with page_context.error_boundary():
         start_form.card(context)

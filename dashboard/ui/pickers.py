@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.runs import run_records
+from dashboard.readers.runs import run_records, sample_run
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting, translations
 from dashboard.ui.locale import t, word, zone
@@ -70,10 +70,12 @@ def choose_run(root: Path, use_case: str, page: str = "run") -> tuple[Run | None
     """
     runs = run_records.latest(root, use_case, MAX_RUNS)
     requested = st.query_params.get("run", "")
-    if requested and requested != run_records.WORKSPACE and all(run.id != requested for run in runs):
+    if requested not in ("", run_records.WORKSPACE) and all(run.id != requested for run in runs):
         runs.append(run_records.load(root, requested))
     by_id = {run.id: run for run in runs}
     has_own = (root / "journal").is_dir() or (root / "data" / use_case).is_dir()
+    if not by_id and not has_own and page in NEEDED and use_case == sample_run.USE_CASE:
+        by_id[sample_run.SAMPLE] = run_records.load(root, sample_run.SAMPLE)
     options = [*by_id, *([run_records.WORKSPACE] if has_own else [])]
     newest = next(iter(by_id.values()), None)
     shown = (run_records.newest_with(runs, use_case, NEEDED[page]) if page in NEEDED else None) or newest
@@ -146,6 +148,8 @@ def run_label(run: Run | None) -> str:
     """A run's label in a list: start time, state and overrides."""
     if run is None:
         return t("pick.workspace")
+    if run.id == sample_run.SAMPLE:
+        return t("pick.sample")
     changes = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in run.record.overrides.items())
     state = t(f"state.{run.state}")
     return formatting.clean(" · ".join(filter(None, [formatting.local_time(run.at, zone()), state, changes])), 90)

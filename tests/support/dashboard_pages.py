@@ -13,7 +13,20 @@ import dashboard
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 """Every AppTest scans all installed packages for components, which takes most of its time; once is enough."""
 APP = str(Path(dashboard.__file__).with_name("app.py"))
-PAGES = ("run", "history", "compare", "schedules", "data", "results", "compression", "try_it", "models", "versions", "about")
+PAGES = (
+    "run",
+    "history",
+    "compare",
+    "schedules",
+    "data",
+    "results",
+    "compression",
+    "try_it",
+    "models",
+    "own_data",
+    "versions",
+    "about",
+)
 PAGE_MARKS = [
     pytest.mark.usefixtures("own_main", "no_server", "no_unexpected_error"),
     pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning"),  # DVC's, of its pygtrie

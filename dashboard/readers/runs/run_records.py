@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from dashboard.readers import project_files
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.runs import sample_run
+from dashboard.readers.runs.sample_run import SAMPLE
 from dashboard.text import formatting
 from flows.runs import record_file, record_schema, search
 from flows.runs.record_schema import Record, StageEntry
@@ -114,10 +116,10 @@ def run_ids(root: Path) -> list[str]:
 
 
 def load(root: Path, run_id: str) -> Run:
-    """The run with that id, or the project folder; raises `Unreadable`."""
+    """The run with that id, the project folder, or the sample run; raises `Unreadable`."""
     if run_id == WORKSPACE:
         return Run(WORKSPACE, root, root, Record(), "none")
-    folder = root / "runs" / project_files.slug(run_id)
+    folder = sample_run.unpacked(root) if run_id == SAMPLE else root / "runs" / project_files.slug(run_id)
     path = folder / record_file.RECORD_FILE
     if not folder.is_dir():
         raise Unreadable("unreadable.run", name=run_id)

@@ -10,6 +10,7 @@ from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_records
 from dashboard.readers.runs.run_records import Run
+from dashboard.readers.runs.sample_run import SAMPLE
 from dashboard.text import formatting
 from dashboard.ui import locale, metric_text, model_actions, verdict_view, widgets
 from dashboard.ui.locale import t, word
@@ -88,4 +89,5 @@ def _buttons(run: Run, use_case: str, outcome: Outcome) -> None:
             except Unreadable:
                 files = []
             model_actions.download(files, f"{use_case}-{outcome.row.recipe}", key="outcome_download")
-            model_actions.promote(run.root, use_case, run.id, key="outcome_promote", primary=True)
+            if run.id != SAMPLE:
+                model_actions.promote(run.root, use_case, run.id, key="outcome_promote", primary=True)

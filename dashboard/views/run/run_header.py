@@ -9,6 +9,7 @@ from dashboard.readers import prefect_api, verdicts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs.run_records import Run
 from dashboard.readers.runs.run_snapshot import RunSnapshot
+from dashboard.readers.runs.sample_run import SAMPLE
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, verdict_view, widgets
 from dashboard.ui.locale import t
@@ -100,7 +101,7 @@ def _actions(snapshot: RunSnapshot) -> None:
         t("run.new"), icon=":material/add:", key="new_run", on_click=start_form.open_card, type="primary"
     ):
         st.rerun()  # the form is outside of the fragment that refreshes
-    if snapshot.is_workspace:
+    if snapshot.is_workspace or run.id == SAMPLE:
         return
     if run.live:
         cancelling = st.session_state.get("ending") == run.id

@@ -191,29 +191,45 @@ def _settings(form: Form) -> dict[str, Any] | None:
 
 def _presets(form: Form, overrides: Mapping[str, Any], chosen: Sequence[str]) -> None:
     """The preset that matches the form; a click on another fills the form."""
-    quick = {name: value for name, value in parameter_fields.QUICK.items() if any(field.name == name for field in form.fields)}
-    is_quick = dict(overrides) == quick and list(chosen) == [
-        name for name in form.recipes if name in parameter_fields.QUICK_RECIPES
-    ]
-    preset = "full" if not overrides and not chosen else "quick" if is_quick else "own"
+    presets = _preset_values(form)
+    preset = "full" if not overrides and not chosen else "own"
+    for name, (values, recipes) in presets.items():
+        if dict(overrides) == values and list(chosen) == recipes:
+            preset = name
     st.session_state["preset"] = preset
     st.segmented_control(
         t("run.preset"),
-        ["quick", "full", *(["own"] if preset == "own" else [])],
+        [*presets, "full", *(["own"] if preset == "own" else [])],
         required=True,
         format_func=lambda name: t(f"run.{name}"),
         key="preset",
         help=t("run.preset_help"),
         on_change=_apply_preset,
-        args=(form, quick),
+        args=(form, presets),
     )
 
 
-def _apply_preset(form: Form, quick: Mapping[str, Any]) -> None:
+def _preset_values(form: Form) -> dict[str, tuple[dict[str, Any], list[str]]]:
+    """The settings and the recipes of each preset of the use case: `demo` where there is one, and `quick`."""
+    names = {field.name for field in form.fields}
+    settings = {"demo": parameter_fields.DEMO.get(form.use_case, {}), "quick": parameter_fields.QUICK}
+    recipes = {"demo": parameter_fields.DEMO_RECIPES, "quick": parameter_fields.QUICK_RECIPES}
+    return {
+        preset: (
+            {name: value for name, value in values.items() if name in names},
+            [name for name in form.recipes if name in recipes[preset]],
+        )
+        for preset, values in settings.items()
+        if values
+    }
+
+
+def _apply_preset(form: Form, presets: Mapping[str, tuple[dict[str, Any], list[str]]]) -> None:
     preset = st.session_state["preset"]
     if preset != "own":
-        parameter_form.fill(form, quick if preset == "quick" else {})
-        parameter_form.fill_recipes(form, parameter_fields.QUICK_RECIPES if preset == "quick" else ())
+        values, recipes = presets.get(preset, ({}, []))
+        parameter_form.fill(form, values)
+        parameter_form.fill_recipes(form, recipes)
 
 
 def _reset(form: Form) -> None:
