@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("tasks", "flows", "dashboard")
-SUFFIXES = {".py", ".css", ".js", ".toml", ".svg", ".txt"}
+SUFFIXES = {".py", ".css", ".js", ".toml", ".svg", ".txt", ".zip"}
 
 
 @pytest.mark.slow
