@@ -270,8 +270,12 @@ class UseCase(ABC):
             f"{type(self).__name__.lower()} has no pretrained network; take teacher: dense in 'distill' of its recipes"
         )
 
-    def start_student(self, student: nn.Module, teacher: nn.Module) -> None:  # noqa: B027
-        """Set weights of a new student from its teacher before distillation; by default nothing."""
+    def start_student(self, student: nn.Module, teacher: nn.Module) -> bool:
+        """Set weights of a new student from its teacher before distillation; by default nothing.
+
+        Returns whether the first `layers()` of both are equal now, so that only the student's last blocks need be fitted.
+        """
+        return False
 
     def suited_training(self) -> Training:
         """The settings of training for data of the user's own, for which no setting was tuned; by default those given."""

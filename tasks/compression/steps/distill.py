@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -44,23 +44,23 @@ class Distill:
     def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         import torch
 
-        from tasks.compression import pretrained_teaching, teacher_training
+        from tasks.compression import pretrained_teaching, shared_blocks, teacher_training
 
+        how: dict[str, Any] = {
+            "effort": self.effort,
+            "learning_rate_share": self.learning_rate_share,
+            "teacher_share": self.teacher_share,
+            "temperature": self.temperature,
+            "checkpoint": "distill",
+        }
         with torch.random.fork_rng():
             torch.manual_seed(context.case.training.seed)
             student = context.case.build_student(context.state, self.width_share)
-        context.case.start_student(student, network)
+        shares_blocks = context.case.start_student(student, network)
         lesson = teacher_training.live_lesson(network, context)
         if self.teacher == "pretrained":
             lesson = pretrained_teaching.prepare_lesson(context, self.pretrained)
             context.notes["distill"] = lesson.notes
-        return teacher_training.fit_lesson(
-            student,
-            lesson,
-            context,
-            effort=self.effort,
-            learning_rate_share=self.learning_rate_share,
-            teacher_share=self.teacher_share,
-            temperature=self.temperature,
-            checkpoint="distill",
-        )
+        elif shares_blocks and (model := context.case.transfer_learning()):
+            return shared_blocks.fit(student, network, model, context, **how)
+        return teacher_training.fit_lesson(student, lesson, context, **how)

@@ -67,7 +67,7 @@ class Transfer:
             plan = precision.choose_plan(network, sample, self.training, forward_only=True)
             self._log(f"computes features on {plan.device} in {plan.precision}: {plan.reason}")
             cut = self._first_trained(len(layers))
-            lower, upper = nn.Sequential(*layers[:cut]), _FineTuned(_Float(), *layers[cut:])
+            lower, upper = nn.Sequential(*layers[:cut]), FineTuned(Float(), *layers[cut:])
             rows = self._features(lower, inputs, plan, varied=self.model.mode != "all")
             held_out = self._features(lower, validation[0], plan, varied=False), validation[1]
             targets_of_rows = np.tile(targets, len(rows) // len(targets))
@@ -76,7 +76,7 @@ class Transfer:
         if self.model.mode == "frozen":
             return trainer.FitResult(network.eval(), [start], 1, 1, 0, plan)
         if self._trains_whole(len(layers)):
-            return self._fine_tune(network, _FineTuned(*layers), (inputs, targets), validation, start, whole=True)
+            return self._fine_tune(network, FineTuned(*layers), (inputs, targets), validation, start, whole=True)
         return self._fine_tune(network, upper, (rows, targets_of_rows), held_out, start, whole=False)
 
     def _trains_whole(self, count: int) -> bool:
@@ -88,7 +88,7 @@ class Transfer:
         """The position of the first layer that is not computed in advance: all but the head, or but the last blocks too."""
         if self.model.mode != "last_blocks":
             return count - 1
-        return max(1, count - 2 - self.model.trained_blocks)  # the two are the last convolution and the head
+        return first_trained_block(count, self.model.trained_blocks)
 
     def _features(self, lower: nn.Module, inputs: Array, plan: precision.ComputePlan, varied: bool) -> Array:
         augmentation = self.augmentation if varied else None
@@ -104,18 +104,8 @@ class Transfer:
         )
 
     def _fit_head(self, upper: nn.Sequential, rows: tuple[Array, Array], held_out: tuple[Array, Array]) -> None:
-        """Set the last layer to a logistic regression on what reaches it."""
-        linear = upper[-1]
-        assert isinstance(linear, nn.Linear)
-        body = upper[:-1]
-        reached = [trainer.predict(body, part[0]) for part in (rows, held_out)]
-        head = linear_head.fit(
-            reached[0], rows[1], (reached[1], held_out[1]), linear.out_features, balanced=self.training.balanced_sampling
-        )
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(head.weight))
-            linear.bias.copy_(torch.from_numpy(head.bias))
-        self._log(f"a linear head on {linear.in_features:,} features of {len(rows[0]):,} rows, C = {head.strength:g}")
+        head = fit_head(upper, rows, held_out, balanced=self.training.balanced_sampling)
+        self._log(f"a linear head on {head.weight.shape[1]:,} features of {len(rows[0]):,} rows, C = {head.strength:g}")
 
     def _evaluate(self, upper: nn.Module, rows: tuple[Array, Array], held_out: tuple[Array, Array]) -> dict[str, float]:
         """The first point of the curves: the network with its new head."""
@@ -188,10 +178,29 @@ def learning_rate_shares(layers: nn.Sequential, decay: float) -> dict[str, float
     return {name: decay ** (last - int(name.partition(".")[0])) for name, _ in layers.named_parameters()}
 
 
-class _FineTuned(nn.Sequential):
+def first_trained_block(count: int, trained_blocks: int) -> int:
+    """The position of the first of `count` layers that is trained: the last blocks, the last convolution and the head are."""
+    return max(1, count - 2 - trained_blocks)
+
+
+def fit_head(
+    upper: nn.Sequential, rows: tuple[Array, Array], held_out: tuple[Array, Array], *, balanced: bool
+) -> linear_head.LinearHead:
+    """Set the last layer to a logistic regression on what reaches it; returns the regression."""
+    linear = upper[-1]
+    assert isinstance(linear, nn.Linear)
+    reached = [trainer.predict(upper[:-1], part[0]) for part in (rows, held_out)]
+    head = linear_head.fit(reached[0], rows[1], (reached[1], held_out[1]), linear.out_features, balanced=balanced)
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(head.weight))
+        linear.bias.copy_(torch.from_numpy(head.bias))
+    return head
+
+
+class FineTuned(nn.Sequential):
     """Layers whose normalisations keep the statistics of pretraining: those of small batches would move every feature at once."""
 
-    def train(self, mode: bool = True) -> _FineTuned:
+    def train(self, mode: bool = True) -> FineTuned:
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -199,7 +208,7 @@ class _FineTuned(nn.Sequential):
         return self
 
 
-class _Float(nn.Module):
+class Float(nn.Module):
     """Half-precision features as float32."""
 
     def forward(self, x: Tensor) -> Tensor:

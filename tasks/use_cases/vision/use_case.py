@@ -312,17 +312,18 @@ class Vision(UseCase):
         return described | {"mean": state["mean"], "std": state["std"]}
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
-        """The same architecture with `width_share` of the channels of each layer, at least 4, or of the pretrained blocks."""
+        """The same architecture with `width_share` of the channels of each layer, at least 4; see `pretrained.student_fields`."""
         if self.model.architecture in PRETRAINED:
-            return self._build(state, {"blocks": max(1, round(self.model.blocks * width_share))})
+            return self._build(state, pretrained.student_fields(self.model, width_share))
         widths = self.build_model(state).fields["widths"]  # type: ignore[index]
         scaling = {"mean": state["mean"], "std": state["std"]}
         return self._build(state, {**scaling, "widths": [max(4, round(width * width_share)) for width in widths]})
 
-    def start_student(self, student: nn.Module, teacher: nn.Module) -> None:
+    def start_student(self, student: nn.Module, teacher: nn.Module) -> bool:
         """The blocks of a pretrained student are the first ones of its teacher."""
-        if self.transfer_learning():
+        if shared := self.transfer_learning() is not None:
             student.take_over(teacher)  # type: ignore[operator]
+        return shared
 
     def transfer_learning(self) -> PretrainedModel | None:
         """The mode of a pretrained architecture."""

@@ -110,3 +110,43 @@ def test_the_exported_file_answers_as_the_network_for_even_and_odd_sides(side: A
 def test_a_wrong_field_is_refused_in_one_line(fields: Any, message: Any) -> None:
     with pytest.raises(UserError, match=message):
         EfficientnetLite0(**{"side": 32, "classes": 2, **fields})
+
+
+def narrow_student(share: float, side: int = 32) -> tuple[Any, Any, Any]:
+    """A network of four blocks, a student of its first three of which two are whole, and what both get after those."""
+    torch.manual_seed(0)
+    teacher = EfficientnetLite0(side=side, classes=2, blocks=4).eval()
+    student = EfficientnetLite0(side=side, classes=2, blocks=3, whole_blocks=2, inner_share=share).eval()
+    student.take_over(teacher)
+    with torch.no_grad():
+        reached = nn.Sequential(*teacher.layers()[: student.shared_layers()])(pixels(8, side=side))
+    student.narrow(teacher, reached)
+    return teacher, student, reached
+
+
+def test_a_student_as_wide_as_its_teacher_computes_what_the_teacher_computes() -> None:
+    teacher, student, reached = narrow_student(1.0)
+    with torch.no_grad():
+        expected = teacher.blocks[2](reached)
+        assert (student.blocks[2](reached) - expected).square().mean() < 1e-3 * expected.square().mean()  # a trace of ridge
+    assert torch.equal(student.conv_head.weight, teacher.blocks[3].expand_conv.weight)
+
+
+def test_a_narrow_student_has_a_share_of_the_channels_and_its_blocks_give_nearly_what_the_teachers_give() -> None:
+    teacher, student, reached = narrow_student(0.5)
+    block = student.blocks[2]
+    assert block.bn1.num_features == 72
+    assert student.fc.in_features == 72
+    assert torch.equal(student.blocks[1].expand_conv.weight, teacher.blocks[1].expand_conv.weight)
+    with torch.no_grad():
+        expected, fitted = teacher.blocks[2](reached), block(reached)
+        block.project_conv.weight.copy_(torch.randn_like(block.project_conv.weight) * teacher.blocks[2].project_conv.weight.std())
+        random = block(reached)
+    assert (fitted - expected).square().mean() < 0.1 * (random - expected).square().mean()
+
+
+def test_a_narrow_student_is_built_anew_from_its_fields() -> None:
+    _, student, _ = narrow_student(0.5)
+    again = EfficientnetLite0(**student.fields)
+    again.load_state_dict(student.state_dict())
+    assert torch.equal(again.eval()(pixels()), student(pixels()))
