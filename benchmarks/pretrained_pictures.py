@@ -1,19 +1,23 @@
 """Photos with a pretrained network, and CIFAR-10 in JPEG with one from nothing: accuracy, CPU-seconds, and a small released file.
 
-`python -m benchmarks pretrained_pictures` measures every set of pretrained_pictures.yaml; PICTURES=cats_dogs,sign_digits some.
+`python -m benchmarks pretrained_pictures` measures every set of pretrained_pictures.yaml; PICTURES=cats_dogs,sign_digits some,
+and keeps the rows of the others. The project of each set stays in a folder of .bonsai/benchmarks, or of BONSAI_KEPT: a benchmark
+that was ended goes on with the stage that it was in.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks import record
-from benchmarks.stage_workspace import StageWorkspace, temporary_workspace
+from benchmarks.stage_workspace import StageWorkspace, kept_workspace
 from tasks.core.storage.artifacts import Artifact
 
+SENTENCE = "Test accuracy, CPU-seconds of fit and compression, and the released file; `small` is a distilled student in 8 bits."
 SETTINGS = Path(__file__).parent / "pretrained_pictures.yaml"
 SMALL: dict[str, dict[str, float]] = {
     "cats_dogs": {"width_share": 0.5, "effort": 1, "learning_rate_share": 0.1},
@@ -28,30 +32,35 @@ def main() -> None:
     if not datasets:
         print("skipped: BONSAI_DATASETS names no folder with photos/ and cifar10/*.parquet, and benchmarks do not download")
         return
-    rows: list[dict[str, Any]] = []
+    kept = Path(os.environ.get("BONSAI_KEPT") or Path(__file__).parents[1] / ".bonsai" / "benchmarks")
     for name, settings in record.settings(SETTINGS).items():
         if name not in os.environ.get("PICTURES", name).split(","):
             continue
         if path := settings.get("fetch.path"):
             settings["fetch.path"] = str(Path(datasets) / path)
         small: list[dict[str, Any]] = [{"distill": SMALL[name]}, {"quantize": {}}]
-        with temporary_workspace("vision", settings, ["dense", "small"], {"small": small}) as workspace:
-            rows += measure(name, workspace)
-        record.write(
-            "pretrained_pictures", "Test accuracy and CPU-seconds of stages; `small` is a distilled student in 8 bits.", rows
-        )
+        rows = measure(name, kept_workspace(kept / name, "vision", settings, ["dense", "small"], {"small": small}))
+        others = [row for row in earlier_rows() if row["pictures"] != name]
+        record.write("pretrained_pictures", SENTENCE, sorted([*others, *rows], key=lambda row: str(row["pictures"])))
+
+
+def earlier_rows() -> list[dict[str, Any]]:
+    """The rows of the results file, none if there is no such file."""
+    path = record.RESULTS / "pretrained_pictures.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    return rows
 
 
 def measure(name: str, workspace: StageWorkspace) -> list[dict[str, Any]]:
     """Run all stages; one row for dense and one for the student."""
     cost: dict[str, Mapping[str, Any]] = {}
     for stage in ("fetch", "clean", "augment", "train", "baselines"):
-        cost[stage] = workspace.run_stage(stage, "vision")
+        cost[stage] = workspace.resume_stage(stage, "vision")
     for recipe in ("dense", "small"):
-        cost[recipe] = workspace.run_stage("compress", "vision", recipe)
+        cost[recipe] = workspace.resume_stage("compress", "vision", recipe)
     for recipe in ("dense", "small"):
-        workspace.run_stage("evaluate", "vision", recipe)
-    workspace.run_stage("release", "vision")
+        workspace.resume_stage("evaluate", "vision", recipe)
+    workspace.resume_stage("release", "vision")
     release = Artifact(workspace.root / "data" / "vision" / "release")
     verdict, table = release.json("verdict.json"), {row["recipe"]: row for row in release.json("table.json")["rows"]}
     return [
@@ -61,6 +70,7 @@ def measure(name: str, workspace: StageWorkspace) -> list[dict[str, Any]]:
             "test_accuracy": table[recipe]["value"],
             "low": table[recipe]["low"],
             "bytes": table[recipe]["bytes"],
+            "drop": table[recipe]["drop"],
             "cpu_s": cost["train" if recipe == "dense" else recipe]["cpu_s"],
             "latency_ms": table[recipe]["latency_ms"]["1"]["median_ms"],
             "contract": table[recipe]["status"],

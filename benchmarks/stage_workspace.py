@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,6 +36,12 @@ class StageWorkspace:
             raise RuntimeError(f"{' '.join(command[1:])} ended with {process.returncode}: {process.stderr.strip()}")
         return list(read_events(event_log_path(self.root, stage_name(stage, use_case, recipe))))[-1]
 
+    def resume_stage(self, stage: str, use_case: str, recipe: str = "") -> dict[str, Any]:
+        """As `run_stage`, but a stage that has finished here is not run again."""
+        log = event_log_path(self.root, stage_name(stage, use_case, recipe))
+        last = list(read_events(log))[-1:] if log.exists() else []
+        return last[0] if last and last[0]["event"] == "finished" else self.run_stage(stage, use_case, recipe)
+
     def recipes(self) -> list[str]:
         """The names of the recipes, in the order of params.yaml."""
         return list(params_file.read_params(self.root / "params.yaml").recipes)
@@ -61,14 +68,44 @@ def temporary_workspace(
     `added_recipes` are not in params.yaml.
     """
     with TemporaryDirectory(prefix="bonsai-") as folder:
-        root = Path(folder)
-        params = params_file.apply_overrides(
-            params_file.with_default_stanzas(params_file.read_params(ROOT / "params.yaml"), [use_case]), overrides, use_case
-        )
-        values = params.as_dict()
-        values["recipes"] = {
-            name: steps for name, steps in {**params.recipes, **(added_recipes or {})}.items() if not recipes or name in recipes
-        }
-        (root / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+        yield _created(Path(folder), _params(use_case, overrides, recipes, added_recipes or {}))
+
+
+def kept_workspace(
+    folder: Path,
+    use_case: str,
+    overrides: Mapping[str, Any],
+    recipes: Collection[str] = (),
+    added_recipes: Mapping[str, list[dict[str, Any]]] | None = None,
+) -> StageWorkspace:
+    """As `temporary_workspace`, in a sub-folder that stays and is found again for equal parameters and equal code of `tasks`.
+
+    With `resume_stage` a benchmark that was ended goes on where it stopped.
+    """
+    text = _params(use_case, overrides, recipes, added_recipes or {})
+    digest = sha256(text.encode())
+    for path in sorted((ROOT / "tasks").rglob("*.py")):
+        digest.update(path.read_bytes())
+    root = folder / digest.hexdigest()[:16]
+    root.mkdir(parents=True, exist_ok=True)
+    return StageWorkspace(root) if (root / "params.yaml").exists() else _created(root, text)
+
+
+def _params(
+    use_case: str, overrides: Mapping[str, Any], recipes: Collection[str], added_recipes: Mapping[str, list[dict[str, Any]]]
+) -> str:
+    params = params_file.apply_overrides(
+        params_file.with_default_stanzas(params_file.read_params(ROOT / "params.yaml"), [use_case]), overrides, use_case
+    )
+    values = params.as_dict()
+    values["recipes"] = {
+        name: steps for name, steps in {**params.recipes, **added_recipes}.items() if not recipes or name in recipes
+    }
+    return yaml.safe_dump(values, sort_keys=False)
+
+
+def _created(root: Path, text: str) -> StageWorkspace:
+    if not (root / "tasks").exists():
         (root / "tasks").symlink_to(ROOT / "tasks")
-        yield StageWorkspace(root)
+    (root / "params.yaml").write_text(text)
+    return StageWorkspace(root)

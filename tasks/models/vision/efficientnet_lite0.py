@@ -106,7 +106,7 @@ class EfficientnetLite0(nn.Module):
 
     def shared_layers(self) -> int:
         """How many of the first `layers` are as wide as those of a whole network: the stem and `whole_blocks`."""
-        return 1 + min(self.fields["whole_blocks"], self.fields["blocks"])
+        return 1 + int(min(self.fields["whole_blocks"], self.fields["blocks"]))
 
     def load_pretrained(self, tensors: dict[str, Tensor]) -> None:
         """Take over ImageNet weights named as in the package `efficientnet-lite-pytorch`, but not its 1,000 classes.
@@ -136,8 +136,8 @@ class EfficientnetLite0(nn.Module):
         whole.load_pretrained(dict(larger.state_dict()))
         if self.fc.out_features == larger.fc.out_features and self.fc.in_features == larger.fc.in_features:
             whole.fc.load_state_dict(larger.fc.state_dict())
-        given = whole.state_dict()
-        self.load_state_dict({name: given[name] if given[name].shape == own[name].shape else own[name] for name in own})
+        tensors = whole.state_dict()
+        self.load_state_dict({name: tensors[name] if tensors[name].shape == own[name].shape else own[name] for name in own})
 
     @torch.no_grad()
     def narrow(self, larger: EfficientnetLite0, inputs_BCHW: Tensor) -> None:
@@ -264,10 +264,10 @@ def _copy_channels(norm: nn.BatchNorm2d, wide: nn.BatchNorm2d, kept: Tensor) -> 
 def _refitted(inner_BCHW: Tensor, weight_OC11: Tensor, kept: Tensor) -> Tensor:
     """The weights (O, kept, 1, 1) that come nearest to what all channels gave, with a trace of ridge regression."""
     rows_NC = inner_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
-    given_NO = rows_NC @ weight_OC11.flatten(1).T
+    targets_NO = rows_NC @ weight_OC11.flatten(1).T
     gram = (rows_NC[:, kept].T @ rows_NC[:, kept]).double()
     ridge = RIDGE * gram.diagonal().mean() * torch.eye(len(kept), dtype=torch.float64)
-    solved: Tensor = torch.linalg.solve(gram + ridge, (rows_NC[:, kept].T @ given_NO).double())
+    solved: Tensor = torch.linalg.solve(gram + ridge, (rows_NC[:, kept].T @ targets_NO).double())
     return solved.T.float()[:, :, None, None]
 
 

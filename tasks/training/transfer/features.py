@@ -20,14 +20,14 @@ from tasks.training.resume import digest
 from tasks.training.runtime import precision
 from tasks.training.runtime.determinism import seed_step
 from tasks.training.runtime.precision import ComputePlan
-from tasks.training.validation import forward
+from tasks.training.validation import forward, predict_rows
 
 if TYPE_CHECKING:
     from tasks.core.storage.event_log import EventLog
     from tasks.core.use_case import Array
 
 BLOCK_ROWS = 64
-"""Rows that are computed at once, and at most lost by a kill."""
+"""Rows that are saved at once, and at most lost by a kill."""
 
 
 def compute(
@@ -61,9 +61,10 @@ def compute(
                 with torch.random.fork_rng():
                     seed_step(seed, variant * len(rows) + start, "cpu")
                     batch = augmentation(batch, torch.rand(len(batch), UNIFORMS))
-            outputs = forward(layers, precision.prepare_batch(batch, plan), plan).cpu().numpy().astype(np.float16)
+            parts = batch.split(predict_rows(rows))
+            outputs = [forward(layers, precision.prepare_batch(part, plan), plan).cpu() for part in parts]
             content = io.BytesIO()
-            np.save(content, outputs)
+            np.save(content, torch.cat(outputs).numpy().astype(np.float16))
             write_bytes(path, content.getvalue())
             file_backed.release_pages()
         if event_log:

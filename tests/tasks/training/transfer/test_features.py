@@ -67,3 +67,17 @@ def test_other_weights_do_not_reuse_the_blocks(tmp_path: Path) -> None:
     other.weight.data.fill_(3.0)
     features.compute(other, inputs, PLAN, tmp_path)
     assert other.rows == 150
+
+
+def test_large_rows_pass_a_few_at_a_time(tmp_path: Path) -> None:
+    passed = []
+
+    class Counting(nn.Flatten):
+        def forward(self, x: Any) -> Any:
+            passed.append(len(x))
+            return super().forward(x)[:, :3]
+
+    inputs = np.zeros((70, 3, 256, 256), np.uint8)
+    assert features.compute(Counting(), inputs, PLAN, tmp_path).shape == (70, 3)
+    assert max(passed) == 16
+    assert sum(passed) == 70
