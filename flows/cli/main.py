@@ -14,6 +14,7 @@ import typer
 
 from flows import settings
 from flows.cli import (
+    correct_command,
     history_commands,
     model_commands,
     monitor_command,
@@ -296,6 +297,7 @@ for command in (
     predict_command.predict,
     serve_command.serve,
     monitor_command.monitor,
+    correct_command.correct,
     *model_commands.COMMANDS,
     *service_commands.COMMANDS,
     *history_commands.COMMANDS,

@@ -183,7 +183,7 @@ def resolve_own_path(dotted: str, value: Any, cwd: Path, own: Collection[str]) -
     `own` holds the names of the `fetch` settings that are such paths. A file or folder of pretrained weights is one too.
     """
     keys = dotted.split(".")
-    is_own = (keys[-2:-1] == ["fetch"] and keys[-1] in own) or keys[-2:] == ["model", "file"]
+    is_own = (keys[-2:-1] == ["fetch"] and keys[-1] in own) or keys[-2:] in (["model", "file"], ["clean", "corrections"])
     if keys[-2:] in WEIGHT_PATHS and isinstance(value, str) and value:  # a name such as `glove` is no path
         is_own = (cwd / Path(value).expanduser()).exists()
     if is_own and isinstance(value, str) and value:
@@ -198,7 +198,7 @@ def _own_data(root: Path, name: str, stanza: dict[str, Any], params: params_file
     """
     case = params_file.build_use_case(name, params)
     links: list[str] = []
-    for section, owner in (("fetch", case.fetch), ("model", case.model)):
+    for section, owner in (("fetch", case.fetch), ("clean", case.clean), ("model", case.model)):
         values, fingerprints = stanza.get(section) or {}, []
         for setting in getattr(owner, "path_settings", ()):
             if not values.get(setting):

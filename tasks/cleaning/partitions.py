@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tasks.cleaning import corrections
 from tasks.cleaning.deduplication import KEPT, OUTCOME_COLUMNS
 from tasks.cleaning.quality_report import EXAMPLE_LENGTH
 from tasks.core.splits import UNLABELLED, row_keys
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def clean_partition_file(case: UseCase, path: Path, number: int, scratch: Path) -> None:
     """Clean the raw rows at `path` and write `cleaned-*` and `light-*`."""
-    raw = pd.read_parquet(path)
+    raw, decisions = corrections.apply(case, pd.read_parquet(path))
     rows = case.clean_partition(raw)
     schema = case.schema(raw)
     columns = list(schema.columns)
@@ -32,6 +33,7 @@ def clean_partition_file(case: UseCase, path: Path, number: int, scratch: Path) 
     rows = rows[[*columns, "fault", "fix"]].reset_index(drop=True)
     if "doubt" in raw:
         rows["fault"] = rows["fault"].where(rows["fault"] != "", raw["doubt"])
+    rows = corrections.mark(rows, decisions)
     valid = rows["fault"] == ""
     errors = schema_errors(case, rows.loc[valid, columns], schema)
     rows.loc[errors.index, "fault"] = errors

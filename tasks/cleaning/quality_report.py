@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tasks.cleaning.corrections import EXCLUDED
 from tasks.cleaning.deduplication import DUPLICATE, KEPT, LEAK, OTHER_LABEL, QUARANTINED, REPEAT, SPLIT_PRIORITY
 from tasks.cleaning.rare_classes import RARE
 from tasks.core.errors import UserError
@@ -123,10 +124,10 @@ def reason_code(reason: str) -> str:
 def check_reject_share(clean: Clean, outcomes: DataFrame, quarantine: Path) -> None:
     """Raise a `UserError` when more than `max_reject_share` of the labelled rows are quarantined for a fault.
 
-    A leak is none, nor is a class with too few rows.
+    A leak is none, nor is a class with too few rows, nor a row that a person excluded.
     """
     outcomes = _labelled(outcomes)
-    quarantined = outcomes[(outcomes["verdict"] == QUARANTINED) & ~outcomes["reason"].str.startswith((LEAK, RARE))]
+    quarantined = outcomes[(outcomes["verdict"] == QUARANTINED) & ~outcomes["reason"].str.startswith((LEAK, RARE, EXCLUDED))]
     share = len(quarantined) / len(outcomes)
     if share > clean.max_reject_share:
         example = quarantined.iloc[0]

@@ -90,7 +90,10 @@ class Fetch:
 
 @settings
 class Clean:
-    """The share of invalid rows allowed, and the sizes of the splits."""
+    """The share of invalid rows allowed, the sizes of the splits, and corrections of labels."""
+
+    path_settings: ClassVar[tuple[str, ...]] = ("corrections",)
+    """The settings that name a file of the user's own. The stage clean runs again when its content changes."""
 
     max_reject_share: Share = 0.05
     """Stop when more than this share of the raw rows is quarantined."""
@@ -102,6 +105,10 @@ class Clean:
     official_test: Literal["all", "unique"] = "all"
     """Rows of a test split that the source names: `all` keeps every one that can be read, so that results compare with published
     ones; `unique` leaves out repeats and rows with faults as in the other splits. Either way both are counted."""
+    corrections: str = ""
+    """A file of decisions on single rows: confirmed, relabelled or excluded. `bonsai correct` writes it and sets this."""
+    fingerprint: str = ""
+    """SHA-256 of `corrections` (set by `bonsai correct` and `bonsai run`). Other content fails."""
 
 
 @settings

@@ -18,6 +18,8 @@ def settings_of(case: UseCase) -> dict[str, Any]:
         if fetch.get(name):
             fetch[name] = Path(fetch[name]).name
     fetch.pop("fingerprint", None)
+    for name in (*case.clean.path_settings, "fingerprint"):
+        values.get("clean", {}).pop(name, None)
     model = values.get("model", {})
     if model.get("file"):
         model["file"] = Path(model["file"]).name

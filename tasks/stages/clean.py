@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.cleaning import corrections
 from tasks.cleaning.deduplication import KEPT, deduplicate_and_split, fault_outcomes
 from tasks.cleaning.partitions import clean_partition_file, write_partition_outputs
 from tasks.cleaning.quality_report import build_quality_report, check_classes, check_reject_share, check_splits
@@ -51,6 +52,8 @@ def main(context: StageContext) -> None:
         report = build_quality_report(case, outcomes)
         findings = case.findings(light[(outcomes["verdict"] == KEPT).to_numpy()].reset_index(drop=True)) if not error else []
         report |= {"findings": findings} if findings else {}
+        applied = corrections.count(case, outcomes)
+        report |= {"corrections": applied} if applied else {}
         check_reject_share(case.clean, outcomes, scratch / "quarantine")
         if error:
             raise error
@@ -79,6 +82,9 @@ def main(context: StageContext) -> None:
             f"{official['repeats']:,} of them repeat another one" + "; look at the others in quarantine/" * (lost > 0),
             "warning" if lost else "info",
         )
+    if applied:
+        counts = ", ".join(f"{count:,} {name}" for name, count in applied.items())
+        context.event_log.log(f"corrections: {counts}", "warning" if applied[corrections.NOT_APPLIED] else "info")
     for finding in findings:
         context.event_log.log(finding, "warning")
 
