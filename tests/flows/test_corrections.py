@@ -12,8 +12,7 @@ import yaml
 
 from flows import corrections
 from tasks.core.errors import UserError
-from tasks.core.storage.artifacts import CHECKSUMS
-from tasks.core.storage.atomic_files import hash_file, write_json
+from tasks.core.storage.manifest import write_manifest
 from tasks.data import sources
 from tests.support import recorded_runs
 
@@ -24,8 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = recorded_runs.project(tmp_path / "p")
     recorded_runs.data(root, "nlp", "nlp")
     for name in ("raw", "clean"):
-        place = root / "data/nlp" / name
-        write_json(place / CHECKSUMS, {str(path.relative_to(place)): hash_file(path) for path in place.rglob("*.*")})
+        write_manifest(root / "data/nlp" / name)
     monkeypatch.chdir(root)
     monkeypatch.setenv("BONSAI_USER", "ann")
     return root
@@ -74,8 +72,7 @@ def test_swapped_labels_are_the_most_suspected_until_they_are_decided_on(project
     swapped = rows.index[rows["split"] == "train"][:3]
     rows.loc[swapped, "label"] = rows.loc[swapped, "label"].map(lambda label: "sports" if label != "sports" else "markets")
     rows.to_parquet(path, index=False)
-    folder = project / "data/nlp/clean"
-    write_json(folder / CHECKSUMS, {str(each.relative_to(folder)): hash_file(each) for each in folder.rglob("*.parquet")})
+    write_manifest(project / "data/nlp/clean")
     table = corrections.suspects(project, "nlp")
     expected = {(str(file), int(row)) for file, row in rows.loc[swapped, ["file", "row"]].itertuples(index=False)}
     first = {(file, row) for file, row in table[["file", "row"]].head(8).itertuples(index=False)}
