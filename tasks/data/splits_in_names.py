@@ -15,6 +15,11 @@ UNLABELLED = "unlabelled"
 """What stands beside the splits without labels, such as `seg_pred`: it is left out."""
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trainset", "trainval", "trn", "训练", "训练集"), "train"),
+    **dict.fromkeys(("entrenamiento", "entrainement", "entraînement", "apprentissage", "addestramento", "treino"), "train"),
+    **dict.fromkeys(("treinamento", "trainieren", "обучение", "обучающая", "訓練", "学習", "학습", "훈련", "eğitim"), "train"),
+    **dict.fromkeys(("validación", "validacion", "validierung", "validazione", "validação", "validacao"), "validation"),
+    **dict.fromkeys(("валидация", "検証", "검증", "walidacja", "doğrulama"), "validation"),
+    **dict.fromkeys(("prueba", "pruebas", "teste", "testen", "тест", "тестовая", "テスト", "테스트", "holdout"), "test"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "development", "validate", "testa"), "validation"),
     **dict.fromkeys(("validset", "valset", "devset", "验证", "验证集"), "validation"),
     **dict.fromkeys(("test", "testing", "testset", "tst", "t10k", "testb", "测试", "测试集"), "test"),

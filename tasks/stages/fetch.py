@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tasks.core.use_case import UseCase
 
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")
+MAX_NAMED = 4
+"""The most groups of classes that a sentence names."""
 MAX_CLASSES = 1000
 """With more different labels a label is hardly a class."""
 
@@ -51,9 +53,9 @@ def main(context: StageContext) -> None:
         names, files = report_names(rows_by_file), Counter[str]()
         for file, count in rows_by_file.items():
             files[names[file]] += count
-        if summary := _summary(rows_by_class):
-            notes.insert(0, summary)
-            context.event_log.log(summary)
+        for place, text in enumerate(filter(None, (_summary(rows_by_class), _case_variants(rows_by_class)))):
+            notes.insert(place, text)
+            context.event_log.log(text)
         report = {
             "rows": rows,
             "partitions": position + 1,
@@ -104,6 +106,18 @@ def _summary(rows_by_class: Counter[tuple[str, str]]) -> str:
     elif classes:
         parts.append("no splits of its own")
     return ", ".join(parts)
+
+
+def _case_variants(rows_by_class: Counter[tuple[str, str]]) -> str:
+    """A sentence on classes that differ in capitals and small letters only; empty if there are none."""
+    spellings: dict[str, set[str]] = {}
+    for _, name in rows_by_class:
+        spellings.setdefault(name.casefold(), set()).add(name)
+    several = [sorted(names) for names in spellings.values() if len(names) > 1]
+    if not several or len(spellings) > MAX_CLASSES:
+        return ""
+    listed = "; ".join(", ".join(f"`{name}`" for name in names) for names in several[:MAX_NAMED])
+    return f"classes {listed} differ in case only, and are classes of their own; write them alike to join them"
 
 
 def _all_rows(case: UseCase, notes: list[str], event_log: EventLog) -> Iterator[DataFrame]:

@@ -41,7 +41,6 @@ TRUTH_WORDS = frozenset(
     )
 )
 """Labels of two classes that are the same in capitals and small letters."""
-MAX_NAMED = 4
 OTHER_LABEL = "label (column)"
 """The name of a feature that is called label."""
 MAX_CHECKED_FILES = 8
@@ -121,16 +120,14 @@ def read_rows(fetch: TableFetch) -> Iterator[DataFrame]:
 
 
 def _spellings(values: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """What labels that differ in case only are read as, and a sentence on them: words such as yes and no are one class each."""
+    """What labels that are words such as yes and no, but differ in case, are read as, and a sentence on them; none for others."""
     groups: dict[str, list[str]] = {}
     for value in values:
         groups.setdefault(value.casefold(), []).append(value)
     several = [group for group in groups.values() if len(group) > 1]
-    if not several:
+    if not several or not set(groups) <= TRUTH_WORDS:
         return {}, []
-    listed = "; ".join(", ".join(f"`{value}`" for value in group) for group in several[:MAX_NAMED])
-    if not set(groups) <= TRUTH_WORDS:
-        return {}, [f"labels {listed} differ in case only, and are classes of their own; write them alike to join them"]
+    listed = "; ".join(", ".join(f"`{value}`" for value in group) for group in several)
     return {value: group[0] for group in several for value in group[1:]}, [f"labels {listed} are read as one class"]
 
 

@@ -32,6 +32,13 @@ MAX_BLOCK_BYTES = 32_000_000
 MAX_IMAGE_BYTES = MAX_CIFAR_MEMBER_BYTES = 100_000_000
 IMAGE_COLUMNS = ("image", "img", "jpeg", "png", "bytes")
 LABEL_COLUMNS = ("label", "class", "target", "fine_label")
+NOTE_SUFFIXES = (
+    *(".txt", ".md", ".rst", ".json", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".html", ".pdf", ".ini", ".log", ".py", ".ipynb"),
+    *(".mat", ".db", ".url", ".license"),
+)
+NOTE_NAMES = ("README", "LICENSE", "LICENCE", "CITATION", "NOTICE", "COPYING")
+"""What stands beside images and is none, by the suffix of its name or by its name."""
+MAX_NAMED = 4
 MAX_CHECKED_FILES = 16
 """Files that are opened before a run."""
 
@@ -95,9 +102,19 @@ def _own_layout(fetch: ImageFetch) -> tuple[Literal["idx", "tables", "folder"], 
             f"{tables.files[0].path} is no source of images; expected an idx images file (its labels beside it), "
             "a .parquet file with images and labels, or a folder with one sub-folder per class"
         )
-    pictures = label_tables.labelled_by_table(fetch, pictures) or pictures
+    pictures = label_tables.labelled_by_table(fetch, pictures) or _without_notes(pictures)
     layouts.check_train(pictures, fetch.path or fetch.train)
     return "folder", pictures
+
+
+def _without_notes(layout: layouts.Layout) -> layouts.Layout:
+    """The layout without files that are by their names no pictures, such as README.txt, unless there are no others."""
+    notes = [file for file in layout.files if file.path.suffix.lower() in NOTE_SUFFIXES or file.path.stem.upper() in NOTE_NAMES]
+    if not notes or len(notes) == len(layout.files):
+        return layout
+    listed = ", ".join(file.name for file in notes[:MAX_NAMED]) + f" and {len(notes) - MAX_NAMED} more" * (len(notes) > MAX_NAMED)
+    left = tuple(file for file in layout.files if file not in notes)
+    return layouts.Layout(left, (*layout.remarks, f"left out, no images by their names: {listed}"))
 
 
 def _is_idx_images(path: Path) -> bool:

@@ -184,8 +184,12 @@ def _check_png(data: bytes) -> None:
 
 def _open(source: bytes | IO[bytes]) -> Image.Image:
     """As `open_image`, within a context of `_collected_warnings`."""
-    data = source if isinstance(source, bytes) else b""
-    if source == b"":
+    if isinstance(source, bytes):
+        data = source
+    else:
+        data = source.read(8)
+        source.seek(0)
+    if not data:
         raise UnreadableImage("unreadable: 0 bytes")
     try:
         image = Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
@@ -223,5 +227,5 @@ def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
 
 def _first_line(error: Exception, data: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture (it begins with {data[:8]!r})"
+        return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} picture (it begins with {data[:8]!r}); save it as one of them"
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -24,6 +24,8 @@ from tasks.data.splits_in_names import splits_of_files, splits_of_folders, split
         (["train", "eval"], {"train": "train", "eval": "validation"}),
         (["train"], {"train": "train"}),
         (["训练集", "测试集"], {"训练集": "train", "测试集": "test"}),
+        (["Entrenamiento", "Prueba"], {"Entrenamiento": "train", "Prueba": "test"}),
+        (["学習", "検証", "テスト"], {"学習": "train", "検証": "validation", "テスト": "test"}),
         (["positive test", "negative test"], {}),
         (["blood test", "training camp"], {}),
         (["bus", "car", "train"], {}),

@@ -59,3 +59,15 @@ def test_what_was_read_is_reported_before_anything_else_is_made_of_it(make_conte
         "2 classes, own splits train 2, test 1",
         "own splits by folder: a is train",
     ]
+
+
+def test_classes_that_differ_in_case_only_are_said(make_context: Any) -> None:
+    class Cases(LabelledAmounts):
+        problem = MulticlassClassification()
+
+    context = make_context(Cases(pd.DataFrame({"label": ["a", "A", "b"], "amount": [1.0, 2.0, 3.0]})))
+    fetch.main(context)
+    assert context.raw.json("report.json")["remarks"] == [
+        "3 classes, no splits of its own",
+        "classes `A`, `a` differ in case only, and are classes of their own; write them alike to join them",
+    ]

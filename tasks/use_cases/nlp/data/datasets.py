@@ -29,6 +29,8 @@ COLUMNS = ("text", "label", "subset", "truth", "file", "row", "doubt")
 TEXT_COLUMNS = ("text", "sentence", "content", "body", "review", "message", "tweet", "document")
 LABEL_COLUMNS = ("label", "class", "category", "target", "topic", "sentiment", "class_index", "class index")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+MAX_NAME_CHARACTERS = 40
+"""A longer name of a column is hardly one, but a text."""
 MAX_CHECKED_FILES = 8
 """Tables whose columns are checked before a run."""
 COLUMN_SEPARATOR = " . "
@@ -271,9 +273,12 @@ def _first_present(path: Path, names: list[str], aliases: Sequence[str], setting
         for name in names:
             if name.lower() == alias:
                 return name
-    raise UserError(
-        f"{path} has no column {' or '.join(aliases[:4])}; it has {', '.join(names)[:200]}: name one in fetch.{setting}"
-    )
+    hint = f"name one in fetch.{setting}"
+    if any(len(name) > MAX_NAME_CHARACTERS or name.replace(".", "", 1).isdigit() for name in names):
+        hint = "does it begin with its rows? Then name all columns, as in fetch.columns=text,label"
+    if names and names[0].startswith("__label__"):
+        hint = "this is how fastText has it; put label and text into columns of their own"
+    raise UserError(f"{path} has no column {' or '.join(aliases[:4])}; it has {', '.join(names)[:200]}: {hint}")
 
 
 def _values(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -155,7 +155,7 @@ def test_labels_that_differ_in_case_are_one_class_only_if_they_are_words_for_yes
     table.assign(y=["Rome" if place % 2 else "rome" for place in range(60)]).to_csv(tmp_path / "my.csv", index=False)
     rows, said = read(tmp_path / "my.csv")
     assert rows["label"].nunique() == 2
-    assert "labels `rome`, `Rome` differ in case only, and are classes of their own; write them alike to join them" in said
+    assert not [text for text in said if "Rome" in text]
 
 
 def test_a_feature_may_be_called_label(tmp_path: Path) -> None:

@@ -128,6 +128,9 @@ def test_a_wrong_table_is_refused_by_its_head(tmp_path: Path) -> None:
     (tmp_path / "wrong.csv").write_text("id,topic\n" + "1,a\n" * 5, encoding="utf-8")
     with pytest.raises(UserError, match=r"wrong\.csv has no column text or sentence .*name one in fetch\.text"):
         Nlp(fetch=TextFetch(path=str(tmp_path / "wrong.csv"))).check_head()
+    (tmp_path / "bare.tsv").write_text("a sentence that is much longer than a name would be\t0\nand another one\t1\n")
+    with pytest.raises(UserError, match=r"does it begin with its rows\? Then name all columns, as in fetch.columns=text,label"):
+        Nlp(fetch=TextFetch(path=str(tmp_path / "bare.tsv"))).check_head()
     (tmp_path / "a.conll").write_text("London\n")
     with pytest.raises(UserError, match="expected 2: a word, perhaps more, and its tag"):
         Nlp(fetch=TextFetch(path=str(tmp_path / "a.conll"))).check_head()

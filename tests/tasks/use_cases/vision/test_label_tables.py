@@ -69,7 +69,7 @@ def test_folders_are_the_classes_unless_a_label_is_named(pictures: Path) -> None
     (pictures / "more").mkdir()
     (pictures / "more" / "9.png").write_bytes(encode_image(random_image(9)))
     pd.DataFrame({"id": ["000", "9"], "mood": ["calm", "wild"]}).to_csv(pictures / "labels.csv", index=False)
-    assert sorted(set(load(pictures)[0]["label"])) == ["", "images", "more"]
+    assert sorted(set(load(pictures)[0]["label"])) == ["images", "more"]
     assert load(pictures, label="mood")[0]["label"].tolist() == ["calm", "wild"]
 
 
@@ -89,4 +89,23 @@ def test_pictures_without_classes_are_refused_by_their_head(pictures: Path) -> N
     (pictures / "more").mkdir()
     (pictures / "more" / "a.png").write_text("none")
     with pytest.raises(UserError, match="none of 5 files looked at is an image"):
+        Vision(fetch=ImageFetch(path=str(pictures))).check_head()
+
+
+def test_notes_beside_pictures_are_left_out_and_that_is_said(pictures: Path) -> None:
+    (pictures / "more").mkdir()
+    (pictures / "more" / "9.png").write_bytes(encode_image(random_image(9)))
+    for name in ("README.txt", "LICENSE", "more/9.xml"):
+        (pictures / name).write_text("about")
+    rows, said = load(pictures)
+    assert rows["label"].tolist() == ["images"] * 4 + ["more"]
+    assert said == ["left out, no images by their names: LICENSE, README.txt, more/9.xml"]
+
+
+def test_a_file_that_is_no_picture_is_quoted_by_the_check_of_the_head(pictures: Path) -> None:
+    (pictures / "more").mkdir()
+    for place in (pictures / "images", pictures / "more"):
+        for path in [*place.iterdir(), place / "a.heic"]:
+            path.write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(UserError, match=r"begins with b'.*ftyp'\); save it as one of them"):
         Vision(fetch=ImageFetch(path=str(pictures))).check_head()
