@@ -114,6 +114,12 @@ def build_use_case(name: str, params: Params) -> UseCase:
             raise UserError(f"params.yaml: use_cases has no {name!r} yet; add a stanza to run tasks/use_cases/{name}")
         raise UserError(unknown_name("no use case", name, params.use_cases))
     stanza = params.use_cases[name]
+    training = stanza.get("training")
+    if isinstance(training, dict) and "seeds" in training:
+        raise UserError(
+            f"params.yaml: use_cases.{name}.training has no 'seeds'; list additional seeds at the top, as in seeds: [8, 9], "
+            "or run with --seeds 3"
+        )
     case: UseCase = build("use_cases", name, stanza, where=f"params.yaml: use_cases.{name}")
     return case
 

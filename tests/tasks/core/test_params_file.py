@@ -39,3 +39,9 @@ def test_seeds_that_would_be_played_twice_or_are_none_are_refused(seeds: Any, me
 def test_no_recipe_takes_the_name_of_the_folder_of_additional_seeds() -> None:
     with pytest.raises(UserError, match="no recipe can be named 'seeds'"):
         params_file.parse_params({**SECTIONS, "recipes": {"dense": [], "seeds": []}})
+
+
+def test_seeds_within_a_stanza_are_sent_to_where_they_belong() -> None:
+    params = params_file.parse_params({**SECTIONS, "use_cases": {"vision": {"training": {"seeds": 5}}}})
+    with pytest.raises(UserError, match=r"list additional seeds at the top, as in seeds: \[8, 9\], or run with --seeds"):
+        params_file.build_use_case("vision", params)
