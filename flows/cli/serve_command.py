@@ -112,9 +112,7 @@ def with_models() -> list[str]:
     from flows.registry import history
     from tasks.core.errors import UserError
 
-    root = Path.cwd()
-    released = [path.parent.parent.name for path in root.glob("data/*/release/model.onnx")]
-    names = sorted({*released, *(name for name in history.use_cases(root) if history.read(root, name).at(history.CHAMPION))})
+    names = history.use_cases_with_models(Path.cwd())
     if not names:
         raise UserError("no use case has a released model yet; `bonsai run` makes one, `bonsai promote` makes it the champion")
     return names

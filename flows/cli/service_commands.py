@@ -17,14 +17,16 @@ def up(
     dashboard_port: Annotated[
         int, typer.Option("--dashboard-port", help="Port of the dashboard; if taken, any free one.")
     ] = 8501,
+    serve_port: Annotated[int, typer.Option("--serve-port", help="Port of the models; if taken, any free one.")] = 8080,
 ) -> None:
-    """Start dashboard, server and schedules.
+    """Start dashboard, server, schedules and models.
 
-    Starts the dashboard, the Prefect server and the deployment runner on this machine; Ctrl-C stops all three.
+    Starts the dashboard, the Prefect server, the deployment runner and, once there is a model, `bonsai serve` on this machine;
+    Ctrl-C stops them all.
     """
     from flows.services import supervisor
 
-    raise typer.Exit(supervisor.up(settings.project_root(), port, dashboard_port))
+    raise typer.Exit(supervisor.up(settings.project_root(), port, dashboard_port, serve_port))
 
 
 @schedules.callback(invoke_without_command=True)

@@ -91,6 +91,12 @@ def use_cases(root: Path) -> list[str]:
     return sorted(path.parent.name for path in (root / FOLDER).glob(f"*/{FILE}"))
 
 
+def use_cases_with_models(root: Path) -> list[str]:
+    """The use cases that have a champion, or a released model in the project's own folder, sorted."""
+    released = {path.parent.parent.name for path in root.glob("data/*/release/model.onnx")}
+    return sorted({*released, *(name for name in use_cases(root) if read(root, name).at(CHAMPION))})
+
+
 def read(root: Path, use_case: str) -> History:
     """The history as it stands. Raises a `UserError` that names the line of an event that cannot be read."""
     history, path = History(use_case), folder(root, use_case) / FILE

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,8 @@ import psutil
 from flows import settings
 from flows.reporting.console import stdout
 from flows.runs import recovery, run_record
+from flows.services import model_server
+from flows.services.model_server import TOKEN_FILE, ModelServer, new_token
 from flows.services.prefect_server import PrefectServer, bound_socket, last_log_line
 from flows.system import os_processes
 from flows.system.file_locks import HeldLock, try_lock
@@ -69,9 +71,9 @@ class Service:
 
 
 class Supervisor:
-    """The three services of `bonsai up`, their addresses and the password of the Prefect server."""
+    """The services of `bonsai up`, their addresses and the password of the Prefect server."""
 
-    def __init__(self, root: Path, prefect_port: int, dashboard_port: int) -> None:
+    def __init__(self, root: Path, prefect_port: int, dashboard_port: int, serve_port: int = 0) -> None:
         settings.apply(root)
         self.root = root
         self.prefect_home = root / ".prefect"
@@ -84,6 +86,9 @@ class Supervisor:
             Service("the dashboard", self.launch_dashboard, self.dashboard_answers, self.prefect_home / "dashboard.log"),
             Service("the deployment runner", self.launch_runner, self.runner_answers, self.prefect_home / "runner.log"),
         ]
+
+        token = os.environ.get("BONSAI_SERVE_TOKEN") or read_or_create(self.prefect_home / TOKEN_FILE, new_token)
+        self.model_server = ModelServer(root, free_port(serve_port), token, self.launch_model_server)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -123,6 +128,9 @@ class Supervisor:
         streamlit = [sys.executable, "-m", "streamlit", "run", str(REPOSITORY / "dashboard" / "app.py"), *flags]
         return self._popen([sys.executable, "-m", "flows.system.exec_with_parent", str(os.getpid()), *streamlit], "dashboard.log")
 
+    def launch_model_server(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
+        return self._popen(command, log, {"BONSAI_SERVE_TOKEN": self.model_server.token})
+
     def server_answers(self) -> bool:
         return settings.is_healthy(f"{self.prefect_url}/api")
 
@@ -141,10 +149,12 @@ class Supervisor:
     def write_server_file(self) -> None:
         """Write `.prefect/server.json`, from which the CLI and the dashboard take address and authentication of the server."""
         address = {"api_url": f"{self.prefect_url}/api", "auth_string": self.password, "dashboard_url": self.dashboard_url}
+        address |= {"serve_url": self.model_server.url, "serve_token": self.model_server.token}
         write_private_file(self.prefect_home / "server.json", json.dumps(address))
 
     def stop_services(self) -> None:
-        """Stop the runner first, which cancels its runs, then the other services; kill every process that is left."""
+        """Stop the model server and the runner, which cancels its runs, then the others; kill every process that is left."""
+        self.model_server.stop()
         (self.prefect_home / "server.json").unlink(missing_ok=True)
         descendants = psutil.Process().children(recursive=True)
         for service in reversed(self.services):
@@ -160,12 +170,12 @@ class Supervisor:
                 process.kill()
         psutil.wait_procs(descendants, timeout=5)
 
-    def _popen(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
+    def _popen(self, command: list[str], log: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         with (self.prefect_home / log).open("wb") as file:
             return subprocess.Popen(
                 command,
                 cwd=self.root,
-                env=self.environment,
+                env={**self.environment, **(variables or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -173,13 +183,15 @@ class Supervisor:
             )
 
 
-def up(root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHBOARD_PORT) -> int:
+def up(
+    root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHBOARD_PORT, serve_port: int = model_server.PORT
+) -> int:
     """Run the services until Ctrl-C or a termination signal; returns exit code 0."""
     console = stdout()
     with single_instance(root), stop_on_signal() as stop:
         for line in recovery.recover(root):
             console.print(line, style="yellow", markup=False)
-        supervisor = Supervisor(root, prefect_port, dashboard_port)
+        supervisor = Supervisor(root, prefect_port, dashboard_port, serve_port)
         console.print("starting the Prefect server, the dashboard and the deployment runner", style="dim")
         try:
             for service in supervisor.services:
@@ -190,6 +202,8 @@ def up(root: Path, prefect_port: int = PREFECT_PORT, dashboard_port: int = DASHB
                     if service.exited:
                         console.print(f"{service.name} ended; restarting it", style="yellow")
                         service.start()
+                if line := supervisor.model_server.tend():
+                    console.print(line, soft_wrap=True, markup=False, highlight=False)
             console.print("stopping: active runs have a few seconds to clean up", style="dim")
         finally:
             supervisor.stop_services()
@@ -251,8 +265,13 @@ def free_port(preferred: int) -> int:
 
 def read_or_create_password(path: Path) -> str:
     """The project's Prefect password. It is created once, so a browser that stored it stays logged in."""
+    return read_or_create(path, lambda: f"bonsai:{secrets.token_hex(16)}")
+
+
+def read_or_create(path: Path, create: Callable[[], str]) -> str:
+    """The text of a private file, which is created once."""
     if not path.exists():
-        write_private_file(path, f"bonsai:{secrets.token_hex(16)}")
+        write_private_file(path, create())
     return path.read_text(encoding="utf-8").strip()
 
 
