@@ -72,6 +72,7 @@ def main() -> None:
         for recipe in RECIPES:
             workspace.run_stage("compress", "nlp", recipe)
             workspace.run_stage("evaluate", "nlp", recipe)
+        workspace.run_stage("latency", "nlp")
         workspace.run_stage("release", "nlp")
         rows, per_entity = table(workspace.root / "data" / "nlp")
     record.write(

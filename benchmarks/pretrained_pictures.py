@@ -60,6 +60,7 @@ def measure(name: str, workspace: StageWorkspace) -> list[dict[str, Any]]:
         cost[recipe] = workspace.resume_stage("compress", "vision", recipe)
     for recipe in ("dense", "small"):
         workspace.resume_stage("evaluate", "vision", recipe)
+    workspace.resume_stage("latency", "vision")
     workspace.resume_stage("release", "vision")
     release = Artifact(workspace.root / "data" / "vision" / "release")
     verdict, table = release.json("verdict.json"), {row["recipe"]: row for row in release.json("table.json")["rows"]}

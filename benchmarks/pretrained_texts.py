@@ -53,6 +53,7 @@ def run_pipeline(workspace: StageWorkspace, name: str, recipes: list[str]) -> tu
     for recipe in recipes:
         costs[recipe] = workspace.run_stage("compress", "nlp", recipe)["cpu_s"]
         workspace.run_stage("evaluate", "nlp", recipe)
+    workspace.run_stage("latency", "nlp")
     workspace.run_stage("release", "nlp")
     data = workspace.root / "data" / "nlp"
     release, quality_report = Artifact(data / "release"), Artifact(data / "clean").json("ledger.json")

@@ -89,6 +89,7 @@ def run_pipeline(workspace: StageWorkspace, use_case: str) -> None:
         workspace.run_stage("compress", use_case, recipe)
     for recipe in workspace.recipes():
         workspace.run_stage("evaluate", use_case, recipe)
+    workspace.run_stage("latency", use_case)
     workspace.run_stage("release", use_case)
 
 

@@ -11,7 +11,7 @@ MEBIBYTE = 2**20
 
 def main() -> None:
     rows = []
-    recipes = ("dense", "pruned-int8")
+    recipes = ("dense", "distilled-int4")
     with temporary_workspace("vision", {}, recipes) as workspace:
         for stage, takes_recipe in STAGES.items():
             for recipe in recipes if takes_recipe else ("",):

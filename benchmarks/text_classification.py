@@ -11,7 +11,7 @@ from benchmarks import record
 from benchmarks.stage_workspace import StageWorkspace, temporary_workspace
 from tasks.core.storage.artifacts import Artifact
 
-RECIPES = ("dense", "int8", "pruned-int8")
+RECIPES = ("dense", "int8", "distilled-int4")
 COUNTS = ("rows_in", "kept", "quarantined", "duplicates", "reasons", "fixes", "leaks")
 SETTINGS = Path(__file__).parent / "text_classification.yaml"
 F1_CLASSES = {"sms_spam": "spam"}
@@ -36,6 +36,7 @@ def run_pipeline(workspace: StageWorkspace, name: str) -> tuple[list[dict[str, A
     for recipe in RECIPES:
         workspace.run_stage("compress", "nlp", recipe)
         workspace.run_stage("evaluate", "nlp", recipe)
+    workspace.run_stage("latency", "nlp")
     workspace.run_stage("release", "nlp")
     data = workspace.root / "data" / "nlp"
     release = Artifact(data / "release")

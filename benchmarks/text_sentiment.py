@@ -47,6 +47,7 @@ def main() -> None:
         for recipe in RECIPES:
             workspace.run_stage("compress", "nlp", recipe)
             workspace.run_stage("evaluate", "nlp", recipe)
+        workspace.run_stage("latency", "nlp")
         workspace.run_stage("release", "nlp")
         release = workspace.root / "data" / "nlp" / "release"
         dense = workspace.root / "data/nlp/compressed/dense/model.onnx"

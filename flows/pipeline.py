@@ -35,8 +35,10 @@ from flows.dvc_state.stage_graph import Stage  # noqa: E402
 from flows.dvc_state.stage_state import StageStore  # noqa: E402
 from flows.execution import request_deduplication, run_artifacts  # noqa: E402
 from flows.execution.concurrency_limits import acquire_tag_slots  # noqa: E402
+from flows.execution.plan import stage_durations  # noqa: E402
 from flows.execution.progress_artifacts import ProgressReporter  # noqa: E402
 from flows.execution.run_executor import SUCCEEDED, RunExecutor  # noqa: E402
+from flows.execution.waiting_line import WaitingLine, expected_durations  # noqa: E402
 from flows.parameters import run_request  # noqa: E402
 from flows.parameters.json_schema import JsonSchemaHint  # noqa: E402
 from flows.reporting import verdicts  # noqa: E402
@@ -44,6 +46,7 @@ from flows.reporting.console import NullDisplay, RunDisplay, format_event, one_l
 from flows.runs import recovery, run_record  # noqa: E402
 from flows.runs.workspace import create_workspace  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
+from tasks.core.params_file import read_params  # noqa: E402
 
 SHOW: ContextVar[RunDisplay] = ContextVar("SHOW")
 """Shows the run in this process; the command line sets it to its screen."""
@@ -106,7 +109,8 @@ def pipeline(
         ):
             run.update(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in store.stages.items()})
             show.begin(run.id, list(store.stages))
-            EXECUTOR.set(executor := RunExecutor(root, run, store, show, force, acquire_limits=acquire_tag_slots))
+            line = WaitingLine(expected_durations(store.stages, stage_durations(root), read_params(Path("params.yaml")).recipes))
+            EXECUTOR.set(executor := RunExecutor(root, run, store, show, force, acquire_limits=acquire_tag_slots, line=line))
             PROGRESS.set(progress)
             state = run_stages(executor)
         server_lost = not is_server_available()

@@ -18,6 +18,7 @@ STAGES = {
     "baselines": False,
     "compress": True,
     "evaluate": True,
+    "latency": False,
     "release": False,
 }
 """The stages, and whether a stage takes a recipe."""

@@ -53,8 +53,7 @@ def cost_intervals(artifacts: Artifacts, table: Table, cost: Cost) -> dict[str, 
     intervals: dict[str, tuple[float, float]] = {}
     for row in table.rows if cost != "size" else ():
         with suppress(Unreadable, KeyError):  # the latency view reports it
-            timed_with = row.recipe if row.kind == "recipe" else DENSE
-            figure = artifacts.latency(timed_with).variants[row.recipe].batches[cost.rpartition("_")[2]]
+            figure = artifacts.latency().variants[row.recipe].batches[cost.rpartition("_")[2]]
             if figure.high_ms:
                 intervals[row.recipe] = (figure.low_ms, figure.high_ms)
     return intervals

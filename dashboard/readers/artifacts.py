@@ -46,11 +46,15 @@ class Artifacts:
 
     def of_recipe(self, artifact: str, recipe: str) -> str:
         """The folder of a recipe's artifact, such as `evaluations/int8`; with several seeds, that of the chosen seed."""
+        return f"{self.of_seed(artifact)}/{project_files.slug(recipe)}"
+
+    def of_seed(self, artifact: str) -> str:
+        """The folder of an artifact of all recipes; with several seeds, that of the chosen seed in it."""
         try:
             seed = self.seed_report().additional
         except Unreadable:
             seed = None
-        return "/".join([artifact, *([] if seed is None else [SEEDS_FOLDER, str(seed)]), project_files.slug(recipe)])
+        return "/".join([artifact, *([] if seed is None else [SEEDS_FOLDER, str(seed)])])
 
     def seed_report(self) -> SeedReport:
         return self._read("release/seeds.json", SeedReport)
@@ -95,10 +99,9 @@ class Artifacts:
                 return parse_as(classic, Metrics, "metrics.json")
         return self._read(f"{self.of_recipe('evaluations', recipe)}/metrics.json", Metrics)
 
-    def latency(self, recipe: str) -> Latency:
-        """The latencies of a recipe and dense; those of a classic model are timed with dense."""
-        timed_with = DENSE if recipe in self.classic_models() else recipe
-        return self._read(f"{self.of_recipe('evaluations', timed_with)}/latency.json", Latency)
+    def latency(self) -> Latency:
+        """The latencies of all models, timed in turn."""
+        return self._read(f"{self.of_seed('latency')}/latency.json", Latency)
 
     def verdict(self) -> Verdict:
         return self._read("release/verdict.json", Verdict)

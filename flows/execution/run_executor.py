@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from dvc.exceptions import DvcException
 from flows.dvc_state.stage_graph import Stage
 from flows.dvc_state.stage_state import StageStore
 from flows.execution.stage_process import USER_ERROR_EXIT_CODE, ProcessResult, run_stage_process
+from flows.execution.waiting_line import WaitingLine
 from flows.reporting.console import NullDisplay, RunDisplay, format_duration, one_line
 from flows.runs import run_record
 from flows.runs.event_follower import Event
@@ -55,6 +56,8 @@ class RunExecutor:
     """Set to end all running stages and start no more."""
     acquire_limits: AcquireLimits = lambda tags, stop, on_wait: nullcontext()
     """Slots a stage needs besides the machine's own."""
+    line: WaitingLine = field(default_factory=lambda: WaitingLine({}))
+    """The order in which waiting stages get slots."""
 
     def execute(self, name: str, on_event: Callable[[Event], None] = lambda event: None) -> StageResult:
         """Run one stage, unless its outputs are known. Threads may execute different stages at the same time.
@@ -108,7 +111,10 @@ class RunExecutor:
                 on_event({"event": "waits"})
 
             stage, slots = self.store.stages[name], self.root / ".bonsai" / "slots"
-            with self.acquire_limits(stage.tags, self.stop, on_wait), acquire_slots(slots, stage.slots, self.stop, on_wait):
+            with ExitStack() as held:
+                held.enter_context(self.acquire_limits(stage.tags, self.stop, on_wait))
+                with self.line.first(name, self.stop, on_wait):
+                    held.enter_context(acquire_slots(slots, stage.slots, self.stop, on_wait))
                 self.store.clear(name)
                 if restore_checkpoints(self.root, self.run.folder, name, key):
                     self.show.message(f"{name}  goes on from where an earlier run was stopped", "dim")

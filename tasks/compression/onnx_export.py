@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +19,17 @@ from tasks.core.compression import described_fields
 from tasks.core.onnx_model import FORMAT_VERSION, METADATA_PREFIX, batch_rows, from_bytes, predict, to_bytes
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from tasks.core.problem import PreprocessingState
     from tasks.core.use_case import Array
 
 OPSET = 20
+FEED_FORWARD = (
+    *("Conv2d", "BatchNorm2d", "Linear", "Identity", "Flatten", "Dropout"),
+    *("ReLU", "ReLU6", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"),
+)
+"""Layers whose graph does not depend on the inputs."""
 EXPORTERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
@@ -42,25 +49,87 @@ def to_onnx(network: nn.Module, example_inputs: Array, state: PreprocessingState
         return to_bytes(model)
     was_training = network.training
     examples = torch.from_numpy(np.ascontiguousarray(np.resize(example_inputs[:2], (2, *example_inputs.shape[1:]))))
+    network.eval()
     with silence_exporter():
-        program = torch.onnx.export(
-            network.eval(),
-            (examples,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            input_names=["inputs"],
-            output_names=["outputs"],
-            opset_version=OPSET,
-            verbose=False,
-        )
+        model = (_record if is_feed_forward(network) else _capture)(network, examples)
     network.train(was_training)
-    assert program is not None
-    model = program.model_proto
     _strip_debug_info(model)
+    lift_constants(model)
     fold_padding(model)
     fold_scaling(model)
     set_metadata(model, metadata)
     return to_bytes(model)
+
+
+def is_feed_forward(network: nn.Module) -> bool:
+    """Whether it is a network of images of this project that consists of `FEED_FORWARD` layers: recording one call tells all."""
+    from torch import nn
+
+    layers = [module for module in network.modules() if not any(module.children())]
+    own = type(network).__module__.startswith("tasks.models.")
+    return (
+        own
+        and any(isinstance(layer, nn.Conv2d) for layer in layers)
+        and all(type(layer).__name__ in FEED_FORWARD for layer in layers)
+    )
+
+
+def _record(network: nn.Module, examples: Tensor) -> ModelProto:
+    """The graph of one call, recorded by TorchScript: 0.05 CPU-seconds, where `_capture` takes 4."""
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            network,
+            (examples,),
+            path,
+            dynamo=False,
+            input_names=["inputs"],
+            output_names=["outputs"],
+            dynamic_axes={"inputs": {0: "batch"}, "outputs": {0: "batch"}},
+            opset_version=OPSET,
+        )
+        return from_bytes(path.read_bytes())
+
+
+def _capture(network: nn.Module, examples: Tensor) -> ModelProto:
+    """The graph as torch.export captures it: for any network."""
+    import torch
+
+    program = torch.onnx.export(
+        network,
+        (examples,),
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        input_names=["inputs"],
+        output_names=["outputs"],
+        opset_version=OPSET,
+        verbose=False,
+    )
+    assert program is not None
+    return program.model_proto
+
+
+def lift_constants(model: ModelProto) -> None:
+    """Make the tensors of Constant nodes constants of the graph, and let readers of an Identity of a constant read it itself."""
+    graph = model.graph
+    for node in [node for node in graph.node if node.op_type == "Constant"]:
+        value = next((attribute.t for attribute in node.attribute if attribute.name == "value"), None)
+        if value is None:
+            continue
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(value)
+        tensor.name = node.output[0]
+        graph.node.remove(node)
+    constants = {tensor.name for tensor in graph.initializer}
+    same = {node.output[0]: node for node in graph.node if node.op_type == "Identity" and node.input[0] in constants}
+    for node in graph.node:
+        node.input[:] = [same[name].input[0] if name in same else name for name in node.input]
+    outputs = {value.name for value in graph.output}
+    for name, node in same.items():
+        if name not in outputs:
+            graph.node.remove(node)
 
 
 def set_metadata(model: ModelProto, metadata: Mapping[str, Any]) -> None:
@@ -238,6 +307,8 @@ def silence_exporter() -> Iterator[None]:
                 (FutureWarning, r"`isinstance\(treespec, LeafSpec\)` is deprecated"),
                 (FutureWarning, r"_check_is_size will be removed"),
                 (UserWarning, r"The tensor attributes .*_flat_weights"),
+                (DeprecationWarning, r"You are using the legacy TorchScript-based ONNX export"),
+                (DeprecationWarning, r"The feature will be removed"),
                 (UserWarning, r"The \.grad attribute of a Tensor that is not a leaf"),
             ):
                 warnings.filterwarnings("ignore", message=message, category=category)

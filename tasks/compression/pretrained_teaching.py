@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
-from tasks.compression.teacher_training import Lesson
+from tasks.compression.teacher_training import NO_CLASS, Lesson, cached_objective
 from tasks.core.compression import parameter_count
 from tasks.core.errors import UserError
 from tasks.core.splits import row_keys
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from tasks.core.compression import CompressionContext
-    from tasks.core.problem import Array, Problem
-    from tasks.core.settings import PretrainedTeacher, Training
+    from tasks.core.problem import Array
+    from tasks.core.settings import PretrainedTeacher
 
 FIT_SETTINGS: dict[str, Any] = {
     "optimizer": "adamw",
@@ -49,7 +48,6 @@ FIT_SETTINGS: dict[str, Any] = {
 """How a pretrained network is fine-tuned, besides the settings of the teacher: as usual for networks of its kind."""
 BLOCK_ROWS = 1000
 """Rows whose logits are saved together: the most that a kill loses."""
-NO_CLASS = -1
 
 
 def prepare_lesson(context: CompressionContext, settings: PretrainedTeacher) -> Lesson:
@@ -155,28 +153,6 @@ def fit_teacher(
         return trainer.predict(fitted.network, encoded, fitted.plan)
 
     return label
-
-
-def cached_objective(problem: Problem, training: Training, teacher_share: float, temperature: float) -> interfaces.Objective:
-    """The weighted sum of the distillation loss of all rows and the problem's loss of those with a class.
-
-    Validation rows have targets (B,), the classes; their objective is the problem's loss alone.
-    """
-
-    def call(network: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-        outputs = network(inputs)
-        if targets.ndim == 1:
-            return problem.loss(outputs, targets, training)
-        classes, teacher_outputs = targets[:, 0].long(), targets[:, 1:]
-        loss = teacher_share * problem.distillation_loss(outputs, teacher_outputs, classes, temperature)
-        labelled = classes != NO_CLASS
-        count = int(labelled.sum())
-        if count and teacher_share < 1:
-            labelled_loss = problem.loss(outputs[labelled], classes[labelled], training)
-            loss = loss + (1 - teacher_share) * count / len(classes) * labelled_loss
-        return loss
-
-    return call
 
 
 def _blocks(tables: Sequence[DataFrame]) -> Iterator[DataFrame]:

@@ -99,12 +99,16 @@ class CompressionContext:
     event_log: EventLog
     scratch: Path
     """A folder that a killed stage keeps, for the checkpoints of a fit."""
+    dense: nn.Module | None = None
+    """The network before any step, the teacher of steps that follow another; None where a step is called by itself."""
     read_train: Callable[[], Sequence[DataFrame]] = tuple
     """Reads the train rows, then their augmented variants: tables whose rows have the order of `inputs`."""
     read_validation: Callable[[], Sequence[DataFrame]] = tuple
     """Reads the validation rows."""
     read_unlabelled: Callable[[], Sequence[DataFrame]] = tuple
     """Reads the rows without a label, which only a pretrained teacher may label."""
+    answers: dict[str, Any] = field(default_factory=dict)
+    """What teachers answered, for the steps of one recipe that ask the same."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What steps report of their choices, by name of the step: plain JSON values, written to the recipe's report."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.core.compression import Step
 from tasks.core.storage.artifacts import Artifact
@@ -58,6 +58,17 @@ class StageContext:
     @property
     def baselines(self) -> Artifact:
         return Artifact(self.data / "baselines")
+
+    @property
+    def latency(self) -> Artifact:
+        """The timings of all models, those of additional seeds included."""
+        return Artifact(self.data / "latency")
+
+    def timings(self) -> dict[str, Any]:
+        """The latency.json of the seed."""
+        folder = "" if self.seed is None else f"{SEEDS_FOLDER}/{self.seed}/"
+        report: dict[str, Any] = self.latency.json(f"{folder}latency.json")
+        return report
 
     def compressed(self, recipe_name: str) -> Artifact:
         return Artifact(self._of_seed("compressed") / recipe_name)

@@ -15,14 +15,11 @@ from tasks.core.problem import Problem
 from tasks.core.storage.artifacts import Artifact
 from tasks.core.use_case import UseCase
 from tasks.evaluation.comparison import compare_with_dense
-from tasks.evaluation.latency import Variant
 from tasks.evaluation.robustness import ShippedModel
 from tasks.evaluation.uncertainty import ENCODED_ROWS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-    from tasks.core.use_case import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +66,6 @@ class ClassicModel:
         content = self.path.read_bytes()
         return ShippedModel(content, onnx_model.read_metadata(onnx_model.from_bytes(content))["learnt"])
 
-    def variant(self, case: UseCase, rows: DataFrame) -> Variant:
-        """The file to be timed, on `rows` as it encodes them."""
-        return Variant(name=self.slug, runtime="onnx", path=self.path, inputs=encode(self.path.read_bytes(), case, rows))
-
 
 Measured = Callable[[Problem, "DataFrame"], dict[str, Any]]
 """From predictions of a split to its metrics."""
@@ -103,8 +96,3 @@ def predict(content: bytes, case: UseCase, rows: DataFrame) -> DataFrame:
     predictions = case.problem_of(state).decode(rows, outputs, state).reset_index(drop=True)
     origin = [name for name in ("split", "file", "row") if name in rows and name not in predictions]
     return predictions.assign(**{name: rows[name].to_numpy() for name in origin})
-
-
-def encode(content: bytes, case: UseCase, rows: DataFrame) -> Array:
-    """The inputs of a file for `rows`."""
-    return case.encode(rows, onnx_model.read_metadata(onnx_model.from_bytes(content))["learnt"])[0]

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,12 +29,14 @@ EAGER_EVERY = 2
 """Every how many repetitions eager PyTorch is timed: its processes take seconds to start, and no contract depends on it."""
 MIN_ROUNDS = 3
 MAX_ROUNDS = 15
-"""Timing of a repetition continues, `MIN_ROUNDS` at a time, until every ratio in it is as precise as `MAX_RELATIVE_WIDTH`."""
+"""Timing of a repetition continues, `MIN_ROUNDS` at a time, until ratios to the base are as precise as `MAX_RELATIVE_WIDTH`."""
 MAX_RELATIVE_WIDTH = 0.2
 """The width of a ratio's 95 % interval over the rounds of one process, as a share of the ratio.
 
-The mean over six processes is about 2.4 times as precise. The stopping rule does not depend on the contract.
+The mean over six processes is about 2.4 times as precise. The rule looks at what contracts ask for, the speed-up over the base at
+`DECIDING_BATCH`, but not at what a contract requires of it.
 """
+DECIDING_BATCH = 1
 
 Rounds = list[list[float]]
 """The milliseconds of each call, for each round."""
@@ -67,14 +68,21 @@ class Repetition:
 
 
 def measure(
-    variants: Sequence[Variant], inputs: Array, scratch: Path, *, threads: int = 1, event_log: EventLog | None = None
+    variants: Sequence[Variant],
+    inputs: Array,
+    scratch: Path,
+    *,
+    base: str,
+    threads: int = 1,
+    event_log: EventLog | None = None,
 ) -> dict[str, Any]:
     """Wall-clock milliseconds of one call of each variant, at each batch size, with peak memory and load time.
 
     There are `PROCESSES` repetitions. In each, every variant has a fresh process with `threads` threads; after a warm-up, each of
     `MIN_ROUNDS` to `MAX_ROUNDS` rounds times all variants in rotating order, so that other load on the machine affects all alike.
-    `speedup_over` gives for each pair of variants the geometric mean over processes of the ratio of their times, with its 95 %
-    interval. A list with one value per process is in the order in which they ran.
+    The ratios to the variant `base` decide when a repetition ends. `speedup_over` gives for each pair of variants the geometric
+    mean over processes of the ratio of their times, with its 95 % interval. A list with one value per process is in the order in
+    which they ran.
     """
     paths = {variant.name: scratch / f"latency-inputs-{number}.npy" for number, variant in enumerate(variants)}
     for variant in variants:
@@ -84,7 +92,7 @@ def measure(
     repetitions = []
     for number in range(PROCESSES):
         timed = [variant for variant in variants if variant.runtime != "eager" or number % EAGER_EVERY == 0]
-        repetitions.append(_repetition(timed, paths, threads, number))
+        repetitions.append(_repetition(timed, paths, threads, number, base))
         if event_log:
             event_log.progress(number + 1, PROCESSES, "repetitions of timing")
     for path in paths.values():
@@ -115,14 +123,14 @@ def measure(
     }
 
 
-def _repetition(variants: Sequence[Variant], paths: Mapping[str, Path], threads: int, number: int) -> Repetition:
+def _repetition(variants: Sequence[Variant], paths: Mapping[str, Path], threads: int, number: int, base: str) -> Repetition:
     """One repetition: start a process per variant, time them in turn until the ratios are precise, end the processes."""
     names = [variant.name for variant in variants]
     result = Repetition({name: {batch: [] for batch in BATCHES} for name in names})
     with _processes(variants, paths, threads) as processes:
         runs = {name: {batch: process.warm_up(batch) for batch in BATCHES} for name, process in processes.items()}
         done = 0
-        while done % MIN_ROUNDS or not done or (done < MAX_ROUNDS and not _is_precise(result)):
+        while done % MIN_ROUNDS or not done or (done < MAX_ROUNDS and not _is_precise(result, base)):
             shift = (number + done) % len(names)
             for batch in BATCHES:
                 for name in names[shift:] + names[:shift]:
@@ -203,12 +211,11 @@ def _costs(processes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"load_s": median(each["load_s"] for each in processes), **memory}
 
 
-def _is_precise(repetition: Repetition) -> bool:
-    """Whether the interval over rounds of every ratio of two variants is at most `MAX_RELATIVE_WIDTH` wide."""
+def _is_precise(repetition: Repetition, base: str) -> bool:
+    """Whether the interval over rounds of every ratio to the base is at most `MAX_RELATIVE_WIDTH` wide."""
+    dense = repetition.medians(base, DECIDING_BATCH)
     ratios = (
-        statistics.ratio_interval(repetition.medians(first, batch), repetition.medians(second, batch))
-        for first, second in combinations(repetition.rounds, 2)
-        for batch in BATCHES
+        statistics.ratio_interval(dense, repetition.medians(name, DECIDING_BATCH)) for name in repetition.rounds if name != base
     )
     return all(ratio.high - ratio.low <= MAX_RELATIVE_WIDTH * ratio.value for ratio in ratios)
 

@@ -220,7 +220,7 @@ def read_candidates(context: StageContext, problem: Problem) -> tuple[list[Candi
     """All candidates with their evidence, recipes first, then classic baselines; and the number of test rows."""
     names: Sequence[str] = [name for name in context.recipe_names if name != DENSE]
     dense = context.evaluation(DENSE)
-    dense_metrics, dense_times = dense.json("metrics.json"), dense.json("latency.json")
+    dense_metrics, times = dense.json("metrics.json"), context.timings()["variants"]
     dense_predictions = read_predictions(dense.path / "predictions")
     baselines = {
         folder.name: read_predictions(folder / "predictions")
@@ -232,13 +232,13 @@ def read_candidates(context: StageContext, problem: Problem) -> tuple[list[Candi
             name=name,
             kind="recipe",
             metrics=context.evaluation(name).json("metrics.json"),
-            times=context.evaluation(name).json("latency.json")["variants"][name],
+            times=times[name],
             predictions=read_predictions(context.evaluation(name).path / "predictions"),
         )
         for name in names
     ]
     measured += [
-        Measured(name=name, kind="baseline", metrics=metrics, times=dense_times["variants"][name], predictions=baselines[name])
+        Measured(name=name, kind="baseline", metrics=metrics, times=times[name], predictions=baselines[name])
         for name, metrics in dense_metrics.get("classic", {}).items()
     ]
     contract, label_column = context.case.contract, problem.label_column

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from tasks.compression import calibration, onnx_export
+from tasks.compression import calibration, lean_file, onnx_export
 from tasks.core import onnx_model
 from tasks.core.compression import CompressionContext, Step, described_fields, parameter_count
 from tasks.core.problem import PreprocessingState
@@ -91,6 +91,7 @@ def apply_recipe(
 ) -> tuple[nn.Module, bytes, dict[str, Any]]:
     """The network after the network steps, the ONNX file after all steps, and a report without timings."""
     inputs = compression_context.validation_inputs
+    compression_context = replace(compression_context, dense=network)
     steps: list[dict[str, Any]] = []
     for step in recipe:
         if step.changes == "network":
@@ -107,7 +108,7 @@ def apply_recipe(
         step_report |= {"notes": compression_context.notes.get(step_report["step"], {})}
     shipped = onnx_export.parity(network, model, inputs[:PARITY_ROWS], None)
     model, calibrated = calibrate(model, compression_context)
-    model = onnx_export.with_short_names(model)
+    model = onnx_export.with_short_names(lean_file.without_defaults(model))
     report = {
         "architecture": type(network).__module__.rpartition(".")[2],
         "fields": described_fields(network),

@@ -1,15 +1,15 @@
-"""Metrics, latency and size of a recipe's ONNX file, compared with dense on the same rows."""
+"""Metrics and size of a recipe's ONNX file, compared with dense on the same rows."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.core import onnx_model
-from tasks.core.compression import DENSE, EAGER
+from tasks.core.compression import DENSE
 from tasks.core.errors import UserError
 from tasks.core.exported_baseline import slug
 from tasks.core.problem import PreprocessingState, Problem
@@ -18,11 +18,9 @@ from tasks.core.stage_context import StageContext
 from tasks.core.storage.artifacts import Artifact, Checkpoint, Table, read_split
 from tasks.core.storage.atomic_files import write_json
 from tasks.core.use_case import UseCase
-from tasks.evaluation import classic_models, latency, robustness, slices, statistics
+from tasks.evaluation import classic_models, robustness, slices, statistics
 from tasks.evaluation.classic_models import ClassicModel
 from tasks.evaluation.comparison import compare_with_baselines, compare_with_dense, fit_baselines
-from tasks.evaluation.latency import Variant
-from tasks.evaluation.seed_latency import known_latency
 from tasks.evaluation.uncertainty import measure_uncertainty
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ EXPLAINED_ROWS = 50
 
 
 def main(context: StageContext) -> None:
-    """Evaluate one recipe; the only stage that reads test rows. Timings go to latency.json, everything else is reproducible."""
+    """Evaluate one recipe; the only stage that reads test rows. Everything it writes is reproducible."""
     if DENSE not in context.recipe_names:
         raise UserError(f"params.yaml: recipes has no {DENSE!r}; add `{DENSE}: []`, the model that all others are compared with")
     own, dense = context.compressed(context.recipe_name), context.compressed(DENSE)
@@ -76,7 +74,6 @@ def main(context: StageContext) -> None:
     )
     for split, (predictions, split_rows) in predicted.items():
         predicted[split] = (with_attributions(own, context.case, problem, predictions, split_rows), split_rows)
-    timing = known_latency(context) or measure_latency(context, own, dense, predicted["validation"][1], classic)
     with context.evaluation(context.recipe_name).draft() as draft:
         for position, (predictions, _) in enumerate(predicted.values()):
             Table(draft / "predictions").write(position, predictions)
@@ -84,9 +81,8 @@ def main(context: StageContext) -> None:
             for position, predictions in enumerate(parts.values()):
                 Table(draft / "baselines" / slug(name) / "predictions").write(position, predictions)
         write_json(draft / "metrics.json", metrics)
-        write_json(draft / "latency.json", timing)
     shutil.rmtree(context.scratch)
-    log_summary(context, metrics, timing)
+    log_summary(context, metrics)
 
 
 def predict_rows(recipe: Artifact, case: UseCase, rows: DataFrame) -> tuple[DataFrame, DataFrame]:
@@ -149,23 +145,6 @@ def size_metrics(own: Artifact, dense: Artifact) -> dict[str, Any]:
     return sizes
 
 
-def measure_latency(
-    context: StageContext, own: Artifact, dense: Artifact, rows: DataFrame, classic: Sequence[ClassicModel] = ()
-) -> dict[str, Any]:
-    """The latency of this file, of the dense one, of the dense network in eager PyTorch and of classic models, in turn."""
-    _, state = load_model(own)
-    timed = rows.head(max(latency.BATCHES))
-    inputs, _ = context.case.encode(timed, state)
-    variants = [
-        Variant(name=EAGER, runtime="eager", path=dense.open() / "network", use_case=context.case.name),
-        Variant(name=DENSE, runtime="onnx", path=dense.open() / "model.onnx"),
-    ]
-    if context.recipe_name != DENSE:
-        variants.append(Variant(name=context.recipe_name, runtime="onnx", path=own.open() / "model.onnx"))
-    variants += [model.variant(context.case, timed) for model in classic]
-    return latency.measure(variants, inputs, context.scratch, threads=context.case.training.threads, event_log=context.event_log)
-
-
 def measure_classic(
     case: UseCase,
     problem: Problem,
@@ -207,11 +186,7 @@ def measure_robustness(context: StageContext, own: Artifact, dense: Artifact, te
     return report | {"adversarial": attacked, "adversarial_note": adversarial.NOTE}
 
 
-def log_summary(context: StageContext, metrics: dict[str, Any], timing: dict[str, Any]) -> None:
-    """Log test metric, size and speed in one line."""
-    test, own = metrics["splits"]["test"], timing["variants"][context.recipe_name]
-    summary = f"test {test['first']} {test['scores'][test['first']]:.4f}, {metrics['bytes']:,} bytes, "
-    summary += f"{own['batches']['1']['median_ms']:.3f} ms a row"
-    for other, speedup in own["speedup_over"].items():
-        summary += f", {speedup['1']['ratio']:.1f}x {other}"
-    context.event_log.log(summary)
+def log_summary(context: StageContext, metrics: dict[str, Any]) -> None:
+    """Log test metric and size in one line."""
+    test = metrics["splits"]["test"]
+    context.event_log.log(f"test {test['first']} {test['scores'][test['first']]:.4f}, {metrics['bytes']:,} bytes")

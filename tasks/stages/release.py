@@ -23,10 +23,9 @@ def main(context: StageContext) -> None:
     context, seed_report = seeds.choose(context)
     names = list(context.recipe_names)
     metrics = {name: context.evaluation(name).json("metrics.json") for name in names}
-    timing = {name: context.evaluation(name).json("latency.json") for name in names}
+    timing = context.timings()
     classic = metrics[DENSE].get("classic", {})
     metrics |= classic
-    timing |= dict.fromkeys(classic, timing[DENSE])
     problem = context.case.problem_of(_read(context.compressed(DENSE).open() / "model.onnx")["learnt"])
     candidates, rows = read_candidates(context, problem)
     decision = decide(candidates, context.case.contract, rows)
@@ -35,12 +34,12 @@ def main(context: StageContext) -> None:
     released = verdict["released"]
     folder = context.baselines if released in classic else context.compressed(released or DENSE)
     model = folder.open() / (f"{released}/model.onnx" if released in classic else "model.onnx")
-    table_rows = [table_row(name, metrics[name], timing[name], candidates, released) for name in (*names, *classic)]
+    table_rows = [table_row(name, metrics[name], timing, candidates, released) for name in (*names, *classic)]
     table = {
         "rows": table_rows,
         "baselines": baseline_rows(metrics[DENSE]),
-        "machine": timing[DENSE]["machine"],
-        "threads": timing[DENSE]["threads"],
+        "machine": timing["machine"],
+        "threads": timing["threads"],
     }
     with context.release.draft() as draft:
         write_json(draft / "verdict.json", verdict)

@@ -21,7 +21,7 @@ def artifacts(tmp_path: Path) -> Artifacts:
     classic = {**common, "recipe": "kernel-machine", "bytes": 4, "parameters": None, "macs": None}
     write_json(data / "evaluations/dense/metrics.json", {**common, "recipe": "dense", "classic": {"kernel-machine": classic}})
     variants = {name: {"batches": BATCH} for name in ("dense", "kernel-machine")}
-    write_json(data / "evaluations/dense/latency.json", {"variants": variants})
+    write_json(data / "latency/latency.json", {"variants": variants})
     write_json(data / "evaluations/int8/metrics.json", {**common, "recipe": "int8"})
     for name, label in (("predictions", "a"), ("baselines/kernel-machine/predictions", "b")):
         rows = pd.DataFrame({"split": ["test"], "label": [label]})
@@ -39,7 +39,7 @@ def test_a_classic_model_is_listed_after_the_recipes(artifacts: Artifacts) -> No
 def test_a_classic_model_has_metrics_latency_predictions_and_a_file(artifacts: Artifacts) -> None:
     metrics = artifacts.metrics("kernel-machine")
     assert (metrics.recipe, metrics.bytes, metrics.parameters, metrics.macs) == ("kernel-machine", 4, None, None)
-    assert artifacts.latency("kernel-machine").variants["kernel-machine"].batches["1"].median_ms == 0.2
+    assert artifacts.latency().variants["kernel-machine"].batches["1"].median_ms == 0.2
     assert artifacts.predictions("kernel-machine", "test", ("label",))["label"].tolist() == ["b"]
     assert artifacts.predictions("dense", "test", ("label",))["label"].tolist() == ["a"]
     for name, folder in (("kernel-machine", "baselines/kernel-machine"), ("int8", "compressed/int8")):

@@ -22,7 +22,7 @@ from tests.support.dashboard_pages import APP
 READERS: dict[str, dict[str, Any]] = {
     "release/table.json": {"compression": ("front",), "compare": ("table", "parameters")},
     "release/verdict.json": {"compression": ("front", "flipped", "bundle"), "results": ("standings",)},
-    "evaluations/int8/latency.json": {"compression": ("timing",), "results": ("standings",)},
+    "latency/latency.json": {"compression": ("timing",), "results": ("standings",)},
     "clean/ledger.json": {"data": ("quality", "splits")},
     "augmented/report.json": {"data": ("augmentation",)},
     "model/curves.json": {"compare": ("curves",)},
@@ -106,7 +106,7 @@ def test_a_file_that_holds_something_else_is_named_in_a_sentence(root: Any, capl
         for page, views in READERS[name].items():
             texts = [reader.look(page, view_name) for view_name in views]
             harmless = name in ("augmented/report.json", "model/curves.json") or (name, page) in (
-                ("evaluations/int8/latency.json", "results"),
+                ("latency/latency.json", "results"),
                 ("release/verdict.json", "results"),
             )
             assert harmless or any(path.name in words for words in texts), (page, content)

@@ -209,7 +209,7 @@ def test_artifacts_read_what_the_stages_wrote(root: Any) -> None:
     assert artifacts.recipes() == ["dense", "int8", "pruned"]
     assert artifacts.verdict().released == "int8"
     assert artifacts.metrics("int8").against_dense["test"].by_class[0].rows > 0
-    assert artifacts.latency("int8").variants["int8"].batches["1"].median_ms > 0
+    assert artifacts.latency().variants["int8"].batches["1"].median_ms > 0
     assert len(artifacts.predictions("dense", "test")) == 40
     report = artifacts.quality_report()
     assert report.rows_in == report.kept + report.quarantined + report.duplicates

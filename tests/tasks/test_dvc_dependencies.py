@@ -29,7 +29,9 @@ UNNEEDED = {
     "tasks.data.pretrained_weights",
     "tasks.data.sampling",
     "tasks.data.splits_in_names",
+    "tasks.evaluation.latency",
     "tasks.evaluation.model_size",
+    "tasks.evaluation.timing_process",
     "tasks.metrics.binary_classification",
     "tasks.metrics.calibration",
     "tasks.metrics.first_metric",
@@ -76,7 +78,7 @@ def needed(stage: str, use_case: str) -> set[str]:
     """The modules that a stage of a use case may import, including those that are found by name at run time."""
     stage = SEED_STAGES.get(stage, stage)
     roots = [f"tasks.stages.{stage}", "tasks.__main__", f"tasks.use_cases.{use_case}.use_case"]
-    if stage in ("train", "compress", "evaluate"):
+    if stage in ("train", "compress", "evaluate", "latency"):
         roots += [f"tasks.models.{use_case}.{name}" for name in registry.registered_names(f"models/{use_case}")]
         roots += [f"tasks.core.networks.{name}" for name in registry.SHARED_NETWORKS]
     if stage == "compress":

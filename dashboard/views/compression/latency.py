@@ -14,32 +14,28 @@ from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import locale, widgets
 from dashboard.ui.locale import t
-from tasks.core.compression import DENSE, EAGER
+from tasks.core.compression import EAGER
 
 
 def latency(artifacts: Artifacts, run: Run) -> None:
     """Latency of every recipe by batch size, with the measuring protocol."""
-    rows: list[dict[str, Any]] = []
-    machine: dict[str, Any] = {}
-    processes = threads = rounds = 0
-    for recipe in artifacts.models():
-        measured = artifacts.latency(recipe)
-        machine, processes, threads, rounds = measured.machine, measured.processes, measured.threads, measured.rounds
-        for name, variant in measured.variants.items():
-            if name == recipe or (recipe == DENSE and name == EAGER):
-                for batch, timing in variant.batches.items():
-                    rows.append(
-                        {
-                            "recipe": name,
-                            "batch": batch,
-                            "median": timing.median_ms,
-                            "low": timing.low_ms,
-                            "high": timing.high_ms,
-                            "p95": timing.p95_ms,
-                            "calls": timing.runs,
-                            "memory": variant.peak_memory_bytes,
-                        }
-                    )
+    measured = artifacts.latency()
+    machine = measured.machine
+    rows: list[dict[str, Any]] = [
+        {
+            "recipe": name,
+            "batch": batch,
+            "median": timing.median_ms,
+            "low": timing.low_ms,
+            "high": timing.high_ms,
+            "p95": timing.p95_ms,
+            "calls": timing.runs,
+            "memory": variant.peak_memory_bytes,
+        }
+        for name in [EAGER, *artifacts.models()]
+        if (variant := measured.variants.get(name))
+        for batch, timing in variant.batches.items()
+    ]
     if not rows:
         raise Unreadable("unreadable.shape", file="latency.json")
     frame = pd.DataFrame(rows)
@@ -47,9 +43,9 @@ def latency(artifacts: Artifacts, run: Run) -> None:
     st.caption(
         t(
             "compression.protocol",
-            rounds=rounds,
-            processes=processes,
-            threads=threads,
+            rounds=measured.rounds,
+            processes=measured.processes,
+            threads=measured.threads,
             cpu=cpu,
             cores=formatting.escape(machine.get("cores", "")),
         )

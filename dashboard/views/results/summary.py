@@ -78,7 +78,7 @@ def cards(artifacts: Artifacts, recipe: str, metrics: Metrics, split_metrics: Sp
         t("results.of_dense", share=formatting.percent(metrics.bytes_share)),
     )
     try:
-        latency = artifacts.latency(recipe).variants.get(recipe)
+        latency = artifacts.latency().variants.get(recipe)
     except Unreadable:
         latency = None
     if latency and "1" in latency.batches:

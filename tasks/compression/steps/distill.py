@@ -21,11 +21,15 @@ class Distill:
     """
 
     changes: ClassVar[Literal["network"]] = "network"
-    optional_settings: ClassVar[tuple[str, ...]] = ("teacher", "pretrained")
+    optional_settings: ClassVar[tuple[str, ...]] = ("architecture", "fields", "variants", "teacher", "pretrained")
     """Settings that a report leaves out while they have their default, so that reports without such a teacher stay equal."""
 
     width_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Width of the student, as a share of the dense widths."""
+    """Width of the student, as a share of the dense widths; not used where `architecture` or `fields` are set."""
+    architecture: str = ""
+    """The student's architecture, a file of tasks/models/<use case> that reads the same inputs; empty for that of the network."""
+    fields: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the student that differ from its architecture's own, such as {widths: [16, 16, 32, 32], stem_kernel: 5}."""
     effort: Annotated[float, Field(gt=0, le=100)] = 1.5
     """Epochs, as a multiple of the use case's."""
     learning_rate_share: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -34,6 +38,9 @@ class Distill:
     """Weight of the distillation loss; the rest is the weight of the loss against the targets."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 3.0
     """Softmax temperature of the distillation loss; higher is softer."""
+    variants: Annotated[int, Field(ge=0, le=64)] = 0
+    """Augmented variants of each train row, whose answers of the teacher are computed once, before the fit; 0 asks it at every
+    step, for ever new variants. An epoch then counts for one variant of each row."""
 
     teacher: Literal["dense", "pretrained"] = "dense"
     """`dense` learns from the network that is compressed, `pretrained` from a large network with knowledge of other data, which
@@ -55,12 +62,20 @@ class Distill:
         }
         with torch.random.fork_rng():
             torch.manual_seed(context.case.training.seed)
-            student = context.case.build_student(context.state, self.width_share)
-        shares_blocks = context.case.start_student(student, network)
-        lesson = teacher_training.live_lesson(network, context)
+            named = bool(self.architecture or self.fields)
+            student = self._named_student(context) if named else context.case.build_student(context.state, self.width_share)
+        shares_blocks = not named and context.case.start_student(student, network)
         if self.teacher == "pretrained":
             lesson = pretrained_teaching.prepare_lesson(context, self.pretrained)
             context.notes["distill"] = lesson.notes
         elif shares_blocks and (model := context.case.transfer_learning()):
             return shared_blocks.fit(student, network, model, context, **how)
+        else:
+            lesson = teacher_training.teach(network, context, self.variants)
         return teacher_training.fit_lesson(student, lesson, context, **how)
+
+    def _named_student(self, context: CompressionContext) -> nn.Module:
+        """A network with fresh weights of `architecture`, with the values of `fields`."""
+        from tasks.compression import students
+
+        return students.build(context.case, context.state, self.architecture, self.fields)

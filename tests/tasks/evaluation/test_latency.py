@@ -65,6 +65,7 @@ def timing(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ],
         IMAGES,
         folder,
+        base="large",
     )
     patch.undo()
     assert not (folder / "latency-inputs.npy").exists()
@@ -104,7 +105,7 @@ def test_the_machine_is_named(timing: Any) -> None:
 def test_a_worker_that_dies_is_an_error_that_names_it_and_leaves_no_process(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"nonsense")
     with pytest.raises(RuntimeError, match="the process that times 'broken' died"):
-        latency.measure([Variant(name="broken", runtime="onnx", path=tmp_path / "broken.onnx")], IMAGES, tmp_path)
+        latency.measure([Variant(name="broken", runtime="onnx", path=tmp_path / "broken.onnx")], IMAGES, tmp_path, base="broken")
 
 
 def test_a_worker_ends_when_its_parent_is_gone(tmp_path: Path) -> None:

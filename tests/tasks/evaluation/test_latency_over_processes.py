@@ -58,7 +58,7 @@ def measure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             yield KnownTimes(variant.name, number, times, calls)
 
         monkeypatch.setattr(timing_process, "start", start)
-        return latency.measure(variants, ROWS, tmp_path), calls
+        return latency.measure(variants, ROWS, tmp_path, base="dense"), calls
 
     return run
 

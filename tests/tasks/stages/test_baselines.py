@@ -1,5 +1,6 @@
 """The stage baselines writes classic models, and evaluate measures them like a recipe."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tasks.evaluation import latency, uncertainty
 from tasks.problems.baselines import kernel_machine
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.stages import baselines, compress, evaluate
+from tasks.stages import latency as latency_stage
 from tests.support import tiny_images
 
 
@@ -88,7 +90,8 @@ def test_evaluate_measures_a_classic_model_like_a_recipe(tmp_path: Any, competin
         assert own["against_dense"][split]["drop"]["value"] == pytest.approx(drop)
         assert metrics["against_rivals"][split]["gains"]["kernel machine"]["value"] == pytest.approx(drop)
     assert own["slices"]["confirmed"] == []
-    timed = folder.json("latency.json")["variants"]
+    latency_stage.main(replace(tiny_images.stage_context(tmp_path, "latency"), recipe_names=("dense",)))
+    timed = context.timings()["variants"]
     assert set(timed) == {"eager PyTorch", "dense", "kernel-machine"}
     assert timed["kernel-machine"]["speedup_over"]["dense"]["1"]["ratio"] > 0
 
@@ -141,6 +144,6 @@ def test_models_that_read_other_inputs_are_timed_on_their_own(tmp_path: Any, com
     path = context.baselines.path / "kernel-machine" / "model.onnx"
     rows = np.zeros((4, 1, 8, 8), np.uint8)
     variants = [latency.Variant(name="own", runtime="onnx", path=path, inputs=rows)]
-    timed = latency.measure(variants, np.zeros((4, 3), np.float64), tmp_path)
+    timed = latency.measure(variants, np.zeros((4, 3), np.float64), tmp_path, base="own")
     assert timed["variants"]["own"]["batches"]["64"]["median_ms"] > 0
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("latency-inputs")] == []

@@ -17,12 +17,13 @@ from tasks.core.storage.artifacts import Table
 from tasks.evaluation import comparison, latency
 from tasks.release import model_card
 from tasks.stages import compress, evaluate, release
+from tasks.stages import latency as latency_stage
 from tests.support import tiny_images
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A project with the toy use case after compress and evaluate for two recipes."""
+    """A project with the toy use case after compress, evaluate and latency for two recipes."""
     root = tmp_path_factory.mktemp("bars")
     patch = pytest.MonkeyPatch()
     patch.setattr(latency, "PROCESSES", 3)
@@ -30,6 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Any:
     for name, recipe in (("dense", ()), ("int8", (Quantize(max_drop=1.0),))):
         compress.main(tiny_images.stage_context(root, "compress", name, recipe))
         evaluate.main(tiny_images.stage_context(root, "evaluate", name, recipe))
+    latency_stage.main(tiny_images.stage_context(root, "latency"))
     patch.undo()
     return root
 

@@ -81,7 +81,7 @@ def test_the_example_has_at_most_a_hundred_lines() -> None:
 def test_recordings_become_a_compressed_model(project: Path) -> None:
     commands = [[stage] for stage in ("fetch", "clean", "augment", "train", "baselines")]
     commands += [[stage, recipe] for recipe in ("dense", "int8", "distilled") for stage in ("compress", "evaluate")]
-    for stage, *recipe in [*commands, ["release"]]:
+    for stage, *recipe in [*commands, ["latency"], ["release"]]:
         done = play(project, stage, "spoken_digits", *recipe)
         assert done.returncode == 0, done.stderr[-2000:]
     data = project / "data" / "spoken_digits"

@@ -158,7 +158,7 @@ def test_every_recipe_goes_through_all_stages(tmp_path: Path, label: Any) -> Non
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     commands = [[stage, "credit"] for stage in ("fetch", "clean", "augment", "train", "baselines")]
     commands += [[stage, "credit", recipe] for recipe in recipes for stage in ("compress", "evaluate")]
-    for command in [*commands, ["release", "credit"]]:
+    for command in [*commands, ["latency", "credit"], ["release", "credit"]]:
         done = subprocess.run(
             [sys.executable, "-m", "tasks", *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )

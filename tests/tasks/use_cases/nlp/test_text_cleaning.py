@@ -180,7 +180,7 @@ def test_a_table_of_ones_own_runs_to_a_verdict_with_no_code(tmp_path: Path) -> N
     recipes: dict[str, Any] = {"dense": [], "int8": [{"quantize": {}}]}
     (tmp_path / "params.yaml").write_text(json.dumps({**params, "recipes": recipes}))
     order = [[stage] for stage in ("fetch", "clean", "augment", "train", "baselines")]
-    order += [[stage, recipe] for recipe in recipes for stage in ("compress", "evaluate")] + [["release"]]
+    order += [[stage, recipe] for recipe in recipes for stage in ("compress", "evaluate")] + [["latency"], ["release"]]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for stage, *recipe in order:
         command = [sys.executable, "-m", "tasks", stage, "nlp", *recipe]

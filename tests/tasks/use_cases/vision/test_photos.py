@@ -129,9 +129,9 @@ def test_the_rows_say_how_their_source_was_made_square_and_the_model_does_the_sa
 
 
 def test_moments_are_those_of_all_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.use_cases.vision import use_case
+    from tasks.use_cases.vision import pixel_moments
 
-    monkeypatch.setattr(use_case, "MOMENT_BLOCK", 3)
+    monkeypatch.setattr(pixel_moments, "MOMENT_BLOCK", 3)
     rows = [clean_image(encode_image(random_image(seed, mode="RGB")), usual=(28, 28, 3)) for seed in range(7)]
     frame = pd.DataFrame(rows).assign(label=list("abababa"))
     state = OWN.fit_preprocessing(frame)
