@@ -109,8 +109,8 @@ def pipeline(
         ):
             run.update(stages={name: {"state": "Pending", "needs": list(stage.needs)} for name, stage in store.stages.items()})
             show.begin(run.id, list(store.stages))
-            line = WaitingLine(expected_durations(store.stages, stage_durations(root), read_params(Path("params.yaml")).recipes))
-            EXECUTOR.set(executor := RunExecutor(root, run, store, show, force, acquire_limits=acquire_tag_slots, line=line))
+            order = WaitingLine(expected_durations(store.stages, stage_durations(root), read_params(Path("params.yaml")).recipes))
+            EXECUTOR.set(executor := RunExecutor(root, run, store, show, force, acquire_limits=acquire_tag_slots, line=order))
             PROGRESS.set(progress)
             state = run_stages(executor)
         server_lost = not is_server_available()

@@ -13,7 +13,7 @@ from tasks.core.stage_context import StageContext
 from tasks.core.storage.artifacts import Table
 from tasks.core.storage.atomic_files import write_json, write_parquet
 from tasks.core.use_case import UseCase
-from tasks.dask_cluster import dask_client, map_on_cluster
+from tasks.dask_cluster import client_for_rows, map_on_cluster
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,7 +32,8 @@ def main(context: StageContext) -> None:
         if type(case).augment_rows is not UseCase.augment_rows:
             scratch = context.scratch.resolve()
             cases, scratches, seeds = ([value] * len(partitions) for value in (case, scratch, seed))
-            with dask_client(len(partitions), __name__, type(case).__module__) as client:
+            total = sum(pq.read_metadata(path).num_rows for path in partitions)
+            with client_for_rows(total, len(partitions), __name__, type(case).__module__) as client:
                 counts = map_on_cluster(
                     client, augment_partition, cases, partitions, scratches, seeds, event_log=context.event_log, unit="partitions"
                 )

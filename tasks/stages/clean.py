@@ -23,7 +23,7 @@ from tasks.core.stage_context import StageContext
 from tasks.core.storage.artifacts import Table
 from tasks.core.storage.atomic_files import write_json, write_parquet
 from tasks.core.use_case import UseCase
-from tasks.dask_cluster import dask_client, map_on_cluster
+from tasks.dask_cluster import client_for_rows, map_on_cluster
 
 
 def main(context: StageContext) -> None:
@@ -34,7 +34,11 @@ def main(context: StageContext) -> None:
     shutil.rmtree(scratch)
     (scratch / "quarantine").mkdir(parents=True)
     numbers, scratches = range(len(partitions)), [scratch] * len(partitions)
-    with dask_client(len(partitions), __name__, type(case).__module__) as client, context.clean.draft() as draft:
+    raw_rows = sum(pq.read_metadata(path).num_rows for path in partitions)
+    with (
+        client_for_rows(raw_rows, len(partitions), __name__, type(case).__module__) as client,
+        context.clean.draft() as draft,
+    ):
         cases = [case] * len(partitions)
         map_on_cluster(
             client, clean_partition_file, cases, partitions, numbers, scratches, event_log=context.event_log, unit="cleaned"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -50,3 +51,23 @@ def test_a_task_that_kills_its_workers_is_named(tmp_path: Path, monkeypatch: pyt
     ):
         dask_cluster.map_on_cluster(client, die, [7], event_log=event_log, unit="partitions")
     event_log.close()
+
+
+def test_few_rows_are_worked_on_in_this_process_and_many_on_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    event_log = EventLog(tmp_path / "clean@mine.jsonl")
+    with dask_cluster.client_for_rows(dask_cluster.SMALL_ROWS, 2) as client:
+        assert client is None
+        where = dask_cluster.map_on_cluster(
+            client, lambda number: (number, os.getpid()), [7, 8], event_log=event_log, unit="parts"
+        )
+    assert where == [(7, os.getpid()), (8, os.getpid())]
+    event_log.close()
+    requests: list[tuple[object, ...]] = []
+    monkeypatch.setattr(dask_cluster, "dask_client", lambda *arguments: requests.append(arguments) or nullcontext("a client"))
+    with dask_cluster.client_for_rows(dask_cluster.SMALL_ROWS + 1, 2, "module") as client:
+        assert client == "a client"
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:1")
+    with dask_cluster.client_for_rows(1, 2) as client:
+        assert client == "a client"
+    assert requests == [(2, "module"), (2,)]

@@ -92,7 +92,7 @@ def test_augmenting_again_gives_the_same_bytes(make_context: Any, scheduler: Any
 def test_without_variants_no_cluster_starts_and_the_empty_table_has_its_columns(
     make_context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(augment, "dask_client", lambda *_: pytest.fail("started a cluster for nothing"))
+    monkeypatch.setattr(augment, "client_for_rows", lambda *_: pytest.fail("started a cluster for nothing"))
     context = make_context(Plain())
     augment.main(context)
     rows = Table(context.augmented.open() / "rows").read()

@@ -44,7 +44,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "BONSAI_SMALL_ROWS": "0", **more}
 
 
 def run_stage(folder: Path, stage: str, **more: str) -> None:
@@ -109,7 +109,8 @@ def test_a_cluster_that_does_not_answer_is_named_in_one_line(workspace: Path) ->
 
 def start_stage(root: Path, name: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tasks", name, "vision"]
-    return subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    own = {**os.environ, "PYTHONPATH": str(ROOT), "BONSAI_SMALL_ROWS": "0"}
+    return subprocess.Popen(command, cwd=root, env=own, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ import torch
 from tasks.compression import onnx_export
 from tasks.core import onnx_model
 from tasks.core.stage_context import StageContext
+from tasks.core.storage.artifacts import Table
 from tasks.core.storage.atomic_files import write_bytes
+from tasks.evaluation import latency as measurement
 from tasks.evaluation.latency import Variant
 from tasks.models.vision.cnn import Cnn
 from tasks.stages import latency
@@ -65,7 +67,7 @@ def fake_measure(monkeypatch: pytest.MonkeyPatch) -> list[Variant]:
             },
         }
 
-    monkeypatch.setattr(latency.latency, "measure", measure)
+    monkeypatch.setattr(measurement, "measure", measure)
     return timed
 
 
@@ -97,6 +99,6 @@ def test_a_model_with_another_graph_is_timed_and_compared_with_dense_of_its_seed
 
 def test_the_timed_rows_are_validation_rows(tmp_path: Path) -> None:
     context = tiny_images.stage_context(tmp_path, "latency")
-    rows = latency.timed_rows(latency.Table(context.clean.open() / "rows"))
+    rows = latency.timed_rows(Table(context.clean.open() / "rows"))
     assert len(rows) == 64
     assert set(rows["split"]) == {"validation"}
