@@ -1,40 +1,38 @@
-"""A file without what no runtime needs: long names, shapes of inner tensors, zero points that are 0, equal constants.
+"""A file without what is the default or there twice: zero points that are 0, and equal constants.
 
-In a file of some ten thousand weights this is a sixth of the bytes. The outputs stay the same up to the rounding of a float.
+Together with short names (`onnx_export.with_short_names`) this is a sixth of the bytes of a file of ten thousand weights. The
+outputs stay the same up to the rounding of a float.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count, product
-from string import ascii_letters
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
+from tasks.compression import onnx_export
 from tasks.core import onnx_model
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto
+    from onnx import GraphProto
 
 SYMMETRIC_TYPES = (TensorProto.INT8, TensorProto.INT32, TensorProto.INT4)
 """Types of quantized weights and biases whose zero point is 0 by default."""
 
 
-def to_lean_bytes(model: ModelProto) -> bytes:
-    """The model, changed in place, as the bytes of a small file with the same outputs and metadata.
+def without_defaults(content: bytes) -> bytes:
+    """The file without zero points of weights that are 0, and with equal constants once.
 
-    A model with functions or nested graphs keeps its names.
+    A file with functions or nested graphs stays as it is.
     """
+    model = onnx_model.from_bytes(content)
     graph = model.graph
-    del graph.value_info[:]
-    for node in graph.node:
-        node.doc_string = ""
-    if not model.functions and not any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
-        drop_zero_points(graph)
-        merge_constants(graph)
-        shorten_names(graph)
+    if model.functions or any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
+        return content
+    drop_zero_points(graph)
+    merge_constants(graph)
+    onnx_export.remove_unused(model)
     return onnx_model.to_bytes(model)
 
 
@@ -49,52 +47,16 @@ def drop_zero_points(graph: GraphProto) -> None:
             continue
         if not numpy_helper.to_array(constants[node.input[2]]).astype(np.int32).any():
             del node.input[2]
-    _remove_unread(graph)
 
 
 def merge_constants(graph: GraphProto) -> None:
-    """Keep one of the constants that are equal in type, shape and values."""
+    """Let all nodes read the first one of the constants that are equal in type, shape and values."""
     first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     instead: dict[str, str] = {}
     outputs = {value.name for value in graph.output}
     for tensor in graph.initializer:
-        if tensor.name in outputs:
-            continue
-        key = (tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes())
-        instead[tensor.name] = first.setdefault(key, tensor.name)
+        if tensor.name not in outputs:
+            key = (tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes())
+            instead[tensor.name] = first.setdefault(key, tensor.name)
     for node in graph.node:
         node.input[:] = [instead.get(name, name) for name in node.input]
-    _remove_unread(graph)
-
-
-def shorten_names(graph: GraphProto) -> None:
-    """Name tensors by letters in the order in which nodes name them, and nodes not at all; inputs and outputs keep theirs."""
-    fixed = {value.name for value in [*graph.input, *graph.output]} | {""}
-    free = (name for name in _letters() if name not in fixed)
-    short = {name: name for name in fixed}
-
-    def rename(name: str) -> str:
-        if name not in short:
-            short[name] = next(free)
-        return short[name]
-
-    for node in graph.node:
-        node.name = ""
-        node.input[:] = [rename(name) for name in node.input]
-        node.output[:] = [rename(name) for name in node.output]
-    for tensor in graph.initializer:
-        tensor.name = rename(tensor.name)
-    graph.name = "graph"
-
-
-def _letters() -> Iterator[str]:
-    for length in count(1):
-        for letters in product(ascii_letters, repeat=length):
-            yield "".join(letters)
-
-
-def _remove_unread(graph: GraphProto) -> None:
-    read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto
 
+from tasks.core import onnx_session
 from tasks.core.errors import UserError
 from tasks.core.storage import file_backed
 
@@ -71,13 +72,8 @@ def _without_values(model: ModelProto) -> bytes:
 
 def create_session(content: bytes, threads: int = 1) -> InferenceSession:
     """An ONNX Runtime session on the CPU with `threads` threads."""
-    import onnxruntime as ort
-
     from_bytes(content)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return onnx_session.open_session(content, threads)
 
 
 def predict(content: bytes, inputs: Array, threads: int = 1) -> Array:

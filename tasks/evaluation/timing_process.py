@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.core import onnx_model
+from tasks.core import onnx_session
 
 if TYPE_CHECKING:
     from tasks.core.use_case import Array
@@ -116,7 +116,7 @@ def _answer(values: Mapping[str, Any]) -> None:
 
 
 def _onnx(path: Path, threads: int, use_case: str) -> Callable[[Array], Any]:
-    runtime = onnx_model.create_session(path.read_bytes(), threads)
+    runtime = onnx_session.open_session(path.read_bytes(), threads)
     return lambda rows: runtime.run(None, {"inputs": rows})[0]
 
 

@@ -23,6 +23,7 @@ UNNEEDED = {
     "tasks.core.networks.onnx_file",
     "tasks.core.networks.own_network",
     "tasks.core.onnx_model",
+    "tasks.core.onnx_session",
     "tasks.data.date_cells",
     "tasks.data.layouts",
     "tasks.data.number_cells",
