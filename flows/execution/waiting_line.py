@@ -13,7 +13,7 @@ from flows.dvc_state.stage_graph import Stage
 from flows.system.file_locks import POLL_INTERVAL_S, StopRequested
 from tasks.core import registry
 
-SETTLE_S = 0.2
+ARRIVAL_S = 0.2
 """How long a stage waits for others that became ready with it."""
 NETWORK_STEP_S, FORMAT_STEP_S = 30.0, 5.0
 """About how long a step of a recipe takes, where no earlier run was measured: enough to tell a long recipe from a short one."""
@@ -36,7 +36,7 @@ class WaitingLine:
         with self._mutex:
             self._waiting.append(name)
         try:
-            if stop.wait(SETTLE_S):
+            if stop.wait(ARRIVAL_S):
                 raise StopRequested
             while not self._is_first(name):
                 on_wait()
