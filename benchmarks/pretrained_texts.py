@@ -59,8 +59,7 @@ def run_pipeline(workspace: StageWorkspace, name: str, recipes: list[str]) -> tu
     release, quality_report = Artifact(data / "release"), Artifact(data / "clean").json("ledger.json")
     rows: list[dict[str, Any]] = []
     for row in release.json("table.json")["rows"]:
-        latency = Artifact(data / "evaluations" / row["recipe"]).json("latency.json")["variants"]
-        times = latency.get(row["recipe"], latency["dense"])
+        times = Artifact(data / "latency").json("latency.json")["variants"][row["recipe"]]
         rows.append(
             {
                 "data": name,

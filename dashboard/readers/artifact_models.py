@@ -222,7 +222,7 @@ class Variant(ArtifactModel):
 
 
 class Latency(ArtifactModel):
-    """latency.json of one recipe: its own file, the dense file, and the dense network under PyTorch."""
+    """latency.json: the files of all recipes and classic models, and the dense network under PyTorch."""
 
     machine: dict[str, Any] = {}
     threads: int = 1

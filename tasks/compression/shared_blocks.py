@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tasks.compression.pretrained_teaching import cached_objective
+from tasks.compression.teacher_training import cached_objective
 from tasks.training import trainer
 from tasks.training.runtime import precision
 from tasks.training.runtime.determinism import deterministic

@@ -320,8 +320,8 @@ class Vision(UseCase):
             return self._build(state, pretrained.student_fields(self.model, width_share))
         scaling = {"mean": state["mean"], "std": state["std"]}
         if self.model.architecture == "cnn" and state["channels"] == 1 and STUDENT_SIDES[0] <= state["side"] <= STUDENT_SIDES[1]:
-            widths = [max(4, round(width * width_share)) for width in STUDENT_WIDTHS]
-            return self._build(state, {**scaling, "widths": widths}, "strided_cnn")
+            narrowed = [max(4, round(width * width_share)) for width in STUDENT_WIDTHS]
+            return self._build(state, {**scaling, "widths": narrowed}, "strided_cnn")
         widths = self.build_model(state).fields["widths"]  # type: ignore[index]
         return self._build(state, {**scaling, "widths": [max(4, round(width * width_share)) for width in widths]})
 
