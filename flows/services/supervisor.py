@@ -36,7 +36,25 @@ STOP_TIMEOUT_S = 20.0
 POLL_INTERVAL_S = 0.5
 MAX_RESTARTS_PER_MINUTE = 5
 """Restarts of one service. A service that ends more often has a fault that a restart does not repair."""
+DASHBOARD_OPTIONS = {
+    "server.address": "127.0.0.1",
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "server.enableCORS": "true",
+    "server.enableXsrfProtection": "true",
+    "server.enableStaticServing": "false",
+    "server.maxUploadSize": "20",
+    "browser.gatherUsageStats": "false",
+    "browser.serverAddress": "127.0.0.1",
+    "client.showErrorDetails": "none",
+    "client.showErrorLinks": "false",
+    "client.toolbarMode": "viewer",
+    "client.disableDataExport": "true",
+}
+"""What the dashboard's safety depends on, whether or not there is a .streamlit/config.toml."""
 REPOSITORY = Path(__file__).parents[2]
+TOKEN_LENGTH = 32
+"""Random bytes of the dashboard's token."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -81,6 +99,7 @@ class Supervisor:
         self.password = read_or_create_password(self.prefect_home / "password")
         self.prefect_url = f"http://127.0.0.1:{free_port(prefect_port)}"
         self.dashboard_url = f"http://127.0.0.1:{free_port(dashboard_port)}"
+        self.token = read_or_create_token(self.prefect_home / "dashboard-token")
         self.services = [
             Service("the Prefect server", self.launch_server, self.server_answers, self.prefect_home / "server.log"),
             Service("the dashboard", self.launch_dashboard, self.dashboard_answers, self.prefect_home / "dashboard.log"),
@@ -116,17 +135,21 @@ class Supervisor:
     def launch_dashboard(self) -> subprocess.Popen[bytes]:
         port = self.dashboard_url.rpartition(":")[2]
         options = {
-            "server.address": "127.0.0.1",
+            **DASHBOARD_OPTIONS,
             "server.port": port,
-            "server.headless": "true",
-            "server.fileWatcherType": "none",
-            "browser.gatherUsageStats": "false",
-            "browser.serverAddress": "127.0.0.1",
             "browser.serverPort": port,
+            "client.allowedOrigins": self.dashboard_url,
         }
         flags = [word for name, value in options.items() for word in (f"--{name}", value)]
-        streamlit = [sys.executable, "-m", "streamlit", "run", str(REPOSITORY / "dashboard" / "app.py"), *flags]
-        return self._popen([sys.executable, "-m", "flows.system.exec_with_parent", str(os.getpid()), *streamlit], "dashboard.log")
+        streamlit = [sys.executable, "-m", "streamlit", "run", str(REPOSITORY / "dashboard" / "server.py"), *flags]
+        command = [sys.executable, "-m", "flows.system.exec_with_parent", str(os.getpid()), *streamlit]
+        access = {"BONSAI_DASHBOARD_TOKEN": self.token, "BONSAI_DASHBOARD_ADDRESS": f"127.0.0.1:{port}"}
+        return self._popen(command, "dashboard.log", access)
+
+    @property
+    def dashboard_link(self) -> str:
+        """The address with the token, which a browser keeps in a cookie."""
+        return f"{self.dashboard_url}/?token={self.token}"
 
     def launch_model_server(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
         return self._popen(command, log, {"BONSAI_SERVE_TOKEN": self.model_server.token})
@@ -188,6 +211,7 @@ def up(
 ) -> int:
     """Run the services until Ctrl-C or a termination signal; returns exit code 0."""
     console = stdout()
+    os.umask(0o077)  # what the services write is this user's alone
     with single_instance(root), stop_on_signal() as stop:
         for line in recovery.recover(root):
             console.print(line, style="yellow", markup=False)
@@ -219,7 +243,7 @@ def wait_until_ready(supervisor: Supervisor, stop: threading.Event) -> None:
     console = stdout()
     dashboard.wait_until_ready(stop)
     if not stop.is_set():
-        console.print(f"dashboard    {supervisor.dashboard_url}", soft_wrap=True)
+        console.print(f"dashboard    {supervisor.dashboard_link}", soft_wrap=True, highlight=False)
     server.wait_until_ready(stop)
     supervisor.write_server_file()
     if not stop.is_set():
@@ -272,6 +296,13 @@ def read_or_create(path: Path, create: Callable[[], str]) -> str:
     """The text of a private file, which is created once."""
     if not path.exists():
         write_private_file(path, create())
+    return path.read_text(encoding="utf-8").strip()
+
+
+def read_or_create_token(path: Path) -> str:
+    """The dashboard's token, created once, so that a browser that has it stays logged in. Delete the file for a new one."""
+    if not path.exists() or len(path.read_text(encoding="utf-8").strip()) < TOKEN_LENGTH:
+        write_private_file(path, secrets.token_urlsafe(TOKEN_LENGTH))
     return path.read_text(encoding="utf-8").strip()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from tasks.core.settings import Training
 from tasks.core.stage_context import SEEDS_FOLDER
 from tasks.core.use_case import UseCase
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_PARAMS_BYTES = 1_000_000
 MAX_SEED = 2**31
 """Seeds are smaller."""
@@ -73,9 +75,20 @@ def parse_params(values: object, where: str = "params.yaml") -> Params:
     for name, steps in values["recipes"].items():
         if not isinstance(steps, list) or not all(isinstance(step, dict) and len(step) == 1 for step in steps):
             raise UserError(f"{where}: recipes.{name} must be a list of steps `name: {{settings}}`, as in [{{quantize: {{}}}}]")
+    for section, kind in (("use_cases", "use case"), ("recipes", "recipe")):
+        for name in values[section]:
+            if not is_name(name):
+                raise UserError(
+                    f"{where}: {name!r:.80} is no name of a {kind}; use letters, digits, `_`, `-` and `.`, at most 64"
+                )
     if SEEDS_FOLDER in values["recipes"]:
         raise UserError(f"{where}: no recipe can be named {SEEDS_FOLDER!r}, the folder of additional seeds; take another name")
     return Params(values["use_cases"], values["recipes"], _seeds(values.get("seeds"), where))
+
+
+def is_name(name: object) -> bool:
+    """Whether that may name a use case or a recipe: a folder, a word of a command and a part of an address are named after it."""
+    return isinstance(name, str) and bool(NAME.fullmatch(name)) and ".." not in name
 
 
 def _seeds(values: object, where: str) -> tuple[int, ...]:

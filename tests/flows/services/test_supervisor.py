@@ -86,7 +86,7 @@ def test_the_dashboards_address_is_printed_before_the_server_answers(
             assert service.process
             service.process.kill()
             service.process.wait()
-    assert printed[0].split() == ["dashboard", supervisor.dashboard_url]
+    assert printed[0].split() == ["dashboard", supervisor.dashboard_link]
     assert "runs can be started" in capsys.readouterr().out
 
 

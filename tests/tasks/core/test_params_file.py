@@ -45,3 +45,14 @@ def test_seeds_within_a_stanza_are_sent_to_where_they_belong() -> None:
     params = params_file.parse_params({**SECTIONS, "use_cases": {"vision": {"training": {"seeds": 5}}}})
     with pytest.raises(UserError, match=r"list additional seeds at the top, as in seeds: \[8, 9\], or run with --seeds"):
         params_file.build_use_case("vision", params)
+
+
+ODD_NAMES = ("; touch F #", "$(touch F)", "a b", "../x", "a/b", "-n", "", ".", "a..b", "x\ny", "'", "a" * 65, "é", "x\0", 3, None)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=repr)
+def test_a_name_that_is_no_folder_and_no_word_of_a_command_is_refused(name: Any) -> None:
+    with pytest.raises(UserError, match="is no name of a recipe"):
+        params_file.parse_params({**SECTIONS, "recipes": {"dense": [], name: []}})
+    with pytest.raises(UserError, match="is no name of a use case"):
+        params_file.parse_params({**SECTIONS, "use_cases": {name: {}}})
