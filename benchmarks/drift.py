@@ -22,8 +22,8 @@ from tests.support import planted_drifts
 
 BEFORE = 3000
 """Requests without a change before the planted one."""
-REPEATS = 10
-DAYS, REQUESTS_A_DAY, QUIET_REPEATS = 30, 2000, 5
+REPEATS = 5
+DAYS, REQUESTS_A_DAY, QUIET_REPEATS = 30, 2000, 2
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     for name in [name for name in names if (root / "data" / name / "release" / "model.onnx").exists()]:
         model = load_release(root / "data" / name / "release", project=root)
         population = held_out(root, name)
-        rows += [found(model, population, drift) for drift in planted_drifts.DRIFTS if drift.use_case == name]
+        rows += [time_to_alarm(model, population, drift) for drift in planted_drifts.DRIFTS if drift.use_case == name]
         rows.append(quiet(model, population))
         print(rows[-2:], flush=True)
     alarms = sum(row["false_alarms"] for row in rows if row["what"] == f"{DAYS} days without a change")
@@ -55,7 +55,7 @@ def drawn(rows: pd.DataFrame, count: int, generator: np.random.Generator) -> pd.
     return rows.iloc[generator.integers(0, len(rows), count)].reset_index(drop=True)
 
 
-def found(model: ReleasedModel, population: pd.DataFrame, drift: planted_drifts.Drift) -> dict[str, Any]:
+def time_to_alarm(model: ReleasedModel, population: pd.DataFrame, drift: planted_drifts.Drift) -> dict[str, Any]:
     """After how many requests a change is found, over repeats."""
     counts, by = list[int | None](), list[str]()
     for repeat in range(REPEATS):

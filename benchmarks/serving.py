@@ -35,10 +35,11 @@ def main() -> None:
     root = Path.cwd()
     picture = _picture()
     rows = [_bare_runtime(root, picture)]
-    with _server(root) as (address, process, cold_start_s):
-        for clients in CLIENTS:
-            rows.append(_measure(address, picture, clients, process))
-            print(rows[-1], flush=True)
+    for keep in ("none", "features"):
+        with _server(root, keep) as (address, process, cold_start_s):
+            for clients in CLIENTS:
+                rows.append({**_measure(address, picture, clients, process), "what": f"bonsai serve --log {keep}"})
+                print(rows[-1], flush=True)
     caption = f"{REQUESTS:,} requests of one picture each, clients on the same cores"
     record.write("serving", f"{caption}; the server was ready after {cold_start_s:.1f} CPU-s.", rows)
 
@@ -101,13 +102,13 @@ def _summary(times: list[float], wall_s: float) -> dict[str, Any]:
 
 
 @contextmanager
-def _server(root: Path) -> Iterator[tuple[str, psutil.Process, float]]:
+def _server(root: Path, keep: str) -> Iterator[tuple[str, psutil.Process, float]]:
     """The server's address and process, and the CPU seconds that it took to be ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "flows.cli.main", "serve", USE_CASE, "--port", port]
-    process = subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+    command = [sys.executable, "-P", "-m", "flows.cli.main", "serve", USE_CASE, "--port", port, "--log", keep]
+    process = subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
     address = f"http://127.0.0.1:{port}"
     try:
         while True:

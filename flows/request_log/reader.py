@@ -32,15 +32,19 @@ def read_requests(
 
     chosen = list(columns or SCHEMA.names)
     read = [name for name in SCHEMA.names if name in {*chosen, *KEY, "at"}]
-    tables = []
-    for path in segments(root, use_case):
+    newer = pc.field("at") > pa.scalar(since, SCHEMA.field("at").type) if since else None
+    tables, count = [], 0
+    for path in reversed(segments(root, use_case)):
+        if limit and count >= 2 * limit:
+            break  # files hardly overlap in time: what is older than twice as many rows is not among the last ones
         try:
-            table = pq.read_table(path, columns=read, partitioning=None)
+            table = pq.read_table(path, columns=read, partitioning=None, filters=newer)
         except FileNotFoundError:
             continue  # merged or deleted meanwhile
         except pa.ArrowException as error:
             raise UserError(f"{path} is no file of the request log ({str(error)[:80]}); delete it") from None
-        tables.append(table.filter(pc.greater(table["at"], pa.scalar(since, SCHEMA.field("at").type))) if since else table)
+        tables.append(table)
+        count += len(table)
     table = pa.concat_tables(tables) if tables else pa.schema([SCHEMA.field(name) for name in read]).empty_table()
     frame: DataFrame = table.to_pandas(maps_as_pydicts="strict")
     frame = frame.drop_duplicates(KEY).sort_values(["at", *KEY], kind="stable").tail(limit or len(frame))

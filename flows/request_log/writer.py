@@ -36,13 +36,15 @@ class LogWriter:
         self._rows.append(row)
 
     def flush(self) -> Path | None:
-        """Write the waiting rows to a file of their own and keep the log within its bounds; returns the file's path."""
+        """Write the waiting rows to a file of their own and keep the log within its bounds; returns the file's path.
+
+        Rows that cannot be written, as on a full disk, are lost with the error that says so.
+        """
         if not self._rows:
             return None
-        columns = {name: [row.get(name) for row in self._rows] for name in SCHEMA.names}
-        table = pa.table(columns, schema=SCHEMA)
+        rows, self._rows = self._rows, []  # also when the write fails: what waits must not grow for ever
+        table = pa.table({name: [row.get(name) for row in rows] for name in SCHEMA.names}, schema=SCHEMA)
         path = _write(self.folder, table)
-        self._rows.clear()
         self._bound()
         return path
 

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from flows import promotion
+from flows.request_log import reader
 from tests.flows.serving.test_app import pictures
 from tests.flows.test_promotion import run
 from tests.support import recorded_runs
@@ -27,6 +28,7 @@ from tests.support.bonsai_process import wait_for
 from tests.support.toy_project import REPOSITORY
 
 REQUESTS = int(os.environ.get("BONSAI_REQUESTS", "2000"))
+CLIENTS = 32
 
 
 @pytest.fixture
@@ -85,6 +87,7 @@ def test_no_request_is_lost_while_champions_are_promoted_and_rolled_back_ten_tim
     promotion.promote(project, "vision", first)
     body = {"inputs": [base64.b64encode(pictures(project)[0]).decode()]}
     models: set[str] = set()
+    ids: list[str] = []
     done = threading.Event()
 
     def ask(count: int) -> list[int]:
@@ -94,12 +97,13 @@ def test_no_request_is_lost_while_champions_are_promoted_and_rolled_back_ten_tim
                 answer = client.post(f"{address}/vision/predict", json=body)
                 statuses.append(answer.status_code)
                 content = answer.json()
+                ids.append(content["request_id"])
                 models.add(content["model"])
                 assert "predicted" in content["answers"][0]
         return statuses
 
-    with serving(project, "vision") as (address, process), ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(ask, REQUESTS // 4) for _ in range(4)]
+    with serving(project, "vision") as (address, process), ThreadPoolExecutor(CLIENTS) as pool:
+        futures = [pool.submit(ask, REQUESTS // CLIENTS + 1) for _ in range(CLIENTS)]
         for turn in range(10):
             if turn % 2:
                 promotion.rollback(project, "vision")
@@ -113,3 +117,7 @@ def test_no_request_is_lost_while_champions_are_promoted_and_rolled_back_ten_tim
         assert models == {"vision@1", "vision@2"}
         process.send_signal(signal.SIGINT)
         assert process.wait(40) == 0
+    recorded = reader.read_requests(project, "vision", columns=["request_id", "model", "error"])
+    assert set(recorded["request_id"]) <= set(ids)
+    assert set(recorded["error"]) == {""}
+    assert recorded["model"].isin(models).all()
