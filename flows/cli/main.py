@@ -14,6 +14,7 @@ import typer
 
 from flows import settings
 from flows.cli import (
+    compress_command,
     correct_command,
     history_commands,
     model_commands,
@@ -293,6 +294,7 @@ def stages() -> None:
 
 
 for command in (
+    compress_command.compress,
     verdict_command.verdict,
     predict_command.predict,
     serve_command.serve,

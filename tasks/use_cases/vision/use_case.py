@@ -34,7 +34,7 @@ SMALL_SIDE, PHOTO_SIDE = 64, 128
 """Pictures of up to `SMALL_SIDE` pixels keep their size; larger ones, photos, get `PHOTO_SIDE` unless `clean.side` is set."""
 BLANK_LEVELS = 2
 """An image whose values differ by at most this in every channel is blank."""
-STUDENT_WIDTHS, STUDENT_SIDES = (32, 32, 80, 80), (20, 40)
+STUDENT_WIDTHS, STUDENT_SIDES = (32, 32, 80, 88), (20, 40)
 """The widths of a `strided_cnn` at `width_share` 1, and the least and the largest side of the pictures it suits."""
 UNLABELLED_BLOCK = 256
 """Pictures to predict that are read at once."""

@@ -1,0 +1,147 @@
+"""The search keeps what no other recipe dominates, reads what was tried before, and never a test row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from optuna.trial import FixedTrial
+
+from flows.recipe_search import search, space, trial
+from flows.recipe_search.search import Tried
+from flows.recipe_search.trial import TrialResult
+from tasks.core import onnx_model
+from tasks.core.errors import UserError
+from tasks.core.params_file import Params, build_recipe
+from tasks.core.settings import Contract
+from tasks.core.storage.atomic_files import write_json
+
+SMALL = TrialResult(drop=0.01, bytes=100, size_share=0.1, ms=1.0, speedup=4.0)
+FAST = TrialResult(drop=0.01, bytes=200, size_share=0.2, ms=0.5, speedup=8.0)
+WORSE = TrialResult(drop=0.02, bytes=200, size_share=0.2, ms=1.0, speedup=4.0)
+RIGHT = TrialResult(drop=0.0, bytes=900, size_share=0.9, ms=3.0, speedup=1.3)
+
+
+def tried(*results: TrialResult) -> list[Tried]:
+    return [Tried([{"quantize": {}}], result) for result in results]
+
+
+def test_the_front_holds_what_no_other_recipe_dominates_the_smallest_file_first() -> None:
+    assert [one.result for one in search.front(tried(RIGHT, WORSE, FAST, SMALL))] == [SMALL, FAST, RIGHT]
+
+
+def test_the_best_of_a_rung_are_those_of_the_first_front() -> None:
+    results = dict(enumerate((WORSE, RIGHT, FAST, SMALL)))
+    assert search.best_of(list(results), results, 2) == [2, 3]
+    assert search.best_of(list(results), results, 4)[-1] == 0
+
+
+def test_the_volume_below_a_reference_is_that_of_boxes() -> None:
+    assert search.hypervolume([(1, 1, 1)], (2, 3, 4)) == pytest.approx(6)
+    assert search.hypervolume([(1, 1, 1), (0, 2, 3)], (2, 3, 4)) == pytest.approx(6 + 2 - 1)
+    assert search.hypervolume([(5, 1, 1)], (2, 3, 4)) == 0
+
+
+def test_the_recipe_under_the_contract_is_the_cheapest_that_keeps_every_term() -> None:
+    contract = Contract(max_drop=0.01, min_speedup=2.0, max_size_share=0.5)
+    best = search.best_under(contract, tried(RIGHT, WORSE, FAST, SMALL))
+    assert best is not None
+    assert best.result in (SMALL, FAST)  # 100 bytes times 1 ms equal 200 bytes times 0.5 ms
+    assert search.best_under(replace(contract, min_speedup=20.0), tried(RIGHT, SMALL)) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "kinds"),
+    [
+        ({"network": "none", "bits": 8}, ["quantize"]),
+        ({"network": "none", "bits": 32}, []),
+        ({"network": "prune", "ratio": 0.5, "bits": 0}, ["prune", "quantize"]),
+        ({"network": "student", "width_share": 0.5, "bits": 4}, ["distill", "qat", "quantize", "int4"]),
+    ],
+)
+def test_a_recipe_of_the_space_can_be_built(values: Any, kinds: list[str]) -> None:
+    recipe = space.suggest(FixedTrial({"teacher_share": 1.0, **values}), "finance")
+    assert [kind for step in recipe for kind in step] == kinds
+    assert len(build_recipe("one", Params({}, {"one": recipe}))) == len(kinds)
+
+
+@pytest.mark.parametrize("depth", [3, 4, 5])
+@pytest.mark.parametrize("padding", [False, True])
+def test_a_strided_student_of_the_space_is_a_network_for_digits(depth: int, padding: bool) -> None:
+    from tasks.models.vision.strided_cnn import StridedCnn
+
+    values = {
+        "network": "strided",
+        "teacher_share": 1.0,
+        "bits": 4,
+        "depth": depth,
+        "stem": 16,
+        "growth": 1.5,
+        "padding": padding,
+    }
+    (distill, *_) = space.suggest(FixedTrial({**values, "stem_kernel": 5}), "vision")
+    assert len(StridedCnn(**distill["distill"]["fields"]).convs) == depth
+
+
+def test_less_effort_is_fewer_epochs_and_nothing_else() -> None:
+    recipe = [{"distill": {"effort": 6.0, "width_share": 0.5}}, {"quantize": {}}]
+    assert trial.scaled(recipe, 1 / 3) == [{"distill": {"effort": 2.0, "width_share": 0.5}}, {"quantize": {}}]
+
+
+def test_what_was_tried_before_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    write_json(path, {"recipe": [{"quantize": {}}], "effort": 1.0, "result": {"drop": 0.25}})
+    assert trial.run("nowhere", "vision", [{"quantize": {}}], 1.0, str(path)) == TrialResult(drop=0.25)
+    assert [one.result.drop for one in search.read_tried(tmp_path)] == [0.25]
+
+
+def test_a_recipe_that_the_network_refuses_is_an_error_of_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> TrialResult:
+        raise UserError("no channels to prune")
+
+    monkeypatch.setattr(trial, "_measure", refuse)
+    assert trial.run("folder", "vision", [], 1.0, str(tmp_path / "r" / "x.json")).error == "no channels to prune"
+    assert search.read_tried(tmp_path / "r") == []
+
+
+def test_the_dense_recipe_is_never_written_over(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="take another name"):
+        search.write_recipe(tmp_path, "dense", [])
+    (tmp_path / "params.yaml").write_text("use_cases: {}\nrecipes:\n  dense: []\n")
+    search.write_recipe(tmp_path, "searched", [{"quantize": {}}])
+    assert "searched" in (tmp_path / "params.yaml").read_text()
+
+
+def test_a_trial_measures_drop_bytes_and_time_on_validation_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.core import params_file
+    from tests.support import tiny_images
+
+    context = tiny_images.stage_context(tmp_path, "compress")
+    (tmp_path / "params.yaml").write_text("use_cases:\n  bars: {}\nrecipes:\n  dense: []\nseeds: []\n")
+    monkeypatch.setattr(params_file, "build_use_case", lambda *_: context.case)
+    splits: list[str] = []
+    from tasks.core.storage import artifacts
+
+    read = artifacts.read_split
+    monkeypatch.setattr(artifacts, "read_split", lambda rows, split: splits.append(split) or read(rows, split))
+    result = trial.run(str(tmp_path), "bars", [{"quantize": {}}], 1.0, str(tmp_path / "recipes" / "a.json"))
+    assert result.error == ""
+    assert 0 < result.bytes < 1e5
+    assert result.drop_low <= result.drop <= result.drop_high
+    assert result.speedup_low <= result.speedup <= result.speedup_high
+    assert set(splits) <= {"train", "validation"}
+
+
+def test_models_are_timed_in_turn() -> None:
+    from tasks.compression import onnx_export
+    from tests.support import tiny_images
+
+    images = np.zeros((4, 1, 8, 8), np.uint8)
+    content = onnx_export.to_onnx(tiny_images.Bars().build_model({}).eval(), images, {}, "bars")
+    times = trial.time_in_turn([content, content], images[:1], 1)
+    assert [len(each) for each in times] == [trial.ROUNDS] * 2
+    assert min(map(min, times)) > 0
+    assert onnx_model.predict(content, images).shape == (4, 2)
