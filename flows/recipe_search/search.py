@@ -98,7 +98,7 @@ def search(root: Path, use_case: str, budget_s: float, *, study: Study, on_trial
         while time.monotonic() < deadline:
             trials = [study.ask() for _ in range(GENERATION)]
             recipes = [space.suggest(each, use_case) for each in trials]
-            told: dict[int, TrialResult] = {}
+            outcomes: dict[int, TrialResult] = {}
             rising = list(range(len(trials)))
             for effort in EFFORTS:
                 futures = {}
@@ -107,20 +107,22 @@ def search(root: Path, use_case: str, budget_s: float, *, study: Study, on_trial
                     futures[place] = client.submit(
                         trial.run, str(workspace), use_case, recipes[place], effort, str(path), pure=False
                     )
-                measured = {place: future.result() for place, future in futures.items() if time.monotonic() < deadline or told}
+                measured = {
+                    place: future.result() for place, future in futures.items() if time.monotonic() < deadline or outcomes
+                }
                 for place, result in measured.items():
                     on_trial(describe(recipes[place], result, effort))
-                told |= measured
+                outcomes |= measured
                 able = [place for place in measured if not measured[place].error]
                 rising = best_of(able, {place: measured[place] for place in able}, max(1, len(able) // 3))
                 if not rising or time.monotonic() >= deadline:
                     break
-            for place, asked in enumerate(trials):
-                outcome = told.get(place)
+            for place, proposed in enumerate(trials):
+                outcome = outcomes.get(place)
                 if outcome is None or outcome.error:
-                    study.tell(asked, state=TrialState.FAIL)
+                    study.tell(proposed, state=TrialState.FAIL)
                 else:
-                    study.tell(asked, [outcome.drop, outcome.ms, float(outcome.bytes)])
+                    study.tell(proposed, [outcome.drop, outcome.ms, float(outcome.bytes)])
     return read_tried(results)
 
 

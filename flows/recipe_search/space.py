@@ -29,14 +29,14 @@ def suggest(trial: Suggests, use_case: str) -> list[dict[str, Any]]:
     kinds = ["none", "prune", "student", *(["strided"] if strided else [])]
     kind = trial.suggest_categorical("network", kinds)
     recipe: list[dict[str, Any]] = []
-    taught = {"effort": EFFORT, "variants": VARIANTS, "teacher_share": trial.suggest_categorical("teacher_share", [0.7, 1.0])}
+    fitting = {"effort": EFFORT, "variants": VARIANTS, "teacher_share": trial.suggest_categorical("teacher_share", [0.7, 1.0])}
     if kind == "prune":
         ratio = round(trial.suggest_float("ratio", 0.2, 0.8), 2)
         recipe.append({"prune": {"ratio": ratio, "effort": EFFORT / 3}})
     elif kind == "student":
-        recipe.append({"distill": {**taught, "width_share": round(trial.suggest_float("width_share", 0.1, 1.0, log=True), 3)}})
+        recipe.append({"distill": {**fitting, "width_share": round(trial.suggest_float("width_share", 0.1, 1.0, log=True), 3)}})
     elif kind == "strided":
-        recipe.append({"distill": {**taught, "architecture": "strided_cnn", "fields": _strided_fields(trial)}})
+        recipe.append({"distill": {**fitting, "architecture": "strided_cnn", "fields": _strided_fields(trial)}})
     bits = trial.suggest_categorical("bits", [0, 4, 8, 32])
     if bits in (4, 8) and kind != "none":
         recipe.append({"qat": {"bits": bits, "effort": EFFORT / 3, "variants": VARIANTS}})
