@@ -107,12 +107,12 @@ def test_a_stage_is_killed(executed_toy: Path, server: Env, undisturbed_s: float
     check_recovery(folder, executed_toy, server)
 
 
-SEED_ARGUMENTS = (*RUN_ARGUMENTS, "--seeds", "3")
+SEED_ARGUMENTS = (*RUN_ARGUMENTS, "--recipe", "half", "--seeds", "2")
 
 
 @pytest.fixture(scope="session")
-def hashes_of_three_seeds(executed_toy: Path, server: Env, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """The output hashes of an undisturbed run with three seeds."""
+def hashes_of_two_seeds(executed_toy: Path, server: Env, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The output hashes of an undisturbed run with two seeds."""
     folder = new_project(executed_toy, tmp_path_factory.mktemp("seeds"))
     run_bonsai(folder, *SEED_ARGUMENTS, server=server)
     return seed_hashes(folder)
@@ -125,13 +125,14 @@ def seed_hashes(folder: Path) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("verb", ["train_seed", "compress_seed", "evaluate_seed"])
 def test_a_stage_of_an_additional_seed_is_killed_with_its_retry(
-    executed_toy: Path, server: Env, hashes_of_three_seeds: dict[str, list[str]], tmp_path: Path, verb: str, round_: int
+    executed_toy: Path, server: Env, hashes_of_two_seeds: dict[str, list[str]], tmp_path: Path, verb: str, round_: int
 ) -> None:
     folder = new_project(executed_toy, tmp_path)
     flow = start_bonsai(folder, *SEED_ARGUMENTS, server=server)
     killed: set[str] = set()
     victim: list[str] = []
     while flow.poll() is None:
+        time.sleep(0.05)
         for process in psutil.Process(flow.pid).children(recursive=True):
             try:
                 command = process.cmdline()
@@ -147,8 +148,8 @@ def test_a_stage_of_an_additional_seed_is_killed_with_its_retry(
     assert flow.returncode != 0, output
     assert [record["state"] for record in read_records(folder)] == ["Failed"]
     run_bonsai(folder, *SEED_ARGUMENTS, server=server)
-    assert seed_hashes(folder) == hashes_of_three_seeds
-    assert len(hashes_of_three_seeds) == 7 + 2 * 4
+    assert seed_hashes(folder) == hashes_of_two_seeds
+    assert len(hashes_of_two_seeds) == 6 + 3
     assert not list(folder.glob("runs/*/data/**/.*.partial"))
 
 
