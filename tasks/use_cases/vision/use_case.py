@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +22,7 @@ from tasks.data.downloads import download
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.use_cases.vision import augmentation, corruptions, image_sources, images, near_duplicates, pixel_moments, pretrained
 from tasks.use_cases.vision.datasets import DATASETS, packaged_digits
+from tasks.use_cases.vision.images import PHOTO_SIDE, SMALL_SIDE
 from tasks.use_cases.vision.settings import PRETRAINED, ImageAugment, ImageClean, ImageFetch, ImageModel
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from tasks.core.use_case import Array
 
-SMALL_SIDE, PHOTO_SIDE = 64, 128
-"""Pictures of up to `SMALL_SIDE` pixels keep their size; larger ones, photos, get `PHOTO_SIDE` unless `clean.side` is set."""
 BLANK_LEVELS = 2
 """An image whose values differ by at most this in every channel is blank."""
 STUDENT_WIDTHS, STUDENT_SIDES = (32, 32, 80, 88), (20, 40)
@@ -84,14 +82,8 @@ class Vision(UseCase):
         return self.problem.of_state(state)
 
     def suggested_settings(self) -> Suggestion:
-        """A pretrained backbone for colour photos of the user's own."""
-        if self.fetch.source != "path":
-            return Suggestion()
-        rows = next(iter(replace(self, fetch=replace(self.fetch, limit=pretrained.PEEK_ROWS)).load()), None)
-        if rows is None or rows[["usual_height", "usual_width"]].iloc[0].max() <= SMALL_SIDE:
-            return Suggestion()
-        height, width, channels = (int(rows[f"usual_{name}"].iloc[0]) for name in ("height", "width", "channels"))
-        return pretrained.suggestion(height, width, channels, self.model.weights)
+        """A pretrained backbone for colour photos of the user's own, and even draws of classes where one is rare."""
+        return pretrained.for_pictures(self)
 
     def check_head(self) -> None:
         """Raise a `UserError` for a source without classes or images."""

@@ -94,6 +94,21 @@ def test_without_the_weights_nothing_is_chosen_but_it_is_said_how_to_get_them(
     assert with_file.suggested_settings().settings["clean.side"] == 224
 
 
+def test_classes_are_drawn_evenly_where_one_is_rare_and_that_is_said(tmp_path: Path) -> None:
+    for name, count in (("cat", 9), ("cow", 9), ("dog", 2)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            Image.new("L", (24, 24)).save(tmp_path / name / f"{number}.png")
+    case = Vision(fetch=ImageFetch(path=str(tmp_path)))
+    assert case.suggested_settings() == Suggestion({"training.balanced_sampling": True}, "class 'dog' has 2 of 20 pictures")
+    for path in (tmp_path / "cat").iterdir():
+        path.unlink()
+    (tmp_path / "cat").rmdir()
+    for number in range(2, 6):
+        Image.new("L", (24, 24)).save(tmp_path / "dog" / f"{number}.png")
+    assert case.suggested_settings() == Suggestion()
+
+
 def test_photos_smaller_than_the_weights_know_are_remarked() -> None:
     for case, side, notes in ((vision(), 128, 1), (vision(), 224, 0), (Vision(), 128, 0)):
         assert len(case.input_notes(None, {**STATE, "side": side})) == notes
