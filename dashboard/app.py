@@ -32,13 +32,13 @@ PAGES = {
         "compression": ":material/compress:",
         "try_it": ":material/draw:",
     },
-    "serving": {"models": ":material/workspace_premium:"},
+    "serving": {"models": ":material/workspace_premium:", "monitoring": ":material/monitor_heart:"},
     "project": {"versions": ":material/account_tree:", "about": ":material/info:"},
 }
 RUN_PAGES = ("run", "data", "results", "compression", "try_it")
 FIRST = "first"  # URL path of the default page
 CARRIED = ("lang", "uc", "run")  # query parameters that every page keeps
-USE_CASE_PAGES = (*RUN_PAGES, "compare", "models", "versions")
+USE_CASE_PAGES = (*RUN_PAGES, "compare", "models", "monitoring", "versions")
 
 
 @st.cache_resource(show_spinner=False)

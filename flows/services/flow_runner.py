@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
@@ -42,10 +43,13 @@ from flows.runs import recovery, run_record  # noqa: E402
 from flows.services.deployments import MONITOR, PIPELINE, DeploymentSpec, deployment_specs  # noqa: E402
 from flows.system import os_processes  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
+from tasks.core.errors import UserError  # noqa: E402
 from tasks.core.storage.atomic_files import write_json  # noqa: E402
 
 CHECK_INTERVAL_S = 10.0
 """Seconds between two searches for runs whose process has died."""
+RENEW_INTERVAL_S = 3.0
+"""Seconds between two looks for a new use case."""
 SERVER_TIMEOUT_S = 180.0
 HEARTBEAT_TIMEOUT = timedelta(seconds=3 * settings.HEARTBEAT_S)
 FLOWS: Mapping[str, Flow[..., Any]] = {PIPELINE: pipeline, MONITOR: monitor}
@@ -63,6 +67,7 @@ async def serve(root: Path) -> None:
         await cancel_missed_runs(client, served)
         runner_task = asyncio.create_task(runner.start(webserver=False))
         watch_task = asyncio.create_task(watch_dead_runs(client, root))
+        renew_task = asyncio.create_task(serve_new_use_cases(client, runner, root, served))
         await asyncio.sleep(0)  # first the runner sets its own signal handler, which ends one run after the other
         stop_requested = asyncio.Event()
         for sig in (signal.SIGTERM, signal.SIGINT):
@@ -71,11 +76,37 @@ async def serve(root: Path) -> None:
         write_json(root / ".prefect" / "runner.json", {"pid": os.getpid(), "deployments": [each.name for each in deployments]})
         await asyncio.wait({runner_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
         watch_task.cancel()
+        renew_task.cancel()
         stop_task.cancel()
         if not runner_task.done():
             await cancel_active_runs(client, served)
             await runner.astop()
         await runner_task
+
+
+async def serve_new_use_cases(client: PrefectClient, runner: Runner, root: Path, served: list[Any]) -> None:
+    """Serve the deployments anew whenever params.yaml or the use cases in it changed; adds the ids of new ones to `served`."""
+    last = definition(root)
+    while True:
+        await asyncio.sleep(RENEW_INTERVAL_S)
+        if (present := definition(root)) == last:
+            continue
+        last = present
+        importlib.invalidate_caches()
+        try:
+            for spec in deployment_specs(root):
+                deployment = await runner.aadd_deployment(await build_deployment(client, root, spec))
+                if deployment not in served:
+                    served.append(deployment)
+        except (UserError, ValueError, ImportError) as error:
+            print(f"the deployments stay as they are: {error}", file=sys.stderr, flush=True)
+
+
+def definition(root: Path) -> tuple[tuple[str, int], ...]:
+    """What the deployments follow from: params.yaml, prefect.yaml and the modules of use cases, with their modification times."""
+    use_cases = sorted((root / "tasks" / "use_cases").glob("*/use_case.py"))
+    paths = [root / "params.yaml", root / "prefect.yaml", *use_cases]
+    return tuple((str(path), path.stat().st_mtime_ns) for path in paths if path.exists())
 
 
 async def build_deployment(client: PrefectClient, root: Path, spec: DeploymentSpec) -> RunnerDeployment:

@@ -29,6 +29,7 @@ NAMED_OUTSIDE: tuple[str, ...] = (
     "stage_about",
     "section",
     "alias",
+    "statistic",
     "question",
     "setting",
     "metric",

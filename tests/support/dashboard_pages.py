@@ -23,6 +23,7 @@ PAGES = (
     "compression",
     "try_it",
     "models",
+    "monitoring",
     "own_data",
     "versions",
     "about",

@@ -54,6 +54,16 @@ def test_schedules_stay_as_a_person_set_them_when_all_is_started_again(tmp_path:
         run_bonsai(toy, "schedules", "resume", "twin-nightly", server={})
         assert listed_schedules(up)["twin-nightly"].startswith("10 3 * * * UTC on")
         check_heartbeats(up, add_hold_files(build_project(tmp_path / "elsewhere", SMALL)))
+        check_new_use_case(up)
+
+
+def check_new_use_case(up: RunningServices) -> None:
+    """A use case that is created while the services run can be requested, without starting them again."""
+    run_bonsai(up.root, "new", "third", "--from", "toy", server={})
+    wait_for(lambda: "third" in {each.name for each in up.server.deployments()})
+    flow_run_id = prefect_api.request_run(up.root, ["third"], [], {"model.width": 5})
+    assert up.wait_until_ended(flow_run_id) == "Completed"
+    assert up.record(flow_run_id)["use_cases"] == ["third"]
 
 
 def check_heartbeats(up: RunningServices, elsewhere: Path) -> None:
