@@ -16,7 +16,7 @@ def scatter(points: pd.DataFrame, *, x: str, y: str, order: Sequence[str], heigh
     """A metric against a parameter, one point per run: columns run, x, y."""
     numeric = pd.api.types.is_numeric_dtype(points["x"])
     across = (
-        alt.X("x:Q", title=x, scale=alt.Scale(zero=False, padding=20))
+        alt.X("x:Q", title=x, scale=alt.Scale(zero=False, padding=20), axis=_number_axis(points["x"]))
         if numeric
         else alt.X("x:N", title=x, axis=theme.x_axis_of_names(list(points["x"].unique())))
     )
@@ -31,6 +31,12 @@ def scatter(points: pd.DataFrame, *, x: str, y: str, order: Sequence[str], heigh
         )
     )
     return sized(encoded, height)
+
+
+def _number_axis(values: pd.Series) -> alt.Axis:
+    """The axis of a parameter's values: few ticks, and none between whole numbers."""
+    whole = bool((values.dropna() % 1 == 0).all())
+    return alt.Axis(tickCount=8, tickMinStep=1, format="~s") if whole else alt.Axis(tickCount=8)
 
 
 def by_class(rows: pd.DataFrame, *, f1: str, order: Sequence[str], kind: str) -> Drawing:

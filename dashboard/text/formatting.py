@@ -5,12 +5,34 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 
 NOTHING = "–"
 _LINK_CHARS = re.compile(r"([\\\[\]<$])")
 SMALLEST_P = 0.0001
 _MARKUP_CHARS = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""The names of months in English, whatever the locale of the server."""
+UNITS = {
+    "en": {"ms": "ms", "s": "s", "min": "min", "h": "h"},
+    "zh": {"ms": "毫秒", "s": "秒", "min": "分", "h": "小时"},
+}
+"""The words for units of time by language."""
+_LANGUAGE: list[Callable[[], str]] = [lambda: "en"]
+"""Who knows the reader's language; the pages set it, as this module knows no pages."""
+
+
+def use_language_of(reader: Callable[[], str]) -> None:
+    """Take the language of units and dates from this function."""
+    _LANGUAGE[0] = reader
+
+
+def _language() -> str:
+    language = _LANGUAGE[0]()
+    return language if language in UNITS else "en"
 
 
 def clean(words: object, max_length: int = 300) -> str:
@@ -94,22 +116,23 @@ def duration(seconds: object) -> str:
     if not isinstance(seconds, int | float) or not math.isfinite(seconds):
         return NOTHING
     if seconds < 0.0995:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
+        return f"{max(seconds, 0) * 1000:.0f} {UNITS[_language()]['ms']}"
     if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
+        return f"{seconds:.1f} {UNITS[_language()]['s']}"
+    whole, unit = round(seconds), UNITS[_language()]
     if whole < 60:
-        return f"{whole} s"
+        return f"{whole} {unit['s']}"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+        return f"{whole // 60} {unit['min']} {whole % 60} {unit['s']}"
+    return f"{whole // 3600} {unit['h']} {whole % 3600 // 60} {unit['min']}"
 
 
 def milliseconds(value: object) -> str:
     """A latency in milliseconds."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return NOTHING
-    return f"{value:.3f} ms" if value < 1 else f"{value:.2f} ms" if value < 10 else f"{value:,.1f} ms"
+    digits = 3 if value < 1 else 2 if value < 10 else 1
+    return f"{value:,.{digits}f} {UNITS[_language()]['ms']}"
 
 
 def parse_time(at: object) -> datetime | None:
@@ -124,9 +147,18 @@ def parse_time(at: object) -> datetime | None:
 
 
 def local_time(at: object, zone: tzinfo | None = None, *, seconds: bool = False) -> str:
-    """A recorded time in the user's time zone: 22 Nov 14:03."""
+    """A recorded time in the user's time zone: 22 Nov 14:03, in Chinese 11月22日 14:03."""
     parsed = parse_time(at)
-    return f"{parsed.astimezone(zone or UTC):{'%Y-%m-%d %H:%M:%S' if seconds else '%d %b %H:%M'}}" if parsed else NOTHING
+    if parsed is None:
+        return NOTHING
+    here = parsed.astimezone(zone or UTC)
+    if seconds:
+        return f"{here:%Y-%m-%d %H:%M:%S}"
+    return (
+        f"{here.month}月{here.day}日 {here:%H:%M}"
+        if _language() == "zh"
+        else f"{here.day:02} {MONTHS[here.month - 1]} {here:%H:%M}"
+    )
 
 
 def seconds_between(start: object, end: object) -> float | None:

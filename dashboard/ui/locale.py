@@ -10,6 +10,7 @@ from datetime import tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.text import formatting, translations
 
@@ -51,6 +52,14 @@ def language() -> str:
     if fixed := _READER.get():
         return fixed.language
     return str(st.query_params.get("lang") or "en")
+
+
+def _language_or_english() -> str:
+    """The reader's language; English outside of a page."""
+    return language() if _READER.get() or get_script_run_ctx(suppress_warning=True) else "en"
+
+
+formatting.use_language_of(_language_or_english)
 
 
 def t(key: str, **values: object) -> str:

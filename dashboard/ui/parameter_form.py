@@ -35,7 +35,8 @@ def widget(form: Form, field: Field) -> Any:
         return st.toggle(label, bool(field.default), **shared)
     if field.kind == "choice":
         options = list(field.choices)
-        shared["format_func"] = lambda option: t("run.default_choice") if option == "" else formatting.clean(option, 60)
+        default = t("run.default_choice")
+        shared["format_func"] = lambda option: default if option == "" else formatting.clean(option, 60)
         if len(options) <= MAX_BUTTONS:
             return st.segmented_control(label, options, default=field.default, required=True, wrap=True, **shared)
         return st.selectbox(label, options, options.index(field.default) if field.default in options else 0, **shared)

@@ -7,11 +7,11 @@ import streamlit as st
 from dashboard.readers import verdicts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
-from dashboard.ui import locale, page_context, pickers
+from dashboard.ui import locale, page_context, pickers, verdict_text
 from dashboard.ui.locale import t, word
 from dashboard.ui.page_context import PageContext
 from dashboard.ui.widgets import Colour
-from flows.reporting.verdicts import Verdict
+from flows.reporting.verdicts import Candidate, Verdict
 
 BADGES: dict[str, tuple[Colour, str]] = {
     "released": ("green", ":material/verified:"),
@@ -39,8 +39,18 @@ def title(verdict: Verdict) -> str:
 
 def sentence(verdict: Verdict) -> str:
     """The verdict's sentence, escaped, and what an inconclusive one still needs."""
-    text = formatting.capitalized(formatting.escape(verdict.sentence, MAX_SENTENCE))
+    own = "" if locale.language() == "en" else verdict_text.sentence(verdict)
+    text = formatting.escape(own, MAX_SENTENCE) or formatting.capitalized(formatting.escape(verdict.sentence, MAX_SENTENCE))
+    if own:
+        return " ".join(filter(None, [text, missing(verdict)]))
     return " ".join(filter(None, [text.rstrip(".") + "." if text else "", missing(verdict)]))
+
+
+def candidate_reason(candidate: Candidate) -> str:
+    """Why a candidate is or is not released, escaped for Markdown: the artifact's sentence, or worded from its terms."""
+    if locale.language() == "en":
+        return formatting.capitalized(formatting.escape(candidate.why, MAX_SENTENCE))
+    return formatting.escape(verdict_text.candidate_reason(candidate), MAX_SENTENCE)
 
 
 def missing(verdict: Verdict) -> str:

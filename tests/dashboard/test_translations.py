@@ -29,6 +29,8 @@ NAMED_OUTSIDE: tuple[str, ...] = (
     "stage_about",
     "section",
     "alias",
+    "change",
+    "plan_reason",
     "statistic",
     "question",
     "setting",

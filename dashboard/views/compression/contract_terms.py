@@ -9,7 +9,7 @@ from dashboard.readers import verdicts
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
-from dashboard.ui import widgets
+from dashboard.ui import verdict_view, widgets
 from dashboard.ui.locale import t, word
 from dashboard.ui.widgets import Colour
 from flows.reporting.verdicts import Candidate, Verdict
@@ -55,7 +55,7 @@ def _candidate(candidate: Candidate, number: int, *, chosen: bool) -> None:
         if candidate.tried and candidate.adjusted_p is not None:
             st.caption(t("decision.p", p=formatting.escape(formatting.p_value(candidate.adjusted_p))), width="content")
     if candidate.why:
-        st.markdown(formatting.capitalized(formatting.escape(candidate.why, 1000)))
+        st.markdown(verdict_view.candidate_reason(candidate))
     if candidate.terms:
         frame = pd.DataFrame(
             {

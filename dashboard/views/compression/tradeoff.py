@@ -11,13 +11,14 @@ import streamlit as st
 
 from dashboard.analysis import pareto_front
 from dashboard.charts import compression_charts, theme
+from dashboard.readers import verdicts
 from dashboard.readers.artifact_models import Row, Table
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_records, run_status
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
-from dashboard.ui import metric_text, pickers, widgets
+from dashboard.ui import metric_text, pickers, verdict_view, widgets
 from dashboard.ui.locale import t
 from dashboard.ui.widgets import Colour
 from tasks.core.compression import DENSE, EAGER
@@ -114,9 +115,8 @@ def _details(artifacts: Artifacts, table: Table, row: Row) -> None:
     share = t("results.of_dense", share=formatting.percent(row.size_share))
     st.metric(t("results.size"), formatting.size(row.bytes), share, delta_color="off", delta_arrow="off")
     with suppress(Unreadable):  # the page shows that error above the views
-        st.caption(
-            formatting.escape(next((each.why for each in artifacts.verdict().candidates if each.recipe == row.recipe), ""), 600)
-        )
+        candidates = verdicts.of_artifact(artifacts).candidates
+        st.caption(next((verdict_view.candidate_reason(each) for each in candidates if each.recipe == row.recipe), ""))
 
 
 def _comparison(artifacts: Artifacts, run: Run, table: Table) -> None:

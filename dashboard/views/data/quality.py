@@ -10,7 +10,7 @@ from dashboard.readers.artifact_models import DataQualityReport
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
-from dashboard.ui import image_grid, page_context, widgets
+from dashboard.ui import image_grid, page_context, remark_text, widgets
 from dashboard.ui.locale import t
 from dashboard.ui.page_context import PageContext
 from tasks.cleaning.quality_report import REMARK_PREFIX, reason_code
@@ -41,7 +41,7 @@ def row_counts(artifacts: Artifacts, context: PageContext) -> None:
         failed_rows(artifacts, outcome, code)
     if sentences := _source_sentences(artifacts):
         with st.expander(t("data.source_reading", count=len(sentences)), icon=":material/fact_check:"):
-            st.markdown("\n".join(f"- {formatting.escape(text, MAX_SENTENCE)}" for text in sentences[:MAX_ROWS]))
+            st.markdown("\n".join(f"- {remark_text.remark_text(text)}" for text in sentences[:MAX_ROWS]))
     if report.files:
         with st.expander(t("data.by_file", count=len(report.files)), icon=":material/folder_open:"):
             frame = pd.DataFrame.from_dict(report.files, orient="index").rename_axis("file").reset_index()

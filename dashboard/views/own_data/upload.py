@@ -12,7 +12,7 @@ from dashboard.readers import own_data
 from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.own_data import Preview
 from dashboard.text import formatting, translations
-from dashboard.ui import image_grid, pickers, widgets
+from dashboard.ui import image_grid, pickers, remark_text, widgets
 from dashboard.ui.locale import t
 from dashboard.views.run.run_table import open_page
 from tasks.core.errors import UserError
@@ -98,7 +98,7 @@ def _show(seen: Preview) -> None:
         t("data.repaired_rows"): seen.fixes,
     }
     for line in seen.remarks:
-        st.caption(formatting.capitalized(formatting.escape(line, 400)))
+        st.caption(remark_text.remark_text(line))
     for name, counts in facts.items():
         if counts:
             listed = [f"{formatting.escape(value, 60)}: {count}" for value, count in list(counts.items())[:MAX_COUNTS]]

@@ -16,7 +16,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_records, run_status
 from dashboard.readers.runs.run_records import Run, StageEntry, StageState
 from dashboard.text import formatting
-from dashboard.ui import page_context, pickers, verdict_view, widgets
+from dashboard.ui import page_context, pickers, plan_text, verdict_view, widgets
 from dashboard.ui.locale import t, word
 from dashboard.ui.page_context import PageContext
 
@@ -44,7 +44,7 @@ def status(context: PageContext) -> None:
         {
             t("run.stage"): [step["stage"] for step in steps],
             t("run.verdict"): [word("verdict", step["verdict"]) for step in steps],
-            t("run.reason"): ["; ".join(str(reason["text"]) for reason in step["reasons"]) for step in steps],
+            t("run.reason"): [plan_text.reasons_text(step["reasons"]) for step in steps],
         }
     )
     widgets.table(frame, key="status", alt_text=t("versions_view.status"))

@@ -50,8 +50,8 @@ def preview(context: PageContext) -> None:
 
 def _show(snapshot: RunSnapshot) -> None:
     concluded = run_header.header(snapshot)
-    if concluded:
-        outcome_card.show(snapshot.run, snapshot.use_case)
+    if concluded and not outcome_card.show(snapshot.run, snapshot.use_case):
+        verdict_view.line(verdicts.of_run(snapshot.run, snapshot.use_case))
     stages = snapshot.stages
     if not stages:
         page_context.empty_state("run.none")

@@ -31,6 +31,9 @@ def show(run: Run, use_case: str) -> bool:
     with st.container(border=True, key="outcome"):
         verdict_view.line(outcome.verdict)
         widgets.cards(_figures(outcome), columns=5)
+        if outcome.gain:
+            value, span = metric_text.signed(outcome.gain.value), metric_text.signed_interval(outcome.gain.low, outcome.gain.high)
+            st.caption(t("outcome.gain", value=value, low_high=span))
         if outcome.previous:
             st.caption(_since(outcome, outcome.previous))
         _buttons(run, use_case, outcome)
@@ -45,12 +48,8 @@ def _figures(outcome: Outcome) -> dict[str, tuple[str, str]]:
     low_high = formatting.interval(row.low, row.high, 4)
     figures = {f"{name} · {of}": (metric_text.metric_value(row.metric, row.value), t("results.card_small", low_high=low_high))}
     if outcome.baseline:
-        note = ""
-        if outcome.gain:
-            value, span = metric_text.signed(outcome.gain.value), metric_text.signed_interval(outcome.gain.low, outcome.gain.high)
-            note = t("outcome.gain", value=value, low_high=span)
-        title = t("outcome.baseline", name=word("baseline", outcome.baseline.name))
-        figures[title] = (metric_text.metric_value(row.metric, outcome.baseline.value), note)
+        value = metric_text.metric_value(row.metric, outcome.baseline.value)
+        figures[t("outcome.baseline")] = (value, word("baseline", outcome.baseline.name))
     figures[t("results.size")] = (formatting.size(row.bytes), t("results.of_dense", share=formatting.percent(row.size_share)))
     speed = pareto_front.speedup(row, DENSE)
     note = t("outcome.speed", ratio=f"{speed.ratio:.1f}") if speed and row.recipe != DENSE else ""

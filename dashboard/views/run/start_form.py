@@ -18,7 +18,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_records
 from dashboard.readers.runs.run_snapshot import RunSnapshot
 from dashboard.text import formatting
-from dashboard.ui import page_context, parameter_form, widgets
+from dashboard.ui import page_context, parameter_form, plan_text, widgets
 from dashboard.ui.locale import t, word
 from dashboard.ui.page_context import PageContext
 from flows.runs import run_record as records
@@ -257,7 +257,7 @@ def show_plan(context: PageContext, overrides: Mapping[str, Any], chosen: Sequen
                 t("run.stage"): [step["stage"] for step in steps],
                 t("run.verdict"): [word("verdict", step["verdict"]) for step in steps],
                 t("run.before"): [formatting.duration(step["seconds"]) for step in steps],
-                t("run.reason"): ["; ".join(str(reason["text"]) for reason in step["reasons"]) for step in steps],
+                t("run.reason"): [plan_text.reasons_text(step["reasons"]) for step in steps],
             }
         )
         widgets.table(shown, key="plan_table", alt_text=t("run.plan"))
