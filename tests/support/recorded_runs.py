@@ -234,9 +234,13 @@ def _release(
         "---\nlicense: mit\n---\n\n# A card\n\n<script>alert(1)</script> Made for tests.\n", encoding="utf-8"
     )
     shutil.copyfile(place / "compressed" / "int8" / "model.onnx", target / "model.onnx")
-    write_json(
-        target / CHECKSUMS, {name: hash_file(target / name) for name in ("verdict.json", "table.json", "model.onnx", "card.md")}
-    )
+    seal(target)
+
+
+def seal(release: Path) -> None:
+    """Write the checksums of a release as its files are now."""
+    files = [path for path in sorted(release.iterdir()) if path.name != CHECKSUMS]
+    write_json(release / CHECKSUMS, {path.name: hash_file(path) for path in files})
 
 
 def event_log(folder: Path, stage: str, events: list[dict[str, Any]], at: datetime = BEGAN) -> Path:

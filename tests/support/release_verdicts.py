@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.storage.atomic_files import write_json
+from tests.support import recorded_runs
 
 CONTRACT = {"max_drop": 0.01, "min_speedup": 2.0, "max_size_share": 0.3, "min_score": None, "beats": "baseline"}
 DECISION = {"split": "test", "rows": 1500, "level": 0.95, "tried": 2, "method": "Tango, Holm"}
@@ -98,6 +99,7 @@ def decide(folder: Path, use_case: str, name: str) -> None:
     write_json(target / "table.json", table)
     if VERDICTS[name]["released"] is None:
         (target / "model.onnx").unlink()
+    recorded_runs.seal(target)
     record = json.loads(path.read_text(encoding="utf-8"))
     record["results"] = {use_case: {"verdict": content(name), "table": table}}
     write_json(path, record)
