@@ -133,7 +133,5 @@ def test_every_class_must_be_in_every_split() -> None:
 def test_a_split_without_a_row_is_refused_with_what_became_of_the_rows() -> None:
     rows = light(key=list("aabb"), label=list("aabb"), subset=["train", "test", "train", "test"])
     outcomes = deduplicate_and_split(AssignsByColumn(), rows)
-    with pytest.raises(
-        UserError, match="of 4 rows none is left for train, validation; 2 are left out for duplicate"
-    ):
+    with pytest.raises(UserError, match="of 4 rows none is left for train, validation; 2 are left out for duplicate"):
         check_splits(AssignsByColumn(), outcomes)

@@ -55,6 +55,7 @@ def parquet_bytes(tmp_path: Path) -> bytes:
         (b"<!DOCTYPE html>\n<html><body>login</body></html>\n", "is a page of the web or XML"),
         (bytes(range(1, 256)) * 20, "this is no text"),
     ],
+    ids=["gzip", "zip", "xls", "npy", "git-lfs", "html", "binary"],
 )
 def test_another_kind_of_file_under_the_name_of_a_table_is_named(tmp_path: Path, content: Any, words: str) -> None:
     (tmp_path / "my.csv").write_bytes(content)
