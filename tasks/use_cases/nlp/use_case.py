@@ -26,15 +26,15 @@ from tasks.use_cases.nlp.ner import entity_metrics
 from tasks.use_cases.nlp.problems import PROBLEMS, problem_of
 from tasks.use_cases.nlp.settings import PACKAGED_TRAINING, TextClean, TextModel
 from tasks.use_cases.nlp.text_problem import TextProblem
-from tasks.use_cases.nlp.topics import classification, topic_classification
+from tasks.use_cases.nlp.topics import classification, linear_start, topic_classification
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tasks.core.use_case import Array
 
-OWN_HEAD_START = 0.3
-"""The default scale of the naive Bayes weights for texts of the user's own."""
+MAX_BAG_WIDTH = 128
+"""The widest bag that is built for texts of the user's own by default: as wide as there are classes, up to this."""
 
 
 @settings
@@ -226,6 +226,8 @@ class Nlp(UseCase):
             return self._pretrained(self.model, state)
         if self.architecture == "text_transformer":
             fields["length"] = state["vocabulary"]["length"]
+        if self._is_own_bag and not fields:
+            fields["width"] = min(MAX_BAG_WIDTH, max(topic_classification.BAG_WIDTH, len(state["classes"])))
         if not self.model.vectors:
             return self._build(self.architecture, state, fields)
         source = word_vectors.read_vectors(self.model.vectors)
@@ -242,12 +244,16 @@ class Nlp(UseCase):
         return {"inputs": "tokens", "keywords": {**keywords, "classes": classes}, "outputs": classes}
 
     def initialize_weights(self, network: nn.Module, inputs: Array, targets: Array) -> None:
-        """Initialize a bag from naive Bayes weights of the train rows, if `head_start` says so or the texts are one's own."""
+        """Initialize a bag from weights of the train rows: naive Bayes if `head_start` says so, or those of linear classifiers
+        if the texts are one's own and it says nothing."""
         scale = self.model.head_start
-        if scale < 0:
-            scale = OWN_HEAD_START if self._is_own_bag and not self.model.vectors else 0.0
-        if self.architecture == "bag" and scale and not self.model.file:
+        if self.architecture != "bag" or self.model.file or not scale:
+            return
+        if scale > 0:
             network.initialize_weights(inputs, targets, scale)  # type: ignore[operator]
+        elif self._is_own_bag and not self.model.vectors:
+            weights_V = network.token_weights()  # type: ignore[operator]
+            network.start_from_linear(*linear_start.fit(inputs, targets, weights_V, network.fields["classes"]))  # type: ignore[operator, index]
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The student of the problem."""
@@ -258,6 +264,11 @@ class Nlp(UseCase):
 
         architecture, shape = self.problem.student_network(self.architecture, teacher_fields, state, width_share, self.model)
         return self._build(architecture, state, shape)
+
+    def start_student(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Start a student of a bag of one's own from its teacher: its steps are too few and small to begin from nothing."""
+        if self._is_own_bag:
+            student.start_from_bag(teacher)  # type: ignore[operator]
 
     def suited_training(self) -> Training:
         """The problem's settings for its default network, where the ones given are still those of the packaged sentences."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,6 +33,7 @@ class TopicClassification(TextProblem, MulticlassClassification):
     """Multi-class classification of texts."""
 
     architecture: ClassVar[str] = "bag"
+    own_training: ClassVar[Mapping[str, Any]] = {"learning_rate": 0.001}
     augmented: ClassVar[bool] = True
 
     keep: tuple[str, ...] = classification.KEPT_COLUMNS

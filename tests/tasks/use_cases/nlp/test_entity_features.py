@@ -1,6 +1,7 @@
 """Taggers with characters and neighbours, the CRF they are measured against, and the training that suits tagged texts."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,4 +182,4 @@ def test_tagged_texts_of_ones_own_get_a_training_that_suits_them(case: Nlp) -> N
         "0.01, not 0.3; clip_norm 5, not 0; 38 epochs, 608 steps, instead of 8 epochs: 1,000 train rows are few"
     )
     topics = Nlp(fetch=TextFetch(path="a.csv"), training=Training(**packaged))
-    assert topics.suited_training() == topics.training
+    assert topics.suited_training() == replace(topics.training, learning_rate=0.001)
