@@ -252,8 +252,8 @@ class Nlp(UseCase):
         if scale > 0:
             network.initialize_weights(inputs, targets, scale)  # type: ignore[operator]
         elif self._is_own_bag and not self.model.vectors:
-            weights_V = network.token_weights()  # type: ignore[operator]
-            network.start_from_linear(*linear_start.fit(inputs, targets, weights_V, network.fields["classes"]))  # type: ignore[operator, index]
+            bag: Any = network
+            bag.start_from_linear(*linear_start.fit(inputs, targets, bag.token_weights(), bag.fields["classes"]))
 
     def build_student(self, state: PreprocessingState, width_share: float) -> nn.Module:
         """The student of the problem."""
@@ -265,10 +265,11 @@ class Nlp(UseCase):
         architecture, shape = self.problem.student_network(self.architecture, teacher_fields, state, width_share, self.model)
         return self._build(architecture, state, shape)
 
-    def start_student(self, student: nn.Module, teacher: nn.Module) -> None:
+    def start_student(self, student: nn.Module, teacher: nn.Module) -> bool:
         """Start a student of a bag of one's own from its teacher: its steps are too few and small to begin from nothing."""
         if self._is_own_bag:
             student.start_from_bag(teacher)  # type: ignore[operator]
+        return False
 
     def suited_training(self) -> Training:
         """The problem's settings for its default network, where the ones given are still those of the packaged sentences."""
