@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -273,6 +274,10 @@ def tune(
 
 def doctor(
     full: Annotated[bool, typer.Option("--full", help="Hash every object of the cache, not only a sample.")] = False,
+    advisories: Annotated[
+        str,
+        typer.Option("--advisories", metavar="FILE", help="Known vulnerabilities, in the OSV format, to compare with."),
+    ] = "",
 ) -> None:
     """Check the installation, cache and machine.
 
@@ -280,7 +285,7 @@ def doctor(
     """
     from flows.maintenance.doctor import run_checks
 
-    raise typer.Exit(run_checks(settings.project_root(), full=full))
+    raise typer.Exit(run_checks(settings.project_root(), full=full, advisories=Path(advisories) if advisories else None))
 
 
 COMMANDS = (runs, compare, pin, restore, gc, push, pull, verify, tune, doctor)

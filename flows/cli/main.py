@@ -58,7 +58,7 @@ def run(
 
     Unchanged stages are skipped. The run, its parameters and its artifacts are kept in runs/.
     """
-    from flows.execution import request_deduplication
+    from flows.execution import preflight, request_deduplication
     from flows.parameters import run_request
     from flows.reporting.console import ConsoleDisplay, stderr
 
@@ -82,6 +82,8 @@ def run(
             display.message(f"left out, not in params.yaml: {names}; {hint}", "dim")
         for sentence in suggested:
             display.message(sentence)
+        for warning in [] if joined else preflight.check(root, request):
+            display.message(warning, "yellow")
         finished = joined or _execute(root, display, request, recipes, force, ending)
     raise typer.Exit(ending(finished.record))
 

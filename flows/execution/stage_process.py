@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from flows.runs.event_follower import Event, EventFollower
+from flows.system import limits
+from flows.system.limits import ProgressWatch
 from tasks.core.storage.event_log import read_events
 
 POLL_S = 0.1
 GRACE_S = 5.0
 """How long a stage may clean up after SIGTERM before it is killed."""
+DEFAULT_PATIENCE_S = float(os.environ.get("BONSAI_PATIENCE_S", "900"))
+"""How long a stage may do nothing at all before it is ended."""
+OUT_OF_MEMORY = re.compile(r"MemoryError|bad_alloc|cannot allocate memory|out of memory|unable to allocate|CPUAllocator", re.I)
 USER_ERROR_EXIT_CODE = 2
 """The exit code of a stage that failed with a `UserError`."""
 
@@ -48,8 +54,11 @@ def run_stage_process(
     on_start: Callable[[int], None] = lambda pid: None,
     environment: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
+    patience_s: float = DEFAULT_PATIENCE_S,
 ) -> ProcessResult:
     """Run a stage's command in the workspace `folder` until it ends, `stop` is set, or `timeout_s` is over.
+
+    It is ended too when for `patience_s` it neither reports, computes, reads nor writes, as one that is blocked in C code.
 
     `on_event` is called with each event of the stage's log as it is written, `on_start` with the process's number. What the
     process prints goes to `journal/<name>.out`. The stage asks the kernel to end it with the thread that calls this function.
@@ -66,6 +75,7 @@ def run_stage_process(
         nonlocal last
         for event in follower.poll():
             last = event
+            watch.note_event()
             on_event(event)
 
     argv = [sys.executable if command[0] == "python" else command[0], *command[1:]]
@@ -80,19 +90,23 @@ def run_stage_process(
             stderr=subprocess.STDOUT,
             process_group=0,
         )
+    watch = ProgressWatch(process.pid, patience_s)
     try:
         on_start(process.pid)
-        timed_out = False
+        timed_out = stalled = False
         while not _has_ended(process.pid) and not stop.wait(POLL_S):
             report_events()
             timed_out = timeout_s is not None and time.monotonic() - started_at > timeout_s
-            if timed_out:
+            stalled = watch.is_stalled()
+            if timed_out or stalled:
                 break
         stopped = not _has_ended(process.pid)
     finally:
         exit_code = end_process_group(process)
     report_events()
     stop_reason = f"ran out of time: {timeout_s:g} s" if timed_out else "was stopped" if stopped else ""
+    if stalled and stopped:
+        stop_reason = f"made no progress for {patience_s:g} s, no event and no processor time; memory: {limits.memory_text()}"
     return _result(exit_code, stop_reason, last, output)
 
 
@@ -128,12 +142,16 @@ def _result(exit_code: int, stop_reason: str, last: Event, output: Path) -> Proc
     failed = last if last.get("event") == "failed" else {}
     process_error = _signal_text(-exit_code) if exit_code < 0 else _last_line(output)
     error = stop_reason or failed.get("error") or process_error or f"ended with exit code {exit_code}"
-    return ProcessResult(exit_code or 1, str(error), str(failed.get("details", "")), stopped=bool(stop_reason))
+    details = str(failed.get("details", ""))
+    if not stop_reason and OUT_OF_MEMORY.search(f"{error}\n{details}"):
+        error = f"{error}; memory is limited to {limits.memory_text()}"
+    return ProcessResult(exit_code or 1, str(error), details, stopped=bool(stop_reason))
 
 
 def _signal_text(number: int) -> str:
     name = signal.Signals(number).name
-    return f"was ended by {name}" + (", by hand or for want of memory" if number == signal.SIGKILL else "")
+    reason = f", by hand or for want of memory ({limits.memory_text()})" if number == signal.SIGKILL else ""
+    return f"was ended by {name}{reason}"
 
 
 def _last_line(output: Path) -> str:

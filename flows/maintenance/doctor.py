@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any, Literal
 
 from dvc.utils.serialize import load_yaml
+from packaging.utils import canonicalize_name
 from rich.markup import escape
 
 from flows import settings
@@ -24,6 +25,7 @@ from flows.dvc_state.lock_file import LockEntries, parse_checked_entries
 from flows.reporting.console import stdout
 from flows.runs import record_file, recovery, run_record
 from flows.services.prefect_server import running_server
+from flows.system import packages
 from flows.system.file_locks import machine_slots
 from flows.system.state_files import DamagedFile
 from tasks.core.errors import UserError
@@ -44,14 +46,18 @@ class Finding:
     text: str
 
 
-def run_checks(root: Path, *, full: bool = False) -> int:
-    """Print all findings; returns 1 if any is bad, else 0. With `full`, every object of the cache is hashed."""
+def run_checks(root: Path, *, full: bool = False, advisories: Path | None = None) -> int:
+    """Print all findings; returns 1 if any is bad, else 0. With `full`, every object of the cache is hashed.
+
+    With `advisories`, the installed packages are compared with that file of known vulnerabilities.
+    """
     settings.apply(root)
     console = stdout()
     colours = {"ok": "green", "note": "yellow", "bad": "red"}
     bad = False
     checks: tuple[Callable[[Path], Iterator[Finding]], ...] = (
         versions,
+        *([partial(vulnerabilities, advisories=advisories)] if advisories else []),
         leftovers,
         records,
         partial(cache, full=full),
@@ -87,6 +93,16 @@ def versions(root: Path) -> Iterator[Finding]:
         yield Finding("versions", "note", "differ from constraints.txt: " + ", ".join(differences))
     else:
         yield Finding("versions", "ok", f"as in constraints.txt, Python {platform.python_version()}")
+
+
+def vulnerabilities(root: Path, *, advisories: Path) -> Iterator[Finding]:
+    """The installed packages with a known vulnerability, as a file of advisories in the OSV format has it."""
+    installed = {str(canonicalize_name(each.name)): each.version for each in distributions()}
+    known = packages.known_vulnerabilities(advisories, installed)
+    for each in known:
+        yield Finding("advisories", "bad", f"{each.package} {each.version}: {each.id} {each.summary}".rstrip())
+    if not known:
+        yield Finding("advisories", "ok", f"none of {len(installed):,} packages is in {advisories.name}")
 
 
 def leftovers(root: Path) -> Iterator[Finding]:

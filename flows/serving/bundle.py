@@ -8,8 +8,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from flows.system import packages
 from tasks.core.errors import UserError
-from tasks.core.storage.atomic_files import write_json
+from tasks.core.storage.atomic_files import hash_file, write_json
+from tasks.core.storage.manifest import file_names
 from tasks.inference.released_model import SETTINGS, ReleasedModel
 from tasks.release.settings_file import settings_of
 
@@ -22,6 +24,8 @@ SERVING = ("app", "batching", "feedback", "interfaces", "metrics", "openapi", "r
 PACKAGES = ("numpy", "pandas", "pandera", "pydantic", "pyyaml", "onnx", "onnxruntime", "platformdirs")
 SERVER_PACKAGES = ("fastapi", "uvicorn", "python-multipart", "prometheus-client")
 KIND_PACKAGES = {"picture": ("pillow",), "text": ("tokenizers",), "table": ()}
+BILL_FILE = "sbom.cdx.json"
+"""The bill of materials, in CycloneDX."""
 EXAMPLES = {"picture": "photo.jpg", "text": "texts.csv", "table": "rows.csv"}
 INPUTS = {"picture": "the bytes of pictures", "text": "texts", "table": "records, from column names to values"}
 
@@ -58,6 +62,11 @@ def write_bundle(model: ReleasedModel, name: str, folder: Path) -> Path:
         (draft / "requirements.txt").write_text(
             "".join(f"{package}=={version(package)}\n" for package in needed), encoding="utf-8"
         )
+        files = {
+            f"model/{path}": hash_file(draft / "model" / path) for path in file_names(draft / "model") if path.endswith(".onnx")
+        }
+        hashes = packages.locked_hashes(PROJECT / packages.LOCK_FILE)
+        write_json(draft / BILL_FILE, packages.bill_of_materials(name, packages.closure(needed), files, hashes))
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -14,8 +14,9 @@ import httpx
 import pandas as pd
 import pytest
 
-from flows.serving.bundle import write_bundle
+from flows.serving.bundle import BILL_FILE, write_bundle
 from tasks.core.storage.artifacts import Table, read_split
+from tasks.core.storage.atomic_files import hash_file
 from tasks.inference.released_model import ReleasedModel, to_records
 from tests.support import dashboard_scenarios, recorded_runs
 from tests.support.bonsai_process import wait_for
@@ -55,7 +56,24 @@ def test_a_bundle_holds_the_model_its_code_and_exact_requirements_and_no_trainin
 ) -> None:
     folder = write_bundle(release(runs, "vision", tmp_path), "vision@7", tmp_path / "bundle")
     names = {path.name for path in folder.iterdir()}
-    assert names == {"model", "tasks", "flows", "predict.py", "serve.py", "requirements.txt", "Dockerfile", "README.md"}
+    assert names == {
+        "model",
+        "tasks",
+        "flows",
+        "predict.py",
+        "serve.py",
+        "requirements.txt",
+        "Dockerfile",
+        "README.md",
+        BILL_FILE,
+    }
+    bill = json.loads((folder / BILL_FILE).read_text())
+    listed = {part["name"]: part for part in bill["components"]}
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    assert listed["model/model.onnx"]["hashes"][0]["content"] == hash_file(folder / "model" / "model.onnx")
+    assert {"numpy", "onnxruntime", "protobuf", "fastapi"} <= set(listed), "what the requirements need is listed too"
+    assert "torch" not in listed
+    assert len(listed["onnx"]["hashes"][0]["content"]) == 64
     requirements = (folder / "requirements.txt").read_text().split()
     assert all("==" in line for line in requirements)
     assert not any(line.startswith(("torch", "scikit-learn")) for line in requirements)
