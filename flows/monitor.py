@@ -11,9 +11,6 @@ settings.apply(settings.project_root())
 
 from prefect import flow, get_run_logger  # noqa: E402
 
-from flows.monitoring import one_pass  # noqa: E402
-from flows.monitoring.follow_up import follow_up  # noqa: E402
-from flows.request_log.records import FOLDER, REQUESTS  # noqa: E402
 from tasks.core.errors import UserError  # noqa: E402
 
 
@@ -25,8 +22,15 @@ def monitor(use_cases: list[str] | None = None) -> dict[str, int]:
     end, after the others.
     """
     root, log = settings.project_root(), get_run_logger()
-    counts, failed = {}, []
-    for name in use_cases or with_logs(root):
+    counts, failed = dict[str, int](), list[str]()
+    names = use_cases or with_logs(root)
+    if not names:
+        log.info("no requests were recorded yet; `bonsai serve` records them")
+        return counts
+    from flows.monitoring import one_pass  # loads NumPy, pandas and ONNX Runtime, which nothing needs without requests
+    from flows.monitoring.follow_up import follow_up
+
+    for name in names:
         try:
             report = one_pass.look(root, name)
         except UserError as error:
@@ -46,6 +50,8 @@ def monitor(use_cases: list[str] | None = None) -> dict[str, int]:
 
 def with_logs(root: Path) -> list[str]:
     """The use cases with a request log, sorted."""
+    from flows.request_log.records import FOLDER, REQUESTS
+
     return sorted(path.parent.name for path in (root / FOLDER).glob(f"*/{REQUESTS}"))
 
 

@@ -67,7 +67,8 @@ class Watched:
 def look(root: Path, use_case: str) -> dict[str, Any]:
     """Take new rows of the log into account, keep the state, and return the report; new alarms are recorded.
 
-    One process looks at a time. Raises a `UserError` for a use case without a model or a file that cannot be read.
+    One process looks at a time. Without a reference, as for a use case without a model, only limits are tested, and the report
+    says why. Raises a `UserError` for a file that cannot be read.
     """
     with hold_lock(root / ".bonsai" / "locks" / f"monitor-{use_case}"):
         policy = read_policy(root, use_case)

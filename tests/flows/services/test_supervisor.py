@@ -120,6 +120,11 @@ def test_a_deployment_runs_and_leaves_nothing_for_dvc_to_do(up: RunningServices)
 
 
 @pytest.mark.slow
+def test_the_flow_that_watches_runs_as_a_deployment(up: RunningServices) -> None:
+    assert up.wait_until_ended(up.request_run("monitor")) == "Completed"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
