@@ -53,12 +53,15 @@ class RequestRecorder:
         self._profiles: dict[str, tuple[float, Profile | None]] = {}
         self._helper: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._work, name="request log", daemon=True)
-        if settings.log.keep != "none":
-            self._thread.start()
+        self._started = False
 
     def record(self, exchange: Exchange) -> None:
+        """Put an exchange in the queue; the first one starts the thread."""
         if self.settings.log.keep == "none" or self._draw.random() >= self.settings.log.share:
             return
+        if not self._started:
+            self._started = True
+            self._thread.start()
         exchange.at = datetime.now(UTC)
         try:
             self._queue.put_nowait(exchange)
