@@ -38,6 +38,7 @@ UNSUPPORTED = {
     **dict.fromkeys((".xls", ".ods"), "save the sheet as CSV or .xlsx"),
     **dict.fromkeys((".tar", ".tgz", ".7z", ".rar", ".zst"), "unpack it and name the table in it"),
 }
+HEADER_AGAIN = "header: the names of the columns once more, as where files were joined"
 MAX_FOOTER_LINES = 3
 FOOTER = "footer: a line of one field below the rows: {!r}"
 CUT_SHORT = "cut-short: the file does not end with a line break, so its last line may not be whole"
@@ -129,6 +130,7 @@ def _csv_records(
     reader = csv.reader(source, delimiter=layout.separator, quoting=quoting, strict=True, skipinitialspace=layout.spaced)
     header, next_line = list(names), 1 + layout.skipped
     chosen: list[int] | None = None
+    first = list[str]()
     held: Record | None = None
     footer: list[Record] = []
     try:
@@ -137,7 +139,7 @@ def _csv_records(
             if not values:
                 continue  # a blank line
             if chosen is None:
-                header = header or values
+                first, header = values, header or values
                 _check_one_column(path, header, layout.separator, values)
                 if layout.unnamed:
                     header = [*header[: layout.unnamed - 1], "", *header[layout.unnamed - 1 :]]
@@ -157,7 +159,8 @@ def _csv_records(
                 raise UserError(_wrong_width(path, line, values, header, complete=not lines.is_incomplete))
             if held:
                 yield held
-            held = line, [values[position] for position in chosen], ""
+            again = values == first and not names
+            held = line, [values[position] for position in chosen], HEADER_AGAIN if again else ""
     except csv.Error as error:
         message = "a quotation mark is never closed" if "unexpected end of data" in str(error) else str(error)
         hint = "" if not quotes else "; double the quotation marks inside a value, or read the file without quotes"
@@ -165,7 +168,7 @@ def _csv_records(
     if chosen is None:
         raise UserError(f"{path} holds blank lines only; expected a table")
     if held:
-        yield held[0], held[1], CUT_SHORT if lines.is_incomplete and not footer else ""
+        yield held[0], held[1], CUT_SHORT if lines.is_incomplete and not footer else held[2]
     for line, values, doubt in footer:
         yield line, [values[position] for position in chosen], doubt
 

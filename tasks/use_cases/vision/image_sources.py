@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.core.errors import UserError
-from tasks.data import layouts, remarks, sources
+from tasks.data import array_files, layouts, remarks, sources
 from tasks.data.layouts import SourceFile
 from tasks.data.sampling import evenly_spaced_rows
 from tasks.data.table_files import parquet_columns, read_table
@@ -38,6 +38,7 @@ NOTE_SUFFIXES = (
 )
 NOTE_NAMES = ("README", "LICENSE", "LICENCE", "CITATION", "NOTICE", "COPYING")
 """What stands beside images and is none, by the suffix of its name or by its name."""
+PACKED = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz")
 MAX_NAMED = 4
 MAX_CHECKED_FILES = 16
 """Files that are opened before a run."""
@@ -49,6 +50,8 @@ def read_path(fetch: ImageFetch) -> Iterator[pd.DataFrame]:
     if kind == "idx":
         named = [(*pair, file.name, file.subset) for file in layout.files for pair in sources.find_idx_pairs(file.path)]
         return remarks.attach(from_idx(named, fetch.limit), layout.remarks)
+    if kind == "arrays":
+        return remarks.attach(_from_npz(layout.files, fetch.limit), layout.remarks)
     if kind == "tables":
         named_tables = [(file.path, file.name, file.subset) for file in layout.files]
         return remarks.attach(from_tables(named_tables, fetch.image, fetch.label, fetch.limit), layout.remarks)
@@ -62,6 +65,10 @@ def check_head(fetch: ImageFetch) -> None:
     if kind == "idx":
         for file in layout.files:
             list(sources.find_idx_pairs(file.path))
+        return
+    if kind == "arrays":
+        for file in layout.files:
+            array_files.read_pictures(file.path)
         return
     if kind == "tables":
         for file in layout.files[:MAX_CHECKED_FILES]:
@@ -95,7 +102,7 @@ def class_counts(fetch: ImageFetch) -> Counter[str]:
     return Counter(labelled) if kind == "folder" else Counter()
 
 
-def _own_layout(fetch: ImageFetch) -> tuple[Literal["idx", "tables", "folder"], layouts.Layout]:
+def _own_layout(fetch: ImageFetch) -> tuple[Literal["idx", "tables", "arrays", "folder"], layouts.Layout]:
     """The kind of the user's own source, and its files."""
     pairs = layouts.read_own(fetch, _is_idx_images)
     if pairs.files and all(map(_is_idx_images, (file.path for file in pairs.files))):
@@ -103,11 +110,16 @@ def _own_layout(fetch: ImageFetch) -> tuple[Literal["idx", "tables", "folder"], 
     tables = layouts.read_own(fetch, lambda path: path.suffix == ".parquet")
     if tables.files and all(file.path.suffix == ".parquet" for file in tables.files):
         return "tables", tables
+    arrays = layouts.read_own(fetch, lambda path: path.suffix == ".npz")
+    if arrays.files and all(file.path.suffix == ".npz" for file in arrays.files):
+        return "arrays", arrays
+    if packed := [file.path for file in arrays.files if file.path.suffix.lower() in PACKED]:
+        raise UserError(f"{packed[0]} is an archive; unpack it and name the folder")
     pictures = layouts.read_own(fetch, lambda path: True, classes=True)
     if tables.files:
         raise UserError(
             f"{tables.files[0].path} is no source of images; expected an idx images file (its labels beside it), "
-            "a .parquet file with images and labels, or a folder with one sub-folder per class"
+            "a .parquet or .npz file with images and labels, or a folder with one sub-folder per class"
         )
     pictures = label_tables.labelled_by_table(fetch, pictures) or _without_notes(pictures)
     layouts.check_train(pictures, fetch.path or fetch.train)
@@ -164,6 +176,14 @@ def from_cifar(archive: Path, limit: int) -> Iterator[pd.DataFrame]:
     for name, batch, positions in zip(names, batches, kept, strict=True):
         subset = "test" if name.startswith("test") else "train"
         yield from from_arrays(batch[:, 1:].reshape(-1, 3, 32, 32), batch[:, 0], name, subset, positions)
+
+
+def _from_npz(files: Sequence[SourceFile], limit: int) -> Iterator[pd.DataFrame]:
+    """Rows of the arrays of .npz files."""
+    arrays = [(file, *each) for file in files for each in array_files.read_pictures(file.path)]
+    kept = evenly_spaced_rows([len(labels) for *_, labels in arrays], limit)
+    for (file, name, subset, pixels, labels), positions in zip(arrays, kept, strict=True):
+        yield from from_arrays(pixels, labels, f"{file.name}/{name}", file.subset or subset, positions)
 
 
 def from_idx(pairs: Sequence[tuple[Path, Path, str, str]], limit: int) -> Iterator[pd.DataFrame]:

@@ -124,3 +124,8 @@ def test_columns_that_are_called_like_those_of_the_reader_get_another_name(tmp_p
     pd.DataFrame({"row": [7], "text": ["y"]}).to_parquet(tmp_path / "my.parquet")
     (block,) = table_files.read_table(tmp_path / "my.parquet")
     assert block[["row (column)", "row"]].to_numpy().tolist() == [[7, 0]]
+
+
+def test_a_header_in_the_middle_is_no_row(tmp_path: Path) -> None:
+    rows = read(tmp_path, "text,label\na,x\ntext,label\nb,y\n")
+    assert rows["doubt"].str.startswith("header: the names of the columns once more").tolist() == [False, True, False]
