@@ -126,6 +126,8 @@ class _Quantizer:
         quant_pre_process(folder / "given.onnx", self.path, skip_symbolic_shape=True)
         prepared = onnx_model.from_bytes(self.path.read_bytes())
         onnx_export.remove_unused(prepared)  # shapes of folded tensors contradict the weights once those are transposed
+        for number, node in enumerate(prepared.graph.node):  # nodes are excluded by name, and released files have none
+            node.name = node.name or f"{node.op_type}_{number}"
         self.path.write_bytes(prepared.SerializeToString())
         self.graph = prepared.graph
         types = {node.op_type for node in self.graph.node}

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,17 @@ def test_the_layers_with_the_largest_error_are_left_in_float_until_the_score_hol
     notes = damaged_context.notes["quantize"]
     assert notes["budget_kept"] or len(notes["left_in_float"]) == 2
     assert set(notes["left_in_float"]) <= set(notes["nodes"])
+
+
+def test_of_a_file_without_names_of_nodes_one_layer_at_a_time_is_left_in_float(content: Any, context: Any) -> None:
+    scores = iter([1.0, 0.0, 1.0])
+    file = onnx_export.with_short_names(content)
+    quantized = Quantize()(file, replace(context, score=lambda outputs: next(scores)))
+    notes = context.notes["quantize"]
+    assert len(notes["left_in_float"]) == 1
+    assert len(set(notes["nodes"])) == len(notes["nodes"]) > 1
+    kernels = [tensor.data_type for tensor in onnx_model.from_bytes(quantized).graph.initializer if len(tensor.dims) >= 2]
+    assert sorted(kernels).count(onnx.TensorProto.INT8) == len(kernels) - 1
 
 
 def test_quantizing_in_another_process_gives_the_same_bytes(content: Any, context: Any, tmp_path: Path) -> None:
