@@ -24,6 +24,7 @@ UNNEEDED = {
     "tasks.core.networks.own_network",
     "tasks.core.onnx_model",
     "tasks.core.onnx_session",
+    "tasks.data.array_files",
     "tasks.data.date_cells",
     "tasks.data.layouts",
     "tasks.data.number_cells",
