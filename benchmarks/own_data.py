@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks import record
 from benchmarks.own_data_sets import MADE, PUBLIC, OwnData
+from benchmarks.release_verdicts import run_pipeline
 from benchmarks.stage_workspace import ROOT, StageWorkspace, temporary_workspace
 from flows.parameters import suggestions
 from tasks.core.storage.artifacts import Artifact, Table
@@ -77,18 +78,10 @@ def measure(name: str, data: OwnData) -> dict[str, Any]:
         values, _ = suggestions.for_run(ROOT, [data.use_case], settings, cwd=ROOT)
         values = {dotted.removeprefix(f"use_cases.{data.use_case}."): value for dotted, value in values.items()}
         with temporary_workspace(data.use_case, values, ("dense",)) as workspace:
-            _run(workspace, data.use_case)
+            run_pipeline(workspace, data.use_case)
             row = {"data": name, **_scores(workspace, data.use_case)}
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {**row, "cpu_s": round(ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime)}
-
-
-def _run(workspace: StageWorkspace, use_case: str) -> None:
-    for stage in ("fetch", "clean", "augment", "baselines", "train"):
-        workspace.run_stage(stage, use_case)
-    workspace.run_stage("compress", use_case, "dense")
-    workspace.run_stage("evaluate", use_case, "dense")
-    workspace.run_stage("release", use_case)
 
 
 def _scores(workspace: StageWorkspace, use_case: str) -> dict[str, Any]:
