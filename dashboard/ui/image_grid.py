@@ -44,6 +44,11 @@ def heatmap(pixels: NDArray[np.uint8], weights: NDArray[np.floating[Any]]) -> by
     return _encode_png(Image.fromarray(np.concatenate([plain, mixed.clip(0, 255).astype(np.uint8)], axis=1)), 2 * TARGET_PIXELS)
 
 
+def pixels_to_png(pixels: NDArray[np.uint8]) -> bytes:
+    """An image (C, H, W) of one or three channels as a PNG for display."""
+    return _encode_png(Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))))
+
+
 def image_column(names: Iterable[str]) -> str:
     """The column that holds images; "" if there is none."""
     return next((name for name in IMAGE_COLUMNS if name in names), "")

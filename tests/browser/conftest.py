@@ -54,15 +54,19 @@ NAVIGATE = """(to) => {
 
 
 @contextmanager
-def served(root: Path) -> Iterator[str]:
-    """Serve the dashboard of the project in `root` while the block runs; yields its URL."""
+def served(root: Path, *, own_code: bool = False) -> Iterator[str]:
+    """Serve the dashboard of the project in `root` while the block runs; yields its URL.
+
+    With `own_code` the project's own `tasks` are used, as by `bonsai up`, else those of the repository.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     if not (root / ".streamlit").exists():
         shutil.copytree(REPOSITORY / ".streamlit", root / ".streamlit")
     command = [sys.executable, "-m", "streamlit", "run", str(REPOSITORY / "dashboard" / "app.py"), f"--server.port={port}"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    places = [str(root), str(REPOSITORY)] if own_code else [str(REPOSITORY)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"}
     with (root / "dashboard.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log, process_group=0)
         try:

@@ -8,9 +8,11 @@ import pytest
 
 from dashboard.readers import model_inputs, onnx_models
 from dashboard.readers.artifacts import Artifacts
+from dashboard.views.predict import image_input
 from tasks.core.errors import UserError
 from tasks.inference.checked_rows import input_kind
 from tests.support import dashboard_scenarios, recorded_runs
+from tests.support.dashboard_pages import open_page
 
 BARS = ["ticker", "date", "open", "high", "low", "close", "volume"]
 
@@ -141,3 +143,23 @@ def test_only_the_first_words_of_a_long_text_are_explained(project: Any) -> None
     row = pd.DataFrame([{"text": "roots " * 3000, "label": "gardens"}])
     parts = model_inputs.word_contributions(case, model, row, 0)
     assert sum(part.weight != 0 for part in parts) <= model_inputs.MAX_WORDS
+
+
+@pytest.mark.parametrize(
+    ("ground", "mean", "expected"), [(250, [0.13], True), (3, [0.13], False), (3, [0.8], True), (250, None, False)]
+)
+def test_dark_ink_on_bright_paper_has_another_polarity_than_digits_on_black(ground: int, mean: Any, expected: bool) -> None:
+    pixels = np.full((1, 12, 12), ground, np.uint8)
+    pixels[0, 4:8, 5:7] = 255 - ground
+    assert image_input.has_other_polarity(pixels, mean) == expected
+    assert not image_input.has_other_polarity(np.repeat(pixels, 3, axis=0), mean), "colours have no polarity"
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
+@pytest.mark.usefixtures("own_main", "no_server", "no_unexpected_error")
+def test_a_test_image_is_classified_at_a_click(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
+    app = open_page(monkeypatch, projects["finished"], "try_it", way="example")
+    assert any("Select a test image" in each.value for each in app.info)
+    app.button(key="example_0").click().run()
+    assert not app.exception
+    assert [each.label for each in app.metric].count("Prediction") == 2

@@ -12,12 +12,11 @@ import streamlit as st
 from PIL import Image
 
 from dashboard.charts import classification_charts
-from dashboard.components.canvas import canvas
 from dashboard.readers import onnx_models
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
 from dashboard.text import formatting
-from dashboard.ui import image_grid, metric_text, pickers, widgets
+from dashboard.ui import image_grid, metric_text, widgets
 from dashboard.ui.locale import t
 from dashboard.views.predict import abstention
 from tasks.core.compression import DENSE
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 INK_SHARE = 20 / 28
 """Share of the side that a drawn glyph fills, as in MNIST."""
 MAX_BARS = 12
-MAX_UPLOAD_MB = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +50,6 @@ def compared_models(artifacts: Artifacts) -> list[ComparedModel]:
     extra = st.multiselect(t("try_it.more_models"), others, key="also", persist_state="session") if others else []
     choices += [(name, name, artifacts.model_file(name)) for name in extra]
     return [ComparedModel(name, recipe, onnx_models.load(artifacts.file(path))) for name, recipe, path in choices]
-
-
-def image_input(models: list[ComparedModel]) -> None:
-    """An image to draw or to upload, and the prediction of each model."""
-    state = models[0].model.state
-    side, channels = state.get("side"), state.get("channels")
-    if not (isinstance(side, int) and isinstance(channels, int)):
-        raise Unreadable("unreadable.shape", file="model.onnx")
-    left, right = st.columns([2, 3], gap="large")
-    with left:
-        ways = ["draw", "upload"] if channels == 1 else ["upload"]
-        way = pickers.choose_from("way", ways, t("try_it.way"), ways[0], lambda name: t(f"try_it.{name}"), as_buttons=True)
-        data = _drawing() if way == "draw" else _uploaded_file()
-    with right:
-        if data is None:
-            st.info(t("try_it.draw_first" if way == "draw" else "try_it.upload_first"), icon=":material/draw:")
-            return
-        pixels = prepare_image(data, side, channels, drawn=way == "draw", fit=state.get("fit", "pad"))
-        show_predictions(models, pixels)
 
 
 def show_predictions(models: list[ComparedModel], pixels: NDArray[np.uint8]) -> None:
@@ -110,18 +89,6 @@ def probability_bars(classes: Sequence[str], shares: NDArray[Any], key: str) -> 
         frame = frame.nlargest(MAX_BARS, "share")
     drawing = classification_charts.bars(frame, share=metric_text.metric_name("probability"))
     widgets.chart(drawing, frame, key=f"bars_{key}", alt_text=t("try_it.probabilities"))
-
-
-def _drawing() -> bytes | None:
-    st.caption(t("try_it.draw_note"))
-    return canvas(key="canvas", label=t("try_it.canvas"), clear=t("try_it.clear"))
-
-
-def _uploaded_file() -> bytes | None:
-    file = st.file_uploader(
-        t("try_it.file"), type=["png", "jpg", "jpeg", "bmp", "gif", "webp"], key="picture", max_upload_size=MAX_UPLOAD_MB
-    )
-    return file.getvalue() if file else None
 
 
 def prepare_image(data: bytes, side: int, channels: int, *, drawn: bool, fit: images.Fit = "pad") -> NDArray[np.uint8]:

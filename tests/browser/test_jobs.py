@@ -1,0 +1,94 @@
+"""What a person comes to do, with the clicks that it may take."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboard.readers.runs import run_records
+from tests.browser.conftest import REPOSITORY
+from tests.support import recorded_runs
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+LOANS = "income,age,label\n" + "".join(f"{20 + each},{30 + each % 9},{'no' if each % 2 else 'yes'}\n" for each in range(60))
+
+
+class Clicks:
+    """Clicks in a window, counted."""
+
+    def __init__(self, window: Any) -> None:
+        self.window = window
+        self.count = 0
+
+    def __call__(self, locator: Any) -> None:
+        locator.click()
+        self.count += 1
+
+
+def test_the_outcome_is_read_without_a_click_and_the_report_is_saved_with_one(visit: Any, addresses: Any, projects: Any) -> None:
+    window = visit()
+    (newest, *_) = [run for run in run_records.latest(projects["lived_in"], "vision") if run.state == "completed"]
+    page = window.open(addresses["lived_in"], f"run?uc=vision&run={newest.id}")
+    for text in ("Released: int8", "Best baseline", "Accuracy · int8"):
+        page.get_by_text(text).locator("visible=true").first.wait_for()
+    clicks = Clicks(window)
+    with page.expect_download() as saving:
+        clicks(page.get_by_role("button", name="Save report"))
+    report = Path(saving.value.path()).read_text(encoding="utf-8")
+    assert clicks.count == 1
+    assert "<svg" in report
+    assert newest.id in report
+    assert window.problems() == []
+
+
+def test_two_runs_are_compared_with_one_click(visit: Any, addresses: Any) -> None:
+    window = visit()
+    page = window.open(addresses["lived_in"], "run?uc=vision")
+    clicks = Clicks(window)
+    clicks(page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Compare"))
+    page.get_by_text("Differences only").wait_for()
+    window.wait_until_idle()
+    assert clicks.count == 1
+    assert page.locator('[data-baseweb="tag"]').count() == 2
+
+
+def test_a_view_is_shared_by_its_address(visit: Any, addresses: Any, projects: Any) -> None:
+    run = next(run for run in run_records.latest(projects["lived_in"], "vision") if run.state == "completed")
+    window = visit()
+    page = window.open(addresses["lived_in"], f"compression?uc=vision&run={run.id}")
+    page.get_by_role("radio", name="Contract terms").or_(page.get_by_role("button", name="Contract terms")).first.click()
+    page.wait_for_url("**view=terms*")
+    other = visit()
+    fresh = other.open(addresses["lived_in"], page.url.partition("/")[2].partition("/")[2].partition("/")[2])
+    fresh.get_by_text("Allowed").or_(fresh.get_by_text("Metric drop, at most")).first.wait_for()
+    assert run.id in fresh.url
+
+
+def test_a_file_of_ones_own_becomes_a_use_case_in_six_clicks(visit: Any, serve: Any, tmp_path: Path) -> None:
+    root = recorded_runs.project(tmp_path / "p")
+    shutil.copytree(REPOSITORY / "tasks", root / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    table = tmp_path / "loans.csv"
+    table.write_text(LOANS)
+    with serve(root, own_code=True) as address:
+        window = visit()
+        page = window.open(address, "run?uc=vision")
+        clicks = Clicks(window)
+        clicks(page.get_by_role("button", name="Use your own data"))
+        page.locator("input[type=file]").first.set_input_files(table)
+        clicks.count += 1  # the button of the upload, which opens the window of the system
+        page.get_by_text("The first 60 rows as they are read").wait_for()
+        window.wait_until_idle()
+        clicks(page.get_by_role("button", name="Create the use case"))
+        page.wait_for_url("**uc=loans*")
+        page.get_by_role("button", name="Run pipeline", exact=True).wait_for()
+        window.wait_until_idle()
+        assert window.problems() == []
+        window.screenshot("jobs-own-data")
+    assert clicks.count + 1 <= 6, "with the click that runs it"
+    stanza = yaml.safe_load((root / "params.yaml").read_text())["use_cases"]["loans"]
+    assert stanza["fetch"]["path"] == "uploads/loans/loans.csv"
+    assert (root / "uploads" / "loans" / "loans.csv").read_text() == LOANS
+    assert (root / "tasks" / "use_cases" / "loans" / "use_case.py").is_file()
