@@ -52,7 +52,7 @@ def test_two_runs_are_compared_with_one_click(visit: Any, addresses: Any) -> Non
     page.get_by_text("Differences only").wait_for()
     window.wait_until_idle()
     assert clicks.count == 1
-    assert page.locator('[data-baseweb="tag"]').count() == 2
+    assert page.get_by_test_id("stMultiSelect").get_by_text("Completed").count() == 2
 
 
 def test_a_view_is_shared_by_its_address(visit: Any, addresses: Any, projects: Any) -> None:
