@@ -52,6 +52,7 @@ class RequestRecorder:
         self._writers = {name: LogWriter(root, name, settings.log) for name in models.names()}
         self._profiles: dict[str, tuple[float, Profile | None]] = {}
         self._helper: subprocess.Popen[bytes] | None = None
+        self._requested: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="request log", daemon=True)
         self._started = False
 
@@ -82,7 +83,6 @@ class RequestRecorder:
             self._helper.wait()
 
     def _work(self) -> None:
-        self._guarded(self._make_references)
         reported, ended = 0, False
         while not ended:
             exchanges, ended = self._take()
@@ -115,19 +115,18 @@ class RequestRecorder:
         except Exception as error:
             self.say(f"request log: {type(error).__name__}: {str(error)[:200]}")
 
-    def _make_references(self) -> None:
-        """Let a process of its own make the references that are missing, so that statistics that need one are computed."""
-        missing = [
-            name for name in self.models.names() if not references.path_of(self.root, name, self.models.of(name).name).exists()
-        ]
-        if missing:
-            self._helper = subprocess.Popen(
-                ["nice", sys.executable, "-m", "flows.monitoring.references", *missing],
-                cwd=self.root,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+    def _make_reference(self, use_case: str, name: str) -> None:
+        """Let a process of its own make the reference of a version, once, so that statistics that need one are computed."""
+        if name in self._requested or (self._helper and self._helper.poll() is None):
+            return
+        self._requested.add(name)
+        self._helper = subprocess.Popen(
+            ["nice", sys.executable, "-m", "flows.monitoring.references", use_case],
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
     def _write(self, writer: LogWriter, exchanges: list[Exchange]) -> None:
         """Write the rows of exchanges of one use case to a file."""
@@ -199,6 +198,8 @@ class RequestRecorder:
         checked, profile = self._profiles.get(name, (-PROFILE_CHECK_S, None))
         if profile is None and time.monotonic() - checked > PROFILE_CHECK_S:
             reference = references.read_reference(self.root, use_case, name)
+            if reference is None:
+                self._make_reference(use_case, name)
             profile = reference.profile if reference else None
             self._profiles[name] = time.monotonic(), profile
         return profile

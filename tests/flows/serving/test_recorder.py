@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from flows import promotion
+from flows.monitoring import references
 from flows.request_log import feedback, reader
 from flows.request_log.records import Kept, LogSettings, requests_folder
 from flows.serving.interfaces import Exchange
@@ -17,7 +18,9 @@ from flows.serving.recorder import MAX_WAITING, RecorderSettings, RequestRecorde
 from flows.serving.served_models import ServedModels
 from tests.flows.serving.test_app import encoded, pictures, with_server
 from tests.flows.test_promotion import run
-from tests.support import recorded_runs
+from tests.support import recorded_requests, recorded_runs
+from tests.support.bonsai_process import wait_for
+from tests.support.toy_project import REPOSITORY
 
 
 @pytest.fixture
@@ -141,3 +144,20 @@ def test_a_full_disk_is_said_and_does_not_end_the_recording(project: Path) -> No
 @pytest.mark.parametrize(("value", "kind"), [(b"\x89PNG", "picture"), ("Ein Satz.", "text"), ({"age": 3, "sex": "ä"}, "table")])
 def test_an_input_is_read_back_as_it_was(value: Any, kind: str) -> None:
     assert input_of(input_bytes(value), kind) == value
+
+
+def test_the_reference_of_a_version_that_has_none_is_made_while_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = recorded_runs.project(tmp_path / "q")
+    folder = recorded_requests.project_with_champion(root)
+    images = recorded_requests.drawn(recorded_requests.held_out(folder), 2)
+    models = ServedModels(root, ["vision"])
+    own = RequestRecorder(root, models, RecorderSettings(LogSettings(flush_s=0.05)))
+    observed = models.of("vision").model.observe(images)
+    exchange = Exchange("vision", f"vision-{1:032x}", "vision@1", inputs=images, answers=observed.answers)
+    exchange.observed = [(observed, 1), (observed, 2)]
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    own.record(exchange)
+    wait_for(lambda: references.read_reference(root, "vision", "vision@1") is not None, 60)
+    own.close()
