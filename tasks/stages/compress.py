@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tasks.compression import calibration, lean_file, onnx_export
+from tasks.compression import calibration, lean_file, onnx_export, sensitivity
 from tasks.core import onnx_model
-from tasks.core.compression import CompressionContext, Step, described_fields, parameter_count
+from tasks.core.compression import DENSE, CompressionContext, Step, described_fields, parameter_count
 from tasks.core.problem import PreprocessingState
 from tasks.core.splits import UNLABELLED
 from tasks.core.stage_context import StageContext
@@ -45,6 +45,8 @@ def main(context: StageContext) -> None:
         if (context.model.path / "report.json").exists() and (notes := context.model.json("report.json").get("notes")):
             report["fit_notes"] = notes
         write_json(draft / "report.json", {"recipe": context.recipe_name, **report})
+        if context.recipe_name == DENSE:
+            write_json(draft / "sensitivity.json", sensitivity.measure(model, compression_context, report["macs"]))
     shutil.rmtree(context.scratch)
     context.event_log.log(
         f"{len(model):,} bytes, {report['parameters']:,} parameters, {report['macs']:,} multiply-accumulates a row"

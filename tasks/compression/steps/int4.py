@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from tasks.core.compression import CompressionContext
 from tasks.core.settings import Share, settings
+
+if TYPE_CHECKING:
+    from tasks.compression.four_bit_weights import FourBitWeight
 
 
 @settings
@@ -23,14 +26,22 @@ class Int4:
     min_values: Annotated[int, Field(ge=1)] = 300
     """Weights with fewer values stay in 8 bits."""
     max_drop: Share = 0.004
-    """Largest drop of the validation score. While it is larger, the tensor with the largest error stays in 8 bits."""
+    """Largest drop of the validation score. While it is larger, the weight whose rounding changes the outputs most stays in
+    8 bits."""
 
     def __call__(self, model: bytes, context: CompressionContext) -> bytes:
+        import numpy as np
+
         from tasks.compression import four_bit_weights
         from tasks.core import onnx_model
 
         def score(content: bytes) -> float:
             return context.score(onnx_model.predict(content, context.validation_inputs))
+
+        def change(weight: FourBitWeight) -> float:
+            """The mean squared change of the outputs with this weight alone in 4 bits."""
+            after = onnx_model.predict(four_bit_weights.store(model, [weight]), context.validation_inputs)
+            return float(np.square(after - onnx_model.predict(model, context.validation_inputs)).mean())
 
         weights = four_bit_weights.find(onnx_model.from_bytes(model), self.min_values)
         if not weights:
@@ -40,7 +51,7 @@ class Int4:
         if any(weight.error == 0 for weight in weights):  # `qat` trained these for it, and others not
             weights = [weight for weight in weights if weight.error == 0]
         before = score(model)
-        left = sorted(weights, key=lambda weight: weight.error)
+        left = sorted(weights, key=lambda weight: change(weight) if weight.error else 0.0)
         stored = four_bit_weights.store(model, left)
         after = score(stored)
         while after < before - self.max_drop and left[-1].error > 0 and len(left) > 1:
@@ -50,7 +61,7 @@ class Int4:
             after = score(stored)
         context.notes["int4"] = {
             "tensors": len(left),
-            "left_in_8_bits": len(weights) - len(left),
+            "left_in_8_bits": [weight.name for weight in weights if not any(weight is one for one in left)],
             "exact": sum(weight.error == 0 for weight in left),
             "score_before": before,
             "score_after": after,
