@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 from tasks.core import registry
 
-EFFORT = 6.0
+EFFORT = 3.0
 """Epochs of a student at full effort, as a multiple of the use case's."""
-VARIANTS = 8
+VARIANTS, PASSES = 8, 6
+"""Variants that the teacher answers once, and epochs over them at full effort."""
 MOST_WITHOUT_PADDING = 4
 """Layers after which nothing is left of the map of a digit without padding."""
 
@@ -29,17 +30,22 @@ def suggest(trial: Suggests, use_case: str) -> list[dict[str, Any]]:
     kinds = ["none", "prune", "student", *(["strided"] if strided else [])]
     kind = trial.suggest_categorical("network", kinds)
     recipe: list[dict[str, Any]] = []
-    fitting = {"effort": EFFORT, "variants": VARIANTS, "teacher_share": trial.suggest_categorical("teacher_share", [0.7, 1.0])}
+    fitting = {
+        "effort": EFFORT,
+        "variants": VARIANTS,
+        "passes": PASSES,
+        "teacher_share": trial.suggest_categorical("teacher_share", [0.7, 1.0]),
+    }
     if kind == "prune":
         ratio = round(trial.suggest_float("ratio", 0.2, 0.8), 2)
-        recipe.append({"prune": {"ratio": ratio, "effort": EFFORT / 3}})
+        recipe.append({"prune": {"ratio": ratio, "effort": EFFORT / 2}})
     elif kind == "student":
         recipe.append({"distill": {**fitting, "width_share": round(trial.suggest_float("width_share", 0.1, 1.0, log=True), 3)}})
     elif kind == "strided":
         recipe.append({"distill": {**fitting, "architecture": "strided_cnn", "fields": _strided_fields(trial)}})
     bits = trial.suggest_categorical("bits", [0, 4, 8, 32])
     if bits in (4, 8) and kind != "none":
-        recipe.append({"qat": {"bits": bits, "effort": EFFORT / 3, "variants": VARIANTS}})
+        recipe.append({"qat": {"bits": bits, "effort": 1.0, "variants": VARIANTS}})
     if bits != 32:
         recipe.append({"quantize": {}})
     if bits == 4:

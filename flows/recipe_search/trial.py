@@ -68,10 +68,15 @@ def run(folder: str, use_case: str, recipe: list[dict[str, Any]], effort: float,
 def scaled(recipe: list[dict[str, Any]], effort: float) -> list[dict[str, Any]]:
     """The recipe with a share of the epochs of its steps."""
     return [
-        {kind: {**knobs, "effort": knobs["effort"] * effort} if kind in SCALED and "effort" in knobs else knobs}
+        {kind: {**knobs, **_scaled_epochs(knobs, effort)} if kind in SCALED else knobs}
         for step in recipe
         for kind, knobs in step.items()
     ]
+
+
+def _scaled_epochs(knobs: dict[str, Any], effort: float) -> dict[str, Any]:
+    scaled_knobs = {"effort": knobs["effort"] * effort} if "effort" in knobs else {}
+    return {**scaled_knobs, **({"passes": max(1, round(knobs["passes"] * effort))} if "passes" in knobs else {})}
 
 
 def _measure(folder: Path, use_case: str, recipe: list[dict[str, Any]], effort: float, name: str) -> TrialResult:

@@ -48,7 +48,7 @@ def measure(content: bytes, context: CompressionContext, macs: int) -> list[dict
         entry |= {"error": {}, "changed": {}}
         for bits in BITS:
             after = onnx_model.predict(with_weight(content, name, rounded(weight, bits, axis)), inputs)
-            entry["error"][str(bits)] = float(np.square(after - before).mean()) / spread
+            entry["error"][str(bits)] = float(np.square(np.subtract(after, before)).mean()) / spread
             entry["changed"][str(bits)] = float((after.argmax(-1) != before.argmax(-1)).mean())
         entries.append(entry)
     return entries
@@ -72,7 +72,8 @@ def rounded(weight: NDArray[Any], bits: int, axis: int) -> NDArray[np.float32]:
     """The weight on a symmetric grid of `bits` bits for each output channel."""
     others = tuple(place for place in range(weight.ndim) if place != axis % weight.ndim)
     step = np.maximum(np.abs(weight).max(axis=others, keepdims=True), 1e-12) / (2 ** (bits - 1) - 1)
-    return (np.round(weight / step) * step).astype(np.float32)
+    values: NDArray[np.float32] = (np.round(weight / step) * step).astype(np.float32)
+    return values
 
 
 def with_weight(content: bytes, name: str, values: NDArray[np.float32]) -> bytes:

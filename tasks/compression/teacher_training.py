@@ -106,6 +106,7 @@ def fit_with_teacher(
     temperature: float,
     checkpoint: str,
     variants: int = 0,
+    passes: int = 0,
 ) -> nn.Module:
     """`fit_lesson` with the train rows and the network `teacher`, whose answers for `variants` of each row are computed once."""
     return fit_lesson(
@@ -117,6 +118,7 @@ def fit_with_teacher(
         teacher_share=teacher_share,
         temperature=temperature,
         checkpoint=checkpoint,
+        passes=passes,
     )
 
 
@@ -130,12 +132,14 @@ def fit_lesson(
     teacher_share: float,
     temperature: float,
     checkpoint: str,
+    passes: int = 0,
 ) -> nn.Module:
     """`network` fitted with the use case's training settings and a distillation loss, on the CPU in evaluation mode.
 
-    `teacher_share` is the weight of the distillation loss. `effort` multiplies the use case's epochs, `learning_rate_share`
-    its learning rate. The latest epoch within a standard error of the best validation score is kept. `checkpoint` names the
-    folder in the context's scratch from which a killed fit resumes.
+    `teacher_share` is the weight of the distillation loss. `effort` multiplies the use case's epochs, of which there are at
+    least `passes` over all variants where the lesson holds several. `learning_rate_share` multiplies its learning rate. The
+    latest epoch within a standard error of the best validation score is kept. `checkpoint` names the folder in the context's
+    scratch from which a killed fit resumes.
     """
     case, training = context.case, context.case.training
     fitted = trainer.fit(
@@ -145,7 +149,7 @@ def fit_lesson(
         objective=lesson.objective(teacher_share, temperature),
         training=replace(
             training,
-            epochs=max(1, round(training.epochs * effort / max(1, lesson.variants))),
+            epochs=max(1, round(training.epochs * effort / max(1, lesson.variants)), passes if lesson.variants > 1 else 0),
             learning_rate=training.learning_rate * learning_rate_share,
         ),
         validation=(context.validation_inputs, context.validation_targets),

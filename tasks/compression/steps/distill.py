@@ -21,7 +21,7 @@ class Distill:
     """
 
     changes: ClassVar[Literal["network"]] = "network"
-    optional_settings: ClassVar[tuple[str, ...]] = ("architecture", "fields", "variants", "teacher", "pretrained")
+    optional_settings: ClassVar[tuple[str, ...]] = ("architecture", "fields", "variants", "passes", "teacher", "pretrained")
     """Settings that a report leaves out while they have their default, so that reports without such a teacher stay equal."""
 
     width_share: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -41,6 +41,8 @@ class Distill:
     variants: Annotated[int, Field(ge=0, le=64)] = 0
     """Augmented variants of each train row, whose answers of the teacher are computed once, before the fit; 0 asks it at every
     step, for ever new variants. An epoch then counts for one variant of each row."""
+    passes: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Least epochs over all variants, where the teacher answered them once: there they are cheap."""
 
     teacher: Literal["dense", "pretrained"] = "dense"
     """`dense` learns from the network that is compressed, `pretrained` from a large network with knowledge of other data, which
@@ -72,7 +74,7 @@ class Distill:
             return shared_blocks.fit(student, network, model, context, **how)
         else:
             lesson = teacher_training.teach(network, context, self.variants)
-        return teacher_training.fit_lesson(student, lesson, context, **how)
+        return teacher_training.fit_lesson(student, lesson, context, **how, passes=self.passes)
 
     def _named_student(self, context: CompressionContext) -> nn.Module:
         """A network with fresh weights of `architecture`, with the values of `fields`."""

@@ -30,6 +30,8 @@ class Finetune:
     """Softmax temperature of the distillation loss; higher is softer."""
     variants: Annotated[int, Field(ge=0, le=64)] = 0
     """Augmented variants of each train row, whose answers of the teacher are computed once; 0 asks it at every step."""
+    passes: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Least epochs over all variants, where the teacher answered them once: there they are cheap."""
 
     def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         from tasks.compression import teacher_training
@@ -46,4 +48,5 @@ class Finetune:
             temperature=self.temperature,
             checkpoint="finetune",
             variants=self.variants,
+            passes=self.passes,
         )

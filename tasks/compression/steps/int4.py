@@ -41,7 +41,7 @@ class Int4:
         def change(weight: FourBitWeight) -> float:
             """The mean squared change of the outputs with this weight alone in 4 bits."""
             after = onnx_model.predict(four_bit_weights.store(model, [weight]), context.validation_inputs)
-            return float(np.square(after - onnx_model.predict(model, context.validation_inputs)).mean())
+            return float(np.square(np.subtract(after, onnx_model.predict(model, context.validation_inputs))).mean())
 
         weights = four_bit_weights.find(onnx_model.from_bytes(model), self.min_values)
         if not weights:

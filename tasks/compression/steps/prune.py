@@ -52,6 +52,8 @@ class Prune:
     """Weight of the distillation loss from the dense network; the rest is the weight of the loss against the targets."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 3.0
     """Softmax temperature of the distillation loss; higher is softer."""
+    variants: Annotated[int, Field(ge=0, le=64)] = 0
+    """Augmented variants of each train row, whose answers of the teacher are computed once; 0 asks it at every step."""
 
     def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         from tasks.compression import teacher_training
@@ -76,6 +78,7 @@ class Prune:
             teacher_share=self.teacher_share,
             temperature=self.temperature,
             checkpoint="prune",
+            variants=self.variants,
         )
 
     def _narrowed(self, network: nn.Module, context: CompressionContext) -> nn.Module:

@@ -41,6 +41,8 @@ class Qat:
     variants: Annotated[int, Field(ge=0, le=64)] = 0
     """Augmented variants of each train row, whose answers of the teacher are computed once, before the fit; 0 asks it at every
     step, for ever new variants. An epoch then counts for one variant of each row."""
+    passes: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Least epochs over all variants, where the teacher answered them once: there they are cheap."""
 
     def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:
         from copy import deepcopy
@@ -66,6 +68,7 @@ class Qat:
             temperature=self.temperature,
             checkpoint="qat",
             variants=self.variants,
+            passes=self.passes,
         )
         context.notes["qat"] = {"bits": self.bits, "layers": layers}
         return learned_steps.bake(fitted)

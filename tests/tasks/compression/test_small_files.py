@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 
-from tasks.compression import four_bit_weights, lean_file, learned_steps, onnx_export
+from tasks.compression import four_bit_weights, lean_file, learned_steps, onnx_export, teacher_training
 from tasks.compression.steps.distill import Distill
 from tasks.compression.steps.int4 import Int4
 from tasks.compression.steps.qat import Qat
@@ -235,3 +235,45 @@ def test_a_strided_network_pools_where_it_is_told_and_refuses_pictures_that_are_
         StridedCnn(side=12)
     with pytest.raises(UserError, match=r"pooled=\[9\]: expected positions in widths, 0 to 3"):
         StridedCnn(pooled=(9,))
+
+
+# A teacher that answers once
+
+
+def test_a_teacher_answers_each_variant_once_and_the_same_answers_serve_the_next_step(
+    network: Any, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    object.__setattr__(context, "targets", context.targets.astype(np.int64))
+    monkeypatch.setattr(type(context.case), "batch_augmentation", lambda _: lambda images, uniforms: images.flip(3).float())
+    lesson = teacher_training.teach(network, context, 2)
+    rows = len(context.inputs)
+    assert (lesson.variants, lesson.inputs.dtype) == (2, np.uint8)
+    assert lesson.inputs.shape == (2 * rows, 1, 8, 8)
+    np.testing.assert_array_equal(lesson.inputs[:rows], context.inputs[..., ::-1])
+    np.testing.assert_array_equal(lesson.targets[:rows, 0], context.targets)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(lesson.inputs[:8])).numpy()
+    np.testing.assert_allclose(lesson.targets[:8, 1:], expected, atol=1e-5)
+    assert teacher_training.teach(network, context, 2) is lesson
+
+
+def test_epochs_over_all_variants_count_for_each_and_are_at_least_as_many_as_passes(
+    network: Any, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs: list[int] = []
+
+    def fit(*_: Any, training: Any, **__: Any) -> Any:
+        epochs.append(training.epochs)
+        raise StopIteration
+
+    monkeypatch.setattr(type(context.case), "batch_augmentation", lambda _: lambda images, uniforms: images)
+    monkeypatch.setattr(teacher_training.trainer, "fit", fit)
+    for variants, passes in ((0, 5), (2, 0), (2, 5), (1, 5)):
+        with pytest.raises(StopIteration):
+            Distill(effort=1.5, variants=variants, passes=passes)(network, context)
+    assert epochs == [6, 3, 5, 6]
+
+
+def test_without_augmentation_one_variant_is_all_there_is(network: Any, context: Any) -> None:
+    assert teacher_training.teach(network, context, 8).variants == 1
+    assert teacher_training.teach(network, context, 0).variants == 0
