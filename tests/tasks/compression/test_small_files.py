@@ -20,6 +20,7 @@ from tasks.core import onnx_model
 from tasks.core.errors import UserError
 from tasks.core.settings import settings
 from tasks.models.vision.strided_cnn import StridedCnn
+from tasks.training import trainer
 from tests.support import tiny_images
 
 
@@ -247,7 +248,7 @@ def test_a_teacher_answers_each_variant_once_and_the_same_answers_serve_the_next
     monkeypatch.setattr(type(context.case), "batch_augmentation", lambda _: lambda images, uniforms: images.flip(3).float())
     lesson = teacher_training.teach(network, context, 2)
     rows = len(context.inputs)
-    assert (lesson.variants, lesson.inputs.dtype) == (2, np.uint8)
+    assert (lesson.variants, lesson.inputs.dtype.name) == (2, "uint8")
     assert lesson.inputs.shape == (2 * rows, 1, 8, 8)
     np.testing.assert_array_equal(lesson.inputs[:rows], context.inputs[..., ::-1])
     np.testing.assert_array_equal(lesson.targets[:rows, 0], context.targets)
@@ -267,7 +268,7 @@ def test_epochs_over_all_variants_count_for_each_and_are_at_least_as_many_as_pas
         raise StopIteration
 
     monkeypatch.setattr(type(context.case), "batch_augmentation", lambda _: lambda images, uniforms: images)
-    monkeypatch.setattr(teacher_training.trainer, "fit", fit)
+    monkeypatch.setattr(trainer, "fit", fit)
     for variants, passes in ((0, 5), (2, 0), (2, 5), (1, 5)):
         with pytest.raises(StopIteration):
             Distill(effort=1.5, variants=variants, passes=passes)(network, context)
