@@ -1,5 +1,6 @@
 """What a person comes to do, with the clicks that it may take."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,23 @@ def test_a_file_of_ones_own_becomes_a_use_case_in_six_clicks(visit: Any, serve: 
     assert stanza["fetch"]["path"] == "uploads/loans/loans.csv"
     assert (root / "uploads" / "loans" / "loans.csv").read_text() == LOANS
     assert (root / "tasks" / "use_cases" / "loans" / "use_case.py").is_file()
+
+
+def test_the_browser_notifies_of_the_end_of_a_run_where_that_is_allowed(visit: Any, serve: Any, tmp_path: Path) -> None:
+    root = recorded_runs.project(tmp_path / "p")
+    folder = recorded_runs.run(root, "Running")
+    with serve(root) as address:
+        window = visit()
+        window.context.add_init_script(
+            """window.notes = [];
+            class Note { constructor(title, more) { window.notes.push([title, more.body]); } }
+            Note.permission = 'default';
+            Note.requestPermission = async () => { Note.permission = 'granted'; return 'granted'; };
+            window.Notification = Note;"""
+        )
+        page = window.open(address, "run")
+        page.get_by_role("button", name="Notify me when it ends").click()
+        record = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps({**record, "state": "Cancelled", "ended_at": record["started_at"]}))
+        page.wait_for_function("() => window.notes.length > 0")
+        assert page.evaluate("() => window.notes") == [["Vision: Cancelled", ""]]

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.analysis.graph_layout import compute_layout
 from dashboard.components.graph import Node, accessible_label, graph
+from dashboard.components.notification import notification
 from dashboard.readers import verdicts
 from dashboard.readers.runs import run_records, run_status
 from dashboard.readers.runs.event_logs import StageEvents
@@ -50,6 +51,7 @@ def preview(context: PageContext) -> None:
 
 def _show(snapshot: RunSnapshot) -> None:
     concluded = run_header.header(snapshot)
+    _notify(snapshot)
     if concluded and not outcome_card.show(snapshot.run, snapshot.use_case):
         verdict_view.line(verdicts.of_run(snapshot.run, snapshot.use_case))
     stages = snapshot.stages
@@ -70,6 +72,20 @@ def _show(snapshot: RunSnapshot) -> None:
         run_charts.charts(snapshot, selected)
     with right, st.container(border=True):
         stage_details.stage(snapshot, selected)
+
+
+def _notify(snapshot: RunSnapshot) -> None:
+    """A notification of the browser when the run has ended, with its verdict."""
+    if snapshot.is_workspace:
+        return
+    verdict = verdicts.of_run(snapshot.run, snapshot.use_case)
+    notification(
+        snapshot.run.id,
+        working=snapshot.is_working,
+        title=f"{pickers.title(snapshot.use_case)}: {t(f'state.{snapshot.run.state}')}",
+        body=verdict_view.title(verdict).replace("\\", "") if verdict.word else "",
+        label=t("run.notify"),
+    )
 
 
 def _node(stage: Stage) -> Node:
