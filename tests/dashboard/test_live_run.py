@@ -47,7 +47,7 @@ def test_an_unknown_use_case_in_the_url_is_reported(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_quick_preset_with_other_recipes_is_a_custom_one(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
-    app = open_page(monkeypatch, projects["unlisted"], "run")
+    app = open_page(monkeypatch, projects["unlisted"], "run", new="1")
     app.segmented_control(key="preset").set_value("quick").run()
     assert app.segmented_control(key="preset").value == "quick"
     app.session_state["recipes"] = ["int8", "pruned"]

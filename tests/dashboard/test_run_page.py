@@ -14,7 +14,7 @@ pytestmark = PAGE_MARKS
 
 def test_the_page_shows_the_progress_of_a_running_run(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
     app = open_page(monkeypatch, projects["running"], "run")
-    assert "3 of 11 stages" in app.progress[0].text
+    assert "3 of 12 stages" in app.progress[0].text
     assert app.get("bidi_component") or "Running" in page_text(app)
 
 

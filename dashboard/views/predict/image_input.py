@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_UPLOAD_MB = 8
-MAX_EXAMPLES = 8
+MAX_EXAMPLES = 10
 TURNS = (0, 90, 180, 270)
 HALF = 0.5
 
@@ -36,7 +37,7 @@ def show(models: list[ComparedModel], artifacts: Artifacts) -> None:
     with left:
         ways = ["draw", "upload", "example"] if channels == 1 else ["upload", "example"]
         way = pickers.choose_from("way", ways, t("try_it.way"), ways[0], lambda name: t(f"try_it.{name}"), as_buttons=True)
-        data = {"draw": _drawing, "upload": _uploaded_file, "example": lambda: _example(artifacts)}[way]()
+        data = _drawing() if way == "draw" else _uploaded_file() if way == "upload" else _example(artifacts)
         pixels = None
         if data is not None:
             prepared = model_comparison.prepare_image(data, side, channels, drawn=way == "draw", fit=state.get("fit", "pad"))
@@ -48,7 +49,7 @@ def show(models: list[ComparedModel], artifacts: Artifacts) -> None:
         model_comparison.show_predictions(models, pixels)
 
 
-def _adjusted(pixels: NDArray[np.uint8], state: dict[str, Any], data: bytes) -> NDArray[np.uint8]:
+def _adjusted(pixels: NDArray[np.uint8], state: Mapping[str, Any], data: bytes) -> NDArray[np.uint8]:
     """The image (C, H, W) as the model gets it, with a preview; inverted at first where its polarity is not that of training."""
     key = hashlib.sha256(data).hexdigest()[:12]
     opposite = has_other_polarity(pixels, state.get("mean"))
