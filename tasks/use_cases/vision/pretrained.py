@@ -39,8 +39,8 @@ PEEK_ROWS = 20
 PHOTO_SETTINGS: dict[str, Any] = {
     "model.architecture": "efficientnet_lite0",
     "model.mode": "last_blocks",
-    "training.epochs": 8,
-    "training.min_steps": 150,
+    "training.epochs": 6,
+    "training.min_steps": 80,
     "training.batch_size": 32,
     "training.optimizer": "adamw",
     "training.learning_rate": 0.0002,
