@@ -26,7 +26,9 @@ PASS_THROUGH_OPERATORS = ("Relu", "Clip", "MaxPool", "Reshape", "Flatten", "Sque
 MATRIX_OPERATORS = ("Conv", "Gemm", "MatMul")
 RECURRENT_OPERATORS = ("LSTM", "GRU", "RNN")
 CALIBRATION_METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
-CALIBRATION_BATCH = 32
+CALIBRATION_BATCH, CALIBRATION_BYTES = 32, 2**19
+"""The most rows, and the most bytes of inputs, of a batch of calibration: all activations of a batch are in memory at once, 300
+times the bytes of a picture."""
 
 
 @settings
@@ -284,7 +286,7 @@ class _CalibrationRows:
     """The calibration data reader of ONNX Runtime: batches of one size, as its histograms require."""
 
     def __init__(self, inputs: Array) -> None:
-        size = min(CALIBRATION_BATCH, len(inputs))
+        size = max(1, min(CALIBRATION_BATCH, CALIBRATION_BYTES // max(1, inputs[:1].nbytes), len(inputs)))
         self.batches = (inputs[at : at + size] for at in range(0, len(inputs) - size + 1, size))
 
     def get_next(self) -> dict[str, Array] | None:

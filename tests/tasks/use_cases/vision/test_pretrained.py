@@ -119,7 +119,7 @@ def test_what_is_suggested_are_settings() -> None:
     changed = params_file.apply_overrides(params, {"clean.side": 224, **pretrained.PHOTO_SETTINGS}, "vision")
     case = params_file.build_use_case("vision", changed)
     assert isinstance(case, Vision)
-    assert (case.model.architecture, case.model.mode) == ("efficientnet_lite0", "last_blocks")
+    assert (case.model.architecture, case.model.mode) == ("efficientnet_lite0", "frozen")
 
 
 @pytest.mark.parametrize(
