@@ -17,7 +17,7 @@ from torch import nn
 from tasks.compression import onnx_export, teacher_training
 from tasks.compression.steps.distill import Distill
 from tasks.compression.steps.prune import Prune, declared_groups, importance, select_channels
-from tasks.compression.steps.quantize import Quantize
+from tasks.compression.steps.quantize import Quantize, _CalibrationRows
 from tasks.core import onnx_model, registry
 from tasks.core.compression import ChannelGroup, Network, parameter_count
 from tasks.core.errors import UserError
@@ -249,6 +249,14 @@ def test_other_calibrations_work_too(content: Any, context: Any, calibration: An
     Quantize(calibration=calibration, calibration_rows=40)(content, context)
     assert context.notes["quantize"]["budget_kept"]
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("side", "rows"), [(28, 32), (160, 6), (512, 1)])
+def test_large_pictures_are_calibrated_a_few_at_a_time(side: int, rows: int) -> None:
+    batches = _CalibrationRows(np.zeros((40, 3, side, side), np.uint8))
+    first = batches.get_next()
+    assert first is not None
+    assert len(first["inputs"]) == rows
 
 
 def test_text_networks_are_quantized_dynamically_with_smaller_embeddings(tmp_path: Path) -> None:
