@@ -68,6 +68,7 @@ def test_the_view_seeds_shows_mean_and_spread_of_each_recipe(
     (run,) = (root / "runs").iterdir()
     report = {**REPORT, "chosen": 7}
     (run / "data" / "vision" / "release" / "seeds.json").write_text(json.dumps(report))
+    recorded_runs.seal(run / "data" / "vision" / "release")
     app: Any = open_page(monkeypatch, root, "compression", view="seeds", lang=language)
     assert words in page_text(app)
     table = app.get("dataframe")[0].value if hasattr(app.get("dataframe")[0], "value") else app.dataframe[0].value
