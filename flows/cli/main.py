@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import chdir, closing
@@ -25,6 +26,7 @@ from flows.cli import (
     verdict_command,
 )
 from flows.cli.options import AsJson, Force, Gate, Overrides, Recipes, Seeds, UseCases, VerdictAsJson
+from flows.system.limits import disk_fault
 from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -315,6 +317,11 @@ def main() -> None:
     settings.bypass_proxies()
     try:
         app()
+    except (OSError, sqlite3.OperationalError) as error:
+        if not disk_fault(error):
+            raise
+        print(f"error: {disk_fault(error)}", file=sys.stderr)
+        sys.exit(1)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

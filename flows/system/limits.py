@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import shutil
+import sqlite3
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import psutil
 
 CGROUP_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+DISK_ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
 CPU_SHARE = 0.01
 """A process that computes for less than this share of the time does not compute."""
 IO_BYTES = 65_536
@@ -43,6 +46,16 @@ def memory_text() -> str:
 def free_disk_bytes(folder: Path) -> int:
     """Free bytes of the disk that holds the folder."""
     return shutil.disk_usage(folder).free
+
+
+def disk_fault(error: BaseException) -> str:
+    """What is wrong with the disk, in a line, where that is why something failed; empty for any other error."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        place = f" at {error.filename}" if error.filename else ""
+        return f"the disk failed{place}: {error.strerror}; what was written before is whole, so run the command again"
+    if isinstance(error, sqlite3.OperationalError) and "disk" in str(error):
+        return f"the disk failed: {error}; what was written before is whole, so run the command again"
+    return ""
 
 
 @dataclass(slots=True)

@@ -102,4 +102,5 @@ def _hash_of_version(path: Path, *_version: int) -> str:
 
 def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    plain = str(path) == name and "\\" not in name and "\0" not in name
+    return plain and bool(path.parts) and not path.is_absolute() and ".." not in path.parts

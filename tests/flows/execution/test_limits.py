@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -55,3 +56,11 @@ def test_a_run_that_needs_more_disk_than_there_is_is_refused_before_it_starts(
     monkeypatch.setattr(limits, "memory_limits", lambda: {"ulimit -v": 1_200_000_000})
     monkeypatch.setattr(limits, "free_disk_bytes", lambda folder: 10**12)
     assert preflight.check(project, request) == ["memory is limited to 1.2 GB by ulimit -v; a stage may need more"]
+
+
+def test_a_fault_of_the_disk_is_one_line() -> None:
+    full = OSError(28, "No space left on device", "/x/y")
+    assert limits.disk_fault(full).startswith("the disk failed at /x/y: No space left on device; ")
+    assert "disk I/O error" in limits.disk_fault(sqlite3.OperationalError("disk I/O error"))
+    assert limits.disk_fault(OSError(2, "No such file or directory")) == ""
+    assert limits.disk_fault(sqlite3.OperationalError("no such table")) == ""
