@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,47 @@ def test_models_are_timed_in_turn() -> None:
     assert [len(each) for each in times] == [trial.ROUNDS] * 2
     assert min(map(min, times)) > 0
     assert onnx_model.predict(content, images).shape == (4, 2)
+
+
+class Here:
+    """A Dask client that computes at once, in this process."""
+
+    class Done:
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        def result(self) -> Any:
+            return self.value
+
+    def submit(self, function: Any, *arguments: Any, pure: bool) -> Done:
+        return self.Done(function(*arguments))
+
+
+def test_a_search_halves_its_recipes_and_a_second_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    efforts: list[float] = []
+
+    def run(folder: str, use_case: str, recipe: Any, effort: float, path: str) -> TrialResult:
+        efforts.append(effort)
+        size = 100 + len(str(recipe))
+        result = TrialResult(drop=1 / size, bytes=size, size_share=size / 1000, ms=size / 100, speedup=2.0)
+        write_json(Path(path), {"recipe": recipe, "effort": effort, "result": asdict(result)})
+        return result
+
+    (tmp_path / "params.yaml").write_text("use_cases:\n  finance: {}\nrecipes:\n  dense: []\nseeds: []\n")
+    monkeypatch.setattr(search.trial, "run", run)
+    monkeypatch.setattr(search, "dense_workspace", lambda *_: tmp_path / "workspace")
+    monkeypatch.setattr(search.dask_cluster, "dask_client", lambda *_: nullcontext(Here()))
+    moments = iter([0.0, *[1.0] * 60, *[100.0] * 1000])
+    monkeypatch.setattr(search.time, "monotonic", lambda: next(moments))
+    lines: list[str] = []
+    with search.open_study(tmp_path, "finance") as study:
+        full = search.search(tmp_path, "finance", 10.0, study=study, on_trial=lines.append)
+        assert len(study.trials) % search.GENERATION == 0
+        assert sum(trial.values is not None for trial in study.trials) >= search.GENERATION
+    generations = efforts.count(search.EFFORTS[0]) // search.GENERATION
+    assert generations >= 1
+    assert efforts[: search.GENERATION + 4] == [1 / 9] * 9 + [1 / 3] * 3 + [1.0]
+    assert 1 <= len(full) <= generations
+    assert search.GENERATION < len(lines) <= len(efforts)
+    with search.open_study(tmp_path, "finance") as study:
+        assert len(study.trials) >= search.GENERATION
