@@ -52,7 +52,7 @@ class Guard:
         if scope["type"] == "http" and (location := self._location_without_token(scope)):
             await _respond(send, 303, "", {"location": location, "set-cookie": self._cookie()})
             return
-        if scope.get("path") != HEALTH_PATH and not self._is_known(headers):
+        if scope.get("path") != HEALTH_PATH and not self._has_token(headers):
             await _refuse(scope, receive, send, REFUSAL)
             return
         await self.application(scope, receive, _with_headers(send))
@@ -79,9 +79,9 @@ class Guard:
     def _location_without_token(self, scope: Scope) -> str:
         """Where a request with the right token in its address is sent; empty if there is none."""
         pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        given = [value for name, value in pairs if name == TOKEN_PARAMETER]
+        tokens = [value for name, value in pairs if name == TOKEN_PARAMETER]
         if scope.get("method") not in SAFE_METHODS or not any(
-            hmac.compare_digest(each.encode(), self.token.encode()) for each in given
+            hmac.compare_digest(each.encode(), self.token.encode()) for each in tokens
         ):
             return ""
         query = urlencode([(name, value) for name, value in pairs if name != TOKEN_PARAMETER])
@@ -91,7 +91,7 @@ class Guard:
     def _cookie(self) -> str:
         return f"{self.cookie_name}={self.token}; Path=/; HttpOnly; SameSite=Strict"
 
-    def _is_known(self, headers: Mapping[str, str]) -> bool:
+    def _has_token(self, headers: Mapping[str, str]) -> bool:
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(self.cookie_name)
         except CookieError:

@@ -22,7 +22,7 @@ def of_run(run: Run, use_case: str) -> Verdict:
             return Verdict(use_case=use_case, word="", sentence="")
     return decisions.of_use_case(
         use_case,
-        _map(_map(run.record.results).get(use_case)).get("verdict") or {},
+        _map(_map(_map(run.record.results).get(use_case)).get("verdict")),
         state=run.state.capitalize(),
         stages={name: (entry.state, entry.error) for name, entry in run.record.stages.items()},
         error=run.record.error,

@@ -98,10 +98,10 @@ def versions(root: Path) -> Iterator[Finding]:
 def vulnerabilities(root: Path, *, advisories: Path) -> Iterator[Finding]:
     """The installed packages with a known vulnerability, as a file of advisories in the OSV format has it."""
     installed = {str(canonicalize_name(each.name)): each.version for each in distributions()}
-    known = packages.known_vulnerabilities(advisories, installed)
-    for each in known:
+    vulnerable = packages.known_vulnerabilities(advisories, installed)
+    for each in vulnerable:
         yield Finding("advisories", "bad", f"{each.package} {each.version}: {each.id} {each.summary}".rstrip())
-    if not known:
+    if not vulnerable:
         yield Finding("advisories", "ok", f"none of {len(installed):,} packages is in {advisories.name}")
 
 

@@ -150,7 +150,7 @@ def parse(use_case: str, content: Mapping[str, Any]) -> Verdict:
     """
     released = str(content["released"]) if content.get("released") else None
     recorded = content.get("verdict")
-    word: Word = recorded if recorded in EXIT_CODES else "released" if released else "refused"
+    word: Word = recorded if isinstance(recorded, str) and recorded in EXIT_CODES else "released" if released else "refused"
     sentence = str(content.get("reason") or "").removeprefix("nothing released: ").removeprefix(f"{word}: ")
     return Verdict(
         use_case=use_case,

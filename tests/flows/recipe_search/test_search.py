@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from optuna.trial import FixedTrial
 from flows.recipe_search import search, space, trial
 from flows.recipe_search.search import Tried
 from flows.recipe_search.trial import TrialResult
+from tasks import dask_cluster
 from tasks.core import onnx_model
 from tasks.core.errors import UserError
 from tasks.core.params_file import Params, build_recipe
@@ -173,11 +175,11 @@ def test_a_search_halves_its_recipes_and_a_second_one_goes_on(tmp_path: Path, mo
         return result
 
     (tmp_path / "params.yaml").write_text("use_cases:\n  finance: {}\nrecipes:\n  dense: []\nseeds: []\n")
-    monkeypatch.setattr(search.trial, "run", run)
+    monkeypatch.setattr(trial, "run", run)
     monkeypatch.setattr(search, "dense_workspace", lambda *_: tmp_path / "workspace")
-    monkeypatch.setattr(search.dask_cluster, "dask_client", lambda *_: nullcontext(Here()))
+    monkeypatch.setattr(dask_cluster, "dask_client", lambda *_: nullcontext(Here()))
     moments = iter([0.0, *[1.0] * 60, *[100.0] * 1000])
-    monkeypatch.setattr(search.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
     lines: list[str] = []
     with search.open_study(tmp_path, "finance") as study:
         full = search.search(tmp_path, "finance", 10.0, study=study, on_trial=lines.append)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.compression import pretrained_teaching
+from tasks.compression import pretrained_teaching, teacher_training
 from tasks.compression.steps.distill import Distill
 from tasks.core.errors import UserError
 from tasks.core.settings import PretrainedTeacher, Training
@@ -118,7 +118,7 @@ def test_a_row_without_a_label_has_only_the_distillation_loss() -> None:
     problem = MulticlassClassification()
     outputs, teacher = torch.tensor([[2.0, -1.0], [0.5, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 2.0]])
     targets = torch.cat([torch.tensor([[1.0], [-1.0]]), teacher], 1)
-    objective = pretrained_teaching.cached_objective(problem, TRAINING, teacher_share=0.75, temperature=2.0)
+    objective = teacher_training.cached_objective(problem, TRAINING, teacher_share=0.75, temperature=2.0)
     loss = objective(lambda _: outputs, outputs, targets)
     both = problem.distillation_loss(outputs, teacher, torch.tensor([1, 0]), 2.0)
     labelled = problem.loss(outputs[:1], torch.tensor([1]), TRAINING)
