@@ -100,8 +100,24 @@ class Artifacts:
         return self._read(f"{self.of_recipe('evaluations', recipe)}/metrics.json", Metrics)
 
     def latency(self) -> Latency:
-        """The latencies of all models, timed in turn."""
-        return self._read(f"{self.of_seed('latency')}/latency.json", Latency)
+        """The latencies of all models, timed in turn.
+
+        Before version 0.5 each recipe was timed in its evaluation, together with dense; the files of all recipes are joined then.
+        """
+        try:
+            return self._read(f"{self.of_seed('latency')}/latency.json", Latency)
+        except Unreadable:
+            evaluated = [recipe for recipe in self.recipes() if self._timed_by_evaluation(recipe)]
+            if DENSE not in evaluated:
+                raise
+        dense, *others = [self._read(f"{self.of_recipe('evaluations', recipe)}/latency.json", Latency) for recipe in evaluated]
+        own = {
+            recipe: file.variants[recipe] for recipe, file in zip(evaluated[1:], others, strict=True) if recipe in file.variants
+        }
+        return dense.model_copy(update={"variants": {**dense.variants, **own}})
+
+    def _timed_by_evaluation(self, recipe: str) -> bool:
+        return (self.use_case_folder / self.of_recipe("evaluations", recipe) / "latency.json").is_file()
 
     def verdict(self) -> Verdict:
         return self._read("release/verdict.json", Verdict)

@@ -355,3 +355,16 @@ def test_a_run_that_took_its_model_from_the_cache_shows_that_models_curves(tmp_p
     run = run_records.load(root, folder.name)
     curves = run_status.reused_curves(run, "vision", run_status.stages(run, "vision"))
     assert [step for step, _ in curves["train@vision"]["loss"]] == [1, 2, 3, 4, 5]
+
+
+def test_the_latencies_of_an_older_run_are_joined_from_its_evaluations(root: Any) -> None:
+    artifacts = newest_artifacts(root)
+    folder = artifacts.use_case_folder
+    timing = json.loads((folder / "latency" / "latency.json").read_text())
+    before = artifacts.latency()
+    shutil.rmtree(folder / "latency")
+    for recipe in artifacts.recipes():
+        timed = {name: timing["variants"][name] for name in {"eager PyTorch", "dense", recipe}}
+        (folder / "evaluations" / recipe / "latency.json").write_text(json.dumps(timing | {"variants": timed}))
+        recorded_runs.seal(folder / "evaluations" / recipe)
+    assert newest_artifacts(root).latency() == before

@@ -237,10 +237,10 @@ def _release(
     seal(target)
 
 
-def seal(release: Path) -> None:
-    """Write the checksums of a release as its files are now."""
-    files = [path for path in sorted(release.iterdir()) if path.name != CHECKSUMS]
-    write_json(release / CHECKSUMS, {path.name: hash_file(path) for path in files})
+def seal(artifact: Path) -> None:
+    """Write the checksums of an artifact as its files are now."""
+    files = [path for path in sorted(artifact.rglob("*")) if path.is_file() and path.name != CHECKSUMS]
+    write_json(artifact / CHECKSUMS, {str(path.relative_to(artifact)): hash_file(path) for path in files})
 
 
 def event_log(folder: Path, stage: str, events: list[dict[str, Any]], at: datetime = BEGAN) -> Path:
