@@ -12,6 +12,7 @@ from dashboard.text import translations
 from dashboard.views.predict import abstention
 from tasks.compression import onnx_export
 from tasks.core import onnx_model
+from tests.support import recorded_runs
 from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text
 
 pytestmark = PAGE_MARKS
@@ -40,6 +41,7 @@ def write_entry(root: Path, pattern: str, uncertainty: dict[str, Any]) -> None:
         onnx_export.set_metadata(model, {**onnx_model.read_metadata(model), "uncertainty": uncertainty})
         path.unlink()  # the copy may be a link
         path.write_bytes(onnx_model.to_bytes(model))
+        recorded_runs.seal(path.parent)
 
 
 def test_each_model_says_why_it_abstains_from_a_typed_sentence(

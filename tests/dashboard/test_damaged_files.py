@@ -200,6 +200,7 @@ def test_a_flipped_row_without_predictions_is_an_error_message(root: Any, caplog
 def test_a_recipe_that_stands_otherwise_than_known_is_shown_with_that_word(root: Any, caplog: pytest.LogCaptureFixture) -> None:
     path = place(root, "vision", "release/table.json")
     path.write_text(damaged(path.read_text(), ("rows", 2, "status"), "promising"))
+    recorded_runs.seal(path.parent)
     reader = Reader("vision")
     reader.look("compression", "front")
     assert "promising" in list(reader.app.dataframe[0].value["status"])

@@ -133,6 +133,7 @@ def test_the_model_card_is_shown_without_images_and_html(monkeypatch: pytest.Mon
         path.write_text(
             f"---\nlicense: mit\n---\n\n# Card\n\n| {HOSTILE_MARKUP} | <img src='http://elsewhere/x.png'> |\n|---|---|\n"
         )
+        recorded_runs.seal(path.parent)
     app = open_page(monkeypatch, root, "compression", view="bundle")
     shown = next(each.value for each in app.markdown if "# Card" in each.value)
     assert "elsewhere" in shown
@@ -151,6 +152,8 @@ def test_a_hostile_class_ticker_or_metric_name_is_escaped_everywhere(
     for path in root.glob("runs/*/data/finance/evaluations/*/predictions/*.parquet"):
         frame = pd.read_parquet(path)
         frame.assign(ticker=frame["ticker"].replace("acorn", HOSTILE_MARKUP)).to_parquet(path, index=False)
+    for checksums in root.glob("runs/*/data/*/**/checksums.json"):
+        recorded_runs.seal(checksums.parent)
     views = [("results", "vision", view) for view in ("confusion", "thresholds", "per_class")]
     views += [("results", "finance", view) for view in ("forecast", "standings")] + [("compression", "finance", "front")]
     for page, use_case, name in views:

@@ -29,7 +29,7 @@ def test_a_snapshot_holds_the_stages_of_its_use_case_and_of_the_others(root: Any
     snapshot = RunSnapshot.read(root, folder.name, "vision")
     assert snapshot.is_working
     assert not snapshot.is_workspace
-    assert (snapshot.progress.done, snapshot.progress.total) == (3, 11)
+    assert (snapshot.progress.done, snapshot.progress.total) == (3, 12)
     assert {run_records.stage_parts(name)[1] for name in snapshot.stages} == {"vision"}
     assert list(snapshot.other_use_cases) == ["credit"]
     assert {run_records.stage_parts(name)[1] for name in snapshot.other_use_cases["credit"]} == {"credit"}

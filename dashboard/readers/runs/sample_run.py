@@ -33,6 +33,7 @@ PACKED = (
     "data/*/compressed/*/report.json",
     "data/*/compressed/*/model.onnx",
     "data/*/evaluations/**/*",
+    "data/*/latency/**/*",
     "data/*/release/**/*",
 )
 """The files of a run that pages read."""
