@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from dashboard.readers import project_files, verdicts
+from dashboard.readers import project_files
 from dashboard.readers.artifact_models import parse_as
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.runs import event_logs, run_records, run_status
+from dashboard.readers.runs import event_logs, run_records, run_status, verdicts
 from dashboard.readers.runs.run_records import Run, StageEntry
 from tasks.core.compression import DENSE
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.analysis import run_differences
-from dashboard.readers import verdicts
 from dashboard.readers.artifact_models import Gain, Interval, Metrics, Row
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.runs import run_records
+from dashboard.readers.runs import run_records, verdicts
 from dashboard.readers.runs.run_records import Run
 from dashboard.readers.runs.sample_run import SAMPLE
 from flows.reporting.verdicts import Verdict

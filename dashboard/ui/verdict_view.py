@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.readers import verdicts
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.runs import verdicts
 from dashboard.text import formatting
 from dashboard.ui import locale, page_context, pickers, verdict_text
 from dashboard.ui.locale import t, word

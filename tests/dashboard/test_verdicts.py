@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.readers import verdicts
-from dashboard.readers.runs import run_records
+from dashboard.readers.runs import run_records, verdicts
 from dashboard.ui import verdict_view
 from tests.support import recorded_runs, release_verdicts
 from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard.readers import verdicts
 from dashboard.readers.artifacts import Artifacts
+from dashboard.readers.runs import verdicts
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import verdict_view, widgets

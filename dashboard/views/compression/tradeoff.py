@@ -11,11 +11,10 @@ import streamlit as st
 
 from dashboard.analysis import pareto_front
 from dashboard.charts import compression_charts, theme
-from dashboard.readers import verdicts
 from dashboard.readers.artifact_models import Row, Table
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.runs import run_records, run_status
+from dashboard.readers.runs import run_records, run_status, verdicts
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import metric_text, pickers, verdict_view, widgets

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard.readers import models, verdicts
-from dashboard.readers.runs import run_records
+from dashboard.readers import models
+from dashboard.readers.runs import run_records, verdicts
 from dashboard.text import formatting
 from dashboard.ui import locale, metric_text, model_actions, page_context, widgets
 from dashboard.ui.locale import t, word

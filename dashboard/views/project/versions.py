@@ -10,10 +10,10 @@ import streamlit as st
 
 from dashboard.analysis.graph_layout import compute_layout
 from dashboard.components.graph import Node, accessible_label, graph
-from dashboard.readers import bonsai_commands, project_files, stage_plans, verdicts
+from dashboard.readers import bonsai_commands, project_files, stage_plans
 from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.runs import run_records, run_status
+from dashboard.readers.runs import run_records, run_status, verdicts
 from dashboard.readers.runs.run_records import Run, StageEntry, StageState
 from dashboard.text import formatting
 from dashboard.ui import page_context, pickers, plan_text, verdict_view, widgets

@@ -13,11 +13,10 @@ import streamlit as st
 from dashboard.analysis import pareto_front, run_differences, run_outcome
 from dashboard.charts import svg
 from dashboard.charts.svg import Estimate
-from dashboard.readers import verdicts
 from dashboard.readers.artifact_models import Row
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.runs import run_status
+from dashboard.readers.runs import run_status, verdicts
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import locale, metric_text, pickers, verdict_view

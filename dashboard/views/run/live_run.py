@@ -10,8 +10,7 @@ import streamlit as st
 from dashboard.analysis.graph_layout import compute_layout
 from dashboard.components.graph import Node, accessible_label, graph
 from dashboard.components.notification import notification
-from dashboard.readers import verdicts
-from dashboard.readers.runs import run_records, run_status
+from dashboard.readers.runs import run_records, run_status, verdicts
 from dashboard.readers.runs.event_logs import StageEvents
 from dashboard.readers.runs.run_records import Run, StageEntry
 from dashboard.readers.runs.run_snapshot import RunSnapshot

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard.readers import prefect_api, verdicts
+from dashboard.readers import prefect_api
 from dashboard.readers.project_files import Unreadable
+from dashboard.readers.runs import verdicts
 from dashboard.readers.runs.run_records import Run
 from dashboard.readers.runs.run_snapshot import RunSnapshot
 from dashboard.readers.runs.sample_run import SAMPLE

@@ -9,8 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.analysis.run_differences import MAX_RUNS
-from dashboard.readers import verdicts
-from dashboard.readers.runs import run_records
+from dashboard.readers.runs import run_records, verdicts
 from dashboard.readers.runs.run_records import Page, Run
 from dashboard.text import formatting
 from dashboard.ui import locale, metric_text, page_context, pickers, url_state, verdict_view, widgets
