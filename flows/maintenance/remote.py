@@ -94,7 +94,10 @@ def pull(root: Path, run_id: str, name: str = "") -> tuple[Run, int]:
     cache_users.register(root)
     with _open_remote(root, folder, name) as (_, remote), object_cache.shared_lock(objects):
         object_cache.set_aside(objects, object_cache.damaged_objects(objects, hashes))
-        fetched = _fetch_objects(objects, [md5 for md5 in hashes if not object_cache.object_path(objects, md5).exists()], remote)
+        absent = [md5 for md5 in hashes if not object_cache.object_path(objects, md5).exists()]
+        fetched = _fetch_objects(objects, absent, remote)
+        folders = [md5 for md5 in absent if md5.endswith(".dir")]  # whose files were not known, and so not checked, until now
+        object_cache.set_aside(objects, object_cache.damaged_objects(objects, folders))
         fetched += _fetch_objects(objects, object_cache.missing_hashes(objects, hashes), remote)
     if missing := object_cache.missing_hashes(objects, hashes):
         raise UserError(

@@ -88,7 +88,7 @@ def test_a_changed_parameter_runs_only_its_own_branch(toy: Path, server: Env) ->
     run_bonsai(toy, "run", "toy", "--set", "recipes.half.0.halve.times=3", server=server)
     record = read_records(toy)[0]
     executed = {name for name, state in stage_states(record).items() if state == "Completed"}
-    assert executed == {"compress@toy-half", "evaluate@toy-half", "release@toy"}
+    assert executed == {"compress@toy-half", "evaluate@toy-half", "latency@toy", "release@toy"}
     assert [reason["kind"] for reason in record["stages"]["compress@toy-half"]["reasons"]] == ["params"]
     assert "up to date" in run_dvc(toy, "status"), "overrides are the run's own"
     assert "up to date" in run_dvc(run_folders(toy)[0], "repro")

@@ -91,7 +91,7 @@ def test_a_plan_gives_a_reason_for_every_stage_to_run(toy: Path, bonsai: Any) ->
     assert [step["stage"] for step in steps][:2] == ["fetch@toy", "clean@toy"]
     assert all(step["verdict"] == "Run" and step["reasons"] for step in steps)
     _, text, _ = bonsai("plan", "toy")
-    assert "9 of 9 stages to run" in text
+    assert "10 of 10 stages to run" in text
     assert "it has not been run yet" in text
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from flows.cli import main
 from flows.reporting.console import ConsoleDisplay, stderr
+from tasks.core.storage.artifacts import Artifact
 from tasks.core.storage.atomic_files import write_json
 from tests.support import release_verdicts
 from tests.support.toy_project import SMALL, build_project, use_toy_registry
@@ -109,7 +110,8 @@ def test_a_wrong_name_is_refused_with_the_nearest_right_one(toy: Path, bonsai: A
 
 
 def test_the_projects_own_folder_has_a_verdict_too(toy: Path, bonsai: Any) -> None:
-    write_json(toy / "data" / "toy" / "release" / "verdict.json", release_verdicts.content("refused"))
+    with Artifact(toy / "data" / "toy" / "release").draft() as draft:
+        write_json(draft / "verdict.json", release_verdicts.content("refused"))
     code, out, _ = bonsai("verdict", "workspace", "--json")
     assert (code, json.loads(out)["run"]) == (3, "workspace")
 

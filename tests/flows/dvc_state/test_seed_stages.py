@@ -53,7 +53,7 @@ def test_each_additional_seed_has_a_stage_per_verb_and_recipe_and_release_waits_
     assert (three["train_seed@toy-8"].recipe, three["train_seed@toy-8"].seed) == ("", "8")
     assert {"evaluate_seed@toy-half-8", "compress_seed@toy-dense-19"} < set(three["release@toy"].needs)
     changed = {name for name in one if three[name].needs != one[name].needs}
-    assert changed == {"release@toy"}
+    assert changed == {"latency@toy", "release@toy"}
 
 
 OLD = SMALL.replace("seeds: []\n", "# the end\n")
@@ -104,6 +104,6 @@ def test_more_or_fewer_seeds_leave_the_stages_of_the_others_unchanged(small: Pat
     of_8 = {name for name in stages(small, [8]) if name.endswith("-8")}
     assert len(of_8) == 5
     stages(small, [])
-    assert executed(2) == {*of_8, "release@toy"}
-    assert executed(3) == {*(name.replace("-8", "-9") for name in of_8), "release@toy"}
+    assert executed(2) == {*of_8, "latency@toy", "release@toy"}
+    assert executed(3) == {*(name.replace("-8", "-9") for name in of_8), "latency@toy", "release@toy"}
     assert executed(2) == set()

@@ -56,7 +56,7 @@ def write_outputs_by_hand(toy: Path, *names: str) -> None:
 def test_the_matrix_is_expanded_and_every_stage_comes_after_what_it_needs(toy: Path) -> None:
     with chdir(toy):
         stages = stage_graph.load_stages(toy)
-    assert len(stages) == 2 * (4 + 2 * 3 + 1)
+    assert len(stages) == 2 * (4 + 2 * 3 + 2)
     names = list(stages)
     assert all(names.index(need) < names.index(name) for name, stage in stages.items() for need in stage.needs)
     stage = stages["compress@toy-half"]
@@ -64,7 +64,7 @@ def test_the_matrix_is_expanded_and_every_stage_comes_after_what_it_needs(toy: P
     assert stage.command == ("python", "-m", "tasks", "compress", "toy", "half")
     assert stage.needs == ("train@toy",)
     assert stages["train@toy"].tags == ("gpu",)
-    assert stages["evaluate@toy-half"].slots == "all"
+    assert stages["latency@toy"].slots == "all"
 
 
 def test_its_edges_are_those_of_dvc(toy: Path) -> None:
@@ -85,6 +85,7 @@ def test_part_of_it_is_selected_by_use_case_and_recipe(toy: Path) -> None:
         "train@twin",
         "compress@twin-dense",
         "evaluate@twin-dense",
+        "latency@twin",
         "release@twin",
     ]
 
@@ -92,7 +93,7 @@ def test_part_of_it_is_selected_by_use_case_and_recipe(toy: Path) -> None:
 def test_downstream_stages_are_all_that_read_its_outputs(toy: Path) -> None:
     with chdir(toy):
         stages = stage_graph.load_stages(toy)
-    assert stage_graph.downstream(stages, ["compress@toy-half"]) == {"evaluate@toy-half", "release@toy"}
+    assert stage_graph.downstream(stages, ["compress@toy-half"]) == {"evaluate@toy-half", "latency@toy", "release@toy"}
 
 
 def test_a_stage_never_run_says_so(store: StageStore) -> None:

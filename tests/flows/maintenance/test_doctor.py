@@ -28,7 +28,10 @@ def test_the_doctor_finds_a_flipped_byte_in_the_cache(toy: Path) -> None:
     cached.write_text("hellp")
     (finding,) = doctor.cache(toy, full=True)
     assert finding.state == "bad"
-    assert str(cached) in finding.text
+    assert "the cached object 5d41402abc4b2a76b9719d911017c592 was damaged" in finding.text
+    (kept,) = (toy / ".dvc" / "cache" / "damaged").iterdir()
+    assert str(kept) in finding.text
+    assert (kept.read_text(), cached.exists()) == ("hellp", False)
 
 
 def test_the_doctor_names_versions_that_were_not_tested(toy: Path) -> None:

@@ -61,6 +61,20 @@ def test_a_pull_replaces_damaged_objects_and_a_damaged_record_here(pushed: tuple
     assert all(map(object_cache.is_intact, objects))
 
 
+def test_a_pull_replaces_damaged_files_whose_folders_list_is_damaged_or_missing_too(pushed: tuple[Run, Path, Path]) -> None:
+    run, other, _ = pushed
+    remote.pull(other, run.id, "store")
+    objects = sorted(cached_objects(other))
+    for path in objects:
+        damage(path)
+    assert remote.pull(other, run.id, "store")[1] == len(objects)
+    assert all(map(object_cache.is_intact, objects))
+    for path in objects:
+        path.unlink() if path.name.endswith(".dir") else damage(path)
+    assert remote.pull(other, run.id, "store")[1] == len(objects)
+    assert all(map(object_cache.is_intact, objects))
+
+
 def test_an_object_that_the_remote_lacks_or_has_damaged_is_named_and_gets_no_name_here(pushed: tuple[Run, Path, Path]) -> None:
     run, other, store = pushed
     md5 = run.record["stages"]["train@toy"]["outs"]["data/toy/model"]["md5"]

@@ -16,7 +16,7 @@ def test_a_verified_run_is_identical_except_for_timing(project: Path, bonsai: An
     first = both_runs(project)[0]
     code, out, _ = bonsai("verify", first.id)
     assert code == 0, out
-    assert "verified: 7 stages identical, 2 identical but for latencies within 100%" in out
+    assert "verified: 9 stages identical, 1 identical but for latencies within 100%" in out
     assert not (project / ".bonsai" / "verify" / first.id).exists()
     kept = json.loads((first.folder / "verified.json").read_text())
     assert {each["state"] for each in kept["stages"]} == {"identical", "within tolerance"}
