@@ -61,7 +61,9 @@ def answered_lesson(teacher: nn.Module, context: CompressionContext, variants: i
         return answered
     case, training = context.case, context.case.training
     augmentation, rows = case.batch_augmentation(), torch.from_numpy(np.ascontiguousarray(context.inputs))
-    plan = precision.choose_plan(deepcopy(teacher), rows[: min(len(rows), training.batch_size)].float(), training)
+    sample = rows[: min(len(rows), training.batch_size)]
+    sample = augmentation(sample, torch.full((len(sample), interfaces.UNIFORMS), 0.5)) if augmentation else sample
+    plan = precision.choose_plan(deepcopy(teacher), sample, training)
     network = precision.prepare_network(deepcopy(teacher), plan).eval()
     inputs, logits = [], []
     generator = torch.Generator().manual_seed(training.seed)

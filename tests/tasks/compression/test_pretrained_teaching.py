@@ -14,7 +14,7 @@ from tasks.core.errors import UserError
 from tasks.core.settings import PretrainedTeacher, Training
 from tasks.problems.multiclass_classification import MulticlassClassification
 from tasks.stages import compress
-from tasks.training import encoding
+from tasks.training import encoding, trainer
 from tasks.use_cases.nlp.use_case import Nlp
 from tests.support import tiny_images
 from tests.support.text_rows import animals
@@ -158,3 +158,12 @@ def test_targets_that_are_no_classes_are_refused(tmp_path: Path) -> None:
     context = tiny_images.compression_context(tmp_path, targets=np.zeros((150, 2), np.float32))
     with pytest.raises(UserError, match="names one class per row"):
         pretrained_teaching.prepare_lesson(context, PretrainedTeacher())
+
+
+def test_a_network_of_tokens_answers_once_with_its_own_logits(tmp_path: Path) -> None:
+    context = text_context(tmp_path)
+    network = context.case.build_model(context.state).eval()
+    lesson = teacher_training.teach(network, context, 8)
+    assert lesson.variants == 1, "texts have no batch augmentation"
+    assert lesson.inputs.dtype == context.inputs.dtype
+    assert np.allclose(lesson.targets[:, 1:], trainer.predict(network, context.inputs), atol=1e-5)
