@@ -163,9 +163,14 @@ class Window:
             self.foreign_requests.append(request.url)
 
     def open(self, base: str, address: str) -> Any:
-        """Open a URL and wait until the page is idle; within one dashboard without a reload, as its own links do."""
+        """Open a URL and wait until the page is idle; within one dashboard without a reload, as its own links do.
+
+        `base` is the dashboard's address, with its token if it asks for one.
+        """
         if base != self.base or not self._navigate(f"/{address}"):
-            self.page.goto(f"{base}/{address}")
+            origin, _, token = base.partition("/?token=")
+            separator = "&" if "?" in address else "?"
+            self.page.goto(f"{origin}/{address}{separator}token={token}" if token else f"{origin}/{address}")
             self.base = base
         self.page.wait_for_selector("h1")
         self.wait_until_idle()

@@ -69,7 +69,7 @@ def check_recovery(folder: Path, executed_toy: Path, server: Env) -> None:
     run_bonsai(folder, *RUN_ARGUMENTS, server=server)
     after = {name: md5s for name, md5s in output_hashes(sorted((folder / "runs").iterdir())[-1]).items() if "@toy" in name}
     assert after == {name: md5s for name, md5s in output_hashes(executed_toy).items() if name in after}
-    assert len(after) == 7
+    assert len(after) == 10
     assert {record["state"] for record in read_records(folder)} <= {"Completed", "Crashed", "Failed", "Cancelled"}
     assert not list(folder.glob("runs/*/data/**/.*.partial"))
 
@@ -149,7 +149,7 @@ def test_a_stage_of_an_additional_seed_is_killed_with_its_retry(
     assert [record["state"] for record in read_records(folder)] == ["Failed"]
     run_bonsai(folder, *SEED_ARGUMENTS, server=server)
     assert seed_hashes(folder) == hashes_of_two_seeds
-    assert len(hashes_of_two_seeds) == 6 + 3
+    assert len(hashes_of_two_seeds) == 8 + 5
     assert not list(folder.glob("runs/*/data/**/.*.partial"))
 
 
