@@ -128,9 +128,9 @@ def test_the_language_changes_and_stays_from_page_to_page(visit: Any, addresses:
     page = visit().open(addresses["lived_in"], "run")
     page.get_by_text("中文", exact=True).click()
     page.wait_for_url("**lang=zh*")
-    page.get_by_role("link", name="数据").click()
+    page.get_by_role("link", name="数据", exact=True).click()
     page.wait_for_url("**/data?**lang=zh*")
-    page.get_by_role("heading", name="数据").wait_for()
+    page.get_by_role("heading", name="数据", exact=True).wait_for()
     page.go_back()
     page.get_by_role("heading", name="运行").wait_for()
 
