@@ -82,7 +82,8 @@ def address(log: Any, process: Any) -> Any:
     deadline = time.monotonic() + 400
     while time.monotonic() < deadline:
         output = log.read_text(errors="replace")
-        if match := re.search(r"^dashboard\s+(http://\S+)", output, re.MULTILINE):
+        match = re.search(r"^dashboard\s+(http://\S+)", output, re.MULTILINE)
+        if match and re.search(r"^ready\s", output, re.MULTILINE):
             return match[1]
         assert process.poll() is None, output
         time.sleep(0.5)
