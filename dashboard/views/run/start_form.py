@@ -162,8 +162,12 @@ def _flow_run_state(server: Server, flow_run: FlowRun) -> None:
 def edit(snapshot: RunSnapshot) -> None:
     """Fill the form with a run's settings; called before the form is drawn."""
     form = parameter_fields.form(snapshot.run.root, snapshot.use_case)
-    parameter_form.fill(form, _use_case_overrides(snapshot))
+    overrides = _use_case_overrides(snapshot)
+    parameter_form.fill(form, overrides)
     parameter_form.fill_recipes(form, snapshot.record.recipes)
+    for field in form.fields:  # widgets that are new on the page take their values over, but do not write them to the URL
+        if field.name in overrides and overrides[field.name] != field.default:
+            st.query_params[parameter_form.widget_key(form, field.name)] = parameter_fields.format_value(overrides[field.name])
 
 
 def _use_case_overrides(snapshot: RunSnapshot) -> dict[str, Any]:
