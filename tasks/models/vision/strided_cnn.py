@@ -12,17 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from tasks.core.compression import ChannelGroup, resize_field
 from tasks.core.errors import UserError
+from tasks.models.vision._small_image_network import SmallImageNetwork
 
-HEAD_SCALE = 1 / 9
 
-
-class StridedCnn(nn.Module):
+class StridedCnn(SmallImageNetwork):
     """Images (B, C, H, W), uint8 or float on the scale 0..255, to logits (B, K).
 
     `widths` holds the channels of the stem, then of the 3x3 convolutions. `pooled` are the positions in `widths` of layers whose
@@ -44,8 +40,7 @@ class StridedCnn(nn.Module):
         mean: Sequence[float] = (0.5,),
         std: Sequence[float] = (0.25,),
     ) -> None:
-        super().__init__()
-        self.fields: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "channels": channels,
             "side": side,
             "classes": classes,
@@ -57,9 +52,9 @@ class StridedCnn(nn.Module):
             "mean": list(mean),
             "std": list(std),
         }
-        last = _last_side(**self.fields)
+        last = _last_side(**fields)
         kernels = [stem_kernel] + [3] * (len(widths) - 1)
-        self.convs = nn.ModuleList(
+        convolutions = [
             nn.Conv2d(
                 before,
                 after,
@@ -69,53 +64,8 @@ class StridedCnn(nn.Module):
                 bias=False,
             )
             for position, (before, after, kernel) in enumerate(zip([channels, *widths], widths, kernels, strict=False))
-        )
-        for conv in list(self.convs)[1:]:
-            assert isinstance(conv, nn.Conv2d)
-            nn.init.dirac_(conv.weight.data[: conv.in_channels])  # output channels beyond the inputs start at random
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=1e-5) for width in widths)
-        for norm in self.norms:
-            norm.weight.requires_grad_(False)  # with a gain of 1, pooling before or after it gives the same
-        self.pool = nn.MaxPool2d(2)
-        self.whole = nn.MaxPool2d(last)
-        self.head = nn.Linear(widths[-1], classes)
-        self.scale: Tensor
-        self.shift: Tensor
-        scale = torch.tensor([1 / (255 * s) for s in std]).view(1, channels, 1, 1)
-        shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)]).view(1, channels, 1, 1)
-        self.register_buffer("scale", scale, persistent=False)
-        self.register_buffer("shift", shift, persistent=False)
-
-    def forward(self, inputs_BCHW: Tensor) -> Tensor:
-        """Logits (B, K)."""
-        x_BCHW = inputs_BCHW.float() * self.scale + self.shift
-        exporting = torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
-        for position, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x_BCHW = conv(x_BCHW)
-            if position not in self.fields["pooled"]:
-                x_BCHW = norm(x_BCHW).relu()
-            elif exporting:  # the same function, in the order that lets a runtime fold normalisation into the convolution
-                x_BCHW = self.pool(norm(x_BCHW).relu())
-            else:
-                x_BCHW = norm(self.pool(x_BCHW)).relu()
-        x_BD = self.whole(x_BCHW).flatten(1)
-        return functional.linear(x_BD, self.head.weight * HEAD_SCALE, self.head.bias * HEAD_SCALE)
-
-    def groups(self) -> dict[str, ChannelGroup]:
-        """One group per convolution: their widths are independent."""
-        widths = self.fields["widths"]
-        return {f"convs.{position}": _group(position, widths) for position in range(len(widths))}
-
-
-def _group(position: int, widths: Sequence[int]) -> ChannelGroup:
-    norm_tensors = [(f"norms.{position}.{name}", 0, 1) for name in ("weight", "bias", "running_mean", "running_var")]
-    consumer = f"convs.{position + 1}.weight" if position + 1 < len(widths) else "head.weight"
-    return ChannelGroup(
-        size=widths[position],
-        producers=((f"convs.{position}.weight", 0),),
-        consumers=(*norm_tensors, (consumer, 1, 1)),
-        resize=resize_field("widths", position),
-    )
+        ]
+        super().__init__(fields, convolutions, pooled, last)
 
 
 def _last_side(
