@@ -10,11 +10,13 @@ import sys
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 from dashboard.readers.project_files import Unreadable
 from flows.runs import record_file
 from flows.system.state_files import encode
+from tasks.core.storage.manifest import CHECKSUMS
 
 SAMPLE = "sample"
 """Id that stands for it."""
@@ -44,20 +46,28 @@ FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 def pack(run: Path, archive: Path = ARCHIVE) -> list[str]:
     """Write the files of a finished run that pages read; returns their names."""
     files = sorted({path for pattern in PACKED for path in run.glob(pattern) if path.is_file()})
+    names = [path.relative_to(run).as_posix() for path in files]
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
         for path in files:
             entry = zipfile.ZipInfo(path.relative_to(run).as_posix(), FIRST_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            packed.writestr(entry, _public_record(run) if path.name == record_file.RECORD_FILE else path.read_bytes())
-    return [path.relative_to(run).as_posix() for path in files]
+            packed.writestr(entry, _public_record(run, names) if path.name == record_file.RECORD_FILE else path.read_bytes())
+    return names
 
 
-def _public_record(run: Path) -> bytes:
-    """The run's record without who started it, on which host, and by which process."""
+def _public_record(run: Path, names: Collection[str]) -> bytes:
+    """The run's record without who started it, on which host and build of the system, and by which process.
+
+    It has the manifests of the artifacts that are packed whole: of the others some files, such as checkpoints, are left out.
+    """
     record, _ = record_file.read(run)
+    for stage in record["stages"].values():
+        for path, out in stage.get("outs", {}).items():
+            if f"{path}/{CHECKSUMS}" not in names:
+                out.pop("manifest", None)
     requester = {"who": "Bonsai", "how": SAMPLE}
-    machine = {**record["machine"], "host": ""}
+    machine = {**record["machine"], "host": "", "system": str(record["machine"].get("system", "")).partition("-")[0]}
     return encode({**record, "asked": requester, "machine": machine, "process": None, "prefect": {}})
 
 
