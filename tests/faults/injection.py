@@ -88,9 +88,10 @@ class Driver:
         return left
 
     def close(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait(60)
+        with self.process:
+            assert self.process.stdin
+            self.process.stdin.close()
+            self.process.wait(60)
 
 
 @contextmanager
