@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from tasks.core.splits import SPLITS, hash_fractions
@@ -21,28 +22,38 @@ OTHER = "other"
 def spread(split: Series, duplicate_group: Series, label: Series, fixed: Series) -> Series:
     """The splits (N,), with groups of a class moved to a split that has none of it, if another split can spare one.
 
-    Rows of a group stay together. A row is `fixed` where its source names its split; a split that the source names gets no
-    other row. A group moves by the hash of its key, never by its place.
+    Rows of a group stay together, also where their labels differ: such a group is moved only if each of its classes can spare
+    it, and after groups of one class. A row is `fixed` where its source names its split; a split that the source names gets no
+    other row. A row that looks like one of such a split will be left out, and counts for nothing. A group moves by the hash of
+    its key, never by its place.
     """
-    groups = pd.DataFrame({"split": split, "label": label, "fixed": fixed}).groupby(duplicate_group.to_numpy())
-    table = groups.agg({"split": "first", "label": "first", "fixed": "any"})
+    rows = pd.DataFrame({"group": duplicate_group, "split": split, "label": label, "fixed": fixed})[split.isin(SPLITS)]
+    order = rows["split"].map({"test": 0, "validation": 1, "train": 2})
+    rows = rows[order == order.groupby(rows["group"]).transform("min")]
+    held = rows[["group", "label"]].drop_duplicates()
+    groups = rows.groupby("group").agg({"split": "first", "fixed": "any"})
+    split_of_group, fixed_group = groups["split"].copy(), groups["fixed"]
     official = set(split[fixed])
-    counts = pd.crosstab(table["label"], table["split"]).reindex(columns=list(SPLITS), fill_value=0)
-    for name in counts.index[(counts == 0).any(axis=1)]:
-        own = table[table["label"] == name]
-        movable = own[~own["fixed"] & own["split"].isin(SPLITS)]
-        movable = movable.iloc[hash_fractions(pd.Series(movable.index, dtype=object)).argsort(kind="stable")]
-        present = own["split"].value_counts().reindex(list(SPLITS), fill_value=0)
+    counts = pd.crosstab(held["label"], held["group"].map(split_of_group)).reindex(columns=list(SPLITS), fill_value=0)
+    rare = counts.index[(counts == 0).any(axis=1)]
+    if not len(rare):
+        return split
+    classes_of_group = held.groupby("group")["label"].agg(list)
+    for name in rare:
+        own = held.loc[held["label"] == name, "group"]
+        movable = own[~own.map(fixed_group)]
+        numbers = movable.map(classes_of_group.map(len)).to_numpy()
+        movable = movable.iloc[np.lexsort((hash_fractions(movable.astype(str)), numbers))]
         for lacking in ("train", "test", "validation"):
-            if present[lacking] or lacking in official:
+            if counts.at[name, lacking] or lacking in official:
                 continue
-            spare = [key for key in movable.index if present[table.at[key, "split"]] > 1]
-            if spare:
-                present[table.at[spare[0], "split"]] -= 1
-                table.at[spare[0], "split"] = lacking
-                present[lacking] += 1
-    moved = pd.Series(table["split"].reindex(duplicate_group.to_numpy()).to_numpy(), index=split.index, dtype=object)
-    return split.where(fixed | ~split.isin(SPLITS), moved)
+            spare = (key for key in movable if (counts.loc[classes_of_group[key], split_of_group[key]] > 1).all())
+            if (key := next(spare, None)) is not None:
+                counts.loc[classes_of_group[key], split_of_group[key]] -= 1
+                counts.loc[classes_of_group[key], lacking] += 1
+                split_of_group[key] = lacking
+    is_free = split.isin(SPLITS) & ~duplicate_group.isin(fixed_group.index[fixed_group])
+    return split.mask(is_free, duplicate_group.map(split_of_group)).astype(object)
 
 
 def handle(clean: Clean, outcomes: DataFrame, label_column: str, is_kept: Series) -> DataFrame:

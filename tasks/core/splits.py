@@ -65,6 +65,21 @@ def stratified_split(keys: Series, labels: Series, validation_share: float, test
     return pd.Series(split_of_key.loc[keys].to_numpy(), index=keys.index, dtype=object)
 
 
+def split_beside_source(
+    subset: Series, keys: Series, labels: Series | None, validation_share: float, test_share: float
+) -> Series:
+    """The split of each row (N,): the one that the source names, else one taken from the rows whose split it does not name.
+
+    Those rows are split by their `keys`, with the same share of each of `labels` (N,) in every split where there are labels.
+    `subset` (N,) holds what the source says; a split that it names gets no other row.
+    """
+    named = set(subset)
+    shares = (0.0 if "validation" in named else validation_share, 0.0 if "test" in named else test_share)
+    free = ~subset.isin(EVALUATION_SPLITS)
+    assigned = split_by_hash(keys[free], *shares) if labels is None else stratified_split(keys[free], labels[free], *shares)
+    return subset.mask(free, assigned).astype(object)
+
+
 def _split_at(fractions: NDArray[np.float64], index: pd.Index, validation_share: float, test_share: float) -> Series:
     """`test` below `test_share`, `validation` in the next `validation_share`, `train` above."""
     validation = np.where(fractions < test_share + validation_share, "validation", "train")

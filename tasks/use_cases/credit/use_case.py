@@ -17,7 +17,7 @@ from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import settings
-from tasks.core.splits import row_keys, split_by_hash, stratified_split
+from tasks.core.splits import row_keys, split_beside_source
 from tasks.core.use_case import Corruption, InputRange, UseCase
 from tasks.data.number_cells import NumberFormat
 from tasks.metrics import binary_classification
@@ -183,16 +183,8 @@ class Credit(UseCase):
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
         """The split that the source names, else by hash of the features, stratified by class if the label is a class."""
         subset = rows["subset"] if "subset" in rows else pd.Series("", index=rows.index)
-        named = set(subset)
-        shares = (
-            0.0 if "validation" in named else self.clean.validation_share,
-            0.0 if "test" in named else self.clean.test_share,
-        )
-        free = ~subset.isin(["validation", "test"])
-        group = duplicate_group[free]
-        by_class = bool(self.label_column(rows))
-        assigned = stratified_split(group, rows["label"][free], *shares) if by_class else split_by_hash(group, *shares)
-        return subset.mask(free, assigned).astype(object)
+        labels = rows["label"] if self.label_column(rows) else None
+        return split_beside_source(subset, duplicate_group, labels, self.clean.validation_share, self.clean.test_share)
 
     def corruptions(self) -> tuple[Corruption, ...]:
         """Missing columns and shifted scales."""

@@ -15,7 +15,7 @@ from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState
 from tasks.core.settings import PretrainedModel, PretrainedTeacher, Training, settings
-from tasks.core.splits import UNLABELLED, row_keys, stratified_split
+from tasks.core.splits import UNLABELLED, row_keys, split_beside_source
 from tasks.core.use_case import Corruption, UseCase
 from tasks.data import sources
 from tasks.text import normalization, pretrained_encoder, tokenization, word_vectors
@@ -167,14 +167,8 @@ class Nlp(UseCase):
 
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
         """The source's test and validation rows keep their split; a split that it lacks is taken by hash from each class."""
-        subsets = set(rows["subset"])
-        assigned = stratified_split(
-            duplicate_group,
-            rows["label"],
-            0.0 if "validation" in subsets else self.clean.validation_share,
-            0.0 if "test" in subsets else self.clean.test_share,
-        )
-        return assigned.mask(rows["subset"].isin(["test", "validation"]), rows["subset"])
+        shares = self.clean.validation_share, self.clean.test_share
+        return split_beside_source(rows["subset"], duplicate_group, rows["label"], *shares)
 
     def augment_rows(self, rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         """Noisy copies of train rows, without unchanged ones; they do not depend on how rows are partitioned."""

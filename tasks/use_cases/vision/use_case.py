@@ -15,7 +15,7 @@ from tasks.core import registry
 from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState, Problem
 from tasks.core.settings import ClassTraining, PretrainedModel, PretrainedTeacher, first_metric_state, settings
-from tasks.core.splits import split_by_hash
+from tasks.core.splits import split_beside_source
 from tasks.core.use_case import Corruption, InputRange, Suggestion, UseCase
 from tasks.data import sources
 from tasks.data.downloads import download
@@ -181,15 +181,13 @@ class Vision(UseCase):
         return pd.Series(pd.Series(names).groupby(first).transform("min").to_numpy(), index=rows.index)
 
     def assign_split(self, rows: pd.DataFrame, duplicate_group: pd.Series) -> pd.Series:
-        """The source's test and validation rows keep their split; a split that it lacks is taken by hash from the other rows."""
-        subsets = set(rows["subset"])
-        assigned = split_by_hash(
-            duplicate_group,
-            0.0 if "validation" in subsets else self.clean.validation_share,
-            0.0 if "test" in subsets else self.clean.test_share,
-        )
-        fixed = rows["subset"].isin(["test", "validation"])
-        return assigned.mask(fixed, rows["subset"])
+        """The source's test and validation rows keep their split; a split that it lacks is taken from the other rows.
+
+        It has the same share of each class. In a named data set, whose classes are large, the hash alone decides, so that no
+        row's split depends on other rows.
+        """
+        labels = rows["label"] if self.fetch.named_dataset is None else None
+        return split_beside_source(rows["subset"], duplicate_group, labels, self.clean.validation_share, self.clean.test_share)
 
     def batch_augmentation(self) -> Callable[[Tensor, Tensor], Tensor] | None:
         """Shift, rotation, scale, flip, colour and cutout, as set in `augment`."""

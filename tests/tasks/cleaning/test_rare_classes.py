@@ -80,3 +80,33 @@ def test_rare_classes_with_a_train_row_are_kept_on_request() -> None:
     outcomes = deduplicate_and_split(case, light(["common"] * 9 + ["yak", "gnu"], [""] * 9 + ["", "test"]))
     assert outcomes["verdict"].tolist()[9:] == ["kept", "kept"]
     check_classes(case, outcomes)
+
+
+def spread(split: str, group: str, label: str, fixed: str = "") -> list[str]:
+    """The moved splits of rows, each given by a letter of its split, group and class; `fixed` marks those that a source names."""
+    names = {"r": "train", "v": "validation", "e": "test"}
+    columns = ([names[letter] for letter in split], list(group), list(label), [mark == "x" for mark in fixed.ljust(len(split))])
+    moved = rare_classes.spread(*(pd.Series(column) for column in columns))
+    return [next(letter for letter, name in names.items() if name == each) for each in moved]
+
+
+def test_look_alikes_of_a_rare_class_move_together() -> None:
+    moved = spread("rrrrrve", "aabcdef", "yyyyccc")
+    assert moved[0] == moved[1]
+    assert sorted({moved[0], moved[2], moved[3]}) == ["e", "r", "v"]
+
+
+def test_a_group_of_two_classes_moves_only_if_both_can_spare_it() -> None:
+    # the group a holds the only test row of class c, so another group of y has to leave test
+    assert spread("eeerrrv", "aabcdef", "ycyyccc") == list("eevrrrv")
+    # the group c has a row of class c, which has others in train: it may move, as the only third group of y
+    moved = spread("rrrrrve", "abccdef", "yyycccc")
+    assert sorted(moved[:3]) == ["e", "r", "v"]
+    assert moved[2] == moved[3]
+
+
+def test_a_row_that_looks_like_an_official_test_row_is_no_train_row() -> None:
+    # row 0 looks like row 1, which the source puts into test; so train and validation have only rows 2 and 3
+    moved = spread("revvrrve", "aabcdefg", "yyyycccc", " x     x")
+    assert moved[:2] == ["r", "e"]
+    assert sorted(moved[2:4]) == ["r", "v"]

@@ -199,6 +199,20 @@ def test_official_test_rows_stay_test_and_validation_comes_out_of_train() -> Non
     assert 80 < (split == "validation").sum() < 160
 
 
+def test_own_pictures_have_the_same_share_of_each_class_in_every_split() -> None:
+    rows = pd.DataFrame({"subset": [""] * 220, "label": ["cat"] * 200 + ["yak"] * 20})
+    groups = pd.Series([f"{place:032x}" for place in range(220)])
+    own = Vision(fetch=ImageFetch(source="path", path="photos")).assign_split(rows, groups)
+    assert own[rows["label"] == "cat"].value_counts().to_dict() == {"train": 140, "validation": 30, "test": 30}
+    assert own[rows["label"] == "yak"].value_counts().to_dict() == {"train": 14, "validation": 3, "test": 3}
+
+
+def test_the_split_of_a_packaged_picture_depends_on_no_other_picture() -> None:
+    rows = pd.DataFrame({"subset": [""] * 220, "label": ["cat"] * 200 + ["yak"] * 20})
+    groups = pd.Series([f"{place:032x}" for place in range(220)])
+    assert Vision().assign_split(rows[150:], groups[150:]).equals(Vision().assign_split(rows, groups)[150:])
+
+
 def test_rows_without_a_subset_are_split_by_duplicate_group() -> None:
     split = Vision().assign_split(pd.DataFrame({"subset": [""] * 1000}), pd.Series([f"{place // 2}" for place in range(1000)]))
     assert split[::2].tolist() == split[1::2].tolist()
