@@ -20,6 +20,7 @@ from dvc.utils.serialize import dump_yaml
 from dvc_data.hashfile.tree import Tree
 
 from flows.dvc_state import object_cache, stage_graph
+from flows.dvc_state.run_cache import CheckedRunCache
 from flows.dvc_state.stage_graph import Reason, Stage
 from tasks.core.errors import UserError
 from tasks.core.storage.atomic_files import hash_json
@@ -191,9 +192,11 @@ def _clear_output_hashes(node: Any) -> None:
 
 
 def open_repo(folder: Path) -> Repo:
-    """DVC's view of a workspace whose hash database lies in it: by default all users of a machine share one."""
+    """DVC's view of a workspace, with a checked run-cache and a hash database of its own: by default a machine shares one."""
     stage_graph.supply_seeds(folder)
-    return Repo(str(folder), config={"core": {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}}, _wait_for_lock=True)
+    repo = Repo(str(folder), config={"core": {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}}, _wait_for_lock=True)
+    repo.stage_cache = CheckedRunCache(repo)
+    return repo
 
 
 def load_nodes_and_entries(repo: Repo) -> tuple[dict[str, Any], dict[str, Any]]:

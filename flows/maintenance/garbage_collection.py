@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from dvc.config import Config
 
-from flows.dvc_state import object_cache
+from flows.dvc_state import object_cache, run_cache
 from flows.dvc_state.lock_file import LOADER
 from flows.dvc_state.stage_state import open_repo
 from flows.maintenance import references
@@ -66,8 +66,8 @@ def collect_garbage(root: Path, *, keep: int = 20, dry_run: bool = False) -> GcR
         if not report.objects_kept_because:
             report.objects = [path for path in objects.glob("??/*") if object_cache.object_hash(path) not in refers.hashes]
             removed_hashes = {object_cache.object_hash(path) for path in report.objects}
-            run_cache = (objects.parents[1] / "runs").glob("??/*/*")
-            report.run_cache_entries = [path for path in run_cache if _refers_to(path, removed_hashes)]
+            entries = _run_cache_folder(objects).glob("??/*/*")
+            report.run_cache_entries = [path for path in entries if _refers_to(path, removed_hashes)]
         report.freed_bytes = freed_bytes([run.folder for run in removed], report.objects)
         if not dry_run:
             present = [path for md5 in refers.hashes if (path := object_cache.object_path(objects, md5)).exists()]
@@ -144,3 +144,9 @@ def _remove(root: Path, report: GcReport) -> None:
         shutil.rmtree(leftover)
     for path in (*report.run_cache_entries, *report.objects):
         path.unlink()
+    if not report.objects_kept_because:
+        run_cache.remove_empty_folders(_run_cache_folder(object_cache.objects_folder(root)))
+
+
+def _run_cache_folder(objects: Path) -> Path:
+    return objects.parents[1] / "runs"
