@@ -98,9 +98,8 @@ def _facts(run: Run) -> list[str]:
 
 def _actions(snapshot: RunSnapshot) -> None:
     run = snapshot.run
-    if start_form.OPEN not in st.query_params and st.button(
-        t("run.new"), icon=":material/add:", key="new_run", on_click=start_form.open_card, type="primary"
-    ):
+    if start_form.OPEN not in st.query_params and st.button(t("run.new"), icon=":material/add:", key="new_run", type="primary"):
+        start_form.open_card()
         st.rerun()  # the form is outside of the fragment that refreshes
     if snapshot.is_workspace or run.id == SAMPLE:
         return
