@@ -16,10 +16,18 @@ from tasks.core.errors import UserError
 from tasks.core.problem import PreprocessingState
 from tasks.core.settings import PretrainedModel, PretrainedTeacher, Training, settings
 from tasks.core.splits import UNLABELLED, row_keys, split_beside_source
-from tasks.core.use_case import Corruption, UseCase
+from tasks.core.use_case import Corruption, Suggestion, UseCase
 from tasks.data import sources
 from tasks.text import normalization, pretrained_encoder, tokenization, word_vectors
-from tasks.use_cases.nlp.data import augmentation, conll_files, corruptions, datasets, docstring_sentences, unlabelled_texts
+from tasks.use_cases.nlp.data import (
+    augmentation,
+    conll_files,
+    corruptions,
+    datasets,
+    docstring_sentences,
+    tagged_tables,
+    unlabelled_texts,
+)
 from tasks.use_cases.nlp.data.augmentation import TextAugment
 from tasks.use_cases.nlp.data.fetch_settings import TextFetch
 from tasks.use_cases.nlp.ner import entity_metrics
@@ -114,8 +122,23 @@ class Nlp(UseCase):
         for block in unlabelled_texts.read_path(place, fetch.layout):
             yield block.assign(label="", subset="", truth="", doubt="")[list(datasets.COLUMNS)]
 
+    def suggested_settings(self) -> Suggestion:
+        """The form of the user's own texts, where words have tags in files of another name than .conll."""
+        if self._looks_tagged():
+            return Suggestion({"fetch.form": "columns"}, "words have tags: names are to be found")
+        return Suggestion()
+
+    def _looks_tagged(self) -> bool:
+        """Whether the user's own files hold tagged words by their content, and no setting says what they hold."""
+        fetch = self.fetch
+        place, named = fetch.path or fetch.train, fetch.text or fetch.label or fetch.columns
+        is_open = bool(place) and fetch.form == "auto" and not fetch.tagged and not named and self.model.task == "topics"
+        return is_open and tagged_tables.looks_tagged(place, fetch.layout.reading)
+
     def check_head(self) -> None:
         """Raise a `UserError` for a source without texts, and for tables without the columns of text and label."""
+        if self._looks_tagged():
+            raise UserError(f"{self.fetch.path or self.fetch.train} holds words with tags; set fetch.form=columns to find names")
         if self.fetch.tagged:
             conll_files.check_head(self.fetch)
         else:

@@ -33,7 +33,8 @@ class TextFetch(Fetch):
     encoding: str = ""
     """Encoding of text files, such as cp1252 or gb18030; empty for UTF-8."""
     form: Literal["auto", "table", "columns"] = "auto"
-    """`columns` holds a word and its tags on each line, as CoNLL 2003 does; `auto` takes it for .conll, .bio, .iob and .ner."""
+    """`columns` holds a word and its tags on each line, as CoNLL 2003 does, or tables of words and tags; `auto` takes it for
+    .conll, .bio, .iob and .ner, and a run that names other files looks into them."""
     quotes: bool = True
     """Whether quotation marks hold values together; set it to false where they are letters like any other."""
 
