@@ -41,7 +41,11 @@ MISSING_NUMBERS = MISSING_WORDS | {
 """Words for a missing value in a column of numbers; in a column of words they may be values."""
 MIN_SHARE = 0.95
 """Signs such as "$" and "%" belong to the numbers of a column when at least this share of its cells can be read with them."""
-SCALES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "mn": 1e6, "B": 1e9, "bn": 1e9, "T": 1e12}
+_THOUSAND, _MILLION = ("k", "K", "Tsd.", "Tsd", "千", "천"), ("M", "mn", "Mio.", "Mio", "mln", "million")
+_BILLION, _MYRIAD, _MYRIADS = ("B", "bn", "Mrd.", "Mrd", "mld", "billion"), ("万", "萬", "만"), ("亿", "億", "억")
+SCALES = {"": 1.0, **dict.fromkeys(_THOUSAND, 1e3), **dict.fromkeys(_MILLION, 1e6), **dict.fromkeys(_BILLION, 1e9), "T": 1e12}
+SCALES |= {**dict.fromkeys(_MYRIAD, 1e4), **dict.fromkeys(_MYRIADS, 1e8), "lakh": 1e5, "crore": 1e7}
+"""What a number may be multiplied by, behind it: letters, and words of several languages."""
 _CODES = "USD|EUR|GBP|JPY|CHF|INR|CNY|RMB|RUB|SEK|NOK|DKK|PLN|CZK|HUF|TRY|BRL|MXN|CAD|AUD|NZD|HKD|SGD|KRW|TWD|THB|ZAR"
 _UNITS = (
     "kg|g|mg|lbs?|oz|km|cm|mm|mi|ft|in|sq ?ft|m|ha|l|ml|GB|MB|kB|TB|kWh|kW|W|V|Hz|MHz|GHz|hp|bhp|PS|CC|cc|rpm|kmpl|mpg|"
@@ -49,9 +53,10 @@ _UNITS = (
 )
 """Units that all numbers of a column may end in."""
 _CURRENCY = rf"(?:US\$|R\$|A\$|C\$|HK\$|[$€£¥₹₩₽₺₫₴₦₱฿₪]|(?:{_CODES})(?![A-Za-z])|kr\.?|zł|Kč|Ft|Rs\.?|Fr\.|元|円)"
+_SCALES = "|".join(re.escape(scale) for scale in sorted(SCALES, key=len, reverse=True) if scale)
 _CELL = re.compile(
     rf"""(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<before>{_CURRENCY})?\s*(?P<second>[+-])?\s*
-    (?P<body>\d[\d.,'\s]*|[.,]\d+)(?P<power>[eE][+-]?\d{{1,4}})?\s*(?P<scale>(?:k|K|mn|M|bn|B|T)(?![A-Za-z]))?\s*(?P<percent>%)?\s*
+    (?P<body>\d[\d.,'\s]*|[.,]\d+)(?P<power>[eE][+-]?\d{{1,4}})?\s*(?P<scale>(?:{_SCALES})(?![A-Za-z]))?\s*(?P<percent>%)?\s*
     (?P<after>{_CURRENCY})?\s*(?P<trailing>[+-])?\s*(?P<close>\))?\s*(?P<last>{_CURRENCY}|%)?\s*(?P<unit>{_UNITS})?""",
     re.VERBOSE,
 )
@@ -99,7 +104,7 @@ class NumberFormat:
     percent: bool = False
     """Whether each cell but zero has a per cent sign; its number is read as written, 12.5 for "12.5 %"."""
     scaled: bool = False
-    """Whether cells may end in K, M or B."""
+    """Whether cells may end in one of `SCALES`, such as K, Mio. or 万."""
 
     def to_json(self) -> dict[str, Any]:
         """The entries that differ from plain numbers."""
@@ -115,7 +120,9 @@ class NumberFormat:
         """The format in words, such as "decimal commas, $"; empty for plain numbers."""
         parts = ["decimal commas"] * (self.decimal == "," and fractions)
         parts += [f"thousands {'points' if self.decimal == ',' else 'commas'}"] * thousands
-        parts += [self.currency] * bool(self.currency) + ["per cent signs"] * self.percent + ["K, M or B"] * self.scaled
+        parts += (
+            [self.currency] * bool(self.currency) + ["per cent signs"] * self.percent + ["multiples (K, Mio., 万)"] * self.scaled
+        )
         return ", ".join(parts)
 
 

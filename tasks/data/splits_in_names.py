@@ -20,13 +20,14 @@ SPLIT_WORDS = {
     **dict.fromkeys(("validación", "validacion", "validierung", "validazione", "validação", "validacao"), "validation"),
     **dict.fromkeys(("валидация", "検証", "검증", "walidacja", "doğrulama"), "validation"),
     **dict.fromkeys(("prueba", "pruebas", "teste", "testen", "тест", "тестовая", "テスト", "테스트", "holdout"), "test"),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "development", "validate", "testa"), "validation"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "development", "validate"), "validation"),
     **dict.fromkeys(("validset", "valset", "devset", "验证", "验证集"), "validation"),
     **dict.fromkeys(("test", "testing", "testset", "tst", "t10k", "testb", "测试", "测试集"), "test"),
     **dict.fromkeys(("eval", "evaluation"), "eval"),
+    "testa": "testa",
     **dict.fromkeys(("pred", "predict", "prediction", "unsup", "unlabelled", "unlabeled"), UNLABELLED),
 }
-"""`eval` is the test split beside a validation split and without a test split, else the validation split."""
+"""`eval` and `testa` are the test split beside a validation split and without a test split, else the validation split."""
 COLUMN_NAMES = ("split", "subset", "set", "partition", "fold", "data_split", "dataset_split", "usage")
 """Names of a column that may hold the split of each row."""
 _BOUNDARIES = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)")
@@ -86,12 +87,9 @@ def split_in_name(name: str) -> str:
 
 
 def _resolved(matches: dict[str, str]) -> dict[str, str]:
-    """The names with `eval` replaced by the split that is lacking."""
-    has_validation, has_test = "validation" in matches.values(), "test" in matches.values()
-    return {
-        name: ("test" if has_validation and not has_test else "validation") if split == "eval" else split
-        for name, split in matches.items()
-    }
+    """The names with `eval` and `testa` replaced by the split that is lacking."""
+    lacking = "test" if "validation" in matches.values() and "test" not in matches.values() else "validation"
+    return {name: lacking if split in ("eval", "testa") else split for name, split in matches.items()}
 
 
 def _words(name: str) -> list[str]:

@@ -20,7 +20,7 @@ from tasks.data.tables import byte_kinds
 from tasks.data.tables.columns import ORIGIN_COLUMNS, UNNAMED, check_columns, checked_header, unreserved
 from tasks.data.tables.csv_layout import CsvLayout, find_layout
 from tasks.data.tables.json_lines import Nested, json_records
-from tasks.data.tables.other_tables import npz_table, sheet_records
+from tasks.data.tables.other_tables import npz_table, read_sheet
 from tasks.data.tables.parquet_files import UNNAMED_INDEX, parquet_blocks, parquet_columns
 from tasks.data.tables.text_lines import MAX_LINE_BYTES, TextLines, decompressed, packed_name
 
@@ -79,7 +79,9 @@ def read_table(
     if place.stat().st_size == 0:
         raise UserError(f"{place} is empty (0 bytes); expected a table")
     if kind in SPREADSHEETS:
-        yield from _frames(_sheet(place, columns), place, file_name)
+        notes, records = read_sheet(place)
+        blocks = _frames(_sheet(place, records, columns), place, file_name)
+        yield from remarks.attach(blocks, [f"{file_name}: {text}" for text in notes])
         return
     with decompressed(place) as file:
         lines = TextLines(file, place, encoding)
@@ -89,6 +91,8 @@ def read_table(
         head = lines.head()
         if head and byte_kinds.is_page(head[0]):
             raise UserError(f"{place} is a page of the web or XML, no table of text; export its table as CSV")
+        if byte_kinds.is_arff(head):
+            raise UserError(f"{place} is an ARFF file (Weka); save it as CSV, with the names of its attributes in the first line")
         layout = find_layout(head, SEPARATORS.get(kind, ","), separator, len(names))
         detected = [*["lines end in carriage returns alone"] * lines.mac, *[f"read as {lines.encoding}"] * bool(lines.encoding)]
         blocks = _frames(_csv_records(lines, place, columns, layout, names, quotes), place, file_name)
@@ -198,8 +202,7 @@ def _check_one_column(path: Path, header: Sequence[str], separator: str, first: 
             )
 
 
-def _sheet(path: Path, columns: Sequence[str]) -> Iterator[Record]:
-    records = sheet_records(path)
+def _sheet(path: Path, records: Iterator[tuple[int, list[str]]], columns: Sequence[str]) -> Iterator[Record]:
     header = checked_header(path, next(records, (0, [""]))[1])
     check_columns(path, header, columns)
     chosen = [header.index(name) for name in columns or header]

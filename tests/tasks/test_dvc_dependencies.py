@@ -30,7 +30,6 @@ UNNEEDED = {
     "tasks.data.number_cells",
     "tasks.data.pretrained_weights",
     "tasks.data.sampling",
-    "tasks.data.splits_in_names",
     "tasks.evaluation.latency",
     "tasks.evaluation.model_size",
     "tasks.evaluation.timing_process",

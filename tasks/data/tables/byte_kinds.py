@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+PICKLE = "a Python pickle, which may run any code and is never opened; save the table as CSV or parquet"
 MAGIC = (
     (b"\x1f\x8b", "a gzip file; give it a name that ends in .gz"),
     (b"BZh91AY&SY", "a bzip2 file; give it a name that ends in .bz2"),
@@ -13,7 +15,7 @@ MAGIC = (
     (b"PAR1", "a parquet file; give it a name that ends in .parquet"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old spreadsheet (.xls); save the sheet as CSV or .xlsx"),
     (b"\x93NUMPY", "a NumPy array; save arrays with names by numpy.savez as .npz"),
-    (b"\x80\x04\x95", "a Python pickle, which may run any code and is never opened; save the table as CSV or parquet"),
+    *((bytes((0x80, number)), PICKLE) for number in range(2, 6)),
     (b"SQLite format 3\0", "a SQLite database; export the table as CSV"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file; export the table as CSV or parquet"),
     (b"ARROW1\0\0", "a Feather file; save it as parquet"),
@@ -37,6 +39,12 @@ _WIDE_PAIR = re.compile(rb"[\x81-\xfe][\x40-\xfe]")
 def other_kind(head: bytes) -> str:
     """What a file is, by its first bytes, if it is no text, and what to do about it; else empty."""
     return next((words for magic, words in MAGIC if head.startswith(magic)), "")
+
+
+def is_arff(head: Sequence[str]) -> bool:
+    """Whether the first lines of a text, after comments, declare a relation as ARFF (Weka) does."""
+    first = next((line for line in head if line.strip() and not line.startswith("%")), "")
+    return first.strip().lower().startswith("@relation")
 
 
 def is_page(head: str) -> bool:

@@ -39,6 +39,12 @@ def json_records(lines: TextLines, path: Path, columns: Sequence[str]) -> Iterat
     first = list(islice(objects, HEADER_OBJECTS))
     if not first:
         raise UserError(f"{path} holds blank lines only; expected one JSON object per line")
+    if len(first) == 1 and first[0][2] and all(map(_is_table, first[0][2].values())):
+        names = ", ".join(map(repr, first[0][2]))[:80]
+        raise UserError(
+            f"{path} holds one object around its rows ({names}); expected one object per row: "
+            "an array of objects, or an object on each line"
+        )
     recognized = list(dict.fromkeys(name for number, _, record in first for name in _names(path, number, record)))
     check_columns(path, recognized, columns)
     header = list(columns) or recognized
@@ -51,6 +57,11 @@ def json_records(lines: TextLines, path: Path, columns: Sequence[str]) -> Iterat
                 f"({', '.join(header)[:200]}); give it to one of them, with null where it is unknown"
             )
         yield number, *_values(text, record, header)
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a value is an object, or a list of objects."""
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value) and isinstance(value[0], dict))
 
 
 def _names(path: Path, line: int, record: dict[str, Any]) -> list[str]:

@@ -166,7 +166,10 @@ def _check_same_columns(file: SourceFile, first: SourceFile, names: Sequence[str
     if set(names) != set(header):
         odd = [name for name in [*names, *header] if (name in header) != (name in names)]
         listed = ", ".join(odd)[:200]
-        raise UserError(f"{file.path} and {first.path.name} differ in their columns ({listed}); give every file the same columns")
+        raise UserError(
+            f"{file.path} and {first.path.name} differ in their columns ({listed}); "
+            "give every file the same columns, or name those with labels in fetch.train and fetch.test"
+        )
 
 
 def _label_and_kinds(

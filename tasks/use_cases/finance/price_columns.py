@@ -19,7 +19,7 @@ COLUMN_ALIASES = {
     ),
     "open": (
         *("open", "open price", "opening price", "o", "开盘", "开盘价", "始値", "시가"),
-        *("eröffnung", "apertura", "ouverture", "otwarcie"),
+        *("eröffnung", "eröffnungskurs", "erster", "anfangskurs", "apertura", "ouverture", "otwarcie"),
     ),
     "high": (
         *("high", "high price", "h", "最高", "最高价", "高値", "고가"),
@@ -33,7 +33,10 @@ COLUMN_ALIASES = {
         *("close", "close price", "closing price", "close/last", "last", "price", "收盘", "收盘价"),
         *("schluss", "schlusskurs", "zuletzt", "cierre", "último", "clôture", "dernier", "zamkniecie", "終値", "종가", "c"),
     ),
-    "volume": ("volume", "vol", "tick volume", "tickvol", "成交量", "volumen", "wolumen", "出来高", "거래량", "v"),
+    "volume": (
+        *("volume", "vol", "tick volume", "tickvol", "成交量", "volumen", "wolumen", "出来高", "거래량", "v"),
+        *("stücke", "stuecke", "stück"),
+    ),
     "fear": ("fear", "vix"),
 }
 """Names of each column in users' files, in any case; the first one that is there is taken."""

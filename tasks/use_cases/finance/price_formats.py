@@ -87,6 +87,8 @@ class PriceEvidence:
             if words := evidence.words(numbers):
                 doubt = " (set fetch.decimal if that is wrong)" if evidence.is_ambiguous else ""
                 notes.append(f"{name} read with {words}{doubt}")
+        if unread := self.volume.cells - self.volume.readable(volume):
+            notes.append(f"volume: {unread:,} of {self.volume.cells:,} cells are no numbers and count as missing")
         if detected != "weekdays":
             words = {"every_day": "a market of seven days", "hourly": "several bars a day"}[detected]
             notes.append(f"{words} (calendar {detected})")

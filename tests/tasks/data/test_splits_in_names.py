@@ -47,6 +47,8 @@ def test_splits_without_train_rows_are_refused() -> None:
     [
         (["train.csv", "dev.tsv", "test.csv.gz"], ["train", "validation", "test"]),
         (["eng.train", "eng.testa", "eng.testb"], ["train", "validation", "test"]),
+        (["train.csv", "valid.csv", "testa.csv"], ["train", "validation", "test"]),
+        (["train.csv", "testa.csv"], ["train", "validation"]),
         (["train_20k_balanced.csv.xz", "test.csv.xz"], ["train", "test"]),
         (["train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "test-00000-of-00001.parquet"],
          ["train", "train", "test"]),

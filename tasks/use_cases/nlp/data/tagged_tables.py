@@ -104,9 +104,11 @@ def read_sentences(path: Path, table: TaggedTable, reading: Mapping[str, Any]) -
 
 def _lists(path: Path, line: int, words: str, tags: str) -> tuple[str, str]:
     """The words and the tags of one sentence, each as one text."""
-    listed = [json.loads(text) if text.startswith("[") else None for text in (words, tags)]
+    listed: list[Any] = [json.loads(text) if text.startswith("[") else None for text in (words, tags)]
     if not all(isinstance(each, list) for each in listed) or len(listed[0]) != len(listed[1]):
-        raise UserError(f"{path}, line {line}: expected a list of words and a list with as many tags, got {words[:40]} and {tags[:40]}")
+        raise UserError(
+            f"{path}, line {line}: expected a list of words and a list with as many tags, got {words[:40]} and {tags[:40]}"
+        )
     named = [_name(path, line, str(tag)) for tag in listed[1]]
     return " ".join("_".join(str(word).split()) or "_" for word in listed[0]), " ".join(named)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,16 @@ def test_a_parquet_file_called_csv_is_named(tmp_path: Path) -> None:
     (tmp_path / "my.csv").write_bytes(parquet_bytes(tmp_path))
     with pytest.raises(UserError, match=r"my.csv is a parquet file; give it a name that ends in .parquet"):
         list(table_files.read_table(tmp_path / "my.csv"))
+
+
+@pytest.mark.parametrize("number", range(2, 6))
+def test_a_pickle_of_any_kind_is_never_opened(tmp_path: Path, number: int) -> None:
+    (tmp_path / "my.pkl").write_bytes(pickle.dumps({"text": ["a"]}, protocol=number))
+    with pytest.raises(UserError, match="a Python pickle, which may run any code and is never opened"):
+        list(table_files.read_table(tmp_path / "my.pkl"))
+
+
+def test_an_arff_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "my.arff").write_text("% loans\n@relation loans\n@attribute age numeric\n@data\n47\n49\n")
+    with pytest.raises(UserError, match=r"my.arff is an ARFF file \(Weka\); save it as CSV"):
+        list(table_files.read_table(tmp_path / "my.arff"))

@@ -73,3 +73,8 @@ def test_a_key_that_the_first_object_lacks_is_a_column_too(tmp_path: Path) -> No
     late = ['{"a": 1}'] * 1000 + ['{"a": 1, "b": 2}']
     with pytest.raises(UserError, match="line 1001 has 'b', which none of the first 1,000 objects has"):
         read(tmp_path, *late)
+
+
+def test_an_object_around_the_rows_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"my.jsonl holds one object around its rows \('data'\); expected one object per row"):
+        read(tmp_path, '{"data": [{"text": "a"}, {"text": "b"}]}')

@@ -92,6 +92,7 @@ def test_the_bars_of_a_file_are_those_that_are_meant(tmp_path: Path, change: Any
         {"Date": "日期", "Open": "开盘", "High": "最高", "Low": "最低", "Close": "收盘", "Volume": "成交量"},
         {"Date": "Datum", "Open": "Eröffnung", "High": "Hoch", "Low": "Tief", "Close": "Schlusskurs", "Volume": "Volumen"},
         {"Date": "Open time", "Volume": "Volume BTC"},
+        {"Date": "Datum", "Open": "Erster", "High": "Hoch", "Low": "Tief", "Close": "Schlusskurs", "Volume": "Stuecke"},
     ],
 )
 def test_columns_are_known_by_the_names_that_vendors_give_them(tmp_path: Path, names: Any) -> None:
@@ -107,7 +108,20 @@ def test_volumes_in_thousands_and_millions_are_read(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "own.csv", index=False)
     bars, said = clean(tmp_path / "own.csv")
     assert bars["volume"].head(2).tolist() == [1_250_000.0, round(float(EXPECTED["Volume"][1]), -1)]
-    assert said == ["own.csv: volume read with K, M or B"]
+    assert said == ["own.csv: volume read with multiples (K, Mio., 万)"]
+
+
+def test_volumes_in_ten_thousands_are_read(tmp_path: Path) -> None:
+    prices(Volume=lambda cell: f"{int(cell) / 10_000:.4f}万").to_csv(tmp_path / "own.csv", index=False)
+    bars, _ = clean(tmp_path / "own.csv")
+    np.testing.assert_allclose(bars["volume"], EXPECTED["Volume"].astype(float))
+
+
+def test_volumes_that_are_no_numbers_are_said_to_be_missing(tmp_path: Path) -> None:
+    prices(Volume=lambda cell: f"{cell} pieces of it").to_csv(tmp_path / "own.csv", index=False)
+    bars, said = clean(tmp_path / "own.csv")
+    assert bars["volume"].isna().all()
+    assert said == [f"own.csv: volume: {len(EXPECTED)} of {len(EXPECTED)} cells are no numbers and count as missing"]
 
 
 def test_a_market_of_seven_days_is_found_or_set(tmp_path: Path) -> None:

@@ -23,12 +23,11 @@ EXPECTED = [(" ".join(words), " ".join(tags)) for words, tags in SENTENCES]
 
 
 def columns(form: str = "{word} {tag}", before: str = "") -> str:
-    return "".join(
-        before
-        + "".join(f"{form.format(number=number, word=word, tag=tag)}\n" for number, (word, tag) in enumerate(zip(*each), 1))
-        + "\n"
-        for each in SENTENCES
-    )
+    text = ""
+    for words, tags in SENTENCES:
+        pairs = enumerate(zip(words, tags, strict=True), start=1)
+        text += before + "".join(form.format(number=number, word=word, tag=tag) + "\n" for number, (word, tag) in pairs) + "\n"
+    return text
 
 
 def word_table(*, repeated: bool) -> str:
@@ -57,7 +56,7 @@ def read(path: Path) -> tuple[list[tuple[str, str]], Nlp]:
     ("name", "content"),
     [
         ("train.txt", columns()),
-        ("train.txt", "-DOCSTART- -X-\n\n" + columns("{word} NN B-NP {tag}").replace("-DOCSTART- -X-", "-DOCSTART- -X- O O")),
+        ("train.txt", "-DOCSTART- -X- O O\n\n" + columns("{word} NN B-NP {tag}")),
         ("eng.train", columns("{word}\t{tag}")),
         ("words.tsv", columns("{word}\t{tag}")),
         ("my.conll", columns("{word} {tag}", before="# id 4 of 7\n")),
@@ -117,7 +116,11 @@ def test_a_stanza_without_the_form_is_told_to_set_it(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("ner.jsonl", '{"tokens": ["a", "b"], "ner_tags": [0, 3]}\n', "the tag '0' is a number; write the names of tags"),
-        ("ner.jsonl", '{"tokens": ["a", "b"], "ner_tags": ["O"]}\n', "line 1: expected a list of words and a list with as many tags"),
+        (
+            "ner.jsonl",
+            '{"tokens": ["a", "b"], "ner_tags": ["O"]}\n',
+            "line 1: expected a list of words and a list with as many tags",
+        ),
     ],
 )
 def test_tags_without_names_are_refused(tmp_path: Path, name: str, content: str, words: str) -> None:
