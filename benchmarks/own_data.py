@@ -60,7 +60,8 @@ def sentence(rows: list[dict[str, Any]]) -> str:
     kept = [row for row in rows if row["behind"] <= MARGIN or row["released is classic"]]
     behind = [row["data"] for row in rows if row not in kept]
     return (
-        f"Product defaults on test rows, seed 7, recipe dense and the baselines alone: on {len(kept)} of {len(rows)} data sets the default is at most {MARGIN} behind "
+        "Product defaults on test rows, seed 7, recipe dense and the baselines alone: "
+        f"on {len(kept)} of {len(rows)} data sets the default is at most {MARGIN} behind "
         f"the best classic, or a classic model is released{'; not on ' + ', '.join(behind) if behind else ''}."
     )
 

@@ -6,7 +6,6 @@ source knows its own to be doubtful, else empty), `file`, `row` and `doubt` (see
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from tasks.data import layouts, remarks
 from tasks.data.downloads import download
 from tasks.data.sampling import evenly_spaced_rows
 from tasks.data.table_files import BLOCK_ROWS, CUT_SHORT, NESTED, check_columns, read_table
+from tasks.data.tables.text_lines import COMPRESSED, decompressed
 from tasks.use_cases.nlp.data import text_folders
 
 if TYPE_CHECKING:
@@ -166,7 +166,13 @@ def read_path(fetch: TextFetch) -> Iterator[pd.DataFrame]:
         return remarks.attach(text_folders.read_files(layout.files, fetch.limit), layout.remarks)
     files: list[SourceFile] = []
     notes = list(layout.remarks)
+    classes = _classes_of_files(layout, fetch.layout)
+    if classes:
+        notes.append(f"one text per line, classes by file name: {', '.join(dict.fromkeys(classes.values()))}"[:200])
     for file in layout.files:
+        if classes:
+            files.append((file.path, file.name, file.subset, TableLayout(always=classes[file.name])))
+            continue
         column, splits = layouts.split_column(file, fetch.split, fetch.layout.reading)
         notes += [f"own splits of {file.name} by its column {column}"] * bool(splits)
         files.append((file.path, file.name, file.subset, replace(fetch.layout, split=column, splits=splits)))
@@ -176,7 +182,7 @@ def read_path(fetch: TextFetch) -> Iterator[pd.DataFrame]:
 def check_head(fetch: TextFetch) -> None:
     """Raise a `UserError` for a source without tables or folders of texts, and for a table without text or label."""
     layout, are_tables = _own_layout(fetch)
-    for file in layout.files[:MAX_CHECKED_FILES] if are_tables else ():
+    for file in layout.files[:MAX_CHECKED_FILES] if are_tables and not _classes_of_files(layout, fetch.layout) else ():
         head = next(_read_blocks((file.path, file.name, "", fetch.layout)))
         _text_label_truth(file.path, list(head.columns), fetch.layout)
 
@@ -198,6 +204,13 @@ def _own_layout(fetch: TextFetch) -> tuple[layouts.Layout, bool]:
         )
     layouts.check_train(tables, place)
     return tables, True
+
+
+def _classes_of_files(layout: layouts.Layout, table: TableLayout) -> dict[str, str]:
+    """The class of each .txt file of a source that is named for one, as pos.txt and neg.txt are; empty where they are tables."""
+    if table != TableLayout() or any(file.path.suffix.lower() != ".txt" for file in layout.files):
+        return {}
+    return text_folders.classes_by_file_name(layout.files, (*TEXT_COLUMNS, *LABEL_COLUMNS))
 
 
 SourceFile = tuple[Path, str, str, TableLayout]
@@ -245,11 +258,19 @@ def _read_blocks(source: SourceFile) -> Iterator[pd.DataFrame]:
 
 
 def _read_lines(path: Path, name: str, label: str) -> Iterator[pd.DataFrame]:
-    """The lines of a gzipped file of sentences; a byte that is not UTF-8 becomes U+FFFD, which the clean stage quarantines."""
-    with gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
+    """The lines of a file of sentences that are not blank.
+
+    A byte that is not UTF-8 becomes U+FFFD, which the clean stage quarantines. A packed file that does not end with a line
+    break may be cut short.
+    """
+    is_packed = path.suffix.lower() in COMPRESSED
+    with decompressed(path) as file:
         block: list[tuple[str, str, str, int, str]] = []
-        for number, line in enumerate(file, start=1):
-            block.append((line.rstrip("\r\n"), label, name, number, "" if line.endswith("\n") else CUT_SHORT))
+        for number, data in enumerate(file, start=1):
+            line = data.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
+            if line.strip():
+                doubt = CUT_SHORT if is_packed and not line.endswith("\n") else ""
+                block.append((line.rstrip("\r\n"), label, name, number, doubt))
             if len(block) == BLOCK_ROWS:
                 yield pd.DataFrame(block, columns=["text", "label", "file", "row", "doubt"])
                 block = []

@@ -1,14 +1,16 @@
-"""Read a folder of .txt files, one text each, whose folders are classes, as large collections of reviews come."""
+"""Read .txt files: one text each, in a folder per class, as collections of reviews come; or a line each, in a file per class."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 
 import pandas as pd
 
 from tasks.core.errors import UserError
 from tasks.data.layouts import SourceFile
 from tasks.data.sampling import evenly_spaced_rows
+from tasks.data.splits_in_names import SPLIT_WORDS
 from tasks.data.table_files import BLOCK_ROWS
 
 MAX_TEXT_BYTES = 4_000_000
@@ -35,6 +37,23 @@ def read_files(files: Sequence[SourceFile], limit: int) -> Iterator[pd.DataFrame
                 "doubt": "",
             }
         )
+
+
+def classes_by_file_name(files: Sequence[SourceFile], columns: Collection[str]) -> dict[str, str]:
+    """The class of each file by its name without the words for its split; empty where they are one, or lines have columns.
+
+    `columns` are the names of columns by which the first line of a table is known.
+    """
+    classes = {}
+    for file in files:
+        words = re.split(r"[\W_]+", file.path.name[: -len(file.path.suffix)])
+        classes[file.name] = "_".join(word for word in words if word and word.lower() not in SPLIT_WORDS)
+        with file.path.open("rb") as opened:
+            first = opened.readline(10_000).decode("utf-8-sig", "replace")
+        fields = re.split(r"[,;|\t]", first)
+        if "\t" in first or any(field.strip().strip('"').lower() in columns for field in fields):
+            return {}
+    return classes if len(set(classes.values())) > 1 and all(classes.values()) else {}
 
 
 def _text(file: SourceFile) -> str:

@@ -111,6 +111,38 @@ def test_a_folder_of_text_files_per_class_is_read_with_its_own_splits(tmp_path: 
     assert sorted(rows["subset"] + rows["label"]) == ["testneg", "testpos", "trainneg", "trainpos"]
 
 
+def test_a_text_file_per_class_holds_a_text_on_each_line(tmp_path: Path) -> None:
+    for name, content in (("pos.txt", "\ufeffgood, very good\n\nfine\n"), ("neg.txt", "bad\nworse; really")):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    case = Nlp(fetch=TextFetch(path=str(tmp_path)))
+    case.check_head()
+    rows = pd.concat(list(case.load()), ignore_index=True)
+    assert rows[["text", "label", "row", "doubt"]].to_numpy().tolist() == [
+        ["bad", "neg", 1, ""],
+        ["worse; really", "neg", 2, ""],
+        ["good, very good", "pos", 1, ""],
+        ["fine", "pos", 3, ""],
+    ]
+
+
+def test_text_files_per_class_and_split_tell_both_by_their_names(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("pos", "neg"):
+            (tmp_path / f"{split}_{name}.txt").write_text(f"{name} {split}\n")
+    rows = pd.concat(list(Nlp(fetch=TextFetch(path=str(tmp_path))).load()), ignore_index=True)
+    assert sorted(map(tuple, rows[["label", "subset", "text"]].to_numpy().tolist())) == [
+        ("neg", "test", "neg test"), ("neg", "train", "neg train"), ("pos", "test", "pos test"), ("pos", "train", "pos train"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("train.txt", "test.txt"), ("only.txt",)])
+def test_text_files_without_classes_in_their_names_are_tables(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("text,label\na,b\nc,d\n")
+    rows = pd.concat(list(Nlp(fetch=TextFetch(path=str(tmp_path))).load()), ignore_index=True)
+    assert rows["label"].tolist() == ["b", "d"] * len(names)
+
+
 def test_a_column_may_hold_the_split(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text("text,label,split\none,a,train\ntwo,b,dev\nthree,a,Test\n", encoding="utf-8")
     assert raw(tmp_path / "all.csv")["subset"].to_list() == ["train", "validation", "test"]
