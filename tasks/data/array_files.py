@@ -52,6 +52,8 @@ def _checked(
 ) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    elif labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all():
+        labels = labels.argmax(1)  # one-hot
     if labels.ndim != 1 or len(labels) != len(pictures):
         raise UserError(f"{path}: {name} {pictures.shape} and {label_name} {labels.shape} do not match; expected one label each")
     if pictures.ndim == 4 and pictures.shape[-1] in CHANNELS and pictures.shape[1] not in CHANNELS:

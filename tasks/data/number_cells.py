@@ -39,6 +39,7 @@ MISSING_NUMBERS = MISSING_WORDS | {
     "unbekannt",
 }
 """Words for a missing value in a column of numbers; in a column of words they may be values."""
+THOUSANDS = {" ": "blanks", "'": "apostrophes", ",": "commas", ".": "points"}
 MIN_SHARE = 0.95
 """Signs such as "$" and "%" belong to the numbers of a column when at least this share of its cells can be read with them."""
 _THOUSAND, _MILLION = ("k", "K", "Tsd.", "Tsd", "千", "천"), ("M", "mn", "Mio.", "Mio", "mln", "million")
@@ -116,10 +117,10 @@ class NumberFormat:
     def from_json(cls, entries: Mapping[str, Any]) -> NumberFormat:
         return cls(**entries)
 
-    def words(self, *, thousands: bool = True, fractions: bool = True) -> str:
+    def words(self, *, thousands: str = "", fractions: bool = True) -> str:
         """The format in words, such as "decimal commas, $"; empty for plain numbers."""
         parts = ["decimal commas"] * (self.decimal == "," and fractions)
-        parts += [f"thousands {'points' if self.decimal == ',' else 'commas'}"] * thousands
+        parts += [f"thousands {thousands}"] * bool(thousands)
         parts += (
             [self.currency] * bool(self.currency) + ["per cent signs"] * self.percent + ["multiples (K, Mio., 万)"] * self.scaled
         )
@@ -134,8 +135,8 @@ class NumberEvidence:
     """Cells that are not missing."""
     shapes: Counter[tuple[str, str, bool, bool]] = field(default_factory=Counter)
     """Cells that may be numbers by (shape, currency, percent, scaled)."""
-    thousands: bool = False
-    """Whether a cell has a separator of thousands for sure."""
+    thousands: set[str] = field(default_factory=set)
+    """The signs that separate thousands in a cell for sure."""
     small_integers: bool = False
     large_integers: bool = False
     """Whether there is an integer without separators below 1000, and from 1000 on."""
@@ -172,7 +173,9 @@ class NumberEvidence:
             return
         self.shapes[shape, parts.currency, parts.percent, bool(parts.scale)] += count
         self.plain_zeros += count * (not parts.percent and not parts.body.strip("0.,"))
-        self.thousands = self.thousands or bool(re.search(r"\d[ ']\d|[.,]\d{3}[.,]", parts.body))
+        self.thousands |= {
+            mark for groups in re.findall(r"\d([ '])(?=\d)|([.,])\d{3}[.,]", parts.body) for mark in groups if mark
+        }
         if parts.body.isdigit():
             self.small_integers = self.small_integers or len(parts.body) <= 3
             self.large_integers = self.large_integers or len(parts.body) > 3
@@ -244,11 +247,9 @@ class NumberEvidence:
     def words(self, form: NumberFormat) -> str:
         """What is unusual about these cells in this format; empty if nothing is."""
         fractions = bool(self.of_shape(COMMA, EITHER_COMMA))
-        return form.words(thousands=self.has_thousands(form), fractions=fractions)
-
-    def has_thousands(self, form: NumberFormat) -> bool:
-        """Whether cells have separators of thousands in this format."""
-        return self.thousands or bool(self.of_shape(EITHER_COMMA if form.decimal == "." else EITHER_POINT))
+        usual, either = (",", EITHER_COMMA) if form.decimal == "." else (".", EITHER_POINT)
+        marks = (self.thousands | ({usual} if self.of_shape(either) else set())) - {form.decimal}
+        return form.words(thousands=" and ".join(THOUSANDS[mark] for mark in sorted(marks)), fractions=fractions)
 
 
 def tidy(text: str) -> str:

@@ -170,7 +170,7 @@ def find_idx_pairs(place: Path) -> Iterator[tuple[Path, Path]]:
 
 def is_junk(name: str) -> bool:
     """Whether a file or folder is not the user's but of a desktop, an archive or a storage device."""
-    return name.startswith((".", "__MACOSX")) or name.lower() in JUNK_NAMES
+    return name.startswith((".", "__MACOSX", "~$")) or name.lower() in JUNK_NAMES
 
 
 def _missing_message(path: Path) -> str:

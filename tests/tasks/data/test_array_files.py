@@ -44,6 +44,11 @@ def test_any_layout_of_grey_pictures_has_the_same_pixels(tmp_path: Path, pixels:
     assert np.array_equal(images.decode_batch(rows["image"], 8, 1)[:, 0], PIXELS[..., 0])
 
 
+def test_one_hot_labels_are_the_places_of_their_ones(tmp_path: Path) -> None:
+    rows = load(tmp_path / "my.npz", x=PIXELS, y=np.eye(3)[[0, 2, 1, 2, 0, 1]])
+    assert rows["label"].tolist() == ["0", "2", "1", "2", "0", "1"]
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

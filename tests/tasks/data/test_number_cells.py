@@ -108,3 +108,19 @@ def test_what_was_found_is_told_in_words() -> None:
     plain.add(pd.Series(["1", "2.5", "0.123"]))
     assert plain.words(plain.format()) == ""
     assert not plain.is_ambiguous
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["1'234.50", "950"], "thousands apostrophes"),
+        (["1 234,5", "12 345"], "decimal commas, thousands blanks"),
+        (["1,234,567", "2.25"], "thousands commas"),
+        (["1.234,5"], "decimal commas, thousands points"),
+        (["1234.5"], ""),
+    ],
+)
+def test_the_sign_of_thousands_is_named(cells: Any, words: str) -> None:
+    evidence = NumberEvidence()
+    evidence.add(pd.Series(cells, dtype=object))
+    assert evidence.words(evidence.format()) == words

@@ -123,7 +123,7 @@ def test_hidden_files_are_no_data(tmp_path: Path) -> None:
         *("@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "cat/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "#recycle/old.png", "@Recycle/old.png"),
         *("$RECYCLE.BIN/desktop.ini", "System Volume Information/IndexerVolumeGuid", "lost+found/1"),
         *("cat/Icon\r", "cat/thumbs.db", "cat/Thumbs.db", "cat/ehthumbs.db", "cat/Desktop.ini", "cat/.DS_Store", "cat/._1.jpg"),
-        "__MACOSX/cat/._1.jpg",
+        *("__MACOSX/cat/._1.jpg", "cat/~$loans.xlsx"),
     ],
 )
 def test_what_desktops_and_storage_devices_leave_in_folders_is_no_data(tmp_path: Path, junk: str) -> None:
