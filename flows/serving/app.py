@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import tempfile
-import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from flows.serving.batching import BatchAnswer, Batcher, Predict
+from flows.serving.exchanges import ExchangeMiddleware
 from flows.serving.feedback import add_feedback
 from flows.serving.interfaces import Exchange, ModelSource, Recorder
 from flows.serving.metrics import ServerMetrics
@@ -30,9 +28,6 @@ from tasks.inference.released_model import Observed, to_records
 
 REFRESH_S = 1.0
 """How often the server looks for a new champion."""
-OPEN_PATHS = ("/health", "/ready")
-"""Paths that need no token."""
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
@@ -43,7 +38,7 @@ def create_app(
     log: Callable[[str], None] = print,
     recorder: Recorder | None = None,
 ) -> FastAPI:
-    """The application for these models. With a token, every request but those of `OPEN_PATHS` must carry it as bearer.
+    """The application for these models. With a token, every request but /health and /ready must carry it as bearer.
 
     A recorder is told of every request to a use case, and takes the right answers that clients send.
     """
@@ -68,27 +63,7 @@ def create_app(
 
     app = FastAPI(title="Bonsai", description="Answers of released models; raw inputs in.", version="1", lifespan=lifespan)
 
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Handler) -> Response:
-        began, use_case = time.perf_counter(), request.url.path.split("/")[1]
-        number = uuid.uuid4().hex
-        request_id = f"{use_case}-{number}" if use_case in batchers else number
-        exchange = request.state.exchange = Exchange(use_case, request_id)
-        if token and request.url.path not in OPEN_PATHS and not _has_token(request, token):
-            refused = Refused(401, "no_token", "send the token of this server as header 'Authorization: Bearer ...'")
-            exchange.error = refused.code
-            response: Response = JSONResponse(refused.as_json(), 401)
-        else:
-            response = await call_next(request)
-        if use_case in batchers:
-            seconds = time.perf_counter() - began
-            metrics.latency.labels(use_case).observe(seconds)
-            metrics.requests.labels(use_case, response.status_code).inc()
-            if recorder:
-                exchange.status, exchange.latency_ms = response.status_code, 1000 * seconds
-                recorder.record(exchange)
-        response.headers["X-Request-ID"] = request_id
-        return response
+    app.add_middleware(ExchangeMiddleware, use_cases=batchers, metrics=metrics, token=token, recorder=recorder)
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Exception) -> Response:
@@ -109,6 +84,13 @@ def create_app(
         if error.status_code == 404:
             message = unknown_name("nothing is served at", request.url.path, [f"/{name}/predict" for name in models.names()])
         return JSONResponse(Refused(error.status_code, "not_found", message).as_json(), error.status_code)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        """An error of the server itself: uvicorn writes its traceback, the client gets the id to report."""
+        exchange: Exchange = request.state.exchange
+        refused = Refused(500, "failed", f"the server failed ({type(error).__name__}); its log says more")
+        return JSONResponse(refused.as_json(), 500, headers={"X-Request-ID": exchange.request_id})
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
@@ -227,11 +209,6 @@ async def _uploaded(request: Request, limits: Limits) -> list[tuple[str, bytes]]
     ]
     await form.close()
     return files
-
-
-def _has_token(request: Request, token: str) -> bool:
-    sent = request.headers.get("authorization", "")
-    return hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())
 
 
 async def _watch(models: ModelSource, metrics: ServerMetrics, log: Callable[[str], None]) -> None:

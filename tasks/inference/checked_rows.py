@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from tasks.cleaning import deduplication
 from tasks.cleaning.partitions import schema_errors
+from tasks.inference.schema_check import keeps_schema
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -45,8 +47,12 @@ def check_rows(case: UseCase, raw: DataFrame) -> CheckedRows:
     raw = raw.reset_index(drop=True)
     schema = case.schema(raw)
     columns = list(schema.columns)
-    cleaned = case.clean_partition(raw)[[*columns, "fault", "fix"]].reset_index(drop=True)
-    cleaned = cleaned.assign(file=raw["file"].to_numpy(), row=raw["row"].to_numpy())
+    cleaned = case.clean_partition(raw).reset_index(drop=True)
+    if list(cleaned.columns) != (wanted := [*columns, "fault", "fix"]):
+        cleaned = cleaned[wanted]
+    cleaned["file"], cleaned["row"] = raw["file"].to_numpy(), raw["row"].to_numpy()
+    if not needs_other_rows(case) and not any(cleaned["fault"].tolist()) and keeps_schema(schema, cleaned):
+        return CheckedRows(cleaned, _no_rejected_rows().copy(), len(raw))
     good = cleaned["fault"] == ""
     if good.any():
         faults = schema_errors(case, cleaned.loc[good, columns], schema)
@@ -56,3 +62,10 @@ def check_rows(case: UseCase, raw: DataFrame) -> CheckedRows:
     for computed in [column for column in rows.columns if column not in cleaned.columns and rows[column].dtype == object]:
         rows = rows[rows[computed].notna()]  # such as the window of a day without enough past
     return CheckedRows(rows.reset_index(drop=True), rejected.reset_index(drop=True), len(raw))
+
+
+@cache
+def _no_rejected_rows() -> DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({"file": [""], "row": [0], "reason": [""]}).head(0)

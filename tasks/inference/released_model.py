@@ -97,7 +97,8 @@ class ReleasedModel:
         for block in blocks:
             records = to_records(block.answers.drop(columns=["file", "row"]))
             by_row |= dict(zip(block.answers["row"].tolist(), records, strict=True))
-        by_row |= {int(row): {"error": str(reason)} for _, row, reason in checked.rejected.itertuples(index=False)}
+        rejected = zip(checked.rejected["row"].tolist(), checked.rejected["reason"].tolist(), strict=True)
+        by_row |= {row: {"error": str(reason)} for row, reason in rejected}
         incomplete = {"error": "incomplete: other rows that it needs, such as earlier days, are missing"}
         return Observed([by_row.get(position, incomplete) for position in range(1, len(inputs) + 1)], blocks)
 
@@ -127,12 +128,17 @@ class ReleasedModel:
         inputs, _ = self.case.encode(rows, self.model.state)
         outputs = self.model.outputs(inputs)
         answers = self.case.answer_table(rows, outputs, self.model.state)
+        if own := [name for name in ("file", "row") if name in answers]:
+            answers = answers.drop(columns=own)
         if reading := self.model.reading(outputs, inputs):
             classes = self.model.classes
-            sets = [[name for name, inside in zip(classes, row, strict=True) if inside] for row in reading.prediction_sets]
-            answers = answers.assign(abstains=reading.reasons, prediction_set=sets)
-        origin = {name: rows[name].to_numpy() for name in ("file", "row")}
-        return Block(rows, inputs, outputs, answers.drop(columns=list(origin), errors="ignore").assign(**origin))
+            answers["abstains"] = reading.reasons
+            answers["prediction_set"] = [
+                [name for name, inside in zip(classes, row, strict=True) if inside] for row in reading.prediction_sets
+            ]
+        for name in ("file", "row"):
+            answers[name] = rows[name].to_numpy()
+        return Block(rows, inputs, outputs, answers)
 
 
 def load_release(place: str | Path, *, project: Path | None = None, threads: int = 1) -> ReleasedModel:

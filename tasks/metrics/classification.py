@@ -30,13 +30,17 @@ def softmax(logits_NK: NDArray[Any]) -> Floats:
 
 def predictions_table(rows: DataFrame, probabilities_NK: Floats, classes: Sequence[str], keep: Sequence[str]) -> DataFrame:
     """The predictions: columns `keep` of `rows`, the predicted class, its confidence, and all probabilities."""
+    import pandas as pd
+
     best = probabilities_NK.argmax(1)
-    return rows[[name for name in keep if name in rows]].assign(
-        predicted=np.array(classes, dtype=object)[best],
-        confidence=probabilities_NK[np.arange(len(best)), best],
-        classes=[list(classes)] * len(best),
-        probabilities=list(probabilities_NK.astype(np.float32)),
-    )
+    columns = {
+        **{name: rows[name] for name in keep if name in rows},
+        "predicted": np.array(classes, dtype=object)[best],
+        "confidence": probabilities_NK[np.arange(len(best)), best],
+        "classes": [list(classes)] * len(best),
+        "probabilities": list(probabilities_NK.astype(np.float32)),
+    }
+    return pd.DataFrame(columns, index=rows.index)
 
 
 def majority_baseline(labels: Series, count: int, classes: Sequence[str]) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -126,12 +127,14 @@ class Vision(UseCase):
         usual = {"usual_height": state["side"], "usual_width": state["side"], "usual_channels": state["channels"]}
         usual["usual_fit"] = state.get("fit", "pad")
         columns = {"image": list(inputs), "label": state["classes"][0], "subset": "", **usual}
-        return pd.DataFrame(columns, index=range(len(inputs))).assign(file="", row=range(1, len(inputs) + 1))
+        return pd.DataFrame({**columns, "file": "", "row": range(1, len(inputs) + 1)}, index=range(len(inputs)))
 
     def clean_partition(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Decode each image; one that is unreadable or blank, or has an impossible label, is invalid."""
         dataset = self.fetch.named_dataset
-        cleaned = [self._clean_row(row, dataset.classes if dataset else ()) for row in rows.itertuples(index=False)]
+        values = zip(*(rows[name].tolist() for name in rows), strict=True)  # quicker than `itertuples` for a single row
+        each = (SimpleNamespace(**dict(zip(rows.columns, row, strict=True))) for row in values)
+        cleaned = [self._clean_row(row, dataset.classes if dataset else ()) for row in each]
         return pd.DataFrame(cleaned, columns=list(CLEANED_COLUMNS), index=rows.index)
 
     def square(self, height: int, width: int) -> tuple[int, images.Fit]:

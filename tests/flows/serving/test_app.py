@@ -7,7 +7,9 @@ import base64
 import json
 import resource
 from collections.abc import Callable, Coroutine
+from functools import partialmethod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -15,9 +17,11 @@ import pytest
 
 from flows import promotion
 from flows.serving.app import create_app
+from flows.serving.interfaces import Exchange
 from flows.serving.requests import Limits
 from flows.serving.served_models import ServedModels
 from tasks.core.storage.artifacts import Table, read_split
+from tasks.inference.released_model import ReleasedModel
 from tests.flows.test_promotion import run
 from tests.support import recorded_runs
 
@@ -141,6 +145,26 @@ def test_hostile_requests_are_refused_with_a_code_and_memory_stays_flat(project:
     peaks: list[int] = []
     with_server(project, talk, limits=Limits(body_bytes=2_000_000, rows=100))
     assert peaks[1] - peaks[0] < 50_000, "kibibytes"
+
+
+def test_an_error_of_the_server_itself_is_structured_and_recorded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[Exchange] = []
+
+    def fail(self: ReleasedModel, inputs: Any) -> None:
+        raise ZeroDivisionError("boom")
+
+    monkeypatch.setattr(ReleasedModel, "observe", fail)
+    monkeypatch.setattr(httpx.ASGITransport, "__init__", partialmethod(httpx.ASGITransport.__init__, raise_app_exceptions=False))
+
+    async def talk(client: httpx.AsyncClient) -> None:
+        failed = await client.post("/vision/predict", json={"inputs": [encoded(pictures(project)[0])]})
+        assert (failed.status_code, failed.json()["error"]["code"]) == (500, "failed")
+        assert failed.headers["x-request-id"] == recorded[0].request_id
+        assert (recorded[0].status, recorded[0].error) == (500, "failed")
+        assert 'bonsai_requests_total{status="500",use_case="vision"} 1.0' in (await client.get("/metrics")).text
+
+    recorder = SimpleNamespace(record=recorded.append, close=lambda: None, feedback=None)
+    with_server(project, talk, recorder=recorder)
 
 
 def test_a_server_with_a_token_answers_nobody_else(project: Path) -> None:
