@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.faults import attacks, flips, injection, mutations, planted
+from tests.faults import attacks, flips, injection, kills, mutations, planted
 
-INJECTIONS, FLIPS, MUTATIONS = 2_000, 2_000, 1_000_000
-PARTS = ("injections", "flips", "mutations", "attacks", "defects")
+INJECTIONS, FLIPS, MUTATIONS, KILLS = 2_000, 2_000, 1_000_000, 100
+PARTS = ("injections", "flips", "mutations", "attacks", "defects", "kills")
 
 
 def main() -> int:
@@ -18,7 +18,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part; repeatable")
     options = parser.parse_args()
-    parts = {"injections": _injections, "flips": _flips, "mutations": _mutations, "attacks": _attacks, "defects": _defects}
+    functions = (_injections, _flips, _mutations, _attacks, _defects, _kills)
+    parts = dict(zip(PARTS, functions, strict=True))
     bad = [name for name, part in parts.items() if name in (options.only or PARTS) and not part(options.share, options.seed)]
     print(f"{'failed: ' + ', '.join(bad) if bad else 'all held'}; seed {options.seed}")
     return int(bool(bad))
@@ -62,6 +63,18 @@ def _defects(share: float, seed: int) -> bool:
     missed = planted.undetected()
     print(f"defect     {len(planted.DEFECTS)} planted, {len(planted.DEFECTS) - len(missed)} found {missed or ''}")
     return not missed
+
+
+def _kills(share: float, seed: int) -> bool:
+    found = kills.run(max(10, round(KILLS * share)), seed)
+    by_role = ", ".join(f"{count} of the {role}" for role, count in sorted(found.kills.items()))
+    seen = f"{found.answered:,} requests answered, {found.unanswered:,} not, {found.events:,} events of the registry"
+    print(
+        f"kill       {found.kills.total()} ({by_role}); {seen}, {len(found.failures)} failures",
+        *found.failures,
+        sep="\n           ",
+    )
+    return not found.failures
 
 
 if __name__ == "__main__":
