@@ -21,6 +21,7 @@ from flows.serving.interfaces import Exchange, ModelSource, Recorder
 from flows.serving.metrics import ServerMetrics
 from flows.serving.openapi import describe_files, describe_inputs
 from flows.serving.requests import Limits, Refused, check_count, parse_inputs, read_body
+from flows.serving.uploads import check_upload, safe_suffix
 from tasks.core.errors import UserError
 from tasks.core.registry import unknown_name
 from tasks.inference.checked_rows import needs_other_rows
@@ -178,8 +179,9 @@ def _answer_files(
     served, answers = models.of(name), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory() as folder:
         for number, (file, content) in enumerate(files):
-            path = Path(folder) / f"{number}{''.join(Path(file).suffixes[-2:])[:20]}"
+            path = Path(folder) / f"{number}{safe_suffix(file)}"
             path.write_bytes(content)
+            check_upload(path, file, limits)
             try:
                 for block in served.model.predict_path(path):
                     rejected = [{"row": row, "error": reason} for _, row, reason in block.rejected.itertuples(index=False)]

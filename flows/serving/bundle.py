@@ -19,7 +19,7 @@ FILES = Path(__file__).parent / "bundle_files"
 PROJECT = Path(__file__).parents[2]
 TASKS = ("core", "data", "text", "metrics", "problems", "cleaning", "inference")
 """The packages of `tasks` that a prediction needs, besides that of the use case."""
-SERVING = ("app", "batching", "exchanges", "feedback", "interfaces", "metrics", "openapi", "requests")
+SERVING = ("app", "batching", "exchanges", "feedback", "interfaces", "metrics", "openapi", "requests", "uploads")
 """The modules of `flows.serving` that a server of one model needs."""
 PACKAGES = ("numpy", "pandas", "pandera", "pydantic", "pyyaml", "onnx", "onnxruntime", "platformdirs")
 SERVER_PACKAGES = ("fastapi", "uvicorn", "python-multipart", "prometheus-client")

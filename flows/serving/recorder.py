@@ -183,13 +183,13 @@ class RequestRecorder:
             return {}
         profile = self._profile(served.model.case.name, served.name)
         table = measure_inputs(served.model, blocks, profile)
-        is_text = [table[name].dtype == object for name in table]
-        numbers = table.loc[:, [not text for text in is_text]].to_dict("records")
-        categories = table.loc[:, is_text].to_dict("records")
+        is_number = [table[name].dtype.kind == "f" for name in table]
+        numbers = table.loc[:, is_number].to_dict("records")
+        categories = table.loc[:, [not number for number in is_number]].to_dict("records")
         return {
             key: {
                 "numbers": {str(name): float(value) for name, value in own.items()},
-                "categories": {str(name): value for name, value in texts.items() if value is not None},
+                "categories": {str(name): value for name, value in texts.items() if isinstance(value, str)},
             }
             for key, own, texts in zip(keys, numbers, categories, strict=True)
         }

@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 
 from flows import promotion
 from flows.monitoring import references
 from flows.request_log import feedback, reader
 from flows.request_log.records import Kept, LogSettings, requests_folder
-from flows.serving.interfaces import Exchange
+from flows.serving.interfaces import Exchange, FixedModels, ServedModel
 from flows.serving.recorder import MAX_WAITING, RecorderSettings, RequestRecorder, input_bytes, input_of
 from flows.serving.served_models import ServedModels
+from tasks.core.storage.artifacts import Table, read_split
 from tests.flows.serving.test_app import encoded, pictures, with_server
 from tests.flows.test_promotion import run
 from tests.support import recorded_requests, recorded_runs
 from tests.support.bonsai_process import wait_for
 from tests.support.toy_project import REPOSITORY
+from tests.tasks.inference.test_released_model import BARS, inputs_of, release
 
 
 @pytest.fixture
@@ -139,6 +142,41 @@ def test_a_full_disk_is_said_and_does_not_end_the_recording(project: Path) -> No
     own.record(Exchange("vision", f"vision-{1:032x}", status=400, error="not_json"))
     own.close()
     assert said[0].startswith("request log: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "category"),
+    [("nlp", "characters", ("script", "LATIN")), ("credit", "income", ("sex", None)), ("finance", "input 1 recently", None)],
+)
+def test_texts_records_and_prices_are_recorded_with_their_numbers_and_categories(
+    tmp_path: Path, name: str, number: str, category: tuple[str, str | None] | None
+) -> None:
+    said: list[str] = []
+    root = recorded_runs.project(tmp_path / "p")
+    runs = {name: recorded_runs.finished(root, use_case=name)}
+    model = release(runs, name, tmp_path)
+    inputs = (
+        pd.concat(list(Table(runs[name] / "data" / name / "raw").partitions()))[BARS].astype(str).to_dict("records")
+        if name == "finance"
+        else inputs_of(name, read_split(Table(runs[name] / "data" / name / "clean" / "rows"), "test").head(3))
+    )
+    own = RequestRecorder(
+        root, FixedModels([ServedModel(name, f"{name}@1", model)]), RecorderSettings(LogSettings(flush_s=0.05)), said.append
+    )
+    observed = model.observe(inputs)
+    exchange = Exchange(name, f"{name}-{1:032x}", f"{name}@1", inputs=inputs, answers=observed.answers)
+    exchange.observed = [(observed, place) for place in range(1, len(inputs) + 1)]
+    own.record(exchange)
+    own.close()
+    rows = reader.read_requests(root, name)
+    assert said == []
+    assert len(rows) == len(inputs)
+    answered = rows[rows["error"] == ""]
+    assert all(number in numbers for numbers in answered["numbers"])
+    if category:
+        key, value = category
+        assert {categories.get(key) for categories in answered["categories"]} <= ({value} if value else {"male", "female"})
+        assert not any(key in numbers for numbers in answered["numbers"])
 
 
 @pytest.mark.parametrize(("value", "kind"), [(b"\x89PNG", "picture"), ("Ein Satz.", "text"), ({"age": 3, "sex": "ä"}, "table")])
