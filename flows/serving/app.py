@@ -201,6 +201,8 @@ async def _uploaded(request: Request, limits: Limits) -> list[tuple[str, bytes]]
         yield b""
 
     try:
+        if not body.rstrip().endswith(b"--"):
+            raise ValueError("its end is missing")
         form = await MultiPartParser(request.headers, chunks(), max_files=limits.rows).parse()  # type: ignore[arg-type]
     except (MultiPartException, KeyError, ValueError) as error:
         raise Refused(

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from flows.serving.interfaces import Recorder
-from flows.serving.requests import Limits, Refused, check_count, read_body
+from flows.serving.requests import Limits, Refused, check_characters, check_count, read_body
 
 REQUEST_ID = re.compile(r"([a-z0-9_]+)-[0-9a-f]{32}")
 LABEL_CHARACTERS = 200
@@ -78,10 +78,11 @@ def _parse_entry(entry: dict[str, Any], place: int, classes: Mapping[str, Sequen
         raise Refused(422, "no_label", f"entry {place}: expected a label, text or a number; got {str(label)[:40]!r}")
     if isinstance(position, bool) or not isinstance(position, int) or not 1 <= position < 2**31:
         raise Refused(422, "no_position", f"entry {place}: position counts the inputs of the request from 1")
-    text = str(label).strip()
+    text, source = str(label).strip(), str(entry.get("source", ""))[:LABEL_CHARACTERS]
+    check_characters(f"entry {place}", text, source)
     return match[1], {
         "request_id": match[0],
         "position": position,
         "label": text,
-        "source": str(entry.get("source", ""))[:LABEL_CHARACTERS],
+        "source": source,
     }

@@ -11,6 +11,9 @@ from typing import Any
 
 from tasks.inference.checked_rows import InputKind
 
+MAX_COLUMNS = 5_000
+"""The most values of one record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -68,6 +71,18 @@ def check_count(count: int, limits: Limits) -> None:
         raise Refused(413, "too_many_rows", f"{count:,} inputs, {limits.rows:,} are the most of a request; send several")
 
 
+def check_characters(place: str, *values: Any) -> None:
+    """Raise `Refused` for a text with half a character, which JSON can hold but UTF-8 cannot."""
+    for value in values:
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise Refused(
+                    422, "half_character", f"{place} holds half a character, a lone surrogate; send whole ones"
+                ) from None
+
+
 def _parse_input(value: Any, position: int, kind: InputKind) -> Any:
     wrong = Refused(422, "wrong_type", f"input {position} is {type(value).__name__}; expected {_name(kind)}")
     if kind == "table":
@@ -77,10 +92,14 @@ def _parse_input(value: Any, position: int, kind: InputKind) -> Any:
             raise Refused(
                 422, "wrong_type", f"input {position} has a value that is itself a list or an object; send plain values"
             )
+        if len(value) > MAX_COLUMNS:
+            raise Refused(422, "too_many_columns", f"input {position} has {len(value):,} values; the most are {MAX_COLUMNS:,}")
+        check_characters(f"input {position}", *value, *value.values())
         return value
     if not isinstance(value, str):
         raise wrong
     if kind == "text":
+        check_characters(f"input {position}", value)
         return value
     try:
         return base64.b64decode(value, validate=True)

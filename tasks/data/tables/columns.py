@@ -26,13 +26,13 @@ def check_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> N
 
 def checked_header(path: Path, header: Sequence[str]) -> list[str]:
     """The names without blanks around them, other ones for reserved names. Raises a `UserError` for two that are equal."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for position, name in enumerate(header, start=1):
         name = unreserved(name.strip() or f"{UNNAMED}{position}")
         if name in names:
             raise UserError(f"{path}: two columns of the header are named {name!r}; rename one")
-        names.append(name)
-    return names
+        names[name] = None
+    return list(names)
 
 
 def unreserved(name: str) -> str:

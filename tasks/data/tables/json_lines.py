@@ -45,9 +45,9 @@ def json_records(lines: TextLines, path: Path, columns: Sequence[str]) -> Iterat
             f"{path} holds one object around its rows ({names}); expected one object per row: "
             "an array of objects, or an object on each line"
         )
-    recognized = list(dict.fromkeys(name for number, _, record in first for name in _names(path, number, record)))
-    check_columns(path, recognized, columns)
-    header = list(columns) or recognized
+    recognized = dict.fromkeys(name for number, _, record in first for name in _names(path, number, record))
+    check_columns(path, list(recognized), columns)
+    header = list(columns or recognized)
     yield 0, checked_header(path, header), ""
     for number, text, record in chain(first, objects):
         unknown = [] if columns else [name for name in record if name not in recognized]
