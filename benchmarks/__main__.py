@@ -9,7 +9,7 @@ from pathlib import Path
 NAMES = sorted(
     path.stem
     for path in Path(__file__).parent.glob("[!_]*.py")
-    if path.stem not in ("record", "stage_workspace", "dashboard_sessions", "own_data_sets", "news_names")
+    if path.stem not in ("record", "stage_workspace", "dashboard_sessions", "own_data_sets", "news_names", "serving_peer")
 )
 
 
