@@ -48,8 +48,8 @@ def check_rows(case: UseCase, raw: DataFrame) -> CheckedRows:
     schema = case.schema(raw)
     columns = list(schema.columns)
     cleaned = case.clean_partition(raw).reset_index(drop=True)
-    if list(cleaned.columns) != (wanted := [*columns, "fault", "fix"]):
-        cleaned = cleaned[wanted]
+    if list(cleaned.columns) != [*columns, "fault", "fix"]:
+        cleaned = cleaned[[*columns, "fault", "fix"]]
     cleaned["file"], cleaned["row"] = raw["file"].to_numpy(), raw["row"].to_numpy()
     if not needs_other_rows(case) and not any(cleaned["fault"].tolist()) and keeps_schema(schema, cleaned):
         return CheckedRows(cleaned, _no_rejected_rows().copy(), len(raw))
