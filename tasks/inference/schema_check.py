@@ -44,7 +44,7 @@ def _value_check(check: Check) -> Callable[[Any], bool] | None:
 
     if check.groupby is not None or not isinstance(check._check_fn, Dispatcher):  # a function of one's own
         return None
-    limits = check.statistics
+    limits = check.statistics or {}
     match check.name:
         case "str_length":
             least, most, exact = (limits.get(name) for name in ("min_value", "max_value", "exact_value"))

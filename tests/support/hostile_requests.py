@@ -72,6 +72,7 @@ def _bodies() -> Iterator[Hostile]:
 
 def _pictures() -> Iterator[Hostile]:
     """Values that are no pictures, and pictures that are larger than their files."""
+    value: Any
     for value in (1, None, True, 1.5, ["AAAA"], {"image": "AAAA"}, float("nan")):
         yield Hostile(f"a picture that is {value!r}", "/vision/predict", inputs([value]), 422, "wrong_type")
     for value in ("../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "http://169.254.169.254/", "A" * 101, "é", "A A="):
@@ -119,6 +120,7 @@ def _texts() -> Iterator[Hostile]:
 
 
 def _records() -> Iterator[Hostile]:
+    value: Any
     good = {"income": 10, "age": 40, "sex": "male", "home": "family"}
     for value in (1, None, "a", [], {}, [good]):
         yield Hostile(f"a record that is {value!r:.30}", "/credit/predict", inputs([value]), 422, "wrong_type")

@@ -43,6 +43,7 @@ def drawn_column(draw: random.Random) -> tuple[pa.Column, pd.Series]:
     """A column of a schema, and values that often suit it."""
     kind = draw.choice(["text", "number", "any"])
     nullable = draw.random() < 0.3
+    own: list[Any]
     if kind == "text":
         checks, own = draw.sample(CHECKS, draw.randint(0, 2)), ["", "a", "ab", "abc", "Grüße"]
         column = pa.Column(str, checks, nullable=nullable, unique=draw.random() < 0.1)
