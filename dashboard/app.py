@@ -28,6 +28,7 @@ PAGES = {
     },
     "findings": {
         "data": ":material/fact_check:",
+        "labels": ":material/label:",
         "results": ":material/query_stats:",
         "compression": ":material/compress:",
         "try_it": ":material/draw:",
@@ -35,7 +36,7 @@ PAGES = {
     "serving": {"models": ":material/workspace_premium:", "monitoring": ":material/monitor_heart:"},
     "project": {"versions": ":material/account_tree:", "about": ":material/info:"},
 }
-RUN_PAGES = ("run", "data", "results", "compression", "try_it")
+RUN_PAGES = ("run", "data", "labels", "results", "compression", "try_it")
 FIRST = "first"  # URL path of the default page
 CARRIED = ("lang", "uc", "run")  # query parameters that every page keeps
 USE_CASE_PAGES = (*RUN_PAGES, "compare", "models", "monitoring", "versions")

@@ -45,6 +45,7 @@ from flows.reporting import verdicts  # noqa: E402
 from flows.reporting.console import NullDisplay, RunDisplay, format_event, one_line  # noqa: E402
 from flows.runs import recovery, run_record  # noqa: E402
 from flows.runs.workspace import create_workspace  # noqa: E402
+from flows.system import machine_usage  # noqa: E402
 from tasks.__main__ import die_with_parent  # noqa: E402
 from tasks.core.params_file import read_params  # noqa: E402
 
@@ -104,6 +105,7 @@ def pipeline(
         with (
             chdir(run.folder),
             log_to_file(run.folder / "flow.log"),
+            machine_usage.measured(run.folder),
             StageStore(run.folder) as store,
             ProgressReporter() as progress,
         ):

@@ -10,6 +10,7 @@ import altair as alt
 import pandas as pd
 
 from dashboard.charts import theme
+from dashboard.charts.machine_charts import NAME_PIXELS
 from dashboard.charts.theme import Drawing, legend, series, sized
 
 MANY_POINTS = 60
@@ -49,15 +50,20 @@ def _curves(points: pd.DataFrame, step: str, value: str, order: Sequence[str], h
     return sized(encoded, height)
 
 
-def timeline(spans: pd.DataFrame, *, colours: Mapping[str, str], seconds: str, step: int = 24) -> Drawing:
-    """Gantt chart of the stages over the seconds of a run: columns stage, start, end, state, label."""
+def timeline(spans: pd.DataFrame, *, colours: Mapping[str, str], seconds: str, end: float, step: int = 24) -> Drawing:
+    """Gantt chart of the stages over the seconds of a run, up to `end`: columns stage, start, end, state, label."""
     rows = list(dict.fromkeys(spans["stage"]))
     bars = alt.Chart(spans).mark_bar(cornerRadius=3, height=12)
     encoded = bars.encode(
-        x=alt.X("start:Q", title=seconds, axis=alt.Axis(grid=True, format="~s")),
+        x=alt.X("start:Q", title=seconds, scale=alt.Scale(domain=[0, end], nice=False), axis=alt.Axis(grid=True, format="~s")),
         x2="end:Q",
-        y=alt.Y("stage:N", sort=rows, title=None, axis=theme.y_axis_of_names(190, grid=False)),
+        y=alt.Y("stage:N", sort=rows, title=None, axis=_names_axis()),
         color=alt.Color("state:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=legend()),
         tooltip=[alt.Tooltip("label:N", title=" ")],
     )
     return theme.stepped(encoded, step)
+
+
+def _names_axis() -> alt.Axis:
+    """As wide as the axes of the charts of the machine, so that the same second is at the same place in both."""
+    return theme.y_axis_of_names(NAME_PIXELS - 8, grid=False, minExtent=NAME_PIXELS, maxExtent=NAME_PIXELS)

@@ -15,10 +15,11 @@ from dashboard.readers import prefect_api
 from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_records
 from dashboard.text import formatting
-from flows.system import os_processes
+from flows.system import file_locks, os_processes
 
 NEWEST = 30
 """Active runs are looked for among this many runs."""
+SLOTS_FOLDER = Path(".bonsai") / "slots"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,38 @@ class Worker:
     """Start time; for Prefect's own workers, the last heartbeat."""
     processes: int | None = None
     memory_bytes: int | None = None
+    stages: tuple[str, ...] = ()
+    """The stages that it executes now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The slots of the machine, and what waits for them."""
+
+    slots: int
+    """One per CPU that may be used, or as BONSAI_SLOTS says."""
+    held: int
+    """Slots that stages hold now."""
+    stages: tuple[tuple[str, str], ...]
+    """Run and name of each stage that waits for a slot."""
 
 
 def list_workers(root: Path) -> list[Worker]:
     """All current workers; one that ends meanwhile is left out."""
     return [*_runner(root), *_runs(root), *_pools(root)]
+
+
+def queue(root: Path) -> Queue:
+    """The slots of the machine and the stages that wait for them, of all active runs."""
+    waiting = [
+        (run.id, name)
+        for run in run_records.latest(root, count=NEWEST)
+        if run.live
+        for name, entry in run.record.stages.items()
+        if entry.state == "Queued"
+    ]
+    total = file_locks.machine_slots()
+    return Queue(total, file_locks.held_slots(root / SLOTS_FOLDER, total), tuple(waiting))
 
 
 def _runner(root: Path) -> Iterator[Worker]:
@@ -58,7 +86,8 @@ def _runs(root: Path) -> Iterator[Worker]:
         try:
             own = psutil.Process(int(process["pid"]))
             family = [own, *own.children(recursive=True)]
-            yield Worker(run.id, "run", "busy", _since(own), len(family), sum(map(_memory, family)))
+            stages = tuple(name for name, entry in run.record.stages.items() if entry.state == "Running")
+            yield Worker(run.id, "run", "busy", _since(own), len(family), sum(map(_memory, family)), stages)
         except (KeyError, ValueError, psutil.Error):
             continue
 

@@ -56,6 +56,7 @@ def drop_stale_run(root: Path, use_case: str) -> str:
 
 NEEDED = {
     "data": "clean/ledger.json",
+    "labels": "clean/ledger.json",
     "results": "evaluations/dense/metrics.json",
     "compression": "release/table.json",
     "try_it": "evaluations/dense/metrics.json",

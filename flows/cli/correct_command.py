@@ -20,28 +20,35 @@ def correct(
     label: Annotated[str, typer.Option("--label", metavar="LABEL", help="Their right label.")] = "",
     exclude: Annotated[bool, typer.Option("--exclude", help="Leave them out.")] = False,
     confirm: Annotated[bool, typer.Option("--confirm", help="Their label is right.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the decision on them back.")] = False,
     table: Annotated[
-        str, typer.Option("--from", metavar="FILE", help="A CSV file with file, row, action (confirm, relabel, exclude), label.")
+        str,
+        typer.Option(
+            "--from", metavar="FILE", help="A CSV file with file, row, action (confirm, relabel, exclude, withdraw), label."
+        ),
     ] = "",
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, kept with the decision.")] = "",
     suspects: Annotated[int, typer.Option("--suspects", metavar="N", min=0, help="Print the N most suspected labels.")] = 0,
+    run: Annotated[str, typer.Option("--run", metavar="RUN", help="Take the rows of this run, not the project's own.")] = "",
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write them to a CSV file, for --from.")] = "",
 ) -> None:
-    """Confirm, relabel or exclude single rows.
+    """Confirm, relabel or exclude single rows, or withdraw a decision on them.
 
     Decisions are kept in corrections/USE_CASE.jsonl, with who and when, and the stage clean applies them in every run from then
     on. With --suspects it lists the labels that a model fitted on the other rows finds the least likely.
     """
     from flows import corrections
     from flows.reporting.console import stdout
+    from flows.runs.search import find_run
     from tasks.core.errors import UserError
     from tasks.core.registry import registered_names, unknown_name
 
     root = settings.project_root()
     if use_case not in registered_names("use_cases"):
         raise UserError(unknown_name("no use case", use_case, registered_names("use_cases")))
+    workspace = find_run(root, run).folder if run else None
     if suspects:
-        listed = corrections.suspects(root, use_case, suspects).assign(action="relabel")
+        listed = corrections.suspects(root, use_case, suspects, workspace).assign(action="relabel")
         if output:
             listed = listed.rename(columns={"label": "before", "suggested": "label"})
             listed.to_csv(output, index=False)
@@ -51,16 +58,15 @@ def correct(
         else:
             listed.drop(columns="action").to_csv(sys.stdout, index=False)
         return
-    chosen = [name for name, is_set in (("--label", label), ("--exclude", exclude), ("--confirm", confirm)) if is_set]
+    flags = {"--label": label, "--exclude": exclude, "--confirm": confirm, "--withdraw": withdraw}
+    chosen = [name for name, is_set in flags.items() if is_set]
     if table and (rows or chosen):
         raise UserError("--from names rows and actions itself; leave out the other ones")
     if not table and (not rows or len(chosen) != 1):
-        raise UserError(
-            f"name rows as FILE:ROW and one of --label, --exclude and --confirm, got {' and '.join(chosen) or 'none'}"
-        )
-    action = "relabel" if label else "exclude" if exclude else "confirm"
+        raise UserError(f"name rows as FILE:ROW and one of {', '.join(flags)}, got {' and '.join(chosen) or 'none'}")
+    action = "relabel" if label else chosen[0].removeprefix("--") if chosen else ""
     wished = _read(Path(table)) if table else [{**_place(each), "action": action, "label": label} for each in rows or ()]
-    made = corrections.record(root, use_case, wished, why)
+    made = corrections.record(root, use_case, wished, why, workspace=workspace)
     stdout().print(
         f"recorded {len(made)} decision{'s' * (len(made) != 1)} in {corrections.path_of(root, use_case).relative_to(root)}; "
         f"`bonsai run {use_case}` or `dvc repro` applies them",

@@ -1,7 +1,8 @@
 """Decisions of people on single rows: confirmed, relabelled or excluded; kept in a file and applied by the stage clean.
 
 The file holds one JSON object per line: `file`, `row`, `action`, `label`, `before`, `content`, `by`, `at`, `why`. The last line
-for a row counts. A decision whose row is no longer there, or has other content, is not applied, and is counted.
+for a row counts; one that withdraws leaves the row as if nobody had decided on it. A decision whose row is no longer there, or
+has other content, is not applied, and is counted.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from tasks.data import sources
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Action = Literal["confirm", "relabel", "exclude"]
+Action = Literal["confirm", "relabel", "exclude", "withdraw"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
+WITHDRAW: Action = "withdraw"
 EXCLUDED = "excluded: "
 RELABELLED, CONFIRMED = "relabelled", "seen confirmed"
 NOT_APPLIED = "not applied"
@@ -39,7 +41,7 @@ class Decision:
     row: int
     action: Action
     label: str = ""
-    """The right label; empty for a row that is excluded."""
+    """The right label; empty for a row that is excluded, and for a decision that is withdrawn."""
     before: str = ""
     """The label that the row had."""
     content: str = ""
@@ -80,8 +82,9 @@ def as_line(decision: Decision) -> str:
 
 
 def in_force(decisions: Iterable[Decision]) -> dict[Place, Decision]:
-    """The last decision on each row."""
-    return {decision.place: decision for decision in decisions}
+    """The last decision on each row, without those that were withdrawn."""
+    last = {decision.place: decision for decision in decisions}
+    return {place: decision for place, decision in last.items() if decision.action != WITHDRAW}
 
 
 def of(case: UseCase) -> dict[Place, Decision]:

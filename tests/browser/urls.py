@@ -6,7 +6,7 @@ from typing import Any
 from dashboard.readers.runs import run_records
 from tests.support import recorded_runs
 
-RUN_PAGES = ("run", "data", "results", "compression", "try_it", "compare", "models", "monitoring", "versions")
+RUN_PAGES = ("run", "data", "labels", "results", "compression", "try_it", "compare", "models", "monitoring", "versions")
 PROJECT_PAGES = ("history", "own_data", "schedules", "about")
 STATES = ("Nothing", *recorded_runs.STATES)
 VIEWS = {

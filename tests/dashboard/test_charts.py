@@ -39,7 +39,7 @@ def charts_of_names() -> Any:
         "standings": classification_charts.metric_intervals(rows, value="accuracy", order=["k"]),
         "bars": classification_charts.bars(rows, share="share"),
         "by_class": comparison_charts.by_class(rows, f1="F1", order=["s"], kind="class"),
-        "timeline": training_charts.timeline(rows, colours={"d": "#000000"}, seconds="s"),
+        "timeline": training_charts.timeline(rows, colours={"d": "#000000"}, seconds="s", end=2.0),
         "damage": compression_charts.class_changes(rows, kind="class", scheme="dark"),
         "latency": compression_charts.latency(rows, median="ms", p95="p95", scheme="light"),
     }

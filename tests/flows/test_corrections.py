@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from flows import corrections
+from tasks.cleaning.corrections import in_force
 from tasks.core.errors import UserError
 from tasks.core.storage.manifest import write_manifest
 from tasks.data import sources
@@ -47,6 +48,38 @@ def test_a_decision_is_kept_and_params_yaml_names_the_file_with_its_hash(project
     assert clean["corrections"] == "corrections/nlp.jsonl"
     assert clean["fingerprint"] == sources.fingerprint(project / "corrections/nlp.jsonl")
     assert [each.action for each in corrections.read_decisions(project, "nlp")] == ["relabel", "exclude"]
+
+
+def test_a_decision_is_withdrawn_by_another_line(project: Path, bonsai: Any) -> None:
+    file, row = place(project)
+    code, _, err = bonsai("correct", "nlp", f"{file}:{row}", "--withdraw")
+    assert (code, err.strip()) == (2, f"error: there is no decision on {file}:{row} to withdraw")
+    for arguments in (("--label", "sports"), ("--withdraw", "--why", "read again")):
+        code, _, _ = bonsai("correct", "nlp", f"{file}:{row}", *arguments)
+        assert code == 0
+    lines = corrections.read_decisions(project, "nlp")
+    assert [(each.action, each.label) for each in lines] == [("relabel", "sports"), ("withdraw", "")]
+    assert (lines[1].before, lines[1].by, lines[1].why) == ("sports", "ann", "read again")
+    assert in_force(lines) == {}
+    clean = yaml.safe_load((project / "params.yaml").read_text())["use_cases"]["nlp"]["clean"]
+    assert clean["fingerprint"] == sources.fingerprint(project / "corrections/nlp.jsonl")
+
+
+def test_rows_of_a_run_are_decided_on_without_any_in_the_own_folder(tmp_path: Path, bonsai: Any, monkeypatch: Any) -> None:
+    root = recorded_runs.project(tmp_path / "p")
+    folder = recorded_runs.finished(root, use_case="nlp")
+    for name in ("raw", "clean"):
+        write_manifest(folder / "data/nlp" / name)
+    monkeypatch.chdir(root)
+    row = pd.read_parquet(folder / "data/nlp/raw/part-00000.parquet").iloc[0]
+    arguments = ("correct", "nlp", f"{row['file']}:{row['row']}", "--confirm")
+    code, _, err = bonsai(*arguments)
+    assert (code, "has no raw rows here yet" in err) == (2, True)
+    code, _, err = bonsai(*arguments, "--run", folder.name)
+    assert (code, err) == (0, "")
+    assert [each.before for each in corrections.read_decisions(root, "nlp")] == [row["label"]]
+    code, out, _ = bonsai("correct", "nlp", "--suspects", "3", "--run", folder.name)
+    assert (code, out.splitlines()[0]) == (0, "file,row,split,label,suggested,margin")
 
 
 def test_mistakes_are_told_and_nothing_is_recorded(project: Path, bonsai: Any) -> None:

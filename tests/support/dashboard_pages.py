@@ -19,6 +19,7 @@ PAGES = (
     "compare",
     "schedules",
     "data",
+    "labels",
     "results",
     "compression",
     "try_it",

@@ -27,6 +27,7 @@ PACKED = (
     "run.json",
     "params.yaml",
     "journal/*.jsonl",
+    "machine.jsonl",
     "data/*/raw/report.json",
     "data/*/clean/**/*",
     "data/*/augmented/**/*",

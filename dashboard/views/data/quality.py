@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.analysis import column_drift
+from dashboard.readers import label_candidates
 from dashboard.readers.artifact_models import DataQualityReport
 from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.project_files import Unreadable
@@ -13,6 +14,7 @@ from dashboard.text import formatting
 from dashboard.ui import image_grid, page_context, remark_text, widgets
 from dashboard.ui.locale import t
 from dashboard.ui.page_context import PageContext
+from dashboard.views.labels import link
 from tasks.cleaning.quality_report import REMARK_PREFIX, reason_code
 
 MAX_ROWS = 500
@@ -39,6 +41,8 @@ def row_counts(artifacts: Artifacts, context: PageContext) -> None:
         outcome, code = _reasons(report)
     with right, st.container(border=True, height="stretch"), page_context.error_boundary():
         failed_rows(artifacts, outcome, code)
+        if outcome == QUARANTINED and code and label_candidates.has_labels(artifacts):
+            link.button(artifacts, "quarantine")
     if sentences := _source_sentences(artifacts):
         with st.expander(t("data.source_reading", count=len(sentences)), icon=":material/fact_check:"):
             st.markdown("\n".join(f"- {remark_text.remark_text(text)}" for text in sentences[:MAX_ROWS]))

@@ -24,6 +24,8 @@ from flows import settings
 
 PACKAGES = ("bonsai", "torch", "onnxruntime", "prefect", "dvc", "dask", "streamlit", "pandas", "pandera", "numpy", "scikit-learn")
 DOCTOR_TIMEOUT_S = 300
+MAX_QUEUED = 12
+"""The most waiting stages that are named."""
 MEASURED_FOLDERS = ("runs", ".dvc/cache", "data", ".prefect", ".bonsai")
 
 
@@ -89,6 +91,12 @@ def _server(root: Path) -> str:
 
 
 def _workers(root: Path) -> None:
+    waiting = workers.queue(root)
+    st.markdown(t("about.slots", held=waiting.held, slots=waiting.slots))
+    if waiting.stages:
+        names = " · ".join(formatting.code(f"{stage} ({run})") for run, stage in waiting.stages[:MAX_QUEUED])
+        more = len(waiting.stages) - MAX_QUEUED
+        st.markdown(t("about.queue", stages=names) + (f" · {t('run.more_curves', count=more)}" if more > 0 else ""))
     active = workers.list_workers(root)
     if not active:
         st.caption(t("about.workers_none"))
@@ -98,6 +106,7 @@ def _workers(root: Path) -> None:
             t("about.worker_kind"): t(f"about.worker_{worker.kind}"),
             t("about.worker"): worker.name,
             t("about.worker_state"): t(f"about.worker_{worker.state}") if worker.kind != "pool" else worker.state,
+            t("about.worker_stages"): ", ".join(worker.stages),
             t("about.worker_since"): formatting.local_time(worker.at, locale.zone(), seconds=True),
             t("about.worker_processes"): worker.processes,
             t("about.worker_memory"): formatting.size(worker.memory_bytes),

@@ -18,6 +18,7 @@ from dashboard.text import formatting
 from dashboard.ui import locale, metric_text, page_context, pickers, widgets
 from dashboard.ui.locale import t
 from dashboard.views.data import sample_rows
+from dashboard.views.labels import link
 from dashboard.views.results import binary_risk, label_errors, robustness, summary
 
 MAX_SAMPLES = 24
@@ -208,6 +209,7 @@ def misclassified(selection: Selection) -> None:
     st.caption(t("results.errors_note", wrong=formatting.number(len(wrong)), rows=formatting.number(len(predictions))))
     if wrong.empty:
         return
+    link.button(selection.artifacts, "mistakes")
     pages = -(-len(wrong) // MAX_SAMPLES)
     page = st.pagination(pages, key="mistakes_page", bind="query-params") if pages > 1 else 1
     shown = wrong.iloc[(page - 1) * MAX_SAMPLES : page * MAX_SAMPLES]

@@ -13,6 +13,7 @@ from dashboard.readers.report_models import LabelErrors
 from dashboard.text import formatting
 from dashboard.ui import widgets
 from dashboard.ui.locale import t
+from dashboard.views.labels import link
 
 TEXT_COLUMN = "text"
 
@@ -29,6 +30,7 @@ def show(artifacts: Artifacts, recipe: str, split: str, report: dict[str, Any]) 
     frame = pd.DataFrame(errors.rows)
     if frame.empty:
         return
+    link.button(artifacts, "suspects")
     predictions = artifacts.predictions(recipe, split)
     if TEXT_COLUMN in predictions and {"file", "row"} <= set(predictions.columns) & set(frame.columns):
         frame = frame.merge(

@@ -11,20 +11,25 @@ from dashboard.readers.runs.run_snapshot import RunSnapshot
 from dashboard.text import formatting
 from dashboard.ui import widgets
 from dashboard.ui.locale import t, word
+from dashboard.views.run import machine_usage
 
 MAX_FIRST_CURVES = 2
 """Charts that are always visible; the others are in an expander."""
 
 
 def charts(snapshot: RunSnapshot, selected: str) -> None:
-    """The curves of the selected stage, and the timeline, in two tabs."""
-    curves_tab, timeline_tab = st.tabs([t("run.curves"), t("run.timeline")], key="pictures", on_change="rerun")
+    """The curves of the selected stage, the timeline, and the machine below the timeline, in tabs."""
+    names = [t("run.curves"), t("run.timeline"), t("machine.title")]
+    curves_tab, timeline_tab, machine_tab = st.tabs(names, key="pictures", on_change="rerun")
     if curves_tab.open:
         with curves_tab:
             _curves(snapshot, selected)
     if timeline_tab.open:
         with timeline_tab:
             _timeline(snapshot)
+    if machine_tab.open:
+        with machine_tab:
+            machine_usage.show(snapshot, _timeline(snapshot, machine_usage.seconds(snapshot)))
 
 
 def _curves(snapshot: RunSnapshot, selected: str) -> None:
@@ -59,12 +64,13 @@ def _curve(stage: str, kind: str, points: pd.DataFrame, series: list[str]) -> No
     st.vega_lite_chart(points, drawing, key=f"curve_{kind}", alt=t("run.curves_alt", stage=formatting.clean(stage)))
 
 
-def _timeline(snapshot: RunSnapshot) -> None:
-    """When each stage worked, in seconds since the run started."""
+def _timeline(snapshot: RunSnapshot, end: float = 0.0) -> float:
+    """When each stage worked, in seconds since the run started, at least up to `end`; returns the last second shown."""
     spans = run_status.spans(snapshot.run, snapshot.stages, now=snapshot.read_at)
     if not spans:
         st.caption(t("run.timeline_none"))
-        return
+        return end
+    end = max(end, *(span.end for span in spans))
     frame = pd.DataFrame(
         {
             "stage": [_stage_label(span.stage) for span in spans],
@@ -77,11 +83,12 @@ def _timeline(snapshot: RunSnapshot) -> None:
     states = {span.state for span in spans}
     colours = {t(f"stage_state.{state}"): colour for state, colour in theme.STATES.items() if state in states}
     widgets.chart(
-        training_charts.timeline(frame, colours=colours, seconds=t("run.seconds")),
+        training_charts.timeline(frame, colours=colours, seconds=t("run.seconds"), end=end),
         frame,
         key="timeline",
         alt_text=t("run.timeline_alt"),
     )
+    return end
 
 
 def _stage_label(name: str) -> str:

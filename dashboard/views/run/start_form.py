@@ -95,20 +95,24 @@ def card(context: PageContext) -> None:
 
 def request_run(root: Path, use_cases: Sequence[str], recipes: Sequence[str], overrides: Mapping[str, Any]) -> None:
     """Request a run from Prefect and show it; show the reason when that is impossible."""
+    if flow_run := requested(root, use_cases, recipes, overrides):
+        st.query_params["flow"] = flow_run
+        st.rerun()
+
+
+def requested(root: Path, use_cases: Sequence[str], recipes: Sequence[str], overrides: Mapping[str, Any]) -> str:
+    """Request a run from Prefect; returns the id of its flow run. Shows the reason when that is impossible, and returns ""."""
     try:
-        flow_run = prefect_api.request_run(root, use_cases, recipes, overrides)
+        return prefect_api.request_run(root, use_cases, recipes, overrides)
     except RequestRefused as refusal:
         st.error(t("run.refused", reason=formatting.escape(refusal, 800)))
-        return
     except Unreadable as error:
         st.warning(
             t("run.no_server") if error.key == "prefect.none" else page_context.error_message(error),
             icon=":material/cloud_off:",
         )
         st.code(parameter_fields.terminal_command(use_cases, overrides, recipes), language=None, wrap_lines=True)
-        return
-    st.query_params["flow"] = flow_run
-    st.rerun()
+    return ""
 
 
 def pending_run(root: Path, flow_run_id: str) -> None:

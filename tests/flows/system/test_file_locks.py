@@ -52,3 +52,11 @@ def test_waiting_for_a_slot_ends_when_the_run_is_stopped(tmp_path: Path, monkeyp
         threading.Timer(0.1, stop.set).start()
         with pytest.raises(file_locks.StopRequested), file_locks.acquire_slots(tmp_path, 1, stop):
             pass
+
+
+def test_held_slots_are_counted_without_taking_one(tmp_path: Path) -> None:
+    assert file_locks.held_slots(tmp_path, 4) == 0
+    with file_locks.acquire_slots(tmp_path, 1, threading.Event()):
+        assert file_locks.held_slots(tmp_path, 4) == 1
+    assert file_locks.held_slots(tmp_path, 4) == 0
+    assert file_locks.held_slots(tmp_path, 4, locks=tmp_path / "none") == 0

@@ -56,6 +56,8 @@ def test_rows_are_relabelled_excluded_and_confirmed_and_counted(name: str, tmp_p
         decide(raw, 5, "confirm"),
         replace(decide(raw, 6, "exclude"), content="0" * 16),
         replace(decide(raw, 7, "exclude"), file="gone.csv"),
+        decide(raw, 8, "exclude"),
+        decide(raw, 8, "withdraw"),
     ]
     before, _, _ = cleaned(scene.case, raw, tmp_path / "before")
     after, rejected, report = cleaned(with_file(scene.case, tmp_path / "c.jsonl", decisions), raw, tmp_path / "after")
