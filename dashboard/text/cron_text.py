@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
 
 from dashboard.text import formatting
 
@@ -57,6 +61,16 @@ def find_error(line: str) -> tuple[str, dict[str, str]] | None:
         if not all(_is_valid(part, each) for each in word.lower().split(",")):
             return "cron.wrong", {"field": part.name, "word": word, "low": str(part.low), "high": str(part.high)}
     return None
+
+
+def next_time(line: str, zone: str, now: datetime) -> datetime | None:
+    """The first time after `now` at which a valid cron expression starts something, in its zone; None where there is none."""
+    if find_error(line):
+        return None
+    try:
+        return next(CronSim(line, now.astimezone(ZoneInfo(zone or "UTC"))), None)
+    except (CronSimError, ZoneInfoNotFoundError, ValueError):
+        return None
 
 
 def _is_valid(field: Field, part: str) -> bool:

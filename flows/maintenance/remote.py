@@ -38,6 +38,7 @@ PUSHED_FILES = {
     "dvc.yaml",
     "dvc.lock",
     "flow.log",
+    "machine.jsonl",
     ".dvcignore",
 }
 PUSHED_FOLDERS = {"tasks": (".py", ".toml", ".txt", ".json"), "journal": (".jsonl", ".out")}

@@ -20,6 +20,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
+from tests.browser import running_project as running_project_module  # noqa: E402
 from tests.support import dashboard_scenarios, recorded_runs  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -108,6 +109,13 @@ def chromium() -> Iterator[Any]:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def running_project(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """`bonsai up` in a fresh copy of the project, one per module; yields its folder and the dashboard's URL."""
+    with running_project_module.started(tmp_path_factory.mktemp("running") / "project") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from dashboard.readers.runs import run_records
+from flows import promotion
+from flows.registry import history
 from tests.browser.conftest import REPOSITORY
+from tests.flows.test_promotion import run as released_run
 from tests.support import recorded_runs
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -113,3 +116,43 @@ def test_the_browser_notifies_of_the_end_of_a_run_where_that_is_allowed(visit: A
         (folder / "run.json").write_text(json.dumps({**record, "state": "Cancelled", "ended_at": record["started_at"]}))
         page.wait_for_function("() => window.notes.length > 0")
         assert page.evaluate("() => window.notes") == [["Vision: Cancelled", ""]]
+
+
+def test_a_model_is_promoted_with_two_clicks_and_rolled_back_with_two(visit: Any, serve: Any, tmp_path: Path) -> None:
+    root = recorded_runs.project(tmp_path / "p")
+    first, second = released_run(root, 1), released_run(root, 3)
+    promotion.promote(root, "vision", first)
+    with serve(root) as address:
+        window = visit()
+        page = window.open(address, "models?uc=vision")
+        clicks = Clicks(window)
+        clicks(page.get_by_role("button", name="Promote").first)
+        clicks(page.get_by_test_id("stPopoverBody").get_by_role("button").first)
+        page.get_by_text("vision@2 is the champion").first.wait_for()
+        assert clicks.count == 2
+        assert history.read(root, "vision").at("champion").facts["run"] == second
+        window.wait_until_idle()
+        clicks = Clicks(window)
+        clicks(page.get_by_role("button", name="Roll back").first)
+        clicks(page.get_by_test_id("stPopoverBody").get_by_role("button").first)
+        page.get_by_text("vision@1 is the champion").first.wait_for()
+        assert clicks.count == 2
+        assert window.problems() == []
+    assert history.read(root, "vision").at("champion").facts["run"] == first
+
+
+def test_a_popover_at_the_foot_of_a_page_opens_above_its_button(visit: Any, addresses: Any, projects: Any) -> None:
+    run = next(run for run in run_records.latest(projects["lived_in"], "vision") if run.state == "completed")
+    window = visit()
+    page = window.open(addresses["lived_in"], f"run?uc=vision&run={run.id}")
+    page.get_by_role("tab", name="Timeline").click()
+    window.wait_until_idle()
+    button = page.get_by_role("button", name="Data").last
+    button.evaluate("(element) => element.scrollIntoView({ block: 'end' })")
+    button.click()
+    window.wait_until_idle()
+    page.get_by_test_id("stPopoverBody").get_by_test_id("stDataFrame").wait_for()
+    box, anchor = page.get_by_test_id("stPopoverBody").bounding_box(), button.bounding_box()
+    assert box["height"] > 200
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= anchor["y"] + 1

@@ -53,6 +53,7 @@ def test_schedules_are_in_words_and_can_be_paused(monkeypatch: pytest.MonkeyPatc
         app = open_page(monkeypatch, projects["nothing"], "schedules")
         assert not app.exception
         assert any("every day at 03:00" in each.value for each in app.markdown)
+        assert any(each.value.startswith("next ") and each.value.endswith("03:00 in UTC") for each in app.caption)
         app.button(key="pause_00000000-0000-0000-0000-000000000002").click().run()
     assert server.calls == [True]
 

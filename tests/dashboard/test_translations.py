@@ -5,7 +5,7 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -16,7 +16,7 @@ import yaml
 from dashboard.components.canvas import decoded
 from dashboard.readers.prefect_api import Schedule
 from dashboard.readers.runs.run_records import _STAGE_STATES, _STATES
-from dashboard.text import formatting, translations
+from dashboard.text import cron_text, formatting, translations
 from dashboard.ui import locale
 from dashboard.views.schedules import deployments
 from tasks.core.settings import Contract
@@ -294,6 +294,22 @@ def test_a_cron_expression_is_described_in_words(monkeypatch: pytest.MonkeyPatch
     for language, expected in (("en", english), ("zh", chinese)):
         monkeypatch.setattr(locale, "language", lambda language=language: language)
         assert deployments.in_words(Schedule("x", True, cron=line)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "zone", "expected"),
+    [
+        ("30 2 * * *", "Europe/Berlin", "2026-12-02T02:30:00+01:00"),
+        ("30 2 * * *", "", "2026-12-02T02:30:00+00:00"),
+        ("0 3 * * 1-5", "Asia/Shanghai", "2026-12-02T03:00:00+08:00"),
+        ("0 3 31 2 *", "UTC", None),
+        ("nonsense", "UTC", None),
+        ("0 3 * * *", "Nowhere/Town", None),
+    ],
+)
+def test_the_next_time_of_a_cron_expression_is_in_its_zone(line: str, zone: str, expected: Any) -> None:
+    at = cron_text.next_time(line, zone, datetime(2026, 12, 1, 12, tzinfo=UTC))
+    assert (at.isoformat() if at else None) == expected
 
 
 @pytest.mark.parametrize(

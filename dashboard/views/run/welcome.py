@@ -22,7 +22,7 @@ STEPS = ("choose", "start", "use")
 def show(context: PageContext) -> None:
     """Purpose, use cases and steps, with buttons for the demo, the sample run and one's own data."""
     with st.container(border=True, key="welcome"):
-        st.markdown(f"#### {t('welcome.purpose')}")
+        st.subheader(t("welcome.purpose"), anchor=False)
         st.caption(t("welcome.promise"))
         with st.grid(4, min_column_width=200):
             for name in pickers.use_cases(context.root):

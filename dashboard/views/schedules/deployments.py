@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def _card(server: Server, deployment: Deployment) -> None:
     for schedule in deployment.schedules:
         off = "" if schedule.active else f" · {t('schedules.off')}"
         st.markdown(f":material/calendar_clock: {in_words(schedule)}{off}")
+        if schedule.active and not deployment.paused and (upcoming := _next_time(schedule)):
+            st.caption(upcoming)
     try:
         upcoming, past = server.flow_runs(deployment, ahead=True), server.flow_runs(deployment, ahead=False)
     except RequestRefused as refusal:
@@ -104,6 +107,19 @@ def in_words(schedule: Schedule) -> str:
     if schedule.interval_s:
         return t("cron.every", time=formatting.duration(schedule.interval_s))
     return formatting.escape(schedule.rrule or formatting.NOTHING, 120)
+
+
+def _next_time(schedule: Schedule) -> str:
+    """When a cron schedule starts a run next, in its own zone, and in the reader's where that is another one."""
+    at = cron_text.next_time(schedule.cron, schedule.timezone, datetime.now(UTC)) if schedule.cron else None
+    if at is None:
+        return ""
+    zone = schedule.timezone or "UTC"
+    there = t("schedules.next_there", time=formatting.local_time(at.isoformat(), at.tzinfo), zone=formatting.escape(zone, 60))
+    here = formatting.local_time(at.isoformat(), locale.zone())
+    if here == formatting.local_time(at.isoformat(), at.tzinfo):
+        return there
+    return f"{there} · {t('schedules.next_here', time=here, zone=formatting.escape(locale.zone_name(), 60))}"
 
 
 def _when_text(when: Description) -> str:

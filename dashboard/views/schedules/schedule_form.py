@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard.readers.prefect_api import Deployment, RequestRefused, Schedule, Server
 from dashboard.text import cron_text, formatting
+from dashboard.ui import locale
 from dashboard.ui.locale import t
 
 NIGHTLY = "0 3 * * *"
@@ -42,7 +43,7 @@ def _form(server: Server, deployment: Deployment, schedule: Schedule | None) -> 
         )
         zone = st.text_input(
             t("schedules.zone"),
-            (schedule.timezone if schedule else "") or "UTC",
+            (schedule.timezone or "UTC") if schedule else locale.zone_name(),
             help=t("schedules.zone_help"),
             max_chars=MAX_CHARS,
             key=f"zone_{key}",
