@@ -104,7 +104,7 @@ def _decision(
     if action == "relabel" and not label:
         raise UserError(f"{place[0]}:{place[1]}: to relabel a row, give its right label")
     label = label if action == "relabel" else "" if action == "exclude" else before
-    return Decision(place[0], place[1], action, label, before, corrections.content_hash(row), who, at, why)  # type: ignore[arg-type]
+    return Decision(place[0], place[1], action, label, before, corrections.content_hash(row), who, at, why)
 
 
 def _withdrawal(decided: Mapping[tuple[str, int], Decision], place: tuple[str, int], who: str, at: str, why: str) -> Decision:

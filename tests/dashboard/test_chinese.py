@@ -1,15 +1,21 @@
 """The Chinese pages: units, dates, verdicts and reasons, and no English but names from data and code."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from dashboard.readers import stage_plans
+from dashboard.readers.runs import run_records
 from dashboard.text import formatting
-from dashboard.ui import plan_text, verdict_text
+from dashboard.ui import plan_text, remark_text, verdict_text
 from dashboard.ui.locale import Reader, written_for
 from flows.reporting.verdicts import Candidate, Term, Verdict
+from tests.browser.urls import RESULTS, VIEWS
+from tests.support import dashboard_scenarios
 from tests.support.dashboard_pages import PAGE_MARKS, PAGES, open_page, page_text
 
 pytestmark = PAGE_MARKS
@@ -22,9 +28,17 @@ ALLOWED = {
     "md5", "cpu", "gb", "mb", "kb", "roc", "pr", "ks", "nlp", "tf", "idf", "svm", "dense", "int8", "pruned", "f1", "ece", "var",
     "qlike", "mcnemar", "python", "torch", "pytorch", "linux", "utc", "enter", "shift", "ema", "mixup", "p95", "url", "id",
     "macro", "auc", "brier", "tau", "holm", "eager", "har", "log", "xz", "gz", "npz", "streamlit", "pandas", "numpy", "r2",
-    "kernel", "machine", "amd", "epyc",
+    "kernel", "machine", "amd", "epyc", "html", "ap", "kupiec", "christoffersen", "bonferroni",
 }  # fmt: skip
 """Names of formats, tools, metrics, models, keys and the processor of the sample run, all in lower case."""
+
+
+OF_THE_RECORD = {"ann", "processor"}
+"""Who started the recorded runs, and on what."""
+MODEL_CARD = "bundle"
+"""The view that shows the model card, an artifact of the release in English."""
+BADGE = re.compile(r":\w+-badge")
+LABELLED = ("button", "selectbox", "text_input", "multiselect", "toggle", "number_input", "expander", "tab", "download_button")
 
 
 def english_in(text: str) -> set[str]:
@@ -39,6 +53,48 @@ def test_a_chinese_page_before_any_run_says_nothing_in_english(monkeypatch: pyte
     app = open_page(monkeypatch, projects["nothing"], page, lang="zh")
     labels = "\n".join(str(each.label) for kind in ("button", "selectbox", "text_input", "multiselect") for each in app.get(kind))
     assert english_in(f"{page_text(app)}\n{labels}".replace("\\", "")) == set()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in ("own_data", "about")])
+@pytest.mark.parametrize("use_case", dashboard_scenarios.names())
+def test_a_chinese_page_of_a_finished_run_says_nothing_in_english(
+    monkeypatch: pytest.MonkeyPatch, all_use_cases: Any, use_case: str, page: str
+) -> None:
+    monkeypatch.setattr(stage_plans, "of_use_case", lambda *_: [])
+    names = words_of_data(all_use_cases, use_case) | OF_THE_RECORD | set(dashboard_scenarios.names())
+    views = {**VIEWS, "results": RESULTS[use_case], "labels": ("suspects", "mistakes", "quarantine", "decisions")}
+    for view in ("", *(each for each in views.get(page, ()) if each != MODEL_CARD)):
+        parameter = "source" if page == "labels" else "view"
+        app = open_page(monkeypatch, all_use_cases, page, lang="zh", uc=use_case, **({parameter: view} if view else {}))
+        words = english_in(BADGE.sub(" ", whole_text(app)).replace("\\", ""))
+        english = {word for word in words - names if not any(word in name for name in names)}  # a long word is cut
+        assert english == set(), f"in the view {view}"
+
+
+def words_of_data(root: Path, use_case: str) -> set[str]:
+    """The words in the columns and cells of a run's tables: names from data, in whatever language."""
+    folder = run_records.latest(root, use_case)[0].folder / "data" / use_case
+    tables = [pd.read_parquet(path) for path in folder.rglob("part-*.parquet")]
+    cells = [
+        str(cell)
+        for table in tables
+        for name in table
+        if table[name].dtype == object or str(table[name].dtype).startswith("str")
+        for cell in [name, *(value for value in table[name] if isinstance(value, str))]
+        if name not in ("reason", "fix")
+    ]
+    return {word for cell in cells for word in re.findall(r"[A-Za-z][A-Za-z0-9]+", cell)}
+
+
+def whole_text(app: Any) -> str:
+    """The text of a page, with labels, help and the headers of tables."""
+    parts = [page_text(app)]
+    for kind in LABELLED:
+        parts += [str(getattr(each, name, "") or "") for each in app.get(kind) for name in ("label", "help", "placeholder")]
+    for each in app.get("dataframe"):
+        columns = json.loads(each.proto.columns or "{}").values()
+        parts += [str(column.get("label") or "") for column in columns if isinstance(column, dict)]
+    return "\n".join(parts)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +160,29 @@ def test_the_reasons_of_a_plan_are_chinese(kind: str, text: str, chinese: str) -
         assert plan_text.reasons_text([{"kind": kind, "text": text}]) == chinese
     with written_for(Reader("en", None)):
         assert plan_text.reasons_text([{"kind": kind, "text": text}]) == text.replace("->", "→")
+
+
+@pytest.mark.parametrize(
+    ("reason", "english", "chinese"),
+    [
+        ("blank: one colour all over", "blank: one colour all over", "整张图片只有一种颜色"),
+        ("duplicate of a.csv:4", r"duplicate of a\.csv:4", r"与 a\.csv:4 重复"),
+        (
+            "duplicate of a.csv:4, which is labelled 'b'",
+            r"duplicate of a\.csv:4, which is labelled 'b'",
+            r"与 a\.csv:4 重复，而后者的标签为“b”",
+        ),
+        ("own-rule: 3", r"own\-rule: 3", r"own\-rule: 3"),
+    ],
+)
+def test_the_reason_of_a_quarantined_row_is_worded_by_its_code(reason: str, english: str, chinese: str) -> None:
+    for language, expected in (("en", english), ("zh", chinese)):
+        with written_for(Reader(language, None)):
+            assert remark_text.reason_text(reason).replace(r"\:", ":") == expected
+
+
+def test_who_requested_a_run_is_worded() -> None:
+    with written_for(CHINESE):
+        assert remark_text.requester_text({"who": "ann", "how": "command line"}) == "ann, 命令行"
+        assert remark_text.requester_text({"who": "ann", "how": "schedule vision"}) == "ann, 定时任务 vision"
+        assert remark_text.requester_text({}) == ""

@@ -28,6 +28,8 @@ NAMED_OUTSIDE: tuple[str, ...] = (
     "stage",
     "stage_about",
     "section",
+    "reason",
+    "requested_by",
     "alias",
     "change",
     "plan_reason",

@@ -9,7 +9,7 @@ from dashboard.readers.artifacts import Artifacts
 from dashboard.readers.runs import verdicts
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
-from dashboard.ui import verdict_view, widgets
+from dashboard.ui import remark_text, verdict_view, widgets
 from dashboard.ui.locale import t, word
 from dashboard.ui.widgets import Colour
 from flows.reporting.verdicts import Candidate, Verdict
@@ -29,7 +29,7 @@ def terms(artifacts: Artifacts, run: Run) -> None:
         st.caption(t("decision.no_candidates"))
         return
     if rows := verdict.decision.get("rows"):
-        method = formatting.escape(verdict.decision.get("method", ""), 200)
+        method = remark_text.remark_text(str(verdict.decision.get("method", "")))
         st.caption(t("decision.method", rows=formatting.number(rows), method=method))
     for number, candidate in enumerate(_ordered(verdict)):
         with st.container(border=True):

@@ -91,7 +91,8 @@ def _reasons(report: DataQualityReport) -> tuple[str, str]:
         st.caption(t("data.no_failed_checks"))
         return QUARANTINED, ""
     frame = pd.DataFrame(
-        [(code, t(f"data.{outcome}"), count) for code, outcome, count in reasons], columns=["reason", "outcome", "rows"]
+        [(remark_text.reason_label(code), t(f"data.{outcome}"), count) for code, outcome, count in reasons],
+        columns=["reason", "outcome", "rows"],
     )
     columns = {
         "reason": st.column_config.TextColumn(t("data.reason"), width=REASON_PIXELS),
@@ -114,7 +115,7 @@ def failed_rows(artifacts: Artifacts, outcome: str, code: str) -> None:
     if not code:
         st.caption(t("data.no_failing"))
         return
-    st.markdown(t("data.rows_of", reason=formatting.code(code, 60)))
+    st.markdown(t("data.rows_of", reason=formatting.code(remark_text.reason_label(code), 60)))
     column = "reason" if outcome == QUARANTINED else "fix"
     rows = (
         artifacts.rows_with_columns("clean/quarantine", [column])

@@ -13,7 +13,7 @@ from dashboard.readers import label_candidates, model_inputs
 from dashboard.readers.runs.run_records import Run
 from dashboard.readers.runs.sample_run import SAMPLE
 from dashboard.text import formatting
-from dashboard.ui import image_grid
+from dashboard.ui import image_grid, remark_text
 from dashboard.ui.locale import t
 from flows import corrections
 from tasks.core.errors import UserError
@@ -73,7 +73,7 @@ def show(row: pd.Series, classes: list[str], decider: Decider) -> None:
         badges += f" :orange-badge[{t('labels.suggestion', label=formatting.escape(suggested, 40))}{sure}]"
     st.markdown(badges)
     if reason := str(row.get("reason") or ""):
-        st.caption(formatting.escape(reason, 160))
+        st.caption(remark_text.reason_text(reason))
     st.caption(formatting.escape(key, 80) + (f" · {t(f'data.{split}')}" if (split := _split(row)) else ""))
     with st.container(horizontal=True, gap="xsmall"):
         if suggested:

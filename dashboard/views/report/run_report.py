@@ -19,7 +19,7 @@ from dashboard.readers.project_files import Unreadable
 from dashboard.readers.runs import run_status, verdicts
 from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
-from dashboard.ui import locale, metric_text, pickers, verdict_view
+from dashboard.ui import locale, metric_text, pickers, remark_text, verdict_view
 from dashboard.ui.locale import Reader, t, word
 from tasks.core.compression import DENSE
 
@@ -74,7 +74,7 @@ def _head(run: Run, use_case: str) -> str:
         t("pick.run"): run.id,
         t("history.at"): formatting.local_time(run.at, locale.zone(), seconds=True),
         t("stage_details.took"): formatting.duration(run.wall_s),
-        t("history.who"): " · ".join(str(record.asked.get(name, "")) for name in ("who", "how") if record.asked.get(name)),
+        t("history.who"): remark_text.requester_text(record.asked),
         t("history.code"): str(record.code.get("commit", ""))[:12] + ("*" if record.code.get("dirty") else ""),
         t("about.machine"): " · ".join(str(value) for value in record.machine.values() if isinstance(value, str | int)),
     }

@@ -12,7 +12,7 @@ from dashboard.readers.runs.run_records import Run
 from dashboard.readers.runs.run_snapshot import RunSnapshot
 from dashboard.readers.runs.sample_run import SAMPLE
 from dashboard.text import formatting
-from dashboard.ui import locale, page_context, verdict_view, widgets
+from dashboard.ui import locale, page_context, remark_text, verdict_view, widgets
 from dashboard.ui.locale import t
 from dashboard.views.run import stage_details, start_form
 from tasks.core.compression import DENSE
@@ -88,8 +88,8 @@ def _facts(run: Run) -> list[str]:
         facts.append(t("run.running_for", time=formatting.duration(elapsed)))
     elif run.wall_s is not None:
         facts.append(t("run.took", time=formatting.duration(run.wall_s)))
-    if who := record.asked.get("who"):
-        facts.append(t("run.by", who=formatting.escape(f"{who}, {record.asked.get('how', '')}", 80)))
+    if record.asked.get("who"):
+        facts.append(t("run.by", who=formatting.escape(remark_text.requester_text(record.asked), 130)))
     if commit := str(record.code.get("commit") or ""):
         dirty = f" {t('run.uncommitted')}" if record.code.get("dirty") else ""
         facts.append(t("run.code", commit=formatting.escape(commit[:8])) + dirty)

@@ -12,7 +12,7 @@ from dashboard.analysis.run_differences import MAX_RUNS
 from dashboard.readers.runs import run_records, verdicts
 from dashboard.readers.runs.run_records import Page, Run
 from dashboard.text import formatting
-from dashboard.ui import locale, metric_text, page_context, pickers, url_state, verdict_view, widgets
+from dashboard.ui import locale, metric_text, page_context, pickers, remark_text, url_state, verdict_view, widgets
 from dashboard.ui.locale import t
 from flows.runs.search import MAX_NOTE_LENGTH, RunAnnotation, RunFilter
 
@@ -138,7 +138,7 @@ def _table_row(run: Run, requested: str) -> dict[str, object]:
         "interval": formatting.interval(low, high, 4) if low is not None else "",
         "took": formatting.duration(run.wall_s),
         "set": ", ".join(f"{short_name(name)}={value}" for name, value in record.overrides.items()),
-        "who": " · ".join(str(record.asked.get(name, "")) for name in ("who", "how") if record.asked.get(name)),
+        "who": remark_text.requester_text(record.asked),
         "code": str(record.code.get("commit", ""))[:8] + ("*" if record.code.get("dirty") else ""),
         "note": annotation.text,
         "run": run.id,

@@ -68,8 +68,8 @@ def _card(server: Server, deployment: Deployment) -> None:
     for schedule in deployment.schedules:
         off = "" if schedule.active else f" · {t('schedules.off')}"
         st.markdown(f":material/calendar_clock: {in_words(schedule)}{off}")
-        if schedule.active and not deployment.paused and (upcoming := _next_time(schedule)):
-            st.caption(upcoming)
+        if schedule.active and not deployment.paused and (when := _next_time(schedule)):
+            st.caption(when)
     try:
         upcoming, past = server.flow_runs(deployment, ahead=True), server.flow_runs(deployment, ahead=False)
     except RequestRefused as refusal:
