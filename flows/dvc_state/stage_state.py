@@ -19,7 +19,7 @@ from dvc.stage.serialize import to_lockfile, to_single_stage_lockfile
 from dvc.utils.serialize import dump_yaml
 from dvc_data.hashfile.tree import Tree
 
-from flows.dvc_state import object_cache, stage_graph
+from flows.dvc_state import hash_database, object_cache, stage_graph
 from flows.dvc_state.run_cache import CheckedRunCache
 from flows.dvc_state.stage_graph import Reason, Stage
 from tasks.core.errors import UserError
@@ -192,9 +192,10 @@ def _clear_output_hashes(node: Any) -> None:
 
 
 def open_repo(folder: Path) -> Repo:
-    """DVC's view of a workspace, with a checked run-cache and a hash database of its own: by default a machine shares one."""
+    """DVC's view of a workspace, with a checked run-cache and a hash database of its own that is not damaged."""
     stage_graph.supply_seeds(folder)
-    repo = Repo(str(folder), config={"core": {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}}, _wait_for_lock=True)
+    hash_database.delete_damaged(folder)
+    repo = Repo(str(folder), config={"core": {"site_cache_dir": str(hash_database.folder(folder))}}, _wait_for_lock=True)
     repo.stage_cache = CheckedRunCache(repo)
     return repo
 

@@ -14,7 +14,7 @@ from dvc.config import Config
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
-from flows.dvc_state import cache_users, object_cache
+from flows.dvc_state import cache_users, hash_database, object_cache
 from flows.dvc_state.lock_file import parse_checked_entries
 from flows.maintenance.references import recorded_hashes
 from flows.reporting.console import one_line
@@ -57,19 +57,38 @@ def push(root: Path, run: Run, name: str = "") -> int:
         raise UserError(f"{run.id} is still running; push it when it has ended")
     objects = object_cache.objects_folder(root)
     hashes = _output_hashes(run)
-    with _open_remote(root, run.folder, name) as (repo, remote), object_cache.shared_lock(objects):
+    with object_cache.shared_lock(objects):
         _refuse_damaged(
             objects, hashes, f"`bonsai pull {run.id}` fetches them, or `bonsai run` with its parameters makes them again"
         )
-        sent = int(repo.push(remote=remote.name))
-        if missing := _missing_in_remote(objects, hashes, remote):
-            _forget_what_the_remote_had(run.folder)
-            sent += int(repo.push(remote=remote.name))
-            missing = _missing_in_remote(objects, hashes, remote)
+        with _open_remote(root, run.folder, name) as (repo, remote):
+            sent = int(repo.push(remote=remote.name))
+            if missing := _missing_in_remote(objects, hashes, remote):
+                sent += _send_objects(objects, missing, remote)
+                missing = _missing_in_remote(objects, hashes, remote)
         if missing:
             raise UserError(
                 f"{len(missing)} of the objects of {run.id} did not reach the remote, such as {missing[0]}; push again"
             )
+        _push_files(root, run, name)
+    return sent
+
+
+def _send_objects(objects: Path, md5s: Iterable[str], remote: Any) -> int:
+    """Send these objects, lists of folders last; returns how many there were.
+
+    DVC sends no file of a folder whose list the remote has, and none that its index of the remote names: it does not look.
+    """
+    ordered = sorted(md5s, key=lambda md5: md5.endswith(".dir"))
+    for md5 in ordered:
+        remote.fs.makedirs(remote.fs.parent(_remote_path(remote, md5)), exist_ok=True)
+        remote.fs.put_file(str(object_cache.object_path(objects, md5)), _remote_path(remote, md5))
+    return len(ordered)
+
+
+def _push_files(root: Path, run: Run, name: str) -> None:
+    """Push the files of a run's folder, its record last; raises a `UserError` for one that did not arrive whole."""
+    with _open_remote(root, run.folder, name) as (_, remote):
         files = sorted(_files(run.folder), key=lambda path: path.name == run_record.RECORD_FILE)
         for path in files:
             target = remote.fs.join(remote.path, *RUNS_PATH, run.id, *path.relative_to(run.folder).parts)
@@ -77,7 +96,6 @@ def push(root: Path, run: Run, name: str = "") -> int:
             remote.fs.put_file(str(path), target)
             if (size := remote.fs.size(target)) != path.stat().st_size:
                 raise UserError(f"{path} has {path.stat().st_size:,} bytes, but {size or 0:,} reached the remote; push again")
-    return sent
 
 
 def pull(root: Path, run_id: str, name: str = "") -> tuple[Run, int]:
@@ -157,15 +175,19 @@ def _refuse_damaged(objects: Path, hashes: Iterable[str], advice: str) -> None:
 
 
 def _missing_in_remote(objects: Path, hashes: Iterable[str], remote: Any) -> list[str]:
-    """Which of these objects, and of the files of these folders, the remote does not have."""
+    """Which of these objects, and of the files of these folders, the remote does not have whole."""
     return sorted(
-        md5 for md5 in object_cache.referenced_hashes(objects, hashes) if not remote.fs.exists(_remote_path(remote, md5))
+        md5
+        for md5 in object_cache.referenced_hashes(objects, hashes)
+        if _size_in_remote(remote, md5) != object_cache.object_path(objects, md5).stat().st_size
     )
 
 
-def _forget_what_the_remote_had(folder: Path) -> None:
-    """Delete DVC's index of the remote, in a workspace's own folder, which may name objects that a person deleted there."""
-    shutil.rmtree(folder / ".dvc" / "tmp" / "site", ignore_errors=True)
+def _size_in_remote(remote: Any, md5: str) -> int | None:
+    try:
+        return int(remote.fs.size(_remote_path(remote, md5)))
+    except FileNotFoundError:
+        return None
 
 
 def _remote_path(remote: Any, md5: str) -> str:
@@ -184,7 +206,8 @@ def remote_runs(root: Path, name: str = "") -> list[str]:
 def _open_remote(root: Path, folder: Path, name: str) -> Iterator[tuple[Repo, Any]]:
     """(DVC's view of a workspace, one of the project's remotes); the remotes' secrets stay in the project's config."""
     config = Config(str(root / ".dvc"))
-    hashes = {"site_cache_dir": str(folder / ".dvc" / "tmp" / "site")}
+    hash_database.delete_damaged(folder)
+    hashes = {"site_cache_dir": str(hash_database.folder(folder))}
     core = {key: config["core"][key] for key in ("remote",) if config["core"].get(key)}
     try:
         with (

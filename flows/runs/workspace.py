@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dvc.config import Config
 
+from flows.dvc_state import hash_database
 from flows.parameters import run_request
 from flows.parameters.run_request import RunRequest
 from flows.runs import run_record
@@ -54,7 +55,7 @@ def dvc_config(root: Path, folder: Path) -> str:
     cache, shared = project["cache"], project.load_one("repo")
     cache_dir = cache.get("dir") or str(root / ".dvc" / "cache")
     link_types = ",".join(cache.get("type") or ["reflink", "hardlink", "copy"])
-    hashes_dir = folder / ".dvc" / "tmp" / "site"
+    hashes_dir = hash_database.folder(folder)
     default = f'    remote = "{name}"\n' if (name := shared.get("core", {}).get("remote")) else ""
     remotes = "".join(
         f'[\'remote "{name}"\']\n    url = "{remote["url"]}"\n' for name, remote in shared.get("remote", {}).items()

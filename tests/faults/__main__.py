@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
-from tests.faults import attacks, flips, injection, kills, mutations, planted
+from tests.faults import attacks, flips, injection, kills, mutations, planted, soak
+from tests.faults.trial_log import TrialLog
 
-INJECTIONS, FLIPS, MUTATIONS, KILLS = 2_000, 2_000, 1_000_000, 100
-PARTS = ("injections", "flips", "mutations", "attacks", "defects", "kills")
+INJECTIONS, FLIPS, MUTATIONS, KILLS, RUNS = 2_000, 2_000, 1_000_000, 100, 200
+READERS_MB = 400
+"""By how much the readers of mutated files may let the peak of memory grow, with what they load."""
+PARTS = ("injections", "flips", "mutations", "attacks", "defects", "kills", "soak")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much of the campaign is done, and where what is done is kept."""
+
+    share: float
+    seed: int
+    log: TrialLog
+    workers: int
 
 
 def main() -> int:
@@ -17,56 +33,62 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0, help="share of the whole campaign, 0..1")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part; repeatable")
-    options = parser.parse_args()
-    functions = (_injections, _flips, _mutations, _attacks, _defects, _kills)
+    parser.add_argument("--state", type=Path, help="a file that keeps what is done: a later go takes up where this one ends")
+    parser.add_argument("--workers", type=int, default=1, help="how many processes inject faults")
+    given = parser.parse_args()
+    options = Options(given.share, given.seed, TrialLog(given.state), given.workers)
+    functions = (_injections, _flips, _mutations, _attacks, _defects, _kills, _soak)
     parts = dict(zip(PARTS, functions, strict=True))
-    bad = [name for name, part in parts.items() if name in (options.only or PARTS) and not part(options.share, options.seed)]
+    bad = [name for name, part in parts.items() if name in (given.only or PARTS) and not part(options)]
     print(f"{'failed: ' + ', '.join(bad) if bad else 'all held'}; seed {options.seed}")
     return int(bool(bad))
 
 
-def _injections(share: float, seed: int) -> bool:
+def _injections(options: Options) -> bool:
     good = True
-    for name, each in injection.run(max(8, round(INJECTIONS * share)), seed).items():
+    count = max(8, round(INJECTIONS * options.share))
+    for name, each in injection.run(count, options.seed, options.log, options.workers).items():
         good &= each.healed == each.faults and not each.orphans
-        counts = f"{each.faults:,} faults in {each.points:,} calls, {each.healed:,} healed, {each.orphans} orphans"
-        print(f"injection  {name:<20} {counts}", *each.failures, sep="\n           ")
+        counts = f"{each.faults:,} faults, {each.healed:,} healed, {each.orphans} orphans; {each.points:,} calls"
+        print(f"injection  {name:<20} {counts}", *each.failures, sep="\n           ", flush=True)
     return good
 
 
-def _flips(share: float, seed: int) -> bool:
+def _flips(options: Options) -> bool:
     good = True
-    for name, each in flips.run(max(50, round(FLIPS * share)), seed).items():
+    for name, each in flips.run(max(50, round(FLIPS * options.share)), options.seed).items():
         good &= each.named == each.flips
         counts = f"{each.flips:,} flips, {each.named:,} named, {len(each.silent)} silent, {each.unnamed.total()} unnamed"
         print(f"flip       {name:<20} {counts}", *each.unnamed, sep="\n           ")
     return good
 
 
-def _mutations(share: float, seed: int) -> bool:
-    good = True
-    for name, each in mutations.run(max(1600, round(MUTATIONS * share)), seed).items():
+def _mutations(options: Options) -> bool:
+    good, before = True, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name, each in mutations.run(max(1600, round(MUTATIONS * options.share)), options.seed, options.log).items():
         good &= not each.unnamed and not each.hangs
         counts = f"{each.read:,} read, {each.refused:,} refused, {each.unnamed.total()} unnamed, {each.hangs} hangs"
         print(f"mutation   {name:<20} {counts}", *each.unnamed, sep="\n           ")
-    return good
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"mutation   {'memory':<20} the peak grew by {grown_mb:,.0f} MiB; {READERS_MB:,} are allowed")
+    return good and grown_mb <= READERS_MB
 
 
-def _attacks(share: float, seed: int) -> bool:
+def _attacks(options: Options) -> bool:
     attempts = list(attacks.corpus())
     escaped = [name for name, attempt in attempts if not attacks.refused(attempt)]
     print(f"attack     {len(attempts):,} attempts, {len(escaped)} escaped {escaped or ''}")
     return not escaped
 
 
-def _defects(share: float, seed: int) -> bool:
+def _defects(options: Options) -> bool:
     missed = planted.undetected()
     print(f"defect     {len(planted.DEFECTS)} planted, {len(planted.DEFECTS) - len(missed)} found {missed or ''}")
     return not missed
 
 
-def _kills(share: float, seed: int) -> bool:
-    found = kills.run(max(10, round(KILLS * share)), seed)
+def _kills(options: Options) -> bool:
+    found = kills.run(max(10, round(KILLS * options.share)), options.seed)
     by_role = ", ".join(f"{count} of the {role}" for role, count in sorted(found.kills.items()))
     seen = f"{found.answered:,} requests answered, {found.unanswered:,} not, {found.events:,} events of the registry"
     print(
@@ -75,6 +97,14 @@ def _kills(share: float, seed: int) -> bool:
         sep="\n           ",
     )
     return not found.failures
+
+
+def _soak(options: Options) -> bool:
+    done = soak.run(max(6, round(RUNS * options.share)), report=lambda line: print(f"soak       {line}", flush=True))
+    problems = done.problems()
+    counts = f"{done.completed} of {done.runs} runs in {done.wall_s:,.0f} s, {len(done.locked)} locked"
+    print(f"soak       {counts}", *problems, sep="\n           ")
+    return not problems
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct control { int64_t armed, count, action; };
@@ -71,10 +73,22 @@ static int fails_on(int file) {
 
 ssize_t write(int file, const void *data, size_t size) { NEXT(write); return fails_on(file) ? -1 : next(file, data, size); }
 ssize_t pwrite64(int file, const void *data, size_t size, off64_t at) { NEXT(pwrite64); return fails_on(file) ? -1 : next(file, data, size, at); }
+ssize_t pwrite(int file, const void *data, size_t size, off_t at) { NEXT(pwrite); return fails_on(file) ? -1 : next(file, data, size, at); }
+ssize_t writev(int file, const struct iovec *parts, int count) { NEXT(writev); return fails_on(file) ? -1 : next(file, parts, count); }
+ssize_t sendfile(int to, int from, off_t *at, size_t size) { NEXT(sendfile); return fails_on(to) ? -1 : next(to, from, at, size); }
+ssize_t sendfile64(int to, int from, off64_t *at, size_t size) { NEXT(sendfile64); return fails_on(to) ? -1 : next(to, from, at, size); }
+ssize_t copy_file_range(int from, off64_t *a, int to, off64_t *b, size_t size, unsigned flags) {
+    NEXT(copy_file_range);
+    return fails_on(to) ? -1 : next(from, a, to, b, size, flags);
+}
+int ftruncate64(int file, off64_t size) { NEXT(ftruncate64); return fails_on(file) ? -1 : next(file, size); }
+int fdatasync(int file) { NEXT(fdatasync); return fails_on(file) ? -1 : next(file); }
 int fsync(int file) { NEXT(fsync); return fails_on(file) ? -1 : next(file); }
 int rename(const char *from, const char *to) { NEXT(rename); return fails_at(AT_FDCWD, to) ? -1 : next(from, to); }
 int renameat(int a, const char *from, int b, const char *to) { NEXT(renameat); return fails_at(b, to) ? -1 : next(a, from, b, to); }
 int unlink(const char *path) { NEXT(unlink); return fails_at(AT_FDCWD, path) ? -1 : next(path); }
 int unlinkat(int folder, const char *path, int flags) { NEXT(unlinkat); return fails_at(folder, path) ? -1 : next(folder, path, flags); }
 int link(const char *from, const char *to) { NEXT(link); return fails_at(AT_FDCWD, to) ? -1 : next(from, to); }
+int symlink(const char *to, const char *path) { NEXT(symlink); return fails_at(AT_FDCWD, path) ? -1 : next(to, path); }
+int rmdir(const char *path) { NEXT(rmdir); return fails_at(AT_FDCWD, path) ? -1 : next(path); }
 int mkdir(const char *path, mode_t mode) { NEXT(mkdir); return fails_at(AT_FDCWD, path) ? -1 : next(path, mode); }

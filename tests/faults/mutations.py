@@ -34,9 +34,12 @@ from tasks.data.pretrained_weights import read_tensors
 from tasks.data.table_files import read_table
 from tasks.use_cases.vision import image_sources
 from tasks.use_cases.vision.images import decode_image
+from tests.faults.trial_log import Trial, TrialLog, in_memory
 
 SECONDS = 10
 """A reader that takes longer hangs."""
+CHUNK = 1_000
+"""How many mutations of a format are read in one go, and kept as one line of the log."""
 TOKENS = (
     b"\x00",
     b"\xff",
@@ -189,19 +192,37 @@ EXPECTED: dict[str, tuple[type[BaseException], ...]] = {
 """What a reader refuses by, where its caller names the file: `decode_image` and the parsers raise a ValueError with a reason."""
 
 
-def run(count: int, seed: int) -> dict[str, Outcome]:
-    """Read `count` mutated files in all, an equal share of each format."""
+def run(count: int, seed: int, log: TrialLog | None = None) -> dict[str, Outcome]:
+    """Read at least `count` mutated files in all, an equal share of each format, by chunks; what the log has is not read again.
+
+    A chunk in which something was unnamed or hung is read again.
+    """
+    log = log or TrialLog()
+    done = {number: chunk for number, chunk in log.done("mutation", seed).items() if not chunk["unnamed"] and not chunk["hangs"]}
     outcomes: dict[str, Outcome] = {}
-    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory(dir=in_memory()) as place, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         formats = readers(Path(place))
-        for name, (content, read) in formats.items():
-            outcome, rng = Outcome(), random.Random(f"{seed} {name}")
-            read(content)
-            for _ in range(count // len(formats)):
-                _try(outcome, read, mutate(content, rng), EXPECTED.get(name, (UserError,)))
-            outcomes[name] = outcome
+        size = min(CHUNK, -(-count // len(formats)))
+        for number in range(-(-count // (size * len(formats))) * len(formats)):
+            name = list(formats)[number % len(formats)]
+            if number not in done:
+                done[number] = _read_chunk(*formats[name], random.Random(f"{seed} {name} {number}"), size, name)
+                log.add("mutation", seed, number, **done[number])
+            outcome, chunk = outcomes.setdefault(name, Outcome()), done[number]
+            outcome.read += chunk["read"]
+            outcome.refused += chunk["refused"]
+            outcome.hangs += chunk["hangs"]
+            outcome.unnamed.update(chunk["unnamed"])
     return outcomes
+
+
+def _read_chunk(content: bytes, read: Callable[[bytes], object], rng: random.Random, size: int, name: str) -> Trial:
+    outcome = Outcome()
+    read(content)
+    for _ in range(size):
+        _try(outcome, read, mutate(content, rng), EXPECTED.get(name, (UserError,)))
+    return {"read": outcome.read, "refused": outcome.refused, "hangs": outcome.hangs, "unnamed": dict(outcome.unnamed)}
 
 
 def _try(outcome: Outcome, read: Callable[[bytes], object], content: bytes, expected: tuple[type[BaseException], ...]) -> None:

@@ -110,6 +110,27 @@ def test_a_push_looks_whether_the_remote_has_every_object(project: Path, pushed:
     assert remote_object(store, md5).exists(), "DVC's index of the remote is not believed"
 
 
+@pytest.mark.parametrize("how", ["deleted", "cut off", "folder deleted"])
+def test_a_push_sends_again_what_the_remote_has_lost_of_a_folder_whose_list_it_has(
+    project: Path, pushed: tuple[Run, Path, Path], how: str
+) -> None:
+    run, _, store = pushed
+    content = {path: path.read_bytes() for path in (store / "files" / "md5").glob("??/*")}
+    files = [path for path in sorted(content) if path.suffix != ".dir"]
+    lost = files[0], files[-1]
+    for path in lost:
+        if how == "cut off":
+            path.chmod(0o644)
+            path.write_bytes(content[path][:-1])
+        else:
+            path.unlink()
+    if how == "folder deleted":
+        shutil.rmtree(lost[0].parent)
+    gone = sum(not path.exists() or path.read_bytes() != content[path] for path in content)
+    assert remote.push(project, run, "store") == gone >= 2
+    assert {path: path.read_bytes() for path in (store / "files" / "md5").glob("??/*")} == content
+
+
 @pytest.mark.parametrize("name", ["../../outside", "/tmp/outside-of-the-project", "a/../../outside"])
 def test_a_hostile_list_of_a_folder_writes_nothing_outside(pushed: tuple[Run, Path, Path], name: str) -> None:
     run, other, store = pushed
