@@ -198,7 +198,7 @@ def run(count: int, seed: int, log: TrialLog | None = None) -> dict[str, Outcome
     A chunk in which something was unnamed or hung is read again.
     """
     log = log or TrialLog()
-    done = {number: chunk for number, chunk in log.done("mutation", seed).items() if not chunk["unnamed"] and not chunk["hangs"]}
+    kept = log.done("mutation", seed)
     outcomes: dict[str, Outcome] = {}
     with tempfile.TemporaryDirectory(dir=in_memory()) as place, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -206,10 +206,11 @@ def run(count: int, seed: int, log: TrialLog | None = None) -> dict[str, Outcome
         size = min(CHUNK, -(-count // len(formats)))
         for number in range(-(-count // (size * len(formats))) * len(formats)):
             name = list(formats)[number % len(formats)]
-            if number not in done:
-                done[number] = _read_chunk(*formats[name], random.Random(f"{seed} {name} {number}"), size, name)
-                log.add("mutation", seed, number, **done[number])
-            outcome, chunk = outcomes.setdefault(name, Outcome()), done[number]
+            chunk = kept.get(number)
+            if chunk is None or chunk["read"] + chunk["refused"] != size:
+                chunk = _read_chunk(*formats[name], random.Random(f"{seed} {name} {number}"), size, name)
+                log.add("mutation", seed, number, **chunk)
+            outcome = outcomes.setdefault(name, Outcome())
             outcome.read += chunk["read"]
             outcome.refused += chunk["refused"]
             outcome.hangs += chunk["hangs"]

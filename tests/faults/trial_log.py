@@ -40,11 +40,8 @@ class TrialLog:
             self._added.append(trial)
             if self.path:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-                try:
-                    os.write(file, f"{json.dumps(trial)}\n".encode())  # one call, so that lines of several processes do not mix
-                finally:
-                    os.close(file)
+                with self.path.open("ab", buffering=0) as file:
+                    file.write(f"\n{json.dumps(trial)}".encode())
 
 
 def _parse(line: str) -> Trial | None:
