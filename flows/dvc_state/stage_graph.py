@@ -128,15 +128,18 @@ def stale_reasons(repo: Repo, node: Any, *, outputs: bool = True) -> list[Reason
 
 
 def _upstream(repo: Repo, node: Any) -> tuple[str, ...]:
-    """The stages with an output that equals, contains or lies in a dependency: the edges of DVC's graph, without networkx."""
+    """The stages with an output that equals, contains or lies in a dependency: the edges of DVC's graph, without networkx.
+
+    A file that `dvc add` made is an output too, of a stage without a command and a name; nothing has to run for it.
+    """
     outs = repo.index.outs_trie
-    names: dict[str, None] = {}
+    stages: list[Any] = []
     for dep in node.deps:
         key = dep.fs.parts(dep.fs_path)
-        names.update(dict.fromkeys(at.value.stage.name for at in outs.prefixes(key)))
+        stages += [at.value.stage for at in outs.prefixes(key)]
         if outs.has_subtrie(key):
-            names.update(dict.fromkeys(out.stage.name for out in outs.values(prefix=key)))
-    return tuple(sorted(names))
+            stages += [out.stage for out in outs.values(prefix=key)]
+    return tuple(sorted({stage.name for stage in stages if stage.cmd}))
 
 
 def _stage(node: Any, needs: tuple[str, ...]) -> Stage:

@@ -48,7 +48,7 @@ def project_status(root: Path, use_cases: Iterable[str] = ()) -> dict[str, list[
     """The reasons why each stage of the project's own folder is not up to date, by stage; empty for one that is."""
     with chdir(root), open_repo(root) as repo, repo.lock:
         stages = stage_graph.select(stage_graph.read(repo), use_cases)
-        nodes = {node.name: node for node in repo.index.stages}
+        nodes = {node.name: node for node in repo.index.stages if node.cmd}  # a file that `dvc add` made is a nameless stage
         reasons = {name: stage_graph.stale_reasons(repo, nodes[name]) for name in stages}
     for name, stage in stages.items():
         stale = [need for need in stage.needs if reasons.get(need)]

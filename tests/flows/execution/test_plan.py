@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.execution.plan import plan_run, stage_durations
+from flows.execution.plan import plan_run, project_status, stage_durations
+from flows.maintenance.restore import restore
 from flows.runs import run_record
-from tests.support.executed_runs import toy_request
+from tests.support.bonsai_process import run_dvc
+from tests.support.executed_runs import both_runs, execute_run, is_up_to_date, toy_request
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")  # DVC's, of its pygtrie
 
@@ -27,3 +29,18 @@ def test_durations_come_from_the_newest_run_that_executed_a_stage(toy: Path) -> 
         run.update_stage("train@toy", state="Completed", wall_s=seconds)
         run.folder.rename(run.folder.with_name(f"2026010{seconds:.0f}-000000-toy-aaaa"))
     assert stage_durations(toy)["train@toy"] == 7.0
+
+
+@pytest.mark.parametrize("added", ["registry/toy/1", "tasks/use_cases/toy/words.txt"])
+def test_files_that_dvc_add_tracks_hinder_no_status_no_restore_and_no_run(project: Path, added: str) -> None:
+    (project / added).parent.mkdir(parents=True, exist_ok=True)
+    (project / added).write_text("x")
+    run_dvc(project, "add", added)
+    if added.startswith("registry"):
+        assert is_up_to_date(project)
+    else:
+        assert [reason.kind for reason in project_status(project)["fetch@toy"]] == ["data"]
+    assert restore(project, both_runs(project)[0], force=True) is not None
+    run = execute_run(project)
+    assert run.record["state"] == "Completed"
+    assert is_up_to_date(project)
