@@ -17,6 +17,7 @@ from benchmarks import news_names, record
 from benchmarks.stage_workspace import temporary_workspace
 from tasks.core.storage.artifacts import Artifact
 from tasks.data.downloads import DATASETS_VARIABLE
+from tasks.use_cases.nlp.ner import crf_baseline
 
 NAME = "named_entities"
 TRAIN, TEST, SEED = 5000, 1500, 11
@@ -110,7 +111,7 @@ def sentence_on(rows: list[dict[str, Any]]) -> str:
     parts = []
     for name in dict.fromkeys(row["file"] for row in rows):
         scores = {row["model"]: row["entity_f1"] for row in rows if row["file"] == name}
-        crf = next(score for model, score in scores.items() if "CRF" in model)
+        crf = scores[crf_baseline.NAME]
         parts.append(f"{name}: tagger {scores['dense']:.4f}, CRF {crf:.4f}")
     return f"Entity F1 on {TEST:,} test sentences of each file, after {TRAIN:,} train sentences: {'; '.join(parts)}."
 
