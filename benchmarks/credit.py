@@ -19,8 +19,11 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from benchmarks import record
 from benchmarks.stage_workspace import temporary_workspace
 from tasks.core import registry
+from tasks.core.exported_baseline import ExportedBaseline
 from tasks.core.storage.artifacts import Artifact, Table
+from tasks.evaluation import classic_models
 from tasks.metrics import binary_classification
+from tasks.stages import baselines
 from tasks.training import trainer
 from tasks.use_cases.credit import datasets
 from tasks.use_cases.credit.use_case import Credit
@@ -68,8 +71,8 @@ def measure_dataset(name: str) -> None:
         began = time.process_time()
         probabilities = {"network": predict_probabilities(cases[best], train, test, fold)}
         fit_cpu_s.append(time.process_time() - began)
-        baselines = cases[best].baselines(train, test)
-        probabilities |= {other: baselines[other]["probability"].to_numpy() for other in BASELINES}
+        exported = cases[best].exported_baselines(train)
+        probabilities |= {other: classic_probabilities(cases[best], exported[other], test) for other in BASELINES}
         for model, probability in probabilities.items():
             scores_by_model.setdefault(model, []).append(binary_classification.metrics(test["label"] == event, probability))
     write_results(name, scores_by_model, chosen, fit_cpu_s, len(rows))
@@ -112,6 +115,13 @@ def predict_probabilities(case: Credit, train: pd.DataFrame, rows: pd.DataFrame,
     )
     outputs = trainer.predict(fitted.network, case.encode(rows, state)[0])
     probabilities: binary_classification.Floats = case.problem.decode(rows, outputs, state)["probability"].to_numpy()
+    return probabilities
+
+
+def classic_probabilities(case: Credit, baseline: ExportedBaseline, rows: pd.DataFrame) -> binary_classification.Floats:
+    """Probabilities for `rows` by the file of a classic model."""
+    predictions = classic_models.predict(baselines.to_bytes(baseline, case.name, "classic"), case, rows.assign(split="test"))
+    probabilities: binary_classification.Floats = predictions["probability"].to_numpy()
     return probabilities
 
 

@@ -25,6 +25,8 @@ Calendar = Literal["weekdays", "every_day", "hourly"]
 PRICES = ("open", "high", "low", "close")
 MIN_WEEKEND_SHARE = 0.1
 """Share of bars on Saturdays and Sundays from which a market trades on every day; 2 of 7 if it never closes."""
+MIN_EARLY_DAYS = 20
+"""As many days with one price at the beginning of a series were recorded without a range."""
 MAX_DAY_SHARE = 0.6
 """Fewer different days than this share of the different times: several bars a day."""
 
@@ -61,7 +63,9 @@ class PriceEvidence:
         for name in PRICES:
             self.prices.add(rows[name])
         self.volume.add(rows["volume"])
-        self._days.append(rows[["ticker", "date"]])
+        close = rows["close"]
+        one_price = (close == rows["open"]) & (close == rows["high"]) & (close == rows["low"]) & (close != "")
+        self._days.append(rows[["ticker", "date"]].assign(one_price=one_price))
 
     def format(
         self,
@@ -93,6 +97,17 @@ class PriceEvidence:
             words = {"every_day": "a market of seven days", "hourly": "several bars a day"}[detected]
             notes.append(f"{words} (calendar {detected})")
         return PriceFormat(form, prices, volume, detected), notes  # type: ignore[arg-type]
+
+    def days_without_range(self, form: DateForm) -> dict[str, tuple[pd.Timestamp, int]]:
+        """Per ticker the first day with a range, and how many days before have one price, if they are `MIN_EARLY_DAYS` or more.
+
+        Old indices begin with closes alone: their open, high and low are copies of it.
+        """
+        bars = pd.concat(self._days)
+        bars = bars.assign(time=read_dates(bars["date"], form))[lambda rows: rows["time"].notna()]
+        first = bars[~bars["one_price"]].groupby("ticker")["time"].min()
+        early = bars[bars["time"] < bars["ticker"].map(first)].groupby("ticker").size()
+        return {str(name): (first[name], int(count)) for name, count in early.items() if count >= MIN_EARLY_DAYS}
 
     def _example(self) -> str:
         return str(pd.concat(self._days)["date"].iloc[0])[:40]

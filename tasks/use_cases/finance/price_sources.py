@@ -21,7 +21,7 @@ from tasks.data.downloads import download
 from tasks.data.number_cells import Decimal, is_missing, read_numbers
 from tasks.data.tables.csv_layout import NAMES
 from tasks.use_cases.finance.price_columns import REQUIRED_COLUMNS, map_columns
-from tasks.use_cases.finance.price_formats import PRICES, PriceEvidence, bar_dates
+from tasks.use_cases.finance.price_formats import PRICES, PriceEvidence, PriceFormat, bar_dates
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -105,7 +105,8 @@ def read_files(fetch: PriceFetch, places: Sequence[Path]) -> Iterator[DataFrame]
     """As `read_own`, for files, or for one folder, whose fingerprints are not checked."""
     files = _price_files(places)
     notes: dict[str, list[str]] = {}
-    formats = {}
+    formats: dict[Path, PriceFormat] = {}
+    early: dict[Path, dict[str, tuple[pd.Timestamp, int]]] = {}
     for path, name in files.items():
         evidence = PriceEvidence()
         for block in _blocks(fetch, path, name, notes):
@@ -114,6 +115,11 @@ def read_files(fetch: PriceFetch, places: Sequence[Path]) -> Iterator[DataFrame]
         formats[path], sentences = evidence.format(
             path, dates=fetch.dates, decimal=DECIMALS[fetch.decimal], calendar=fetch.calendar, usual=usual
         )
+        early[path] = evidence.days_without_range(formats[path].dates)
+        sentences += [
+            f"{count:,} days of {ticker} before {first:%Y-%m-%d} left out: their four prices are one, so no range is known"
+            for ticker, (first, count) in early[path].items()
+        ]
         for text in sentences:
             notes.setdefault(text, []).append(name)
     sentences = list(notes)
@@ -121,7 +127,11 @@ def read_files(fetch: PriceFetch, places: Sequence[Path]) -> Iterator[DataFrame]
     def blocks() -> Iterator[DataFrame]:
         for path, name in files.items():
             for block in _blocks(fetch, path, name, notes):
-                yield block.assign(format=formats[path].to_json())
+                if early[path]:
+                    first = block["ticker"].astype(str).map({ticker: day for ticker, (day, _) in early[path].items()})
+                    block = block[~(read_dates(block["date"], formats[path].dates) < first)].reset_index(drop=True)
+                if len(block):
+                    yield block.assign(format=formats[path].to_json())
 
     return remarks.attach(blocks(), [f"{_names(notes[text], len(files))}: {text}" for text in sentences])
 

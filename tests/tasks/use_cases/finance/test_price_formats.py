@@ -124,6 +124,29 @@ def test_volumes_that_are_no_numbers_are_said_to_be_missing(tmp_path: Path) -> N
     assert said == [f"own.csv: volume: {len(EXPECTED)} of {len(EXPECTED)} cells are no numbers and count as missing"]
 
 
+def test_days_with_one_price_at_the_beginning_are_left_out_and_said(tmp_path: Path) -> None:
+    table = prices()
+    for name in ("Open", "High", "Low"):
+        table.loc[:29, name] = table.loc[:29, "Close"]
+    table.loc[35, ["Open", "High", "Low"]] = table.loc[35, "Close"]
+    table.iloc[::-1].to_csv(tmp_path / "old.csv", index=False)
+    bars, said = clean(tmp_path / "old.csv")
+    assert len(bars) == len(table) - 30
+    assert bars["date"].min() == pd.Timestamp(table.loc[30, "Date"])
+    assert (bars["fault"] != "").sum() == 1
+    first = f"{pd.Timestamp(table.loc[30, 'Date']):%Y-%m-%d}"
+    assert said == [f"old.csv: 30 days of old before {first} left out: their four prices are one, so no range is known"]
+
+
+def test_a_few_days_with_one_price_are_stale_bars(tmp_path: Path) -> None:
+    table = prices()
+    for name in ("Open", "High", "Low"):
+        table.loc[:9, name] = table.loc[:9, "Close"]
+    table.to_csv(tmp_path / "own.csv", index=False)
+    bars, _ = clean(tmp_path / "own.csv")
+    assert bars["fault"].str.startswith("stale").sum() == 10
+
+
 def test_a_market_of_seven_days_is_found_or_set(tmp_path: Path) -> None:
     every = [f"{date:%Y-%m-%d}" for date in pd.date_range("2017-01-02", periods=DAYS)]
     EXPECTED.assign(Date=every).to_csv(tmp_path / "coin.csv", index=False)
