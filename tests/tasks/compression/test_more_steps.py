@@ -15,6 +15,7 @@ from tasks.compression import onnx_export
 from tasks.compression.steps.cast import Cast
 from tasks.compression.steps.finetune import Finetune
 from tasks.compression.steps.lowrank import Lowrank
+from tasks.compression.steps.qat import Qat
 from tasks.core import onnx_model
 from tasks.core.errors import UserError
 from tests.support import tiny_images
@@ -92,3 +93,16 @@ def test_fine_tuning_trains_a_copy_and_an_exported_file_has_nothing_to_train(net
     exported.onnx_bytes = bytes  # type: ignore[assignment]
     with pytest.raises(UserError, match="an ONNX file has no weights to train"):
         Finetune()(exported, context)
+
+
+@pytest.mark.parametrize(("step", "name", "share"), [(Finetune(), "finetune", 0.3), (Qat(), "qat", 0.2)])
+def test_steps_that_train_on_declare_the_same_parameters_and_refuse_a_file_by_their_own_name(
+    context: Any, step: Any, name: str, share: float
+) -> None:
+    assert (step.effort, step.learning_rate_share, step.teacher_share) == (1.0, share, 0.7)
+    fields = type(step).__pydantic_fields__
+    assert all(fields[each].description for each in ("effort", "learning_rate_share", "variants", "passes"))
+    exported = torch.nn.Identity()
+    exported.onnx_bytes = bytes  # type: ignore[assignment]
+    with pytest.raises(UserError, match=f"'distill' it into a network first, or leave '{name}' out"):
+        step(exported, context)
