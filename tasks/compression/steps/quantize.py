@@ -191,7 +191,8 @@ class _Quantizer:
                 activation_type=QuantType.QUInt8,
                 calibrate_method=self._method(),
                 calibration_cache_path=self.ranges,
-                extra_options={"TensorQuantOverrides": self._exact_pixel_ranges()},
+                # a bias in float is smaller than integers with a scale of their own; ONNX Runtime makes integers of it on loading
+                extra_options={"TensorQuantOverrides": self._exact_pixel_ranges(), "QuantizeBias": False},
             )
         else:
             quantize_dynamic(

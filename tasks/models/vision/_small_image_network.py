@@ -41,7 +41,7 @@ class SmallImageNetwork(nn.Module):
         for norm in self.norms:
             norm.weight.requires_grad_(False)  # with a gain of 1, pooling before or after it gives the same
         self.pool = nn.MaxPool2d(2)
-        self.whole = nn.MaxPool2d(last_side)
+        self.whole = nn.MaxPool2d(last_side) if last_side > 1 else nn.Identity()
         self.head = nn.Linear(fields["widths"][-1], fields["classes"])
         self.scale: Tensor
         self.shift: Tensor

@@ -77,6 +77,34 @@ def test_weights_need_no_zero_points_but_activations_keep_theirs(network: Any, c
             assert len(node.input) == 3
 
 
+def test_biases_stay_floats_and_the_runtime_convolves_in_integers_all_the_same(
+    network: Any, context: Any, tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    content = to_lean(Quantize()(to_file(network, context), context))
+    tensors = constants(content)
+    biases = [tensors[node.input[2]] for node in onnx_model.from_bytes(content).graph.node if node.op_type in ("Conv", "Gemm")]
+    assert len(biases) == 4
+    assert {tensor.data_type for tensor in biases} == {TensorProto.FLOAT}
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "optimized.onnx"), 3
+    onnxruntime.InferenceSession(content, options)
+    operators = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert operators.count("QLinearConv") == 3
+    assert "Conv" not in operators
+
+
+def test_no_maximum_is_taken_over_a_map_of_one_value() -> None:
+    ending_in_one, ending_in_four = StridedCnn(), StridedCnn(side=32, widths=[8, 8])
+    assert [isinstance(each.whole, torch.nn.Identity) for each in (ending_in_one, ending_in_four)] == [True, False]
+    images = np.zeros((2, 1, 28, 28), np.uint8)
+    operators = [
+        node.op_type for node in onnx_model.from_bytes(onnx_export.to_onnx(ending_in_one.eval(), images, {}, "b")).graph.node
+    ]
+    assert operators.count("MaxPool") == len(ending_in_one.pooled)
+
+
 def test_a_file_made_lean_again_stays_as_it_is(network: Any, context: Any) -> None:
     lean = to_lean(to_file(network, context))
     assert to_lean(lean) == lean
