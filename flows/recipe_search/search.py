@@ -9,12 +9,13 @@ Only train and validation rows are read; the test rows, which decide a release, 
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
@@ -27,12 +28,15 @@ from flows.runs import run_record
 from flows.runs.workspace import create_workspace
 from tasks import dask_cluster
 from tasks.core import params_file
+from tasks.core.compression import DENSE
 from tasks.core.errors import UserError
 from tasks.core.storage.atomic_files import hash_json, write_json
 
 if TYPE_CHECKING:
+    from distributed import Client
     from optuna import Study
 
+    from flows.reporting.console import RunDisplay
     from tasks.core.settings import Contract
 
 VERBS = ("fetch", "clean", "augment", "train")
@@ -41,7 +45,7 @@ GENERATION = 9
 """Recipes that compete for the next rung."""
 EFFORTS = (1 / 9, 1 / 3, 1.0)
 """The share of a recipe's epochs on each rung; a third of the recipes rises."""
-OnTrial = Callable[[str], None]
+POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +61,29 @@ class Tried:
         return (self.result.drop, self.result.ms, float(self.result.bytes))
 
 
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where a search works."""
+
+    folder: Path
+    """A workspace with the artifacts up to the trained dense model."""
+    results: Path
+    """The folder of what was measured with this dense model, these rows and this code; another one has another folder."""
+
+
+class SearchDisplay(Protocol):
+    """Receives the progress of a search."""
+
+    def rung(self, recipes: int, effort: float) -> None:
+        """So many recipes are tried with a share `effort` of their epochs."""
+
+    def trial(self, done: int, recipes: int, line: str) -> None:
+        """A line about the trial that ended as number `done`, from 1, of its rung."""
+
+
 @contextmanager
-def open_study(root: Path, use_case: str) -> Iterator[Study]:
-    """The use case's study of recipes in the project's SQLite file; created if there is none."""
+def open_study(root: Path, use_case: str, workplace: Workplace) -> Iterator[Study]:
+    """The study of recipes for this dense model in the project's SQLite file; created if there is none."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -69,7 +93,7 @@ def open_study(root: Path, use_case: str) -> Iterator[Study]:
     seed = params_file.build_use_case(use_case, params_file.read_params(root / "params.yaml")).training.seed
     study = optuna.create_study(
         storage=storage,
-        study_name=f"{use_case} recipes",
+        study_name=f"recipes {workplace.results.name}",
         directions=["minimize"] * 3,
         sampler=optuna.samplers.NSGAIISampler(population_size=GENERATION, seed=seed),
         load_if_exists=True,
@@ -80,67 +104,92 @@ def open_study(root: Path, use_case: str) -> Iterator[Study]:
         storage.engine.dispose()
 
 
-def search(root: Path, use_case: str, budget_s: float, *, study: Study, on_trial: OnTrial = lambda line: None) -> list[Tried]:
+def search(workplace: Workplace, use_case: str, budget_s: float, *, study: Study, show: SearchDisplay) -> list[Tried]:
     """Try generations of recipes until `budget_s` seconds are over; returns all that were tried with all of their effort.
 
-    What an earlier search tried on the same dense model is read, not repeated. `on_trial` is called with a line about each trial.
-    Raises `UserError` when the dense model cannot be made.
+    A generation that was not finished, by the end of the time or of the process, is gone on with by the next search. What an
+    earlier search measured on the same dense model is read, not repeated.
     """
     from optuna.trial import TrialState
 
     deadline = time.monotonic() + budget_s
-    workspace = dense_workspace(root, use_case)
     for interrupted in study.get_trials(states=[TrialState.RUNNING]):
         study.tell(interrupted.number, state=TrialState.FAIL)
         study.enqueue_trial(interrupted.params)
-    results = workspace / "recipes"
     with dask_cluster.dask_client(GENERATION) as client:
         while time.monotonic() < deadline:
             trials = [study.ask() for _ in range(GENERATION)]
             recipes = [space.suggest(each, use_case) for each in trials]
-            outcomes: dict[int, TrialResult] = {}
-            rising = list(range(len(trials)))
-            for effort in EFFORTS:
-                futures = {}
-                for place in rising:
-                    path = results / f"{hash_json([recipes[place], effort])[:16]}.json"
-                    futures[place] = client.submit(
-                        trial.run, str(workspace), use_case, recipes[place], effort, str(path), pure=False
-                    )
-                measured = {
-                    place: future.result() for place, future in futures.items() if time.monotonic() < deadline or outcomes
-                }
-                for place, result in measured.items():
-                    on_trial(describe(recipes[place], result, effort))
-                outcomes |= measured
-                able = [place for place in measured if not measured[place].error]
-                rising = best_of(able, {place: measured[place] for place in able}, max(1, len(able) // 3))
-                if not rising or time.monotonic() >= deadline:
-                    break
-            for place, proposed in enumerate(trials):
-                outcome = outcomes.get(place)
-                if outcome is None or outcome.error:
+            outcomes = _generation(client, workplace, use_case, recipes, deadline, show)
+            if outcomes is None:
+                break  # its trials stay open in the study
+            for proposed, outcome in zip(trials, outcomes, strict=True):
+                if outcome.error:
                     study.tell(proposed, state=TrialState.FAIL)
                 else:
                     study.tell(proposed, [outcome.drop, outcome.ms, float(outcome.bytes)])
-    return read_tried(results)
+    return read_tried(workplace.results)
 
 
-def dense_workspace(root: Path, use_case: str) -> Path:
-    """A workspace with the artifacts up to the trained dense model, made or read from the cache; not those of the test rows."""
-    request = run_request.build_request(root, [use_case], ["dense"])
-    folder = root / ".bonsai" / "recipes" / f"{use_case}-{request.hash[:12]}"
-    if not (folder / "dvc.yaml").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        create_workspace(root, folder, request)
+def _generation(
+    client: Client,
+    workplace: Workplace,
+    use_case: str,
+    recipes: Sequence[list[dict[str, Any]]],
+    deadline: float,
+    show: SearchDisplay,
+) -> list[TrialResult] | None:
+    """The result of each recipe on its highest rung; None where the time was over before."""
+    outcomes: dict[int, TrialResult] = {}
+    rising = list(range(len(recipes)))
+    for effort in EFFORTS:
+        show.rung(len(rising), effort)
+        futures = {}
+        for place in rising:
+            path = workplace.results / f"{hash_json([recipes[place], effort])[:16]}.json"
+            futures[place] = client.submit(
+                trial.run, str(workplace.folder), use_case, recipes[place], effort, str(path), pure=False
+            )
+        measured: dict[int, TrialResult] = {}
+        while len(measured) < len(futures):
+            for place in [place for place, future in futures.items() if place not in measured and future.done()]:
+                measured[place] = futures[place].result()
+                show.trial(len(measured), len(futures), describe(recipes[place], measured[place]))
+            if len(measured) < len(futures):
+                if time.monotonic() >= deadline:
+                    return None
+                time.sleep(POLL_S)
+        outcomes |= measured
+        able = [place for place in measured if not measured[place].error]
+        rising = best_of(able, measured, max(1, len(able) // 3))
+        if not rising:
+            break
+        if effort != EFFORTS[-1] and time.monotonic() >= deadline:
+            return None
+    return [outcomes[place] for place in range(len(recipes))]
+
+
+def prepare(root: Path, use_case: str, show: RunDisplay) -> Workplace:
+    """Make the artifacts up to the trained dense model, or read them from the cache; not those of the test rows.
+
+    Raises `UserError` when one of them cannot be made.
+    """
+    request = run_request.build_request(root, [use_case], [DENSE])
+    recipes = root / ".bonsai" / "recipes"
+    folder = recipes / f"{use_case}-{request.hash[:12]}"
+    shutil.rmtree(folder, ignore_errors=True)  # its code may be of another day; what it made is in the cache
+    folder.mkdir(parents=True)
+    create_workspace(root, folder, request)
     run = run_record.Run(folder, {"state": "Running", "use_cases": [use_case], "overrides": {}, "stages": {}})
     with chdir(folder), StageStore(folder) as store:
-        executor = RunExecutor(root, run, store)
+        executor = RunExecutor(root, run, store, show)
         for name in [name for name, stage in store.stages.items() if stage.verb in VERBS]:
             result = executor.execute(name)
             if result.state not in SUCCEEDED:
                 raise UserError(f"{name}: {result.text}")
-    return folder
+        compress = next(name for name, stage in store.stages.items() if stage.verb == "compress")
+        digest = store.key(compress)[:12]  # of the rows, the dense model and the code that compresses it
+    return Workplace(folder, recipes / f"{use_case}-results-{digest}")
 
 
 def read_tried(results: Path) -> list[Tried]:
@@ -197,10 +246,19 @@ def best_under(contract: Contract, tried: Sequence[Tried]) -> Tried | None:
     return min(keeps, key=lambda one: one.result.bytes * one.result.ms, default=None)
 
 
-def write_recipe(root: Path, name: str, recipe: list[dict[str, Any]]) -> None:
-    """Write a recipe to params.yaml. Raises `UserError` for the name of the dense recipe."""
-    if name == "dense":
+def check_name(root: Path, name: str) -> None:
+    """Raise `UserError` for a name by which no recipe can be written to params.yaml, or one that a recipe has."""
+    if name == DENSE:
         raise UserError("'dense' is the recipe that all others are compared with; take another name, such as searched")
+    if not params_file.is_name(name) or "." in name:
+        raise UserError(f"{name!r:.80} is no name of a recipe; use letters, digits, `_` and `-`, at most 64")
+    if name in params_file.read_params(root / "params.yaml").recipes:
+        raise UserError(f"params.yaml has a recipe {name!r}; take another name, such as {name}-2")
+
+
+def write_recipe(root: Path, name: str, recipe: list[dict[str, Any]]) -> None:
+    """Write a recipe to params.yaml by a name that is not taken. Raises `UserError` for any other."""
+    check_name(root, name)
     yaml_edit.set_values(root / "params.yaml", {f"recipes.{name}": recipe})
 
 
@@ -209,13 +267,13 @@ def steps_text(recipe: list[dict[str, Any]]) -> str:
     return yaml.safe_dump(recipe, default_flow_style=True, width=10_000, sort_keys=False).strip()
 
 
-def describe(recipe: list[dict[str, Any]], result: TrialResult, effort: float) -> str:
+def describe(recipe: list[dict[str, Any]], result: TrialResult) -> str:
     """A line on one trial."""
     steps = steps_text(recipe)
     if result.error:
         return f"failed: {result.error}; {steps}"
     return (
-        f"effort {effort:.2f}: drop {result.drop:+.4f} ({result.drop_low:+.4f}..{result.drop_high:+.4f}), "
+        f"drop {result.drop:+.4f} ({result.drop_low:+.4f}..{result.drop_high:+.4f}), "
         f"{result.bytes:,} bytes, "
         f"{result.speedup:.1f}x dense ({result.speedup_low:.1f}..{result.speedup_high:.1f}); {steps}"
     )

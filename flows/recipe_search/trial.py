@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,11 @@ from tasks.core import params_file
 from tasks.core.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from tasks.core.compression import CompressionContext
+    from tasks.core.problem import PreprocessingState
+    from tasks.core.stage_context import StageContext
     from tasks.core.use_case import Array
 
 ROUNDS, BLOCK_S = 9, 0.02
@@ -57,7 +64,7 @@ def run(folder: str, use_case: str, recipe: list[dict[str, Any]], effort: float,
     from tasks.core.storage.atomic_files import write_json
 
     try:
-        result = _measure(Path(folder), use_case, recipe, effort, path.stem)
+        result = _measure(Path(folder), use_case, recipe, effort, path)
     except UserError as error:
         result = TrialResult(error=str(error))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,47 +86,73 @@ def _scaled_epochs(knobs: dict[str, Any], effort: float) -> dict[str, Any]:
     return {**scaled_knobs, **({"passes": max(1, round(knobs["passes"] * effort))} if "passes" in knobs else {})}
 
 
-def _measure(folder: Path, use_case: str, recipe: list[dict[str, Any]], effort: float, name: str) -> TrialResult:
-    import torch
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """What every trial on a dense model needs, read once in a worker process."""
 
-    from tasks.core import onnx_model
+    context: StageContext
+    network: nn.Module
+    state: PreprocessingState
+    compression: CompressionContext
+    """Its `answers`, those of the dense network as a teacher, are shared by all trials."""
+    content: bytes
+    """The dense network's file."""
+
+
+@lru_cache(maxsize=1)
+def read_dense(folder: Path, use_case: str, results: Path) -> Dense:
+    """The dense model of a workspace; `results`, where it was measured, tells apart two that a workspace held in turn."""
     from tasks.core.stage_context import StageContext
-    from tasks.core.storage.artifacts import Checkpoint, Table, read_split
+    from tasks.core.storage.artifacts import Checkpoint
     from tasks.core.storage.event_log import EventLog
-    from tasks.evaluation import statistics
     from tasks.stages import compress
 
     params = params_file.read_params(folder / "params.yaml")
-    params = params_file.Params(params.use_cases, {**params.recipes, name: scaled(recipe, effort)}, params.seeds)
     case = params_file.build_use_case(use_case, params)
+    log = EventLog(folder / "journal" / f"recipes-{os.getpid()}.jsonl")
+    atexit.register(log.close)
+    context = StageContext(name=use_case, case=case, event_log=log, recipe_name=f"worker-{os.getpid()}", root=folder)
+    network, state = Checkpoint(context.model.open(), case.name).read()
+    compression = compress.build_context(context, state)
+    _, content, _ = compress.apply_recipe(network, (), compression, use_case)
+    return Dense(context, network, state, compression, content)
+
+
+def _measure(folder: Path, use_case: str, recipe: list[dict[str, Any]], effort: float, path: Path) -> TrialResult:
+    import torch
+
+    from tasks.core import onnx_model
+    from tasks.core.storage.artifacts import Table, read_split
+    from tasks.evaluation import statistics
+    from tasks.stages import compress
+
+    dense = read_dense(folder, use_case, path.parent)
+    case, inputs = dense.context.case, dense.compression.validation_inputs
+    steps = params_file.build_recipe("searched", params_file.Params({}, {"searched": scaled(recipe, effort)}))
     torch.set_num_threads(case.training.threads)
-    log = EventLog(folder / "journal" / f"recipe-{name}-{os.getpid()}.jsonl")
-    steps = params_file.build_recipe(name, params)
-    context = StageContext(name=use_case, case=case, event_log=log, recipe_name=name, recipe=steps, root=folder)
+    scratch = dense.compression.scratch / path.stem
     try:
-        network, state = Checkpoint(context.model.open(), case.name).read()
-        compression = compress.build_context(context, state)
-        _, dense, _ = compress.apply_recipe(network, (), compression, use_case)
-        _, model, _ = compress.apply_recipe(network, steps, compression, use_case)
+        compression = replace(dense.compression, notes={}, scratch=scratch)
+        _, model, _ = compress.apply_recipe(dense.network, steps, compression, use_case)
     finally:
-        log.close()
-        shutil.rmtree(context.scratch)
-    rows, inputs = read_split(Table(context.clean.open() / "rows"), "validation"), compression.validation_inputs
-    problem = case.problem_of(state)
+        shutil.rmtree(scratch, ignore_errors=True)
+    rows = read_split(Table(dense.context.clean.open() / "rows"), "validation")
+    problem = case.problem_of(dense.state)
     sign = 1.0 if problem.higher_is_better else -1.0
     before, after = (
-        sign * np.asarray(problem.per_row_metric(problem.decode(rows, onnx_model.predict(content, inputs), state)), np.float64)
-        for content in (dense, model)
+        sign
+        * np.asarray(problem.per_row_metric(problem.decode(rows, onnx_model.predict(content, inputs), dense.state)), np.float64)
+        for content in (dense.content, model)
     )
     drop = statistics.paired_drop(before, after)
-    times = time_in_turn([dense, model], inputs[:1], case.training.threads)
+    times = time_in_turn([dense.content, model], inputs[:1], case.training.threads)
     speedup = statistics.ratio_interval(times[0], times[1])
     return TrialResult(
         drop=drop.value,
         drop_low=drop.low,
         drop_high=drop.high,
         bytes=len(model),
-        size_share=len(model) / len(dense),
+        size_share=len(model) / len(dense.content),
         ms=median(times[1]),
         speedup=speedup.value,
         speedup_low=speedup.low,

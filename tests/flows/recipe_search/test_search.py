@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optuna.trial import FixedTrial
+from optuna.trial import FixedTrial, TrialState
 
 from flows.recipe_search import search, space, trial
-from flows.recipe_search.search import Tried
+from flows.recipe_search.search import Tried, Workplace
 from flows.recipe_search.trial import TrialResult
 from tasks import dask_cluster
 from tasks.core import onnx_model
 from tasks.core.errors import UserError
-from tasks.core.params_file import Params, build_recipe
+from tasks.core.params_file import Params, build_recipe, read_params
 from tasks.core.settings import Contract
 from tasks.core.storage.atomic_files import write_json
 
@@ -110,12 +110,16 @@ def test_a_recipe_that_the_network_refuses_is_an_error_of_the_trial(tmp_path: Pa
     assert search.read_tried(tmp_path / "r") == []
 
 
-def test_the_dense_recipe_is_never_written_over(tmp_path: Path) -> None:
+def test_a_recipe_is_written_by_a_name_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="take another name"):
         search.write_recipe(tmp_path, "dense", [])
-    (tmp_path / "params.yaml").write_text("use_cases: {}\nrecipes:\n  dense: []\n")
+    (tmp_path / "params.yaml").write_text("use_cases: {vision: {}}\nrecipes:\n  dense: []\n")
     search.write_recipe(tmp_path, "searched", [{"quantize": {}}])
-    assert "searched" in (tmp_path / "params.yaml").read_text()
+    assert read_params(tmp_path / "params.yaml").recipes["searched"] == [{"quantize": {}}]
+    with pytest.raises(UserError, match="has a recipe 'searched'; take another name, such as searched-2"):
+        search.write_recipe(tmp_path, "searched", [])
+    with pytest.raises(UserError, match="'two words' is no name of a recipe"):
+        search.write_recipe(tmp_path, "two words", [])
 
 
 def test_a_trial_measures_drop_bytes_and_time_on_validation_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +161,9 @@ class Here:
         def __init__(self, value: Any) -> None:
             self.value = value
 
+        def done(self) -> bool:
+            return True
+
         def result(self) -> Any:
             return self.value
 
@@ -164,31 +171,77 @@ class Here:
         return self.Done(function(*arguments))
 
 
-def test_a_search_halves_its_recipes_and_a_second_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    efforts: list[float] = []
+class Lines:
+    """Collects the progress of a search."""
+
+    def __init__(self) -> None:
+        self.rungs: list[tuple[int, float]] = []
+        self.trials: list[tuple[int, int]] = []
+
+    def rung(self, recipes: int, effort: float) -> None:
+        self.rungs.append((recipes, effort))
+
+    def trial(self, done: int, recipes: int, line: str) -> None:
+        self.trials.append((done, recipes))
+
+
+@pytest.fixture
+def efforts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The efforts of all trials that were computed, in a project of its own without a cluster; a trial takes no time."""
+    computed: list[float] = []
 
     def run(folder: str, use_case: str, recipe: Any, effort: float, path: str) -> TrialResult:
-        efforts.append(effort)
+        if Path(path).exists():
+            return search.read_tried(tmp_path / "results")[0].result if effort == 1 else TrialResult(drop=0.5)
+        computed.append(effort)
         size = 100 + len(str(recipe))
         result = TrialResult(drop=1 / size, bytes=size, size_share=size / 1000, ms=size / 100, speedup=2.0)
+        Path(path).parent.mkdir(exist_ok=True)
         write_json(Path(path), {"recipe": recipe, "effort": effort, "result": asdict(result)})
         return result
 
     (tmp_path / "params.yaml").write_text("use_cases:\n  finance: {}\nrecipes:\n  dense: []\nseeds: []\n")
     monkeypatch.setattr(trial, "run", run)
-    monkeypatch.setattr(search, "dense_workspace", lambda *_: tmp_path / "workspace")
     monkeypatch.setattr(dask_cluster, "dask_client", lambda *_: nullcontext(Here()))
-    moments = iter([0.0, *[1.0] * 60, *[100.0] * 1000])
+    return computed
+
+
+def search_until(root: Path, monkeypatch: pytest.MonkeyPatch, looks: int) -> tuple[list[Tried], Lines, list[Any]]:
+    """A search whose time is over when it looks at the clock for the time with number `looks` + 1."""
+    moments = iter([0.0, *[1.0] * looks, *[100.0] * 1000])
     monkeypatch.setattr(time, "monotonic", lambda: next(moments))
-    lines: list[str] = []
-    with search.open_study(tmp_path, "finance") as study:
-        full = search.search(tmp_path, "finance", 10.0, study=study, on_trial=lines.append)
-        assert len(study.trials) % search.GENERATION == 0
-        assert sum(trial.values is not None for trial in study.trials) >= search.GENERATION
-    generations = efforts.count(search.EFFORTS[0]) // search.GENERATION
-    assert generations >= 1
-    assert efforts[: search.GENERATION + 4] == [1 / 9] * 9 + [1 / 3] * 3 + [1.0]
-    assert 1 <= len(full) <= generations
-    assert search.GENERATION < len(lines) <= len(efforts)
-    with search.open_study(tmp_path, "finance") as study:
-        assert len(study.trials) >= search.GENERATION
+    workplace, lines = Workplace(root / "workspace", root / "results"), Lines()
+    with search.open_study(root, "finance", workplace) as study:
+        full = search.search(workplace, "finance", 10.0, study=study, show=lines)
+        return full, lines, study.get_trials(deepcopy=False)
+
+
+def test_a_search_halves_its_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, efforts: list[float]) -> None:
+    full, lines, trials = search_until(tmp_path, monkeypatch, 3)  # at its begin and after its first two rungs
+    assert efforts == [1 / 9] * 9 + [1 / 3] * 3 + [1.0]
+    assert lines.rungs == list(zip([9, 3, 1], search.EFFORTS, strict=True))
+    assert lines.trials == [(done, total) for total in (9, 3, 1) for done in range(1, total + 1)]
+    assert len(full) == 1
+    assert sum(trial.values is not None for trial in trials) == search.GENERATION
+
+
+def test_a_generation_that_was_not_finished_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, efforts: list[float]
+) -> None:
+    full, _, trials = search_until(tmp_path, monkeypatch, 1)
+    assert (full, efforts) == ([], [1 / 9] * 9)
+    assert [trial.state for trial in trials] == [TrialState.RUNNING] * 9
+    params = [trial.params for trial in trials]
+    full, lines, trials = search_until(tmp_path, monkeypatch, 3)
+    assert [trial.params for trial in trials if trial.state is TrialState.COMPLETE] == params
+    assert efforts == [1 / 9] * 9 + [1 / 3] * 3 + [1.0], "what the first search measured is read"
+    assert lines.rungs[0] == (9, 1 / 9)
+    assert len(full) == 1
+
+
+def test_another_dense_model_has_a_study_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, efforts: list[float]
+) -> None:
+    search_until(tmp_path, monkeypatch, 3)
+    with search.open_study(tmp_path, "finance", Workplace(tmp_path / "workspace", tmp_path / "others")) as study:
+        assert study.get_trials() == []
