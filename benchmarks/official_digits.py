@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import record
-from benchmarks.stage_workspace import StageWorkspace, temporary_workspace
+from benchmarks.stage_workspace import StageWorkspace, kept_workspace, temporary_workspace
 from tasks.core import onnx_model
 from tasks.core.storage.artifacts import Artifact
 from tasks.evaluation import statistics
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SEEDS = (7, 8, 9)
 RECIPES = ("dense", "int8", "distilled-int4")
+FOLDER = "BONSAI_DIGITS_FOLDER"
+"""The environment variable that names a folder in which stages that have finished are kept, so that the measurement goes on."""
 
 
 def main() -> None:
@@ -34,7 +37,12 @@ def main() -> None:
     images, labels = read_idx(folder / "t10k-images-idx3-ubyte.gz")[:, None], read_idx(folder / "t10k-labels-idx1-ubyte.gz")
     rows: list[dict[str, Any]] = []
     for seed in SEEDS:
-        with temporary_workspace("vision", {"training.seed": seed}, RECIPES) as workspace:
+        with ExitStack() as stack:
+            settings = {"training.seed": seed}
+            if folder := os.environ.get(FOLDER):
+                workspace = kept_workspace(Path(folder), "vision", settings, RECIPES)
+            else:
+                workspace = stack.enter_context(temporary_workspace("vision", settings, RECIPES))
             rows += measure(workspace, seed, images, labels)
     drop = fmean(row["drop"] for row in rows if row["recipe"] == RECIPES[-1])
     record.write(
@@ -48,9 +56,9 @@ def main() -> None:
 def measure(workspace: StageWorkspace, seed: int, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list[dict[str, Any]]:
     """Run the pipeline up to the latencies; one row per recipe."""
     for stage in ("fetch", "clean", "augment", "train", "baselines"):
-        workspace.run_stage(stage, "vision")
-    cost = {recipe: workspace.run_stage("compress", "vision", recipe)["cpu_s"] for recipe in RECIPES}
-    workspace.run_stage("latency", "vision")
+        workspace.resume_stage(stage, "vision")
+    cost = {recipe: workspace.resume_stage("compress", "vision", recipe)["cpu_s"] for recipe in RECIPES}
+    workspace.resume_stage("latency", "vision")
     data, correct = workspace.root / "data" / "vision", dict[str, Any]()
     times = Artifact(data / "latency").json("latency.json")["variants"]
     rows = []
