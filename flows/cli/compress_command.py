@@ -53,7 +53,7 @@ def compress(
     if write:
         search.check_name(root, write)
     contract = params_file.build_use_case(use_case, params_file.read_params(root / "params.yaml")).contract
-    with hold_lock(root / ".bonsai" / "locks" / f"recipes-{use_case}", on_wait=_say_once(console, use_case)):
+    with hold_lock(root / ".bonsai" / "locks" / f"recipes-{use_case}", on_wait=_announce_once(console, use_case)):
         show = ConsoleDisplay(console)
         try:
             workplace = search.prepare(root, use_case, show)
@@ -104,13 +104,13 @@ class _Lines:
         self.console.print(f"  {done} of {recipes}: {line}", markup=False, soft_wrap=True)
 
 
-def _say_once(console: Console, use_case: str) -> Callable[[], None]:
-    """A function that says, when it is called first, that another search is waited for."""
-    said: list[bool] = []
+def _announce_once(console: Console, use_case: str) -> Callable[[], None]:
+    """A function that prints, when it is called first, that another search is waited for."""
+    announced: list[bool] = []
 
     def on_wait() -> None:
-        if not said:
-            said.append(True)
+        if not announced:
+            announced.append(True)
             console.print(f"another search for {use_case} is running; waiting for it", style="yellow", markup=False)
 
     return on_wait

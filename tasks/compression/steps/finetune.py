@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.compression.taught_step import TaughtStep
+from tasks.compression.fitting_step import FittingStep
 from tasks.core.compression import CompressionContext
 from tasks.core.settings import settings
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class Finetune(TaughtStep):
+class Finetune(FittingStep):
     """More epochs for a network that is there already: to find out what training alone brings, or after a step without any."""
 
     def __call__(self, network: nn.Module, context: CompressionContext) -> nn.Module:

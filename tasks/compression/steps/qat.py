@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tasks.compression.taught_step import TaughtStep
+from tasks.compression.fitting_step import FittingStep
 from tasks.core.compression import CompressionContext
 from tasks.core.settings import settings
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class Qat(TaughtStep):
+class Qat(FittingStep):
     """Weights that lie on a grid with learned step sizes, so that `quantize` and `int4` store them without a further loss.
 
     S. Esser et al. 2020, "Learned step size quantization", arXiv 1902.08153; per output channel. The network stays a float

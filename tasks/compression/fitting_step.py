@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @settings
-class TaughtStep:
+class FittingStep:
     """The parameters of a fit with the dense network as teacher. A step adds its own by subclassing."""
 
     changes: ClassVar[Literal["network"]] = "network"
