@@ -12,6 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from tasks.compression import onnx_export
+from tasks.core import onnx_model
 from tasks.training import interfaces, trainer
 from tasks.training.runtime import precision
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tasks.core.compression import CompressionContext
     from tasks.core.problem import Array, Problem
     from tasks.core.settings import Training
+    from tasks.training.runtime.precision import ComputePlan
 
 
 NO_CLASS = -1
@@ -64,7 +67,7 @@ def answered_lesson(teacher: nn.Module, context: CompressionContext, variants: i
     sample = rows[: min(len(rows), training.batch_size)]
     sample = augmentation(sample, torch.full((len(sample), interfaces.UNIFORMS), 0.5)) if augmentation else sample
     plan = precision.choose_plan(deepcopy(teacher), sample, training)
-    network = precision.prepare_network(deepcopy(teacher), plan).eval()
+    answer = _answering(teacher, plan, context)
     inputs, logits = [], []
     generator = torch.Generator().manual_seed(training.seed)
     for number in range(variants):
@@ -74,7 +77,7 @@ def answered_lesson(teacher: nn.Module, context: CompressionContext, variants: i
                 block = augmentation(block, torch.rand(len(block), interfaces.UNIFORMS, generator=generator))
             block = block if block.dtype == rows.dtype else block.round().to(rows.dtype)
             inputs.append(block)
-            logits.append(torch.from_numpy(trainer.predict(network, block, plan)))
+            logits.append(torch.from_numpy(answer(block)))
         context.event_log.progress(number + 1, variants, "variants answered by the teacher")
     classes = torch.from_numpy(context.targets).repeat(variants)
     targets = torch.cat([classes[:, None].float(), torch.cat(logits)], 1).numpy()
@@ -85,6 +88,19 @@ def answered_lesson(teacher: nn.Module, context: CompressionContext, variants: i
     lesson = Lesson(torch.cat(inputs).numpy(), targets, objective, {"variants": variants}, variants)
     context.answers[key] = lesson
     return lesson
+
+
+def _answering(teacher: nn.Module, plan: ComputePlan, context: CompressionContext) -> Callable[[Tensor], Array]:
+    """The function that answers a block (B, ...) by the logits (B, K) of the network `teacher`.
+
+    ONNX Runtime needs half the time of torch for a feed-forward network in float32, and differs by rounding alone.
+    """
+    if plan.device == "cpu" and plan.precision == "fp32" and onnx_export.is_feed_forward(teacher):
+        content = onnx_export.to_onnx(teacher, context.inputs, {}, context.case.name)
+        session = onnx_model.create_session(content, context.case.training.threads)
+        return lambda block: session.run(None, {"inputs": block.numpy()})[0]
+    network = precision.prepare_network(deepcopy(teacher), plan).eval()
+    return lambda block: trainer.predict(network, block, plan)
 
 
 def live_lesson(teacher: nn.Module, context: CompressionContext) -> Lesson:
