@@ -141,8 +141,28 @@ def test_no_classic_forecast_knows_the_future(generator: Any) -> None:
     before = volatility_baselines.forecasts(train, came, returns, rows)
     bars[window + 400 :, ohlc_bars.INTRADAY] *= 5
     after = volatility_baselines.forecasts(train, came, returns, asked(bars))
-    assert {"GARCH(1,1)", "GJR-GARCH-t", "log-HAR", "last day", "EWMA 0.94"} <= set(before)
+    assert {"GARCH(1,1)", "GJR-GARCH-t", "log-HAR", "ridge-HAR", "last day", "EWMA 0.94"} <= set(before)
     for name, said in before.items():
         for what, values in said.items():
             np.testing.assert_array_equal(values[:401], after[name][what][:401], err_msg=f"{name}: {what}")
     assert not np.array_equal(before["GARCH(1,1)"]["variance"], after["GARCH(1,1)"]["variance"])
+
+
+@pytest.mark.parametrize("penalty", [0.0, 50.0])
+def test_log_regressions_are_those_of_scikit_learn(generator: Any, penalty: float) -> None:
+    from sklearn.linear_model import Ridge
+
+    variance = np.exp(generator.normal(size=(300, 66)))
+    past = volatility_baselines.PastDays(
+        variance, generator.normal(size=(300, 66)), variance, variance[:, :2], variance[:, :2], variance[:, 0], np.arange(300)
+    )
+    came = variance[:, -1] ** 0.4 * np.exp(generator.normal(size=300))
+    forecaster = volatility_baselines._log_regression(
+        volatility_baselines.log_har, volatility_baselines.har_figures, ridge=penalty
+    )
+    fitted, forecast = forecaster(past, came, past)
+    regressors = np.column_stack([*volatility_baselines.log_har(past), *volatility_baselines.har_figures(past)])
+    scaled = (regressors - regressors.mean(0)) / regressors.std(0)
+    known = Ridge(alpha=max(penalty, 1e-9)).fit(scaled, np.log(came)).predict(scaled)
+    np.testing.assert_allclose(np.log(fitted), known, atol=1e-5)
+    np.testing.assert_allclose(forecast, fitted)
