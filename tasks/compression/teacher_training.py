@@ -98,7 +98,7 @@ def _answering(teacher: nn.Module, sample: Tensor, context: CompressionContext) 
     if recorded and plan.device == "cpu":
         content = onnx_export.to_onnx(teacher, context.inputs, {}, context.case.name)
         session = onnx_model.create_session(content, training.threads)
-        return lambda block: session.run(None, {"inputs": block.numpy()})[0]  # type: ignore[no-any-return]
+        return lambda block: session.run(None, {"inputs": block.numpy()})[0]
     network = precision.prepare_network(deepcopy(teacher), plan).eval()
     return lambda block: trainer.predict(network, block, plan)
 

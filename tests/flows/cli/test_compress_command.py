@@ -17,8 +17,8 @@ from tasks.core.params_file import read_params
 from tasks.core.storage.atomic_files import write_json
 from tests.support.toy_project import SMALL, build_project, use_toy_registry
 
-SMALLEST = [{"distill": {"width_share": 0.2}}, {"quantize": {}}]
-BEST = [{"quantize": {}}]
+SMALLEST: list[dict[str, Any]] = [{"distill": {"width_share": 0.2}}, {"quantize": {}}]
+BEST: list[dict[str, Any]] = [{"quantize": {}}]
 
 
 @pytest.fixture
