@@ -30,7 +30,7 @@ from tasks.monitoring.suspects import suspected_labels
 
 CORRECTED = 500
 USE_CASE = "nlp"
-SEEDS = (7,)
+SEEDS = (7, 8, 9)
 STAGES = ("augment", "train")
 
 

@@ -33,15 +33,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def run(root: Path, number: int) -> str:
+def run(root: Path, number: int, use_case: str = "vision") -> str:
     """A finished run that released a model; equal numbers modulo 3 have equal models. Returns its id."""
-    folder = recorded_runs.finished(root, number=number, use_case="vision")
-    clean = folder / "data/vision/clean"
+    folder = recorded_runs.finished(root, number=number, use_case=use_case)
+    clean = folder / "data" / use_case / "clean"
     write_json(clean / CHECKSUMS, {str(path.relative_to(clean)): hash_file(path) for path in clean.rglob("*.*")})
-    release = folder / "data/vision/release"
+    release = folder / "data" / use_case / "release"
     if not (release / "model.onnx").exists():
         with Artifact(release).draft() as draft:
-            shutil.copyfile(folder / "data/vision/compressed/int8/model.onnx", draft / "model.onnx")
+            shutil.copyfile(folder / "data" / use_case / "compressed/int8/model.onnx", draft / "model.onnx")
             write_json(draft / "verdict.json", {"verdict": "released", "released": "int8", "reason": f"run {number}"})
             write_json(draft / "table.json", {"rows": [{"recipe": "int8", "metric": "accuracy", "value": 0.9}]})
     return folder.name

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,28 +26,28 @@ from tests.flows.test_promotion import run
 USE_CASE = "vision"
 
 
-def recorded_run(root: Path, number: int) -> str:
+def recorded_run(root: Path, number: int, use_case: str = USE_CASE) -> str:
     """A finished run whose data have a hash, so that its rows are found again; returns its id."""
-    name = run(root, number)
+    name = run(root, number, use_case)
     folder = root / "runs" / name
     (folder / "dvc.lock").write_text(
-        "schema: '2.0'\nstages:\n  fetch@vision:\n    cmd: fetch\n    outs:\n    - {path: data/vision/raw, md5: abc}\n"
+        f"schema: '2.0'\nstages:\n  fetch@{use_case}:\n    cmd: fetch\n    outs:\n    - {{path: data/{use_case}/raw, md5: abc}}\n"
     )
     shutil.copytree(root / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-    write_manifest(folder / "data/vision/raw")
+    write_manifest(folder / f"data/{use_case}/raw")
     return name
 
 
-def project_with_champion(root: Path) -> Path:
-    """Let a run's release become vision@1; returns the run's folder."""
-    name = recorded_run(root, 0)
-    promotion.promote(root, USE_CASE, name)
+def project_with_champion(root: Path, use_case: str = USE_CASE) -> Path:
+    """Let a run's release become version 1 of its use case; returns the run's folder."""
+    name = recorded_run(root, 0, use_case)
+    promotion.promote(root, use_case, name)
     return root / "runs" / name
 
 
-def held_out(folder: Path) -> pd.DataFrame:
+def held_out(folder: Path, use_case: str = USE_CASE) -> pd.DataFrame:
     """The rows of a run that its model was not trained on."""
-    rows = Table(folder / "data/vision/clean/rows").read()
+    rows = Table(folder / "data" / use_case / "clean/rows").read()
     return rows[rows["split"].isin(EVALUATION_SPLITS)].reset_index(drop=True)
 
 
@@ -61,21 +62,23 @@ def inverted(picture: bytes) -> bytes:
     return file.getvalue()
 
 
-def ask(root: Path, pictures: Sequence[bytes], keep: Kept = "features", shadow_share: float = 0.0) -> list[str]:
-    """Let the champion answer pictures, one in a request, and record it; returns the ids of the requests."""
-    models, said = ServedModels(root, [USE_CASE]), list[str]()
+def ask(
+    root: Path, inputs: Sequence[Any], keep: Kept = "features", shadow_share: float = 0.0, use_case: str = USE_CASE
+) -> list[str]:
+    """Let the champion answer inputs, one in a request, and record it; returns the ids of the requests."""
+    models, said = ServedModels(root, [use_case]), list[str]()
     recorder = RequestRecorder(root, models, RecorderSettings(LogSettings(keep, flush_s=0.2), shadow_share), said.append)
-    served, ids = models.of(USE_CASE), list[str]()
-    observed = served.model.observe(list(pictures))
-    for place, picture in enumerate(pictures):
-        ids.append(f"{USE_CASE}-{uuid.uuid4().hex}")
+    served, ids = models.of(use_case), list[str]()
+    observed = served.model.observe(list(inputs))
+    for place, value in enumerate(inputs):
+        ids.append(f"{use_case}-{uuid.uuid4().hex}")
         recorder.record(
             Exchange(
-                USE_CASE,
+                use_case,
                 ids[-1],
                 served.name,
                 latency_ms=3.0,
-                inputs=[picture],
+                inputs=[value],
                 answers=[observed.answers[place]],
                 observed=[(observed, place + 1)],
             )

@@ -17,6 +17,7 @@ from flows.monitoring.policy import Policy, read_policy
 from flows.request_log import feedback, reader
 from tasks.core.errors import UserError
 from tests.support import recorded_requests, recorded_runs
+from tests.tasks.inference.test_released_model import inputs_of
 
 
 @pytest.fixture
@@ -55,6 +56,38 @@ def test_requests_like_the_reference_raise_no_alarm_and_inverted_pictures_do(pro
     assert alarms.acknowledge(project, "vision", "vision@1", "known") == len(report["alarms"])
     assert one_pass.look(project, "vision")["alarms"] == []
     assert {event["event"] for event in alarms.read_events(project, "vision")} == {"raised", "acknowledged"}
+
+
+GERMAN = "Der Vorstand beschloss gestern die {} und legte {} Euro zurück."
+
+
+def other_language(place: int, text: Any) -> str:
+    return GERMAN.format("Übernahme" if place % 2 else "Schließung", place)
+
+
+def another_unit(place: int, record: Any) -> dict[str, Any]:
+    return {**record, "income": 12 * (record["income"] or 0)}
+
+
+@pytest.mark.parametrize(
+    ("use_case", "change", "statistics"),
+    [("nlp", other_language, {"bits per letter", "share of unknown words"}), ("credit", another_unit, {"income"})],
+)
+def test_drift_of_texts_and_of_tables_is_found_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_case: str, change: Any, statistics: set[str]
+) -> None:
+    root = recorded_runs.project(tmp_path / "p")
+    monkeypatch.chdir(root)
+    held_out = recorded_requests.held_out(recorded_requests.project_with_champion(root, use_case), use_case)
+    references.ensure_reference(root, use_case, f"{use_case}@1")
+    inputs = inputs_of(use_case, held_out.sample(200, replace=True, random_state=1))
+    recorded_requests.ask(root, inputs[:100], use_case=use_case)
+    report = one_pass.look(root, use_case)
+    assert (report["rows"], report["rows_without_statistics"], report["alarms"]) == (100, 0, [])
+    recorded_requests.ask(root, [change(place, value) for place, value in enumerate(inputs[100:])], use_case=use_case)
+    report = one_pass.look(root, use_case)
+    assert report["rows"] == 200
+    assert statistics <= {alarm["name"] for alarm in report["new_alarms"]}
 
 
 def test_the_log_has_the_answers_and_the_labels_that_came_later(project: Path) -> None:
