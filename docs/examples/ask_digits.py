@@ -24,7 +24,8 @@ def main() -> None:
     options = parser.parse_args()
     rows = pd.concat(map(pd.read_parquet, sorted(Path("data/vision/clean/rows").glob("part-*.parquet"))))
     asked = rows[rows["split"] == "test"].sample(options.count, replace=True)
-    headers = {"Authorization": f"Bearer {os.environ.get('BONSAI_SERVE_TOKEN', '')}"}
+    token = os.environ.get("BONSAI_SERVE_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     right = 0
     with httpx.Client(base_url=options.address, headers=headers, timeout=60) as client:
         for picture, label in asked[["image", "label"]].itertuples(index=False):

@@ -69,7 +69,8 @@ def confidence_sequence(x: Floats, alpha: float) -> tuple[float, float]:
     """An interval that holds the mean of values in -1..1 at all times with a confidence of 1 - alpha: hedged betting.
 
     The bets of Waudby-Smith and Ramdas (JRSS B 2024, section 4.4, predictable plug-in with truncation 1/2), on values scaled to
-    0..1; the intervals of all times are intersected.
+    0..1; the intervals of all times are intersected. Where no mean fits all values, since it changed on the way, the interval
+    is -1..1.
     """
     if not len(x):
         return -1.0, 1.0
@@ -87,5 +88,5 @@ def confidence_sequence(x: Floats, alpha: float) -> tuple[float, float]:
         inside[place] = np.logaddexp(up, down).max() - np.log(2.0) < np.log(1 / alpha)
     possible = candidates[inside]
     if not len(possible):
-        return float(2 * mean[-1] - 1), float(2 * mean[-1] - 1)
+        return -1.0, 1.0
     return float(2 * possible.min() - 1), float(2 * possible.max() - 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -78,6 +80,22 @@ def test_a_mistake_is_told_before_anything_listens(project: Path, bonsai: Any, a
     code, out, err = bonsai("serve", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert expected in err
+
+
+@pytest.mark.slow
+def test_the_client_of_the_page_on_serving_asks_and_tells_what_was_right(project: Path) -> None:
+    name = run(project, 0)
+    promotion.promote(project, "vision", name)
+    shutil.copytree(project / "runs" / name / "data" / "vision" / "clean", project / "data" / "vision" / "clean")
+    client = REPOSITORY / "docs" / "examples" / "ask_digits.py"
+    with serving(project, "vision") as (address, process):
+        command = [sys.executable, str(client), "--address", address, "--count", "12"]
+        for more in ([], ["--inverted"]):
+            done = subprocess.run([*command, *more], cwd=project, capture_output=True, text=True, timeout=100, check=True)
+            assert re.fullmatch(r"\d+ of 12 right, answered by vision@1\n", done.stdout)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(40) == 0
+    assert len(reader.read_labelled(project, "vision", columns=["request_id"])) == 24
 
 
 @pytest.mark.slow

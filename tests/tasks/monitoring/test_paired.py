@@ -56,3 +56,8 @@ def test_the_interval_holds_the_mean_at_all_times_and_shrinks() -> None:
     assert missed <= 4
     assert high - low < 0.2
     assert confidence_sequence(np.zeros(0), ALPHA) == (-1.0, 1.0)
+
+
+def test_values_whose_mean_changed_get_no_interval_that_claims_to_know_it() -> None:
+    x = np.concatenate([np.ones(300), -np.ones(270)])
+    assert confidence_sequence(x, ALPHA) == (-1.0, 1.0)
