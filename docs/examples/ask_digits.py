@@ -23,12 +23,12 @@ def main() -> None:
     parser.add_argument("--inverted", action="store_true", help="invert the grey levels")
     options = parser.parse_args()
     rows = pd.concat(map(pd.read_parquet, sorted(Path("data/vision/clean/rows").glob("part-*.parquet"))))
-    asked = rows[rows["split"] == "test"].sample(options.count, replace=True)
+    drawn = rows[rows["split"] == "test"].sample(options.count, replace=True)
     token = os.environ.get("BONSAI_SERVE_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     right = 0
     with httpx.Client(base_url=options.address, headers=headers, timeout=60) as client:
-        for picture, label in asked[["image", "label"]].itertuples(index=False):
+        for picture, label in drawn[["image", "label"]].itertuples(index=False):
             content = inverted(picture) if options.inverted else picture
             response = client.post("/vision/predict/files", files={"files": ("digit.png", content)}).raise_for_status().json()
             right += response["answers"][0].get("predicted") == label
