@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks import record
 from benchmarks.stage_workspace import ROOT
 from flows.cli.compress_command import parse_budget
-from flows.recipe_search import search, trial
-from flows.recipe_search.search import Tried
+from flows.recipe_search import search, trial, trial_results
+from flows.recipe_search.trial_results import Tried
 from flows.reporting.console import NullDisplay
 from tasks.core import params_file
 from tasks.core.compression import DENSE
@@ -67,7 +67,7 @@ def measure(root: Path, use_case: str, budget_s: float) -> list[dict[str, Any]]:
 
 def row(use_case: str, recipes: str, tried: list[Tried]) -> dict[str, Any]:
     """The volume of the front of these recipes, and the recipe of it that loses at most 0.01 in the fewest bytes."""
-    front = search.front([one for one in tried if not one.result.error])
+    front = trial_results.front([one for one in tried if not one.result.error])
     points = [(one.result.drop / MOST_LOST, 1 / one.result.speedup, one.result.size_share) for one in front]
     small = min((one for one in front if one.result.drop <= 0.01), key=lambda one: one.result.bytes, default=None)
     return {
@@ -79,7 +79,7 @@ def row(use_case: str, recipes: str, tried: list[Tried]) -> dict[str, Any]:
         "bytes": small.result.bytes if small else None,
         "drop": small.result.drop if small else None,
         "x_dense": small.result.speedup if small else None,
-        "recipe": search.steps_text(small.recipe).replace("|", "") if small else "",
+        "recipe": trial_results.steps_text(small.recipe).replace("|", "") if small else "",
     }
 
 

@@ -23,6 +23,7 @@ PAGES = {
         "run": ":material/play_circle:",
         "history": ":material/history:",
         "compare": ":material/compare_arrows:",
+        "recipes": ":material/experiment:",
         "own_data": ":material/upload_file:",
         "schedules": ":material/calendar_clock:",
     },
@@ -39,7 +40,7 @@ PAGES = {
 RUN_PAGES = ("run", "data", "labels", "results", "compression", "try_it")
 FIRST = "first"  # URL path of the default page
 CARRIED = ("lang", "uc", "run")  # query parameters that every page keeps
-USE_CASE_PAGES = (*RUN_PAGES, "compare", "models", "monitoring", "versions")
+USE_CASE_PAGES = (*RUN_PAGES, "compare", "recipes", "models", "monitoring", "versions")
 
 
 @st.cache_resource(show_spinner=False)

@@ -37,6 +37,8 @@ DATASET_MODULES = ("datasets", "price_sources")
 COMPUTED = ("fingerprint", "champion")
 """Settings that `bonsai run` fills in."""
 ARCHITECTURE = "model.architecture"
+FIELDS = "fields"
+"""A setting that is a mapping of its own."""
 SEEDS_HELP = "Train, compress and evaluate with this many seeds: `training.seed` and those after it."
 PLAIN = re.compile(r"[A-Za-z_/][\w./-]*")
 NOT_WORDS = ("yes", "no", "on", "off", "y", "n", "true", "false", "null", "none")
@@ -63,6 +65,16 @@ class Field:
     @property
     def label(self) -> str:
         return self.name.rpartition(".")[2]
+
+    def allows(self, value: Any) -> bool:
+        """Whether the setting's widget can hold the value: one of the choices, or a number within the bounds."""
+        if self.kind == "choice":
+            return value in self.choices
+        if self.kind not in ("whole", "number"):
+            return True
+        if not isinstance(value, int | float) or isinstance(value, bool) or (self.kind == "whole" and value != int(value)):
+            return False
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +111,14 @@ def _form(root: Path, use_case: str, mtime_ns: int) -> Form:
     for recipe, steps in params.recipes.items():
         for position, step in enumerate(steps):
             ((kind, knobs),) = step.items()
-            place = f"recipes.{recipe}.{position}.{kind}"
-            built = registry.build(registry.STEPS_FOLDER, kind, knobs or {}, where=f"params.yaml: {place}")
-            fields += _fields(place, pydantic.TypeAdapter(type(built)).json_schema(), _plain(built))
+            fields += step_fields(kind, knobs or {}, f"recipes.{recipe}.{position}.{kind}")
     return Form(use_case, tuple(field for field in fields if field.label not in COMPUTED), tuple(params.recipes))
+
+
+def step_fields(kind: str, knobs: Mapping[str, Any], prefix: str = "") -> list[Field]:
+    """The settings of a compression step, named after `prefix` if given; raises `UserError` if one of `knobs` is wrong."""
+    built = registry.build(registry.STEPS_FOLDER, kind, knobs, where=f"params.yaml: {prefix or kind}")
+    return list(_fields(prefix, pydantic.TypeAdapter(type(built)).json_schema(), _plain(built)))
 
 
 def _dataset_names(use_case: str) -> tuple[str, ...]:
@@ -117,7 +133,7 @@ def _dataset_names(use_case: str) -> tuple[str, ...]:
 def changed(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that differ from the form's defaults."""
     defaults = {field.name: field.default for field in form.fields}
-    return {name: value for name, value in values.items() if name in defaults and not _same(value, defaults[name])}
+    return {name: value for name, value in values.items() if name in defaults and not same_value(value, defaults[name])}
 
 
 def parse_value(field: Field, words: str) -> Any:
@@ -184,6 +200,28 @@ def _field(name: str, schema: Mapping[str, Any], value: Any, help_text: str) -> 
     return Field(name, kind, value, " ".join(help_text.split()), low, high, tuple(schema.get("enum", ())))
 
 
-def _same(one: Any, other: Any) -> bool:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name: `{"a": {"b": 1}}` is `{"a.b": 1}`. A mapping named `fields` is a value."""
+    by_name: dict[str, Any] = {}
+    for name, value in values.items():
+        inside = isinstance(value, Mapping) and value and name != FIELDS
+        by_name |= flat(value, f"{prefix}{name}.") if inside else {f"{prefix}{name}": value}
+    return by_name
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `flat` as mappings again."""
+    result: dict[str, Any] = {}
+    for dotted, value in values.items():
+        *above, last = dotted.split(".")
+        node = result
+        for name in above:
+            node = node.setdefault(name, {})
+        node[last] = value
+    return result
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values of a setting are equal, numbers but for rounding."""
     number = isinstance(one, int | float) and isinstance(other, int | float) and not isinstance(one, bool)
     return bool(abs(one - other) <= 1e-12 * max(1.0, abs(other))) if number else json.dumps(one) == json.dumps(other)

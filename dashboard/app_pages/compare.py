@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard.ui import page_context, pickers
 from dashboard.ui.locale import t
+from dashboard.views.report import comparison_report
 from dashboard.views.run import comparison
 
 context = page_context.current()
@@ -17,7 +18,9 @@ VIEWS = {
     "parameters": comparison.parameters,
     "classes": comparison.classes,
 }
-picked = pickers.choose_view(VIEWS, "compare")
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    picked = pickers.choose_view(VIEWS, "compare")
+    comparison_report.button(chosen, context.use_case)
 with page_context.error_boundary():
     VIEWS[picked](chosen, context.use_case)
 st.caption(t("compare.note"))

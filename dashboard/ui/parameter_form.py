@@ -28,9 +28,14 @@ def setting_widgets(form: Form) -> dict[str, Any]:
 
 
 def widget(form: Form, field: Field) -> Any:
-    """The widget of one parameter. It checks the bounds; the run request checks them again."""
-    label = _label(field)
-    shared: dict[str, Any] = {"help": _help(field), "key": widget_key(form, field.name), "bind": "query-params"}
+    """The widget of one parameter, whose value the URL keeps."""
+    return value_widget(field, widget_key(form, field.name), bind="query-params")
+
+
+def value_widget(field: Field, key: str, *, label: str = "", **shared: Any) -> Any:
+    """The widget of one parameter with this key. It checks the bounds; what takes the value checks them again."""
+    label = label or _label(field)
+    shared = {"help": _help(field), "key": key, **shared}
     if field.kind == "switch":
         return st.toggle(label, bool(field.default), **shared)
     if field.kind == "choice":
@@ -109,12 +114,20 @@ def fill_recipes(form: Form, chosen: Iterable[str]) -> None:
     ]
 
 
+def label_of(name: str, step: str = "") -> str:
+    """The label of a parameter by its dotted name: its translation, that of a compression step first, or else its last word."""
+    last = name.rpartition(".")[2]
+    for key in (f"step_setting.{step}_{last}", f"setting.{last}"):
+        if translations.has(key):
+            return formatting.escape(t(key))
+    return formatting.escape(formatting.clean(last).replace("_", " ").capitalize())
+
+
 def _label(field: Field) -> str:
-    """The parameter's label: its translation, or else its name in the dataclass."""
-    words = field.name.split(".")
-    name = words[-1]
-    label = t(f"setting.{name}") if translations.has(f"setting.{name}") else formatting.clean(name).replace("_", " ").capitalize()
-    return formatting.escape(f"{words[1]} · {words[3]} · {label}" if field.section == "recipes" else label)
+    if field.section != "recipes":
+        return label_of(field.name)
+    _, recipe, _, step, *_ = field.name.split(".")
+    return f"{formatting.escape(recipe)} · {formatting.escape(step)} · {label_of(field.name, step)}"
 
 
 def _help(field: Field) -> str:

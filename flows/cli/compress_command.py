@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from flows.recipe_search.search import Tried
+    from flows.recipe_search.trial_results import Tried
     from tasks.core.settings import Contract
 
 
@@ -40,7 +40,7 @@ def compress(
     Prints those of which no other is more accurate, faster and smaller. Validation rows alone are read; a search that was
     stopped, by its budget or by Ctrl-C, goes on where it was.
     """
-    from flows.recipe_search import search
+    from flows.recipe_search import search, trial_results
     from flows.reporting.console import ConsoleDisplay, stdout
     from flows.system.file_locks import hold_lock
     from tasks.core import params_file
@@ -67,7 +67,7 @@ def compress(
         except KeyboardInterrupt:
             stopped = True
             console.print("stopped", style="yellow")
-        tried = search.read_tried(workplace.results)
+        tried = trial_results.read_tried(workplace.results)
         if not tried:
             again = f"`bonsai compress {use_case}` goes on from here"
             console.print(f"no recipe was tried with all of its epochs yet; {again}", markup=False, soft_wrap=True)
@@ -118,13 +118,13 @@ def _announce_once(console: Console, use_case: str) -> Callable[[], None]:
 
 def chosen(tried: Sequence[Tried], contract: Contract, number: int | None) -> Tried:
     """The recipe with this number in the front, from 1, or else the best under the contract. Raises `UserError` if none is."""
-    from flows.recipe_search import search
+    from flows.recipe_search import trial_results
     from tasks.core.errors import UserError
 
-    front = search.front(tried)
+    front = trial_results.front(tried)
     if number and number > len(front):
         raise UserError(f"--number {number}: the table has {len(front)} recipes")
-    best = front[number - 1] if number else search.best_under(contract, tried)
+    best = front[number - 1] if number else trial_results.best_under(contract, tried)
     if best is None:
         raise UserError("no recipe keeps the contract as measured on validation rows; choose one by --number, or search longer")
     return best
@@ -134,11 +134,11 @@ def _print_front(console: Console, use_case: str, tried: Sequence[Tried], contra
     from rich import box
     from rich.table import Table
 
-    from flows.recipe_search import search
+    from flows.recipe_search import trial_results
 
-    best = search.best_under(contract, tried)
+    best = trial_results.best_under(contract, tried)
     table = Table("", "drop", "bytes", "of dense", "ms", "x dense", "recipe", box=box.SIMPLE)
-    for place, one in enumerate(search.front(tried), start=1):
+    for place, one in enumerate(trial_results.front(tried), start=1):
         result = one.result
         table.add_row(
             f"{place}{' best' * (one == best)}",
@@ -147,7 +147,7 @@ def _print_front(console: Console, use_case: str, tried: Sequence[Tried], contra
             f"{result.size_share:.3f}",
             f"{result.ms:.4f}",
             f"{result.speedup:.2f} ({result.speedup_low:.2f}..{result.speedup_high:.2f})",
-            search.steps_text(one.recipe),
+            trial_results.steps_text(one.recipe),
         )
     console.print(table)
     terms = (
@@ -162,11 +162,12 @@ def _print_front(console: Console, use_case: str, tried: Sequence[Tried], contra
 
 
 def _write(root: Path, console: Console, use_case: str, name: str, one: Tried) -> None:
-    from flows.recipe_search import search
+    from flows.recipe_search import search, trial_results
 
     search.write_recipe(root, name, one.recipe)
+    steps = trial_results.steps_text(one.recipe)
     console.print(
-        f"written to params.yaml as {name!r}: {search.steps_text(one.recipe)}; `bonsai run {use_case}` decides on test rows",
+        f"written to params.yaml as {name!r}: {steps}; `bonsai run {use_case}` decides on test rows",
         markup=False,
         soft_wrap=True,
     )

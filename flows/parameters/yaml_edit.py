@@ -43,14 +43,19 @@ def set_values(path: Path, updates: Mapping[str, Any]) -> None:
 
 def rewrite_values(path: Path, values: Mapping[str, Any]) -> None:
     """Edit the file so that it parses to `values`; only the spans of values that differ change."""
-    text = path.read_text(encoding="utf-8")
+    write_bytes(path, rewritten(path.read_text(encoding="utf-8"), values).encode())
+
+
+def rewritten(text: str, values: Mapping[str, Any]) -> str:
+    """The text of a YAML file, edited so that it parses to `values`; only the spans of values that differ change."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     assert node is not None
+    edited = text
     for start, end, replacement in sorted(_edits(text, node, loads_yaml(text), values), reverse=True):
-        text = text[:start] + replacement + text[end:]
-    if loads_yaml(text) != values:
-        raise AssertionError(f"edits of {path} do not give the expected values; the file is unchanged")
-    write_bytes(path, text.encode())
+        edited = edited[:start] + replacement + edited[end:]
+    if loads_yaml(edited) != values:
+        raise AssertionError("the edits do not give the expected values; nothing was changed")
+    return edited
 
 
 def _edits(text: str, node: Node, old: Any, new: Any) -> Iterator[Edit]:
@@ -66,7 +71,8 @@ def _edits(text: str, node: Node, old: Any, new: Any) -> Iterator[Edit]:
             yield from _edits(text, inner, old_item, new_item)
         return
     start, end = node.start_mark.index, _end(node)
-    yield start, end, ("" if end > start else " ") + _flow(new)
+    block = isinstance(node, SequenceNode | MappingNode) and not node.flow_style  # may stand in the same column as its key
+    yield start, end, ("  " if block else "" if end > start else " ") + _flow(new)
 
 
 def _mapping_edits(text: str, node: MappingNode, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Edit]:

@@ -8,7 +8,6 @@ Only train and validation rows are read; the test rows, which decide a release, 
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import yaml
-
+from flows import tuning
 from flows.dvc_state.stage_state import StageStore
 from flows.execution.run_executor import SUCCEEDED, RunExecutor
-from flows.parameters import run_request, yaml_edit
-from flows.recipe_search import space, trial
+from flows.parameters import yaml_edit
+from flows.recipe_search import space, trial, trial_results
 from flows.recipe_search.trial import TrialResult
+from flows.recipe_search.trial_results import FULL_EFFORT, Tried, dominates, front, read_tried, steps_text
 from flows.runs import run_record
 from flows.runs.workspace import create_workspace
 from tasks import dask_cluster
@@ -37,28 +36,14 @@ if TYPE_CHECKING:
     from optuna import Study
 
     from flows.reporting.console import RunDisplay
-    from tasks.core.settings import Contract
 
 VERBS = ("fetch", "clean", "augment", "train")
 """The stages whose artifacts a search reads. Stages that read the test split come later."""
 GENERATION = 9
 """Recipes that compete for the next rung."""
-EFFORTS = (1 / 9, 1 / 3, 1.0)
+EFFORTS = (1 / 9, 1 / 3, FULL_EFFORT)
 """The share of a recipe's epochs on each rung; a third of the recipes rises."""
 POLL_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A recipe and what it gave with all of its effort."""
-
-    recipe: list[dict[str, Any]]
-    result: TrialResult
-
-    @property
-    def objectives(self) -> tuple[float, float, float]:
-        """Drop of the first metric, milliseconds at batch 1, bytes: less is better."""
-        return (self.result.drop, self.result.ms, float(self.result.bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +113,7 @@ def search(workplace: Workplace, use_case: str, budget_s: float, *, study: Study
                     study.tell(proposed, state=TrialState.FAIL)
                 else:
                     study.tell(proposed, [outcome.drop, outcome.ms, float(outcome.bytes)])
+            save_importances(workplace, study)
     return read_tried(workplace.results)
 
 
@@ -174,9 +160,9 @@ def prepare(root: Path, use_case: str, show: RunDisplay) -> Workplace:
 
     Raises `UserError` when one of them cannot be made.
     """
-    request = run_request.build_request(root, [use_case], [DENSE])
-    recipes = root / ".bonsai" / "recipes"
-    folder = recipes / f"{use_case}-{request.hash[:12]}"
+    request, settings = trial_results.request(root, use_case)
+    recipes = root / trial_results.FOLDER
+    folder = recipes / f"{use_case}-{settings}"
     shutil.rmtree(folder, ignore_errors=True)  # its code may be of another day; what it made is in the cache
     folder.mkdir(parents=True)
     create_workspace(root, folder, request)
@@ -189,17 +175,9 @@ def prepare(root: Path, use_case: str, show: RunDisplay) -> Workplace:
                 raise UserError(f"{name}: {result.text}")
         compress = next(name for name, stage in store.stages.items() if stage.verb == "compress")
         digest = store.key(compress)[:12]  # of the rows, the dense model and the code that compresses it
-    return Workplace(folder, recipes / f"{use_case}-results-{digest}")
-
-
-def read_tried(results: Path) -> list[Tried]:
-    """Everything that was tried with all of its effort, on this dense model."""
-    entries = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]
-    return [
-        Tried(entry["recipe"], TrialResult(**entry["result"]))
-        for entry in entries
-        if entry["effort"] == EFFORTS[-1] and not entry["result"].get("error")
-    ]
+    results = recipes / f"{use_case}-results-{digest}"
+    write_json(trial_results.newest_path(root, use_case), {"settings": settings, "results": results.name})
+    return Workplace(folder, results)
 
 
 def best_of(places: Sequence[int], results: Mapping[int, TrialResult], count: int) -> list[int]:
@@ -214,17 +192,6 @@ def best_of(places: Sequence[int], results: Mapping[int, TrialResult], count: in
     return chosen
 
 
-def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether `one` is nowhere more than `other`, and somewhere less."""
-    return all(a <= b for a, b in zip(one, other, strict=True)) and any(a < b for a, b in zip(one, other, strict=True))
-
-
-def front(tried: Sequence[Tried]) -> list[Tried]:
-    """Those that no other one dominates, the smallest file first."""
-    kept = [one for one in tried if not any(dominates(other.objectives, one.objectives) for other in tried)]
-    return sorted(kept, key=lambda one: (one.result.bytes, one.result.ms))
-
-
 def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -> float:
     """The volume that points dominate below `reference`, in as many dimensions as it has (Zitzler, Thiele 1999)."""
     import numpy as np
@@ -232,18 +199,6 @@ def hypervolume(points: Sequence[Sequence[float]], reference: Sequence[float]) -
 
     inside = [point for point in points if all(a < b for a, b in zip(point, reference, strict=True))]
     return float(compute_hypervolume(np.asarray(inside, float), np.asarray(reference, float))) if inside else 0.0
-
-
-def best_under(contract: Contract, tried: Sequence[Tried]) -> Tried | None:
-    """The cheapest, by bytes times milliseconds, that keeps the contract as measured on validation rows; None if none does."""
-    keeps = [
-        one
-        for one in tried
-        if one.result.drop <= contract.max_drop
-        and one.result.speedup >= contract.min_speedup
-        and one.result.size_share <= contract.max_size_share
-    ]
-    return min(keeps, key=lambda one: one.result.bytes * one.result.ms, default=None)
 
 
 def check_name(root: Path, name: str) -> None:
@@ -262,11 +217,6 @@ def write_recipe(root: Path, name: str, recipe: list[dict[str, Any]]) -> None:
     yaml_edit.set_values(root / "params.yaml", {f"recipes.{name}": recipe})
 
 
-def steps_text(recipe: list[dict[str, Any]]) -> str:
-    """The recipe as one line of YAML."""
-    return yaml.safe_dump(recipe, default_flow_style=True, width=10_000, sort_keys=False).strip()
-
-
 def describe(recipe: list[dict[str, Any]], result: TrialResult) -> str:
     """A line on one trial."""
     steps = steps_text(recipe)
@@ -277,6 +227,15 @@ def describe(recipe: list[dict[str, Any]], result: TrialResult) -> str:
         f"{result.bytes:,} bytes, "
         f"{result.speedup:.1f}x dense ({result.speedup_low:.1f}..{result.speedup_high:.1f}); {steps}"
     )
+
+
+def save_importances(workplace: Workplace, study: Study) -> None:
+    """Write what the settings of the recipes explain of each objective as JSON, from trials with any effort."""
+    from optuna.trial import TrialState
+
+    count = len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))
+    shares = {name: tuning.importances(study, place) for place, name in enumerate(trial_results.OBJECTIVES)}
+    write_json(trial_results.importances_path(workplace.results), {"trials": count, **shares})
 
 
 def save_front(root: Path, use_case: str, tried: Sequence[Tried]) -> Path:

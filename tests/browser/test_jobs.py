@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 import yaml
 
 from dashboard.readers.runs import run_records
+from dashboard.readers.searches import search_process
 from flows import promotion
+from flows.recipe_search.trial import TrialResult
 from flows.registry import history
+from tasks.core.storage.atomic_files import write_json
 from tests.browser.conftest import REPOSITORY
 from tests.flows.test_promotion import run as released_run
 from tests.support import recorded_runs
@@ -156,3 +160,60 @@ def test_a_popover_at_the_foot_of_a_page_opens_above_its_button(visit: Any, addr
     assert box["height"] > 200
     assert box["y"] >= 0
     assert box["y"] + box["height"] <= anchor["y"] + 1
+
+
+def test_a_recipe_is_added_with_four_clicks(visit: Any, serve: Any, tmp_path: Path) -> None:
+    root = recorded_runs.project(tmp_path / "p")
+    with serve(root) as address:
+        window = visit()
+        page = window.open(address, "run?uc=vision")
+        clicks = Clicks(window)
+        clicks(page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Recipes and tuning"))
+        clicks(page.get_by_role("button", name="Add a recipe"))
+        clicks(page.get_by_role("button", name="Pruning").locator("visible=true").first)
+        page.get_by_text("1. Pruning").wait_for()
+        window.wait_until_idle()
+        clicks(page.get_by_role("button", name="Save", exact=True))
+        page.get_by_text("was added").wait_for()
+        window.wait_until_idle()
+        assert window.problems() == []
+        window.screenshot("jobs-recipe")
+        assert clicks.count == 4
+        assert yaml.safe_load((root / "params.yaml").read_text())["recipes"]["prune"] == [{"prune": {}}]
+        page.get_by_role("button", name="Undo").click()
+        window.wait_until_idle()
+    assert "prune" not in yaml.safe_load((root / "params.yaml").read_text())["recipes"]
+
+
+def test_a_search_is_started_with_three_clicks_watched_and_cancelled(visit: Any, serve: Any, tmp_path: Path) -> None:
+    root = recorded_runs.project(tmp_path / "p")
+    (root / "tasks").symlink_to(REPOSITORY / "tasks")
+    with serve(root) as address:
+        window = visit()
+        page = window.open(address, "run?uc=vision")
+        clicks = Clicks(window)
+        clicks(page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Recipes and tuning"))
+        clicks(page.get_by_text("Search for recipes", exact=True))
+        clicks(page.get_by_role("button", name="Start the search"))
+        page.get_by_text("Making the dense model").wait_for()
+        assert clicks.count == 3
+        search = search_process.read(root, "vision", "compress")
+        assert search is not None
+        assert search.is_running
+        assert search.command == ["compress", "vision", "--budget", "30m"]
+        results = root / ".bonsai" / "recipes" / "vision-results-0"
+        newest = {"settings": search.facts["settings"], "results": results.name}
+        write_json(root / ".bonsai" / "recipes" / "vision-newest.json", newest)
+        for number, (size, drop) in enumerate([(5000, 0.01), (9000, 0.002)]):
+            found = TrialResult(drop, drop, drop, size, size / 90_000, size / 1e5, 2.0, 2.0, 2.0)
+            write_json(results / f"{number}.json", {"recipe": [{"prune": {}}] * number, "effort": 1.0, "result": asdict(found)})
+            page.get_by_text(f"{number + 1} recipes tried, {number + 1} of them with all epochs").wait_for()
+        window.screenshot("jobs-search")
+        page.get_by_role("button", name="Cancel the search").click()
+        page.get_by_role("button", name="Start the search").wait_for()
+        page.get_by_text("Cancelled").first.wait_for()
+        window.wait_until_idle()
+        assert window.problems() == []
+    ended = search_process.read(root, "vision", "compress")
+    assert ended is not None
+    assert ended.state == "cancelled"

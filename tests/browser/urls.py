@@ -6,12 +6,25 @@ from typing import Any
 from dashboard.readers.runs import run_records
 from tests.support import recorded_runs
 
-RUN_PAGES = ("run", "data", "labels", "results", "compression", "try_it", "compare", "models", "monitoring", "versions")
+RUN_PAGES = (
+    "run",
+    "data",
+    "labels",
+    "results",
+    "compression",
+    "try_it",
+    "compare",
+    "recipes",
+    "models",
+    "monitoring",
+    "versions",
+)
 PROJECT_PAGES = ("history", "own_data", "schedules", "about")
 STATES = ("Nothing", *recorded_runs.STATES)
 VIEWS = {
     "data": ("columns", "splits", "augmentation", "drift"),
     "compression": ("terms", "damage", "flipped", "timing", "bundle"),
+    "recipes": ("search", "tuning"),
     "compare": ("curves", "parameters", "classes"),
     "versions": ("versions",),
 }

@@ -21,7 +21,7 @@ from tests.support.dashboard_pages import PAGE_MARKS, PAGES, open_page, page_tex
 pytestmark = PAGE_MARKS
 
 CHINESE = Reader("zh", None)
-NAMES = re.compile(r"`[^`]*`|https?://\S+|\S*[@_=/\\.]\S*|bonsai\S*(?: \w+)*|\b[0-9a-f]{6,}\b", re.IGNORECASE)
+NAMES = re.compile(r"`[^`]*`|:\w+-badge|https?://\S+|\S*[@_=/\\.]\S*|bonsai\S*(?: \w+)*|\b[0-9a-f]{6,}\b", re.IGNORECASE)
 """Code, addresses, files, and names with a sign that no word of a sentence has."""
 ALLOWED = {
     "bonsai", "prefect", "dask", "onnx", "runtime", "dvc", "csv", "tsv", "json", "lines", "parquet", "excel", "zip", "cron",

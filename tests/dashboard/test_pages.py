@@ -23,6 +23,7 @@ VIEWS = [
     ("data", ("quality", "columns", "splits", "augmentation", "drift")),
     ("results", ("confusion", "per_class", "thresholds", "calibration", "mistakes", "standings")),
     ("compression", ("front", "terms", "damage", "flipped", "timing", "bundle")),
+    ("recipes", ("edit", "search", "tuning")),
     ("compare", ("table", "curves", "parameters", "classes")),
     ("versions", ("versions",)),
 ]

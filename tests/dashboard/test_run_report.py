@@ -10,7 +10,7 @@ from dashboard.charts import svg
 from dashboard.charts.svg import Estimate
 from dashboard.readers.runs import run_records
 from dashboard.ui.locale import Reader
-from dashboard.views.report import run_report
+from dashboard.views.report import comparison_report, run_report
 from tests.support import dashboard_scenarios
 
 
@@ -69,3 +69,26 @@ def test_long_curves_are_thinned_and_empty_ones_left_out() -> None:
     assert 300 < drawn.count(",") < 600
     assert "unseen" not in drawn
     assert svg.lines({}, "nothing") == ""
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_comparison_holds_the_notes_the_runs_their_differences_and_curves(projects: Any, language: str) -> None:
+    chosen = run_records.latest(projects["finished"], "vision")
+    page = comparison_report.document(chosen, "vision", "first line\n<b>second</b> line", Reader(language, None))
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert not tags.seen & {"script", "link", "img", "iframe", "b"}
+    assert "http" not in re.sub(r"<style>.*?</style>", "", page)
+    for text in (
+        "<p>first line</p>",
+        "&lt;b&gt;second",
+        "training.seed",
+        "<td>7</td>",
+        "<td>8</td>",
+        *(run.id for run in chosen),
+    ):
+        assert text in page
+    assert "training.epochs" not in page, "both runs have the same"
+    assert page.count("<svg") == 3, "a chart for each training curve"
+    assert {"en": "Vision: 2 runs compared", "zh": "2 次运行的比较"}[language] in page

@@ -87,6 +87,16 @@ def test_a_run_that_lacks_a_recipe_is_named_and_the_others_are_compared(
     assert newest.name[-4:] in lacking[0]
 
 
+def test_any_two_figures_of_runs_are_drawn_against_each_other(monkeypatch: pytest.MonkeyPatch, projects: Any) -> None:
+    app = open_page(monkeypatch, projects["finished"], "compare", view="parameters", x="int8: bytes", y="dense: accuracy")
+    assert not app.exception
+    assert app.selectbox(key="at_x").value == "int8: bytes"
+    (drawing,) = app.get("vega_lite_chart")
+    assert "int8: Size" in drawing.proto.spec
+    assert "dense: Accuracy" in drawing.proto.spec
+    assert not any("grouped by" in each.value for each in app.markdown), "figures are no groups"
+
+
 def test_runs_are_grouped_by_a_parameter_with_mean_and_spread() -> None:
     frame = pd.DataFrame({"epochs": [3, 3, 8, None], "accuracy": [0.9, 0.8, 0.95, 0.7]})
     groups = run_differences.grouped(frame.astype({"epochs": object}), "epochs", "accuracy").set_index("group")

@@ -76,6 +76,32 @@ def test_the_primary_metric_of_the_best_epoch_decides(tmp_path: Path) -> None:
     assert tuning.best_epoch_metric(tmp_path) == 0.4
 
 
+def test_the_report_of_a_study_holds_its_trials_and_what_its_parameters_explain(tmp_path: Path) -> None:
+    import optuna
+
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=3))
+    for _ in range(tuning.MIN_TRIALS - 1):
+        trial = study.ask()
+        study.tell(
+            trial, trial.suggest_float("training.learning_rate", 0.0, 1.0) + 0 * trial.suggest_int("training.epochs", 1, 9)
+        )
+    assert tuning.importances(study) == {}, "too few trials"
+    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
+    for _ in range(20):
+        trial = study.ask()
+        study.tell(
+            trial, trial.suggest_float("training.learning_rate", 0.0, 1.0) + 0 * trial.suggest_int("training.epochs", 1, 9)
+        )
+    tuning.save_report(tmp_path, study)
+    report = json.loads((tmp_path / "study.json").read_text())
+    assert report["direction"] == "maximize"
+    assert [each["state"] for each in report["trials"]].count("complete") == 23
+    assert report["trials"][0]["value"] == report["trials"][0]["params"]["training.learning_rate"]
+    assert next(iter(report["importances"])) == "training.learning_rate"
+    assert report["importances"]["training.learning_rate"] > 0.8
+    assert sum(report["importances"].values()) == pytest.approx(1)
+
+
 @pytest.mark.slow
 def test_a_search_finds_the_better_value_resumes_and_reads_no_test_row(toy: Path) -> None:
     over = ("--over", "training.learning_rate=0.0001..1.0")

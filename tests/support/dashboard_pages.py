@@ -25,6 +25,7 @@ PAGES = (
     "try_it",
     "models",
     "monitoring",
+    "recipes",
     "own_data",
     "versions",
     "about",

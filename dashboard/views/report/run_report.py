@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -21,9 +19,10 @@ from dashboard.readers.runs.run_records import Run
 from dashboard.text import formatting
 from dashboard.ui import locale, metric_text, pickers, remark_text, verdict_view
 from dashboard.ui.locale import Reader, t, word
+from dashboard.views.report import html_parts
+from dashboard.views.report.html_parts import description_list, escaped, figure, html_table, plain
 from tasks.core.compression import DENSE
 
-STYLE = (Path(__file__).parent / "run_report.css").read_text(encoding="utf-8")
 MAX_CLASSES = 60
 """The most classes in the table of classes."""
 MAX_MATRIX = 30
@@ -57,13 +56,7 @@ def _document(run: Run, use_case: str) -> str:
     for part in (_models, _classes, _curves, _data, _terms, _parameters):
         with suppress(Unreadable):
             parts.append(part(run, artifacts))
-    title = _escaped(t("report.title", use_case=pickers.title(use_case)))
-    language = locale.language()
-    return (
-        f'<!doctype html><html lang="{html.escape(language, quote=True)}"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
-        f"<body><main>{''.join(parts)}</main></body></html>\n"
-    )
+    return html_parts.document(t("report.title", use_case=pickers.title(use_case)), parts)
 
 
 def _head(run: Run, use_case: str) -> str:
@@ -82,10 +75,10 @@ def _head(run: Run, use_case: str) -> str:
         filter(None, [formatting.capitalized(formatting.clean(verdict.sentence, 1500)), verdict_view.missing(verdict)])
     )
     badge = (
-        f'<p class="verdict {_escaped(verdict.word)}">{_escaped(_plain(verdict_view.title(verdict)))}</p>' if verdict.word else ""
+        f'<p class="verdict {escaped(verdict.word)}">{escaped(plain(verdict_view.title(verdict)))}</p>' if verdict.word else ""
     )
-    title = _escaped(t("report.title", use_case=pickers.title(use_case)))
-    return f"<h1>{title}</h1>{badge}<p>{_escaped(_plain(text))}</p>{_facts(facts)}"
+    title = escaped(t("report.title", use_case=pickers.title(use_case)))
+    return f"<h1>{title}</h1>{badge}<p>{escaped(plain(text))}</p>{description_list(facts)}"
 
 
 def _models(run: Run, artifacts: Artifacts) -> str:
@@ -107,7 +100,7 @@ def _models(run: Run, artifacts: Artifacts) -> str:
                 estimates.append(Estimate(word("baseline", baseline), score, interval.low, interval.high))
     note = t("compression.table_note", threads=table.threads, cpu=formatting.clean(table.machine.get("cpu", ""), 80))
     chart = svg.intervals(estimates, t("results.models_alt", metric=name))
-    return f"<h2>{_escaped(t('results_view.standings'))}</h2>{_table(columns, rows)}<p class=note>{_escaped(note)}</p>{chart}"
+    return f"<h2>{escaped(t('results_view.standings'))}</h2>{html_table(columns, rows)}<p class=note>{escaped(note)}</p>{chart}"
 
 
 def _model_cells(row: Row) -> list[str]:
@@ -144,7 +137,7 @@ def _classes(run: Run, artifacts: Artifacts) -> str:
         figures = [formatting.number(each.get(name), 4) for name in names]
         rows.append(([str(each.get("class")), formatting.number(each.get("support")), *figures], False))
     title = f"{t('results_view.per_class')} · {recipe}"
-    return f"<h2>{_escaped(title)}</h2>{_table(columns, rows)}{_confusion(report)}"
+    return f"<h2>{escaped(title)}</h2>{html_table(columns, rows)}{_confusion(report)}"
 
 
 def _confusion(report: Mapping[str, Any]) -> str:
@@ -156,9 +149,9 @@ def _confusion(report: Mapping[str, Any]) -> str:
     for name, counts in zip(classes, matrix, strict=True):
         whole = sum(counts) or 1
         cells = "".join(f'<td style="--share:{count / whole:.3f}">{count:,}</td>' for count in counts)
-        rows.append(f"<tr><th scope=row>{_escaped(name)}</th>{cells}</tr>")
-    head = "".join(f"<th scope=col>{_escaped(name)}</th>" for name in classes)
-    caption = _escaped(t("results.confusion_alt"))
+        rows.append(f"<tr><th scope=row>{escaped(name)}</th>{cells}</tr>")
+    head = "".join(f"<th scope=col>{escaped(name)}</th>" for name in classes)
+    caption = escaped(t("results.confusion_alt"))
     top = f"<caption>{caption}</caption><thead><tr><td></td>{head}</tr></thead>"
     return f"<div class=wide><table class=matrix>{top}<tbody>{''.join(rows)}</tbody></table></div>"
 
@@ -172,8 +165,8 @@ def _curves(run: Run, artifacts: Artifacts) -> str:
     drawings = []
     for kind, series in list(run_status.curves_by_kind(curves).items())[:4]:
         title = word("curve", kind.replace(" ", "_"))
-        drawings.append(f"<h3>{_escaped(title)}</h3>{svg.lines({name: curves[name] for name in series}, title)}")
-    return f"<h2>{_escaped(t('run.curves'))}</h2>{''.join(drawings)}" if drawings else ""
+        drawings.append(f"<h3>{escaped(title)}</h3>{svg.lines({name: curves[name] for name in series}, title)}")
+    return f"<h2>{escaped(t('run.curves'))}</h2>{''.join(drawings)}" if drawings else ""
 
 
 def _data(run: Run, artifacts: Artifacts) -> str:
@@ -188,8 +181,8 @@ def _data(run: Run, artifacts: Artifacts) -> str:
     }
     facts = {name: formatting.number(count) for name, count in counts.items()}
     reasons = [([reason, formatting.number(count)], False) for reason, count in quality.reasons.items()]
-    table = _table([t("data.reason"), t("data.rows")], reasons) if reasons else ""
-    return f"<h2>{_escaped(t('page.data'))}</h2>{_facts(facts)}{table}"
+    table = html_table([t("data.reason"), t("data.rows")], reasons) if reasons else ""
+    return f"<h2>{escaped(t('page.data'))}</h2>{description_list(facts)}{table}"
 
 
 def _terms(run: Run, artifacts: Artifacts) -> str:
@@ -201,9 +194,9 @@ def _terms(run: Run, artifacts: Artifacts) -> str:
     columns = [t("decision.term"), t("decision.allowed"), t("decision.measured"), t("decision.bound"), t("compression.contract")]
     rows = []
     for term in candidate.terms:
-        figures = [_figure(value) for value in (term.allowed, term.value, term.bound)]
+        figures = [figure(value) for value in (term.allowed, term.value, term.bound)]
         rows.append(([word("term", term.name), *figures, _status(term.status)], False))
-    return f"<h2>{_escaped(t('compression_view.terms'))} · {_escaped(candidate.recipe)}</h2>{_table(columns, rows)}"
+    return f"<h2>{escaped(t('compression_view.terms'))} · {escaped(candidate.recipe)}</h2>{html_table(columns, rows)}"
 
 
 def _parameters(run: Run, artifacts: Artifacts) -> str:
@@ -215,43 +208,11 @@ def _parameters(run: Run, artifacts: Artifacts) -> str:
     if before:
         columns.append(t("report.before", time=formatting.local_time(before.at, locale.zone())))
     rows = [
-        ([name, _figure(value), *([_figure(earlier.get(name))] if before else [])], bool(before) and earlier.get(name) != value)
+        ([name, figure(value), *([figure(earlier.get(name))] if before else [])], bool(before) and earlier.get(name) != value)
         for name, value in values.items()
     ]
-    return f"<h2>{_escaped(t('compare.parameters'))}</h2>{_table(columns, rows)}"
-
-
-def _figure(value: Any) -> str:
-    if value is None or value == "":
-        return formatting.NOTHING
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return formatting.clean(value, 200)
+    return f"<h2>{escaped(t('compare.parameters'))}</h2>{html_table(columns, rows)}"
 
 
 def _status(status: str) -> str:
     return t(f"compression.status_{status.replace(' ', '_')}") if status in CONTRACT_STATUSES else status
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    shown = [(name, value) for name, value in facts.items() if value and value != formatting.NOTHING]
-    return "<dl>" + "".join(f"<div><dt>{_escaped(name)}</dt><dd>{_escaped(value)}</dd></div>" for name, value in shown) + "</dl>"
-
-
-def _table(columns: Sequence[str], rows: Iterable[tuple[Sequence[str], bool]]) -> str:
-    """A table; the rows that are marked are emphasized."""
-    head = "".join(f"<th scope=col>{_escaped(name)}</th>" for name in columns)
-    body = "".join(
-        f"<tr{' class=strong' if strong else ''}>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in cells) + "</tr>"
-        for cells, strong in rows
-    )
-    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _escaped(words: object) -> str:
-    return html.escape(formatting.clean(words, 2000))
-
-
-def _plain(words: str) -> str:
-    """Text that was escaped for Markdown, without the backslashes."""
-    return words.replace("\\", "")

@@ -26,6 +26,14 @@ MAX_AXES = 8
 """The most parameters in the chart of all differences."""
 
 
+GROUPS = {
+    "parameters": run_differences.parameters,
+    "outcome": run_differences.test_results,
+    "environment": run_differences.environment,
+}
+"""The groups of rows in the table of differences, and what reads them from a run."""
+
+
 def choose(root: Path, use_case: str) -> list[Run]:
     """The runs to compare, from the query parameter `runs`; the newest two completed ones by default."""
     offered = {run.id: run for run in run_records.latest(root, use_case, MAX_OPTIONS) if not run.live}
@@ -53,30 +61,29 @@ def choose(root: Path, use_case: str) -> list[Run]:
 def table(chosen: Sequence[Run], use_case: str) -> None:
     """Parameters, outcome and circumstances of each run."""
     only = st.toggle(t("compare.only"), value=True, key="only", persist_state="session")
-    labels = _labels(chosen)
-    for group, read in (
-        ("parameters", run_differences.parameters),
-        ("outcome", run_differences.test_results),
-        ("environment", run_differences.environment),
-    ):
-        columns: dict[str, dict[str, Any]] = {}
-        missing = []
-        for run in chosen:
-            try:
-                columns[labels[run.id]] = read(run, use_case)
-            except Unreadable as error:
-                columns[labels[run.id]] = {}
-                missing.append(f"{labels[run.id]}: {page_context.error_message(error)}")
-        frame = run_differences.side_by_side(columns, only_differing=only)
+    for group in GROUPS:
+        frame, missing = group_table(group, chosen, use_case, only_differing=only)
         st.markdown(f"**{t(f'compare.{group}')}**")
         for line in missing:
             st.caption(line)
         if frame.empty:
             st.caption(t("compare.same"))
             continue
-        shown = _worded(frame)
         column = {"name": st.column_config.TextColumn(t("compare.name"), pinned=True, width="medium")}
-        widgets.table(shown, key=f"compare_{group}", alt_text=t(f"compare.{group}"), columns=column, csv=frame)
+        widgets.table(worded(frame), key=f"compare_{group}", alt_text=t(f"compare.{group}"), columns=column, csv=frame)
+
+
+def group_table(group: str, chosen: Sequence[Run], use_case: str, *, only_differing: bool) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of one of `GROUPS` with a column per run, and a line for each run that has none."""
+    columns: dict[str, dict[str, Any]] = {}
+    missing = []
+    for run, label in zip(chosen, labels(chosen).values(), strict=True):
+        try:
+            columns[label] = GROUPS[group](run, use_case)
+        except Unreadable as error:
+            columns[label] = {}
+            missing.append(f"{label}: {page_context.error_message(error)}")
+    return run_differences.side_by_side(columns, only_differing=only_differing), missing
 
 
 def curves(chosen: Sequence[Run], use_case: str) -> None:
@@ -85,13 +92,13 @@ def curves(chosen: Sequence[Run], use_case: str) -> None:
     if points.empty:
         st.caption(t("compare.no_curves"))
         return
-    labels = _labels(chosen)
+    by_run = labels(chosen)
     names = sorted(points["name"].unique(), key=lambda name: (not name.startswith("validation"), name))
     name = pickers.choose_from("curve", names, t("compare.curve"), names[0], lambda name: locale.word("curve", name))
-    points = points[points["name"] == name].assign(series=lambda frame: frame["run"].map(labels))
+    points = points[points["name"] == name].assign(series=lambda frame: frame["run"].map(by_run))
     with st.container(border=True):
         drawing = training_charts.curves(
-            points, step=t("run.step"), value=locale.word("curve", name), order=list(labels.values()), height=360
+            points, step=t("run.step"), value=locale.word("curve", name), order=list(by_run.values()), height=360
         )
         widgets.chart(
             drawing, points[["series", "name", "step", "value"]], key="overlaid", alt_text=t("compare.curves_alt", name=name)
@@ -107,7 +114,7 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
         except Unreadable:
             continue
         metrics = {name: value for name, value in outcome.items() if isinstance(value, int | float)}
-        rows.append({"run": _labels(chosen)[run.id], **settings, **metrics})
+        rows.append({"run": labels(chosen)[run.id], **settings, **metrics})
     frame = pd.DataFrame(rows)
     if len(frame) < 2:
         st.caption(t("compare.too_few"))
@@ -118,9 +125,9 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
         st.caption(t("compare.same"))
         return
     with st.container(horizontal=True):
-        x = pickers.choose_from("x", differing, t("compare.x"), _first_choice(differing))
+        x = pickers.choose_from("x", [*differing, *measures], t("compare.horizontal"), _first_choice(differing), _translated)
         y = pickers.choose_from("y", measures, t("compare.y"), measures[0], _translated)
-    points = frame[["run", x, y]].rename(columns={x: "x", y: "y"}).dropna(subset=["x", "y"])
+    points = pd.DataFrame({"run": frame["run"], "x": frame[x], "y": frame[y]}).dropna(subset=["x", "y"])
     if points.empty:
         st.caption(t("compare.nobody_has", name=formatting.escape(y)))
         return
@@ -129,12 +136,12 @@ def parameters(chosen: Sequence[Run], use_case: str) -> None:
     if not pd.api.types.is_numeric_dtype(points["x"]):
         points["x"] = points["x"].map(lambda value: _cell(x, value))
     with st.container(border=True):
-        drawing = comparison_charts.scatter(points, x=x, y=_translated(y), order=list(points["run"]))
+        drawing = comparison_charts.scatter(points, x=_translated(x), y=_translated(y), order=list(points["run"]))
         widgets.chart(
             drawing, points, key="scatter", alt_text=t("compare.scatter_alt", x=formatting.clean(x), y=formatting.clean(y))
         )
     groups = run_differences.grouped(frame, x, y)
-    if (groups["runs"] > 1).any():
+    if x in differing and (groups["runs"] > 1).any():
         with st.container(border=True):
             st.markdown(f"**{t('compare.groups', y=formatting.escape(_translated(y)), x=formatting.escape(x))}**")
             columns = {
@@ -165,11 +172,11 @@ def classes(chosen: Sequence[Run], use_case: str) -> None:
     if scores.empty:
         st.caption(t("compare.no_classes"))
         return
-    labels = _labels(chosen)
-    frame = scores.assign(series=scores["run"].map(labels))
+    by_run = labels(chosen)
+    frame = scores.assign(series=scores["run"].map(by_run))
     with st.container(border=True):
         drawing = comparison_charts.by_class(
-            frame, f1=metric_text.metric_name("f1"), order=list(labels.values()), kind=t("results.class")
+            frame, f1=metric_text.metric_name("f1"), order=list(by_run.values()), kind=t("results.class")
         )
         widgets.chart(drawing, frame, key="by_class", alt_text=t("compare.classes_alt"))
 
@@ -179,7 +186,7 @@ def _first_choice(differing: Sequence[str]) -> str:
     return next((name for name in differing if not name.endswith((".seed", "seeds", ".fingerprint"))), differing[0])
 
 
-def _labels(chosen: Sequence[Run]) -> dict[str, str]:
+def labels(chosen: Sequence[Run]) -> dict[str, str]:
     """Short, unique labels of the runs."""
     return {run.id: f"{formatting.local_time(run.at, locale.zone())} · {run.id[-4:]}" for run in chosen}
 
@@ -215,7 +222,7 @@ def _translated(name: str) -> str:
     return named.get(name) or locale.word("circumstance", name)
 
 
-def _worded(frame: pd.DataFrame) -> pd.DataFrame:
+def worded(frame: pd.DataFrame) -> pd.DataFrame:
     """The table of names and values as text."""
     names = list(frame["name"])
     cells = {

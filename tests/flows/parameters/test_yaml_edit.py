@@ -51,3 +51,13 @@ def test_recipes_and_use_cases_are_added_and_removed_line_by_line(tmp_path: Path
     expected = HAND_WRITTEN.replace("      width: 3\n", "      width: 3\n  own: {fetch: {}}\n")
     expected = expected.replace("  half: [{halve: {times: 1}}]    # by two\n", "") + "  fifth: [{halve: {}}]\n"
     assert path.read_text() == expected
+
+
+@pytest.mark.parametrize("indent", ["", "  ", "    "])
+def test_a_list_with_a_line_for_each_item_is_replaced_by_one_of_another_length(tmp_path: Path, indent: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        f"recipes:\n  half:   # by two\n  {indent}- halve: {{}}\n  {indent}- quantize:\n  {indent}    bits: 8\n  third: []\n"
+    )
+    yaml_edit.set_values(path, {"recipes.half": [{"halve": {"times": 2}}]})
+    assert path.read_text() == f"recipes:\n  half:   # by two\n  {indent}  [{{halve: {{times: 2}}}}]\n  third: []\n"

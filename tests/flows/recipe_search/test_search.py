@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from optuna.trial import FixedTrial, TrialState
 
-from flows.recipe_search import search, space, trial
-from flows.recipe_search.search import Tried, Workplace
+from flows.recipe_search import search, space, trial, trial_results
+from flows.recipe_search.search import Workplace
 from flows.recipe_search.trial import TrialResult
+from flows.recipe_search.trial_results import Tried
 from tasks import dask_cluster
 from tasks.core import onnx_model
 from tasks.core.errors import UserError
@@ -33,7 +35,7 @@ def tried(*results: TrialResult) -> list[Tried]:
 
 
 def test_the_front_holds_what_no_other_recipe_dominates_the_smallest_file_first() -> None:
-    assert [one.result for one in search.front(tried(RIGHT, WORSE, FAST, SMALL))] == [SMALL, FAST, RIGHT]
+    assert [one.result for one in trial_results.front(tried(RIGHT, WORSE, FAST, SMALL))] == [SMALL, FAST, RIGHT]
 
 
 def test_the_best_of_a_rung_are_those_of_the_first_front() -> None:
@@ -50,10 +52,10 @@ def test_the_volume_below_a_reference_is_that_of_boxes() -> None:
 
 def test_the_recipe_under_the_contract_is_the_cheapest_that_keeps_every_term() -> None:
     contract = Contract(max_drop=0.01, min_speedup=2.0, max_size_share=0.5)
-    best = search.best_under(contract, tried(RIGHT, WORSE, FAST, SMALL))
+    best = trial_results.best_under(contract, tried(RIGHT, WORSE, FAST, SMALL))
     assert best is not None
     assert best.result in (SMALL, FAST)  # 100 bytes times 1 ms equal 200 bytes times 0.5 ms
-    assert search.best_under(replace(contract, min_speedup=20.0), tried(RIGHT, SMALL)) is None
+    assert trial_results.best_under(replace(contract, min_speedup=20.0), tried(RIGHT, SMALL)) is None
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_what_was_tried_before_is_read(tmp_path: Path) -> None:
     path = tmp_path / "one.json"
     write_json(path, {"recipe": [{"quantize": {}}], "effort": 1.0, "result": {"drop": 0.25}})
     assert trial.run("nowhere", "vision", [{"quantize": {}}], 1.0, str(path)) == TrialResult(drop=0.25)
-    assert [one.result.drop for one in search.read_tried(tmp_path)] == [0.25]
+    assert [one.result.drop for one in trial_results.read_tried(tmp_path)] == [0.25]
 
 
 def test_a_recipe_that_the_network_refuses_is_an_error_of_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +109,7 @@ def test_a_recipe_that_the_network_refuses_is_an_error_of_the_trial(tmp_path: Pa
 
     monkeypatch.setattr(trial, "_measure", refuse)
     assert trial.run("folder", "vision", [], 1.0, str(tmp_path / "r" / "x.json")).error == "no channels to prune"
-    assert search.read_tried(tmp_path / "r") == []
+    assert trial_results.read_tried(tmp_path / "r") == []
 
 
 def test_a_recipe_is_written_by_a_name_of_its_own(tmp_path: Path) -> None:
@@ -192,7 +194,7 @@ def efforts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     def run(folder: str, use_case: str, recipe: Any, effort: float, path: str) -> TrialResult:
         if Path(path).exists():
-            return search.read_tried(tmp_path / "results")[0].result if effort == 1 else TrialResult(drop=0.5)
+            return trial_results.read_tried(tmp_path / "results")[0].result if effort == 1 else TrialResult(drop=0.5)
         computed.append(effort)
         size = 100 + len(str(recipe))
         result = TrialResult(drop=1 / size, bytes=size, size_share=size / 1000, ms=size / 100, speedup=2.0)
@@ -223,6 +225,10 @@ def test_a_search_halves_its_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert lines.trials == [(done, total) for total in (9, 3, 1) for done in range(1, total + 1)]
     assert len(full) == 1
     assert sum(trial.values is not None for trial in trials) == search.GENERATION
+    shares = json.loads(trial_results.importances_path(tmp_path / "results").read_text())
+    assert shares["trials"] == search.GENERATION
+    assert sum(shares["bytes"].values()) == pytest.approx(1)
+    assert set(shares["bytes"]) <= {"network", "bits", "teacher_share"}
 
 
 def test_a_generation_that_was_not_finished_is_gone_on_with(
