@@ -20,7 +20,7 @@ from tasks.data.downloads import DATASETS_VARIABLE
 from tasks.use_cases.nlp.ner import crf_baseline
 
 NAME = "named_entities"
-TRAIN, TEST, SEED = 5000, 1500, 11
+TRAIN, TEST, SEED = 3000, 1000, 11
 """Sentences of each file."""
 ONSETS = (
     "b",
