@@ -64,6 +64,20 @@ def test_a_damaged_database_is_kept_under_another_name_and_said(tmp_path: Path, 
     assert len(list(database.parent.glob("prefect.db.damaged-*"))) == 1
 
 
+def test_an_index_that_differs_from_its_table_is_damage(tmp_path: Path, database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE runs (name TEXT)")
+        connection.execute("CREATE INDEX by_name ON runs (name)")
+        connection.executemany("INSERT INTO runs VALUES (?)", [(f"run-{number:04}",) for number in range(300)])
+        connection.commit()
+    assert prefect_database.find_damage(database) == ""
+    content = database.read_bytes()
+    first, last = content.find(b"run-0150"), content.rfind(b"run-0150")
+    assert first != last, "in the table and in its index"
+    database.write_bytes(content[:last] + b"run-9150" + content[last + 8 :])
+    assert "by_name" in prefect_database.find_damage(database)
+
+
 def test_postgresql_is_left_alone(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database.write_bytes(b"x")
     monkeypatch.setenv(prefect_database.URL_VARIABLE, "postgresql+asyncpg://u:p@h/d")
