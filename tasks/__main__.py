@@ -100,7 +100,7 @@ def parse_arguments(arguments: list[str]) -> tuple[str, str, str, int | None]:
     usage = "usage: python -m tasks <stage> <use case> [<recipe>] [<seed>]"
     if not arguments or arguments[0] in ("-h", "--help"):
         raise UserError(f"{usage}; stages: {', '.join([*STAGES, *SEED_STAGES])}")
-    stage, *rest = arguments
+    stage, *rest = arguments[:1] + _without_names(arguments[1:])
     if stage not in STAGES and stage not in SEED_STAGES:
         raise UserError(unknown_name("no stage", stage, [*STAGES, *SEED_STAGES]))
     takes_recipe = STAGES[SEED_STAGES.get(stage, stage)]
@@ -110,6 +110,18 @@ def parse_arguments(arguments: list[str]) -> tuple[str, str, str, int | None]:
     if stage in SEED_STAGES and not rest[-1].isdigit():
         raise UserError(f"{stage}: {rest[-1]!r} is no seed; give one of `seeds` in params.yaml, such as 8")
     return stage, rest[0], rest[1] if takes_recipe else "", int(rest[-1]) if stage in SEED_STAGES else None
+
+
+def _without_names(arguments: list[str]) -> list[str]:
+    """The values of `--use_case toy --recipe half`, in order; other arguments as they are.
+
+    DVC writes an item of a matrix so, with each value quoted for the shell: a name such as `; rm -r .` is no command.
+    """
+    names, values = arguments[::2], arguments[1::2]
+    order = ("--use_case", "--recipe", "--seed")
+    if len(names) != len(values) or not set(names) <= set(order) or len(set(names)) != len(names):
+        return arguments
+    return [value for _, value in sorted(zip(names, values, strict=True), key=lambda pair: order.index(pair[0]))]
 
 
 def die_with_parent() -> None:

@@ -144,7 +144,8 @@ def _upstream(repo: Repo, node: Any) -> tuple[str, ...]:
 
 def _stage(node: Any, needs: tuple[str, ...]) -> Stage:
     command = tuple(shlex.split(node.cmd))
-    verb, use_case, *rest = (*command[3:], "", "") if len(command) < 5 else command[3:]
+    words = [word for word in command[3:] if not word.startswith("--")]  # DVC writes an item as `--use_case toy --recipe half`
+    verb, use_case, *rest = (*words, "", "") if len(words) < 2 else words
     seed = rest.pop() if verb.endswith(SEED_SUFFIX) else ""
     return Stage(
         name=node.name,

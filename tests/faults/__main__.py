@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import resource
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from tests.faults import attacks, flips, injection, kills, mutations, planted, soak
 from tests.faults.trial_log import TrialLog
@@ -35,13 +38,41 @@ def main() -> int:
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part; repeatable")
     parser.add_argument("--state", type=Path, help="a file that keeps what is done: a later go takes up where this one ends")
     parser.add_argument("--workers", type=int, default=1, help="how many processes inject faults")
+    parser.add_argument("--record", type=Path, help="a page, such as docs/faults.md, whose tables of these parts are replaced")
     given = parser.parse_args()
     options = Options(given.share, given.seed, TrialLog(given.state), given.workers)
     functions = (_injections, _flips, _mutations, _attacks, _defects, _kills, _soak)
     parts = dict(zip(PARTS, functions, strict=True))
-    bad = [name for name, part in parts.items() if name in (given.only or PARTS) and not part(options)]
+    bad = []
+    for name in [name for name in PARTS if name in (given.only or PARTS)]:
+        printed = Copy(sys.stdout)
+        with redirect_stdout(printed):
+            bad += [] if parts[name](options) else [name]
+        if given.record:
+            record(given.record, name, "".join(printed.parts))
     print(f"{'failed: ' + ', '.join(bad) if bad else 'all held'}; seed {options.seed}")
     return int(bool(bad))
+
+
+class Copy(io.TextIOBase):
+    """Writes to another stream, and keeps what was written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.parts = stream, list[str]()
+
+    def write(self, text: str) -> int:
+        self.parts.append(text)
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+def record(page: Path, part: str, lines: str) -> None:
+    """Put the lines of a part between its marks in a page; raises `ValueError` if the page has no marks for it."""
+    text, begin, end = page.read_text(encoding="utf-8"), f"<!-- result: {part} -->\n", "<!-- end of result -->"
+    head, rest = text.split(begin, 1)
+    page.write_text(f"{head}{begin}```\n{lines}```\n{rest[rest.index(end) :]}", encoding="utf-8")
 
 
 def _injections(options: Options) -> bool:
@@ -49,7 +80,8 @@ def _injections(options: Options) -> bool:
     count = max(8, round(INJECTIONS * options.share))
     for name, each in injection.run(count, options.seed, options.log, options.workers).items():
         good &= each.healed == each.faults and not each.orphans
-        counts = f"{each.faults:,} faults, {each.healed:,} healed, {each.orphans} orphans; {each.points:,} calls"
+        counts = f"{each.faults:,} faults, {each.healed:,} healed, {each.orphans} orphans"
+        counts += f"; the command makes {each.points:,} calls to the disk" if each.points else ""
         print(f"injection  {name:<20} {counts}", *each.failures, sep="\n           ", flush=True)
     return good
 
@@ -70,7 +102,7 @@ def _mutations(options: Options) -> bool:
         counts = f"{each.read:,} read, {each.refused:,} refused, {each.unnamed.total()} unnamed, {each.hangs} hangs"
         print(f"mutation   {name:<20} {counts}", *each.unnamed, sep="\n           ")
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"mutation   {'memory':<20} the peak grew by {grown_mb:,.0f} MiB; {READERS_MB:,} are allowed")
+    print(f"mutation   {'memory':<20} the peak grew by {grown_mb:,.0f} MiB in this go; {READERS_MB:,} are allowed")
     return good and grown_mb <= READERS_MB
 
 

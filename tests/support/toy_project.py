@@ -21,21 +21,21 @@ stages:
   fetch:
     desc: Write the raw numbers.
     matrix: {use_case: "${use_cases}"}
-    cmd: python -m tasks fetch ${item.use_case}
+    cmd: python -m tasks fetch ${item}
     deps: [tasks/stages/fetch.py, "tasks/use_cases/${item.use_case}"]
     params: ["use_cases.${item.use_case}.fetch"]
     outs: ["data/${item.use_case}/raw"]
   clean:
     desc: Keep the even numbers.
     matrix: {use_case: "${use_cases}"}
-    cmd: python -m tasks clean ${item.use_case}
+    cmd: python -m tasks clean ${item}
     deps: [tasks/stages/clean.py, "tasks/use_cases/${item.use_case}", "data/${item.use_case}/raw"]
     params: ["use_cases.${item.use_case}.clean"]
     outs: ["data/${item.use_case}/clean"]
   augment:
     desc: Repeat the numbers.
     matrix: {use_case: "${use_cases}"}
-    cmd: python -m tasks augment ${item.use_case}
+    cmd: python -m tasks augment ${item}
     deps: [tasks/stages/augment.py, "tasks/use_cases/${item.use_case}", "data/${item.use_case}/clean/rows"]
     params: ["use_cases.${item.use_case}.augment"]
     outs: ["data/${item.use_case}/augmented"]
@@ -43,7 +43,7 @@ stages:
     desc: Add them up, epoch by epoch.
     meta: {tags: [gpu], retries: 1}
     matrix: {use_case: "${use_cases}"}
-    cmd: python -m tasks train ${item.use_case}
+    cmd: python -m tasks train ${item}
     deps:
       - tasks/stages/train.py
       - "tasks/models/${item.use_case}"
@@ -55,14 +55,14 @@ stages:
   compress:
     desc: Make the sum smaller by a recipe.
     matrix: {use_case: "${use_cases}", recipe: "${recipes}"}
-    cmd: python -m tasks compress ${item.use_case} ${item.recipe}
+    cmd: python -m tasks compress ${item}
     deps: [tasks/stages/compress.py, tasks/compression/steps, "data/${item.use_case}/model"]
     params: ["recipes.${item.recipe}"]
     outs: ["data/${item.use_case}/compressed/${item.recipe}"]
   evaluate:
     desc: Compare the sum with the dense one.
     matrix: {use_case: "${use_cases}", recipe: "${recipes}"}
-    cmd: python -m tasks evaluate ${item.use_case} ${item.recipe}
+    cmd: python -m tasks evaluate ${item}
     deps:
       - tasks/stages/evaluate.py
       - "data/${item.use_case}/compressed/dense"
@@ -72,14 +72,14 @@ stages:
     desc: Note a time for each sum.
     meta: {slots: all}
     matrix: {use_case: "${use_cases}"}
-    cmd: python -m tasks latency ${item.use_case}
+    cmd: python -m tasks latency ${item}
     deps: [tasks/stages/latency.py, "data/${item.use_case}/compressed"]
     params: ["seeds"]
     outs: ["data/${item.use_case}/latency"]
   release:
     desc: Choose the smallest sum.
     matrix: {use_case: "${use_cases}"}
-    cmd: python -m tasks release ${item.use_case}
+    cmd: python -m tasks release ${item}
     deps:
       - tasks/stages/release.py
       - "data/${item.use_case}/compressed"
@@ -90,21 +90,21 @@ stages:
   train_seed:
     desc: Add them up again.
     matrix: {use_case: "${use_cases}", seed: "${seeds}"}
-    cmd: python -m tasks train_seed ${item.use_case} ${item.seed}
+    cmd: python -m tasks train_seed ${item}
     deps: [tasks/stages/train.py, "data/${item.use_case}/augmented/rows"]
     params: ["use_cases.${item.use_case}.model", "use_cases.${item.use_case}.training"]
     outs: ["data/${item.use_case}/seeds/${item.seed}/model"]
   compress_seed:
     desc: Make the sum of an additional seed smaller.
     matrix: {use_case: "${use_cases}", recipe: "${recipes}", seed: "${seeds}"}
-    cmd: python -m tasks compress_seed ${item.use_case} ${item.recipe} ${item.seed}
+    cmd: python -m tasks compress_seed ${item}
     deps: [tasks/stages/compress.py, tasks/compression/steps, "data/${item.use_case}/seeds/${item.seed}/model"]
     params: ["recipes.${item.recipe}"]
     outs: ["data/${item.use_case}/compressed/seeds/${item.seed}/${item.recipe}"]
   evaluate_seed:
     desc: Compare the sum of an additional seed with its dense one.
     matrix: {use_case: "${use_cases}", recipe: "${recipes}", seed: "${seeds}"}
-    cmd: python -m tasks evaluate_seed ${item.use_case} ${item.recipe} ${item.seed}
+    cmd: python -m tasks evaluate_seed ${item}
     deps:
       - tasks/stages/evaluate.py
       - "data/${item.use_case}/compressed/seeds/${item.seed}/dense"

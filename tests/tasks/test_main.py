@@ -49,6 +49,15 @@ def test_the_last_argument_of_a_stage_that_repeats_another_is_its_seed() -> None
     assert parse_arguments(["evaluate_seed", "vision", "int8", "8"]) == ("evaluate_seed", "vision", "int8", 8)
 
 
+def test_names_may_be_given_as_dvc_writes_them() -> None:
+    named = ["evaluate_seed", "--use_case", "vision", "--seed", "8", "--recipe", "int8"]
+    assert parse_arguments(named) == ("evaluate_seed", "vision", "int8", 8)
+    assert parse_arguments(["train", "--use_case", "vision"]) == ("train", "vision", "", None)
+    for wrong in (["--usecase", "vision"], ["--use_case", "vision", "--use_case", "nlp"], ["--use_case", "a", "--recipe", "b"]):
+        with pytest.raises(UserError, match="train takes a use case, got"):
+            parse_arguments(["train", *wrong])
+
+
 def test_a_seed_that_params_yaml_does_not_list_is_refused(project: Any) -> None:
     result = run_stage(project, "train_seed", "vision", "8")
     assert (result.returncode, result.stderr) == (2, "error: params.yaml: seeds has no 8; it has none\n")

@@ -61,7 +61,7 @@ def test_the_matrix_is_expanded_and_every_stage_comes_after_what_it_needs(toy: P
     assert all(names.index(need) < names.index(name) for name, stage in stages.items() for need in stage.needs)
     stage = stages["compress@toy-half"]
     assert (stage.verb, stage.use_case, stage.recipe) == ("compress", "toy", "half")
-    assert stage.command == ("python", "-m", "tasks", "compress", "toy", "half")
+    assert stage.command == ("python", "-m", "tasks", "compress", "--use_case", "toy", "--recipe", "half")
     assert stage.needs == ("train@toy",)
     assert stages["train@toy"].tags == ("gpu",)
     assert stages["latency@toy"].slots == "all"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.execution.plan import plan_run, project_status, stage_durations
 from flows.maintenance.restore import restore
@@ -44,3 +46,14 @@ def test_files_that_dvc_add_tracks_hinder_no_status_no_restore_and_no_run(projec
     run = execute_run(project)
     assert run.record["state"] == "Completed"
     assert is_up_to_date(project)
+
+
+@pytest.mark.parametrize("name", ["; touch F #", "$(touch F)", "a'; touch F; '"])
+def test_a_name_in_params_yaml_is_no_command_of_the_shell_also_for_dvc_itself(project: Path, name: str) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["recipes"][name] = params["recipes"].pop("half")
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run_dvc(project, "repro")
+    assert "is no name of a recipe" in failed.value.stdout + failed.value.stderr
+    assert not list(project.rglob("F"))
