@@ -33,7 +33,7 @@ from tasks.core.storage.atomic_files import hash_json, write_json
 
 if TYPE_CHECKING:
     from distributed import Client
-    from optuna import Study
+    from optuna import Study, Trial
 
     from flows.reporting.console import RunDisplay
 
@@ -41,6 +41,8 @@ VERBS = ("fetch", "clean", "augment", "train")
 """The stages whose artifacts a search reads. Stages that read the test split come later."""
 GENERATION = 9
 """Recipes that compete for the next rung."""
+PROPOSALS = 4 * GENERATION
+"""The most proposals of which a generation is made."""
 EFFORTS = (1 / 9, 1 / 3, FULL_EFFORT)
 """The share of a recipe's epochs on each rung; a third of the recipes rises."""
 POLL_S = 0.1
@@ -101,10 +103,11 @@ def search(workplace: Workplace, use_case: str, budget_s: float, *, study: Study
     for interrupted in study.get_trials(states=[TrialState.RUNNING]):
         study.tell(interrupted.number, state=TrialState.FAIL)
         study.enqueue_trial(interrupted.params)
+    for start in space.STARTS if not study.get_trials(deepcopy=False) else ():
+        study.enqueue_trial(start)
     with dask_cluster.dask_client(GENERATION) as client:
         while time.monotonic() < deadline:
-            trials = [study.ask() for _ in range(GENERATION)]
-            recipes = [space.suggest(each, use_case) for each in trials]
+            trials, recipes = _propose(study, use_case)
             outcomes = _generation(client, workplace, use_case, recipes, deadline, show)
             if outcomes is None:
                 break  # its trials stay open in the study
@@ -115,6 +118,25 @@ def search(workplace: Workplace, use_case: str, budget_s: float, *, study: Study
                     study.tell(proposed, [outcome.drop, outcome.ms, float(outcome.bytes)])
             save_importances(workplace, study)
     return read_tried(workplace.results)
+
+
+def _propose(study: Study, use_case: str) -> tuple[list[Trial], list[list[dict[str, Any]]]]:
+    """The trials of a generation and their recipes, which differ: of two equal proposals the second is dropped, for a while."""
+    from optuna.trial import TrialState
+
+    trials: list[Trial] = []
+    recipes: list[list[dict[str, Any]]] = []
+    for number in range(PROPOSALS):
+        proposed = study.ask()
+        recipe = space.suggest(proposed, use_case)
+        if recipe in recipes and PROPOSALS - number > GENERATION - len(trials):
+            study.tell(proposed, state=TrialState.FAIL)
+            continue
+        trials.append(proposed)
+        recipes.append(recipe)
+        if len(trials) == GENERATION:
+            break
+    return trials, recipes
 
 
 def _generation(

@@ -14,6 +14,15 @@ MOST_WITHOUT_PADDING = 4
 """Layers after which nothing is left of the map of a digit without padding."""
 
 
+STARTS: tuple[dict[str, Any], ...] = (
+    {"network": "none", "bits": 8},
+    {"network": "student", "width_share": 0.5, "teacher_share": 1.0, "bits": 4},
+    {"network": "student", "width_share": 0.5, "teacher_share": 1.0, "bits": 8},
+    {"network": "prune", "ratio": 0.5, "bits": 0},
+)
+"""What a search tries first: about the recipes of params.yaml."""
+
+
 class Suggests(Protocol):
     """A trial of Optuna, as far as it is used here."""
 

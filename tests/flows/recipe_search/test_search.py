@@ -236,13 +236,33 @@ def test_a_generation_that_was_not_finished_is_gone_on_with(
 ) -> None:
     full, _, trials = search_until(tmp_path, monkeypatch, 1)
     assert (full, efforts) == ([], [1 / 9] * 9)
-    assert [trial.state for trial in trials] == [TrialState.RUNNING] * 9
-    params = [trial.params for trial in trials]
+    params = [trial.params for trial in trials if trial.state is TrialState.RUNNING]
+    assert len(params) == search.GENERATION
     full, lines, trials = search_until(tmp_path, monkeypatch, 3)
     assert [trial.params for trial in trials if trial.state is TrialState.COMPLETE] == params
     assert efforts == [1 / 9] * 9 + [1 / 3] * 3 + [1.0], "what the first search measured is read"
     assert lines.rungs[0] == (9, 1 / 9)
     assert len(full) == 1
+
+
+def test_a_search_begins_with_known_recipes_and_tries_none_twice_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, efforts: list[float]
+) -> None:
+    workplace = Workplace(tmp_path / "workspace", tmp_path / "results")
+    with search.open_study(tmp_path, "finance", workplace) as study:
+        for start in space.STARTS:
+            study.enqueue_trial(start)
+            study.enqueue_trial(start)
+        trials, recipes = search._propose(study, "finance")
+    assert len(trials) == search.GENERATION
+    assert all(recipe not in recipes[:place] for place, recipe in enumerate(recipes))
+    assert recipes[0] == [{"quantize": {}}]
+    assert [kind for step in recipes[1] for kind in step] == ["distill", "qat", "quantize", "int4"]
+
+
+@pytest.mark.parametrize("start", space.STARTS)
+def test_a_known_recipe_is_one_of_the_space(start: Any) -> None:
+    assert space.suggest(FixedTrial({"teacher_share": 1.0, **start}), "vision")
 
 
 def test_another_dense_model_has_a_study_of_its_own(
