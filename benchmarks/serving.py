@@ -42,13 +42,14 @@ def main() -> None:
     picture = _picture(model.model.state["side"])
     rows, cold_starts = [*_in_one_process(model, picture)], dict[str, float]()
     servers = {f"bonsai serve --log {keep}": _own_command(keep) for keep in ("none", "features")}
-    if peer := os.environ.get(PEER_VARIABLE):
+    peer = os.environ.get(PEER_VARIABLE)
+    if peer:
         servers["BentoML"] = [peer, "-m", "bentoml", "serve", "benchmarks.serving_peer:Peer", "--port"]
     else:
         print(f"the peer is left out: {PEER_VARIABLE} names no Python with bentoml, onnxruntime and pillow")
     for name, command in servers.items():
-        folder = root if command[0] == sys.executable else REPOSITORY
-        path = f"/{USE_CASE}/predict" if folder == root else "/predict"
+        is_peer = command[0] == peer
+        folder, path = (REPOSITORY, "/predict") if is_peer else (root, f"/{USE_CASE}/predict")
         with _server(command, folder, model.folder / "model.onnx") as (address, process, cold_start_s):
             cold_starts[name] = round(cold_start_s, 2)
             for clients in CLIENTS:
