@@ -1,7 +1,7 @@
 """Search recipes: students, pruning, bits and number formats, for the front of accuracy, latency and bytes.
 
 A generation of recipes is tried with a ninth of the effort, the best third of it with a third, and the best of those with all of
-it (successive halving: K. Jamieson, A. Talwalkar, AISTATS 2016). What is best is said by non-dominated sorting and crowding
+it (successive halving: K. Jamieson, A. Talwalkar, AISTATS 2016). The best are those of the first fronts of non-dominated sorting
 (NSGA-II: K. Deb et al., IEEE Transactions on Evolutionary Computation 6, 2002), whose sampler of Optuna proposes the recipes.
 Only train and validation rows are read; the test rows, which decide a release, are not.
 """
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,6 +46,8 @@ PROPOSALS = 4 * GENERATION
 """The most proposals of which a generation is made."""
 EFFORTS = (1 / 9, 1 / 3, FULL_EFFORT)
 """The share of a recipe's epochs on each rung; a third of the recipes rises."""
+HOPELESS = 5.0
+"""A recipe that loses this many times what the contract allows, with some of its epochs, hardly keeps it with all of them."""
 POLL_S = 0.1
 
 
@@ -56,6 +59,8 @@ class Workplace:
     """A workspace with the artifacts up to the trained dense model."""
     results: Path
     """The folder of what was measured with this dense model, these rows and this code; another one has another folder."""
+    max_drop: float = inf
+    """The drop that the contract allows."""
 
 
 class SearchDisplay(Protocol):
@@ -169,7 +174,7 @@ def _generation(
                 time.sleep(POLL_S)
         outcomes |= measured
         able = [place for place in measured if not measured[place].error]
-        rising = best_of(able, measured, max(1, len(able) // 3))
+        rising = best_of(able, measured, max(1, len(able) // 3), workplace.max_drop)
         if not rising:
             break
         if effort != EFFORTS[-1] and time.monotonic() >= deadline:
@@ -199,18 +204,25 @@ def prepare(root: Path, use_case: str, show: RunDisplay) -> Workplace:
         digest = store.key(compress)[:12]  # of the rows, the dense model and the code that compresses it
     results = recipes / f"{use_case}-results-{digest}"
     write_json(trial_results.newest_path(root, use_case), {"settings": settings, "results": results.name})
-    return Workplace(folder, results)
+    contract = params_file.build_use_case(use_case, params_file.read_params(folder / "params.yaml")).contract
+    return Workplace(folder, results, contract.max_drop)
 
 
-def best_of(places: Sequence[int], results: Mapping[int, TrialResult], count: int) -> list[int]:
-    """The `count` best of some trials: front by front, within a front the cheapest by bytes times milliseconds."""
-    remaining, chosen = list(places), list[int]()
-    while remaining and len(chosen) < count:
-        points = {place: (results[place].drop, results[place].ms, float(results[place].bytes)) for place in remaining}
-        level = [place for place in remaining if not any(dominates(points[other], points[place]) for other in remaining)]
-        level.sort(key=lambda place: (results[place].bytes * results[place].ms, place))
-        chosen += level[: count - len(chosen)]
-        remaining = [place for place in remaining if place not in level]
+def best_of(places: Sequence[int], results: Mapping[int, TrialResult], count: int, max_drop: float = inf) -> list[int]:
+    """The `count` best of some trials: front by front, within a front the cheapest by bytes times milliseconds.
+
+    Those that surely lose more than `HOPELESS` times `max_drop` come last, however small and fast they are.
+    """
+    hopeless = [place for place in places if results[place].drop_low > HOPELESS * max_drop]
+    chosen = list[int]()
+    for group in ([place for place in places if place not in hopeless], hopeless):
+        remaining = group
+        while remaining and len(chosen) < count:
+            points = {place: (results[place].drop, results[place].ms, float(results[place].bytes)) for place in remaining}
+            level = [place for place in remaining if not any(dominates(points[other], points[place]) for other in remaining)]
+            level.sort(key=lambda place: (results[place].bytes * results[place].ms, place))
+            chosen += level[: count - len(chosen)]
+            remaining = [place for place in remaining if place not in level]
     return chosen
 
 

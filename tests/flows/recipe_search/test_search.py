@@ -44,6 +44,14 @@ def test_the_best_of_a_rung_are_those_of_the_first_front() -> None:
     assert search.best_of(list(results), results, 4)[-1] == 0
 
 
+def test_what_surely_loses_many_times_the_contract_rises_last_however_small_it_is() -> None:
+    tiny = TrialResult(drop=0.16, drop_low=0.10, bytes=10, size_share=0.01, ms=0.1, speedup=40.0)
+    unsure = replace(tiny, drop=0.15, drop_low=0.04, bytes=20)
+    results = dict(enumerate((tiny, unsure, SMALL, WORSE)))
+    assert search.best_of(list(results), results, 2) == [0, 1]
+    assert search.best_of(list(results), results, 4, max_drop=0.01) == [1, 2, 3, 0]
+
+
 def test_the_volume_below_a_reference_is_that_of_boxes() -> None:
     assert search.hypervolume([(1, 1, 1)], (2, 3, 4)) == pytest.approx(6)
     assert search.hypervolume([(1, 1, 1), (0, 2, 3)], (2, 3, 4)) == pytest.approx(6 + 2 - 1)
