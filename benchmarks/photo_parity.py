@@ -2,7 +2,8 @@
 
 That path is clean, encode and the network.
 
-The photos are those of BONSAI_PHOTO_FOLDER (one sub-folder per class), or 1,000 made ones; the models are fitted to them quickly.
+The photos are 1,000 of all folders of BONSAI_DATASETS/photos, those of BONSAI_PHOTO_FOLDER (one sub-folder per class), or made
+ones; the models are fitted to them quickly.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,9 @@ def main() -> None:
         "vision", {"training.epochs": 3, "training.min_steps": 1, "training.batch_size": 32}, RECIPES
     ) as workspace:
         photos = Path(os.environ.get("BONSAI_PHOTO_FOLDER") or workspace.root / "photos")
-        if not photos.exists():
+        if (datasets := os.environ.get("BONSAI_DATASETS")) and not photos.exists():
+            copy_photos(Path(datasets) / "photos", photos)
+        elif not photos.exists():
             write_photos(photos, COUNT)
         text = (workspace.root / "params.yaml").read_text()
         (workspace.root / "params.yaml").write_text(text.replace("source: packaged", f"path: {photos}"))
@@ -53,6 +57,17 @@ def main() -> None:
         "A file fed raw pixels against the path of training, from the JPEG on; differences of probabilities.",
         rows,
     )
+
+
+def copy_photos(source: Path, folder: Path) -> None:
+    """Copy `COUNT` JPEGs of the sets of photos in `source`: all of the first ones, and evenly spaced ones of the last."""
+    left = COUNT
+    for photos in sorted(path for path in source.iterdir() if path.is_dir()):
+        files = sorted(path for path in photos.glob("*/*") if path.suffix.lower() in (".jpg", ".jpeg"))
+        for place in np.linspace(0, len(files) - 1, min(left, len(files))).astype(int):
+            (folder / files[place].parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(files[place], folder / files[place].parent.name / files[place].name)
+            left -= 1
 
 
 def compare(case: Any, raw: pd.DataFrame, folder: Path) -> dict[str, Any]:
