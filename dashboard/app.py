@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard.components.page_history import page_history
 from dashboard.readers.runs import run_records
 from dashboard.readers.runs.sample_run import SAMPLE
 from dashboard.text import translations
@@ -65,6 +66,7 @@ with st.sidebar:
         label_visibility="collapsed",
         **url_state.query_param("lang", list(translations.LANGUAGES), "en"),
     )
+    page_history()
 pages = {
     t(f"nav.{section}"): [
         st.Page(

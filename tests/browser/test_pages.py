@@ -136,6 +136,24 @@ def test_the_language_changes_and_stays_from_page_to_page(visit: Any, addresses:
     page.get_by_role("heading", name="运行").wait_for()
 
 
+def test_back_leads_at_once_to_the_page_and_the_view_before(visit: Any, addresses: Any, projects: Any) -> None:
+    run = query_of_run(projects["lived_in"], "vision", "Completed")
+    window = visit()
+    page = window.open(addresses["lived_in"], f"results?{run}&view=mistakes&lang=zh")
+    page.get_by_text("置信度高的在前").wait_for()
+    length = page.evaluate("() => history.length")
+    page.get_by_role("link", name="数据", exact=True).click()
+    page.wait_for_url("**/data?**")
+    page.get_by_role("heading", name="数据", exact=True).wait_for()
+    window.wait_until_idle()
+    assert page.evaluate("() => history.length") == length + 1
+    page.go_back()
+    page.get_by_role("heading", name="评估", exact=True).wait_for()
+    window.wait_until_idle()
+    assert "view=mistakes" in page.url
+    page.get_by_text("置信度高的在前").wait_for()
+
+
 def test_overrides_are_in_the_url_and_survive_a_reload(visit: Any, addresses: Any) -> None:
     page = visit().open(addresses["empty"], "run")
     page.get_by_text("Settings", exact=True).click()
