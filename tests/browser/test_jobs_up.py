@@ -59,13 +59,13 @@ def test_a_schedule_at_half_past_two_in_berlin_takes_four_clicks(visit: Any, run
     page.get_by_role("button", name="Edit").first.wait_for()
     window.wait_until_idle()
     clicks(page.get_by_role("button", name="Edit").first)
-    line = page.get_by_label("Cron expression").first
+    line = page.get_by_role("textbox", name="Cron expression").first
     line.wait_for()
     assert page.get_by_test_id("stPopoverBody").bounding_box()["height"] > 200, "the form is not cut short"
     clicks(line)
     page.keyboard.press("Control+A")
     page.keyboard.type("30 2 * * *")
-    page.get_by_label("Time zone").first.focus()
+    page.get_by_role("textbox", name="Time zone").first.focus()
     page.keyboard.press("Control+A")
     page.keyboard.type("Europe/Berlin")
     clicks(page.get_by_role("button", name=re.compile("Add schedule|Save schedule")).first)
