@@ -114,7 +114,7 @@ def test_a_run_takes_two_clicks_and_a_label_is_corrected_and_trained_with_in_fiv
     assert clicks.count <= 5
     node(page, "clean@vision", "done").wait_for(timeout=STAGE_TIMEOUT_MS)
     second = newest(root)
-    assert second["stages"]["fetch@vision"]["state"] == "Unchanged"
+    assert second["stages"]["fetch@vision"]["state"] == "Restored"
     report = json.loads((root / "runs" / second["id"] / "data/vision/clean/ledger.json").read_text())
     assert report["corrections"] == {"confirmed": 0, "relabelled": 1, "excluded": 0, "not applied": 0}
     (line,) = (root / "corrections/vision.jsonl").read_text().splitlines()
