@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.readers import workers
-from dashboard.readers.runs import machine_usage, run_records
+from dashboard.readers.runs import machine_usage, run_records, workers
 from flows.system import machine_usage as meters
 from tests.support import recorded_runs
 from tests.support.dashboard_pages import PAGE_MARKS, open_page, page_text

@@ -12,11 +12,11 @@ import pandas as pd
 import psutil
 import streamlit as st
 
-from dashboard.readers import bonsai_commands, prefect_api, workers
+from dashboard.readers import bonsai_commands, prefect_api
 from dashboard.readers.bonsai_commands import CommandError
 from dashboard.readers.prefect_api import RequestRefused
 from dashboard.readers.project_files import Unreadable
-from dashboard.readers.runs import run_records
+from dashboard.readers.runs import run_records, workers
 from dashboard.text import formatting
 from dashboard.ui import locale, widgets
 from dashboard.ui.locale import t
