@@ -122,6 +122,4 @@ def test_a_run_takes_two_clicks_and_a_label_is_corrected_and_trained_with_in_fiv
     assert (decision["action"], decision["why"]) == ("relabel", "suspected label")
     assert first["id"] != second["id"]
     cancel(window)
-    lines = (root / "runs" / second["id"] / "machine.jsonl").read_text().splitlines()
-    assert max(json.loads(each)["run_cpu_share"] for each in lines) > 0.1
     assert window.problems() == []
