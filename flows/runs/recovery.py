@@ -54,8 +54,13 @@ def mark_crashed(root: Path, run: Run) -> None:
 
 
 def save_checkpoints(root: Path, folder: Path, stage: str, key: str) -> None:
-    """Move an unfinished stage's checkpoints to where the next run of the same stage and key finds them."""
+    """Move an unfinished stage's checkpoints to where the next run of the same stage and key finds them.
+
+    A partial file among them is removed: the stage that wrote it has ended.
+    """
     scratch, saved = _checkpoint_folders(root, folder, stage, key)
+    for path in list(scratch.rglob(".*.partial")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     if key and scratch.is_dir() and any(scratch.iterdir()):
         saved.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(saved, ignore_errors=True)

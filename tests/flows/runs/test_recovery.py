@@ -25,6 +25,7 @@ def test_a_dead_run_is_marked_crashed_and_its_checkpoints_are_saved(toy: Path) -
     scratch = run.folder / ".bonsai" / "scratch" / "train@toy"
     scratch.mkdir(parents=True)
     (scratch / "checkpoint").write_text("half done")
+    (scratch / f".checkpoint.{dead.stdout.strip()}.partial").write_text("cut o")
     assert run_record.state(run_record.find(toy, run.id)) == "Crashed"
     assert recovery.recover(toy) == [f"the process of run {run.id} had died; it is now Crashed"]
     assert run_record.find(toy, run.id).record["stages"]["train@toy"]["state"] == "Crashed"
@@ -32,6 +33,7 @@ def test_a_dead_run_is_marked_crashed_and_its_checkpoints_are_saved(toy: Path) -
     assert not recovery.restore_checkpoints(toy, toy / "runs" / "next", "train@toy", "def")
     assert recovery.restore_checkpoints(toy, toy / "runs" / "next", "train@toy", "abc")
     assert (toy / "runs" / "next" / ".bonsai" / "scratch" / "train@toy" / "checkpoint").read_text() == "half done"
+    assert not list(toy.rglob("*.partial")), "what the killed stage was writing is not kept"
 
 
 @pytest.mark.parametrize(
