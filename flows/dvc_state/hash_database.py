@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -28,10 +29,16 @@ def delete_damaged(workspace: Path) -> list[Path]:
 
 
 def _is_damaged(path: Path) -> bool:
+    """Whether SQLite's quick check, a text that is no UTF-8 or a hash that is no JSON says so; DVC would end in an error."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
-            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
-    except sqlite3.OperationalError:  # locked, or removed by its owner at this moment
-        return False
-    except sqlite3.DatabaseError:
+            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                return True
+            if "hashes" in path.parts:
+                for (value,) in connection.execute("SELECT value FROM Cache WHERE typeof(value) = 'text'"):
+                    json.loads(value)
+    except sqlite3.OperationalError as error:  # locked, or removed by its owner at this moment
+        return "decode" in str(error) or "no such" in str(error)
+    except (sqlite3.DatabaseError, ValueError):
         return True
+    return False

@@ -63,6 +63,17 @@ def test_an_intact_file_of_dvc_stays_and_a_damaged_one_is_deleted(project: Path)
     assert hash_database.delete_damaged(project) == []
 
 
+@pytest.mark.parametrize(("old", "new"), [(b'{"version"', b'{\xa2version"'), (b'{"version"', b'k"version"')])
+def test_a_hash_that_dvc_could_not_read_costs_its_file(project: Path, old: bytes, new: bytes) -> None:
+    assert is_up_to_date(project)
+    hashes = [path for path in databases(project / ".dvc") if "hashes" in path.parts and old in path.read_bytes()]
+    assert hashes
+    for path in hashes:
+        path.write_bytes(path.read_bytes().replace(old, new))
+    assert sorted(hash_database.delete_damaged(project)) == hashes
+    assert is_up_to_date(project)
+
+
 def test_a_file_that_another_process_has_locked_is_not_judged(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_up_to_date(project)
     monkeypatch.setattr(hash_database, "BUSY_TIMEOUT_S", 0.1)
