@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components.page_history import page_history
+from dashboard.page_files import PAGES, script
 from dashboard.readers.runs import run_records
 from dashboard.readers.runs.sample_run import SAMPLE
 from dashboard.text import translations
@@ -19,25 +20,6 @@ from flows import settings
 
 ICON = Path(__file__).with_name("icon.svg")
 STYLES = Path(__file__).with_name("styles.css")
-PAGES = {
-    "pipeline": {
-        "run": ":material/play_circle:",
-        "history": ":material/history:",
-        "compare": ":material/compare_arrows:",
-        "recipes": ":material/experiment:",
-        "own_data": ":material/upload_file:",
-        "schedules": ":material/calendar_clock:",
-    },
-    "findings": {
-        "data": ":material/fact_check:",
-        "labels": ":material/label:",
-        "results": ":material/query_stats:",
-        "compression": ":material/compress:",
-        "try_it": ":material/draw:",
-    },
-    "serving": {"models": ":material/workspace_premium:", "monitoring": ":material/monitor_heart:"},
-    "project": {"versions": ":material/account_tree:", "about": ":material/info:"},
-}
 RUN_PAGES = ("run", "data", "labels", "results", "compression", "try_it")
 FIRST = "first"  # URL path of the default page
 CARRIED = ("lang", "uc", "run")  # query parameters that every page keeps
@@ -70,7 +52,7 @@ with st.sidebar:
 pages = {
     t(f"nav.{section}"): [
         st.Page(
-            f"app_pages/{name}.py",
+            script(name),
             title=t(f"page.{name}"),
             icon=icon,
             help=t(f"page_help.{name}"),
@@ -81,7 +63,7 @@ pages = {
     ]
     for section, section_pages in PAGES.items()
 }
-run_page = st.Page("app_pages/run.py", title=t("page.run"), url_path="run", visibility="hidden")  # the default page has "/"
+run_page = st.Page(script("run"), title=t("page.run"), url_path="run", visibility="hidden")  # the default page has "/"
 page = st.navigation({**pages, "": [run_page]}, expanded=True)
 root = page_context.project()
 settings.apply(root)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import page_files
 from dashboard.readers import prefect_api
 from dashboard.readers.runs import run_records
 from dashboard.ui import page_context
@@ -76,7 +77,7 @@ class Reader:
 
     def look(self, page: Any, name: Any) -> Any:
         """All sentences of a view."""
-        self.app.switch_page(f"app_pages/{page}.py")
+        self.app.switch_page(page_files.script(page))
         for key, value in {"uc": self.use_case, "view": name, "recipe": "int8" if page == "results" else None}.items():
             if value:
                 self.app.query_params[key] = value

@@ -183,7 +183,7 @@ def test_a_damaged_artifact_is_a_message_on_every_page(
 
 def test_no_page_script_displays_a_bare_string() -> None:
     """Streamlit draws every string that stands by itself in a script, such as the docstring of a constant."""
-    scripts = [Path(APP), *Path(APP).with_name("app_pages").glob("*.py")]
+    scripts = [Path(APP), *Path(APP).with_name("app_pages").rglob("*.py")]
     for script in scripts:
         statements = ast.parse(script.read_text(encoding="utf-8")).body[1:]
         assert not [each.lineno for each in statements if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)]
@@ -194,9 +194,10 @@ def test_no_page_loads_torch(projects: Any) -> None:
 import os, sys
 os.chdir({str(projects["finished"])!r})
 from streamlit.testing.v1 import AppTest
+from dashboard.page_files import script
 app = AppTest.from_file({APP!r}, default_timeout=240).run()
 for page in {PAGES!r}:
-    app.switch_page(f"app_pages/{{page}}.py").run()
+    app.switch_page(script(page)).run()
     assert not app.exception, page
 assert "torch" not in sys.modules
 assert "prefect" not in sys.modules

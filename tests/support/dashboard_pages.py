@@ -9,6 +9,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+from dashboard import page_files
 
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 """Every AppTest scans all installed packages for components, which takes most of its time; once is enough."""
@@ -45,7 +46,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, root: Any, page: Any, **query: An
         app.query_params[name] = value
     app.run()
     if page != "run":
-        app.switch_page(f"app_pages/{page}.py")
+        app.switch_page(page_files.script(page))
         for name, value in query.items():
             app.query_params[name] = value
         app.run()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from dashboard import page_files
 from dashboard.analysis.run_differences import MAX_RUNS
 from dashboard.readers.runs import run_records, verdicts
 from dashboard.readers.runs.run_records import Page, Run
@@ -199,7 +200,7 @@ def _bulk_actions(picked: Sequence[Run]) -> None:
 def open_page(page: str, query: dict[str, str]) -> None:
     """Switch to another page with these query parameters, in the reader's language."""
     lang = {"lang": locale.language()} if locale.language() != "en" else {}
-    st.switch_page(f"app_pages/{page}.py", query_params={**lang, **{name: value for name, value in query.items() if value}})
+    st.switch_page(page_files.script(page), query_params={**lang, **{name: value for name, value in query.items() if value}})
 
 
 def _pin(picked: list[Run], pinned: bool) -> None:
