@@ -104,7 +104,7 @@ class DriftTest:
         test.counts = {name: np.array(entry["counts"][name], np.int64) for name in test.cells}
         running = [[-np.inf if value is None else value for value in row] for row in entry["running"]]
         test.wealth = Wealth(np.array(running, np.float64).reshape(len(test.cells), bets.BETS), int(entry["seen"]))
-        test.history = np.array(entry["history"], np.float64).reshape(-1, len(test.cells))
+        test.history = np.array(entry["history"], np.float64).reshape(len(entry["history"]), len(test.cells))
         test.highest = np.array(entry["highest"], np.float64)
         return test
 

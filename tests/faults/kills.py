@@ -37,8 +37,6 @@ from tests.support.bonsai_process import has_ended, wait_for
 from tests.support.recorded_requests import USE_CASE
 from tests.support.toy_project import REPOSITORY
 
-SURE_S = 2.0
-"""A row is on disk this long after its answer; the server writes twenty times a second. Later ones may be lost in a kill."""
 MOST_S = 0.8
 """The most seconds between two kills, beyond those that a killed process takes to be back."""
 
@@ -65,8 +63,8 @@ class Campaign:
         self.root, self.outcome = root, Outcome()
         self.pictures = recorded_requests.drawn(recorded_requests.held_out(recorded_requests.project_with_champion(root)), 20)
         recorded_requests.recorded_run(root, 1)
-        self.answered: dict[str, float] = {}
-        """The time of each answer, of those that no kill may lose."""
+        self.on_disk: set[str] = set()
+        """The requests whose rows an earlier examination found: no kill may lose them."""
         self.labelled: list[str] = []
         self.events: list[dict[str, Any]] = []
         self.pids: dict[str, int] = {}
@@ -92,17 +90,13 @@ class Campaign:
         """Kill a process with all that it started."""
         with suppress(ProcessLookupError):  # it ended by itself, which `_unaided` tells
             os.killpg(self.pids[role], signal.SIGKILL)
-        killed_at = time.monotonic()
         wait_for(lambda: has_ended(self.pids[role]), 20)
-        if role == "server":
-            self.answered = {name: at for name, at in self.answered.items() if at < killed_at - SURE_S}
 
     def talk(self, number: int) -> None:
         """Send a picture and, for some, the right answer; both may meet a dying server."""
         try:
             file = [("files", ("picture.png", self.pictures[number % len(self.pictures)]))]
             content = self.client.post(f"/{USE_CASE}/predict/files", files=file).json()
-            self.answered[content["request_id"]] = time.monotonic()
             self.outcome.answered += 1
             if number % 5 == 0:
                 entry = {"request_id": content["request_id"], "label": "1"}
@@ -112,9 +106,9 @@ class Campaign:
             self.outcome.unanswered += 1
             time.sleep(0.02)
 
-    def examine(self, killed_at: float) -> list[str]:
+    def examine(self) -> list[str]:
         """What is wrong with what the killed process left, as sentences."""
-        return [f"{name}: {error}" for name, check in CHECKS.items() for error in _errors(check, self, killed_at)]
+        return [f"{name}: {error}" for name, check in CHECKS.items() for error in _errors(check, self)]
 
     def close(self) -> None:
         for role in self.pids:
@@ -128,18 +122,26 @@ class Campaign:
         try:
             return self.client.get("/ready").status_code == 200
         except httpx.TransportError:
-            assert not has_ended(self.pids["server"]), (self.root / ERRORS).read_text()
+            assert not has_ended(self.pids["server"]), "the server ended: " + "".join(_own_errors(self.root))
             return False
 
 
-def _errors(check: Callable[[Campaign, float], None], campaign: Campaign, killed_at: float) -> Iterator[str]:
+def _own_errors(root: Path) -> Iterator[str]:
+    """The errors by which processes ended by themselves, which are then forgotten."""
+    path = root / ERRORS
+    if path.exists():
+        yield path.read_text()[-600:]
+        path.unlink()
+
+
+def _errors(check: Callable[[Campaign], None], campaign: Campaign) -> Iterator[str]:
     try:
-        check(campaign, killed_at)
+        check(campaign)
     except Exception as error:
         yield f"{type(error).__name__}: {str(error)[:400]}"
 
 
-def _registry(campaign: Campaign, killed_at: float) -> None:
+def _registry(campaign: Campaign) -> None:
     registered = history.read(campaign.root, USE_CASE)
     assert registered.events[: len(campaign.events)] == campaign.events, "an event of the history changed"
     campaign.events = registered.events
@@ -151,7 +153,7 @@ def _registry(campaign: Campaign, killed_at: float) -> None:
     assert versions.is_cached(campaign.root, champion)
 
 
-def _request_log(campaign: Campaign, killed_at: float) -> None:
+def _request_log(campaign: Campaign) -> None:
     for path in segments(campaign.root, USE_CASE):
         try:
             pq.read_table(path, partitioning=None)
@@ -159,31 +161,27 @@ def _request_log(campaign: Campaign, killed_at: float) -> None:
             continue
     rows = reader.read_requests(campaign.root, USE_CASE, columns=["request_id", "position", "model", "error"])
     campaign.outcome.log_rows = len(rows)
-    sure = {request_id for request_id, at in campaign.answered.items() if at < killed_at - SURE_S}
-    missing = sure - set(rows["request_id"])
-    assert not missing, f"{len(missing)} of {len(sure)} answered requests are not in the log"
+    missing = campaign.on_disk - set(rows["request_id"])
+    assert not missing, f"{len(missing)} of {len(campaign.on_disk)} rows that were on disk are lost"
+    campaign.on_disk = set(rows["request_id"])
     assert rows["request_id"].is_unique
     assert (rows["error"] == "").all()
 
 
-def _feedback(campaign: Campaign, killed_at: float) -> None:
+def _feedback(campaign: Campaign) -> None:
     missing = set(campaign.labelled) - set(feedback.read_feedback(campaign.root, USE_CASE)["request_id"])
     assert not missing, f"{len(missing)} stored right answers are not there"
 
 
-def _monitor(campaign: Campaign, killed_at: float) -> None:
+def _monitor(campaign: Campaign) -> None:
     path = campaign.root / "monitoring" / USE_CASE / one_pass.REPORT
     assert not path.exists() or one_pass.read_report(campaign.root, USE_CASE), "the report is damaged"
     names = [(event["model"], event["kind"], event["name"]) for event in alarms.read_events(campaign.root, USE_CASE)]
     assert len(names) == len(set(names)), "an alarm was raised twice"
 
 
-def _unaided(campaign: Campaign, killed_at: float) -> None:
-    path = campaign.root / ERRORS
-    if path.exists():
-        text = path.read_text()
-        path.unlink()
-        raise AssertionError(f"a process ended by itself: {text[-600:]}")
+def _unaided(campaign: Campaign) -> None:
+    assert not (found := list(_own_errors(campaign.root))), f"a process ended by itself: {found[0]}"
 
 
 CHECKS = {"registry": _registry, "request log": _request_log, "feedback": _feedback, "monitor": _monitor, "processes": _unaided}
@@ -213,9 +211,8 @@ def run(kills: int, seed: int, on_kill: Callable[[str], None] = lambda line: Non
             while killer.is_alive():
                 work.talk(number)
                 number += 1
-            killed_at = time.monotonic()
             outcome.kills[role] += 1
-            found = work.examine(killed_at)
+            found = work.examine()
             outcome.failures += [f"kill {kill + 1} of the {role}: {error}" for error in found]
             work.start(role)
             on_kill(f"{kill + 1} {role} {json.dumps(found)}")
@@ -241,4 +238,4 @@ def _examine_at_rest(work: Campaign) -> None:
         assert report["model"] == champion.name
     except Exception as error:
         work.outcome.failures.append(f"at rest: {type(error).__name__}: {str(error)[:400]}")
-    work.outcome.failures += [f"at rest: {error}" for error in work.examine(time.monotonic())]
+    work.outcome.failures += [f"at rest: {error}" for error in work.examine()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -103,6 +104,16 @@ def test_the_log_has_the_answers_and_the_labels_that_came_later(project: Path) -
     accuracy = one_pass.look(project, "vision")["feedback"]
     assert (accuracy["rows"], accuracy["accuracy"]) == (9, pytest.approx(8 / 9))
     assert accuracy["low"] < 8 / 9 < accuracy["high"]
+
+
+def test_without_a_reference_every_look_tests_the_limits(project: Path) -> None:
+    recorded_requests.ask(project, recorded_requests.drawn(rows(project), 10))
+    for folder in ("runs", "monitoring/vision/references"):
+        shutil.rmtree(project / folder)
+    for _ in range(3):
+        report = one_pass.look(project, "vision")
+        assert (report["model"], report["rows"], report["statistics"]) == ("vision@1", 10, [])
+    assert "no longer here" in report["reference"]["missing"]
 
 
 def test_slow_requests_raise_an_alarm_of_their_own(project: Path) -> None:
