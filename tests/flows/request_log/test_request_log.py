@@ -64,6 +64,22 @@ def test_many_small_files_are_merged_without_losing_or_doubling_a_row(tmp_path: 
     assert len(reader.read_requests(tmp_path, "toy")) == 800
 
 
+def test_files_that_are_merged_while_the_log_is_read_cost_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path, 20)
+    lists: list[list[Path]] = []
+
+    def list_then_merge(root: Path, use_case: str) -> list[Path]:
+        lists.append(segments(root, use_case))
+        if len(lists) == 1:
+            filled(tmp_path, 40)
+        return lists[-1]
+
+    monkeypatch.setattr(reader, "segments", list_then_merge)
+    rows = reader.read_requests(tmp_path, "toy")
+    assert len(lists) == 2
+    assert len(rows) == rows["request_id"].nunique() == 400
+
+
 def test_the_oldest_rows_go_when_the_log_is_larger_than_allowed(tmp_path: Path) -> None:
     filled(tmp_path, 60, max_bytes=100_000, file_bytes=30_000)
     assert sum(path.stat().st_size for path in segments(tmp_path, "toy")) <= 100_000
