@@ -55,5 +55,5 @@ def open_page(monkeypatch: pytest.MonkeyPatch, root: Any, page: Any, **query: An
 
 def page_text(app: Any) -> Any:
     """All text of a page."""
-    kinds = ("markdown", "caption", "title", "info", "warning", "error", "success", "metric", "code", "text")
+    kinds = ("markdown", "caption", "title", "subheader", "info", "warning", "error", "success", "metric", "code", "text")
     return "\n".join(f"{getattr(each, 'label', '')} {each.value}" for kind in kinds for each in app.get(kind))

@@ -105,6 +105,8 @@ class PriceEvidence:
         """
         bars = pd.concat(self._days)
         bars = bars.assign(time=read_dates(bars["date"], form))[lambda rows: rows["time"].notna()]
+        if bars["one_price"].all():  # also where there are no days
+            return {}
         first = bars[~bars["one_price"]].groupby("ticker")["time"].min()
         early = bars[bars["time"] < bars["ticker"].map(first)].groupby("ticker").size()
         return {str(name): (first[name], int(count)) for name, count in early.items() if count >= MIN_EARLY_DAYS}

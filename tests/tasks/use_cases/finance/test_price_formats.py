@@ -147,6 +147,16 @@ def test_a_few_days_with_one_price_are_stale_bars(tmp_path: Path) -> None:
     assert bars["fault"].str.startswith("stale").sum() == 10
 
 
+def test_a_file_whose_days_all_have_one_price_has_no_early_days(tmp_path: Path) -> None:
+    table = prices()
+    for name in ("Open", "High", "Low"):
+        table[name] = table["Close"]
+    table.to_csv(tmp_path / "own.csv", index=False)
+    bars, said = clean(tmp_path / "own.csv")
+    assert len(bars) == len(table)
+    assert said == []
+
+
 def test_a_market_of_seven_days_is_found_or_set(tmp_path: Path) -> None:
     every = [f"{date:%Y-%m-%d}" for date in pd.date_range("2017-01-02", periods=DAYS)]
     EXPECTED.assign(Date=every).to_csv(tmp_path / "coin.csv", index=False)
