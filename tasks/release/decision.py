@@ -151,10 +151,16 @@ def plan(candidates: Sequence[Candidate], max_drop: float, rows: int) -> list[Ca
 
 
 def adjust(tried: Sequence[Candidate]) -> None:
-    """Set the p-values of the candidates tried, adjusted by Holm's procedure, and the level at which each is tested."""
+    """Set the p-values of the candidates tried, adjusted by Holm's procedure, and the level at which each is tested.
+
+    The procedure ends with the first candidate that is not shown; those after it keep the level of that one.
+    """
     order = sorted(tried, key=lambda one: one.p)
+    level = LEVEL
     for rank, (candidate, adjusted) in enumerate(zip(order, holm([one.p for one in order]), strict=True)):
-        candidate.tried, candidate.adjusted_p, candidate.level = True, adjusted, 1 - ALPHA / (len(order) - rank)
+        if rank == 0 or order[rank - 1].kept:
+            level = 1 - ALPHA / (len(order) - rank)
+        candidate.tried, candidate.adjusted_p, candidate.level = True, adjusted, level
 
 
 def nearest(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -92,6 +92,17 @@ def test_each_candidate_tried_costs_confidence() -> None:
     assert outcome.candidates[0].adjusted_p == pytest.approx(5 * alone.p)
 
 
+def test_a_candidate_after_the_one_at_which_holm_ends_says_what_it_misses() -> None:
+    """Alone either would be shown; at the confidence that two leave, neither is."""
+    first, second = candidate("first", lost=17, won=7), candidate("second", lost=17, won=7, cost=0.2)
+    assert first.p == second.p
+    assert 0.025 < first.p < 0.05
+    outcome = decide([first, second], CONTRACT, ROWS)
+    assert outcome.verdict == "inconclusive"
+    assert [each.level for each in (first, second)] == [0.975, 0.975]
+    assert [each.missed for each in (first, second)] == [["max_drop"], ["max_drop"]]
+
+
 def test_holm_lets_a_later_candidate_pass_at_a_lower_price() -> None:
     sure, close = candidate("sure", lost=0, won=0, cost=0.05), candidate("close", lost=17, won=7, cost=0.01, validation=(2, 2))
     outcome = decide([sure, close], CONTRACT, ROWS)
