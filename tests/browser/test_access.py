@@ -88,6 +88,7 @@ def test_a_page_of_another_origin_can_neither_frame_nor_drive_it(supervisor: Sup
         assert page.frames[1].locator("[data-testid=stApp]").count() == 0
     finally:
         server.shutdown()
+        server.server_close()
         context.close()
 
 
@@ -97,4 +98,5 @@ def test_every_file_is_behind_the_token_and_has_the_headers(supervisor: Supervis
             urllib.request.urlopen(supervisor.dashboard_url + path)
         assert refusal.value.code == 403
         assert refusal.value.headers["x-frame-options"] == "SAMEORIGIN"
+        refusal.value.close()
     assert (supervisor.prefect_home / "dashboard-token").stat().st_mode & 0o077 == 0
