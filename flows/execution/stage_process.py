@@ -78,7 +78,9 @@ def run_stage_process(
             watch.note_event()
             on_event(event)
 
-    argv = [sys.executable if command[0] == "python" else command[0], *command[1:]]
+    argv = list(command)
+    if command[0] == "python":  # it ends with this process, also if this one is killed before the command has begun
+        argv = [sys.executable, "-m", "flows.system.exec_with_parent", str(os.getpid()), sys.executable, *command[1:]]
     started_at = time.monotonic()
     with output.open("wb") as output_file:
         process = subprocess.Popen(

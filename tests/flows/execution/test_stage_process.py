@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -49,6 +51,15 @@ def test_a_stop_ends_the_whole_group_even_if_it_ignores_sigterm(tmp_path: Path, 
         wait_until(
             lambda pid=pid: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]
         )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends a process with its parent")
+def test_a_stage_ends_with_its_runner_from_the_start(tmp_path: Path) -> None:
+    body = "import ctypes; n = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(n)); raise SystemExit(n.value)"
+    assert run_python(tmp_path, body).error == "ended with exit code 9"  # SIGKILL, before any code of the stage
+    wrapper = [sys.executable, "-m", "flows.system.exec_with_parent", "1", sys.executable, "-c", "open('begun', 'w')"]
+    assert subprocess.run(wrapper, cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "begun").exists()  # its parent has another number: it has ended meanwhile
 
 
 def wait_until(condition: Any, seconds: float = 20) -> None:
