@@ -54,7 +54,7 @@ def write(folder: Path, place: Path, train: int, test: int) -> None:
 
 
 def _texts(path: Path) -> Iterator[str]:
-    """The descriptions of one file, with their broken entities mended. The file of test rows has no header."""
+    """The descriptions of one file, with HTML entities that lack an ampersand decoded. The file of test rows has no header."""
     with lzma.open(path, "rt", encoding="utf-8") as file:
         table = pd.read_csv(file, dtype=str, header=None if path.name == TEST_FILE else 0).fillna("")
     for text in table.iloc[:, 2]:

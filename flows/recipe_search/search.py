@@ -46,7 +46,7 @@ PROPOSALS = 4 * GENERATION
 """The most proposals of which a generation is made."""
 EFFORTS = (1 / 9, 1 / 3, FULL_EFFORT)
 """The share of a recipe's epochs on each rung; a third of the recipes rises."""
-HOPELESS = 5.0
+MAX_DROP_FACTOR = 5.0
 """A recipe that loses this many times what the contract allows, with some of its epochs, hardly keeps it with all of them."""
 POLL_S = 0.1
 
@@ -211,11 +211,11 @@ def prepare(root: Path, use_case: str, show: RunDisplay) -> Workplace:
 def best_of(places: Sequence[int], results: Mapping[int, TrialResult], count: int, max_drop: float = inf) -> list[int]:
     """The `count` best of some trials: front by front, within a front the cheapest by bytes times milliseconds.
 
-    Those that surely lose more than `HOPELESS` times `max_drop` come last, however small and fast they are.
+    Those whose drop is beyond doubt more than `MAX_DROP_FACTOR` times `max_drop` come last, however small and fast they are.
     """
-    hopeless = [place for place in places if results[place].drop_low > HOPELESS * max_drop]
+    beyond = [place for place in places if results[place].drop_low > MAX_DROP_FACTOR * max_drop]
     chosen = list[int]()
-    for group in ([place for place in places if place not in hopeless], hopeless):
+    for group in ([place for place in places if place not in beyond], beyond):
         remaining = group
         while remaining and len(chosen) < count:
             points = {place: (results[place].drop, results[place].ms, float(results[place].bytes)) for place in remaining}

@@ -105,7 +105,7 @@ def pictures() -> Iterator[tuple[str, bytes, str]]:
     yield "PDF", b"%PDF-1.7\n", "unreadable"
     yield "a line of 3 x 3,000 pixels", saved("PNG", (3, 3000)), "wrong-size"
     yield "a program", b"\x7fELF" + bytes(500), "unreadable"
-    yield "a pickle", b"\x80\x04cos\nsystem\n(S'touch /tmp/x'\ntR.", "unreadable"
+    yield "a pickle", b"\x80\x04cos\nsystem\n(S'touch x'\ntR.", "unreadable"
 
 
 def _texts() -> Iterator[Hostile]:
@@ -173,7 +173,7 @@ def _uploads() -> Iterator[Hostile]:
         ("t.csv", b"income,age\n1\n", 422, "wrong_inputs"),
         ("t.csv", b'income,age,sex,home\n"1', 422, "wrong_inputs"),
         ("t.jsonl", b'{"a":' * 20_000, 422, "wrong_inputs"),
-        ("t.pkl", b"\x80\x04cos\nsystem\n(S'touch /tmp/x'\ntR.", 422, "wrong_inputs"),
+        ("t.pkl", b"\x80\x04cos\nsystem\n(S'touch x'\ntR.", 422, "wrong_inputs"),
         ("t.tar", b"x" * 600, 422, "wrong_inputs"),
     ):
         yield Hostile(f"upload {file} {content[:9]!r}", path, form(file, content), status, code, headers=AS_FORM)

@@ -131,7 +131,7 @@ def test_a_push_sends_again_what_the_remote_has_lost_of_a_folder_whose_list_it_h
     assert {path: path.read_bytes() for path in (store / "files" / "md5").glob("??/*")} == content
 
 
-@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside-of-the-project", "a/../../outside"])
+@pytest.mark.parametrize("name", ["../../outside", "/outside-of-the-project", "a/../../outside"])
 def test_a_hostile_list_of_a_folder_writes_nothing_outside(pushed: tuple[Run, Path, Path], name: str) -> None:
     run, other, store = pushed
     md5 = run.record["stages"]["train@toy"]["outs"]["data/toy/model"]["md5"]
